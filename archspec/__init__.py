@@ -1,0 +1,84 @@
+"""archspec: multi-task and multi-domain recommender networks as short YAML specs.
+
+`load` reads and checks a spec, `build_graph` gives its networkx graph, `compile` its PyTorch module. Importing archspec
+imports none of pydantic, networkx and torch; each comes with the first function that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archspec.compiler.compile import compile  # noqa: A004 - as in torch.compile
+    from archspec.contract import (
+        InputName,
+        KindError,
+        Reference,
+        Settings,
+        Width,
+        balance,
+        expert,
+        feature_gate,
+        fusion,
+        gate,
+        input,  # noqa: A004 - the category's name in the language
+        loss,
+        tower,
+    )
+    from archspec.diagnostics import SpecError
+    from archspec.graph.export import build_graph
+    from archspec.graph.load import load
+    from archspec.nn.checkpoint import load_weights, save_weights
+    from archspec.spec.spec import Spec
+
+_HOMES = {
+    "load": "archspec.graph.load",
+    "build_graph": "archspec.graph.export",
+    "compile": "archspec.compiler.compile",
+    "save_weights": "archspec.nn.checkpoint",
+    "load_weights": "archspec.nn.checkpoint",
+    "Spec": "archspec.spec.spec",
+    "SpecError": "archspec.diagnostics",
+    **dict.fromkeys(
+        ("InputName", "KindError", "Reference", "Settings", "Width", "balance", "expert", "feature_gate", "fusion", "gate",
+         "input", "loss", "tower"),
+        "archspec.contract",
+    ),
+}  # fmt: skip
+
+__all__ = [
+    "InputName",
+    "KindError",
+    "Reference",
+    "Settings",
+    "Spec",
+    "SpecError",
+    "Width",
+    "balance",
+    "build_graph",
+    "compile",
+    "expert",
+    "feature_gate",
+    "fusion",
+    "gate",
+    "input",
+    "load",
+    "load_weights",
+    "loss",
+    "save_weights",
+    "tower",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - functions and classes alike
+    """Imports a public name from its home when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archspec' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,135 @@
+"""The lines of a function body: operations in order, what is read once written inside, shapes beside the lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from archspec.compiler.expressions import INLINE, expression
+from archspec.compiler.names import Variables
+from archspec.program import Op, Output, Program
+
+WIDTH = 118
+MARGIN = 68
+"""Where the shapes stand."""
+
+_CHAINS = {
+    "linear": {"activation", "batch_norm", "layer_norm", "softmax", "squeeze", "scale"},
+    "scale": {"softmax", "product"},
+}
+"""Which operation is written inside which, beside the chains of elementwise ones."""
+
+Attribute = Callable[[str], str]
+
+
+class Body:
+    """Writes the operations of one program."""
+
+    def __init__(self, program: Program, attribute: Attribute, taken: Iterable[str]) -> None:
+        self.program, self.attribute = program, attribute
+        self.variables = Variables(taken)
+        self.uses = program.uses()
+        self.left = dict(self.uses)
+        self.pending: dict[str, str] = {}
+        """Values not written yet: their reader writes them inside its own line."""
+        self.readers = {value.name: op for op in program.ops for value in op.inputs}
+
+    def section(self, outputs: Sequence[Output], done: set[str], headings: bool) -> list[str]:  # noqa: FBT001 - one caller's choice
+        """Lines for what these outputs need and is not done yet."""
+        needed = self.needed(outputs) - done
+        done |= needed
+        lines: list[str] = []
+        heading = ""
+        for op in self.program.ops:
+            if op.output.name in needed:
+                new = _heading(op.node)
+                if headings and new != heading and new:
+                    lines.append(f"# {new}")
+                    heading = new
+                lines += self.line(op)
+        return lines
+
+    def needed(self, outputs: Sequence[Output]) -> set[str]:
+        """Names of the values that outputs need."""
+        producers, queue, found = self.program.producers(), [out.value.name for out in outputs], set[str]()
+        while queue:
+            name = queue.pop()
+            if name not in found:
+                found.add(name)
+                queue += [value.name for value in producers[name].inputs]
+        return found
+
+    def line(self, op: Op) -> list[str]:
+        """The line of one operation; none where its reader writes it inside."""
+        operands = [self.operand(value.name) for value in op.inputs]
+        weights = [f"self.{self.attribute(name)}" for name in (*op.weights, *self.things(op))]
+        text = expression(op, operands, weights)
+        name = op.output.name
+        if op.kind in {"parameter", "constant"} or (op.kind == "detach" and len(text) < 40):  # noqa: PLR2004 - stays readable inside a line
+            self.pending[name] = text
+            return []
+        if op.kind in INLINE and self.uses[name] == 1 and self.inlines(op, text):
+            self.pending[name] = f"({text})" if op.kind == "scale" else text
+            return []
+        for value in op.inputs:
+            self.free(value.name)
+        variable = self.variables.bind(name, self.program.hints.get(name, "h"))
+        return _wrapped(variable, text, f"[{', '.join(map(str, op.output.shape))}]")
+
+    def inlines(self, op: Op, text: str) -> bool:
+        """Whether the only reader of a value writes it inside its line: it is of the same block, and the line stays short."""
+        reader = self.readers.get(op.output.name)
+        if reader is None or reader.node != op.node:
+            return False
+        if op.kind == "column":
+            return reader.kind in {"embed", "pool"}
+        return reader.kind in _CHAINS.get(op.kind, INLINE - {"linear", "column"}) and len(text) < WIDTH - 20
+
+    def things(self, op: Op) -> tuple[str, ...]:
+        """Attributes that are no storages: constants and plugin modules."""
+        if op.kind == "constant":
+            return (op.output.name,)
+        return (op.attr("module"),) if op.kind == "call" else ()
+
+    def operand(self, name: str) -> str:
+        """How a value is written where it is read."""
+        return self.pending[name] if name in self.pending else self.variables.bound[name]
+
+    def free(self, name: str) -> None:
+        """Counts a read, and frees the variable after the last one."""
+        self.left[name] -= 1
+        if name in self.pending:
+            producer = self.program.producers()[name]
+            if self.left[name] == 0:
+                for value in producer.inputs:
+                    self.free(value.name)
+        elif self.left[name] == 0:
+            self.variables.release(name)
+
+
+def _heading(node: str) -> str:
+    section, _, rest = node.partition(".")
+    if section.startswith("level"):
+        return f"level {section[5:]}: {rest.partition('.')[0]}"
+    return {"inputs": "inputs", "feature_gates": "feature gates", "towers": "towers", "fusion": "fusion"}.get(section, "")
+
+
+def _wrapped(variable: str, text: str, shape: str) -> list[str]:
+    line = f"{variable} = {text}"
+    if len(line) + 8 <= WIDTH - 12:
+        return [f"{line.ljust(MARGIN - 8)}  # {shape}"]
+    opening = line.find("(") + 1
+    if not opening or line[-1] != ")":
+        return [f"{line}  # {shape}"]
+    return [line[:opening], *_filled(line[opening:-1], WIDTH - 16), f")  # {shape}"]
+
+
+def _filled(text: str, width: int) -> Iterator[str]:
+    """The text broken at `, ` into lines, indented once; strings hold no such break, since names are identifiers."""
+    line = ""
+    for part in text.split(", "):
+        if line and len(line) + len(part) + 2 > width:
+            yield f"    {line},"
+            line = part
+        else:
+            line = f"{line}, {part}" if line else part
+    yield f"    {line}"

@@ -1,0 +1,88 @@
+"""The whole way: spec -> graph -> program -> passes -> source -> module. The only place of the compiler that meets torch."""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from archspec import plugins as plugin_door
+from archspec.compiler.emit import emit
+from archspec.compiler.lower import Lowered, lower
+from archspec.compiler.names import class_name
+from archspec.compiler.passes import EXACT_PASSES
+from archspec.graph.graph import Graph
+from archspec.graph.load import graph_of, load_graph
+from archspec.program import verify
+from archspec.spec.spec import Spec
+
+if TYPE_CHECKING:
+    from archspec.nn.module import Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A spec on its way to a module: what each stage made."""
+
+    graph: Graph
+    plain: Lowered
+    lowered: Lowered
+    rewrites: tuple[str, ...]
+    misses: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """The Python file."""
+        return emit(self.graph, self.lowered)
+
+
+def build(graph: Graph, *, optimize: bool = True) -> Built:
+    """Lowers a checked graph and runs the passes."""
+    plain = lower(graph)
+    lowered, rewrites, misses = plain, (), ()
+    for run in EXACT_PASSES if optimize else ():
+        result, scores = run(lowered.forward), run(lowered.predict)
+        rewrites, misses = (*rewrites, *result.rewrites), (*misses, *result.misses)
+        lowered = replace(lowered, forward=verify(result.program, after=run.__name__), predict=scores.program)
+    return Built(graph, plain, lowered, rewrites, misses)
+
+
+def compile(  # noqa: A001 - as in torch.compile
+    spec: Spec | str | os.PathLike[str],
+    optimize: bool = True,  # noqa: FBT001, FBT002 - a word of the public API
+    plugins: Iterable[plugin_door.Plugin] = (),
+    seed: int | None = None,
+) -> Compiled:
+    """The PyTorch module of a spec.
+
+    Args:
+        spec: a Spec, the path of one, or its text.
+        optimize: False gives the plain module, which is the meaning of the spec.
+        plugins: what may define further kinds; see `archspec.load`.
+        seed: draws the first weights from a generator of its own; with one seed, plain and optimized modules are equal.
+
+    Raises:
+        SpecError: the spec is wrong.
+    """
+    graph = graph_of(spec) if isinstance(spec, Spec) else load_graph(spec, None, plugin_door.load(plugins))
+    module = execute(build(graph, optimize=optimize).source, graph.spec)
+    model: Compiled = getattr(module, class_name(graph.spec.name))(seed=seed)
+    return model
+
+
+def execute(source: str, spec: Spec) -> ModuleType:
+    """The module of an emitted source, known to tracebacks, debuggers and `torch.compile` under a name of its own."""
+    name = f"archspec_built.{spec.name}_{spec.digest}"
+    file = f"<{name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = file
+    namespace: dict[str, Any] = module.__dict__
+    exec(builtins.compile(source, file, "exec"), namespace)  # noqa: S102 - archspec wrote it; a spec's strings are data in it
+    return module
+

@@ -1,0 +1,297 @@
+"""Program -> one Python file that needs only torch (and the modules of plugins used). The same program, the same bytes."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.metadata
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from archspec.compiler.body import Body
+from archspec.compiler.expressions import functions_of
+from archspec.compiler.lower import Lowered
+from archspec.compiler.names import Attributes, class_name
+from archspec.graph.graph import Graph
+from archspec.program import Output, Storage
+
+_HERE = Path(__file__).parent
+_MODULE_WORDS = frozenset(
+    "training dump_patches call_super_init T_destination forward buffers children parameters modules named_parameters train "
+    "eval half float double to cpu cuda type zero_grad share_memory compile apply extra_repr predict check named_weights "
+    "load_weights gate_weights reset_parameters check_inputs auxiliary_losses bfloat16 requires_grad_ state_dict".split()
+)
+"""Attributes that a module has already."""
+
+
+def emit(graph: Graph, lowered: Lowered) -> str:
+    """The source of the module's file."""
+    return _Emitter(graph, lowered).source()
+
+
+class _Emitter:
+    def __init__(self, graph: Graph, lowered: Lowered) -> None:
+        self.graph, self.spec, self.lowered = graph, graph.spec, lowered
+        self.program = lowered.forward
+        self.cls = class_name(self.spec.name)
+        self.attributes = Attributes(_MODULE_WORDS)
+        for storage in self.program.storages:
+            self.attributes.name(storage)
+        self.constants = {
+            op.output.name: op for program in (lowered.forward, lowered.predict) for op in program.ops if op.kind == "constant"
+        }
+        self.functions = dict.fromkeys(
+            name for program in (lowered.forward, lowered.predict) for op in program.ops for name in functions_of(op)
+        )
+
+    def source(self) -> str:
+        """The whole file."""
+        parts = [
+            self.docstring(),
+            "\n".join(self.imports()),
+            "Batch = Mapping[str, Tensor]",
+            "\n".join(self.routing()),
+            self.class_source(),
+            *(_function_source(name) for name in sorted(self.functions)),
+            _module_parts()["seeded"],
+            "\n\n".join(self.tables()),
+        ]
+        head, body = parts[:4], parts[4:]
+        return "\n\n".join(part for part in head if part) + "\n\n\n" + "\n\n\n".join(body) + "\n"
+
+    def docstring(self) -> str:
+        """Where the file comes from."""
+        about = _plain(self.spec.about)
+        lines = [f'"""{self.cls}{f": {about}" if about else ""}', ""]
+        lines += [f"Built by archspec {version()} from the spec `{self.spec.name}`, digest {self.spec.digest}.",
+                  "Change the spec and build again rather than this file.", '"""']  # fmt: skip
+        return "\n".join(piece for line in lines for piece in (textwrap.wrap(line, 118) or [""]))
+
+    def imports(self) -> Iterator[str]:
+        """The imports."""
+        yield "from __future__ import annotations\n"
+        yield "import contextlib"
+        if any("math." in _function_source(name) for name in self.functions):
+            yield "import math"
+        yield "from collections.abc import Iterator, Mapping\n"
+        yield "import torch"
+        yield "from torch import Tensor, nn"
+        yield "from torch.nn import functional as F"
+        found = {(module.module, module.cls) for module in self.program.modules.values()}
+        found |= {tuple(op.attr("function").split(":")) for op in self.program.ops if ":" in (op.attr("function") or "")}
+        if found:
+            yield ""
+        yield from (f"from {module} import {name}" for module, name in sorted(found))
+
+    def routing(self) -> Iterator[str]:
+        """Who sees whom, as comments."""
+        for number, level in enumerate(self.spec.levels, 1):
+            sizes = {name: block.common.count for name, block in level.experts.items()}
+            experts = ", ".join(f"{name} ({count})" for name, count in sizes.items())
+            yield from _comment(f"level {number}: experts {experts}")
+            for name, block in level.gates.items():
+                seen = block.common.sees.data()
+                selector = block.common.selector.data() if block.common.selector else "none"
+                yield from _comment(f"  gate {name} sees {_words(seen)}; selector {_words(selector)}")
+        for name in self.spec.towers:
+            readers = [edge.source for edge in self.graph.edges if edge.target == f"towers.{name}" and edge.role != "switch"]
+            yield from _comment(f"tower {name} reads {', '.join(dict.fromkeys(readers))}")
+
+    # -- the class ----------------------------------------------------------------------------------------------------
+
+    def class_source(self) -> str:
+        """The class: state, forward, predict, and the methods of every compiled module."""
+        blocks = [self.init(), self.forward(), self.predict(), *(_module_parts()[name] for name in _METHODS)]
+        head = f'class {self.cls}(nn.Module):\n    """{_plain(self.spec.about) or self.spec.name}"""'
+        return head + "\n\n" + "\n\n".join(textwrap.indent(block, "    ") for block in blocks)
+
+    def init(self) -> str:
+        """`__init__`: one tensor per storage."""
+        lines = ["super().__init__()", "empty = {\"device\": device, \"dtype\": dtype}",
+                 "self.check_inputs = True  # outside compiled and exported graphs"]  # fmt: skip
+        if self.section("losses"):
+            lines.append("self.auxiliary_losses: dict[str, Tensor] = {}  # of the last forward pass in training")
+        lines += [self.storage(storage) for storage in self.program.storages.values()]
+        for name, op in self.constants.items():
+            kind = ", dtype=torch.bool, device=device" if op.output.dtype == "bool" else ", **empty"
+            size = ", ".join(map(str, op.output.shape))
+            lines.append(f'self.register_buffer("{self.attributes.name(name)}", torch.empty({size}{kind}), persistent=False)')
+        made = []
+        for name, module in self.program.modules.items():
+            settings = ", ".join(f"{key}={value!r}" for key, value in module.settings)
+            arguments = ", ".join(map(repr, module.arguments))
+            made.append(f"self.{self.attributes.name(name)} = {module.cls}({settings}).build({arguments}).to(device, dtype)")
+        lines += ["with seeded(seed):", *(f"    {line}" for line in made), "    self.reset_parameters()"]
+        signature = (
+            "def __init__(\n    self, *, seed: int | None = None, device: torch.device | str | None = None, "
+            "dtype: torch.dtype | None = None\n) -> None:"
+        )
+        return signature + "\n" + textwrap.indent("\n".join(lines), "    ")
+
+    def storage(self, storage: Storage) -> str:
+        """The line that makes one tensor."""
+        attribute, size = self.attributes.name(storage.name), ", ".join(map(str, storage.shape))
+        if storage.trainable:
+            return f"self.{attribute} = nn.Parameter(torch.empty({size}, **empty))"
+        return f'self.register_buffer("{attribute}", torch.empty({size}, **empty))'
+
+    def forward(self) -> str:
+        """`forward`: from a batch to logits."""
+        logits = self.section("logits")
+        words = "\n".join(
+            ["def forward(self, batch: Batch, gates: dict[str, Tensor] | None = None) -> dict[str, Tensor]:",
+             f'    """Logits by name: {self.shapes(logits)}. A dict given as `gates` gets every gate\'s weights."""']
+        )  # fmt: skip
+        body = Body(self.program, self.attributes.name, self.functions)
+        done: set[str] = set()
+        lines = ["if self.check_inputs and not torch.compiler.is_compiling():", "    self.check(batch)"]
+        lines += body.section(logits, done, headings=True)
+        lines += self.optional(body, done, "gates", "if gates is not None:", 'gates["{}"] = {}')
+        lines += self.optional(body, done, "losses", "if self.training:", 'self.auxiliary_losses["{}"] = {}')
+        lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in logits))
+        return _wrap_docstring(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
+
+    def optional(self, body: Body, done: set[str], section: str, condition: str, assign: str) -> Iterator[str]:  # noqa: PLR0913 - the parts of a block
+        """A block for outputs that not every call wants."""
+        outputs = self.section(section)
+        if not outputs:
+            return
+        lines = body.section(outputs, done, headings=False)
+        totals: dict[str, list[str]] = {}
+        for out in outputs:
+            totals.setdefault(out.name, []).append(body.operand(out.value.name))
+        lines += [assign.format(name, " + ".join(values)) for name, values in totals.items()]
+        yield condition
+        yield from (f"    {line}" for line in lines)
+
+    def predict(self) -> str:
+        """`predict`: from a batch to probabilities, values and fused scores."""
+        program = self.lowered.predict
+        body = Body(program, self.attributes.name, self.functions)
+        lines = ["logits = self(batch)", *body.section(program.outputs, set(), headings=False)]
+        lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in program.outputs))
+        words = ["@torch.no_grad()", "def predict(self, batch: Batch) -> dict[str, Tensor]:",
+                 '    """Probabilities, values and fused scores by name, each `[B]` (or `[B, classes]`). No gradient."""']  # fmt: skip
+        return "\n".join(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
+
+    def section(self, section: str) -> list[Output]:
+        """The outputs of a section."""
+        return [out for out in self.program.outputs if out.section == section]
+
+    @staticmethod
+    def shapes(outputs: Iterable[Output]) -> str:
+        """Names of outputs with their shapes."""
+        return ", ".join(f"{out.name} [{', '.join(map(str, out.value.shape))}]" for out in outputs)
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def tables(self) -> Iterator[str]:
+        """What the methods know about this model."""
+        homes = {slot.weight: (storage, slot) for storage in self.program.storages.values() for slot in storage.slots}
+        rows = []
+        for name, weight in self.program.weights.items():
+            storage, slot = homes[name]
+            index = ", ".join(f"slice({i[0]}, {i[1]})" if isinstance(i, tuple) else str(i) for i in slot.index)
+            index = f"({index},)" if index else "()"
+            start = f'("{weight.init.kind}", {weight.init.argument!r})'
+            rows.append(f'    ("{name}", "{self.attributes.name(storage.name)}", {index}, {slot.transposed}, {start}),')
+        yield "# Canonical name, the tensor that holds it, index into that, transposed, how it starts.\n" + _table("WEIGHTS", rows)
+        columns = [
+            f'    ("{name}", {key!r}, "{column.dtype}", {column.shape!r}, {column.low}, {column.high}),'
+            for name, (key, column) in {**self.lowered.columns}.items()
+        ]
+        yield "# Input, key in the batch, type, shape, lowest id, first id too high.\n" + _table("COLUMNS", columns)
+        constants = [f'    "{self.attributes.name(name)}": {_rows(op.attr("data"))},' for name, op in self.constants.items()]
+        yield "\n".join(["CONSTANTS = {", *constants, "}"]) if constants else "CONSTANTS: dict[str, tuple[tuple[float, ...], ...]] = {}"
+        modules = [f'    "{name}": "{self.attributes.name(name)}",' for name in self.program.modules]
+        yield "\n".join(["MODULES = {", *modules, "}"]) if modules else "MODULES: dict[str, str] = {}"
+
+
+def _table(name: str, rows: list[str]) -> str:
+    return "\n".join([f"{name} = (", *rows, ")"]) if rows else f"{name} = ()"
+
+
+def _rows(data: tuple[tuple[float, ...], ...]) -> str:
+    return repr(data)
+
+
+def _returned(items: Iterable[str]) -> str:
+    parts = list(items)
+    line = f"return {{{', '.join(parts)}}}"
+    return line if len(line) < 100 else "return {\n" + "".join(f"    {part},\n" for part in parts) + "}"  # noqa: PLR2004 - a line's worth
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 116, initial_indent="# ", subsequent_indent="#     ", break_long_words=False)
+
+
+def _words(data: object) -> str:
+    """References and `sees` in words."""
+    match data:
+        case str():
+            return data
+        case list():
+            return ", ".join(map(_words, data))
+        case {"sum": items}:
+            return " + ".join(map(_words, items))  # type: ignore[call-overload] # a list by its form
+        case {"detach": inner}:
+            return f"{_words(inner)} (detached)"
+        case _:
+            return str(data)
+
+
+def _plain(text: str) -> str:
+    """Text from a spec as part of a docstring: one line, with nothing that could end it."""
+    return " ".join(text.split()).encode("unicode_escape").decode().replace('"', "'") if text else ""
+
+
+def _wrap_docstring(text: str) -> str:
+    head, line = text.split("\n")
+    if len(line) <= 112:  # noqa: PLR2004 - a line's worth
+        return text
+    wrapped = textwrap.wrap(line.strip(), 110, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join([head, *wrapped])
+
+
+_METHODS = ("gate_weights", "named_weights", "load_weights", "reset_parameters", "check")
+
+
+@functools.cache
+def _module_parts() -> dict[str, str]:
+    """Source of the methods of every compiled module, and of `seeded`, by name."""
+    text = (_HERE.parent / "nn" / "module.py").read_text(encoding="utf-8")
+    return _definitions(text) | _definitions(text, inside="Compiled")
+
+
+@functools.cache
+def _function_source(name: str) -> str:
+    """Source of one function of archspec.nn.functional."""
+    return _definitions((_HERE.parent / "nn" / "functional.py").read_text(encoding="utf-8"))[name]
+
+
+@functools.cache
+def _definitions(text: str, inside: str | None = None) -> dict[str, str]:
+    """Source of each function of a module, or of a class in it, without comments for linters."""
+    body = ast.parse(text).body
+    if inside:
+        body = next(node.body for node in body if isinstance(node, ast.ClassDef) and node.name == inside)
+    lines = text.splitlines()
+    found = {}
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
+            source = [line.partition("  # noqa")[0] for line in lines[first : node.end_lineno]]
+            found[node.name] = textwrap.dedent("\n".join(source))
+    return found
+
+
+@functools.cache
+def version() -> str:
+    """The installed version of archspec."""
+    try:
+        return importlib.metadata.version("archspec-mtl")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+

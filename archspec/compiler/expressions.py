@@ -1,0 +1,78 @@
+"""How each operation reads as Python: one line per kind of operation, from the Python of its operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from archspec.program.program import Op
+
+ACTIVATIONS: Mapping[str, str] = {
+    "relu": "F.relu", "silu": "F.silu", "gelu": "F.gelu", "tanh": "torch.tanh", "sigmoid": "torch.sigmoid",
+    "leaky_relu": "F.leaky_relu", "elu": "F.elu", "softplus": "F.softplus", "logsigmoid": "F.logsigmoid",
+    "log1p": "torch.log1p", "sqrt": "torch.sqrt", "exp": "torch.exp",
+}  # fmt: skip
+
+Expression = Callable[[Op, Sequence[str], Sequence[str]], str]
+"""(operation, operands, weights) -> Python."""
+
+INLINE = frozenset({"activation", "linear", "dropout", "softmax", "scale", "squeeze", "batch_norm", "layer_norm", "column"})
+"""Operations that a person writes inside the next line where nobody else needs their value."""
+
+
+def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
+    """The Python expression of an operation."""
+    return _EXPRESSIONS[op.kind](op, operands, weights)
+
+
+def functions_of(op: Op) -> tuple[str, ...]:
+    """Names of the functions of `archspec.nn.functional` that an operation calls."""
+    if op.kind == "apply":
+        return (op.attr("function"),) if ":" not in op.attr("function") else ()
+    return (op.kind,) if op.kind in {"mix", "select", "pool", "batch_norm"} else ()
+
+
+def _column(op: Op, _: Sequence[str], __: Sequence[str]) -> str:
+    source = "batch" if op.attr("source") == "batch" else "logits"
+    read = f"{source}[{op.attr('key')!r}]".replace("'", '"') if op.attr("key").isidentifier() else f"{source}[{op.attr('key')!r}]"
+    return f"{read}.view(-1, 1)" if op.output.shape == ("B", 1) and op.output.dtype == "float" and source == "batch" else read
+
+
+def _apply(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
+    values = {name: "self.training" if name == "training" else _number(value) for name, value in op.attr("arguments", ())}
+    arguments = [*x, *(f"{name}={value}" for name, value in values.items())]
+    return f"{op.attr('function').rpartition(':')[2]}({', '.join(arguments)})"
+
+
+def _number(value: object) -> str:
+    return f'float("{value}")' if value in (float("inf"), float("-inf")) else repr(value)
+
+
+def _sparse(op: Op) -> str:
+    return ", sparse=True" if op.attr("sparse") else ""
+
+
+_EXPRESSIONS: Mapping[str, Expression] = {
+    "column": _column,
+    "parameter": lambda _, __, w: w[0],
+    "constant": lambda _, __, w: w[0],
+    "embed": lambda op, x, w: f"F.embedding({x[0]}, {w[0]}{_sparse(op)})",
+    "pool": lambda op, x, w: f'pool({x[0]}, {w[0]}, "{op.attr("how")}"{_sparse(op)})',
+    "linear": lambda _, x, w: f"F.linear({', '.join((*x, *w))})",
+    "activation": lambda op, x, _: f"{ACTIVATIONS[op.attr('fn')]}({x[0]})",
+    "batch_norm": lambda _, x, w: f"batch_norm({x[0]}, ({', '.join(w)}), self.training)",
+    "layer_norm": lambda op, x, w: f"F.layer_norm({x[0]}, ({op.output.width},), {w[0]}, {w[1]})",
+    "dropout": lambda op, x, _: f"F.dropout({x[0]}, {op.attr('p')!r}, self.training)",
+    "softmax": lambda _, x, __: f"F.softmax({x[0]}, dim=-1)",
+    "scale": lambda op, x, _: f"{op.attr('factor')!r} * {x[0]}",
+    "product": lambda _, x, __: " * ".join(x),
+    "sum": lambda _, x, __: " + ".join(x),
+    "concat": lambda _, x, __: f"torch.cat([{', '.join(x)}], dim=-1)",
+    "slice": lambda op, x, _: f"{x[0]}[..., {op.attr('start')}:{op.attr('stop')}]",
+    "detach": lambda _, x, __: f"{x[0]}.detach()",
+    "lookup": lambda _, x, __: f"F.embedding({x[0]}, {x[1]})",
+    "mix": lambda _, x, __: f"mix({x[0]}, [{', '.join(x[1:])}])",
+    "select": lambda _, x, __: f"select({x[0]}, [{', '.join(x[1:])}])",
+    "squeeze": lambda _, x, __: f"{x[0]}.squeeze(-1)",
+    "apply": _apply,
+    "call": lambda _, x, w: f"{w[0]}({', '.join(x)})",
+}

@@ -1,0 +1,310 @@
+"""Graph -> program: each node's kind writes its operations; afterwards there are no experts and no gates, only tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from archspec.contract import Reference, Settings
+from archspec.diagnostics import Diagnostics
+from archspec.graph.check import seen_by
+from archspec.graph.graph import Graph, Node, Stream
+from archspec.graph.resolve import Reader, Resolver
+from archspec.program import Builder, GateInputs, Part, Program, Scope, Value, verify
+from archspec.program.columns import Column
+from archspec.program.program import Attr, Module
+from archspec.spec.spec import Block, Switch
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The programs of a model: `forward` from batch to logits, `predict` from logits (and batch) to scores."""
+
+    forward: Program
+    predict: Program
+    columns: Mapping[str, tuple[str, Column]]
+    """Input -> its key in the batch, and what must be there."""
+
+
+def lower(graph: Graph) -> Lowered:
+    """The plain program of a checked graph: the meaning of the spec."""
+    forward = _Forward(graph)
+    for name in graph.order:
+        forward.visit(graph.nodes[name])
+    predict = _Predict(graph, forward.outputs)
+    return Lowered(verify(forward.builder.program()), verify(predict.lower()), forward.columns)
+
+
+class _Columns:
+    """Columns of the batch as values, each read once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.builder = Builder(self.read, self.column)
+        self.columns: dict[str, tuple[str, Column]] = {}
+        self.raw: dict[str, Value] = {}
+
+    def read(self, reference: Reference, scope: Scope) -> Value:
+        """The stream of a reference; only the forward program has streams."""
+        raise NotImplementedError
+
+    def column(self, name: str) -> Value:
+        """The batch's column of an input."""
+        if name not in self.raw:
+            block = self.graph.spec.inputs[name]
+            column: Column = block.settings.column(self.settings())
+            key = block.common.column
+            self.columns[name] = (key, column)
+            scope = Scope(self.builder, f"inputs.{name}")
+            value = scope.op("column", (), column.shape, name="column", dtype=column.dtype, key=key, source="batch")
+            self.raw[name] = self.builder.hint(value, name)
+        return self.raw[name]
+
+    def settings(self) -> dict[str, Settings]:
+        """The settings of all inputs, for shared tables."""
+        return {name: block.settings for name, block in self.graph.spec.inputs.items()}
+
+
+class _Forward(_Columns):
+    """Lowers nodes in topological order."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.resolver = Resolver(graph.spec, Diagnostics())
+        self.streams: dict[str, Value] = {}
+        self.heads: dict[str, Value] = {}
+        """Towers and cases -> `[B, outputs]` before they are squeezed."""
+        self.outputs: dict[str, Part] = {}
+        """Towers and fusions -> their logits, for fusions and `predict`."""
+        self.node: Node | None = None
+        self.combined: dict[tuple[str, tuple[str, ...]], Value] = {}
+        self.hidden_readers = {e.source for e in graph.edges if e.role not in {"of", "output", "case"}}
+
+    def visit(self, node: Node) -> None:
+        """Lowers one node."""
+        self.node = node
+        at = Scope(self.builder, node.name)
+        match node.category:
+            case "input":
+                self.input(node, at)
+            case "feature_gate":
+                self.streams[node.name] = self.builder.hint(self.feature_gate(node, at), node.block.name)
+            case "expert":
+                value = self.made(node, at, self.source(node, at))
+                self.streams[node.name] = self.builder.hint(value, f"{node.group}_{node.index}")
+            case "gate":
+                self.streams[node.name] = self.builder.hint(self.gate(node, at), node.block.name)
+            case "tower":
+                self.tower(node, at)
+            case "fusion":
+                self.fusion(node, at)
+            case _:
+                pass
+
+    # -- streams ------------------------------------------------------------------------------------------------------
+
+    def read(self, reference: Reference, scope: Scope) -> Value:
+        """A reference among the settings of the node that is being lowered."""
+        assert self.node is not None
+        assert isinstance(self.node.block, Block)
+        reader = Reader(self.node.what, self.node.level, self.node.block)
+        return self.stream(self.resolver.stream(reference, reader, ()), scope)
+
+    def source(self, node: Node, at: Scope, role: str = "from") -> Value:
+        """What a node reads in a role."""
+        return self.stream(self.graph.streams[node.name, role], at)
+
+    def stream(self, stream: Stream, at: Scope) -> Value:
+        """The value of a stream."""
+        parts = [self.streams[i] if isinstance(i, str) else self.stream(i, at) for i in stream.items]
+        if stream.combine == "concat":
+            return self.concat(parts, at)
+        if stream.combine == "sum":
+            return at.sum(*parts)
+        return at.detach(self.concat(parts, at))
+
+    def concat(self, parts: list[Value], at: Scope) -> Value:
+        """Values side by side; the same ones are put together once."""
+        key = ("concat", tuple(part.name for part in parts))
+        if key not in self.combined:
+            made = at.concat(*parts)
+            self.combined[key] = made if made in parts else self.builder.hint(made, "x")
+        return self.combined[key]
+
+    def made(self, node: Node, at: Scope, *values: Value) -> Value:
+        """What a kind makes of one value, by its operations or by its module."""
+        block = node.block
+        assert isinstance(block, Block)
+        if hasattr(block.settings, "lower"):
+            value: Value = block.settings.lower(at, *values)
+            return value
+        (x,) = values
+        return self.opaque(at, block, (x.width,), [x], block.settings.width(x.width))
+
+    def opaque(self, at: Scope, block: Block, arguments: tuple[Attr, ...], values: list[Value], width: int) -> Value:
+        """A call of the module that a plugin's kind builds."""
+        cls = type(block.settings)
+        settings = tuple(sorted(block.settings.model_dump(mode="json", by_alias=True).items()))
+        module = Module(at.name, cls.__module__, cls.__qualname__, settings, arguments)
+        return at.call(module, values, ("B", width))
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    def input(self, node: Node, at: Scope) -> None:
+        """The stream of an input, if it has one and somebody reads it."""
+        assert isinstance(node.block, Block)
+        column = self.column(node.block.name)
+        if self.graph.widths[node.name]:
+            value = node.block.settings.lower(at, column, self.settings())
+            self.streams[node.name] = self.builder.hint(value, node.block.name)
+
+    def feature_gate(self, node: Node, at: Scope) -> Value:
+        """Factors times fields, or times elements."""
+        block, stream = node.block, self.graph.streams[node.name, "from"]
+        assert isinstance(block, Block)
+        fields = [self.streams[leaf] if isinstance(leaf, str) else self.stream(leaf, at) for leaf in stream.leaves()]
+        per_field = block.common.per == "field"
+        count = len(fields) if per_field else sum(field.width for field in fields)
+        scale = float(len(fields)) if block.common.scale == "fields" else block.common.scale
+        selector = self.source(node, at, "selector")
+        if hasattr(block.settings, "lower"):
+            factors = block.settings.lower(at, selector, count)
+        else:
+            factors = self.opaque(at, block, (selector.width, count), [selector], count)
+        factors = self.builder.hint(at.scale(factors, scale), f"{block.name}_factors")
+        if not per_field:
+            return at.product(self.concat(fields, at), factors)
+        return at.concat(*(at.product(field, at.slice(factors, i, i + 1)) for i, field in enumerate(fields)))
+
+    def gate(self, node: Node, at: Scope) -> Value:
+        """Weights from the gate's kind, then the mix of the experts seen."""
+        block, seen = node.block, self.graph.seen[node.name]
+        assert isinstance(block, Block)
+        experts = tuple(self.expert(expert.node, at, detached=expert.detached) for expert in seen)
+        gate = GateInputs(seen_by(self.graph, node), self.selector(node, at), experts, self.allowed(node, at))
+        if hasattr(block.settings, "lower"):
+            weights = block.settings.lower(at, gate)
+        else:
+            selector = gate.selector
+            arguments = (selector.width if selector else None, len(experts))
+            weights = self.opaque(at, block, arguments, [selector] if selector else [], len(experts))
+        self.builder.hint(weights, f"{block.name}_weights")
+        if block.common.transform == "linear":
+            experts = tuple(at.linear(e, e.width, f"transform.{i}", bias=False) for i, e in enumerate(experts))
+        mixed = at.mix(weights, experts)
+        rows = weights if len(weights.shape) > 1 else at.apply("rows_like", weights, mixed, shape=("B", len(experts)))
+        self.builder.output("gates", node.name, rows)
+        residual = block.common.residual
+        return mixed if residual is None else at.sum(mixed, self.streams[f"level{node.level}.gates.{residual}"])
+
+    def expert(self, name: str, at: Scope, *, detached: bool) -> Value:
+        """An expert as a gate sees it."""
+        key = ("detach", (name,))
+        if detached and key not in self.combined:
+            self.combined[key] = at.detach(self.streams[name])
+        return self.combined[key] if detached else self.streams[name]
+
+    def selector(self, node: Node, at: Scope) -> Value | None:
+        """What decides a gate's weights: a stream, a domain's ids, or nothing."""
+        domain = next((e.source for e in self.graph.edges if e.target == node.name and e.role == "domain"), None)
+        if domain is not None:
+            return self.column(domain.partition(".")[2])
+        return self.source(node, at, "selector") if (node.name, "selector") in self.graph.streams else None
+
+    def allowed(self, node: Node, at: Scope) -> Value | None:
+        """False where a row's own domain's expert is left out."""
+        assert isinstance(node.block, Block)
+        exclude = node.block.common.exclude
+        if exclude is None:
+            return None
+        groups = [expert.group for expert in self.graph.seen[node.name]]
+        values = self.graph.spec.inputs[exclude].settings.values
+        table = at.constant([[group != value for group in groups] for value in values], "bool")
+        return at.lookup(self.column(exclude), table)
+
+    def tower(self, node: Node, at: Scope) -> None:
+        """A tower's hidden vector and head; for a switch, each row's own case."""
+        name = node.name.split(".")[1]
+        task = self.graph.spec.tasks.get(name)
+        outputs = (task.task.classes if task else None) or 1
+        if isinstance(node.block, Switch):
+            ids = self.column(node.block.switch)
+            cases = [f"{node.name}.cases.{value}" for value in self.graph.spec.inputs[node.block.switch].settings.values]
+            head = at.select(ids, [self.heads[case] for case in cases])
+            if node.name in self.hidden_readers:
+                self.streams[node.name] = at.select(ids, [self.streams[case] for case in cases])
+        else:
+            hidden = self.made(node, at, self.source(node, at))
+            self.streams[node.name] = self.builder.hint(hidden, f"{name}_hidden")
+            head = at.linear(hidden, outputs, "head")
+        self.heads[node.name] = head
+        if node.case is None:
+            logits = self.builder.hint(head if outputs > 1 else at.squeeze(head), f"{name}_logit")
+            self.finish(name, logits)
+
+    def finish(self, name: str, logits: Value) -> None:
+        """Gives the logits of a tower or of a fusion that is a task back."""
+        self.builder.output("logits", name, logits)
+        self.outputs[name] = Part(name, output_of(self.graph, name), logits)
+
+    def fusion(self, node: Node, at: Scope) -> None:
+        """A fusion that is a task has a logit; the others are scores, made by `predict`."""
+        block = node.block
+        assert isinstance(block, Block)
+        task = self.graph.spec.tasks.get(block.name)
+        if task is None:
+            return
+        parts = tuple(self.outputs[name] for name in block.settings.of)
+        lower = block.settings.logits if task.task.kind == "binary" else block.settings.lower
+        self.finish(block.name, self.builder.hint(lower(at, parts), f"{block.name}_logit"))
+
+
+def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multiclass"]:
+    """What a tower or fusion puts out."""
+    spec = graph.spec
+    if name in spec.tasks:
+        return spec.tasks[name].task.kind
+    if name in spec.fusion:
+        return "regression"
+    tower: Any = spec.towers[name]
+    output = tower.output if isinstance(tower, Switch) else tower.common.output
+    return output or "binary"
+
+
+class _Predict(_Columns):
+    """Lowers scores: probabilities and values of every output, and the fusions that are no task."""
+
+    def __init__(self, graph: Graph, parts: Mapping[str, Part]) -> None:
+        super().__init__(graph)
+        self.parts = parts
+
+    def lower(self) -> Program:
+        """The program from logits to scores."""
+        made: dict[str, Part] = {}
+        for name, part in self.parts.items():
+            at = Scope(self.builder, f"scores.{name}")
+            logits = at.op("column", (), part.logits.shape, name="logits", key=name, source="logits")
+            made[name] = Part(name, part.output, self.builder.hint(logits, f"{name}_logit"))
+            score = self.score(at, made[name])
+            self.builder.output("scores", name, self.builder.hint(score, f"{name}_score"))
+        for name in (name for name in self.graph.order if name.startswith("fusion.")):
+            block = self.graph.nodes[name].block
+            assert isinstance(block, Block)
+            if block.name not in made:
+                parts = tuple(made[part] for part in block.settings.of)
+                score = block.settings.lower(Scope(self.builder, f"scores.{block.name}"), parts)
+                made[block.name] = Part(block.name, "regression", self.builder.hint(score, f"{block.name}_score"))
+                self.builder.output("scores", block.name, score)
+        return self.builder.program()
+
+    @staticmethod
+    def score(at: Scope, part: Part) -> Value:
+        """The probability or value of an output."""
+        match part.output:
+            case "binary":
+                return at.activation(part.logits, "sigmoid")
+            case "multiclass":
+                return at.softmax(part.logits)
+            case _:
+                return part.logits

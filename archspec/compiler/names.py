@@ -1,0 +1,83 @@
+"""Names of variables and attributes in emitted Python."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+
+TAKEN = frozenset({"self", "batch", "gates", "logits", "torch", "nn", "F", "Tensor", "math", "print", "float", "dict"})
+
+
+def class_name(spec_name: str) -> str:
+    """`ple_video` -> `PleVideo`."""
+    return "".join(part.capitalize() for part in spec_name.split("_") if part) or "Model"
+
+
+def identifier(text: str) -> str:
+    """The nearest Python identifier to any text."""
+    name = re.sub(r"\W+", "_", text).strip("_") or "value"
+    name = name if not name[0].isdigit() else f"_{name}"
+    return f"{name}_" if keyword.iskeyword(name) or name in TAKEN else name
+
+
+_SHORT = (
+    (re.compile(r"^inputs\.(\w+)\.weight$"), r"\1_table"),
+    (re.compile(r"^towers\.(\w+)\.cases\.(\w+)"), r"\1_\2_tower"),
+    (re.compile(r"^towers\.(\w+)"), r"\1_tower"),
+    (re.compile(r"^feature_gates\.(\w+)"), r"\1_factors"),
+    (re.compile(r"\.gates\.(\w+)"), r".\1_gate"),
+    (re.compile(r"\.experts\."), "."),
+    (re.compile(r"\.(?:layers|norms)\.([0-9]+)\.(\w+)$"), r".\2\1"),
+    (re.compile(r"\.(?:head\.)?weight$"), ".weight"),
+)
+
+
+def attribute_name(canonical: str) -> str:
+    """What a person would call the attribute of a weight: `level1.experts.ctr.0.layers.0.weight` is `level1_ctr_0_weight0`."""
+    for pattern, short in _SHORT:
+        canonical = pattern.sub(short, canonical)
+    return identifier(canonical)
+
+
+class Attributes:
+    """Attributes of the module: one per storage, constant and plugin module; different, and none of nn.Module's own."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.taken = set(taken)
+        self.names: dict[str, str] = {}
+
+    def name(self, canonical: str) -> str:
+        """The attribute of a thing: a short form of its canonical name, numbered where two things would collide."""
+        if canonical not in self.names:
+            base = name = attribute_name(canonical)
+            count = 1
+            while name in self.taken:
+                count += 1
+                name = f"{base}_{count}"
+            self.taken.add(name)
+            self.names[canonical] = name
+        return self.names[canonical]
+
+
+class Variables:
+    """Variables of a function body: a name is free again when the value it held is read no more."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.taken = set(taken)
+        self.bound: dict[str, str] = {}
+
+    def bind(self, value: str, hint: str) -> str:
+        """A name for a new value."""
+        name = base = identifier(hint)
+        count = 1
+        while name in self.taken:
+            count += 1
+            name = f"{base}_{count}"
+        self.taken.add(name)
+        self.bound[value] = name
+        return name
+
+    def release(self, value: str) -> None:
+        """Frees the name of a value that nothing reads any more."""
+        self.taken.discard(self.bound[value])

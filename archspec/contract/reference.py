@@ -1,0 +1,101 @@
+"""References: how a spec names the streams that a block reads (`from`, `selector`, `modulate.selector`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic_core import core_schema
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+Combine = Literal["concat", "sum", "detach"]
+Path = tuple[str | int, ...]
+
+_FORMS = "a name, a list of names, {sum: [...]} or {detach: ...}"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One name inside a reference; `at` is its path below the setting that holds the reference."""
+
+    text: str
+    at: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A stream made of named streams: concatenated, added, or with the gradient stopped; forms nest."""
+
+    combine: Combine
+    items: tuple[Reference | Name, ...]
+    at: Path = ()
+
+    @classmethod
+    def parse(cls, data: object, at: Path = ()) -> Reference:
+        """Reads the YAML form. Raises ValueError with a sentence for people where the form is wrong."""
+        match data:
+            case Reference():
+                return data
+            case str():
+                return cls("concat", (Name(data, at),), at)
+            case list() if data:
+                return cls("concat", tuple(_item(item, (*at, i)) for i, item in enumerate(data)), at)
+            case {"sum": list(items), **rest} if items and not rest:
+                return cls("sum", tuple(_item(item, (*at, "sum", i)) for i, item in enumerate(items)), at)
+            case {"detach": inner, **rest} if not rest:
+                return cls("detach", (_item(inner, (*at, "detach")),), at)
+            case _:
+                raise ValueError(f"expected {_FORMS}")
+
+    def names(self) -> Iterator[Name]:
+        """Every name in it, in order."""
+        for item in self.items:
+            if isinstance(item, Name):
+                yield item
+            else:
+                yield from item.names()
+
+    def data(self) -> Any:  # noqa: ANN401 - plain YAML data
+        """The canonical YAML form: the shortest that means the same."""
+        items = [item.text if isinstance(item, Name) else item.data() for item in self.items]
+        match self.combine:
+            case "sum":
+                return {"sum": items}
+            case "detach":
+                return {"detach": items[0]}
+            case _:
+                flat = [part for item in items for part in (item if isinstance(item, list) else [item])]
+                return flat[0] if len(flat) == 1 else flat
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+        """Lets a settings field be typed `Reference`."""
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.data)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The JSON Schema of the YAML form."""
+        return {"description": _FORMS, "anyOf": [{"type": "string"}, {"type": "array"}, {"type": "object"}]}
+
+
+def _item(data: object, at: Path) -> Reference | Name:
+    return Name(data, at) if isinstance(data, str) else Reference.parse(data, at)
+
+
+class InputName(str):
+    """The name of an input, in a setting that takes the input itself rather than a stream."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+        """Lets a settings field be typed `InputName`."""
+        return core_schema.no_info_after_validator_function(
+            cls, core_schema.str_schema(strict=True), serialization=core_schema.to_string_ser_schema()
+        )

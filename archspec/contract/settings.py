@@ -1,0 +1,62 @@
+"""Settings: the base class of every kind; its fields are the keys a spec may write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Width = int
+"""Number of features of one row of a stream: the `D` of `[B, D]`."""
+
+
+def as_tuple(value: object) -> object:
+    """A YAML list as the immutable tuple that a settings field holds; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Units = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(as_tuple)]
+"""Sizes of layers, first to last; may be empty."""
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class KindError(ValueError):
+    """Raised by a kind whose settings do not fit their surroundings; archspec adds the place.
+
+    Args:
+        message: what is wrong, names in backticks.
+        at: path of the setting to point at, such as `("k",)`.
+        help: one way out.
+    """
+
+    def __init__(self, message: str, *, at: Sequence[str | int] = (), help: str = "") -> None:  # noqa: A002 - reads as the printed word
+        super().__init__(message)
+        self.at = tuple(at)
+        self.help = help
+
+
+class Settings(BaseModel):
+    """Base of every kind. Fields are settings: typed, checked strictly, unknown keys refused, immutable.
+
+    A field whose default is `None` is left out of the canonical spec while it is `None`.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
+
+    paper: ClassVar[str] = ""
+    """Where the kind comes from; shown by `archspec kinds`."""
+
+    formula: ClassVar[str] = ""
+    """What the kind computes, in plain text; shown by `archspec kinds`."""
+
+    title: ClassVar[str] = ""
+    """What a figure writes in the kind's box; empty: the kind's name."""
+
+    def detail(self) -> str:
+        """The small second line in a figure's box; empty: none."""
+        return ""

@@ -1,0 +1,137 @@
+"""The graph's own values: nodes with canonical names, edges with roles, streams that say how names are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+from typing import Literal
+
+from archspec.diagnostics import Span
+from archspec.spec.spec import Block, Spec, Switch, TaskBlock
+
+Category = Literal["input", "feature_gate", "expert", "gate", "tower", "fusion", "task"]
+
+INDEX_ROLES = frozenset({"switch", "exclude", "domain", "column"})
+"""Roles in which a column is read as it is: no gradient passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. `what` is its name in sentences; `owner` the task that it belongs to by name, None for a shared one."""
+
+    name: str
+    category: Category
+    kind: str
+    level: int
+    what: str
+    block: Block | Switch | TaskBlock
+    owner: str | None = None
+    group: str | None = None
+    index: int | None = None
+    case: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`target` reads `source` in a role; `detached`: no gradient flows back."""
+
+    source: str
+    target: str
+    role: str
+    detached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A resolved reference: nodes, concatenated, added or detached."""
+
+    combine: Literal["concat", "sum", "detach"]
+    items: tuple[Stream | str, ...]
+    span: Span | None = field(default=None, compare=False)
+
+    def nodes(self, *, detached: bool = False) -> Iterator[tuple[str, bool]]:
+        """Every node in it and whether its gradient is stopped."""
+        for item in self.items:
+            if isinstance(item, str):
+                yield item, detached or self.combine == "detach"
+            else:
+                yield from item.nodes(detached=detached or self.combine == "detach")
+
+    def leaves(self) -> Iterator[Stream | str]:
+        """The parts that stand side by side: fields of a feature gate."""
+        if self.combine != "concat":
+            yield self
+            return
+        for item in self.items:
+            if isinstance(item, str):
+                yield item
+            else:
+                yield from item.leaves()
+
+
+@dataclass(frozen=True, slots=True)
+class SeenExpert:
+    """One expert that a gate sees."""
+
+    node: str
+    group: str
+    detached: bool
+
+
+@dataclass
+class Graph:
+    """Nodes by canonical name, edges, and what each node reads. `widths` is None where a mistake hides it."""
+
+    spec: Spec
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    streams: dict[tuple[str, str], Stream] = field(default_factory=dict)
+    """(node, role) -> what it reads there; roles `from`, `selector`, and settings such as `modulate.selector`."""
+    seen: dict[str, tuple[SeenExpert, ...]] = field(default_factory=dict)
+    widths: dict[str, int | None] = field(default_factory=dict)
+    tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Node -> the tasks whose loss reaches it, in the spec's order."""
+    order: tuple[str, ...] = ()
+    """Topological, bottom first."""
+
+    def sources(self) -> dict[str, set[str]]:
+        """Node -> nodes that it reads."""
+        found: dict[str, set[str]] = {name: set() for name in self.nodes}
+        for edge in self.edges:
+            found[edge.target].add(edge.source)
+        return found
+
+    def sorted(self) -> tuple[str, ...]:
+        """The nodes in topological order; where the graph leaves it open, by level, experts before gates, then as written.
+
+        Raises:
+            CycleError: `error.args[1]` lists the cycle; its first and last node are the same.
+        """
+        sorter = TopologicalSorter(self.sources())
+        sorter.prepare()
+        place = {name: index for index, name in enumerate(self.nodes)}
+        rank = {name: (node.level, node.category == "gate", place[name]) for name, node in self.nodes.items()}
+        ready: list[tuple[tuple[int, bool, int], str]] = []
+        found: list[str] = []
+        while sorter.is_active():
+            for name in sorter.get_ready():
+                heappush(ready, (rank[name], name))
+            found.append(heappop(ready)[1])
+            sorter.done(found[-1])
+        return tuple(found)
+
+    def without(self, names: set[str]) -> Graph:
+        """The graph without some nodes."""
+        return Graph(
+            self.spec,
+            {name: node for name, node in self.nodes.items() if name not in names},
+            [edge for edge in self.edges if edge.source not in names and edge.target not in names],
+            {key: stream for key, stream in self.streams.items() if key[0] not in names},
+            {name: seen for name, seen in self.seen.items() if name not in names},
+            {name: width for name, width in self.widths.items() if name not in names},
+            self.tasks,
+            tuple(name for name in self.order if name not in names),
+        )
+

@@ -1,0 +1,98 @@
+"""The front door: from text to a checked Spec and its graph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+from archspec import plugins as plugin_door
+from archspec.contract import Registry
+from archspec.diagnostics import Diagnostics
+from archspec.graph.check import check
+from archspec.graph.connect import connect
+from archspec.graph.graph import Graph
+from archspec.graph.lint import lint, report_unread, unread
+from archspec.spec.load import Overrides, read_spec
+from archspec.spec.sees import Sees
+from archspec.spec.spec import Block, Level, Spec
+
+
+def load(
+    source: str | os.PathLike[str], overrides: Overrides | None = None, plugins: Iterable[plugin_door.Plugin] = ()
+) -> Spec:
+    """The checked, complete Spec of a file or a text.
+
+    Args:
+        source: path of a spec, `-` for standard input, or the text itself.
+        overrides: values by path, `{"levels.1.repeat": 3}` or `["levels.1.repeat=3"]`; levels count from 1.
+        plugins: what may define further kinds: files, names of installed plugins, modules, classes.
+
+    Raises:
+        SpecError: everything wrong with the spec, at once; its `status` tells a bad spec (1) from a bad file (2).
+    """
+    return load_graph(source, overrides, plugin_door.load(plugins)).spec
+
+
+def load_graph(source: str | os.PathLike[str], overrides: Overrides | None, registry: Registry) -> Graph:
+    """The graph of a file or a text, checked and pruned; its `spec` is the canonical one."""
+    diagnostics = Diagnostics()
+    spec = read_spec(source, registry, diagnostics, overrides or ())
+    graph = connect(spec, diagnostics)
+    check(graph, diagnostics)
+    diagnostics.raise_errors()
+    names = unread(graph)
+    report_unread(graph, names, diagnostics)
+    graph = graph.without(names)
+    lint(graph, diagnostics)
+    graph.spec = _canonical(spec, graph, names).saying(tuple(diagnostics.items))
+    return graph
+
+
+def graph_of(spec: Spec) -> Graph:
+    """The graph of a loaded Spec."""
+    diagnostics = Diagnostics()
+    graph = connect(spec, diagnostics)
+    check(graph, diagnostics)
+    diagnostics.raise_errors()
+    return graph.without(unread(graph))
+
+
+def _canonical(spec: Spec, graph: Graph, pruned: set[str]) -> Spec:
+    """The spec without what was pruned, and with every `sees` written out."""
+    levels = []
+    for number, level in enumerate(spec.levels, 1):
+        experts = {
+            name: block for name, block in level.experts.items()
+            if any(f"level{number}.experts.{name}.{i}" in graph.nodes for i in range(block.common.count))
+        }  # fmt: skip
+        gates = {
+            name: _seeing(block, graph, f"level{number}.gates.{name}", level)
+            for name, block in level.gates.items() if f"level{number}.gates.{name}" in graph.nodes
+        }  # fmt: skip
+        levels.append(Level(experts, gates, level.node))
+    feature_gates = {name: block for name, block in spec.feature_gates.items() if f"feature_gates.{name}" not in pruned}
+    return replace(spec, levels=tuple(levels), feature_gates=feature_gates)
+
+
+def _seeing(block: Block, graph: Graph, node: str, level: Level) -> Block:
+    """The gate with `sees` as a list of names: a whole group by its name, else `group.index`."""
+    items: list[object] = []
+    seen = list(graph.seen[node])
+    while seen:
+        first = seen[0]
+        count = level.experts[first.group].common.count if first.group in level.experts else 0
+        here = f"level{block_level(node)}.experts.{first.group}"
+        whole = [f"{here}.{i}" for i in range(count)]
+        if whole and [e.node for e in seen[:count]] == whole and {e.detached for e in seen[:count]} == {first.detached}:
+            name, seen = first.group, seen[count:]
+        else:
+            local = first.node.startswith(f"{here}.")
+            name, seen = first.node.removeprefix(f"level{block_level(node)}.experts.") if local else first.node, seen[1:]
+        items.append({"detach": name} if first.detached else name)
+    return replace(block, common=block.common.model_copy(update={"sees": Sees.parse(items)}))
+
+
+def block_level(node: str) -> int:
+    """The level in a canonical name."""
+    return int(node.partition(".")[0].removeprefix("level"))

@@ -1,0 +1,33 @@
+"""Kinds of feature gates: from a selector `[B, D]` to one factor per field or element, `[B, count]`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from archspec.contract import feature_gate
+from archspec.kinds.blocks import GateLayers
+
+if TYPE_CHECKING:
+    from archspec.program import Scope, Value
+
+
+@feature_gate("softmax")
+class Softmax(GateLayers):
+    """Factors that add up to one: Meituan's feature selection gate, one per input field."""
+
+    formula: ClassVar[str] = "softmax(W s)"
+
+    def lower(self, at: Scope, selector: Value, count: int) -> Value:
+        """`[B, D] -> [B, count]`."""
+        return at.softmax(self.logits(at, selector, count))
+
+
+@feature_gate("sigmoid")
+class Sigmoid(GateLayers):
+    """Factors between 0 and 1, each on its own: EPNet with `per: element, scale: 2` (PEPNet, 2302.01115, eq. 1-4)."""
+
+    formula: ClassVar[str] = "sigmoid(W s)"
+
+    def lower(self, at: Scope, selector: Value, count: int) -> Value:
+        """`[B, D] -> [B, count]`."""
+        return at.activation(self.logits(at, selector, count), "sigmoid")

@@ -1,0 +1,214 @@
+"""Kinds of gates: from a selector `[B, D]` to the weights `[B, E]` of the experts seen (`[E]` for a static gate)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from archspec.contract import KindError, Settings, gate
+from archspec.contract.settings import Count, Finite, Positive, Probability, Units
+from archspec.kinds.blocks import GateLayers
+from archspec.program.program import Init
+
+if TYPE_CHECKING:
+    from archspec.program import GateInputs, Scope, Seen, Value
+
+NEVER = float("-inf")
+
+
+class GateNetwork(Settings):
+    """Gate logits from a selector, or static ones (`selector: none`)."""
+
+    excluded: ClassVar[float] = NEVER
+    """The logit of an expert that `exclude` leaves out."""
+
+    units: Units = ()
+    """Hidden layers of the gate network, ReLU, with biases; none: one linear layer."""
+    bias: bool = False
+    """Bias of the last linear layer."""
+    temperature: Positive = 1.0
+    """Divides the logits."""
+    dropout: Probability = 0.0
+    """Drops weights of experts in training (gate dropout; Zhao et al., RecSys 2019, without its renormalisation)."""
+    init: Literal["identity", "uniform"] | None = None
+    """Start of a static gate's weights; `uniform` where not given."""
+
+    def check(self, seen: Seen) -> None:
+        """Raises KindError where settings of static and of selected gates are mixed up."""
+        if seen.selector is not None and self.init is not None:
+            raise KindError("`init` is for static gates", at=("init",), help="write `selector: none`, or drop `init`")
+        if seen.selector is None and (self.units or self.bias):
+            raise KindError(
+                "a static gate has no network", at=("units",) if self.units else ("bias",),
+                help="drop `units` and `bias`, or give the gate a selector",
+            )  # fmt: skip
+        if self.init == "identity":
+            self.check_identity(seen)
+
+    def check_identity(self, seen: Seen) -> None:
+        """Raises KindError: only a linear gate can start as the identity."""
+        raise KindError("`init: identity` needs weights without normalisation", at=("init",), help="write `kind: linear`")
+
+    def start(self, seen: Seen) -> Init:
+        """The first value of a static gate's weights."""
+        return Init("constant", 0.0)
+
+    def logits(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, E]`, or `[E]` for a static gate."""
+        if gate.selector is None:
+            logits = at.parameter("weight", (gate.seen.count,), self.start(gate.seen))
+        else:
+            layers = GateLayers(units=self.units, bias=self.bias)
+            logits = layers.logits(at, gate.selector, gate.seen.count)
+        logits = at.scale(logits, 1 / self.temperature)
+        if gate.allowed is None:
+            return logits
+        return at.apply("mask_logits", logits, gate.allowed, shape=("B", gate.seen.count), value=self.excluded)
+
+    def detail(self) -> str:
+        """Sizes of the hidden layers."""
+        return ", ".join(map(str, self.units))
+
+
+@gate("softmax")
+class Softmax(GateNetwork):
+    """Weights that add up to one: the gate of MMoE (KDD 2018, eq. 6-7), CGC and PLE (RecSys 2020, eq. 2-7)."""
+
+    formula: ClassVar[str] = "softmax(W s / temperature)"
+    title: ClassVar[str] = "gate"
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        return at.dropout(at.softmax(self.logits(at, gate)), self.dropout)
+
+
+@gate("sigmoid")
+class Sigmoid(GateNetwork):
+    """Weights between 0 and 1, each on its own."""
+
+    formula: ClassVar[str] = "sigmoid(W s / temperature)"
+    title: ClassVar[str] = "gate"
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        return at.dropout(at.activation(self.logits(at, gate), "sigmoid"), self.dropout)
+
+
+@gate("linear")
+class Linear(GateNetwork):
+    """Weights without normalisation: cross-stitch units (Misra et al., CVPR 2016) with `selector: none`."""
+
+    formula: ClassVar[str] = "W s / temperature, or a for a static gate"
+    title: ClassVar[str] = "mix"
+    excluded: ClassVar[float] = 0.0
+
+    def check_identity(self, seen: Seen) -> None:
+        """Raises KindError where no expert of the gate's own name is seen."""
+        if seen.gate not in seen.groups:
+            raise KindError(
+                f"`init: identity` needs an expert group named `{seen.gate}` among those the gate sees", at=("init",),
+                help="write `init: uniform`",
+            )  # fmt: skip
+
+    def start(self, seen: Seen) -> Init:
+        """Equal weights over all experts, or over those of the gate's own name."""
+        if self.init == "identity":
+            own = [float(group == seen.gate) for group in seen.groups]
+            return Init("values", tuple(value / sum(own) for value in own))
+        return Init("constant", 1 / seen.count)
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        return at.dropout(self.logits(at, gate), self.dropout)
+
+
+@gate("topk")
+class TopK(GateNetwork):
+    """Softmax over the k largest logits, zero elsewhere (Shazeer et al., 1701.06538, eq. 3-5, without noise).
+
+    `balance` adds the load-balancing loss of Switch (Fedus et al., 2101.03961, eq. 4-6) in training: balance * E * sum_i
+    f_i P_i, where f_i is expert i's share of the choices and P_i its mean probability; 1 * balance when even.
+    """
+
+    formula: ClassVar[str] = "softmax(keep the k largest of W s / temperature)"
+    title: ClassVar[str] = "top-k"
+    k: Count
+    balance: Finite = 0.0
+
+    def check(self, seen: Seen) -> None:
+        """Raises KindError where k is larger than the number of experts seen."""
+        super().check(seen)
+        if self.k > seen.count:
+            raise KindError(f"`k: {self.k}` of {seen.count} experts seen", at=("k",), help=f"write `k: {seen.count}` or less")
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        logits = self.logits(at, gate)
+        if self.balance:
+            loss = at.apply("balance_loss", logits, shape=(), k=self.k)
+            at.auxiliary_loss(at.scale(loss, self.balance))
+        return at.dropout(at.apply("top_k", logits, k=self.k), self.dropout)
+
+    def detail(self) -> str:
+        """`k of E` cannot be known here; k can."""
+        return f"k = {self.k}"
+
+
+@gate("domain")
+class Domain(Settings):
+    """Each row takes the experts of its own domain: the group named like the row's value, equally within the group."""
+
+    selects: ClassVar[str] = "domain"
+    formula: ClassVar[str] = "one-hot(domain)"
+    title: ClassVar[str] = "domain"
+
+    def check(self, seen: Seen) -> None:
+        """Raises KindError where the selector is no domain input or a value has no group of its name."""
+        if seen.domain is None:
+            raise KindError("a `domain` gate needs a domain input as its selector", at=("selector",), help="name one")
+        if missing := [value for value in seen.domain if value not in seen.groups]:
+            raise KindError(
+                f"the gate sees no expert group named `{missing[0]}`, a value of its domain", at=("sees",),
+                help=f"name expert groups like the domain's values: {', '.join(seen.domain)}",
+            )  # fmt: skip
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """Ids `[B] -> [B, E]`."""
+        assert gate.seen.domain is not None
+        assert gate.selector is not None
+        groups = gate.seen.groups
+        rows = [[(group == value) / groups.count(value) for group in groups] for value in gate.seen.domain]
+        return at.lookup(gate.selector, at.constant(rows))
+
+
+@gate("hard_concrete")
+class HardConcrete(Settings):
+    """Static gates that are pushed to exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312, eq. 10-12).
+
+    u ~ U(0,1); t = sigmoid((log u - log(1-u) + log a) / beta); z = clamp(t (zeta - gamma) + gamma, 0, 1); in evaluation
+    z = clamp(sigmoid(log a) (zeta - gamma) + gamma, 0, 1). z is per model, not per row. `penalty` adds the expected
+    number of open gates, sum sigmoid(log a - beta log(-gamma / zeta)), times this number to the loss in training.
+    """
+
+    selects: ClassVar[str] = "none"
+    formula: ClassVar[str] = "clamp(sigmoid((log u - log(1-u) + log a) / beta) (zeta - gamma) + gamma, 0, 1)"
+    title: ClassVar[str] = "SNR"
+    beta: Positive = 0.9
+    gamma: Finite = -0.1
+    zeta: Finite = 1.1
+    penalty: Finite = 0.0
+
+    def check(self, seen: Seen) -> None:
+        """Raises KindError unless gamma < 0 and zeta > 1."""
+        if not self.gamma < 0:
+            raise KindError("`gamma` must be below 0", at=("gamma",), help="the paper's is -0.1")
+        if not self.zeta > 1:
+            raise KindError("`zeta` must be above 1", at=("zeta",), help="the paper's is 1.1")
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[E]`: one sample per forward pass in training."""
+        log_a = at.parameter("weight", (gate.seen.count,), Init("constant", 0.0))
+        bounds = {"beta": self.beta, "gamma": self.gamma, "zeta": self.zeta}
+        if self.penalty:
+            loss = at.apply("open_gates", log_a, shape=(), **bounds)
+            at.auxiliary_loss(at.scale(loss, self.penalty))
+        return at.apply("hard_concrete", log_a, **bounds, training=True)

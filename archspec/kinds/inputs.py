@@ -1,0 +1,153 @@
+"""Kinds of inputs: what a batch holds and how it becomes a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from archspec.contract import KindError, Settings, Width, input
+from archspec.contract.reference import InputName
+from archspec.contract.settings import Count, as_tuple
+from archspec.program.columns import Column
+from archspec.program.program import Init
+
+if TYPE_CHECKING:
+    from archspec.program import Scope, Value
+
+Inputs = Mapping[str, Settings]
+
+
+@input("dense")
+class Dense(Settings):
+    """Numbers as they are, `[B, dim]` (or `[B]` where dim is 1)."""
+
+    formula: ClassVar[str] = "x"
+    dim: Count
+
+    def width(self, inputs: Inputs) -> Width:
+        """`dim`."""
+        return self.dim
+
+    def column(self, inputs: Inputs) -> Column:
+        """Floats `[B, dim]`."""
+        return Column("float", ("B", self.dim))
+
+    def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
+        """The column itself."""
+        return column
+
+    def detail(self) -> str:
+        """The width."""
+        return str(self.dim)
+
+
+class Table(Settings):
+    """Ids that look rows up in an embedding table, one's own (`vocab`, `dim`) or another input's (`table`)."""
+
+    vocab: Count | None = None
+    dim: Count | None = None
+    table: InputName | None = None
+    sparse_grad: bool | None = None
+    """Sparse gradients for the table: rows that a batch does not hold cost nothing; needs an optimizer that takes them."""
+
+    @model_validator(mode="after")
+    def _one_table(self) -> Self:
+        own = self.vocab is not None and self.dim is not None
+        shared = self.vocab is None and self.dim is None and self.sparse_grad is None
+        if not (shared if self.table is not None else own):
+            raise ValueError("needs either `vocab` and `dim`, or `table` alone")
+        return self
+
+    def owner(self, inputs: Inputs) -> Table:
+        """Whose table it is. Raises KindError where `table` names an input without a table of its own."""
+        if self.table is None:
+            return self
+        other = inputs.get(self.table)
+        if not isinstance(other, Table) or other.table is not None:
+            raise KindError(
+                f"`table: {self.table}` names no input with a table of its own", at=("table",),
+                help="name a `sparse` or `sequence` input that has `vocab` and `dim`",
+            )  # fmt: skip
+        return other
+
+    def width(self, inputs: Inputs) -> Width:
+        """The table's `dim`."""
+        return self.owner(inputs).dim or 0
+
+    def weight(self, at: Scope, inputs: Inputs) -> str:
+        """Declares the table and returns its canonical name."""
+        owner = self.owner(inputs)
+        home = at.sibling(self.table) if self.table is not None else at
+        shape = (owner.vocab or 0, owner.dim or 0)
+        return home.weight("weight", shape, Init("normal", 1.0), sparse=bool(owner.sparse_grad))
+
+    def detail(self) -> str:
+        """Vocabulary and width, or the table that is shared."""
+        return f"table of {self.table}" if self.table else f"{self.vocab} x {self.dim}"
+
+
+@input("sparse")
+class Sparse(Table):
+    """One id per row, `[B]`, 0 to vocab-1; out comes its row of the embedding table."""
+
+    formula: ClassVar[str] = "table[id]"
+
+    def column(self, inputs: Inputs) -> Column:
+        """Ids `[B]`."""
+        return Column("int", ("B",), 0, self.owner(inputs).vocab)
+
+    def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
+        """`[B] -> [B, dim]`."""
+        return at.embed(column, self.weight(at, inputs), self.width(inputs))
+
+
+@input("sequence")
+class Sequence(Table):
+    """A list of ids per row, `[B, length]`, padded with -1; out comes the pooled rows of the table, zeros for an empty list."""
+
+    formula: ClassVar[str] = "pool over i with id_i >= 0 of table[id_i]"
+    pool: Literal["mean", "sum", "max"] = "mean"
+    length: Count | None = None
+    """The longest list; None: any length."""
+
+    def column(self, inputs: Inputs) -> Column:
+        """Ids `[B, length]`, -1 pads."""
+        return Column("int", ("B", self.length or "L"), -1, self.owner(inputs).vocab)
+
+    def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
+        """`[B, L] -> [B, dim]`."""
+        return at.pool(column, self.weight(at, inputs), self.width(inputs), self.pool)
+
+
+@input("domain")
+class Domain(Settings):
+    """Which domain (scene, business, tab) a row belongs to: an index into `values`, `[B]`; with `dim`, also an embedding."""
+
+    formula: ClassVar[str] = "table[domain], or nothing without dim"
+    values: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    dim: Count | None = None
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if len(set(self.values)) < len(self.values):
+            raise ValueError("`values` names a domain twice")
+        return self
+
+    def width(self, inputs: Inputs) -> Width:
+        """`dim`, or 0: nothing to read."""
+        return self.dim or 0
+
+    def column(self, inputs: Inputs) -> Column:
+        """Indices `[B]` into `values`."""
+        return Column("int", ("B",), 0, len(self.values))
+
+    def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
+        """`[B] -> [B, dim]`."""
+        table = at.weight("weight", (len(self.values), self.dim or 0), Init("normal", 1.0))
+        return at.embed(column, table, self.dim or 0)
+
+    def detail(self) -> str:
+        """How many domains."""
+        return f"{len(self.values)} domains"

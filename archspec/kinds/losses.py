@@ -1,0 +1,85 @@
+"""Kinds of losses: one number per row from logits and labels. torch is imported inside, so that validating needs none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from archspec.contract import Settings, loss
+from archspec.contract.settings import Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Loss(Settings):
+    """What all losses have."""
+
+    tasks: ClassVar[tuple[str, ...]]
+    """Kinds of tasks that the loss is for."""
+
+
+@loss("logistic")
+class Logistic(Loss):
+    """Logistic loss from logits: the default of binary tasks."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("binary",)
+    formula: ClassVar[str] = "-y log sigmoid(l) - (1 - y) log sigmoid(-l)"
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits `[B]`, labels `[B]` in 0..1 -> `[B]`."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
+
+
+@loss("mse")
+class SquaredError(Loss):
+    """Squared error: the default of regression tasks."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    formula: ClassVar[str] = "(v - y)^2"
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Values `[B]`, labels `[B]` -> `[B]`."""
+        return (logits - labels.to(logits.dtype)).square()
+
+
+@loss("mae")
+class AbsoluteError(Loss):
+    """Absolute error."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    formula: ClassVar[str] = "|v - y|"
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Values `[B]`, labels `[B]` -> `[B]`."""
+        return (logits - labels.to(logits.dtype)).abs()
+
+
+@loss("huber")
+class Huber(Loss):
+    """Squared near zero, absolute beyond delta (Huber, 1964)."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    formula: ClassVar[str] = "(v - y)^2 / 2 where |v - y| <= delta, else delta (|v - y| - delta / 2)"
+    delta: Positive = 1.0
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Values `[B]`, labels `[B]` -> `[B]`."""
+        from torch.nn.functional import huber_loss
+
+        return huber_loss(logits, labels.to(logits.dtype), reduction="none", delta=self.delta)
+
+
+@loss("cross_entropy")
+class CrossEntropy(Loss):
+    """Cross entropy from logits: the default of multiclass tasks."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass",)
+    formula: ClassVar[str] = "-log softmax(l)_y"
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits `[B, classes]`, labels int64 `[B]` -> `[B]`."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits, labels.long(), reduction="none")

@@ -1,0 +1,55 @@
+"""The multilayer perceptron that experts and towers share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from archspec.contract import Settings, Width
+from archspec.contract.settings import Probability, Units
+from archspec.kinds.blocks import Activation, Modulation, Norm
+
+if TYPE_CHECKING:
+    from archspec.program import Scope, Value
+
+
+class Modulated(Settings):
+    """A block that can be modulated."""
+
+    modulate: Modulation | None = None
+
+    def modulated(self, at: Scope, where: str, index: int, x: Value, default: Value) -> Value:
+        """x times its gate, if the block is modulated there (`input` or `hidden`)."""
+        if self.modulate is None or self.modulate.at != where:
+            return x
+        return self.modulate.apply(at, index, x, default)
+
+
+class Mlp(Modulated):
+    """Layers of linear, norm, activation, dropout, in this order."""
+
+    title: ClassVar[str] = "MLP"
+    formula: ClassVar[str] = "h_i = dropout(activation(norm(W_i h_(i-1) + b_i)))"
+
+    units: Units = ()
+    """Sizes of the layers; the last one is the output width."""
+    activation: Activation = "relu"
+    norm: Norm = "none"
+    dropout: Probability = 0.0
+    bias: bool = True
+
+    def width(self, input: Width) -> Width:  # noqa: A002 - the contract's name
+        """The last of `units`, or the input's width where there are none."""
+        return self.units[-1] if self.units else input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, H]`."""
+        h = source = self.modulated(at, "input", 0, x, x)
+        for index, units in enumerate(self.units):
+            h = at.linear(h, units, f"layers.{index}", bias=self.bias)
+            h = at.activation(at.norm(h, self.norm, f"norms.{index}"), self.activation)
+            h = self.modulated(at, "hidden", index, at.dropout(h, self.dropout), source)
+        return h
+
+    def detail(self) -> str:
+        """The sizes, such as `256, 128`."""
+        return ", ".join(map(str, self.units))

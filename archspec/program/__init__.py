@@ -1,0 +1,26 @@
+"""The program: a list of immutable tensor operations in order, on values of known width; the batch size is symbolic.
+
+Lives here: operations, weights, the Scope with which kinds write operations, the check of a legal program.
+May not know kinds, torch, or how a program is printed as Python.
+"""
+
+from archspec.program.program import Init, Op, Output, Program, Slot, Storage, Value, Weight
+from archspec.program.scope import Builder, GateInputs, Part, Scope, Seen
+from archspec.program.verify import verify
+
+__all__ = [
+    "Builder",
+    "GateInputs",
+    "Init",
+    "Op",
+    "Output",
+    "Part",
+    "Program",
+    "Scope",
+    "Seen",
+    "Slot",
+    "Storage",
+    "Value",
+    "Weight",
+    "verify",
+]

@@ -1,0 +1,18 @@
+"""What a batch must hold for an input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from archspec.program.program import Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One tensor of a batch: floats, or int64 ids with `low <= id < high` (`high` None: no bound)."""
+
+    dtype: Literal["float", "int"]
+    shape: tuple[Dim, ...]
+    low: int = 0
+    high: int | None = None

@@ -1,0 +1,163 @@
+"""The values of the intermediate representation. All are immutable; a pass makes a new Program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Literal
+
+Dim = int | str
+"""A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""
+
+Attr = int | float | str | bool | None | tuple["Attr", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One tensor of the program. `shape` such as `("B", 64)`; `dtype` is "float", "int" or "bool"."""
+
+    name: str
+    shape: tuple[Dim, ...]
+    dtype: Literal["float", "int", "bool"] = "float"
+
+    @property
+    def width(self) -> int:
+        """Size of the last axis."""
+        width = self.shape[-1]
+        assert isinstance(width, int), f"{self.name} has no fixed width: {self.shape}"
+        return width
+
+    @property
+    def elements(self) -> int:
+        """Elements per row (symbols count as one)."""
+        return prod(dim for dim in self.shape if isinstance(dim, int))
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """How a weight starts: `uniform(bound)`, `normal(std)`, `constant(value)` or `values(tuple)`."""
+
+    kind: Literal["uniform", "normal", "constant", "values"]
+    argument: float | tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One canonical weight: what checkpoints exchange. `trainable=False`: a statistic such as a running mean."""
+
+    name: str
+    shape: tuple[int, ...]
+    init: Init
+    trainable: bool = True
+    sparse: bool = False
+    """Gradients of a table may be sparse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where one canonical weight lives in a storage: `index` (one slice or number per axis), then transposed or not."""
+
+    weight: str
+    index: tuple[tuple[int, int] | int, ...] = ()
+    transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """One tensor that the module holds; a plain program has one per weight."""
+
+    name: str
+    shape: tuple[int, ...]
+    slots: tuple[Slot, ...]
+    trainable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation: `output = kind(inputs; weights){attrs}`. `node` is the graph node that it came from."""
+
+    kind: str
+    inputs: tuple[Value, ...]
+    output: Value
+    weights: tuple[str, ...] = ()
+    attrs: tuple[tuple[str, Attr], ...] = ()
+    node: str = ""
+
+    def attr(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - attributes are of many types
+        """The value of an attribute."""
+        return dict(self.attrs).get(name, default)
+
+    def __str__(self) -> str:
+        """One line of program text."""
+        parts = [", ".join(value.name for value in self.inputs)]
+        if self.weights:
+            parts.append(", ".join(self.weights))
+        attrs = "".join(f" {key}={value!r}" for key, value in self.attrs)
+        shape = ", ".join(map(str, self.output.shape))
+        return f"{self.output.name} [{shape}] = {self.kind}({'; '.join(parts)}){attrs}"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """An opaque module of a plugin: made by `cls(**settings).build(*arguments)`; its weights are `name.<their name>`."""
+
+    name: str
+    module: str
+    cls: str
+    settings: tuple[tuple[str, Attr], ...]
+    arguments: tuple[Attr, ...]
+
+
+Section = Literal["logits", "gates", "losses", "scores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A value that the model gives back: a logit, the weights of a gate, an auxiliary loss, a score."""
+
+    section: Section
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Operations in topological order, the weights they use, and what they give back."""
+
+    ops: tuple[Op, ...]
+    outputs: tuple[Output, ...]
+    weights: Mapping[str, Weight] = field(default_factory=dict)
+    storages: Mapping[str, Storage] = field(default_factory=dict)
+    modules: Mapping[str, Module] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Value name -> what a person would call the variable."""
+
+    def __str__(self) -> str:
+        """The program as text, one operation a line."""
+        lines = [str(op) for op in self.ops]
+        lines += [f"{out.section}.{out.name} = {out.value.name}" for out in self.outputs]
+        return "\n".join(lines)
+
+    def producers(self) -> dict[str, Op]:
+        """Value name -> the operation that makes it."""
+        return {op.output.name: op for op in self.ops}
+
+    def uses(self) -> dict[str, int]:
+        """Value name -> how many operations and outputs read it."""
+        counts = dict.fromkeys((op.output.name for op in self.ops), 0)
+        for name in self._reads():
+            counts[name] += 1
+        return counts
+
+    def _reads(self) -> Iterator[str]:
+        for op in self.ops:
+            yield from (value.name for value in op.inputs)
+        yield from (output.value.name for output in self.outputs)
+
+
+def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
+    """One storage per weight, under the weight's own name."""
+    return {
+        name: Storage(name, weight.shape, (Slot(name),), weight.trainable) for name, weight in weights.items()
+    }

@@ -1,0 +1,264 @@
+"""Scope: with it a kind writes its operations; every weight and value gets the kind's canonical name in front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Literal
+
+from archspec.contract import Reference
+from archspec.program.program import Attr, Dim, Init, Module, Op, Output, Program, Section, Value, Weight, plain_storages
+
+Norm = Literal["none", "batch", "layer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a gate sees: the surroundings that its kind may check, known without building anything."""
+
+    gate: str
+    """The gate's own name."""
+    groups: tuple[str, ...]
+    """The expert group of each expert seen, in order; its length is E."""
+    width: int
+    """H: width of each expert."""
+    selector: int | None
+    """Width of the selector, None for a static gate."""
+    domain: tuple[str, ...] | None = None
+    """Values of the selector, where it is a domain input."""
+    excludes: tuple[str, ...] | None = None
+    """Values of the domain input named by `exclude`."""
+
+    @property
+    def count(self) -> int:
+        """E: experts seen."""
+        return len(self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class GateInputs:
+    """What a gate kind lowers: selector `[B, D]` (ids `[B]` where the kind selects by domain), experts E times `[B, H]`."""
+
+    seen: Seen
+    selector: Value | None
+    experts: tuple[Value, ...]
+    allowed: Value | None = None
+    """`[B, E]` bool, False where `exclude` leaves the expert out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One output that a fusion combines: `logits` `[B]` are a logit (binary) or a value (regression, another fusion)."""
+
+    name: str
+    output: Literal["binary", "regression", "multiclass"]
+    logits: Value
+
+
+@dataclass
+class Builder:
+    """Collects operations, weights, modules and outputs of one program."""
+
+    read: Callable[[Reference, Scope], Value]
+    """Turns a reference in the settings of a block into its value."""
+    column: Callable[[str], Value]
+    """The raw column of an input, by the input's name."""
+    ops: list[Op] = field(default_factory=list)
+    weights: dict[str, Weight] = field(default_factory=dict)
+    modules: dict[str, Module] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
+
+    def program(self) -> Program:
+        """What was built, as a program."""
+        return Program(
+            tuple(self.ops), tuple(self.outputs), self.weights, plain_storages(self.weights), self.modules, self.hints
+        )
+
+    def hint(self, value: Value, hint: str) -> Value:
+        """Says what a person would call a value."""
+        self.hints[value.name] = hint
+        return value
+
+    def output(self, section: Section, name: str, value: Value) -> None:
+        """Gives a value back under a name."""
+        self.outputs.append(Output(section, name, value))
+
+    def unique(self, name: str) -> str:
+        """The name, with a number behind it from the second use on."""
+        count = self.names[name] = self.names.get(name, 0) + 1
+        return name if count == 1 else f"{name}~{count}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Writes operations for one block. Methods return the new value; `name`s are relative to the block.
+
+    `B` is the batch size; streams are `[B, width]`.
+    """
+
+    builder: Builder
+    name: str
+
+    def child(self, name: str) -> Scope:
+        """A scope for a part of this block."""
+        return Scope(self.builder, f"{self.name}.{name}")
+
+    def sibling(self, name: str) -> Scope:
+        """A scope beside this one: another block of the same section."""
+        return Scope(self.builder, f"{self.name.rpartition('.')[0]}.{name}")
+
+    def op(  # noqa: PLR0913 - an operation has this many parts
+        self,
+        kind: str,
+        inputs: Sequence[Value],
+        shape: Sequence[Dim],
+        *,
+        weights: Sequence[str] = (),
+        name: str | None = None,
+        dtype: Literal["float", "int", "bool"] = "float",
+        **attrs: Attr,
+    ) -> Value:
+        """Any operation of the program; the methods below are the usual ones."""
+        label = self.builder.unique(f"{self.name}.{name or kind}" if name != "" else self.name)
+        output = Value(label, tuple(shape), dtype)
+        self.builder.ops.append(Op(kind, tuple(inputs), output, tuple(weights), tuple(attrs.items()), self.name))
+        return output
+
+    # -- what a block reads ------------------------------------------------------------------------------------------
+
+    def read(self, reference: Reference) -> Value:
+        """The stream that a reference in the settings names, `[B, width]`."""
+        return self.builder.read(reference, self)
+
+    def column(self, input_name: str) -> Value:
+        """The batch's column of an input, as it comes: ids `[B]` or `[B, L]`, numbers `[B, dim]`."""
+        return self.builder.column(input_name)
+
+    # -- weights -----------------------------------------------------------------------------------------------------
+
+    def weight(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True, sparse: bool = False) -> str:
+        """Declares a weight of this block; returns its canonical name. The same name twice is the same weight."""
+        full = f"{self.name}.{name}"
+        self.builder.weights.setdefault(full, Weight(full, tuple(shape), init, trainable, sparse))
+        return full
+
+    def parameter(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True) -> Value:
+        """A weight as a value, of its own shape (no batch axis)."""
+        return self.op("parameter", (), shape, weights=(self.weight(name, shape, init, trainable=trainable),), name=name)
+
+    def constant(self, rows: Sequence[Sequence[float]], dtype: Literal["float", "bool"] = "float") -> Value:
+        """A fixed table, `[rows, columns]`; not a weight, not in checkpoints."""
+        data = tuple(tuple(row) for row in rows)
+        return self.op("constant", (), (len(data), len(data[0])), data=data, dtype=dtype)
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def linear(self, x: Value, width: int, name: str, *, bias: bool = True) -> Value:
+        """`x W^T + b`: `[B, D] -> [B, width]`; starts like `torch.nn.Linear`."""
+        init = Init("uniform", 1 / sqrt(x.width))
+        weights = [self.weight(f"{name}.weight", (width, x.width), init)]
+        if bias:
+            weights.append(self.weight(f"{name}.bias", (width,), init))
+        return self.op("linear", (x,), (*x.shape[:-1], width), weights=weights, name=name)
+
+    def embed(self, ids: Value, table: str, dim: int, *, name: str = "embed") -> Value:
+        """Rows of a table: `[B] -> [B, dim]`."""
+        return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name)
+
+    def pool(self, ids: Value, table: str, dim: int, how: str, *, name: str = "pool") -> Value:
+        """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`; ids of -1 are left out, an empty row gives zeros."""
+        return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how)
+
+    def activation(self, x: Value, fn: str) -> Value:
+        """An elementwise function by its name, such as `relu`."""
+        return x if fn == "none" else self.op("activation", (x,), x.shape, name=fn, fn=fn)
+
+    def norm(self, x: Value, kind: Norm, name: str) -> Value:
+        """Batch or layer normalisation with a learned scale and shift; `none` is x itself."""
+        if kind == "none":
+            return x
+        one, zero = Init("constant", 1.0), Init("constant", 0.0)
+        weights = [self.weight(f"{name}.weight", (x.width,), one), self.weight(f"{name}.bias", (x.width,), zero)]
+        if kind == "batch":
+            weights.append(self.weight(f"{name}.running_mean", (x.width,), zero, trainable=False))
+            weights.append(self.weight(f"{name}.running_var", (x.width,), one, trainable=False))
+        return self.op(f"{kind}_norm", (x,), x.shape, weights=weights, name=name)
+
+    def dropout(self, x: Value, p: float) -> Value:
+        """Zeroes elements with probability p in training, scaling the others by 1/(1-p)."""
+        return self.op("dropout", (x,), x.shape, p=p) if p else x
+
+    def softmax(self, x: Value) -> Value:
+        """Softmax over the last axis."""
+        return self.op("softmax", (x,), x.shape)
+
+    def scale(self, x: Value, factor: float) -> Value:
+        """A number times x."""
+        return x if factor == 1 else self.op("scale", (x,), x.shape, factor=float(factor))
+
+    def product(self, *values: Value) -> Value:
+        """Elementwise product; `[B, 1]` and `[width]` broadcast over the widest."""
+        return values[0] if len(values) == 1 else self.op("product", values, _widest(values))
+
+    def sum(self, *values: Value) -> Value:
+        """Elementwise sum, broadcasting like `product`."""
+        return values[0] if len(values) == 1 else self.op("sum", values, _widest(values))
+
+    def concat(self, *values: Value) -> Value:
+        """Side by side along the last axis."""
+        if len(values) == 1:
+            return values[0]
+        return self.op("concat", values, (*values[0].shape[:-1], sum(value.width for value in values)))
+
+    def slice(self, x: Value, start: int, stop: int) -> Value:
+        """Features start (inclusive) to stop (exclusive)."""
+        if (start, stop) == (0, x.width):
+            return x
+        return self.op("slice", (x,), (*x.shape[:-1], stop - start), start=start, stop=stop)
+
+    def detach(self, x: Value) -> Value:
+        """x without its gradient."""
+        return self.op("detach", (x,), x.shape, dtype=x.dtype)
+
+    def lookup(self, ids: Value, table: Value) -> Value:
+        """Rows of a constant: `[B], [V, E] -> [B, E]`."""
+        return self.op("lookup", (ids, table), ("B", table.width), dtype=table.dtype)
+
+    def mix(self, weights: Value, experts: Sequence[Value]) -> Value:
+        """Weighted sum of experts: weights `[B, E]` or `[E]`, experts E times `[B, H]` -> `[B, H]`."""
+        return self.op("mix", (weights, *experts), ("B", experts[0].width))
+
+    def select(self, ids: Value, cases: Sequence[Value]) -> Value:
+        """Each row takes its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""
+        return self.op("select", (ids, *cases), ("B", cases[0].width))
+
+    def squeeze(self, x: Value) -> Value:
+        """`[B, 1] -> [B]`."""
+        return self.op("squeeze", (x,), x.shape[:-1])
+
+    def apply(self, function: str, *values: Value, shape: Sequence[Dim] | None = None, **arguments: Attr) -> Value:
+        """A torch function by name: of `archspec.nn.functional`, or `module:function` of a plugin.
+
+        It is called as `function(*values, **arguments)`; an argument `training=True` becomes the module's own mode.
+        """
+        return self.op(
+            "apply", values, values[0].shape if shape is None else shape,
+            name=function.rpartition(":")[2], function=function, arguments=tuple(arguments.items()),
+        )  # fmt: skip
+
+    def call(self, module: Module, values: Sequence[Value], shape: Sequence[Dim]) -> Value:
+        """An opaque module of a plugin."""
+        self.builder.modules[module.name] = module
+        return self.op("call", values, shape, name="", module=module.name)
+
+    def auxiliary_loss(self, value: Value) -> None:
+        """Adds a scalar `[]` to the loss in training, under this block's name."""
+        self.builder.output("losses", self.name, value)
+
+
+def _widest(values: Sequence[Value]) -> tuple[Dim, ...]:
+    return max((value.shape for value in values), key=lambda shape: (len(shape), shape[-1] if isinstance(shape[-1], int) else 0))
+

@@ -1,0 +1,176 @@
+"""A figure as DOT text: inputs at the bottom, levels as dashed clusters, outputs on top.
+
+The same graph gives the same bytes. Every word of a spec goes through `words` or `quote`, so it arrives as text.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from archspec.render import labels, style
+from archspec.render.fold import fold
+from archspec.render.labels import attributes, quote
+from archspec.render.shapes import shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import networkx as nx
+
+    from archspec.render.figure import Arrow, Block, Figure
+
+
+def to_dot(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | None = None, title: bool = True) -> str:
+    """The figure of a checked graph as DOT.
+
+    Args:
+        graph: what `archspec.build_graph` returns.
+        selectors: also draw a gate's selector where it is the gate's own stream.
+        collapse: a group with more experts than this is drawn as one box with a count (see `fold`).
+        title: print the model's name and what it is about below the figure.
+    """
+    figure = fold(graph, selectors=selectors, collapse=collapse)
+    lines = [f"digraph {quote(figure.name)} {{", *_indent(_canvas(figure, title=title))]
+    lines += _indent(_bottom(figure))
+    for level in range(1, figure.levels + 1):
+        lines += _indent(_level(figure, level))
+    lines += _indent(_top(figure))
+    lines += _indent(_arrow(figure, arrow) for arrow in figure.arrows)
+    lines += _indent(_scaffold(figure))
+    return "\n".join([*lines, "}", ""])
+
+
+def _canvas(figure: Figure, *, title: bool) -> Iterator[str]:
+    yield attributes(
+        "graph",
+        rankdir="BT",
+        bgcolor=style.WHITE,
+        fontname=style.FONT,
+        fontsize=style.LABEL_SIZE,
+        nodesep=0.25,
+        ranksep=min(0.45 + 0.03 * max(0, len(figure.tasks) - 3), 1.2),
+        pad=0.15,
+        margin=0,
+        splines="true",
+    )
+    yield attributes("node", fontname=style.FONT, fontsize=style.TITLE_SIZE, fontcolor=style.INK)
+    yield attributes("edge", fontname=style.FONT, fontsize=style.DETAIL_SIZE, arrowsize=0.7)
+    if title:
+        yield attributes("graph", labelloc="b", label=labels.caption(figure.name, figure.about))
+
+
+def _bottom(figure: Figure) -> Iterator[str]:
+    for block in figure.of_level(0, "inputs", "feature_gate"):
+        yield shape(figure, block)
+
+
+def _level(figure: Figure, level: int) -> Iterator[str]:
+    yield f'subgraph "cluster_level{level}" {{'
+    yield "  " + attributes(
+        "graph",
+        label=f"Level {level}",
+        fontsize=style.LEVEL_SIZE,
+        labelloc="t",
+        labeljust="l",
+        margin=18,
+        style="rounded,dashed",
+        color=style.FRAME,
+        fontcolor=style.MUTED,
+    )
+    for row in figure.rows(level):
+        yield "  {"
+        yield "    rank=same;"
+        yield from (f"    {shape(figure, block)}" for block in row)
+        if len(row) > 1:
+            yield "    " + attributes(" -> ".join(quote(block.name) for block in row), style="invis")
+        yield "  }"
+    yield "}"
+
+
+def _scaffold(figure: Figure) -> Iterator[str]:
+    """Invisible edges that keep each level above the one before, whatever its experts read."""
+    rows = [row for level in range(1, figure.levels + 1) for row in figure.rows(level)]
+    for below, above in pairwise(rows):
+        names = {block.name for block in below}
+        for block in above:
+            if names.isdisjoint(arrow.tail for arrow in figure.reads[block.name]):
+                yield attributes(
+                    f"{quote(below[len(below) // 2].name)} -> {quote(block.name)}", style="invis", weight=0
+                )
+
+
+def _top(figure: Figure) -> Iterator[str]:
+    for block in figure.blocks.values():
+        if block.form == "switch":
+            yield from _switch(figure, block)
+        elif block.form in {"tower", "fusion"}:
+            yield shape(figure, block)
+    yield "{"
+    yield "  rank=sink;"
+    for block in figure.blocks.values():
+        if block.form == "output":
+            yield "  " + shape(figure, block)
+    yield "}"
+
+
+def _switch(figure: Figure, tower: Block) -> Iterator[str]:
+    colours = style.hue(tower.owner, figure.tasks)
+    yield f"subgraph {quote('cluster_' + tower.name)} {{"
+    yield "  " + attributes(
+        "graph",
+        label=labels.lines(labels.sized(tower.title, style.LABEL_SIZE, colours.text)),
+        labelloc="t",
+        labeljust="l",
+        margin=10,
+        style="rounded,filled",
+        color=colours.edge,
+        fillcolor=colours.tint,
+    )
+    for block in figure.blocks.values():
+        if block.within == tower.name:
+            yield "  " + shape(figure, block)
+    yield "}"
+
+
+def _arrow(figure: Figure, arrow: Arrow) -> str:
+    tail, head = figure.blocks[arrow.tail], figure.blocks[arrow.head]
+    # A fusion and an output have the colour of what they are made from; all else that of what reads.
+    owner = (tail.owner or head.owner) if head.form in {"fusion", "output"} else head.owner
+    return attributes(
+        f"{_tail(figure, arrow)} -> {_end(arrow.head, arrow.head_port, 's')}",
+        **_stroke(arrow, style.hue(owner, figure.tasks).line),
+    )
+
+
+def _stroke(arrow: Arrow, colour: str) -> dict[str, object]:
+    if arrow.controls:
+        look: dict[str, object] = {
+            "color": style.FRAME,
+            "style": "dashed",
+            "penwidth": 0.9,
+            "arrowsize": 0.55,
+            "weight": 0,
+        }
+    elif arrow.role == "sees" and not arrow.own:
+        look = {"color": colour, "style": "dashed", "penwidth": 1.1}
+    else:
+        look = {"color": colour, "penwidth": 1.5, "weight": 20}  # straight before short
+    if arrow.detached:  # the bar at the tail: no gradient passes
+        look |= {"style": "dotted", "dir": "both", "arrowtail": "tee", "arrowhead": "empty", "penwidth": 1.2}
+    return look
+
+
+def _tail(figure: Figure, arrow: Arrow) -> str:
+    fed = [] if arrow.controls else figure.fed.get(arrow.tail, [])
+    if len(fed) > 1 and arrow.head in fed:
+        return _end(arrow.tail, f"p{fed.index(arrow.head)}", "n")
+    return _end(arrow.tail, arrow.tail_port, "n")
+
+
+def _end(block: str, port: str | None, side: str) -> str:
+    return quote(block) if port is None else f"{quote(block)}:{quote(port)}:{side}"
+
+
+def _indent(lines: Iterator[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)

@@ -1,0 +1,128 @@
+r"""Words of a spec as labels in DOT.
+
+Whatever a spec holds in a name, it arrives as text: HTML-like labels get entities, backslashes are doubled (graphviz
+reads `\N` as "the node's name" even there), line breaks become spaces, and what no XML file may hold becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+from archspec.render import style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archspec.render.figure import Part
+    from archspec.render.style import Hue
+
+LONGEST: Final = 48  # characters of one line; longer lines end in an ellipsis
+CAPTION: Final = 100  # the same for the caption
+WRAP: Final = 26  # characters of a line of details
+NO_XML: Final = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Html(str):
+    """An HTML-like label, complete with its angle brackets: the only thing that is written to DOT without quotes."""
+
+    __slots__ = ()
+
+    @property
+    def inner(self) -> str:
+        """What stands between the brackets."""
+        return self[1:-1]
+
+
+def quote(text: object) -> str:
+    r"""Text as a quoted DOT string; graphviz reads entities in these too, so an ampersand becomes one.
+
+    >>> print(quote('a "b"'))
+    "a \"b\""
+    """
+    escaped = _line(str(text)).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def attributes(what: str, **values: object) -> str:
+    """One DOT statement with a list of attributes; only `Html` is written without quotes."""
+    return f"{what} [{', '.join(f'{key}={_value(content)}' for key, content in values.items())}];"
+
+
+def _value(content: object) -> str:
+    return content if isinstance(content, Html) else quote(content)
+
+
+def words(text: str, longest: int = LONGEST) -> str:
+    """Text inside an HTML-like label."""
+    line = _line(text)
+    shown = line if len(line) <= longest else line[: longest - 1] + "\u2026"
+    return html.escape(shown).replace("\\", "\\\\")
+
+
+def _line(text: str) -> str:
+    return NO_XML.sub("\ufffd", " ".join(text.split()))
+
+
+def sized(text: str, size: int, colour: str = style.INK, *, bold: bool = False, longest: int = LONGEST) -> str:
+    """Text in one size and colour; nothing at all for no text, since graphviz refuses an empty element."""
+    if not text:
+        return ""
+    inner = f"<b>{words(text, longest)}</b>" if bold else words(text, longest)
+    return f'<font point-size="{size}" color="{colour}">{inner}</font>'
+
+
+def lines(*texts: str) -> Html:
+    """Sized texts below each other; empty ones are left out."""
+    return Html(f"<{'<br/>'.join(text for text in texts if text) or ' '}>")
+
+
+def boxed(title: str, detail: str) -> Html:
+    """A bold title over small details: experts, towers, inputs."""
+    details = textwrap.wrap(detail.replace(" : ", "\u00a0:\u00a0"), WRAP, break_long_words=False)  # no width on its own
+    return lines(sized(title, style.TITLE_SIZE, bold=True), *(sized(line, style.DETAIL_SIZE) for line in details))
+
+
+def light(title: str, detail: str, colour: str) -> Html:
+    """A coloured title over small details, none bold: gates and fusions; a lone sign is large."""
+    size = style.LABEL_SIZE if len(title) > 1 else style.SIGN_SIZE
+    return lines(sized(title, size, colour), sized(detail, style.DETAIL_SIZE - 1, colour))
+
+
+def caption(name: str, about: str) -> Html:
+    """The line below the figure: name and what it is about."""
+    parts = (
+        sized(name, style.TITLE_SIZE, bold=True),
+        sized(about, style.LABEL_SIZE, style.MUTED, longest=CAPTION),
+    )
+    words_of_both = "&#160;&#160;".join(part for part in parts if part)
+    return lines('<font point-size="4">&#160;</font>', words_of_both) if words_of_both else Html("< >")
+
+
+def group(parts: Sequence[Part], name: str, hue: Hue) -> Html:
+    """Experts: a tinted box, an inner box with a port for each expert, the group's name below."""
+    cells = "".join(
+        f"<td{f' port={quote(part.port)}' if part.port else ''}>"
+        f'<table border="1" style="rounded" bgcolor="{hue.fill}" color="{hue.line}" cellborder="0" cellspacing="0"'
+        f' cellpadding="7"><tr><td>{boxed(part.title, part.detail).inner}</td></tr></table></td>'
+        for part in parts
+    )
+    label = sized(name, style.LABEL_SIZE, hue.text)
+    below = f'<tr><td colspan="{len(parts)}">{label}</td></tr>' if label else ""
+    return Html(
+        f'<<table border="1" style="rounded" bgcolor="{hue.tint}" color="{hue.edge}" cellborder="0" cellspacing="9"'
+        f' cellpadding="0"><tr>{cells}</tr>{below}</table>>'
+    )
+
+
+def bar(texts: Html, widths: Sequence[int]) -> Html:
+    """A wide box's label: along its upper edge one invisible place for each arrow, `widths` points wide."""
+    cells = "".join(
+        f'<td port="p{i}" width="{width}" height="6" fixedsize="true"></td>' for i, width in enumerate(widths)
+    )
+    return Html(
+        f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0"><tr>{cells}</tr>'
+        f'<tr><td colspan="{len(widths)}">{texts.inner}</td></tr><tr><td height="6"></td></tr></table>>'
+    )

@@ -1,0 +1,95 @@
+"""The defaults that make the short form work: who reads what where nobody wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from dataclasses import replace
+from typing import Any
+
+from archspec.contract import Reference
+from archspec.diagnostics import Diagnostics, suggest
+from archspec.spec.spec import Block, Level, Spec, Switch
+
+
+def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
+    """The spec with `column`, `from`, `selector` and `transform` written out wherever they were left to their defaults."""
+    levels: list[Level] = []
+    for number, level in enumerate(spec.levels, 1):
+        below = levels[-1].gates if levels else None
+        complete = _Completion(below, number, diagnostics)
+        experts = {name: complete.expert(block) for name, block in level.experts.items()}
+        gates = {name: complete.gate(block) for name, block in level.gates.items()}
+        levels.append(Level(experts, gates, level.node))
+    top = _Completion(levels[-1].gates if levels else None, len(levels) + 1, diagnostics)
+    return replace(
+        spec,
+        inputs={name: _with(block, column=block.common and (block.common.column or name)) for name, block in spec.inputs.items()},
+        feature_gates={name: _feature_gate(block) for name, block in spec.feature_gates.items()},
+        levels=tuple(levels),
+        towers={name: top.tower(block) for name, block in spec.towers.items()},
+    )
+
+
+def _with(block: Block, **updates: Any) -> Block:  # noqa: ANN401 - settings of many types
+    return replace(block, common=block.common.model_copy(update=updates)) if block.common else block
+
+
+def _feature_gate(block: Block) -> Block:
+    if block.common is None:
+        return block
+    source = block.common.source or Reference.parse("inputs")
+    return _with(block, source=source, selector=block.common.selector or source)
+
+
+class _Completion:
+    """Fills in the streams of one level's blocks; `below` are the gates of the previous level, None for the inputs."""
+
+    def __init__(self, below: MappingType[str, Block] | None, level: int, diagnostics: Diagnostics) -> None:
+        self.below, self.level, self.diagnostics = below, level, diagnostics
+
+    def stream(self, block: Block, name: str, what: str, key: str) -> Reference | None:
+        """The stream of a name: the previous level's gate, or the inputs at the bottom."""
+        if self.below is None:
+            return Reference.parse("inputs")
+        if name in self.below:
+            return Reference.parse(name)
+        gates = ", ".join(self.below) or "none"
+        guess = suggest(name, self.below)
+        self.diagnostics.error(
+            "AS203", f"{what} has no `{key}`, and the level below has no gate named `{name}`", block.node.span,
+            notes=block.trail, help=f"write `{key}: {guess or next(iter(self.below), 'inputs')}`; gates below: {gates}",
+        )  # fmt: skip
+        return None
+
+    def expert(self, block: Block) -> Block:
+        """An expert group reads the gate of its own name."""
+        if block.common is None or block.common.source is not None:
+            return block
+        what = f"expert group `{block.name}` at level {self.level}"
+        return _with(block, source=self.stream(block, block.name, what, "from"))
+
+    def gate(self, block: Block) -> Block:
+        """A gate is steered by the stream of its own name, unless its kind takes none."""
+        if block.common is None:
+            return block
+        if block.common.selector is None:
+            selects = getattr(block.settings, "selects", "stream")
+            if selects == "stream":
+                what = f"gate `{block.name}` at level {self.level}"
+                block = _with(block, selector=self.stream(block, block.name, what, "selector"))
+            elif selects == "none":
+                block = _with(block, selector=Reference.parse("none"))
+        return block
+
+    def tower(self, tower: Block | Switch) -> Block | Switch:
+        """A tower, and each case of a switch, reads the last level's gate of the tower's name."""
+        if isinstance(tower, Switch):
+            cases = {name: self.tower_block(block, tower.name) for name, block in tower.cases.items()}
+            return replace(tower, cases=cases)
+        return self.tower_block(tower, tower.name)
+
+    def tower_block(self, block: Block, name: str) -> Block:
+        """One tower."""
+        if block.common is None or block.common.source is not None:
+            return block
+        return _with(block, source=self.stream(block, name, f"tower `{name}`", "from"))

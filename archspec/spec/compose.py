@@ -1,0 +1,244 @@
+"""Builds the tree from the events of the YAML parser: own typing, own keys, own aliases, own limits.
+
+PyYAML's composer is not used: it recurses on the depth of the text, accepts cyclic aliases and duplicate keys,
+and types scalars by YAML 1.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import yaml
+
+from archspec.diagnostics import Diagnostics, Note, Span, SpecError, suggest
+from archspec.spec.scalars import resolve
+from archspec.spec.syntax import explain
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from yaml.error import Mark
+
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+MAX_ERRORS = 100  # nobody reads more, and each takes time to explain
+_MAX_TRAIL = 8  # aliases of aliases of aliases that a value remembers
+_MAX_LISTED = 5  # keys that the note about a merge names
+_MAX_SUGGESTED = 200  # anchors above an unknown alias that it may mean
+
+_LOADER = yaml.CLoader if yaml.__with_libyaml__ else yaml.Loader
+
+
+def compose(text: str, file: str, found: Diagnostics) -> Node:
+    """Return the root of the text's tree, and add all errors and notes to `found`.
+
+    Raises SpecError with everything in `found` where the tree cannot be finished.
+    """
+    try:
+        return _Composer(yaml.parse(text, Loader=_LOADER), file, found).document()
+    except yaml.MarkedYAMLError as error:
+        found.items.append(explain(error, text, file))
+        raise SpecError(found.items) from None
+
+
+class _Composer:
+    """One walk over the events of a text."""
+
+    def __init__(self, events: Iterator[yaml.Event], file: str, found: Diagnostics) -> None:
+        self.events = events
+        self.file = file
+        self.found = found
+        self.merges = Diagnostics()  # notes, of no interest beside errors
+        self.nodes = 0
+        self.anchors: dict[str, tuple[Span, Node | None]] = {}  # the node is None until its end is reached
+
+    def document(self) -> Node:
+        """Compose the only document; an empty text gives a null."""
+        next(self.events)  # the stream starts
+        start = next(self.events)
+        if isinstance(start, yaml.StreamEndEvent):
+            return Scalar(None, Span(self.file, 1, 1, 1, 1))
+        root = self.node(next(self.events), 1)
+        next(self.events)  # the document ends
+        second = next(self.events)
+        if isinstance(second, yaml.DocumentStartEvent):
+            self.found.error(
+                "AS032",
+                "a second document begins",
+                self.span(second),
+                notes=[Note("the first document begins here", self.span(start))],
+                help="write one file for each spec",
+            )
+        if not self.found.items:
+            self.found.items += self.merges.items
+        return root
+
+    def node(self, event: yaml.Event, depth: int) -> Node:
+        """Compose the node that begins with `event`, `depth` collections deep (the top level is 1)."""
+        span = self.span(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event.anchor or "", span, depth)
+        event = cast("yaml.ScalarEvent | yaml.CollectionStartEvent", event)
+        if event.tag is not None:
+            self.found.error("AS035", "tags have no use in a spec", span, help="remove the `!` and what belongs to it")
+        if event.anchor is not None:
+            self.open_anchor(event.anchor, span)
+        node: Node
+        if isinstance(event, yaml.ScalarEvent):
+            self.count(span)
+            node = Scalar(self.value(event, span), span)
+        else:
+            self.count(span, depth)
+            node = (
+                self.sequence(span, depth) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(span, depth)
+            )
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (self.anchors[event.anchor][0], node)
+        return node
+
+    def value(self, event: yaml.ScalarEvent, span: Span) -> str | int | float | bool | None:
+        if not event.implicit[0]:  # quoted, or a block of text
+            return event.value
+        try:
+            return resolve(event.value)
+        except ValueError as error:
+            self.found.error(
+                "AS043", str(error), span, label="too long to be meant as a number", help="put text in quotes"
+            )
+            return event.value
+
+    def sequence(self, start: Span, depth: int) -> Sequence:
+        items: list[Node] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.node(event, depth + 1))
+        return Sequence(tuple(items), self.closed(start, event, items[-1].span if items else start))
+
+    def mapping(self, start: Span, depth: int) -> Mapping:
+        own: dict[str, Entry] = {}
+        merge: Entry | None = None
+        last = start
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            entry = self.entry(event, depth)
+            last = entry.node.span
+            if entry.key in own:
+                self.found.error(
+                    "AS033",
+                    f"duplicate key `{entry.key}`",
+                    entry.key_span,
+                    label="given again",
+                    notes=[Note("first given here", own[entry.key].key_span)],
+                )
+                continue
+            own[entry.key] = entry
+            if entry.key == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
+                merge = entry
+        entries: list[Entry] = []
+        for entry in own.values():
+            entries += self.merged(entry, own) if entry is merge else [entry]
+        return Mapping(tuple(entries), self.closed(start, event, last))
+
+    def entry(self, event: yaml.Event, depth: int) -> Entry:
+        """Compose a key and its value. A key that is no string is an error, and gets a name that no other key has."""
+        key = self.node(event, depth + 1)
+        node = self.node(next(self.events), depth + 1)
+        if isinstance(event, yaml.ScalarEvent) and isinstance(key, Scalar):
+            if isinstance(key.value, str):
+                return Entry(key.value, key.span, node)
+            if event.value:
+                message, help_ = f"key `{event.value}` is not a string", f'write it in quotes: `"{event.value}"`'
+            else:
+                message, help_ = "a key is missing before `:`", "write `key: value`"
+            self.found.error("AS034", message, key.span, help=help_)
+        else:
+            what = "an alias" if isinstance(event, yaml.AliasEvent) else "a list or mapping"
+            self.found.error("AS034", f"a key is {what}, not a string", key.span, help="write the key out")
+        return Entry(f"\0{self.nodes}", key.span, node)
+
+    def merged(self, merge: Entry, own: dict[str, Entry]) -> list[Entry]:
+        """Return the entries that `<<` adds. The mapping's own keys win, then the first source."""
+        sources = merge.node.items if isinstance(merge.node, Sequence) else (merge.node,)
+        added: dict[str, Entry] = {}
+        for source in sources:
+            if not isinstance(source, Mapping):
+                self.found.error(
+                    "AS039",
+                    "a merge key `<<` takes a mapping or a list of mappings",
+                    source.span,
+                    label="not a mapping",
+                    notes=source.trail,
+                )
+                continue
+            for entry in source.entries:
+                if entry.key not in own:
+                    added.setdefault(entry.key, entry)
+        listed = ", ".join(f"`{key}`" for key in list(added)[:_MAX_LISTED]) or "nothing"
+        more = f" and {len(added) - _MAX_LISTED} more" if len(added) > _MAX_LISTED else ""
+        self.merges.note("AS040", f"merge key `<<` adds {listed}{more}", merge.key_span)
+        return list(added.values())
+
+    def open_anchor(self, name: str, span: Span) -> None:
+        if name in self.anchors:
+            first = self.anchors[name][0]
+            self.found.error(
+                "AS038", f"duplicate anchor `&{name}`", span, notes=[Note("first given here", first)], help="rename one"
+            )
+        self.anchors[name] = (span, None)
+
+    def alias(self, name: str, span: Span, depth: int) -> Node:
+        if name not in self.anchors:
+            meant = suggest(name, list(self.anchors)[-_MAX_SUGGESTED:])
+            help_ = f"did you mean `*{meant}`?" if meant else "put the value in double quotes if the `*` belongs to it"
+            self.found.error(
+                "AS036", f"unknown alias `*{name}`", span, label="no anchor of this name above", help=help_
+            )
+            return Scalar(None, span)
+        place, node = self.anchors[name]
+        if node is None:
+            self.found.error(
+                "AS037",
+                f"alias `*{name}` stands inside what it names",
+                span,
+                notes=[Note(f"`&{name}` begins here", place)],
+            )
+            return Scalar(None, span)
+        return self.copy(node, Note(f"used through the alias `*{name}`", span), span, depth)
+
+    def copy(self, node: Node, note: Note, alias: Span, depth: int) -> Node:
+        """Return an aliased node whose values know the way they came; each copy counts."""
+        trail = (*node.trail, note)[:_MAX_TRAIL]
+        if isinstance(node, Scalar):
+            self.count(alias)
+            return Scalar(node.value, node.span, trail)
+        self.count(alias, depth)
+        if isinstance(node, Sequence):
+            return Sequence(tuple(self.copy(item, note, alias, depth + 1) for item in node.items), node.span, trail)
+        entries = []
+        for entry in node.entries:
+            self.count(alias)
+            entries.append(Entry(entry.key, entry.key_span, self.copy(entry.node, note, alias, depth + 1)))
+        return Mapping(tuple(entries), node.span, trail)
+
+    def count(self, span: Span, depth: int = 0) -> None:
+        """Count one value (keys are values too), and stop where there are too many or they are nested too deep."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            self.found.error("AS042", f"more than {MAX_NODES:,} values, aliases included", span, label="one too many")
+        if depth > MAX_DEPTH:
+            self.found.error("AS041", f"more than {MAX_DEPTH} lists and mappings inside each other", span)
+        too_many = len(self.found.items) > MAX_ERRORS
+        if too_many:
+            self.found.error("AS045", f"more than {MAX_ERRORS} errors; the rest of the file was not read", span)
+        if self.nodes > MAX_NODES or depth > MAX_DEPTH or too_many:
+            raise SpecError(self.found.items)
+
+    def span(self, event: yaml.Event) -> Span:
+        start, end = cast("Mark", event.start_mark), cast("Mark", event.end_mark)
+        return Span(self.file, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+    def closed(self, start: Span, end: yaml.Event, last: Span) -> Span:
+        """Return the span of a whole collection. In block style the parser sees its end only at the next token."""
+        close = self.span(end)
+        in_flow = (close.line, close.column) < (close.end_line, close.end_column)
+        stop = close if in_flow else last
+        return Span(self.file, start.line, start.column, stop.end_line, stop.end_column)

@@ -1,0 +1,135 @@
+"""`extends` and overrides: one tree from several, every value keeping the place where a person must edit it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping as MappingType
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError
+from archspec.spec.source import parse, read
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at
+
+
+def extended(tree: Mapping, file: str, diagnostics: Diagnostics) -> Mapping:
+    """The tree merged over the files that it extends, all below the first file's folder.
+
+    Raises:
+        SpecError: a file that is missing, unreadable, outside the folder, or extends itself.
+    """
+    here = Path(file if Path(file).is_file() else ".").resolve()
+    root = here.parent if here.is_file() else here
+    return _extended(tree, here, root, diagnostics, (here,))
+
+
+def _extended(tree: Mapping, here: Path, root: Path, diagnostics: Diagnostics, chain: tuple[Path, ...]) -> Mapping:
+    entry = tree.entry("extends")
+    if entry is None:
+        return tree
+    path = _base_path(entry.node, here, root)
+    span = entry.node.span
+    if path in chain:
+        cycle = " -> ".join(p.name for p in (*chain[chain.index(path) :], path))
+        raise SpecError([Diagnostic("AS121", f"files extend each other: {cycle}", span, help="drop one `extends`")])
+    shown = str(Path(span.file).parent / str(entry.node.value)) if isinstance(entry.node, Scalar) else str(path)
+    base = parse(_read_base(path, shown, span), shown, diagnostics)
+    base = _extended(base, path, root, diagnostics, (*chain, path))
+    note = Note(f"`{Path(span.file).name}` extends this file", span)
+    return merge(_noted(base, note), tree.without("extends"))
+
+
+def _base_path(node: Node, here: Path, root: Path) -> Path:
+    if not (isinstance(node, Scalar) and isinstance(node.value, str)):
+        raise SpecError([Diagnostic("AS120", "`extends` takes the path of one spec file", node.span)])
+    path = ((here.parent if here.is_file() else here) / node.value).resolve()
+    if not path.is_relative_to(root) or Path(node.value).is_absolute():
+        raise SpecError(
+            [Diagnostic("AS122", f"`extends` leaves the folder of the spec: `{node.value}`", node.span,
+                        help="keep the files that a spec extends in its folder or below")]
+        )  # fmt: skip
+    return path
+
+
+def _read_base(path: Path, shown: str, span: Span) -> str:
+    try:
+        return read(path)
+    except SpecError as error:
+        why = error.diagnostics[0]
+        raise SpecError(
+            [Diagnostic("AS120", f"cannot extend `{shown}`: {why.message}", span, help=why.help)]
+        ) from error
+
+
+def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a node of the kind of `over`
+    """`over` on top of `base`: mappings key by key, `null` removes a key, `levels` level by level, all else replaced."""
+    if isinstance(base, Mapping) and isinstance(over, Mapping):
+        merged = Mapping(base.entries, over.span, over.trail)
+        for entry in over.entries:
+            old = merged.get(entry.key)
+            if isinstance(entry.node, Scalar) and entry.node.value is None and old is not None:
+                merged = merged.without(entry.key)
+            else:
+                node = entry.node if old is None else merge(old, entry.node, entry.key)
+                merged = merged.with_entry(replace(entry, node=node))
+        return merged
+    if key == "levels" and isinstance(base, Sequence) and isinstance(over, Sequence):
+        shared = min(len(base.items), len(over.items))
+        items = [merge(old, new) for old, new in zip(base.items, over.items, strict=False)]
+        items += (*base.items[shared:], *over.items[shared:])
+        kept = (item for item in items if not (isinstance(item, Scalar) and item.value is None))
+        return Sequence(tuple(kept), over.span, over.trail)
+    return over
+
+
+def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str]) -> Mapping:
+    """The tree with values set by path, such as `levels.1.repeat=3` (levels count from 1) or `{"name": "wide"}`.
+
+    Raises:
+        SpecError: a setting without `=`, a value that is no YAML, a path through something that is no mapping.
+    """
+    texts = overrides if not isinstance(overrides, MappingType) else [f"{k}={_flow(v)}" for k, v in overrides.items()]
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals or not path:
+            raise SpecError([Diagnostic("AS136", f"`{text}` sets nothing", help="write PATH=VALUE")], status=2)
+        place = f"--set {path}"
+        parsed = parse(f"value: {value}", place).entry("value")
+        assert parsed is not None
+        tree = _set(tree, path.split("."), parsed.node, place, path)
+    return tree
+
+
+def _set(tree: Node, path: list[str], value: Node, place: str, whole: str) -> Any:  # noqa: ANN401 - a node like `tree`
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    span = Span(place, 1, 1, 1, 1)
+    if isinstance(tree, Mapping):
+        entry = tree.entry(step) or Entry(step, span, Mapping((), span) if rest else value)
+        return tree.with_entry(replace(entry, node=_set(entry.node, rest, value, place, whole)))
+    if isinstance(tree, Sequence) and step.isdecimal() and 1 <= int(step) <= len(tree.items):
+        index = int(step) - 1
+        items = list(tree.items)
+        items[index] = _set(items[index], rest, value, place, whole)
+        return replace(tree, items=tuple(items))
+    raise SpecError(
+        [Diagnostic("AS136", f"`--set {whole}`: nothing at `{step}`", span_at(tree, ()), help="lists count from 1")],
+        status=2,
+    )
+
+
+def _flow(value: object) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _noted(node: Node, note: Note) -> Any:  # noqa: ANN401 - a node of the same kind
+    trail = (*node.trail, note)
+    if isinstance(node, Mapping):
+        entries = tuple(replace(entry, node=_noted(entry.node, note)) for entry in node.entries)
+        return Mapping(entries, node.span, trail)
+    if isinstance(node, Sequence):
+        return replace(node, items=tuple(_noted(item, note) for item in node.items), trail=trail)
+    return replace(node, trail=trail)

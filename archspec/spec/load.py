@@ -1,0 +1,41 @@
+"""From text to Spec: read, extend, override, expand, type, complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping as MappingType
+
+from archspec.contract import Registry
+from archspec.diagnostics import Diagnostics
+from archspec.spec.complete import completed
+from archspec.spec.expand import expand
+from archspec.spec.extend import extended, overridden
+from archspec.spec.sections import Reader
+from archspec.spec.source import parse, read
+from archspec.spec.spec import Spec
+
+Overrides = MappingType[str, object] | Iterable[str]
+
+
+def read_spec(
+    source: str | os.PathLike[str], registry: Registry, diagnostics: Diagnostics, overrides: Overrides = ()
+) -> Spec:
+    """The complete Spec of a file (`-` for standard input) or of a text; its references are not checked yet.
+
+    Raises:
+        SpecError: the file cannot be read, or is no YAML.
+    """
+    text, file = _text_of(source)
+    tree = extended(parse(text, file, diagnostics), file, diagnostics)
+    tree = expand(overridden(tree, overrides), diagnostics)
+    return completed(Reader(tree, registry, diagnostics).spec(), diagnostics)
+
+
+def _text_of(source: str | os.PathLike[str]) -> tuple[str, str]:
+    """A text is what holds a line break or a `key: value`; all else is a path."""
+    if isinstance(source, str) and ("\n" in source or ": " in source):
+        return source, "<text>"
+    return read(source), "<stdin>" if os.fspath(source) == "-" else os.fspath(source)
+
+
+__all__ = ["Overrides", "read_spec"]

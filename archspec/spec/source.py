@@ -1,0 +1,159 @@
+"""Reads a file, and parses its text into a tree whose values know their place.
+
+The YAML parser itself is imported when the first text is parsed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from typing import IO, TYPE_CHECKING
+
+from archspec.diagnostics import Diagnostics, Span, SpecError, remember, suggest, unusable
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at, to_data
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = [
+    "MAX_BYTES",
+    "STDIN",
+    "Entry",
+    "Mapping",
+    "Node",
+    "Scalar",
+    "Sequence",
+    "parse",
+    "read",
+    "span_at",
+    "to_data",
+]
+
+MAX_BYTES = 1 << 20
+STDIN = "<stdin>"  # the file name of standard input in diagnostics
+
+# YAML 1.2's printable characters, less the line separators of YAML 1.1, about which parsers disagree.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DIRECTIVE = re.compile(r"^%TAG\b", re.MULTILINE)
+
+
+def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None) -> str:
+    """Return the text of a file, or of standard input where the path is `-`.
+
+    Raises SpecError with status 2 where there is no such file, or it is no regular file, cannot be read,
+    is not UTF-8 text, or is larger than MAX_BYTES.
+    """
+    name = os.fspath(path)
+    if name == "-":
+        return _decode(_read_stream(stdin or sys.stdin), STDIN)
+    try:
+        mode = os.stat(name).st_mode  # noqa: PTH116 (a name may be no path at all)
+        data = _read_regular(name) if stat.S_ISREG(mode) else b""
+    except (FileNotFoundError, NotADirectoryError):
+        _missing(name)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        unusable("AS005", f"`{name}` cannot be read: {reason}")
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        unusable("AS002", f"`{name}` is {what}", help="name a YAML file, or pipe the text to `-`")
+    return _decode(data, name)
+
+
+def parse(text: str, file: str, diagnostics: Diagnostics | None = None) -> Mapping:
+    """Return the tree of a YAML text; `file` is the name that its places carry.
+
+    Merge keys are resolved, and reported to `diagnostics` as notes. Raises SpecError with all that is wrong: YAML
+    syntax, duplicate and non-string keys, tags, cyclic and unknown aliases, several documents, text that is empty or
+    no mapping, and more than 1 MiB, 64 levels of nesting, or 100,000 values after aliases.
+    """
+    from archspec.spec.compose import compose
+
+    text = text.removeprefix("\ufeff")
+    found = Diagnostics()
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        _too_large(file)
+    remember(file, text)
+    _check_characters(text, file, found)
+    found.raise_errors()
+    root = compose(text, file, found)
+    if not isinstance(root, Mapping):
+        _report_root(root, found)
+        raise SpecError(found.items)
+    found.raise_errors()
+    if diagnostics is not None:
+        diagnostics.items += found.items
+    return root
+
+
+def _report_root(root: Scalar | Sequence, found: Diagnostics) -> None:
+    if isinstance(root, Scalar) and root.value is None:
+        found.error("AS030", "the file is empty", root.span, help="a spec begins with `archspec: 1`")
+        return
+    what = "list" if isinstance(root, Sequence) else "single value"
+    help_ = "a spec is made of `key: value` lines, with a blank after the `:`"
+    found.error("AS031", f"the top level is a {what}, not a mapping", root.span, help=help_)
+
+
+def _check_characters(text: str, file: str, found: Diagnostics) -> None:
+    """Report what the parser must not see: characters it disagrees about, and %TAG, which costs it quadratic time."""
+    if match := _FORBIDDEN.search(text):
+        code = f"U+{ord(match[0]):04X}"
+        found.error(
+            "AS044",
+            f"character {code} is not allowed in YAML",
+            _span(text, match.start(), file),
+            help="remove it, or write it as an escape in a double-quoted string",
+        )
+    if match := _DIRECTIVE.search(text):
+        found.error("AS029", "tags and directives have no use in a spec", _span(text, match.start(), file))
+
+
+def _span(text: str, index: int, file: str) -> Span:
+    """Return the place of one character."""
+    lines = text[:index].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    line, column = len(lines), len(lines[-1]) + 1
+    return Span(file, line, column, line, column + 1)
+
+
+def _read_regular(name: str) -> bytes:
+    with open(name, "rb") as file:  # noqa: PTH123
+        return file.read(MAX_BYTES + 1)
+
+
+def _read_stream(stream: IO[str] | IO[bytes]) -> bytes:
+    data = getattr(stream, "buffer", stream).read(MAX_BYTES + 1)
+    return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+
+
+def _decode(data: bytes, name: str) -> str:
+    if len(data) > MAX_BYTES:
+        _too_large(name)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        unusable("AS003", f"`{name}` is UTF-16 text", help="save it as UTF-8")
+    if b"\0" in data:
+        unusable("AS003", f"`{name}` is a binary file: it holds a zero byte")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        text = data.decode(errors="replace")
+        remember(name, text)
+        span = _span(text, len(data[: error.start].decode()), name)
+        unusable("AS003", f"`{name}` is not UTF-8 text", span, label="not UTF-8", help="save the file as UTF-8")
+
+
+def _too_large(name: str) -> NoReturn:
+    unusable("AS004", f"`{name}` is larger than 1 MiB", help="a spec is text written by hand; is this the right file?")
+
+
+def _missing(name: str) -> NoReturn:
+    folder, base = os.path.split(name)
+    try:
+        siblings = [entry.name for _, entry in zip(range(1000), os.scandir(folder or "."), strict=False)]
+    except OSError:
+        unusable("AS001", f"there is no file `{name}`", help=f"there is no folder `{folder}` either")
+    meant = suggest(base, siblings)
+    help_ = f"did you mean `{os.path.join(folder, meant)}`?" if meant else ""  # noqa: PTH118
+    unusable("AS001", f"there is no file `{name}`", help=help_)

@@ -1,0 +1,250 @@
+"""The Spec: what a file says, typed and complete. Immutable; `text()` prints its canonical form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from archspec.contract import InputName, Reference, Registry, Settings
+from archspec.contract.settings import Count, Finite, Positive
+from archspec.diagnostics import Diagnostic, Note, Span
+from archspec.spec.sees import Sees
+from archspec.spec.text import dump
+from archspec.spec.tree import Mapping, Node, span_at
+
+VERSION = 1
+"""The version of the language that this release reads and writes."""
+
+
+class InputCommon(Settings):
+    """Keys of every input."""
+
+    column: str | None = None
+
+
+class ExpertCommon(Settings):
+    """Keys of every expert group."""
+
+    count: Count = 1
+    source: Annotated[Reference | None, Field(alias="from")] = None
+
+
+class GateCommon(Settings):
+    """Keys of every gate."""
+
+    sees: Sees
+    selector: Reference | None = None
+    transform: Literal["none", "linear"] = "none"
+    residual: str | None = None
+    exclude: InputName | None = None
+
+
+class FeatureGateCommon(Settings):
+    """Keys of every feature gate."""
+
+    source: Annotated[Reference | None, Field(alias="from")] = None
+    selector: Reference | None = None
+    per: Literal["field", "element"] = "field"
+    scale: Finite | Literal["fields"] = 1.0
+
+
+class TowerCommon(Settings):
+    """Keys of every tower."""
+
+    source: Annotated[Reference | None, Field(alias="from")] = None
+    output: Literal["binary", "regression"] | None = None
+
+
+class NoCommon(Settings):
+    """A category whose kinds bring all their keys."""
+
+
+class Decay(Settings):
+    """`weight * rate**t`, t counting steps or epochs."""
+
+    rate: Positive
+    every: Literal["step", "epoch"] = "step"
+
+
+def _decay(value: object) -> object:
+    return {"rate": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Task(Settings):
+    """What is learned."""
+
+    kind: Literal["binary", "regression", "multiclass"] = "binary"
+    classes: Annotated[int, Field(ge=2)] | None = None
+    label: str | None = None
+    when: str | None = None
+    """A label column: rows where it is 1 are the task's sample space."""
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    decay: Annotated[Decay | None, BeforeValidator(_decay)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One named block of a spec: the keys of its category, its kind and the kind's settings.
+
+    `settings` is None where they are wrong (and were reported). `node` is where it stands in the file.
+    """
+
+    category: str
+    name: str
+    kind: str
+    common: Any
+    settings: Any
+    node: Node
+
+    def span(self, *path: str | int, key: bool = False) -> Span:
+        """The place of a setting, or of the deepest part of the path that is written."""
+        return span_at(self.node, path, key=key)
+
+    @property
+    def trail(self) -> tuple[Note, ...]:
+        """Through which files and expansions the block came."""
+        return self.node.trail
+
+    def data(self) -> dict[str, Any]:
+        """The canonical mapping."""
+        return {"kind": self.kind, **_dumped(self.common), **(_dumped(self.settings) if self.settings else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A tower whose rows each take the case of their own domain."""
+
+    name: str
+    switch: str
+    cases: MappingType[str, Block]
+    output: Literal["binary", "regression"] | None
+    node: Node
+
+    def span(self, *path: str | int, key: bool = False) -> Span:
+        """The place of a setting, or of the deepest part of the path that is written."""
+        return span_at(self.node, path, key=key)
+
+    @property
+    def trail(self) -> tuple[Note, ...]:
+        """Through which files and expansions the switch came."""
+        return self.node.trail
+
+    def data(self) -> dict[str, Any]:
+        """The canonical mapping."""
+        output = {"output": self.output} if self.output else {}
+        return {"switch": self.switch, **output, "cases": {name: block.data() for name, block in self.cases.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBlock:
+    """A task with its losses."""
+
+    name: str
+    task: Task
+    losses: tuple[Block, ...]
+    node: Node
+
+    def data(self) -> dict[str, Any]:
+        """The canonical mapping."""
+        losses = [_short(loss) for loss in self.losses]
+        data = _dumped(self.task) | {"loss": losses[0] if len(losses) == 1 else losses}
+        decay = data.get("decay")
+        return data | ({"decay": decay["rate"]} if decay and decay["every"] == "step" else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One extraction level."""
+
+    experts: MappingType[str, Block]
+    gates: MappingType[str, Block]
+    node: Node
+
+    def data(self) -> dict[str, Any]:
+        """The canonical mapping."""
+        return {"experts": _blocks(self.experts), "gates": _blocks(self.gates)}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A whole spec, complete: defaults, variables and repeats resolved. `diagnostics` holds its warnings and notes."""
+
+    name: str
+    about: str
+    requires: tuple[str, ...]
+    inputs: MappingType[str, Block]
+    groups: MappingType[str, tuple[str, ...]]
+    feature_gates: MappingType[str, Block]
+    tasks: MappingType[str, TaskBlock]
+    levels: tuple[Level, ...]
+    towers: MappingType[str, Block | Switch]
+    fusion: MappingType[str, Block]
+    balance: Block
+    tree: Mapping = field(repr=False)
+    registry: Registry = field(repr=False)
+    diagnostics: tuple[Diagnostic, ...] = field(default=(), repr=False)
+
+    def data(self) -> dict[str, Any]:
+        """The canonical form as plain data: defaults, variables and repeats written out."""
+        sections: dict[str, Any] = {
+            "archspec": VERSION,
+            "name": self.name,
+            "about": self.about,
+            "requires": list(self.requires),
+            "inputs": _blocks(self.inputs),
+            "groups": {name: list(inputs) for name, inputs in self.groups.items()},
+            "feature_gates": _blocks(self.feature_gates),
+            "tasks": {name: task.data() for name, task in self.tasks.items()},
+            "levels": [level.data() for level in self.levels],
+            "towers": {name: tower.data() for name, tower in self.towers.items()},
+            "fusion": _blocks(self.fusion),
+            "balance": _short(self.balance),
+        }
+        return {key: value for key, value in sections.items() if value not in ("", [], {})}
+
+    def text(self) -> str:
+        """The canonical form as YAML; reading it gives an equal spec."""
+        return dump(_escaped(self.data()))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what the spec means, 16 hexadecimal digits: comments, anchors and idle key order do not count."""
+        data = self.data()
+        data["inputs"] = list(data.get("inputs", {}).items())
+        data.pop("about", None)
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def saying(self, diagnostics: tuple[Diagnostic, ...]) -> Spec:
+        """The same spec with other warnings and notes."""
+        return replace(self, diagnostics=diagnostics)
+
+
+def _blocks(blocks: MappingType[str, Block]) -> dict[str, Any]:
+    return {name: block.data() for name, block in blocks.items()}
+
+
+def _short(block: Block) -> Any:  # noqa: ANN401 - YAML data
+    """A block that is named by its kind alone, or its mapping where it has settings."""
+    data = block.data()
+    return block.kind if data.keys() == {"kind"} else data
+
+
+def _dumped(settings: Settings) -> dict[str, Any]:
+    data: dict[str, Any] = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return data
+
+
+def _escaped(data: Any) -> Any:  # noqa: ANN401 - YAML data
+    """Strings with `$` doubled, so that they read back as they are; `name` and `about` are never expanded."""
+    if isinstance(data, dict):
+        return {
+            _escaped(key): value if key in {"name", "about", "requires"} else _escaped(value) for key, value in data.items()
+        }
+    if isinstance(data, list):
+        return [_escaped(item) for item in data]
+    return data.replace("$", "$$") if isinstance(data, str) else data

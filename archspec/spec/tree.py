@@ -1,0 +1,107 @@
+"""The tree of a YAML file: values that know where they stand, and through which alias they came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Path
+
+    from archspec.diagnostics import Note, Span
+
+Value: TypeAlias = "str | int | float | bool | None"
+Node: TypeAlias = "Scalar | Sequence | Mapping"
+Data: TypeAlias = "Value | list[Data] | dict[str, Data]"
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value, typed by the rules of YAML 1.2. `trail` lists the aliases it came through, innermost first."""
+
+    value: Value
+    span: Span
+    trail: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list."""
+
+    items: tuple[Node, ...]
+    span: Span
+    trail: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One `key: value` of a mapping."""
+
+    key: str
+    key_span: Span
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A mapping in the order of the file; its keys are different strings."""
+
+    entries: tuple[Entry, ...]
+    span: Span
+    trail: tuple[Note, ...] = ()
+    _by_key: dict[str, Entry] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_key", {entry.key: entry for entry in self.entries})
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._by_key
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys in the order of the file."""
+        return tuple(self._by_key)
+
+    def entry(self, key: str) -> Entry | None:
+        """Return the entry of a key, if there is one."""
+        return self._by_key.get(key)
+
+    def get(self, key: str) -> Node | None:
+        """Return the value of a key, if there is one."""
+        entry = self._by_key.get(key)
+        return entry.node if entry else None
+
+    def without(self, key: str) -> Mapping:
+        """Return this mapping without a key."""
+        return Mapping(tuple(entry for entry in self.entries if entry.key != key), self.span, self.trail)
+
+    def with_entry(self, entry: Entry) -> Mapping:
+        """Return this mapping with an entry in the place of the one with its key, or else at the end."""
+        if entry.key not in self:
+            return Mapping((*self.entries, entry), self.span, self.trail)
+        return Mapping(tuple(entry if old.key == entry.key else old for old in self.entries), self.span, self.trail)
+
+
+def to_data(node: Node) -> Data:
+    """Return the plain dicts, lists and values of a tree."""
+    if isinstance(node, Mapping):
+        return {entry.key: to_data(entry.node) for entry in node.entries}
+    if isinstance(node, Sequence):
+        return [to_data(item) for item in node.items]
+    return node.value
+
+
+def span_at(node: Node, path: Path[str | int], *, key: bool = False) -> Span:
+    """Return the place of the value at `path`, or of the deepest part of the path that exists.
+
+    With `key`, the place of the key that leads there (of the value itself where it is an item of a list).
+    """
+    span = node.span
+    for step in path:
+        if isinstance(node, Mapping) and isinstance(step, str) and (entry := node.entry(step)):
+            node, span = entry.node, entry.key_span if key else entry.node.span
+        elif isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
+            node = node.items[step]
+            span = node.span
+        else:
+            break
+    return span
