@@ -37,16 +37,52 @@ class Body:
         """Lines for what these outputs need and is not done yet."""
         needed = self.needed(outputs) - done
         done |= needed
+        ops = [op for op in self.program.ops if op.output.name in needed]
+        parts = self.partitions(ops)
         lines: list[str] = []
         heading = ""
-        for op in self.program.ops:
-            if op.output.name in needed:
-                new = _heading(op.node)
-                if headings and new != heading and new:
-                    lines.append(f"# {new}")
-                    heading = new
+        for op in ops:
+            new = _heading(op.node)
+            if headings and new != heading and new:
+                lines.append(f"# {new}")
+                heading = new
+            if op.output.name not in parts:
                 lines += self.line(op)
+            elif parts[op.output.name][0] is op:
+                lines += self.partition(parts[op.output.name])
         return lines
+
+    def partitions(self, ops: Sequence[Op]) -> dict[str, list[Op]]:
+        """Slices that cut a value up, and members that are all of a stack: they are taken in one line."""
+        families: dict[tuple[str, str], list[Op]] = {}
+        for op in ops:
+            if op.kind in {"slice", "member"}:
+                families.setdefault((op.kind, op.inputs[0].name), []).append(op)
+        whole: dict[str, list[Op]] = {}
+        for (kind, name), family in families.items():
+            family.sort(key=lambda op: op.attr("start", op.attr("index")))
+            if kind == "slice":
+                edges = [0, *(op.attr("stop") for op in family)]
+                complete = edges[:-1] == [op.attr("start") for op in family] and edges[-1] == family[0].inputs[0].width
+            else:
+                complete = [op.attr("index") for op in family] == list(range(int(family[0].inputs[0].shape[0])))
+            if complete and len(family) > 1 and name not in self.pending:
+                family.sort(key=lambda op: ops.index(op))
+                whole.update({op.output.name: family for op in family})
+        return whole
+
+    def partition(self, family: list[Op]) -> list[str]:
+        """One line for all parts of a value."""
+        source = self.operand(family[0].inputs[0].name)
+        family = sorted(family, key=lambda op: op.attr("start", op.attr("index")))
+        for op in family:
+            self.free(op.inputs[0].name)
+        names = [self.variables.bind(op.output.name, self.program.hints.get(op.output.name, "h")) for op in family]
+        sizes = ", ".join(str(op.output.width) for op in family) if family[0].kind == "slice" else ""
+        text = f"{source}.split([{sizes}], dim=-1)" if sizes else f"{source}.unbind()"
+        shapes = [f"[{', '.join(map(str, op.output.shape))}]" for op in family]
+        shown = f"{len(shapes)} times {shapes[0]}" if len(set(shapes)) == 1 else ", ".join(shapes)
+        return _wrapped(", ".join(names), text, shown)
 
     def needed(self, outputs: Sequence[Output]) -> set[str]:
         """Names of the values that outputs need."""
@@ -107,9 +143,9 @@ class Body:
 
 
 def _heading(node: str) -> str:
-    section, _, rest = node.partition(".")
+    section = node.partition(".")[0]
     if section.startswith("level"):
-        return f"level {section[5:]}: {rest.partition('.')[0]}"
+        return f"level {section[5:]}"
     return {"inputs": "inputs", "feature_gates": "feature gates", "towers": "towers", "fusion": "fusion"}.get(section, "")
 
 
@@ -117,7 +153,11 @@ def _wrapped(variable: str, text: str, shape: str) -> list[str]:
     line = f"{variable} = {text}"
     if len(line) + 8 <= WIDTH - 12:
         return [f"{line.ljust(MARGIN - 8)}  # {shape}"]
-    opening = line.find("(") + 1
+    start = line.find(" = ") + 3 if len(variable) < len(text) else -1
+    if start < 0:
+        return [f"({variable.replace(chr(10), ' ')}) = {text}  # {shape}"] if len(line) < WIDTH else [
+            "(", *_filled(variable, WIDTH - 16), f") = {text}  # {shape}"]  # fmt: skip
+    opening = line.find("(", start) + 1
     if not opening or line[-1] != ")":
         return [f"{line}  # {shape}"]
     return [line[:opening], *_filled(line[opening:-1], WIDTH - 16), f")  # {shape}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import linecache
 import os
 import sys
@@ -46,9 +47,9 @@ def build(graph: Graph, *, optimize: bool = True) -> Built:
     plain = lower(graph)
     lowered, rewrites, misses = plain, (), ()
     for run in EXACT_PASSES if optimize else ():
-        result, scores = run(lowered.forward), run(lowered.predict)
+        result = run(lowered.forward)
         rewrites, misses = (*rewrites, *result.rewrites), (*misses, *result.misses)
-        lowered = replace(lowered, forward=verify(result.program, after=run.__name__), predict=scores.program)
+        lowered = replace(lowered, forward=verify(result.program, after=run.__name__))
     return Built(graph, plain, lowered, rewrites, misses)
 
 
@@ -77,7 +78,7 @@ def compile(  # noqa: A001 - as in torch.compile
 
 def execute(source: str, spec: Spec) -> ModuleType:
     """The module of an emitted source, known to tracebacks, debuggers and `torch.compile` under a name of its own."""
-    name = f"archspec_built.{spec.name}_{spec.digest}"
+    name = f"archspec_built.{spec.name}_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     file = f"<{name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     module = sys.modules[name] = ModuleType(name)

@@ -54,7 +54,7 @@ class _Emitter:
             "\n".join(self.routing()),
             self.class_source(),
             *(_function_source(name) for name in sorted(self.functions)),
-            _module_parts()["seeded"],
+            *(_module_parts()[name] for name in ("check_column", "limits", "seeded")),
             "\n\n".join(self.tables()),
         ]
         head, body = parts[:4], parts[4:]
@@ -72,6 +72,7 @@ class _Emitter:
         """The imports."""
         yield "from __future__ import annotations\n"
         yield "import contextlib"
+        yield "import functools"
         if any("math." in _function_source(name) for name in self.functions):
             yield "import math"
         yield "from collections.abc import Iterator, Mapping\n"
@@ -114,7 +115,9 @@ class _Emitter:
             lines.append("self.auxiliary_losses: dict[str, Tensor] = {}  # of the last forward pass in training")
         lines += [self.storage(storage) for storage in self.program.storages.values()]
         for name, op in self.constants.items():
-            kind = ", dtype=torch.bool, device=device" if op.output.dtype == "bool" else ", **empty"
+            kind = {"bool": ", dtype=torch.bool, device=device", "int": ", dtype=torch.int64, device=device"}.get(
+                op.output.dtype, ", **empty"
+            )
             size = ", ".join(map(str, op.output.shape))
             lines.append(f'self.register_buffer("{self.attributes.name(name)}", torch.empty({size}{kind}), persistent=False)')
         made = []
@@ -195,8 +198,8 @@ class _Emitter:
             index = ", ".join(f"slice({i[0]}, {i[1]})" if isinstance(i, tuple) else str(i) for i in slot.index)
             index = f"({index},)" if index else "()"
             start = f'("{weight.init.kind}", {weight.init.argument!r})'
-            rows.append(f'    ("{name}", "{self.attributes.name(storage.name)}", {index}, {slot.transposed}, {start}),')
-        yield "# Canonical name, the tensor that holds it, index into that, transposed, how it starts.\n" + _table("WEIGHTS", rows)
+            rows.append(f'    ("{name}", "{self.attributes.name(storage.name)}", {index}, {start}),')
+        yield "# Canonical name, the tensor that holds it, index into that, how it starts.\n" + _table("WEIGHTS", rows)
         columns = [
             f'    ("{name}", {key!r}, "{column.dtype}", {column.shape!r}, {column.low}, {column.high}),'
             for name, (key, column) in {**self.lowered.columns}.items()

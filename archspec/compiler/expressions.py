@@ -28,7 +28,11 @@ def functions_of(op: Op) -> tuple[str, ...]:
     """Names of the functions of `archspec.nn.functional` that an operation calls."""
     if op.kind == "apply":
         return (op.attr("function"),) if ":" not in op.attr("function") else ()
-    return (op.kind,) if op.kind in {"mix", "select", "pool", "batch_norm"} else ()
+    if op.kind == "linear" and _is_stack(op):
+        return ("linear_stack",)
+    if op.kind == "mix_seen":
+        return ("mix_all",) if _mix_seen(op, ("", ""), ()).startswith("mix_all") else ("mix_seen",)
+    return (op.kind,) if op.kind in {"mix", "select", "pool", "batch_norm", "lookup_tables"} else ()
 
 
 def _column(op: Op, _: Sequence[str], __: Sequence[str]) -> str:
@@ -51,16 +55,52 @@ def _sparse(op: Op) -> str:
     return ", sparse=True" if op.attr("sparse") else ""
 
 
+def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    unbiased = op.attr("unbiased", 0)
+    weights = [w[0], *(f"F.pad({bias}, (0, {unbiased}))" if unbiased else bias for bias in w[1:])]
+    return f"{'linear_stack' if _is_stack(op) else 'F.linear'}({', '.join((*x, *weights))})"
+
+
+def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    width = op.output.width
+    if _is_stack(op):
+        return f"F.layer_norm({x[0]}, ({width},)) * {w[0]}.unsqueeze(1) + {w[1]}.unsqueeze(1)"
+    return f"F.layer_norm({x[0]}, ({width},), {w[0]}, {w[1]})"
+
+
+def _lookup_tables(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    return f"lookup_tables([{', '.join(x[1:])}], {w[0]}, {x[0]}{_sparse(op)})"
+
+
+def _mix_seen(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
+    columns, shared, own = op.attr("columns"), op.attr("shared"), op.attr("own")
+    if not own and columns == (0, op.inputs[0].width) and shared == 0 and columns[1] == op.inputs[1].shape[0]:
+        return f"mix_all({x[0]}, {x[1]})"
+    return f"mix_seen({x[0]}, {x[1]}, columns={columns}, shared={shared}, own={own})"
+
+
+def _fold(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
+    count = op.attr("count")
+    if len(op.inputs[0].shape) == 2:  # noqa: PLR2004 - rows
+        return f"{x[0]}.unflatten(-1, ({count}, {op.output.width})).transpose(0, 1)" if count > 1 else f"{x[0]}.unsqueeze(0)"
+    return f"{x[0]}.unflatten(-1, ({count}, {op.output.width})).transpose(1, 2).flatten(0, 1)"
+
+
+def _is_stack(op: Op) -> bool:
+    return len(op.inputs[0].shape) == 3  # noqa: PLR2004 - [E, B, D]
+
+
 _EXPRESSIONS: Mapping[str, Expression] = {
     "column": _column,
     "parameter": lambda _, __, w: w[0],
     "constant": lambda _, __, w: w[0],
     "embed": lambda op, x, w: f"F.embedding({x[0]}, {w[0]}{_sparse(op)})",
     "pool": lambda op, x, w: f'pool({x[0]}, {w[0]}, "{op.attr("how")}"{_sparse(op)})',
-    "linear": lambda _, x, w: f"F.linear({', '.join((*x, *w))})",
+    "lookup_tables": _lookup_tables,
+    "linear": _linear,
     "activation": lambda op, x, _: f"{ACTIVATIONS[op.attr('fn')]}({x[0]})",
     "batch_norm": lambda _, x, w: f"batch_norm({x[0]}, ({', '.join(w)}), self.training)",
-    "layer_norm": lambda op, x, w: f"F.layer_norm({x[0]}, ({op.output.width},), {w[0]}, {w[1]})",
+    "layer_norm": _layer_norm,
     "dropout": lambda op, x, _: f"F.dropout({x[0]}, {op.attr('p')!r}, self.training)",
     "softmax": lambda _, x, __: f"F.softmax({x[0]}, dim=-1)",
     "scale": lambda op, x, _: f"{op.attr('factor')!r} * {x[0]}",
@@ -71,6 +111,13 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "detach": lambda _, x, __: f"{x[0]}.detach()",
     "lookup": lambda _, x, __: f"F.embedding({x[0]}, {x[1]})",
     "mix": lambda _, x, __: f"mix({x[0]}, [{', '.join(x[1:])}])",
+    "mix_seen": _mix_seen,
+    "stack": lambda _, x, __: f"torch.stack([{', '.join(x)}])" if len(x) > 1 else f"{x[0]}.unsqueeze(0)",
+    "join": lambda _, x, __: f"torch.cat([{', '.join(x)}])",
+    "members": lambda op, x, _: f"{x[0]}[{op.attr('start')}:{op.attr('stop')}]",
+    "member": lambda op, x, _: f"{x[0]}[{op.attr('index')}]",
+    "fold": _fold,
+    "unfold": lambda _, x, __: f"{x[0]}.transpose(0, 1).flatten(1)",
     "select": lambda _, x, __: f"select({x[0]}, [{', '.join(x[1:])}])",
     "squeeze": lambda _, x, __: f"{x[0]}.squeeze(-1)",
     "apply": _apply,

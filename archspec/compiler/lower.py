@@ -41,7 +41,7 @@ class _Columns:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.builder = Builder(self.read, self.column)
+        self.builder = Builder(self.read, self.column, lambda name: graph.spec.inputs[name].settings.values)
         self.columns: dict[str, tuple[str, Column]] = {}
         self.raw: dict[str, Value] = {}
 
@@ -190,6 +190,8 @@ class _Forward(_Columns):
             arguments = (selector.width if selector else None, len(experts))
             weights = self.opaque(at, block, arguments, [selector] if selector else [], len(experts))
         self.builder.hint(weights, f"{block.name}_weights")
+        if hasattr(block.settings, "values"):
+            experts = tuple(block.settings.values(at, gate))
         if block.common.transform == "linear":
             experts = tuple(at.linear(e, e.width, f"transform.{i}", bias=False) for i, e in enumerate(experts))
         mixed = at.mix(weights, experts)
@@ -237,7 +239,8 @@ class _Forward(_Columns):
         else:
             hidden = self.made(node, at, self.source(node, at))
             self.streams[node.name] = self.builder.hint(hidden, f"{name}_hidden")
-            head = at.linear(hidden, outputs, "head")
+            own = getattr(node.block.settings, "head", None)
+            head = own(at, hidden, outputs) if own else at.linear(hidden, outputs, "head")
         self.heads[node.name] = head
         if node.case is None:
             logits = self.builder.hint(head if outputs > 1 else at.squeeze(head), f"{name}_logit")
@@ -249,13 +252,15 @@ class _Forward(_Columns):
         self.outputs[name] = Part(name, output_of(self.graph, name), logits)
 
     def fusion(self, node: Node, at: Scope) -> None:
-        """A fusion that is a task has a logit; the others are scores, made by `predict`."""
+        """A fusion that is a task has a logit; the others are scores, made by `predict`. Each may add to the loss."""
         block = node.block
         assert isinstance(block, Block)
+        parts = tuple(self.outputs[name] for name in block.settings.of if name in self.outputs)
+        if hasattr(block.settings, "auxiliary"):
+            block.settings.auxiliary(at, parts)
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
-        parts = tuple(self.outputs[name] for name in block.settings.of)
         lower = block.settings.logits if task.task.kind == "binary" else block.settings.lower
         self.finish(block.name, self.builder.hint(lower(at, parts), f"{block.name}_logit"))
 
@@ -291,7 +296,7 @@ class _Predict(_Columns):
         for name in (name for name in self.graph.order if name.startswith("fusion.")):
             block = self.graph.nodes[name].block
             assert isinstance(block, Block)
-            if block.name not in made:
+            if block.name not in made and hasattr(block.settings, "lower"):
                 parts = tuple(made[part] for part in block.settings.of)
                 score = block.settings.lower(Scope(self.builder, f"scores.{block.name}"), parts)
                 made[block.name] = Part(block.name, "regression", self.builder.hint(score, f"{block.name}_score"))

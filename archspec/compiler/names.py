@@ -22,6 +22,10 @@ def identifier(text: str) -> str:
 
 
 _SHORT = (
+    (re.compile(r"^inputs\.\w+\.weight~tables$"), "tables"),
+    (re.compile(r"^inputs\.\w+\.\w+~offsets$"), "offsets"),
+    (re.compile(r"^(level[0-9]+)\..*(weight|bias|running_mean|running_var)(?:~\w+)+$"), r"\1_\2"),
+    (re.compile(r"^(tower|feature_gate)s\..*(weight|bias|running_mean|running_var)(?:~\w+)+$"), r"\1_\2"),
     (re.compile(r"^inputs\.(\w+)\.weight$"), r"\1_table"),
     (re.compile(r"^towers\.(\w+)\.cases\.(\w+)"), r"\1_\2_tower"),
     (re.compile(r"^towers\.(\w+)"), r"\1_tower"),

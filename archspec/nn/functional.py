@@ -18,6 +18,51 @@ def mix(weights: Tensor, experts: list[Tensor]) -> Tensor:
     return (weights.unsqueeze(-1) * experts_BEH).sum(dim=1)
 
 
+def linear_stack(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = None) -> Tensor:
+    """A linear layer per member of a stack, as one batched product: `[E, B, D] -> [E, B, H]`."""
+    if bias_EH is None:
+        return torch.bmm(x_EBD, weight_EHD.mT)
+    return torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, weight_EHD.mT)
+
+
+def lookup_tables(columns: list[Tensor], tables: Tensor, offsets: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
+    """One lookup for N columns of ids `[B]` in tables that stand one below the other, `[rows, D]` -> `[B, N D]`.
+
+    Offsets `[1, N]` are the first rows of the tables.
+    """
+    return F.embedding(torch.stack(columns, dim=1) + offsets, tables, sparse=sparse).flatten(1)
+
+
+def mix_all(weights_GBE: Tensor, experts_EBH: Tensor) -> Tensor:
+    """Every gate mixes every expert: `[G, B, E], [E, B, H] -> [G, B, H]`."""
+    return torch.bmm(weights_GBE.transpose(0, 1), experts_EBH.transpose(0, 1)).transpose(0, 1)
+
+
+def mix_seen(
+    weights_GBn: Tensor,
+    experts_EBH: Tensor,
+    columns: tuple[int, int],
+    shared: int,
+    own: tuple[tuple[int, int, int], ...],
+) -> Tensor:
+    """Each gate mixes shared experts and some of its own: `[G, B, n], [E, B, H] -> [G, B, H]`.
+
+    Weight columns first to last belong to the experts from `shared` on, for every gate. For each (column, start, step)
+    of `own`, gate g's weight in that column belongs to expert start + g * step.
+    """
+    first, last = columns
+    weights_BGn, experts_BEH = weights_GBn.transpose(0, 1), experts_EBH.transpose(0, 1)
+    mixed = None
+    if last > first:
+        mixed = torch.bmm(weights_BGn[:, :, first:last], experts_BEH[:, shared : shared + last - first])
+    for column, start, step in own:
+        part = experts_BEH[:, start::step][:, : weights_BGn.shape[1]]
+        weight = weights_BGn[:, :, column : column + 1]
+        mixed = weight * part if mixed is None else torch.addcmul(mixed, weight, part)
+    assert mixed is not None
+    return mixed.transpose(0, 1)
+
+
 def select(ids: Tensor, cases: list[Tensor]) -> Tensor:
     """Each row takes its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""
     cases_BVH = torch.stack(cases, dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
 
-WEIGHTS: tuple[tuple[str, str, tuple[Any, ...], bool, tuple[str, Any]], ...] = ()
-"""Of an emitted file: canonical name, tensor that holds it, index into that, transposed, how it starts."""
+WEIGHTS: tuple[tuple[str, str, tuple[Any, ...], tuple[str, Any]], ...] = ()
+"""Of an emitted file: canonical name, tensor that holds it, index into that, how it starts."""
 COLUMNS: tuple[tuple[str, str, str, tuple[int | str, ...], int, int | None], ...] = ()
 """Of an emitted file: input, batch key, dtype, shape, lowest id, first id too high (None: no bound)."""
 CONSTANTS: dict[str, Any] = {}
@@ -35,9 +36,8 @@ class Compiled(nn.Module):
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Canonical name and value of every weight and statistic: views, so writing to them writes to the model."""
-        for name, holder, index, transposed, _ in WEIGHTS:
-            view = getattr(self, holder).detach()[index]
-            yield name, view.mT if transposed else view
+        for name, holder, index, _ in WEIGHTS:
+            yield name, getattr(self, holder).detach()[index]
         for name, attribute in MODULES.items():
             for inner, value in getattr(self, attribute).state_dict().items():
                 yield f"{name}.{inner}", value
@@ -67,7 +67,7 @@ class Compiled(nn.Module):
     def reset_parameters(self) -> None:
         """Starts every weight anew, like `nn.Linear` and `nn.Embedding` would, in canonical order."""
         views = dict(self.named_weights())
-        for name, _, _, _, (kind, argument) in WEIGHTS:
+        for name, _, _, (kind, argument) in WEIGHTS:
             if kind == "uniform":
                 nn.init.uniform_(views[name], -argument, argument)
             elif kind == "normal":
@@ -82,31 +82,49 @@ class Compiled(nn.Module):
                     module.reset_parameters()
 
     def check(self, batch: Batch) -> None:
-        """Checks what a batch holds: a look at the tensors' kinds, and one comparison for all columns of ids.
+        """Checks what a batch holds, with one comparison for all columns of single ids; turn it off with `check_inputs`.
 
         Raises:
             KeyError: a column is missing; names it and what the batch holds.
             ValueError: a column of another type or shape, or an id out of range; names the input and the first bad row.
         """
-        for name, key, dtype, shape, _, _ in COLUMNS:
-            if key not in batch:
-                raise KeyError(f"input `{name}` needs the column `{key}`; the batch holds {', '.join(map(str, batch))}")
-            found = tuple(batch[key].shape)
-            fits = len(found) == len(shape) and all(isinstance(want, str) or want == is_ for want, is_ in zip(shape, found))
-            if not fits and not (shape == ("B", 1) and len(found) == 1):
-                raise ValueError(f"input `{name}`: column `{key}` has shape {list(found)}, not [{', '.join(map(str, shape))}]")
-            if batch[key].is_floating_point() != (dtype == "float"):
-                raise ValueError(f"input `{name}`: column `{key}` holds {batch[key].dtype}, not {dtype}s")
-        for name, key, dtype, _, low, high in COLUMNS:
-            bad = (batch[key] < low) if dtype == "int" else None
-            if bad is None:
-                continue
-            if high is not None:
-                bad |= batch[key] >= high
+        for column in COLUMNS:
+            check_column(batch, *column[:4])
+        groups: dict[int, list[tuple[str, str, int, int | None]]] = {}
+        for index, (name, key, dtype, shape, low, high) in enumerate(COLUMNS):
+            if dtype == "int":
+                groups.setdefault(-1 if shape == ("B",) else index, []).append((name, key, low, high))
+        for group in groups.values():
+            ids = torch.stack([batch[key] for _, key, _, _ in group])
+            low_N, high_N = limits(tuple((low, high) for _, _, low, high in group), ids.device)
+            ends = (-1,) + (1,) * (ids.dim() - 1)
+            bad = (ids < low_N.view(ends)) | (ids >= high_N.view(ends))
             if bad.any():
-                row = int(bad.flatten(1).any(1).nonzero()[0] if bad.dim() > 1 else bad.nonzero()[0])
-                found = batch[key][row].tolist()
-                raise ValueError(f"input `{name}`: id {found} in row {row} of column `{key}` is outside {low}..{(high or 0) - 1}")
+                first, row = bad.flatten(2).any(2).nonzero()[0].tolist() if bad.dim() > 2 else bad.nonzero()[0].tolist()
+                name, key, low, high = group[first]
+                range_ = f"{low}..{high - 1}" if high is not None else f"{low} and up"
+                raise ValueError(f"input `{name}`: id {ids[first, row].tolist()} in row {row} of column `{key}` is outside {range_}")
+
+
+def check_column(batch: Batch, name: str, key: str, dtype: str, shape: tuple[int | str, ...]) -> None:
+    """Raises KeyError for a missing column, ValueError for one of another shape or type."""
+    if key not in batch:
+        raise KeyError(f"input `{name}` needs the column `{key}`; the batch holds {', '.join(map(str, batch)) or 'nothing'}")
+    column = batch[key]
+    fits = column.dim() == len(shape) and (len(shape) == 1 or isinstance(shape[1], str) or column.shape[1] == shape[1])
+    if not fits and not (shape == ("B", 1) and column.dim() == 1):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"input `{name}`: column `{key}` has shape {list(column.shape)}, not [{wanted}]")
+    if column.is_floating_point() != (dtype == "float"):
+        raise ValueError(f"input `{name}`: column `{key}` holds {column.dtype}; it needs {dtype}s")
+
+
+@functools.cache
+def limits(bounds: tuple[tuple[int, int | None], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Lowest ids and first ids that are too high, `[N]` each, made once per device."""
+    highest = torch.iinfo(torch.int64).max
+    low = torch.tensor([low for low, _ in bounds], device=device)
+    return low, torch.tensor([highest if high is None else high for _, high in bounds], device=device)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from archspec.program.program import Dim, Op
 
+_STACK = 3
+"""Axes of a stack `[E, B, H]`; rows `[B, H]` have two."""
+
 Shape = tuple[Dim, ...]
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -35,13 +38,58 @@ def _declared(op: Op, _: Shapes) -> Shape:
 
 
 def _linear(op: Op, weights: Shapes) -> Shape:
-    (out, width), *bias = weights
-    legal = op.inputs[0].width == width and bias in ([], [(out,)])
+    """`unbiased` last outputs have no bias; stacks `[E, B, D]` have weights `[E, out, D]`."""
+    (*stack, out, width), *bias = weights
+    legal = op.inputs[0].width == width and bias in ([], [(*stack, out - op.attr("unbiased", 0))])
+    legal = legal and (not stack or op.inputs[0].shape[0] == stack[0])
     return (*op.inputs[0].shape[:-1], out) if legal else ()
 
 
 def _norm(op: Op, weights: Shapes) -> Shape:
-    return op.inputs[0].shape if set(weights) == {(op.inputs[0].width,)} else ()
+    shape = op.inputs[0].shape
+    stack = (shape[0],) if len(shape) == _STACK else ()
+    return shape if set(weights) == {(*stack, op.inputs[0].width)} else ()
+
+
+def _lookup_tables(op: Op, weights: Shapes) -> Shape:
+    offsets, *columns = op.inputs
+    return ("B", len(columns) * weights[0][1]) if offsets.shape == (1, len(columns)) else ()
+
+
+def _stack(op: Op, _: Shapes) -> Shape:
+    return (len(op.inputs), *op.inputs[0].shape) if len({value.shape for value in op.inputs}) == 1 else ()
+
+
+def _join(op: Op, _: Shapes) -> Shape:
+    tails = {value.shape[1:] for value in op.inputs}
+    return (sum(int(value.shape[0]) for value in op.inputs), *tails.pop()) if len(tails) == 1 else ()
+
+
+def _members(op: Op, _: Shapes) -> Shape:
+    start, stop = op.attr("start"), op.attr("stop")
+    return (stop - start, *op.inputs[0].shape[1:]) if 0 <= start < stop <= int(op.inputs[0].shape[0]) else ()
+
+
+def _member(op: Op, _: Shapes) -> Shape:
+    return op.inputs[0].shape[1:] if 0 <= op.attr("index") < int(op.inputs[0].shape[0]) else ()
+
+
+def _fold(op: Op, _: Shapes) -> Shape:
+    """`[B, n W] -> [n, B, W]`; a stack `[S, B, n W] -> [S n, B, W]`."""
+    count, (*stack, rows, width) = op.attr("count"), op.inputs[0].shape
+    size = int(stack[0]) if stack else 1
+    return (size * count, rows, int(width) // count) if int(width) % count == 0 else ()
+
+
+def _unfold(op: Op, _: Shapes) -> Shape:
+    count, rows, width = op.inputs[0].shape
+    return (rows, int(count) * int(width))
+
+
+def _mix_seen(op: Op, _: Shapes) -> Shape:
+    weights, experts = op.inputs
+    columns = {column for column, _, _ in op.attr("own")} | set(range(*op.attr("columns")))
+    return (weights.shape[0], *experts.shape[1:]) if columns == set(range(weights.width)) else ()
 
 
 def _broadcast(op: Op, _: Shapes) -> Shape:
@@ -92,6 +140,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "constant": Operation(_declared, flops=_free),
     "embed": Operation(lambda op, weights: (*op.inputs[0].shape, weights[0][1]), (1,), flops=_free),
     "pool": Operation(lambda _, weights: ("B", weights[0][1]), (1,)),
+    "lookup_tables": Operation(_lookup_tables, (1,), flops=_free),
     "linear": Operation(_linear, (1, 2), flops=lambda op: 2 * op.inputs[0].width * op.output.elements),
     "activation": Operation(_same),
     "batch_norm": Operation(_norm, (4,), flops=lambda op: 2 * op.output.elements),
@@ -106,7 +155,14 @@ OPERATIONS: Mapping[str, Operation] = {
     "detach": Operation(_same, flops=_free),
     "lookup": Operation(_lookup, flops=_free),
     "mix": Operation(_mix, flops=lambda op: 2 * (len(op.inputs) - 1) * op.output.elements),
+    "mix_seen": Operation(_mix_seen, flops=lambda op: 2 * op.inputs[0].width * op.output.elements),
     "select": Operation(_select, flops=_free),
+    "stack": Operation(_stack, flops=_free),
+    "join": Operation(_join, flops=_free),
+    "members": Operation(_members, flops=_free),
+    "member": Operation(_member, flops=_free),
+    "fold": Operation(_fold, flops=_free),
+    "unfold": Operation(_unfold, flops=_free),
     "squeeze": Operation(lambda op, _: op.inputs[0].shape[:-1], flops=_free),
     "apply": Operation(_declared),
     "call": Operation(_declared, flops=_free),

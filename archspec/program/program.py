@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
 from math import prod
 from typing import Any, Literal
 
@@ -56,11 +58,10 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where one canonical weight lives in a storage: `index` (one slice or number per axis), then transposed or not."""
+    """Where one canonical weight lives in a storage: `index` is one range or number per axis, empty for all of it."""
 
     weight: str
     index: tuple[tuple[int, int] | int, ...] = ()
-    transposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +157,45 @@ class Program:
         yield from (output.value.name for output in self.outputs)
 
 
+def side_by_side(name: str, storages: Sequence[Storage]) -> Storage:
+    """One storage that holds others one after the other along their first axis."""
+    slots: list[Slot] = []
+    start = 0
+    for storage in storages:
+        for slot in storage.slots:
+            first, *rest = slot.index or ((0, storage.shape[0]),)
+            moved = (first[0] + start, first[1] + start) if isinstance(first, tuple) else first + start
+            slots.append(Slot(slot.weight, (moved, *rest)))
+        start += storage.shape[0]
+    return Storage(name, (start, *storages[0].shape[1:]), tuple(slots), storages[0].trainable)
+
+
+def stacked(name: str, storages: Sequence[Storage]) -> Storage:
+    """One storage that holds others of one shape along a new first axis."""
+    slots = [Slot(slot.weight, (i, *slot.index)) for i, storage in enumerate(storages) for slot in storage.slots]
+    return Storage(name, (len(storages), *storages[0].shape), tuple(slots), storages[0].trainable)
+
+
 def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
     """One storage per weight, under the weight's own name."""
     return {
         name: Storage(name, weight.shape, (Slot(name),), weight.trainable) for name, weight in weights.items()
     }
+
+
+def in_order(ops: Sequence[Op]) -> tuple[Op, ...]:
+    """The operations in their order, each moved back until everything that it reads is made."""
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    producers = {op.output.name: index for index, op in enumerate(ops)}
+    for index, op in enumerate(ops):
+        sorter.add(index, *(producers[value.name] for value in op.inputs))
+    sorter.prepare()
+    ready: list[int] = []
+    found: list[Op] = []
+    while sorter.is_active():
+        for index in sorter.get_ready():
+            heappush(ready, index)
+        index = heappop(ready)
+        found.append(ops[index])
+        sorter.done(index)
+    return tuple(found)

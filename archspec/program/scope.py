@@ -64,6 +64,8 @@ class Builder:
     """Turns a reference in the settings of a block into its value."""
     column: Callable[[str], Value]
     """The raw column of an input, by the input's name."""
+    domain: Callable[[str], tuple[str, ...]] = lambda _: ()
+    """The values of a domain input, by the input's name."""
     ops: list[Op] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
     modules: dict[str, Module] = field(default_factory=dict)
@@ -137,6 +139,10 @@ class Scope:
         """The batch's column of an input, as it comes: ids `[B]` or `[B, L]`, numbers `[B, dim]`."""
         return self.builder.column(input_name)
 
+    def domain(self, input_name: str) -> tuple[str, ...]:
+        """The values of a domain input: what the ids of its column count."""
+        return self.builder.domain(input_name)
+
     # -- weights -----------------------------------------------------------------------------------------------------
 
     def weight(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True, sparse: bool = False) -> str:
@@ -166,11 +172,12 @@ class Scope:
 
     def embed(self, ids: Value, table: str, dim: int, *, name: str = "embed") -> Value:
         """Rows of a table: `[B] -> [B, dim]`."""
-        return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name)
+        return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self.builder.weights[table].sparse)
 
     def pool(self, ids: Value, table: str, dim: int, how: str, *, name: str = "pool") -> Value:
         """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`; ids of -1 are left out, an empty row gives zeros."""
-        return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how)
+        sparse = self.builder.weights[table].sparse
+        return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
 
     def activation(self, x: Value, fn: str) -> Value:
         """An elementwise function by its name, such as `relu`."""

@@ -6,8 +6,18 @@ May not know graphs, kinds or torch. Every pass keeps outputs and gradients.
 from archspec.compiler.passes.common_subexpressions import common_subexpressions
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.compiler.passes.result import PassResult
+from archspec.compiler.passes.shared_lookups import shared_lookups
+from archspec.compiler.passes.side_by_side import side_by_side
+from archspec.compiler.passes.wide_products import wide_products
 
-EXACT_PASSES = (common_subexpressions, dead_operations)
+EXACT_PASSES = (
+    common_subexpressions,
+    dead_operations,
+    shared_lookups,
+    wide_products,
+    side_by_side,
+    dead_operations,
+)
 """Same function, same gradients."""
 
-__all__ = ["EXACT_PASSES", "PassResult", "common_subexpressions", "dead_operations"]
+__all__ = ["EXACT_PASSES", "PassResult"]

@@ -1,0 +1,100 @@
+"""What a network costs, counted from its program without torch: weights that training changes, and FLOPs per row.
+
+FLOPs count one multiply-add as 2 (see `archspec.program.operations`) and are those of the forward pass from a batch to
+the logits of the plain program: what the spec says, not what passes make of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from archspec.compiler.lower import lower
+from archspec.program.operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.graph.graph import Graph
+    from archspec.program import Op, Program
+    from archspec.program.program import Module
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Parameters and FLOPs per row; None: unknown, since a plugin's module does not tell."""
+
+    parameters: int | None = 0
+    flops: int | None = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(_sum(self.parameters, other.parameters), _sum(self.flops, other.flops))
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The costs of a network by graph node, in the graph's order."""
+
+    nodes: dict[str, Cost]
+
+    @property
+    def total(self) -> Cost:
+        """All nodes together; None where a part is unknown."""
+        return sum(self.nodes.values(), start=Cost())
+
+    @property
+    def known(self) -> Cost:
+        """All nodes together, what is unknown counted as nothing: a lower bound."""
+        costs = self.nodes.values()
+        return Cost(sum(cost.parameters or 0 for cost in costs), sum(cost.flops or 0 for cost in costs))
+
+
+def count(graph: Graph) -> Count:
+    """Parameters and FLOPs per row of each node of a checked graph.
+
+    A weight belongs to the node whose canonical name begins its own; a shared table to the input that owns it. A node
+    that is a plugin's module counts what the kind's methods `parameters(...)` and `flops(...)` say, which take the
+    arguments of its `build`.
+    """
+    program = lower(graph).forward
+    costs = dict.fromkeys(graph.order, Cost())
+    for name, weight in program.weights.items():
+        if weight.trainable:
+            costs[_home(name, program, costs)] += Cost(parameters=prod(weight.shape))
+    for op in program.ops:
+        costs[_owner(op.node, costs) or op.node] += _cost(op, program, graph)
+    return Count(costs)
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a + b
+
+
+def _owner(name: str, nodes: Mapping[str, Cost]) -> str | None:
+    """The node with the longest name that begins a canonical name."""
+    while name and name not in nodes:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def _home(weight: str, program: Program, nodes: Mapping[str, Cost]) -> str:
+    """The node of a weight. A table whose own input nobody reads belongs to the input that reads the table."""
+    readers = (op.node for op in program.ops if weight in op.weights)
+    return _owner(weight, nodes) or next(owner for reader in readers if (owner := _owner(reader, nodes)))
+
+
+def _cost(op: Op, program: Program, graph: Graph) -> Cost:
+    if op.kind == "call":
+        return _cost_of_module(program.modules[op.attr("module")], graph)
+    return Cost(flops=OPERATIONS[op.kind].flops(op))
+
+
+def _cost_of_module(module: Module, graph: Graph) -> Cost:
+    """What the kind of an opaque module says of itself."""
+    settings = getattr(graph.nodes[module.name].block, "settings", None)
+    counts: list[int | None] = []
+    for name in ("parameters", "flops"):
+        method = getattr(settings, name, None)
+        counts.append(method(*module.arguments) if callable(method) else None)
+    return Cost(*counts)

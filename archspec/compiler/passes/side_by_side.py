@@ -1,0 +1,225 @@
+"""Operations of one shape on different inputs run side by side: experts, gates, towers and heads alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from archspec.compiler.passes.layout import Layout
+from archspec.compiler.passes.mixing import Mixing
+from archspec.compiler.passes.result import PassResult
+from archspec.program import Op, Program, Storage, Value
+from archspec.program.program import side_by_side as rows_of, stacked
+
+FREE = frozenset({"slice"})
+"""Operations that only say where a value is."""
+
+
+def side_by_side(program: Program) -> PassResult:
+    """Replaces `a = f(x; A); b = f(y; B)` with one f on the stack `[x, y]`, and a and b with its members.
+
+    Operations are of one shape when kind, attributes, shapes of operands and of weights agree; they run together when
+    none needs the other: they are equally far from the inputs. What they read is a view where it already stands side
+    by side (slices of a wide product, members of a stack), else one copy.
+    """
+    fusion = _Fusion(program)
+    for level in fusion.by_level():
+        fusion.run(level)
+    outputs = tuple(replace(out, value=fusion.layout.single(out.value)) for out in program.outputs)
+    hints = {**program.hints, **fusion.layout.hints}
+    fused = replace(program, ops=tuple(fusion.layout.ops), outputs=outputs, storages=fusion.storages, hints=hints)
+    return PassResult(fused, tuple(fusion.rewrites), tuple(fusion.misses))
+
+
+class _Fusion:
+    def __init__(self, program: Program) -> None:
+        self.program, self.layout = program, Layout()
+        self.storages: dict[str, Storage] = dict(program.storages)
+        self.uses = Counter(name for op in program.ops for name in op.weights)
+        self.rewrites: list[str] = []
+        self.misses: list[str] = []
+        self.mixing = Mixing(self.layout, self.rewrites, self.misses)
+        elementwise = self.elementwise
+        self.rules: dict[str, Callable[[list[Op]], bool]] = {
+            "linear": self.linear, "activation": elementwise, "dropout": elementwise, "scale": elementwise,
+            "detach": elementwise, "softmax": self.stacked, "squeeze": self.stacked, "layer_norm": self.layer_norm,
+            "batch_norm": self.batch_norm, "product": self.broadcast, "sum": self.broadcast,
+        }  # fmt: skip
+
+    def by_level(self) -> list[list[Op]]:
+        """The operations by their distance from the inputs; slices cost nothing."""
+        distance: dict[str, int] = {}
+        levels: dict[int, list[Op]] = {}
+        for op in self.program.ops:
+            below = max((distance[value.name] for value in op.inputs), default=-1)
+            distance[op.output.name] = below if op.kind in FREE else below + 1
+            levels.setdefault(distance[op.output.name], []).append(op)
+        return [levels[key] for key in sorted(levels)]
+
+    def run(self, level: list[Op]) -> None:
+        """One distance: groups of equal operations, then mixes, then slices of what was made."""
+        groups: dict[object, list[Op]] = {}
+        for op in (op for op in level if op.kind not in FREE and op.kind != "mix"):
+            groups.setdefault(self.signature(op), []).append(op)
+        order = {op.output.name: index for index, op in enumerate(self.layout.ops)}
+        for group in groups.values():
+            members = sorted(group, key=lambda op: self.standing(op, order))
+            self.layout.node = members[0].node
+            rule = self.rules.get(members[0].kind)
+            if len(members) == 1 or rule is None or not rule(members):
+                for op in members:
+                    self.alone(op)
+            else:
+                kind = members[0].kind
+                self.rewrites.append(f"{len(members)} times {kind} side by side: {members[0].output.name} ...")
+        mixes = [op for op in level if op.kind == "mix"]
+        for op in self.mixing.fuse(mixes):
+            self.alone(op)
+        for op in (op for op in level if op.kind in FREE):
+            self.layout.cut(op)
+
+    def standing(self, op: Op, order: dict[str, int]) -> tuple[int, int, int]:
+        """Where the first operand stands, so that neighbours stay neighbours; operands that stand alone come last."""
+        place = self.layout.places.get(op.inputs[0].name) if op.inputs else None
+        if place is None:
+            return len(order), 0, 0
+        return order.get(place.container.name, -1), -1 if place.member is None else place.member, place.start
+
+    def signature(self, op: Op) -> object:
+        """What operations that run side by side have in common."""
+        weights = tuple(self.program.storages[name].shape for name in op.weights)
+        return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, op.output.dtype
+
+    def alone(self, op: Op) -> None:
+        """An operation as it was, on values of their own; values that stand side by side are not put together again."""
+        self.layout.node = op.node
+        if op.kind == "concat" and (rows := self.neighbours(op)) is not None:
+            self.layout.places[op.output.name] = rows
+            return
+        values = self.layout.joined_columns(op.inputs) if op.kind == "concat" else op.inputs
+        self.layout.emit(replace(op, inputs=tuple(self.layout.single(value) for value in values)))
+
+    def neighbours(self, op: Op) -> object:
+        """The place of values that already stand in the order of a concat."""
+        places = [self.layout.places.get(value.name) for value in op.inputs]
+        first, last = places[0], places[-1]
+        if first is None or last is None or any(place is None for place in places):
+            return None
+        for left, right in zip(places, places[1:], strict=False):
+            if left is None or right is None or left.container != right.container or left.member != right.member:
+                return None
+            if left.stop != right.start:
+                return None
+        return replace(first, stop=last.stop)
+
+    # -- rules: each makes one operation of several, or says why not ---------------------------------------------------
+
+    def own_weights(self, members: list[Op]) -> bool:
+        """Whether no other operation uses their weights."""
+        if all(self.uses[name] == 1 for op in members for name in op.weights):
+            return True
+        self.misses.append(f"{members[0].output.name}: others use its weights too")
+        return False
+
+    def merged(self, members: list[Op], merge: Callable[[str, list[Storage]], Storage], mark: str) -> tuple[str, ...]:
+        """One storage for each weight of the members."""
+        names = []
+        for place in range(len(members[0].weights)):
+            parts = [self.storages.pop(op.weights[place]) for op in members]
+            storage = merge(f"{parts[0].name}~{mark}", parts)
+            self.storages[storage.name] = storage
+            names.append(storage.name)
+        return tuple(names)
+
+    def one(self, members: list[Op], inputs: tuple[Value, ...], shape: tuple[int | str, ...], weights: tuple[str, ...] = ()) -> Value:
+        """The operation that does the work of all."""
+        head = members[0]
+        output = Value(f"{head.output.name}~all", shape, head.output.dtype)
+        if head.output.name in self.program.hints:
+            self.layout.hints[output.name] = plural(head.node)
+        return self.layout.emit(Op(head.kind, inputs, output, weights, head.attrs, head.node))
+
+    def members_of(self, container: Value, members: list[Op]) -> bool:
+        """Each output is a member of the stack."""
+        for index, op in enumerate(members):
+            width = op.output.width if len(op.output.shape) > 1 else 1
+            self.layout.put(op.output, container, index, 0, width)
+        return True
+
+    def columns_of(self, container: Value, members: list[Op]) -> bool:
+        """Each output is some columns of the rows."""
+        start = 0
+        for op in members:
+            self.layout.put(op.output, container, None, start, start + op.output.width)
+            start += op.output.width
+        return True
+
+    def on_rows(self, members: list[Op]) -> bool:
+        """Whether the operations work on rows `[B, W]`."""
+        return all(len(value.shape) == 2 and value.shape[0] == "B" for op in members for value in op.inputs[:1])  # noqa: PLR2004 - [B, W]
+
+    def linear(self, members: list[Op]) -> bool:
+        """`[E, B, D]` times `[E, H, D]`."""
+        if not self.on_rows(members) or not self.own_weights(members):
+            return False
+        x = self.layout.stack([op.inputs[0] for op in members])
+        weights = self.merged(members, stacked, "stack")
+        return self.members_of(self.one(members, (x,), (len(members), "B", members[0].output.width), weights), members)
+
+    def elementwise(self, members: list[Op]) -> bool:
+        """In place where they stand side by side, else on a stack."""
+        if not self.on_rows(members):
+            return False
+        values = [op.inputs[0] for op in members]
+        rows = self.layout.rows(values)
+        if rows is not None:
+            return self.columns_of(self.one(members, (rows,), rows.shape), members)
+        return self.stacked(members)
+
+    def stacked(self, members: list[Op]) -> bool:
+        """On a stack; a squeeze of `[E, B, 1]` gives `[E, B]`."""
+        if not self.on_rows(members):
+            return False
+        stack = self.layout.stack([op.inputs[0] for op in members])
+        return self.members_of(self.one(members, (stack,), (len(members), *members[0].output.shape)), members)
+
+    def layer_norm(self, members: list[Op]) -> bool:
+        """On a stack, each member with its own scale and shift."""
+        if not self.on_rows(members) or not self.own_weights(members):
+            return False
+        stack = self.layout.stack([op.inputs[0] for op in members])
+        weights = self.merged(members, stacked, "stack")
+        return self.members_of(self.one(members, (stack,), stack.shape, weights), members)
+
+    def batch_norm(self, members: list[Op]) -> bool:
+        """Statistics are per column, so columns of all members side by side are one batch norm."""
+        if not self.on_rows(members) or not self.own_weights(members):
+            return False
+        values = [op.inputs[0] for op in members]
+        rows = self.layout.rows(values)
+        if rows is None:
+            stack = self.layout.stack(values)
+            rows = self.layout.op("unfold", (stack,), ("B", int(stack.shape[0]) * stack.width))
+        return self.columns_of(self.one(members, (rows,), rows.shape, self.merged(members, rows_of, "wide")), members)
+
+    def broadcast(self, members: list[Op]) -> bool:
+        """Stacks of operands; one that all members share is read once and broadcasts."""
+        if any(len(value.shape) != 2 or value.shape[0] != "B" for op in members for value in op.inputs):  # noqa: PLR2004 - [B, W]
+            return False
+        operands = []
+        for place in range(len(members[0].inputs)):
+            values = [op.inputs[place] for op in members]
+            same = len({value.name for value in values}) == 1
+            operands.append(self.layout.single(values[0]) if same else self.layout.stack(values))
+        if all(len(value.shape) == 2 for value in operands):  # noqa: PLR2004 - [B, W]
+            return False
+        return self.members_of(self.one(members, tuple(operands), (len(members), *members[0].output.shape)), members)
+
+
+def plural(node: str) -> str:
+    """What a person would call the values of several nodes like this one."""
+    parts = node.split(".")
+    if parts[0] == "towers":
+        return "hidden"
+    return {"experts": "experts", "gates": "weights"}.get(parts[1] if len(parts) > 1 else "", "h")
