@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.metadata
 import textwrap
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
+from archspec.compiler import runtime
 from archspec.compiler.body import Body
 from archspec.compiler.expressions import functions_of
 from archspec.compiler.lower import Lowered
@@ -16,7 +15,6 @@ from archspec.compiler.names import Attributes, class_name
 from archspec.graph.graph import Graph
 from archspec.program import Output, Storage
 
-_HERE = Path(__file__).parent
 _MODULE_WORDS = frozenset(
     "training dump_patches call_super_init T_destination forward buffers children parameters modules named_parameters train "
     "eval half float double to cpu cuda type zero_grad share_memory compile apply extra_repr predict check named_weights "
@@ -44,6 +42,7 @@ class _Emitter:
         self.functions = dict.fromkeys(
             name for program in (lowered.forward, lowered.predict) for op in program.ops for name in functions_of(op)
         )
+        self.pieces = runtime.closure((*self.functions, "seeded"))
 
     def source(self) -> str:
         """The whole file."""
@@ -53,8 +52,7 @@ class _Emitter:
             "Batch = Mapping[str, Tensor]",
             "\n".join(self.routing()),
             self.class_source(),
-            *(_function_source(name) for name in sorted(self.functions)),
-            *(_module_parts()[name] for name in ("check_column", "limits", "seeded")),
+            *self.pieces,
             "\n\n".join(self.tables()),
         ]
         head, body = parts[:4], parts[4:]
@@ -71,10 +69,7 @@ class _Emitter:
     def imports(self) -> Iterator[str]:
         """The imports."""
         yield "from __future__ import annotations\n"
-        yield "import contextlib"
-        yield "import functools"
-        if any("math." in _function_source(name) for name in self.functions):
-            yield "import math"
+        yield from (f"import {name}" for name in runtime.imports("\n".join(self.pieces)))
         yield "from collections.abc import Iterator, Mapping\n"
         yield "import torch"
         yield "from torch import Tensor, nn"
@@ -103,7 +98,7 @@ class _Emitter:
 
     def class_source(self) -> str:
         """The class: state, forward, predict, and the methods of every compiled module."""
-        blocks = [self.init(), self.forward(), self.predict(), *(_module_parts()[name] for name in _METHODS)]
+        blocks = [self.init(), self.forward(), self.predict(), *map(runtime.method_source, runtime.METHODS)]
         head = f'class {self.cls}(nn.Module):\n    """{_plain(self.spec.about) or self.spec.name}"""'
         return head + "\n\n" + "\n\n".join(textwrap.indent(block, "    ") for block in blocks)
 
@@ -255,38 +250,6 @@ def _wrap_docstring(text: str) -> str:
         return text
     wrapped = textwrap.wrap(line.strip(), 110, initial_indent="    ", subsequent_indent="    ")
     return "\n".join([head, *wrapped])
-
-
-_METHODS = ("gate_weights", "named_weights", "load_weights", "reset_parameters", "check")
-
-
-@functools.cache
-def _module_parts() -> dict[str, str]:
-    """Source of the methods of every compiled module, and of `seeded`, by name."""
-    text = (_HERE.parent / "nn" / "module.py").read_text(encoding="utf-8")
-    return _definitions(text) | _definitions(text, inside="Compiled")
-
-
-@functools.cache
-def _function_source(name: str) -> str:
-    """Source of one function of archspec.nn.functional."""
-    return _definitions((_HERE.parent / "nn" / "functional.py").read_text(encoding="utf-8"))[name]
-
-
-@functools.cache
-def _definitions(text: str, inside: str | None = None) -> dict[str, str]:
-    """Source of each function of a module, or of a class in it, without comments for linters."""
-    body = ast.parse(text).body
-    if inside:
-        body = next(node.body for node in body if isinstance(node, ast.ClassDef) and node.name == inside)
-    lines = text.splitlines()
-    found = {}
-    for node in body:
-        if isinstance(node, ast.FunctionDef):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
-            source = [line.partition("  # noqa")[0] for line in lines[first : node.end_lineno]]
-            found[node.name] = textwrap.dedent("\n".join(source))
-    return found
 
 
 @functools.cache

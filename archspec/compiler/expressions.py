@@ -28,8 +28,8 @@ def functions_of(op: Op) -> tuple[str, ...]:
     """Names of the functions of `archspec.nn.functional` that an operation calls."""
     if op.kind == "apply":
         return (op.attr("function"),) if ":" not in op.attr("function") else ()
-    if op.kind == "linear" and _is_stack(op):
-        return ("linear_stack",)
+    if op.kind == "linear":
+        return ("linear_stack" if _is_stack(op) else "linear",)
     if op.kind == "mix_seen":
         return ("mix_all",) if _mix_seen(op, ("", ""), ()).startswith("mix_all") else ("mix_seen",)
     return (op.kind,) if op.kind in {"mix", "select", "pool", "batch_norm", "lookup_tables"} else ()
@@ -58,7 +58,7 @@ def _sparse(op: Op) -> str:
 def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
     unbiased = op.attr("unbiased", 0)
     weights = [w[0], *(f"F.pad({bias}, (0, {unbiased}))" if unbiased else bias for bias in w[1:])]
-    return f"{'linear_stack' if _is_stack(op) else 'F.linear'}({', '.join((*x, *weights))})"
+    return f"{'linear_stack' if _is_stack(op) else 'linear'}({', '.join((*x, *weights))})"
 
 
 def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from archspec.contract import Reference, Settings
 from archspec.diagnostics import Diagnostics
-from archspec.graph.check import seen_by
-from archspec.graph.graph import Graph, Node, Stream
+from archspec.graph.widths import seen_by
+from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
 from archspec.graph.resolve import Reader, Resolver
 from archspec.program import Builder, GateInputs, Part, Program, Scope, Value, verify
 from archspec.program.columns import Column
@@ -80,6 +80,9 @@ class _Forward(_Columns):
         self.node: Node | None = None
         self.combined: dict[tuple[str, tuple[str, ...]], Value] = {}
         self.hidden_readers = {e.source for e in graph.edges if e.role not in {"of", "output", "case"}}
+        self.stream_readers = {e.source for e in graph.edges if e.role not in INDEX_ROLES}
+        self.scores: dict[str, Part] = {}
+        """Fusions that are no task but that a task combines."""
 
     def visit(self, node: Node) -> None:
         """Lowers one node."""
@@ -155,7 +158,7 @@ class _Forward(_Columns):
         """The stream of an input, if it has one and somebody reads it."""
         assert isinstance(node.block, Block)
         column = self.column(node.block.name)
-        if self.graph.widths[node.name]:
+        if self.graph.widths[node.name] and node.name in self.stream_readers:
             value = node.block.settings.lower(at, column, self.settings())
             self.streams[node.name] = self.builder.hint(value, node.block.name)
 
@@ -261,8 +264,19 @@ class _Forward(_Columns):
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
+        parts = tuple(self.part(name) for name in block.settings.of)
         lower = block.settings.logits if task.task.kind == "binary" else block.settings.lower
         self.finish(block.name, self.builder.hint(lower(at, parts), f"{block.name}_logit"))
+
+    def part(self, name: str) -> Part:
+        """An output that a task's fusion combines: a tower's, a task's, or a score that is made here for it."""
+        if name not in self.outputs and name not in self.scores:
+            block = self.graph.nodes[f"fusion.{name}"].block
+            assert isinstance(block, Block)
+            parts = tuple(self.part(inner) for inner in block.settings.of)
+            score = block.settings.lower(Scope(self.builder, f"fusion.{name}"), parts)
+            self.scores[name] = Part(name, "regression", self.builder.hint(score, f"{name}_score"))
+        return self.outputs[name] if name in self.outputs else self.scores[name]
 
 
 def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multiclass"]:

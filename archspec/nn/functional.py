@@ -18,13 +18,6 @@ def mix(weights: Tensor, experts: list[Tensor]) -> Tensor:
     return (weights.unsqueeze(-1) * experts_BEH).sum(dim=1)
 
 
-def linear_stack(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = None) -> Tensor:
-    """A linear layer per member of a stack, as one batched product: `[E, B, D] -> [E, B, H]`."""
-    if bias_EH is None:
-        return torch.bmm(x_EBD, weight_EHD.mT)
-    return torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, weight_EHD.mT)
-
-
 def lookup_tables(columns: list[Tensor], tables: Tensor, offsets: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
     """One lookup for N columns of ids `[B]` in tables that stand one below the other, `[rows, D]` -> `[B, N D]`.
 

@@ -81,6 +81,10 @@ class Compiled(nn.Module):
                 if hasattr(module, "reset_parameters"):
                     module.reset_parameters()
 
+    def __getstate__(self) -> dict[str, object]:
+        """What copies and pickles hold: all but the losses of the last forward pass, which belong to its graph."""
+        return {name: {} if name == "auxiliary_losses" else value for name, value in self.__dict__.items()}
+
     def check(self, batch: Batch) -> None:
         """Checks what a batch holds, with one comparison for all columns of single ids; turn it off with `check_inputs`.
 
