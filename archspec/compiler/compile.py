@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archspec import plugins as plugin_door
 from archspec.compiler.emit import emit
 from archspec.compiler.lower import Lowered, lower
 from archspec.compiler.names import class_name
-from archspec.compiler.passes import EXACT_PASSES
+from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES
+from archspec.compiler.tune import Plan, planned
 from archspec.graph.graph import Graph
 from archspec.graph.load import graph_of, load_graph
 from archspec.program import verify
@@ -42,14 +43,19 @@ class Built:
         return emit(self.graph, self.lowered)
 
 
-def build(graph: Graph, *, optimize: bool = True) -> Built:
-    """Lowers a checked graph and runs the passes."""
+Precision = Literal["fp32", "bf16"]
+
+
+def build(graph: Graph, *, optimize: bool = True, precision: Precision = "fp32", plan: Plan | None = None) -> Built:
+    """Lowers a checked graph, runs the passes, and writes a plan's lowerings to the products."""
     plain = lower(graph)
     lowered, rewrites, misses = plain, (), ()
-    for run in EXACT_PASSES if optimize else ():
+    for run in (*(EXACT_PASSES if optimize else ()), *INEXACT_PASSES.get(precision, ())):
         result = run(lowered.forward)
         rewrites, misses = (*rewrites, *result.rewrites), (*misses, *result.misses)
         lowered = replace(lowered, forward=verify(result.program, after=run.__name__))
+    if plan is not None:
+        lowered = replace(lowered, forward=planned(lowered.forward, plan))
     return Built(graph, plain, lowered, rewrites, misses)
 
 
@@ -58,6 +64,8 @@ def compile(  # noqa: A001 - as in torch.compile
     optimize: bool = True,  # noqa: FBT001, FBT002 - a word of the public API
     plugins: Iterable[plugin_door.Plugin] = (),
     seed: int | None = None,
+    precision: Precision = "fp32",
+    plan: Plan | None = None,
 ) -> Compiled:
     """The PyTorch module of a spec.
 
@@ -66,13 +74,22 @@ def compile(  # noqa: A001 - as in torch.compile
         optimize: False gives the plain module, which is the meaning of the spec.
         plugins: what may define further kinds; see `archspec.load`.
         seed: draws the first weights from a generator of its own; with one seed, plain and optimized modules are equal.
+        precision: `bf16` rounds the factors of products to bfloat16; tables, norms and towers' heads stay as they are.
+        plan: lowerings measured on this machine, by `archspec.tune`.
 
     Raises:
         SpecError: the spec is wrong.
     """
     graph = graph_of(spec) if isinstance(spec, Spec) else load_graph(spec, None, plugin_door.load(plugins))
-    module = execute(build(graph, optimize=optimize).source, graph.spec)
-    model: Compiled = getattr(module, class_name(graph.spec.name))(seed=seed)
+    return instantiate(build(graph, optimize=optimize, precision=precision, plan=plan), seed=seed)
+
+
+def instantiate(built: Built, *, seed: int | None = None) -> Compiled:
+    """The module of a built spec, with fresh weights."""
+    spec = built.graph.spec
+    cls = getattr(execute(built.source, spec), class_name(spec.name))
+    cls.spec = spec  # what losses and parameter groups ask of a model
+    model: Compiled = cls(seed=seed)
     return model
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from archspec.compiler import runtime
 from archspec.compiler.body import Body
-from archspec.compiler.expressions import functions_of
+from archspec.compiler.expressions import functions_of, plugin_alias
 from archspec.compiler.lower import Lowered
 from archspec.compiler.names import Attributes, class_name
 from archspec.graph.graph import Graph
@@ -42,6 +42,11 @@ class _Emitter:
         self.functions = dict.fromkeys(
             name for program in (lowered.forward, lowered.predict) for op in program.ops for name in functions_of(op)
         )
+        self.plugins = sorted({module.module for module in self.program.modules.values()} | {
+            op.attr("function").partition(":")[0]
+            for program in (lowered.forward, lowered.predict) for op in program.ops if ":" in (op.attr("function") or "")
+        })  # fmt: skip
+        self.taken = (*self.functions, *map(plugin_alias, self.plugins))
         self.pieces = runtime.closure((*self.functions, "seeded"))
 
     def source(self) -> str:
@@ -74,11 +79,9 @@ class _Emitter:
         yield "import torch"
         yield "from torch import Tensor, nn"
         yield "from torch.nn import functional as F"
-        found = {(module.module, module.cls) for module in self.program.modules.values()}
-        found |= {tuple(op.attr("function").split(":")) for op in self.program.ops if ":" in (op.attr("function") or "")}
-        if found:
+        if self.plugins:
             yield ""
-        yield from (f"from {module} import {name}" for module, name in sorted(found))
+        yield from (f"import {module} as {plugin_alias(module)}" for module in self.plugins)
 
     def routing(self) -> Iterator[str]:
         """Who sees whom, as comments."""
@@ -119,7 +122,7 @@ class _Emitter:
         for name, module in self.program.modules.items():
             settings = ", ".join(f"{key}={value!r}" for key, value in module.settings)
             arguments = ", ".join(map(repr, module.arguments))
-            made.append(f"self.{self.attributes.name(name)} = {module.cls}({settings}).build({arguments}).to(device, dtype)")
+            made.append(f"self.{self.attributes.name(name)} = {plugin_alias(module.module)}.{module.cls}({settings}).build({arguments}).to(device, dtype)")
         lines += ["with seeded(seed):", *(f"    {line}" for line in made), "    self.reset_parameters()"]
         signature = (
             "def __init__(\n    self, *, seed: int | None = None, device: torch.device | str | None = None, "
@@ -141,7 +144,7 @@ class _Emitter:
             ["def forward(self, batch: Batch, gates: dict[str, Tensor] | None = None) -> dict[str, Tensor]:",
              f'    """Logits by name: {self.shapes(logits)}. A dict given as `gates` gets every gate\'s weights."""']
         )  # fmt: skip
-        body = Body(self.program, self.attributes.name, self.functions)
+        body = Body(self.program, self.attributes.name, self.taken)
         done: set[str] = set()
         lines = ["if self.check_inputs and not torch.compiler.is_compiling():", "    self.check(batch)"]
         lines += body.section(logits, done, headings=True)
@@ -166,7 +169,7 @@ class _Emitter:
     def predict(self) -> str:
         """`predict`: from a batch to probabilities, values and fused scores."""
         program = self.lowered.predict
-        body = Body(program, self.attributes.name, self.functions)
+        body = Body(program, self.attributes.name, self.taken)
         lines = ["logits = self(batch)", *body.section(program.outputs, set(), headings=False)]
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in program.outputs))
         words = ["@torch.no_grad()", "def predict(self, batch: Batch) -> dict[str, Tensor]:",

@@ -24,12 +24,17 @@ def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
     return _EXPRESSIONS[op.kind](op, operands, weights)
 
 
+def plugin_alias(module: str) -> str:
+    """The name of a plugin's module in an emitted file: its own could be that of a function, a class or a variable there."""
+    return f"{module.replace('.', '_').strip('_')}_plugin"
+
+
 def functions_of(op: Op) -> tuple[str, ...]:
     """Names of the functions of `archspec.nn.functional` that an operation calls."""
     if op.kind == "apply":
         return (op.attr("function"),) if ":" not in op.attr("function") else ()
     if op.kind == "linear":
-        return ("linear_stack" if _is_stack(op) else "linear",)
+        return (_linear_name(op),)
     if op.kind == "mix_seen":
         return ("mix_all",) if _mix_seen(op, ("", ""), ()).startswith("mix_all") else ("mix_seen",)
     return (op.kind,) if op.kind in {"mix", "select", "pool", "batch_norm", "lookup_tables"} else ()
@@ -44,7 +49,8 @@ def _column(op: Op, _: Sequence[str], __: Sequence[str]) -> str:
 def _apply(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
     values = {name: "self.training" if name == "training" else _number(value) for name, value in op.attr("arguments", ())}
     arguments = [*x, *(f"{name}={value}" for name, value in values.items())]
-    return f"{op.attr('function').rpartition(':')[2]}({', '.join(arguments)})"
+    module, _, function = op.attr("function").rpartition(":")
+    return f"{f'{plugin_alias(module)}.' if module else ''}{function}({', '.join(arguments)})"
 
 
 def _number(value: object) -> str:
@@ -56,9 +62,14 @@ def _sparse(op: Op) -> str:
 
 
 def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
-    unbiased = op.attr("unbiased", 0)
+    unbiased, plan = op.attr("unbiased", 0), op.attr("plan", ())
     weights = [w[0], *(f"F.pad({bias}, (0, {unbiased}))" if unbiased else bias for bias in w[1:])]
-    return f"{'linear_stack' if _is_stack(op) else 'linear'}({', '.join((*x, *weights))})"
+    plans = [f"plan={plan!r}"] if plan else []
+    return f"{_linear_name(op)}({', '.join((*x, *weights, *plans))})"
+
+
+def _linear_name(op: Op) -> str:
+    return ("linear_stack" if _is_stack(op) else "linear") + ("_bf16" if op.attr("precision") == "bf16" else "")
 
 
 def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:

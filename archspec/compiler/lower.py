@@ -79,7 +79,7 @@ class _Forward(_Columns):
         """Towers and fusions -> their logits, for fusions and `predict`."""
         self.node: Node | None = None
         self.combined: dict[tuple[str, tuple[str, ...]], Value] = {}
-        self.hidden_readers = {e.source for e in graph.edges if e.role not in {"of", "output", "case"}}
+        self.hidden_readers = {e.source for e in graph.edges if e.role not in {"of", "output", "case", "loss"}}
         self.stream_readers = {e.source for e in graph.edges if e.role not in INDEX_ROLES}
         self.scores: dict[str, Part] = {}
         """Fusions that are no task but that a task combines."""

@@ -11,7 +11,7 @@ from pathlib import Path
 _NN = Path(__file__).parent.parent / "nn"
 _FILES = ("functional", "products", "module")
 
-METHODS = ("gate_weights", "named_weights", "load_weights", "reset_parameters", "check")
+METHODS = ("gate_weights", "named_weights", "load_weights", "reset_parameters", "__getstate__", "check")
 """Methods of every compiled module."""
 
 
@@ -60,7 +60,7 @@ def _definitions() -> dict[str, str]:
                 found[node.name] = _source(text, node)
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 found[node.targets[0].id] = _source(text, node)
-    found.pop("Batch")
+    found.pop("Batch")  # every emitted file begins with it
     return found
 
 

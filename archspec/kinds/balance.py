@@ -1,17 +1,34 @@
-"""Kinds of balance: how the losses of the tasks become one. torch is imported inside, so that validating needs none."""
+"""Kinds of balance: how the losses of the tasks become one. torch is imported inside, so that validating needs none.
+
+`build(tasks)` makes a module: `forward(losses)` turns weighted losses `[T]` into the total `[]`. The module may have
+    step(losses)          called after forward in each step of training, without a gradient
+    epoch()               called after each epoch
+and a kind may ask for gradients of each task's loss, `[T, N]`, by its class variable `gradients`:
+    "last"      on the last weights that tasks share: `step(losses, jacobian)` gets them
+    "shared"    on all weights that tasks share: `aggregate(jacobian) -> [N]` says which gradient these weights get
+                instead of the total's; all other weights get the total's
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract import Settings, balance
+from archspec.contract.settings import Finite, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+class Balance(Settings):
+    """What all balances have."""
+
+    gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
+    """On which weights the balance reads each task's gradient."""
+
+
 @balance("sum")
-class Sum(Settings):
+class Sum(Balance):
     """The tasks' losses, each times its `weight`, add up."""
 
     formula: ClassVar[str] = "L = sum_k w_k L_k"
@@ -28,9 +45,10 @@ class Sum(Settings):
 
 
 @balance("uncertainty")
-class Uncertainty(Settings):
-    """Learned log variances weigh the losses (Kendall et al., 1705.07115, eq. 10, with s_k = log sigma_k^2)."""
+class Uncertainty(Balance):
+    """Learned log variances weigh the losses (Kendall et al., CVPR 2018, eq. 10, with s_k = log sigma_k^2)."""
 
+    paper: ClassVar[str] = "1705.07115"
     formula: ClassVar[str] = "L = sum_k (exp(-s_k) w_k L_k + s_k) / 2"
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
@@ -47,3 +65,194 @@ class Uncertainty(Settings):
                 return ((-self.log_variances).exp() * losses + self.log_variances).sum() / 2
 
         return Uncertain()
+
+
+@balance("dwa")
+class DynamicWeightAverage(Balance):
+    """Dynamic weight average: tasks whose loss falls slowly weigh more (Liu et al., CVPR 2019, eq. 7).
+
+    L_k(t) is the mean of the weighted loss over epoch t; the first two epochs weigh all tasks 1. Needs
+    `criterion.next_epoch()` after each epoch.
+    """
+
+    paper: ClassVar[str] = "1803.10704"
+    formula: ClassVar[str] = "L = sum_k v_k w_k L_k, v = K softmax(r / temperature), r_k = L_k(t-1) / L_k(t-2)"
+    temperature: Positive = 2.0
+
+    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+        """A module with the buffers `weights`, `sums`, `last` `[T]` and `count` `[]`: weighted losses `[T]` -> `[]`."""
+        import torch
+        from torch import nn
+
+        temperature = self.temperature
+
+        class Averaged(nn.Module):
+            weights: Tensor
+            sums: Tensor
+            last: Tensor
+            count: Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("weights", torch.ones(len(tasks)))
+                self.register_buffer("sums", torch.zeros(len(tasks)))
+                self.register_buffer("last", torch.zeros(len(tasks)))
+                self.register_buffer("count", torch.zeros(()))
+
+            def forward(self, losses: Tensor) -> Tensor:
+                return (self.weights * losses).sum()
+
+            def step(self, losses: Tensor) -> None:
+                self.sums = self.sums + losses
+                self.count = self.count + 1
+
+            def epoch(self) -> None:
+                means = self.sums / self.count.clamp_min(1)
+                known = (self.last > 0) & (means > 0)
+                ratios = torch.where(known, means / torch.where(known, self.last, 1.0), 1.0)
+                self.weights = len(tasks) * torch.softmax(ratios / temperature, dim=0)
+                self.last, self.sums, self.count = means, torch.zeros_like(means), torch.zeros_like(self.count)
+
+        return Averaged()
+
+
+@balance("gradnorm")
+class GradNorm(Balance):
+    """Tasks weigh so that all train at one pace, by their gradients on the last shared weights (Chen et al., 2018).
+
+    G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean (eq. 1-2): one step
+    of gradient descent on sum_k |G_k - target_k| with `rate` after each step of training, the targets held fixed; then
+    the v_k are scaled to add up to the number of tasks (and never fall below 0.001). A task without rows in a batch
+    waits.
+    """
+
+    paper: ClassVar[str] = "1711.02257"
+    formula: ClassVar[str] = "L = sum_k v_k w_k L_k; v falls along the gradient of sum_k |G_k - mean(G) r_k^alpha|"
+    gradients: ClassVar[Literal["none", "last", "shared"]] = "last"
+    alpha: Finite = 1.5
+    rate: Positive = 0.025
+
+    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+        """A module with the buffers `weights` and `first` `[T]`: weighted losses `[T]` -> `[]`."""
+        import torch
+        from torch import nn
+
+        alpha, rate = self.alpha, self.rate
+
+        class Normed(nn.Module):
+            weights: Tensor
+            first: Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("weights", torch.ones(len(tasks)))
+                self.register_buffer("first", torch.zeros(len(tasks)))
+
+            def forward(self, losses: Tensor) -> Tensor:
+                return (self.weights * losses).sum()
+
+            def step(self, losses: Tensor, jacobian: Tensor) -> None:
+                there = losses > 0
+                if not there.any():
+                    return
+                self.first = torch.where((self.first == 0) & there, losses, self.first)
+                ratios = losses / torch.where(there, self.first, 1.0)
+                norms = jacobian.norm(dim=1)
+                sizes = self.weights * norms
+                targets = sizes[there].mean() * (ratios / ratios[there].mean()) ** alpha
+                slopes = torch.where(there, torch.sign(sizes - targets) * norms, 0.0)
+                weights = (self.weights - rate * slopes).clamp_min(1e-3)
+                self.weights = weights * (len(tasks) / weights.sum())
+
+        return Normed()
+
+
+class Aggregation(Balance):
+    """Task gradients on shared weights are combined by an aggregator of torchjd (the extra `train` installs it).
+
+    Which weights are shared, also by some tasks only, is read off the graph; a task's own weights get its own gradient.
+    Scales are the aggregator's own: the mean or a convex combination, where `sum` would add.
+    """
+
+    gradients: ClassVar[Literal["none", "last", "shared"]] = "shared"
+    aggregator: ClassVar[str]
+    """Name of the class in torchjd.aggregation."""
+
+    def arguments(self) -> dict[str, Any]:
+        """What the aggregator's class is given."""
+        return self.model_dump()
+
+    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+        """A module: weighted losses `[T]` -> their sum `[]`; `aggregate`: gradients `[T, N]` -> `[N]`.
+
+        Raises:
+            ImportError: torchjd, or a solver that its aggregator needs, is not installed; says how to install it.
+        """
+        from importlib import import_module
+
+        from torch import nn
+
+        try:
+            aggregator = getattr(import_module("torchjd.aggregation"), self.aggregator)(**self.arguments())
+        except ImportError as error:
+            hint = "pip install 'archspec-mtl[train]'"
+            raise ImportError(f"a balance by torchjd's {self.aggregator}: {error}. To install it: {hint}") from error
+
+        class Aggregated(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.aggregate = aggregator
+
+            def forward(self, losses: Tensor) -> Tensor:
+                return losses.sum()
+
+        return Aggregated()
+
+
+@balance("upgrad")
+class UPGrad(Aggregation):
+    """Each gradient is projected onto the cone that harms no task, the projections averaged (Quinton & Rey, 2024)."""
+
+    paper: ClassVar[str] = "2406.16232"
+    formula: ClassVar[str] = "mean_k of the vector nearest to g_k that has no negative product with any g_j"
+    aggregator: ClassVar[str] = "UPGrad"
+
+
+@balance("mgda")
+class MGDA(Aggregation):
+    """The shortest convex combination of the gradients (Désidéri, 2012; Sener & Koltun, NeurIPS 2018)."""
+
+    paper: ClassVar[str] = "1810.04650"
+    formula: ClassVar[str] = "sum_k a_k g_k with the a >= 0, sum a = 1, that minimise its norm"
+    aggregator: ClassVar[str] = "MGDA"
+    epsilon: Positive = 0.001
+    max_iters: int = 100
+
+
+@balance("pcgrad")
+class PCGrad(Aggregation):
+    """Each gradient loses its part against the others where they conflict, in random order (Yu et al., 2020)."""
+
+    paper: ClassVar[str] = "2001.06782"
+    formula: ClassVar[str] = "sum_k g_k', g_k' = g_k - (g_k' g_j / |g_j|^2) g_j for each j with g_k' g_j < 0"
+    aggregator: ClassVar[str] = "PCGrad"
+
+
+@balance("imtl_g")
+class IMTLG(Aggregation):
+    """The combination with equal projections onto all gradients (Liu et al., ICLR 2021)."""
+
+    paper: ClassVar[str] = "Towards Impartial Multi-task Learning, ICLR 2021"
+    formula: ClassVar[str] = "sum_k a_k g_k with equal (g, g_k / |g_k|), sum a = 1"
+    aggregator: ClassVar[str] = "IMTLG"
+
+
+@balance("aligned_mtl")
+class AlignedMTL(Aggregation):
+    """Gradients are rotated and scaled to be orthogonal and equally long (Senushkin et al., CVPR 2023)."""
+
+    paper: ClassVar[str] = "2305.19000"
+    formula: ClassVar[str] = (
+        "w^T G' with G' the nearest matrix to G of condition number 1, scaled to its smallest singular value"
+    )
+    aggregator: ClassVar[str] = "AlignedMTL"

@@ -15,6 +15,8 @@ from archspec.contract import InputName, Settings, fusion
 from archspec.contract.settings import Finite, as_tuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from archspec.program import Part, Scope, Value
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -34,13 +36,20 @@ class Fusion(Settings):
     times: Times | None = None
     """Multiplies the score by a function of a dense input of width 1."""
 
+    def factors(self, at: Scope) -> tuple[Value, ...]:
+        """The factor from the batch, `[B]`, if there is one."""
+        if self.times is None:
+            return ()
+        column = at.squeeze(at.column(self.times.input))
+        return (column if self.times.fn == "identity" else at.activation(column, self.times.fn),)
+
     def timed(self, at: Scope, score: Value) -> Value:
         """The score times its factor, `[B]`."""
-        if self.times is None:
-            return score
-        column = at.squeeze(at.column(self.times.input))
-        factor = column if self.times.fn == "identity" else at.activation(column, self.times.fn)
-        return at.product(score, factor)
+        return at.product(score, *self.factors(at))
+
+    def logit(self, at: Scope, logs: Iterable[Value]) -> Value:
+        """The logit of the product that has these logarithms, times the factor; kept below one where it is larger."""
+        return at.apply("logit_of_log", at.sum(*logs, *(at.apply("safe_log", factor) for factor in self.factors(at))))
 
 
 def probability(at: Scope, part: Part) -> Value:
@@ -66,7 +75,9 @@ class Product(Fusion):
         return self.timed(at, at.product(*(probability(at, part) for part in parts)))
 
     def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
-        """`[B]`: the logit of the product of probabilities; finite gradients for any logits."""
+        """`[B]`: the logit of the product; finite gradients for any logits."""
+        if self.times is not None or any(part.output != "binary" for part in parts):
+            return self.logit(at, (log_probability(at, part) for part in parts))
         return reduce(lambda a, b: at.apply("product_logit", a, b), (part.logits for part in parts))
 
 
@@ -106,13 +117,13 @@ class WeightedProduct(Fusion):
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """`[B]`: the weighted product."""
-        return self.timed(at, at.activation(self.log_score(at, parts), "exp"))
+        return self.timed(at, at.activation(at.sum(*self.logs(at, parts)), "exp"))
 
     def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """`[B]`: the logit of the weighted product."""
-        return at.apply("logit_of_log", self.log_score(at, parts))
+        return self.logit(at, self.logs(at, parts))
 
-    def log_score(self, at: Scope, parts: tuple[Part, ...]) -> Value:
-        """`[B]`: its logarithm."""
-        return at.sum(*(at.scale(log_probability(at, part), self.of[part.name]) for part in parts))
+    def logs(self, at: Scope, parts: tuple[Part, ...]) -> tuple[Value, ...]:
+        """The logarithms, `[B]` each, that add up to the score's."""
+        return tuple(at.scale(log_probability(at, part), self.of[part.name]) for part in parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isinf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archspec.contract import KindError, Settings, gate
@@ -41,6 +42,8 @@ class GateNetwork(Settings):
                 "a static gate has no network", at=("units",) if self.units else ("bias",),
                 help="drop `units` and `bias`, or give the gate a selector",
             )  # fmt: skip
+        if isinf(1 / self.temperature):
+            raise KindError("`temperature` is too small to divide by", at=("temperature",), help="write 1e-6 or more")
         if self.init == "identity":
             self.check_identity(seen)
 

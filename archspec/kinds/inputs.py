@@ -50,14 +50,22 @@ class Table(Settings):
     dim: Count | None = None
     table: InputName | None = None
     sparse_grad: bool | None = None
-    """Sparse gradients for the table: rows that a batch does not hold cost nothing; needs an optimizer that takes them."""
+    """Sparse gradients for the table: rows that a batch does not hold cost nothing; the optimizer must take them."""
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:
-        own = self.vocab is not None and self.dim is not None
-        shared = self.vocab is None and self.dim is None and self.sparse_grad is None
-        if not (shared if self.table is not None else own):
-            raise ValueError("needs either `vocab` and `dim`, or `table` alone")
+        own = {"vocab": self.vocab, "dim": self.dim}
+        if self.table is None and (missing := [key for key, value in own.items() if value is None]):
+            other = ", or `table` to share another input's" if len(missing) > 1 else ""
+            raise KindError(
+                f"needs {' and '.join(f'`{key}`' for key in missing)}{other}", help=f"add `{missing[0]}: ...`"
+            )
+        given = [key for key, value in {**own, "sparse_grad": self.sparse_grad}.items() if value is not None]
+        if self.table is not None and given:
+            raise KindError(
+                f"`{given[0]}` belongs to the input whose table is shared, `{self.table}`", at=given[:1],
+                help=f"drop {' and '.join(f'`{key}`' for key in given)}, or drop `table`",
+            )  # fmt: skip
         return self
 
     def owner(self, inputs: Inputs) -> Table:
@@ -105,7 +113,7 @@ class Sparse(Table):
 
 @input("sequence")
 class Sequence(Table):
-    """A list of ids per row, `[B, length]`, padded with -1; out comes the pooled rows of the table, zeros for an empty list."""
+    """A list of ids per row, `[B, length]`, padded with -1; out come the pooled rows of the table, zeros for no ids."""
 
     formula: ClassVar[str] = "pool over i with id_i >= 0 of table[id_i]"
     pool: Literal["mean", "sum", "max"] = "mean"
@@ -123,7 +131,7 @@ class Sequence(Table):
 
 @input("domain")
 class Domain(Settings):
-    """Which domain (scene, business, tab) a row belongs to: an index into `values`, `[B]`; with `dim`, also an embedding."""
+    """Which domain (scene, business, tab) a row belongs to: an index into `values`, `[B]`; embedded with `dim`."""
 
     formula: ClassVar[str] = "table[domain], or nothing without dim"
     values: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -131,8 +139,9 @@ class Domain(Settings):
 
     @model_validator(mode="after")
     def _different(self) -> Self:
-        if len(set(self.values)) < len(self.values):
-            raise ValueError("`values` names a domain twice")
+        twice = next((i for i, value in enumerate(self.values) if value in self.values[:i]), None)
+        if twice is not None:
+            raise KindError(f"`values` names `{self.values[twice]}` twice", at=("values", twice), help="drop one")
         return self
 
     def width(self, inputs: Inputs) -> Width:

@@ -32,7 +32,7 @@ class Compiled(nn.Module):
         gates: dict[str, Tensor] = {}
         with torch.no_grad():
             self(batch, gates)
-        return gates
+        return {name: weights.detach() for name, weights in gates.items()}
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Canonical name and value of every weight and statistic: views, so writing to them writes to the model."""
@@ -94,6 +94,9 @@ class Compiled(nn.Module):
         """
         for column in COLUMNS:
             check_column(batch, *column[:4])
+        rows = {key: len(batch[key]) for _, key, *_ in COLUMNS}
+        if len(set(rows.values())) > 1:
+            raise ValueError(f"columns differ in length: {', '.join(f'`{key}` has {count} rows' for key, count in rows.items())}")
         groups: dict[int, list[tuple[str, str, int, int | None]]] = {}
         for index, (name, key, dtype, shape, low, high) in enumerate(COLUMNS):
             if dtype == "int":
@@ -119,7 +122,8 @@ def check_column(batch: Batch, name: str, key: str, dtype: str, shape: tuple[int
     if not fits and not (shape == ("B", 1) and column.dim() == 1):
         wanted = ", ".join(map(str, shape))
         raise ValueError(f"input `{name}`: column `{key}` has shape {list(column.shape)}, not [{wanted}]")
-    if column.is_floating_point() != (dtype == "float"):
+    fits = column.is_floating_point() if dtype == "float" else column.dtype in {torch.int64, torch.int32}
+    if not fits:
         raise ValueError(f"input `{name}`: column `{key}` holds {column.dtype}; it needs {dtype}s")
 
 

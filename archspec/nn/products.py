@@ -14,11 +14,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+Plan = tuple[tuple[int, str], ...]
+"""(rows from which on, lowering), ascending: what `archspec.tune` measured for one product; empty: by rule."""
+
+
+def has_onednn() -> bool:
+    """Whether this torch has oneDNN's product as an operation."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
 def onednn_is_faster() -> bool:
-    """Whether large products should go to oneDNN on this machine: an AMD processor with AVX-512, and the operation there."""
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise") or not torch.backends.mkldnn.is_available():
-        return False
-    return torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in processor()
+    """Whether large products should go to oneDNN where nothing was measured: on an AMD processor with AVX-512."""
+    return has_onednn() and torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in processor()
 
 
 def processor() -> str:
@@ -30,39 +37,56 @@ def processor() -> str:
         return platform.processor()
 
 
+HAS_ONEDNN = has_onednn()
 ONEDNN = onednn_is_faster()
 ONEDNN_FROM = 2_000_000
 """Multiplications from which on a product is worth the dearer call."""
 
 
-def onednn_pays(x: Tensor, rows: int, weight: Tensor) -> bool:
-    """Whether a product of `rows` rows with a weight goes to oneDNN: large, fp32, on the CPU, and not being traced."""
-    return (
-        ONEDNN
-        and rows * weight.numel() >= ONEDNN_FROM
-        and x.dtype is torch.float32
-        and x.is_cpu
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-    )
+def lowering(plan: Plan, x: Tensor, rows: int, weights: int) -> str:
+    """How to multiply `rows` rows with so many weights: `onednn`, `each` (one product per member), or `` for torch's own.
+
+    A measured plan decides where there is one, else a rule: oneDNN for large products where it is known to be faster.
+    Traced graphs, other devices and other types always take torch's own.
+    """
+    if x.dtype is not torch.float32 or not x.is_cpu or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return ""
+    for first, how in reversed(plan):
+        if rows >= first:
+            return how if how != "onednn" or HAS_ONEDNN else ""
+    return "onednn" if ONEDNN and rows * weights >= ONEDNN_FROM else ""
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plan: Plan = ()) -> Tensor:
     """`x W^T + b`: `[B, D], [H, D], [H] -> [B, H]`."""
-    if onednn_pays(x, x.shape[0], weight):
+    if lowering(plan, x, x.shape[0], weight.numel()) == "onednn":
         product: Tensor = OneDnnLinear.apply(x, weight, bias)
         return product
     return F.linear(x, weight, bias)
 
 
-def linear_stack(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = None) -> Tensor:
+def linear_stack(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = None, plan: Plan = ()) -> Tensor:
     """A linear layer per member of a stack: `[E, B, D], [E, H, D], [E, H] -> [E, B, H]`."""
-    if onednn_pays(x_EBD, x_EBD.shape[1], weight_EHD[0]):
-        biases = [None] * len(weight_EHD) if bias_EH is None else bias_EH
-        return torch.stack([OneDnnLinear.apply(x, w, b) for x, w, b in zip(x_EBD, weight_EHD, biases)])
+    how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EHD[0].numel())
+    if how:
+        biases = [None] * len(weight_EHD) if bias_EH is None else bias_EH.unbind()
+        product = OneDnnLinear.apply if how == "onednn" else F.linear
+        return torch.stack([product(x, w, b) for x, w, b in zip(x_EBD.unbind(), weight_EHD.unbind(), biases)])
     if bias_EH is None:
         return torch.bmm(x_EBD, weight_EHD.mT)
     return torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, weight_EHD.mT)
+
+
+def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x W^T + b` with factors rounded to bfloat16: `[B, D], [H, D], [H] -> [B, H]`, of x's type."""
+    product = F.linear(x.bfloat16(), weight.bfloat16()).to(x.dtype)
+    return product if bias is None else product + bias
+
+
+def linear_stack_bf16(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = None) -> Tensor:
+    """`linear_stack` with factors rounded to bfloat16."""
+    product = torch.bmm(x_EBD.bfloat16(), weight_EHD.bfloat16().mT).to(x_EBD.dtype)
+    return product if bias_EH is None else product + bias_EH.unsqueeze(1)
 
 
 class OneDnnLinear(torch.autograd.Function):

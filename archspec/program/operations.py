@@ -139,7 +139,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "parameter": Operation(lambda _, weights: weights[0], (1,), flops=_free),
     "constant": Operation(_declared, flops=_free),
     "embed": Operation(lambda op, weights: (*op.inputs[0].shape, weights[0][1]), (1,), flops=_free),
-    "pool": Operation(lambda _, weights: ("B", weights[0][1]), (1,)),
+    "pool": Operation(
+        lambda _, weights: ("B", weights[0][1]), (1,), flops=lambda op: op.inputs[0].elements * op.output.elements
+    ),
     "lookup_tables": Operation(_lookup_tables, (1,), flops=_free),
     "linear": Operation(_linear, (1, 2), flops=lambda op: 2 * op.inputs[0].width * op.output.elements),
     "activation": Operation(_same),

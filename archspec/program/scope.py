@@ -106,7 +106,11 @@ class Scope:
 
     def child(self, name: str) -> Scope:
         """A scope for a part of this block."""
-        return Scope(self.builder, f"{self.name}.{name}")
+        return Scope(self.builder, self.path(name))
+
+    def path(self, name: str) -> str:
+        """The canonical name of a part of this block."""
+        return f"{self.name}.{name}" if self.name else name
 
     def sibling(self, name: str) -> Scope:
         """A scope beside this one: another block of the same section."""
@@ -124,7 +128,7 @@ class Scope:
         **attrs: Attr,
     ) -> Value:
         """Any operation of the program; the methods below are the usual ones."""
-        label = self.builder.unique(f"{self.name}.{name or kind}" if name != "" else self.name)
+        label = self.builder.unique(self.path(name or kind) if name != "" else self.name)
         output = Value(label, tuple(shape), dtype)
         self.builder.ops.append(Op(kind, tuple(inputs), output, tuple(weights), tuple(attrs.items()), self.name))
         return output
@@ -147,7 +151,7 @@ class Scope:
 
     def weight(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True, sparse: bool = False) -> str:
         """Declares a weight of this block; returns its canonical name. The same name twice is the same weight."""
-        full = f"{self.name}.{name}"
+        full = self.path(name)
         self.builder.weights.setdefault(full, Weight(full, tuple(shape), init, trainable, sparse))
         return full
 

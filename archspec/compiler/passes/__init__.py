@@ -3,6 +3,7 @@
 May not know graphs, kinds or torch. Every pass keeps outputs and gradients.
 """
 
+from archspec.compiler.passes.bfloat16_products import bfloat16_products
 from archspec.compiler.passes.common_subexpressions import common_subexpressions
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.compiler.passes.result import PassResult
@@ -20,4 +21,7 @@ EXACT_PASSES = (
 )
 """Same function, same gradients."""
 
-__all__ = ["EXACT_PASSES", "PassResult"]
+INEXACT_PASSES = {"bf16": (bfloat16_products,)}
+"""Precision changes; only what the caller asks for, by the name of the precision."""
+
+__all__ = ["EXACT_PASSES", "INEXACT_PASSES", "PassResult"]

@@ -1,0 +1,78 @@
+"""Times of products on this machine, by lowering, and differences between two modules: what `archspec build` measures."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from archspec.nn.products import HAS_ONEDNN, linear, linear_stack
+
+
+def lowerings(experts: int | None) -> tuple[str, ...]:
+    """The ways to compute a product here: rows `[B, D]` (experts None) or a stack; `` is torch's own."""
+    ways = ("",) if experts is None else ("", "each")
+    return (*ways, "onednn") if HAS_ONEDNN else ways
+
+
+def time_products(
+    experts: int | None, width: int, out: int, rows: int, *, backward: bool = True, seconds: float = 0.1
+) -> dict[str, float]:
+    """Median seconds of one product, forward and backward, by lowering; measured in turns, so that noise hits all alike.
+
+    Args:
+        experts: members of the stack, None for plain rows.
+        width: D.
+        out: H.
+        rows: B.
+        backward: measure the backward pass too.
+        seconds: time to spend on each lowering.
+    """
+    stack = () if experts is None else (experts,)
+    x = torch.randn(*stack, rows, width, requires_grad=backward)
+    weight = torch.randn(*stack, out, width, requires_grad=backward)
+    bias = torch.randn(*stack, out, requires_grad=backward)
+    multiply: Callable[..., Tensor] = linear if experts is None else linear_stack
+    ways = lowerings(experts)
+
+    def once(way: str) -> float:
+        start = time.perf_counter()
+        with torch.set_grad_enabled(backward):
+            product = multiply(x, weight, bias, plan=((0, way),))
+        if backward:
+            product.backward(torch.ones_like(product))
+        return time.perf_counter() - start
+
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for way in ways:
+        once(way)
+    end = time.perf_counter() + seconds * len(ways)
+    while time.perf_counter() < end or len(times[""]) < 3:  # noqa: PLR2004 - a median of fewer says nothing
+        for way in ways:
+            times[way].append(once(way))
+    return {way: statistics.median(found) for way, found in times.items()}
+
+
+def random_batch(
+    columns: Iterable[tuple[str, str, tuple[int | str, ...], int, int | None]], rows: int, seed: int = 0
+) -> dict[str, Tensor]:
+    """A batch for columns given as (key, type, shape, lowest id, first id too high): normal numbers, even ids."""
+    generator = torch.Generator().manual_seed(seed)
+    batch: dict[str, Tensor] = {}
+    for key, dtype, shape, low, high in columns:
+        size = [rows if dim == "B" else 8 if isinstance(dim, str) else dim for dim in shape]
+        if dtype == "float":
+            batch[key] = torch.randn(size, generator=generator)
+        else:
+            batch[key] = torch.randint(low, 8 if high is None else high, size, generator=generator)
+    return batch
+
+
+def largest_difference(one: nn.Module, other: nn.Module, batch: Mapping[str, Tensor]) -> float:
+    """The largest difference between the outputs of two modules on a batch, in evaluation mode."""
+    with torch.no_grad():
+        left, right = one.eval()(batch), other.eval()(batch)
+    return max(float((left[name] - right[name]).abs().max()) for name in left)

@@ -1,0 +1,130 @@
+"""Compiled models for tests: built from a text or a file, run on a random batch, their gradients by canonical name."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archspec
+from tests.plain.batches import batch_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.nn.module import Compiled
+
+SPECS = Path(__file__).parents[2] / "specs"
+NAMES = tuple(sorted(path.stem for path in SPECS.glob("*.yaml")))
+"""Every spec in `specs/`."""
+
+PLUGINS = SPECS.parent / "plugins"
+
+
+@functools.cache
+def spec_of(name: str) -> archspec.Spec:
+    """A spec of `specs/`, with the plugins that it asks for."""
+    asked = re.search(r"^requires: *\[(.*)\]", spec_file(name).read_text(encoding="utf-8"), re.MULTILINE)
+    plugins = [PLUGINS / f"{plugin.strip()}.py" for plugin in asked[1].split(",")] if asked else []
+    return archspec.load(spec_file(name), plugins=plugins)
+
+
+HEAD = "archspec: 1\nname: tiny\n"
+ONE_TASK = HEAD + "tasks: {y: {kind: regression}}\n"
+
+BOTH = pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
+"""What is promised of the plain module is promised of the optimized one."""
+
+Tensors = dict[str, Tensor]
+
+
+def spec_file(name: str) -> Path:
+    """The file of a spec in `specs/`."""
+    return SPECS / f"{name}.yaml"
+
+
+def model_of(
+    source: str | Path | archspec.Spec, *, optimize: bool, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> Compiled:
+    """A compiled model whose static gates and norms are moved off their special starts."""
+    model = archspec.compile(source, optimize=optimize, seed=seed).to(dtype)
+    generator = torch.Generator().manual_seed(seed + 1)
+    for name, view in model.named_weights():
+        if view.dim() == 1 and (name.endswith(".weight") or ".norms." in name):
+            value = 0.5 + torch.rand(view.shape, generator=generator, dtype=torch.float64)
+            view.copy_(value)
+    return model
+
+
+def batch_of(source: str | Path | archspec.Spec, rows: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensors:
+    """A random batch for a spec."""
+    spec = source if isinstance(source, archspec.Spec) else archspec.load(source)
+    return batch_for(spec.data()["inputs"], rows, seed, dtype)
+
+
+def followed(batch: Mapping[str, Tensor]) -> Tensors:
+    """The batch with gradients wanted for its numbers."""
+    return {
+        key: value.clone().requires_grad_() if value.is_floating_point() else value for key, value in batch.items()
+    }
+
+
+def total(outputs: Mapping[str, Tensor], seed: int = 3) -> Tensor:
+    """One number that depends on every element of every output, each with a random weight of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for name in sorted(outputs):
+        value = outputs[name]
+        weights = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.dtype)
+        parts.append((weights * value).sum())
+    return torch.stack(parts).sum()
+
+
+def gradients(model: Compiled, loss: Tensor) -> Tensors:
+    """Gradient of the loss for every trainable weight, by canonical name, zero where none arrives."""
+    model.zero_grad()
+    loss.backward()
+    return weight_gradients(model)
+
+
+def weight_gradients(model: Compiled) -> Tensors:
+    """What `.grad` holds, by canonical name: a copy of the model whose parameters are replaced by their gradients."""
+    kept = {
+        name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.detach().to_dense()
+        for name, parameter in model.named_parameters()
+    }
+    model.zero_grad()
+    carrier = copy.deepcopy(model)
+    nn.Module.load_state_dict(carrier, kept, strict=False)
+    names = {name for name, _ in carrier.named_weights()} - statistics(carrier)
+    return {name: value for name, value in carrier.named_weights() if name in names}
+
+
+def statistics(model: Compiled) -> set[str]:
+    """Names of weights that no gradient trains."""
+    return {name for name, _ in model.named_weights() if name.endswith((".running_mean", ".running_var"))}
+
+
+def run(model: Compiled, batch: Mapping[str, Tensor]) -> tuple[Tensors, Tensors, Tensors]:
+    """Outputs, gradients of the weights and gradients of the batch's numbers, all detached."""
+    inputs = followed(batch)
+    outputs = model(inputs)
+    weights = gradients(model, total(outputs))
+    numbers = {
+        key: torch.zeros_like(value) if value.grad is None else value.grad
+        for key, value in inputs.items()
+        if value.requires_grad
+    }
+    return {name: value.detach() for name, value in outputs.items()}, weights, numbers
+
+
+def close(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float) -> None:
+    """Both hold the same names with the same values."""
+    assert set(actual) == set(expected)
+    torch.testing.assert_close(dict(actual), dict(expected), rtol=tolerance, atol=tolerance)

@@ -1,0 +1,79 @@
+"""Wide products, operations side by side, gates mixed in one product."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from archspec.compiler.passes import EXACT_PASSES
+from archspec.compiler.passes.side_by_side import side_by_side
+from archspec.compiler.passes.wide_products import wide_products
+from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
+
+
+def kinds(text: str) -> Counter[str]:
+    """Operations of a spec's optimized program, by kind; its outputs are checked against the plain one."""
+    before = plain(text)
+    optimized, _ = after(before, *EXACT_PASSES)
+    assert_same(before, optimized)
+    return Counter(op.kind for op in optimized.lowered.forward.ops)
+
+
+def test_first_layers_and_gates_are_one_product() -> None:
+    """Seven experts and three gates read the inputs: one product for the ten of them, gates last, without a bias."""
+    optimized, result = after(plain(PLE), wide_products)
+    assert result.rewrites[0] == "one product of 10 on level1.experts.one.0.concat"
+    wide = next(op for op in optimized.lowered.forward.ops if op.kind == "linear")
+    assert wide.output.shape == ("B", 7 * 6 + 5 + 5 + 7)
+    assert wide.attr("unbiased") == 5 + 5 + 7
+
+
+def test_detached_experts_keep_their_zero_gradient() -> None:
+    """Experts that gates see detached run side by side with the others and still get no gradient."""
+    found = kinds(PLE.replace("sees: [$task, shared]}", "sees: [$task, {detach: shared}]}"))
+    assert found["linear"] <= 9
+
+
+def test_a_level_of_ple_is_a_handful_of_operations() -> None:
+    """Two levels of seven experts and three gates: at most six products, three mixes, no expert alone."""
+    found = kinds(PLE)
+    assert found["mix"] == 0
+    assert found["mix_seen"] == 3
+    assert found["linear"] == 7
+
+
+def test_gates_that_see_experts_in_no_order_are_left_alone_and_named() -> None:
+    """A gate that sees experts in reverse order is mixed by itself; the miss names it."""
+    text = HEAD + """
+levels:
+  - experts: {left: {units: [4]}, middle: {units: [4]}, right: {units: [4]}}
+    gates:
+      one: {sees: [right, left]}
+      two: {sees: [left, right, middle]}
+towers: {$task: {}}
+"""
+    before = plain(text)
+    optimized, _ = after(before, *EXACT_PASSES[:-1])
+    result = side_by_side(after(before, *EXACT_PASSES[:4])[0].lowered.forward)
+    assert "level1.gates.one.mix: sees experts in no regular order" in result.misses
+    assert_same(before, optimized)
+
+
+def test_unequal_widths_fuse_where_they_agree() -> None:
+    """Experts of different depth and width still share what is equal: outputs stay the same, and less runs alone."""
+    text = HEAD + """
+levels:
+  - experts:
+      one: {count: 2, units: [8, 4]}
+      two: {count: 2, units: [6, 4]}
+      shared: {count: 2, units: [5, 6, 4], norm: layer, activation: silu}
+    gates:
+      $task: {sees: [$task, shared], units: [3], temperature: 2.0}
+towers: {$task: {units: [3], norm: batch}}
+"""
+    assert kinds(text)["linear"] <= 10
+
+
+def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
+    """Batch norms side by side are one batch norm, with the statistics of each."""
+    text = PLE.replace("units: [3]}", "units: [3, 3], norm: batch, modulate: {at: hidden}}")
+    assert kinds(text)["batch_norm"] == 2

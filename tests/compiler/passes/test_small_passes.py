@@ -1,0 +1,82 @@
+"""Dead operations, common subexpressions, shared lookups, bfloat16."""
+
+from __future__ import annotations
+
+import pytest
+
+from archspec.compiler.passes import EXACT_PASSES
+from archspec.compiler.passes.bfloat16_products import bfloat16_products
+from archspec.compiler.passes.common_subexpressions import common_subexpressions
+from archspec.compiler.passes.dead_operations import dead_operations
+from archspec.compiler.passes.example import example
+from archspec.compiler.passes.shared_lookups import shared_lookups
+from archspec.compiler.passes.side_by_side import side_by_side
+from archspec.compiler.passes.wide_products import wide_products
+from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
+
+ALONE = (dead_operations, common_subexpressions, shared_lookups, wide_products, side_by_side)
+
+
+@pytest.mark.parametrize("run", ALONE, ids=lambda run: run.__name__)
+def test_a_pass_alone_keeps_outputs_and_gradients(run: object) -> None:
+    """Each exact pass leaves outputs, gate weights and gradients of a PLE as they are, to 1e-10."""
+    before = plain(PLE)
+    optimized, _ = after(before, run)  # type: ignore[arg-type] # one of ALONE
+    assert_same(before, optimized)
+
+
+@pytest.mark.parametrize("run", ALONE, ids=lambda run: run.__name__)
+def test_a_second_run_changes_nothing(run: object) -> None:
+    """A pass is done after one run: nothing is rewritten, and the operations are the same, in whatever order."""
+    once, _ = after(plain(PLE), run)  # type: ignore[arg-type] # one of ALONE
+    again, result = after(once, run)  # type: ignore[arg-type] # one of ALONE
+    assert result.rewrites == ()
+    assert sorted(map(str, again.lowered.forward.ops)) == sorted(map(str, once.lowered.forward.ops))
+
+
+def test_all_passes_keep_outputs_and_gradients() -> None:
+    """The whole tuple, in order, is exact."""
+    before = plain(PLE)
+    optimized, _ = after(before, *EXACT_PASSES)
+    assert_same(before, optimized)
+    assert len(optimized.lowered.forward.ops) < 0.6 * len(before.lowered.forward.ops)
+
+
+def test_dead_operations_drop_their_weights_too() -> None:
+    """A linear operation that nothing reads goes, and its weights with it; one that is read stays."""
+    result = dead_operations(example("a = linear(x)", "b = linear(x)", output="b"))
+    assert result.rewrites == ("dropped a",)
+    assert sorted(result.program.weights) == ["b.bias", "b.weight"]
+
+
+def test_equal_operations_are_computed_once_but_not_random_ones() -> None:
+    """Two activations of one value become one; two dropouts draw twice."""
+    assert common_subexpressions(example("a = relu(x)", "b = relu(x)", "c = a + b", output="c")).rewrites == ("b is a",)
+    noisy = plain(HEAD + "towers:\n  $task: {from: inputs, units: [3], dropout: 0.5}\n")
+    assert sum(op.kind == "dropout" for op in after(noisy, common_subexpressions)[0].lowered.forward.ops) == 2
+
+
+def test_tables_of_one_width_are_looked_up_once() -> None:
+    """Two tables of width 3 become one of 7 + 4 rows; the one of width 2 stays alone."""
+    before = plain(PLE)
+    optimized, result = after(before, shared_lookups)
+    assert result.rewrites == ("one lookup for 2 inputs of width 3",)
+    shapes = {storage.shape for storage in optimized.lowered.forward.storages.values() if "inputs" in storage.name}
+    assert shapes == {(11, 3), (4, 2)}
+    assert_same(before, optimized)
+
+
+def test_a_table_that_a_sequence_pools_stays_alone() -> None:
+    """A table that another operation reads cannot move, and the miss says so."""
+    text = PLE.replace("tasks:", "  h: {kind: sequence, table: a, length: 2}\ntasks:")
+    before = plain(text)
+    optimized, result = after(before, shared_lookups)
+    assert result.misses == ("inputs.a.embed: its table is pooled over a sequence too",)
+    assert_same(before, optimized)
+
+
+def test_bfloat16_leaves_heads_alone() -> None:
+    """Products of experts and gates are rounded, those of towers' heads are not, and the misses name them."""
+    _, result = after(plain(PLE), bfloat16_products)
+    assert result.misses == tuple(f"towers.{task}.head: a tower's head stays as it is" for task in ("one", "two"))
+    assert len(result.rewrites) == 2 * 7 * 2 + 3 + 2 + 2

@@ -1,0 +1,241 @@
+"""What every compiled module can do: weights by canonical name, checks of a batch, copies, devices, seeds."""
+
+from __future__ import annotations
+
+import copy
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Tensor
+
+import archspec
+from tests.compiler.models import BOTH, HEAD, NAMES, batch_of, close, model_of, run, spec_file, spec_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archspec.nn.module import Compiled
+
+EVERYTHING = HEAD + """
+inputs:
+  x: {kind: dense, dim: 3}
+  one: {kind: dense, dim: 1, column: the one}
+  user: {kind: sparse, vocab: 7, dim: 2}
+  past: {kind: sequence, table: user, length: 4}
+  scene: {kind: domain, values: [p, q], dim: 2}
+tasks: {a: {kind: binary}, b: {kind: multiclass, classes: 3}}
+levels:
+  - experts: {$task: {units: [4], norm: batch}, shared: {count: 2, units: [4]}}
+    gates:
+      a: {sees: [a, shared], kind: topk, k: 2, balance: 0.1}
+      b: {sees: all, selector: none, kind: linear}
+towers: {a: {switch: scene, cases: {$domain: {}}}, b: {units: [3], dropout: 0.5}}
+"""
+
+
+def everything(*, optimize: bool, seed: int = 0) -> Compiled:
+    """A model with a bit of everything."""
+    return model_of(EVERYTHING, optimize=optimize, seed=seed)
+
+
+@BOTH
+def test_named_weights_are_views(optimize: bool) -> None:
+    """Writing to what `named_weights` yields writes to the model."""
+    model = everything(optimize=optimize)
+    for _, view in model.named_weights():
+        view.fill_(0.5)
+    assert all((value == 0.5).all() for value in model.state_dict().values())
+    assert not any(view.requires_grad for _, view in model.named_weights())
+
+
+@BOTH
+def test_one_seed_gives_one_start(optimize: bool) -> None:
+    """With one seed, plain and optimized modules of every spec start alike, and no global generator moves."""
+    state = torch.get_rng_state()
+    for name in NAMES:
+        plain = dict(archspec.compile(spec_of(name), optimize=False, seed=7).named_weights())
+        other = dict(archspec.compile(spec_of(name), optimize=optimize, seed=7).named_weights())
+        assert plain.keys() == other.keys()
+        assert all(value.equal(other[key]) for key, value in plain.items())
+        third = dict(archspec.compile(spec_of(name), optimize=optimize, seed=8).named_weights())
+        assert not all(value.equal(third[key]) for key, value in plain.items())
+    assert torch.get_rng_state().equal(state)
+
+
+@BOTH
+def test_without_a_seed_the_global_generator_decides(optimize: bool) -> None:
+    """`torch.manual_seed` before `compile` repeats a model, as with any module."""
+    torch.manual_seed(3)
+    first = dict(archspec.compile(spec_file("mmoe"), optimize=optimize).named_weights())
+    second = dict(archspec.compile(spec_file("mmoe"), optimize=optimize).named_weights())
+    torch.manual_seed(3)
+    again = dict(archspec.compile(spec_file("mmoe"), optimize=optimize).named_weights())
+    assert all(value.equal(again[key]) for key, value in first.items())
+    assert not all(value.equal(second[key]) for key, value in first.items())
+
+
+@BOTH
+def test_weights_start_like_those_of_torch(optimize: bool) -> None:
+    """Linear weights and biases are uniform within 1/sqrt(fan-in of one expert), tables are standard normal."""
+    weights = dict(archspec.compile(spec_file("mmoe"), optimize=optimize, seed=0).named_weights())
+    for expert in range(8):
+        first = weights[f"level1.experts.shared.{expert}.layers.0.weight"]
+        bound = first.shape[1] ** -0.5
+        assert 0.95 * bound < float(first.abs().max()) <= bound
+        assert float(weights[f"level1.experts.shared.{expert}.layers.0.bias"].abs().max()) <= bound
+    assert float(weights["inputs.user.weight"].std()) == pytest.approx(1, abs=0.02)
+
+
+@BOTH
+def test_loading_lists_everything_that_is_wrong_and_copies_nothing(optimize: bool) -> None:
+    """Missing, extra and misshapen weights are named together; the model stays as it was."""
+    model, other = everything(optimize=optimize), everything(optimize=optimize, seed=5)
+    before = {name: view.clone() for name, view in model.named_weights()}
+    weights = dict(other.named_weights())
+    del weights["towers.b.head.bias"]
+    weights["towers.c.head.bias"] = torch.zeros(1)
+    weights["towers.b.head.weight"] = torch.zeros(2, 2)
+    with pytest.raises(ValueError, match="do not fit Tiny") as error:
+        model.load_weights(weights)
+    text = str(error.value)
+    assert "towers.b.head.bias: missing" in text
+    assert "towers.c.head.bias: the model has no such weight" in text
+    assert "towers.b.head.weight: shape [2, 2], the model has [3, 3]" in text
+    close(dict(model.named_weights()), before, 0.0)
+    with pytest.raises(ValueError, match="head.weight: shape"):
+        model.load_weights(weights, strict=False)
+    close(dict(model.named_weights()), before, 0.0)
+
+
+@BOTH
+def test_loading_without_strict_takes_what_fits_by_name(optimize: bool) -> None:
+    """`strict=False` copies the weights whose names both sides have."""
+    model, other = everything(optimize=optimize), everything(optimize=False, seed=5)
+    weights = dict(other.named_weights())
+    model.load_weights({"towers.b.head.bias": weights["towers.b.head.bias"], "unknown": torch.zeros(1)}, strict=False)
+    assert dict(model.named_weights())["towers.b.head.bias"].equal(weights["towers.b.head.bias"])
+
+
+@BOTH
+def test_a_copy_is_a_model_of_its_own(optimize: bool) -> None:
+    """`copy.deepcopy`, also after a step of training with auxiliary losses, shares nothing with the original."""
+    model, batch = everything(optimize=optimize).train(), batch_of(EVERYTHING, 5)
+    run(model, batch)
+    other = copy.deepcopy(model)
+    close(other.eval()(batch), model.eval()(batch), 0.0)
+    for _, view in other.named_weights():
+        view.zero_()
+    assert all(view.any() for name, view in model.named_weights() if name.endswith("weight"))
+
+
+@BOTH
+def test_a_state_dict_goes_round(optimize: bool) -> None:
+    """`state_dict` is plain torch: saved with torch.save, loaded without pickle of anything but tensors."""
+    model, other, batch = everything(optimize=optimize), everything(optimize=optimize, seed=9), batch_of(EVERYTHING, 5)
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    close(other.eval()(batch), model.eval()(batch), 0.0)
+
+
+@BOTH
+def test_precision_follows_the_module(optimize: bool) -> None:
+    """`.double()` and `.float()` move every tensor; outputs are of the module's type."""
+    for dtype in (torch.float64, torch.float32):
+        model = everything(optimize=optimize).to(dtype).eval()
+        outputs = model(batch_of(EVERYTHING, 3, dtype=dtype))
+        assert {value.dtype for value in outputs.values()} == {dtype}
+
+
+@BOTH
+def test_a_model_is_made_without_memory_and_filled_later(optimize: bool) -> None:
+    """On the meta device nothing is allocated; `to_empty` and `reset_parameters` make it whole."""
+    cls = type(everything(optimize=optimize))
+    model = cls(device="meta")
+    assert {value.device.type for value in (*model.parameters(), *model.buffers())} == {"meta"}
+    model.to_empty(device="cpu")
+    for value in (*model.parameters(), *model.buffers()):
+        torch.nn.init.constant_(value.detach(), 99)
+    model.reset_parameters()
+    assert all(view.abs().max() < 10 for _, view in model.named_weights())
+    outputs = model.eval()(batch_of(EVERYTHING, 3, dtype=torch.float32))
+    assert all(value.isfinite().all() for value in outputs.values())
+
+
+@BOTH
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_model_runs_on_cuda(optimize: bool) -> None:
+    """On a CUDA device outputs and gradients are those of the CPU."""
+    model, batch = everything(optimize=optimize).eval(), batch_of(EVERYTHING, 5)
+    right = run(model, batch)
+    found = run(model.to("cuda"), {key: value.to("cuda") for key, value in batch.items()})
+    for actual, wanted in zip(found, right, strict=True):
+        close({key: value.cpu() for key, value in actual.items()}, wanted, 1e-10)
+
+
+@BOTH
+def test_gate_weights_have_no_gradient_and_one_row_per_row(optimize: bool) -> None:
+    """Gate weights are named canonically, `[B, experts seen]`, static gates included."""
+    gates = everything(optimize=optimize).eval().gate_weights(batch_of(EVERYTHING, 5))
+    assert {name: tuple(value.shape) for name, value in gates.items()} == {
+        "level1.gates.a": (5, 3),
+        "level1.gates.b": (5, 4),
+    }
+    assert not any(value.requires_grad for value in gates.values())
+    torch.testing.assert_close(gates["level1.gates.a"].sum(1), torch.ones(5, dtype=torch.float64))
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Tensor]], object], type[Exception], str]] = {
+    "missing": (lambda b: b.pop("user"), KeyError, r"input `user` needs the column `user`; the batch holds .*scene"),
+    "renamed": (lambda b: b.pop("the one"), KeyError, "input `one` needs the column `the one`"),
+    "floats for ids": (lambda b: b.update(user=b["user"].double()), ValueError, "input `user`: .*float64"),
+    "truths for ids": (lambda b: b.update(user=b["user"] > 1), ValueError, "input `user`: .*bool"),
+    "ids for numbers": (lambda b: b.update(x=b["x"].long()), ValueError, "input `x`: .*int64"),
+    "too wide": (lambda b: b.update(x=torch.zeros(5, 4)), ValueError, r"input `x`: .*shape \[5, 4\], not \[B, 3\]"),
+    "too flat": (lambda b: b.update(x=torch.zeros(5)), ValueError, r"input `x`: .*shape \[5\], not \[B, 3\]"),
+    "too long": (lambda b: b.update(past=torch.zeros(5, 9).long()), ValueError, "input `past`: .*9.*B, 4"),
+    "too high": (lambda b: b["user"].__setitem__(3, 7), ValueError, r"input `user`: id 7 in row 3 .*0\.\.6"),
+    "too low": (lambda b: b["user"].__setitem__(2, -1), ValueError, r"input `user`: id -1 in row 2 .*0\.\.6"),
+    "in a sequence": (lambda b: b["past"].__setitem__((4, 1), 8), ValueError, r"input `past`: .*8.* in row 4 .*-1\.\.6"),
+    "domain": (lambda b: b["scene"].__setitem__(1, 2), ValueError, r"input `scene`: id 2 in row 1 .*0\.\.1"),
+    "fewer rows": (lambda b: b.update(scene=b["scene"][:3]), ValueError, "3 rows"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_batch_is_refused_by_the_inputs_name(name: str, optimize: bool) -> None:
+    """Missing columns, wrong types and shapes, and ids out of range name the input, the range and the first bad row."""
+    change, error, message = WRONG[name]
+    model, batch = everything(optimize=optimize), batch_of(EVERYTHING, 5)
+    change(batch)
+    with pytest.raises(error, match=message):
+        model(batch)
+
+
+@BOTH
+def test_checks_can_be_turned_off(optimize: bool) -> None:
+    """With `check_inputs` off nothing is looked at: what is wrong shows where torch stumbles over it."""
+    model, batch = everything(optimize=optimize), batch_of(EVERYTHING, 5)
+    batch["x"] = torch.zeros(5, 4, dtype=torch.float64)
+    model.check_inputs = False
+    with pytest.raises(RuntimeError):
+        model(batch)
+
+
+@BOTH
+def test_training_lowers_the_loss(optimize: bool) -> None:
+    """A few steps of gradient descent on the module's parameters lower what they minimise."""
+    model, batch = everything(optimize=optimize).eval(), batch_of(EVERYTHING, 16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = torch.stack([value.square().mean() for value in model(batch).values()]).sum()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.95 * losses[0]

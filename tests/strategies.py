@@ -1,0 +1,308 @@
+"""Specs for hypothesis: the whole language, mostly right, some with a mistake in them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hypothesis.strategies import DrawFn
+
+Data = dict[str, object]
+Widths = dict[str, int]
+T = TypeVar("T")
+
+TASKS = ("a", "b", "c", "d")
+JUNK = (0, -1, 1.5, 7, True, None, "x", "a", "inputs", "all", "none", "$task", "${", "towers.a", "level1.experts.a",
+        "softmax", [], {}, [3, 2], ["a", "a"], {"detach": "inputs"}, {"x-note": 1})  # fmt: skip
+"""What a mistake may put in the place of a value."""
+
+
+@dataclass
+class World:
+    """A spec that is being written, and what of it can be read: name -> width."""
+
+    draw: DrawFn
+    tasks: tuple[str, ...] = ()
+    widths: Widths = field(default_factory=dict)
+    domains: dict[str, list[str]] = field(default_factory=dict)
+    fields: list[str] = field(default_factory=list)
+    """Inputs that have a width."""
+
+    def pick(self, choices: Sequence[T] | Mapping[T, int]) -> T:
+        """One of them."""
+        return self.draw(st.sampled_from(list(choices)))
+
+    def number(self, low: int, high: int) -> int:
+        """An integer between them, both included."""
+        return self.draw(st.integers(low, high))
+
+    def chance(self, percent: int) -> bool:
+        """True in so many cases of a hundred."""
+        return self.number(1, 100) > 100 - percent
+
+    def some(self, choices: Sequence[T], at_least: int = 0) -> list[T]:
+        """A few of them, in their order."""
+        chosen = [choice for choice in choices if self.chance(50)]
+        return chosen if len(chosen) >= at_least else list(choices)[: max(at_least, 1)]
+
+    def maybe(self, **settings: Sequence[object]) -> Data:
+        """Some of the settings, each with one of its values."""
+        return {key: self.pick(values) for key, values in settings.items() if self.chance(25)}
+
+
+def reference(world: World, names: Widths) -> tuple[object, int]:
+    """A reference to some of the names, and how wide it is."""
+    form = world.pick(["name", "name", "name", "list", "sum", "detach"])
+    first = world.pick(names)
+    width = names[first]
+    if form == "list":
+        others = [world.pick(names) for _ in range(world.number(0, 2))]
+        items: list[object] = [first, *others]
+        items[-1] = {"detach": items[-1]} if world.chance(20) else items[-1]
+        return items, width + sum(names[other] for other in others)
+    if form == "sum":
+        return {"sum": [first, *world.some([name for name in names if names[name] == width])]}, width
+    return ({"detach": first} if form == "detach" else first), width
+
+
+def block(world: World, width: int, *, last: int | None = None) -> tuple[Data, int]:
+    """Settings of an MLP on an input of a width, and its output's width; `last` asks for one."""
+    units = [world.number(1, 4) for _ in range(world.number(0, 2))]
+    units += [] if last is None else [last]
+    made: Data = {"units": units}
+    made |= world.maybe(
+        activation=["relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "none"],
+        norm=["none", "batch", "layer"], dropout=[0, 0.5], bias=[True, False],
+    )  # fmt: skip
+    if world.chance(20):
+        made["modulate"] = modulation(world)
+    return made, units[-1] if units else width
+
+
+def modulation(world: World) -> Data:
+    """A modulation of a block."""
+    made = world.maybe(at=["hidden", "input"], scale=[2, 0.5], units=[[], [3]], rank=[1, 2], bias=[True])
+    if world.chance(30):
+        made["selector"], _ = reference(world, {name: world.widths[name] for name in world.fields})
+    return made
+
+
+def inputs(world: World) -> Data:
+    """One to five inputs, one of them surely with a width."""
+    made: Data = {}
+    for index in range(world.number(1, 5)):
+        name = f"i{index}"
+        made[name], width = one_input(world, made, first=index == 0)
+        if width:
+            world.widths[name] = width
+            world.fields.append(name)
+    world.widths["inputs"] = sum(world.widths[name] for name in world.fields)
+    return made
+
+
+def one_input(world: World, others: Data, *, first: bool) -> tuple[Data, int]:
+    """An input, and its width."""
+    tables = [name for name, other in others.items() if isinstance(other, dict) and "vocab" in other]
+    kind = world.pick(["dense", "sparse", "sequence"] if first else ["dense", "sparse", "sequence", "domain"])
+    name, dim = f"i{len(others)}", world.number(1, 3)
+    if kind == "domain":
+        values = world.pick([list(world.tasks), ["p", "q"]])
+        world.domains[name] = values
+        return {"kind": kind, "values": values, **({"dim": dim} if world.chance(60) else {})}, 0
+    if kind == "dense":
+        return {"kind": kind, "dim": dim}, dim
+    more = world.maybe(pool=["mean", "sum", "max"], length=[1, 4]) if kind == "sequence" else world.maybe(column=["id", "k 'y\""])
+    if tables and world.chance(40):
+        table = world.pick(tables)
+        return {"kind": kind, "table": table, **more}, world.widths[table]
+    return {"kind": kind, "vocab": world.number(1, 9), "dim": dim, **more}, dim
+
+
+def feature_gates(world: World) -> Data:
+    """None to two feature gates."""
+    made: Data = {}
+    for index in range(world.number(0, 2) if world.chance(40) else 0):
+        source, width = reference(world, world.widths)
+        made[f"scaled{index}"] = {"from": source, **world.maybe(
+            per=["field", "element"], kind=["softmax", "sigmoid"], scale=[2, "fields"], units=[[], [2]], rank=[1], bias=[True],
+        )}  # fmt: skip
+        if world.chance(50):
+            made[f"scaled{index}"]["selector"], _ = reference(world, world.widths)  # type: ignore[index] # the mapping above
+        world.widths[f"scaled{index}"] = width
+    return made
+
+
+def gate(world: World, name: str, groups: Mapping[str, int], mixed: Sequence[str]) -> Data:
+    """A gate over expert groups of one width (name -> count); `mixed` are the gates of the level that exist."""
+    seen = world.some(list(groups), at_least=1)
+    form = world.pick(["list", "list", "all", "except", "detach", "one"])
+    sees: object = seen
+    if form == "all" or (form == "except" and len(groups) > 1):
+        sees = "all" if form == "all" else {"except": list(groups)[-1]}
+        seen = list(groups) if form == "all" else list(groups)[:-1]
+    elif form == "detach":
+        sees = [*seen[:-1], {"detach": seen[-1]}]
+    elif form == "one":
+        sees, seen = [f"{seen[0]}.0"], [seen[0]]
+    count = 1 if form == "one" else sum(groups[group] for group in seen)
+    made: Data = {"sees": sees, **world.maybe(transform=["linear"])}
+    if mixed and world.chance(30):
+        made["residual"] = world.pick(mixed)
+    return made | gate_kind(world, name, seen, count)
+
+
+def gate_kind(world: World, name: str, seen: Sequence[str], count: int) -> Data:
+    """The kind of a gate that sees `count` experts of some groups."""
+    kind = world.pick(["softmax", "softmax", "sigmoid", "linear", "topk", "hard_concrete", "domain"])
+    domain = world.pick([*world.domains, None])
+    if kind == "hard_concrete":
+        return {"kind": kind, **world.maybe(penalty=[0.1], beta=[0.5])}
+    if kind == "domain" and domain is not None and set(world.domains[domain]) <= set(seen):
+        return {"kind": kind, "selector": domain}
+    kind = "linear" if kind == "domain" else kind
+    made: Data = {"kind": kind, **world.maybe(temperature=[0.5], dropout=[0.25])}
+    made |= {"k": world.number(1, count), **world.maybe(balance=[0.01])} if kind == "topk" else {}
+    if domain is not None and len(seen) > 1 and world.chance(30):
+        made["exclude"] = domain
+    if world.chance(20):
+        identity = kind == "linear" and name in seen and world.chance(50)
+        return made | {"selector": "none", **({"init": "identity"} if identity else {})}
+    made |= world.maybe(units=[[], [3]], bias=[True])
+    if world.chance(30):
+        made["selector"], _ = reference(world, {n: w for n, w in world.widths.items() if not n.startswith("level")})
+    return made
+
+
+def levels(world: World) -> list[Data]:
+    """None to three levels of gates and experts; towers of a task can read the last ones by name."""
+    made: list[Data] = []
+    streams: Widths = {}
+    for number in range(1, world.number(0, 3) + 1):
+        if number == 1 and world.chance(25):
+            made.append(stacked(world))
+            streams = dict.fromkeys((*world.tasks, "shared"), 2)
+            break
+        level, streams = free_level(world, number, streams)
+        made.append(level)
+    world.widths |= streams
+    return made
+
+
+def stacked(world: World) -> Data:
+    """Levels in the short form, with variables and `repeat`."""
+    return {
+        "repeat": world.number(1, 3),
+        "experts": {
+            "$task": {"count": world.number(1, 2), "units": [3, 2]},
+            "shared": {"count": world.number(1, 2), "units": [2], **world.maybe(norm=["layer"])},
+        },
+        "gates": {"$task": {"sees": world.pick([["$task", "shared"], "all"])}, "shared": {"sees": "all"}},
+    }
+
+
+def free_level(world: World, number: int, below: Widths) -> tuple[Data, Widths]:
+    """One level, and its gates with their widths."""
+    width, experts, groups = world.number(1, 3), {}, {}
+    for name in world.some([*world.tasks, "shared"], at_least=1):
+        settings, _ = block(world, 0, last=width)
+        groups[name] = world.number(1, 2)
+        if number > 1 and (name not in below or world.chance(20)):
+            settings["from"], _ = reference(world, world.widths | below)
+        experts[name] = settings | {"count": groups[name]}
+    gates: dict[str, Data] = {}
+    for name in world.some([*world.tasks, "shared"], at_least=1):
+        gates[name] = gate(world, name, groups, list(gates))
+        if number > 1 and name not in below and gates[name].get("kind") != "hard_concrete":
+            gates[name].setdefault("selector", world.pick([*below, "inputs"]))
+    world.widths |= {f"level{number}.experts.{name}": count * width for name, count in groups.items()}
+    world.widths |= {f"level{number}.gates.{name}": width for name in gates}
+    return {"experts": experts, "gates": gates}, dict.fromkeys(gates, width)
+
+
+def towers(world: World, names: Sequence[str]) -> Data:
+    """A tower for each name; a later one may read an earlier one."""
+    made: Data = {}
+    for name in names:
+        if world.domains and world.chance(25):
+            domain = world.pick(world.domains)
+            source, _ = reference(world, world.widths)
+            cases = {value: {"from": source, **block(world, 0, last=2)[0]} for value in world.domains[domain]}
+            made[name] = {"switch": domain, "cases": cases}
+            world.widths[f"towers.{name}"] = 2
+            continue
+        source, width = (name, world.widths[name]) if name in world.widths else reference(world, world.widths)
+        settings, last = block(world, width)
+        made[name] = {"from": source, **settings}
+        world.widths[f"towers.{name}"] = last
+    return made
+
+
+def fusions(world: World, kinds: Mapping[str, str], task: str | None) -> Data:
+    """Fusions of the outputs that are one number; one of them may be a task."""
+    outputs = [name for name, kind in kinds.items() if kind != "multiclass" and name != task]
+    made: Data = {}
+    for name in [task] if task else ["score"] if outputs and world.chance(40) else []:
+        kind = world.pick(["product", "sum", "weighted_sum", "weighted_product"])
+        of = world.some(outputs, at_least=1)
+        weighted: object = {name: world.pick([0.5, 1, -2]) for name in of}
+        made[name] = {"kind": kind, "of": weighted if kind.startswith("weighted") else of}
+        if task is None and "i0" in world.fields and world.widths["i0"] == 1 and world.chance(50):
+            made[name] |= {"times": {"input": "i0", **world.maybe(fn=["log1p", "sqrt", "exp"])}}  # type: ignore[operator] # a mapping
+    return made
+
+
+def sound(draw: DrawFn) -> Data:
+    """A spec that is right, but for the details that only archspec knows."""
+    world = World(draw)
+    world.tasks = TASKS[: world.number(1, 4)]
+    kinds = {name: world.pick(["binary", "binary", "regression", "multiclass"]) for name in world.tasks}
+    data: Data = {"archspec": 1, "name": "drawn", "inputs": inputs(world)}
+    if world.chance(30):
+        data["groups"] = {"fields": world.fields}
+        world.widths["fields"] = world.widths["inputs"]
+    data |= {"feature_gates": made} if (made := feature_gates(world)) else {}
+    data["tasks"] = {name: {"kind": kind, **({"classes": 3} if kind == "multiclass" else {})} for name, kind in kinds.items()}
+    data |= {"levels": made} if (made := levels(world)) else {}  # type: ignore[assignment] # a list now
+    fused = world.pick([None, None, *(name for name in world.tasks if kinds[name] != "multiclass")])
+    named = [name for name in (*world.tasks, "extra") if name != fused]
+    data["towers"] = towers(world, named if world.chance(30) or len(named) == 1 else named[:-1])
+    data |= {"fusion": made} if (made := fusions(world, kinds, fused)) else {}
+    if world.chance(20):
+        data["defaults"] = world.pick([{"gates": {"bias": True}}, {"experts": {"norm": "layer"}}, {"towers": {"activation": "silu"}}])
+    return data
+
+
+def damaged(draw: DrawFn, data: Data) -> Data:
+    """The data with one place deleted, replaced or renamed."""
+    data = copy.deepcopy(data)
+    place: object = data
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place))) if isinstance(place, list) else []
+        key = draw(st.sampled_from(keys))
+        inner = place[key]  # type: ignore[index] # a mapping or a list: it has keys
+        if not (isinstance(inner, dict | list) and inner) or draw(st.integers(0, 4)) == 0:
+            break
+        place = inner
+    change = draw(st.sampled_from(["delete", "replace", "rename"]))
+    value = place.pop(key) if isinstance(place, dict) else place.pop(key)  # type: ignore[attr-defined] # as above
+    if change != "delete" and isinstance(place, dict):
+        place["x" if change == "rename" else key] = value if change == "rename" else draw(st.sampled_from(JUNK))
+    elif change != "delete" and isinstance(place, list):
+        place.insert(key, draw(st.sampled_from(JUNK)))
+    return data
+
+
+@st.composite
+def specs(draw: DrawFn) -> str:
+    """Text of a spec; one in four has one to three mistakes."""
+    data = sound(draw)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2, 3]))):
+        data = damaged(draw, data)
+    return json.dumps(data, indent=1)
