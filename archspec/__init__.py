@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archspec.compiler.compile import compile  # noqa: A004 - as in torch.compile
     from archspec.contract import (
+        DomainName,
         InputName,
         KindError,
+        OutputName,
         Reference,
         Settings,
         Width,
@@ -41,15 +43,17 @@ _HOMES = {
     "Spec": "archspec.spec.spec",
     "SpecError": "archspec.diagnostics",
     **dict.fromkeys(
-        ("InputName", "KindError", "Reference", "Settings", "Width", "balance", "expert", "feature_gate", "fusion", "gate",
+        ("DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width", "balance", "expert", "feature_gate", "fusion", "gate",
          "input", "loss", "tower"),
         "archspec.contract",
     ),
 }  # fmt: skip
 
 __all__ = [
+    "DomainName",
     "InputName",
     "KindError",
+    "OutputName",
     "Reference",
     "Settings",
     "Spec",

@@ -10,13 +10,16 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from archspec.contract import KindClass, Registry
 from archspec.contract.registry import marked_classes, marks
 from archspec.diagnostics import Diagnostic, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BUILT_IN = tuple(
     f"archspec.kinds.{name}"
@@ -56,7 +59,9 @@ def load(plugins: Iterable[Plugin] = ()) -> Registry:
 
 def _including(registry: Registry, classes: list[KindClass], name: str) -> Registry:
     if not classes:
-        raise _broken(f"plugin `{name}` defines no kind", "mark a Settings class with a decorator such as @archspec.expert")
+        raise _broken(
+            f"plugin `{name}` defines no kind", "mark a Settings class with a decorator such as @archspec.expert"
+        )
     try:
         return registry.including(classes, name)
     except ValueError as error:
@@ -70,8 +75,16 @@ def _import(plugin: str) -> ModuleType:
         return importlib.import_module(_entry_point(plugin) or plugin)
     except SpecError:
         raise
-    except Exception as error:
-        raise _broken(f"plugin `{plugin}` cannot be imported: {type(error).__name__}: {error}", "run it alone to see why") from error
+    except ModuleNotFoundError as error:
+        if error.name != plugin.partition(".")[0]:
+            raise _broken(f"plugin `{plugin}` needs the module `{error.name}`", "install it") from error
+        raise _broken(
+            f"there is no plugin `{plugin}`", f"give the path of a file, such as `./{plugin}.py`, or install it"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise _broken(
+            f"plugin `{plugin}` cannot be imported: {type(error).__name__}: {error}", "run it alone to see why"
+        ) from error
 
 
 def _entry_point(name: str) -> str | None:
@@ -101,5 +114,5 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _broken(message: str, help: str) -> SpecError:  # noqa: A002 - reads as the printed word
-    return SpecError([Diagnostic("AS501", message, help=help)])
+def _broken(message: str, help: str) -> SpecError:
+    return SpecError([Diagnostic("AS501", message, help=help)], status=2)

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from archspec import diagnostics
 from archspec.diagnostics import CODES, Diagnostic, Diagnostics, Note, Span, SpecError, remember, render, suggest
+from archspec.diagnostics import excerpt as sources
 
 SOURCE = "\n" * 14 + "      $task: {sees: [$task, sharde], units: [16, 8]}\n"
 FILE = "specs/ple.yaml"
@@ -147,7 +147,7 @@ def test_error_sorts_by_place_and_drops_duplicates() -> None:
 
 def test_error_survives_a_process_boundary() -> None:
     """A SpecError can be pickled with its status, as worker processes need."""
-    copy = pickle.loads(pickle.dumps(SpecError([UNKNOWN], status=2)))  # noqa: S301 (our own bytes)
+    copy = pickle.loads(pickle.dumps(SpecError([UNKNOWN], status=2)))  # noqa: S301 - our own bytes
     assert (copy.diagnostics, copy.status) == ((UNKNOWN,), 2)
 
 
@@ -181,8 +181,8 @@ def test_remembered_files_are_bounded() -> None:
     """Many files do not pile up in memory; the newest are kept."""
     for i in range(100):
         remember(f"{i}.yaml", "a: 1")
-    assert len(diagnostics._sources) <= 32
-    assert "99.yaml" in diagnostics._sources
+    assert len(sources._sources) <= 32
+    assert "99.yaml" in sources._sources
 
 
 def test_codes_are_well_formed() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import core_schema
 
+from archspec.contract.settings import KindError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
@@ -36,20 +39,22 @@ class Reference:
 
     @classmethod
     def parse(cls, data: object, at: Path = ()) -> Reference:
-        """Reads the YAML form. Raises ValueError with a sentence for people where the form is wrong."""
+        """Reads the YAML form. Raises KindError, with the place, where the form is wrong."""
         match data:
             case Reference():
                 return data
             case str():
                 return cls("concat", (Name(data, at),), at)
-            case list() if data:
+            case [] | {"sum": []}:
+                raise KindError("is empty", at=at, help="name what is read")
+            case list():
                 return cls("concat", tuple(_item(item, (*at, i)) for i, item in enumerate(data)), at)
-            case {"sum": list(items), **rest} if items and not rest:
+            case {"sum": list(items), **rest} if not rest:
                 return cls("sum", tuple(_item(item, (*at, "sum", i)) for i, item in enumerate(items)), at)
             case {"detach": inner, **rest} if not rest:
                 return cls("detach", (_item(inner, (*at, "detach")),), at)
             case _:
-                raise ValueError(f"expected {_FORMS}")
+                raise KindError(f"takes {_FORMS}", at=at)
 
     def names(self) -> Iterator[Name]:
         """Every name in it, in order."""
@@ -59,7 +64,7 @@ class Reference:
             else:
                 yield from item.names()
 
-    def data(self) -> Any:  # noqa: ANN401 - plain YAML data
+    def data(self) -> Any:  # noqa: ANN401 - YAML data
         """The canonical YAML form: the shortest that means the same."""
         items = [item.text if isinstance(item, Name) else item.data() for item in self.items]
         match self.combine:
@@ -79,7 +84,9 @@ class Reference:
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         """The JSON Schema of the YAML form."""
         return {"description": _FORMS, "anyOf": [{"type": "string"}, {"type": "array"}, {"type": "object"}]}
 
@@ -88,8 +95,8 @@ def _item(data: object, at: Path) -> Reference | Name:
     return Name(data, at) if isinstance(data, str) else Reference.parse(data, at)
 
 
-class InputName(str):
-    """The name of an input, in a setting that takes the input itself rather than a stream."""
+class _Checked(str):
+    """A name that the graph checks."""
 
     __slots__ = ()
 
@@ -99,3 +106,21 @@ class InputName(str):
         return core_schema.no_info_after_validator_function(
             cls, core_schema.str_schema(strict=True), serialization=core_schema.to_string_ser_schema()
         )
+
+
+class InputName(_Checked):
+    """The name of an input, in a setting that takes the input itself rather than a stream."""
+
+    __slots__ = ()
+
+
+class DomainName(InputName):
+    """The name of a domain input."""
+
+    __slots__ = ()
+
+
+class OutputName(_Checked):
+    """The name of an output, a tower or a fusion, in a setting of a loss."""
+
+    __slots__ = ()

@@ -7,16 +7,19 @@ Registry is `archspec.plugins.load`, for built-in kinds and plugins alike.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from archspec.contract.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 KindClass = type[Settings]
 _Class = TypeVar("_Class", bound=KindClass)
 
-_EITHER: Final = ("lower", "build")
+_EITHER: Final = ("lower", "build", "auxiliary", "rows", "joint")
+"""Methods of which a kind needs one, among those that its category has."""
 
 CATEGORIES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "input": {"width": ("inputs",), "lower": ("at", "column", "inputs"), "column": ("inputs",)},
@@ -24,11 +27,20 @@ CATEGORIES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "gate": {"lower": ("at", "gate"), "build": ("seen",)},
     "feature_gate": {"lower": ("at", "selector", "count"), "build": ("selector", "count")},
     "tower": {"width": ("input",), "lower": ("at", "x"), "build": ("input",)},
-    "fusion": {"lower": ("at", "parts")},
-    "loss": {"rows": ("logits", "labels")},
+    "fusion": {"lower": ("at", "parts"), "auxiliary": ("at", "parts")},
+    "loss": {"rows": ("logits", "labels"), "joint": ("logits", "labels", "outputs", "batch")},
     "balance": {"build": ("tasks",)},
 }
 """Categories of kinds, with the methods of each and the arguments that archspec calls them with."""
+
+OPTIONAL: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "gate": {"check": ("seen",), "values": ("at", "gate")},
+    "tower": {"head": ("at", "hidden", "outputs")},
+    "fusion": {"logits": ("at", "parts")},
+}
+"""Methods that a kind may have besides. `values`: what a gate mixes instead of the experts it sees, E times `[B, H]`.
+`head`: a tower's logits `[B, outputs]` from its hidden vector, instead of a linear layer. `logits`: a fusion's logit,
+for fusions that are a binary task."""
 
 _MARK = "__archspec_kinds__"
 
@@ -69,7 +81,12 @@ def marks(cls: type) -> tuple[tuple[str, str], ...]:
 def marked_classes(names: Mapping[str, Any]) -> Iterator[KindClass]:
     """The classes in a module's namespace that were marked in that module."""
     for thing in names.values():
-        if isinstance(thing, type) and issubclass(thing, Settings) and marks(thing) and thing.__module__ == names["__name__"]:
+        if (
+            isinstance(thing, type)
+            and issubclass(thing, Settings)
+            and marks(thing)
+            and thing.__module__ == names["__name__"]
+        ):
             yield thing
 
 
@@ -83,13 +100,17 @@ def place(cls: type) -> str:
 
 def _check_methods(cls: type, category: str, name: str) -> None:
     methods = CATEGORIES[category]
-    for method, arguments in methods.items():
+    for method, arguments in {**methods, **OPTIONAL.get(category, {})}.items():
         function = getattr(cls, method, None)
+        if function is None and method not in methods:
+            continue
         if function is None:
             if method in _EITHER and any(getattr(cls, other, None) for other in _EITHER if other in methods):
                 continue
             wanted = " or ".join(m for m in _EITHER if m in methods) if method in _EITHER else method
-            raise TypeError(f"{category} kind `{name}` ({place(cls)}) needs a method `{wanted}(self, {', '.join(arguments)})`")
+            raise TypeError(
+                f"{category} kind `{name}` ({place(cls)}) needs a method `{wanted}(self, {', '.join(arguments)})`"
+            )
         found = tuple(inspect.signature(function).parameters)[1:]
         if found != arguments:
             raise TypeError(
@@ -101,7 +122,7 @@ def _check_methods(cls: type, category: str, name: str) -> None:
 def _decorator(category: str) -> Callable[[str], Callable[[_Class], _Class]]:
     def named(name: str) -> Callable[[_Class], _Class]:
         def mark(cls: _Class) -> _Class:
-            if not (isinstance(cls, type) and issubclass(cls, Settings)):
+            if not (isinstance(cls, type) and issubclass(cls, Settings)):  # type: ignore[redundant-expr] # any may be marked
                 raise TypeError(f"{category} kind `{name}`: {cls!r} is no subclass of archspec.Settings")
             _check_methods(cls, category, name)
             setattr(cls, _MARK, (*marks(cls), (category, name)))
@@ -109,7 +130,9 @@ def _decorator(category: str) -> Callable[[str], Callable[[_Class], _Class]]:
 
         return mark
 
-    named.__doc__ = f"Names a Settings class as a kind of the category `{category}`. Raises TypeError on a wrong signature."
+    named.__doc__ = (
+        f"Names a Settings class as a kind of the category `{category}`. Raises TypeError on a wrong signature."
+    )
     named.__name__ = category
     return named
 

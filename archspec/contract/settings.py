@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Width = int
 """Number of features of one row of a stream: the `D` of `[B, D]`."""
@@ -34,7 +36,7 @@ class KindError(ValueError):
         help: one way out.
     """
 
-    def __init__(self, message: str, *, at: Sequence[str | int] = (), help: str = "") -> None:  # noqa: A002 - reads as the printed word
+    def __init__(self, message: str, *, at: Sequence[str | int] = (), help: str = "") -> None:
         super().__init__(message)
         self.at = tuple(at)
         self.help = help

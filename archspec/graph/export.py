@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archspec.graph.graph import Graph, Node
 from archspec.graph.load import graph_of
 from archspec.spec.spec import Block, Spec, Switch
 
 if TYPE_CHECKING:
     from networkx import DiGraph
 
+    from archspec.graph.graph import Graph, Node
+
 
 def build_graph(spec: Spec) -> DiGraph[str]:
     """The checked graph of a spec.
 
-    Nodes are canonical names with the attributes `category, kind, level, width, tasks` (the tasks whose loss reaches the
-    node), and `owner, group, index, case, title, detail` for drawing; edges have `roles` and `detached`. The graph itself
-    has `name, about, tasks, levels, digest`.
+    Nodes are canonical names with the attributes `category, kind, level, width, tasks` (the tasks whose loss reaches
+    the node), and `owner, group, index, case, title, detail` for drawing; edges have `roles` and `detached`. The graph
+    itself has `name, about, tasks, levels, digest`.
     """
     from networkx import DiGraph
 

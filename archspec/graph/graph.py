@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from archspec.diagnostics import Span
-from archspec.spec.spec import Block, Spec, Switch, TaskBlock
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archspec.diagnostics import Span
+    from archspec.spec.spec import Block, Spec, Switch, TaskBlock
 
 Category = Literal["input", "feature_gate", "expert", "gate", "tower", "fusion", "task"]
 
@@ -95,6 +97,16 @@ class Graph:
     """Node -> the tasks whose loss reaches it, in the spec's order."""
     order: tuple[str, ...] = ()
     """Topological, bottom first."""
+    _by_target: dict[str, list[Edge]] = field(default_factory=dict, repr=False, compare=False)
+    _indexed: int = field(default=0, repr=False, compare=False)
+
+    def into(self, name: str, role: str | None = None) -> list[Edge]:
+        """The edges that end at a node, those of one role where it is given, in the order of the spec."""
+        for edge in self.edges[self._indexed :]:
+            self._by_target.setdefault(edge.target, []).append(edge)
+        self._indexed = len(self.edges)
+        found = self._by_target.get(name, [])
+        return found if role is None else [edge for edge in found if edge.role == role]
 
     def sources(self) -> dict[str, set[str]]:
         """Node -> nodes that it reads."""
@@ -104,7 +116,7 @@ class Graph:
         return found
 
     def sorted(self) -> tuple[str, ...]:
-        """The nodes in topological order; where the graph leaves it open, by level, experts before gates, then as written.
+        """The nodes in topological order; where that leaves it open, by level, experts before gates, then as written.
 
         Raises:
             CycleError: `error.args[1]` lists the cycle; its first and last node are the same.
@@ -134,4 +146,3 @@ class Graph:
             self.tasks,
             tuple(name for name in self.order if name not in names),
         )
-

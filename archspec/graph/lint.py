@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from archspec.diagnostics import Diagnostics
-from archspec.graph.graph import Graph, Node
+from typing import TYPE_CHECKING
+
 from archspec.spec.spec import Block
+
+if TYPE_CHECKING:
+    from archspec.diagnostics import Diagnostics
+    from archspec.graph.graph import Graph, Node
 
 
 def unread(graph: Graph) -> set[str]:
@@ -26,7 +30,7 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
     for edge in graph.edges:
         readers.setdefault(edge.source, set()).add(edge.target)
     tables = {block.settings.table for block in graph.spec.inputs.values() if getattr(block.settings, "table", None)}
-    for name in sorted(names, key=list(graph.nodes).index):
+    for name in (name for name in graph.nodes if name in names):
         node = graph.nodes[name]
         if node.category in {"gate", "feature_gate"}:
             _say(diagnostics, node, "note", "AS307", f"nothing reads {node.what}: pruned, with what only it reads")
@@ -34,7 +38,9 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
             _say(diagnostics, node, "warning", "AS301", f"no gate sees {node.what}: left out",
                  "add it to a gate's `sees`, or remove it")  # fmt: skip
         elif name not in readers and node.category == "input" and node.block.name not in tables:
-            _say(diagnostics, node, "warning", "AS304", f"nothing reads {node.what}", "use it in a `from`, or remove it")
+            _say(
+                diagnostics, node, "warning", "AS304", f"nothing reads {node.what}", "use it in a `from`, or remove it"
+            )
 
 
 def lint(graph: Graph, diagnostics: Diagnostics) -> None:
@@ -46,28 +52,44 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
         elif node.category == "feature_gate":
             _elements(graph, node, diagnostics)
         elif node.category == "expert" and not graph.tasks[node.name]:
-            _say(diagnostics, node, "warning", "AS305", f"no task trains {node.what}", "let a gate see it without `detach`")
+            _say(
+                diagnostics,
+                node,
+                "warning",
+                "AS305",
+                f"no task trains {node.what}",
+                "let a gate see it without `detach`",
+            )
         elif node.category == "tower" and node.case is None and node.name not in used:
             _say(diagnostics, node, "warning", "AS303", f"{node.what} is an output without a task or a reader",
                  f"add a task `{node.block.name}`, or remove the tower")  # fmt: skip
 
 
 def _choice(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
-    assert isinstance(node.block, Block)
+    assert isinstance(node.block, Block)  # noqa: S101 - known from how the graph is made
     if len(graph.seen[node.name]) == 1 and (node.name, "selector") in graph.streams:
-        what = "a softmax over one element is always 1" if node.kind == "softmax" else "it has one expert to choose from"
-        _say(diagnostics, node, "warning", "AS302", f"{node.what}: {what}", "let it see more, or read the expert directly")
+        what = (
+            "a softmax over one element is always 1" if node.kind == "softmax" else "it has one expert to choose from"
+        )
+        _say(
+            diagnostics,
+            node,
+            "warning",
+            "AS302",
+            f"{node.what}: {what}",
+            "let it see more, or read the expert directly",
+        )
 
 
 def _elements(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
     block = node.block
-    assert isinstance(block, Block)
+    assert isinstance(block, Block)  # noqa: S101 - known from how the graph is made
     fields = len(list(graph.streams[node.name, "from"].leaves()))
     if block.kind == "softmax" and block.common.per == "field" and fields == 1:
         _say(diagnostics, node, "warning", "AS306", f"{node.what}: a softmax over one field is always 1",
              "scale several fields, or write `kind: sigmoid`")  # fmt: skip
 
 
-def _say(diagnostics: Diagnostics, node: Node, severity: str, code: str, message: str, helps: str = "") -> None:  # noqa: PLR0913 - a diagnostic has these parts
+def _say(diagnostics: Diagnostics, node: Node, severity: str, code: str, message: str, helps: str = "") -> None:  # noqa: PLR0913, PLR0917 - each is a part of what is made or said
     say = diagnostics.warning if severity == "warning" else diagnostics.note
-    say(code, message, node.block.node.span, notes=node.block.node.trail, help=helps)
+    say(code, message, node.block.place, notes=node.block.trail, help=helps)

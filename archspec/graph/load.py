@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from archspec import plugins as plugin_door
-from archspec.contract import Registry
 from archspec.diagnostics import Diagnostics
 from archspec.graph.check import check
 from archspec.graph.connect import connect
-from archspec.graph.graph import Graph
 from archspec.graph.lint import lint, report_unread, unread
 from archspec.spec.load import Overrides, read_spec
 from archspec.spec.sees import Sees
 from archspec.spec.spec import Block, Level, Spec
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from archspec.contract import Registry
+    from archspec.graph.graph import Graph
 
 
 def load(
@@ -78,17 +82,17 @@ def _canonical(spec: Spec, graph: Graph, pruned: set[str]) -> Spec:
 def _seeing(block: Block, graph: Graph, node: str, level: Level) -> Block:
     """The gate with `sees` as a list of names: a whole group by its name, else `group.index`."""
     items: list[object] = []
-    seen = list(graph.seen[node])
-    while seen:
-        first = seen[0]
+    here = f"level{block_level(node)}.experts."
+    seen, start = graph.seen[node], 0
+    while start < len(seen):
+        first = seen[start]
         count = level.experts[first.group].common.count if first.group in level.experts else 0
-        here = f"level{block_level(node)}.experts.{first.group}"
-        whole = [f"{here}.{i}" for i in range(count)]
-        if whole and [e.node for e in seen[:count]] == whole and {e.detached for e in seen[:count]} == {first.detached}:
-            name, seen = first.group, seen[count:]
+        part = seen[start : start + count]
+        whole = [f"{here}{first.group}.{index}" for index in range(count)]
+        if whole and [e.node for e in part] == whole and {e.detached for e in part} == {first.detached}:
+            name, start = first.group, start + count
         else:
-            local = first.node.startswith(f"{here}.")
-            name, seen = first.node.removeprefix(f"level{block_level(node)}.experts.") if local else first.node, seen[1:]
+            name, start = first.node.removeprefix(here), start + 1
         items.append({"detach": name} if first.detached else name)
     return replace(block, common=block.common.model_copy(update={"sees": Sees.parse(items)}))
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingType
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archspec.contract import Reference
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.spec.spec import Block, Level, Spec, Switch
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingType
+
 
 def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
-    """The spec with `column`, `from`, `selector` and `transform` written out wherever they were left to their defaults."""
+    """The spec with `column`, `from` and `selector` written out wherever they were left to their defaults."""
     levels: list[Level] = []
     for number, level in enumerate(spec.levels, 1):
         below = levels[-1].gates if levels else None
@@ -23,7 +25,10 @@ def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
     top = _Completion(levels[-1].gates if levels else None, len(levels) + 1, diagnostics)
     return replace(
         spec,
-        inputs={name: _with(block, column=block.common and (block.common.column or name)) for name, block in spec.inputs.items()},
+        inputs={
+            name: _with(block, column=block.common and (block.common.column or name))
+            for name, block in spec.inputs.items()
+        },
         feature_gates={name: _feature_gate(block) for name, block in spec.feature_gates.items()},
         levels=tuple(levels),
         towers={name: top.tower(block) for name, block in spec.towers.items()},
@@ -53,12 +58,17 @@ class _Completion:
             return Reference.parse("inputs")
         if name in self.below:
             return Reference.parse(name)
-        gates = ", ".join(self.below) or "none"
-        guess = suggest(name, self.below)
-        self.diagnostics.error(
-            "AS203", f"{what} has no `{key}`, and the level below has no gate named `{name}`", block.node.span,
-            notes=block.trail, help=f"write `{key}: {guess or next(iter(self.below), 'inputs')}`; gates below: {gates}",
-        )  # fmt: skip
+        if not self.diagnostics.incomplete:
+            below = f"level {self.level - 1}"
+            guess = suggest(name, self.below) or next(iter(self.below), "inputs")
+            self.diagnostics.error(
+                "AS203",
+                f"{what} has no `{key}`, and {below} has no gate named `{name}`",
+                block.place,
+                notes=block.trail,
+                help=f"say what it reads, such as `{key}: {guess}`, or give {below} a gate `{name}`; "
+                f"gates there: {', '.join(self.below) or 'none'}",
+            )
         return None
 
     def expert(self, block: Block) -> Block:

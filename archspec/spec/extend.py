@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping as MappingType
+import os
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingType
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError
+from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError, suggest
 from archspec.spec.source import parse, read
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at
 
@@ -32,16 +34,24 @@ def _extended(tree: Mapping, here: Path, root: Path, diagnostics: Diagnostics, c
     if path in chain:
         cycle = " -> ".join(p.name for p in (*chain[chain.index(path) :], path))
         raise SpecError([Diagnostic("AS121", f"files extend each other: {cycle}", span, help="drop one `extends`")])
-    shown = str(Path(span.file).parent / str(entry.node.value)) if isinstance(entry.node, Scalar) else str(path)
-    base = parse(_read_base(path, shown, span), shown, diagnostics)
+    shown = os.path.normpath(Path(span.file).parent / str(entry.node.value)) if isinstance(entry.node, Scalar) else ""
+    base = _base(path, shown, span, diagnostics)
     base = _extended(base, path, root, diagnostics, (*chain, path))
-    note = Note(f"`{Path(span.file).name}` extends this file", span)
-    return merge(_noted(base, note), tree.without("extends"))
+    merged: Mapping = merge(_noted(base, _extending(span)), tree.without("extends"))
+    return merged
+
+
+def _extending(span: Span) -> Note:
+    return Note(f"`{Path(span.file).name}` extends this file", span)
 
 
 def _base_path(node: Node, here: Path, root: Path) -> Path:
     if not (isinstance(node, Scalar) and isinstance(node.value, str)):
-        raise SpecError([Diagnostic("AS120", "`extends` takes the path of one spec file", node.span)])
+        raise SpecError([Diagnostic("AS120", "`extends` takes the path of one spec file", node.span,
+                                    help="write `extends: FILE.yaml`")])  # fmt: skip
+    if "://" in node.value:
+        raise SpecError([Diagnostic("AS120", "`extends` takes the path of a file, not an address", node.span,
+                                    help="save the file beside the spec, and extend that")])  # fmt: skip
     path = ((here.parent if here.is_file() else here) / node.value).resolve()
     if not path.is_relative_to(root) or Path(node.value).is_absolute():
         raise SpecError(
@@ -51,18 +61,31 @@ def _base_path(node: Node, here: Path, root: Path) -> Path:
     return path
 
 
-def _read_base(path: Path, shown: str, span: Span) -> str:
+def _base(path: Path, shown: str, span: Span, diagnostics: Diagnostics) -> Mapping:
+    """The tree of an extended file; what is wrong with the file itself says who extends it."""
     try:
-        return read(path)
+        text = read(shown if Path(shown).exists() else path)
     except SpecError as error:
-        why = error.diagnostics[0]
-        raise SpecError(
-            [Diagnostic("AS120", f"cannot extend `{shown}`: {why.message}", span, help=why.help)]
-        ) from error
+        raise SpecError([_unreadable(error.diagnostics[0], path, shown, span)]) from error
+    try:
+        return parse(text, shown, diagnostics)
+    except SpecError as error:
+        raise SpecError(replace(item, notes=(*item.notes, _extending(span))) for item in error.diagnostics) from error
+
+
+def _unreadable(why: Diagnostic, path: Path, shown: str, span: Span) -> Diagnostic:
+    if path.exists():
+        return Diagnostic("AS120", f"cannot extend this: {why.message}", span, help=why.help)
+    siblings = {entry.stem: entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else {}
+    guess = suggest(path.stem, siblings)
+    helps = "the path is relative to the file that holds `extends`"
+    if guess:
+        helps = f"did you mean `{os.path.normpath(Path(shown).parent / siblings[guess])}`?"
+    return Diagnostic("AS120", f"there is no file `{shown}` to extend", span, help=helps)
 
 
 def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a node of the kind of `over`
-    """`over` on top of `base`: mappings key by key, `null` removes a key, `levels` level by level, all else replaced."""
+    """`over` on `base`: mappings key by key, `null` removes a key, `levels` level by level, all else replaced."""
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         merged = Mapping(base.entries, over.span, over.trail)
         for entry in over.entries:
@@ -70,7 +93,7 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
             if isinstance(entry.node, Scalar) and entry.node.value is None and old is not None:
                 merged = merged.without(entry.key)
             else:
-                node = entry.node if old is None else merge(old, entry.node, entry.key)
+                node = _removing(entry) if old is None else merge(old, entry.node, entry.key)
                 merged = merged.with_entry(replace(entry, node=node))
         return merged
     if key == "levels" and isinstance(base, Sequence) and isinstance(over, Sequence):
@@ -82,8 +105,20 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
     return over
 
 
+def _removing(entry: Entry) -> Node:
+    """The value of a key that the extended file does not have; a written `null` was meant to remove one."""
+    node = entry.node
+    if isinstance(node, Scalar) and node.value is None and node.span.column < node.span.end_column:
+        return replace(
+            node, trail=(*node.trail, Note(f"`null` removes a key, but the extended file has no `{entry.key}` here"))
+        )
+    return node
+
+
 def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str]) -> Mapping:
     """The tree with values set by path, such as `levels.1.repeat=3` (levels count from 1) or `{"name": "wide"}`.
+
+    `null` removes a key.
 
     Raises:
         SpecError: a setting without `=`, a value that is no YAML, a path through something that is no mapping.
@@ -95,7 +130,7 @@ def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str
             raise SpecError([Diagnostic("AS136", f"`{text}` sets nothing", help="write PATH=VALUE")], status=2)
         place = f"--set {path}"
         parsed = parse(f"value: {value}", place).entry("value")
-        assert parsed is not None
+        assert parsed is not None  # noqa: S101 - known from how the graph is made
         tree = _set(tree, path.split("."), parsed.node, place, path)
     return tree
 
@@ -106,6 +141,8 @@ def _set(tree: Node, path: list[str], value: Node, place: str, whole: str) -> An
     step, rest = path[0], path[1:]
     span = Span(place, 1, 1, 1, 1)
     if isinstance(tree, Mapping):
+        if not rest and isinstance(value, Scalar) and value.value is None:
+            return tree.without(step)
         entry = tree.entry(step) or Entry(step, span, Mapping((), span) if rest else value)
         return tree.with_entry(replace(entry, node=_set(entry.node, rest, value, place, whole)))
     if isinstance(tree, Sequence) and step.isdecimal() and 1 <= int(step) <= len(tree.items):

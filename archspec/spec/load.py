@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping as MappingType
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingType
+from typing import TYPE_CHECKING
 
-from archspec.contract import Registry
-from archspec.diagnostics import Diagnostics
 from archspec.spec.complete import completed
 from archspec.spec.expand import expand
 from archspec.spec.extend import extended, overridden
-from archspec.spec.sections import Reader
+from archspec.spec.sections import Reader, known_sections
 from archspec.spec.source import parse, read
-from archspec.spec.spec import Spec
+
+if TYPE_CHECKING:
+    from archspec.contract import Registry
+    from archspec.diagnostics import Diagnostics
+    from archspec.spec.spec import Spec
 
 Overrides = MappingType[str, object] | Iterable[str]
 
@@ -27,7 +31,7 @@ def read_spec(
     """
     text, file = _text_of(source)
     tree = extended(parse(text, file, diagnostics), file, diagnostics)
-    tree = expand(overridden(tree, overrides), diagnostics)
+    tree = expand(known_sections(overridden(tree, overrides), diagnostics), diagnostics)
     return completed(Reader(tree, registry, diagnostics).spec(), diagnostics)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+import json
+import math
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from archspec.contract import Settings
-from archspec.diagnostics import Diagnostics, suggest
-from archspec.spec.tree import Mapping, Node, Sequence as ListNode, span_at, to_data
+from archspec.contract import KindError, Settings
+from archspec.diagnostics import Diagnostics, Note, Span, suggest
+from archspec.spec.tree import Mapping, Node, Sequence, span_at, to_data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic_core import ErrorDetails
 
 _Settings = TypeVar("_Settings", bound=Settings)
+_Path = tuple[str | int, ...]
 
 _TYPES = {
     "int_type": "a whole number",
@@ -30,11 +34,13 @@ _TYPES = {
     "finite_number": "a finite number",
 }
 _BOUNDS = {
-    "greater_than_equal": ("ge", "at least {}"),
-    "greater_than": ("gt", "more than {}"),
-    "less_than_equal": ("le", "at most {}"),
-    "less_than": ("lt", "less than {}"),
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
 }
+_SWITCHES = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_LONGEST_VALUE = 40  # characters of a value that a sentence repeats
 
 
 def fields_of(cls: type[Settings]) -> tuple[str, ...]:
@@ -42,94 +48,163 @@ def fields_of(cls: type[Settings]) -> tuple[str, ...]:
     return tuple(info.alias or name for name, info in cls.model_fields.items())
 
 
-def validated(  # noqa: PLR0913 - what to read, as what, and how to say what is wrong with it
-    cls: type[_Settings], node: Node, what: str, diagnostics: Diagnostics, *, keys: Sequence[str] | None = None,
-    known: Sequence[str] = (),
-) -> _Settings | None:  # fmt: skip
-    """The settings of a class from (some keys of) a node; None, and diagnostics, where they are wrong.
+def validated(
+    cls: type[_Settings], node: Mapping, what: str, place: Span, diagnostics: Diagnostics
+) -> _Settings | None:
+    """The settings of a class from a mapping of its keys; None, and diagnostics, where they are wrong.
 
     Args:
         cls: the settings class.
         node: the tree to read.
         what: the block in words, such as "gate `ctr` at level 2".
+        place: where the block is declared: what a missing setting points to.
         diagnostics: where to report.
-        keys: read only these keys of the mapping.
-        known: further keys that the block takes, for suggestions.
     """
-    data: Any = to_data(node)
-    if keys is not None and isinstance(data, dict):
-        data = {key: value for key, value in data.items() if key in keys}
     try:
-        return cls.model_validate(data)
+        return cls.model_validate(to_data(node))
     except ValidationError as error:
-        for detail in _merged(error.errors(include_url=False)):
-            _report(detail, cls, node, what, diagnostics, known)
+        for path, details in _by_setting(error.errors(include_url=False)).items():
+            _Problem(cls, node, what, place, path, details).report(diagnostics)
         return None
 
 
-def _merged(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """One finding per setting: branches of a union are one finding."""
-    seen: set[tuple[str | int, ...]] = set()
+def _by_setting(details: Iterable[ErrorDetails]) -> dict[_Path, list[ErrorDetails]]:
+    """The findings of each setting: the branches of a union are one mistake."""
+    found: dict[_Path, list[ErrorDetails]] = {}
     for detail in details:
-        place = tuple(step for step in detail["loc"] if not _branch(step))
-        if place not in seen:
-            seen.add(place)
-            yield detail
+        path = tuple(step for step in detail["loc"] if not _is_branch(step))
+        found.setdefault(path, []).append(detail)
+    return found
 
 
-def _branch(step: str | int) -> bool:
+def _is_branch(step: str | int) -> bool:
+    """Whether pydantic put a step into the path that names a branch of a union, not a key."""
     return isinstance(step, str) and (step in {"float", "int", "str", "constrained-float"} or "[" in step)
 
 
-def _report(  # noqa: PLR0913 - see validated
-    detail: ErrorDetails, cls: type[Settings], node: Node, what: str, diagnostics: Diagnostics, known: Sequence[str]
-) -> None:
-    path = tuple(step for step in detail["loc"] if not _branch(step))
-    place, trail = span_at(node, path), _trail(node, path)
-    name = ".".join(str(step) for step in path)
-    kind, given = detail["type"], _shown(detail["input"])
-    if kind == "extra_forbidden":
-        words = [*known, *_words(cls, path)]
-        guess = suggest(str(path[-1]), words)
-        helps = (f"did you mean `{guess}`? " if guess else "") + f"keys here: {', '.join(sorted(set(words)))}"
-        diagnostics.error("AS108", f"unknown key `{path[-1]}` in {what}", span_at(node, path, key=True), notes=trail, help=helps)
-    elif kind == "missing":
-        diagnostics.error("AS110", f"{what} needs `{name}`", place, notes=trail, help=f"add `{path[-1]}: ...`")
-    elif kind == "literal_error":
-        expected = str(detail["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
-        guess = suggest(str(detail["input"]), expected.split(", "))
-        helps = f"did you mean `{guess}`?" if guess else ""
-        diagnostics.error("AS109", f"`{name}` of {what} must be one of {expected}, not {given}", place, notes=trail, help=helps)
-    else:
-        sentence = _sentence(detail, name or "it", given)
-        diagnostics.error("AS109", f"{sentence} ({what})", place, notes=trail, help=_help(detail, path))
+class _Problem:
+    """What is wrong with one setting."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - each is a part of what is made or said
+        self, cls: type[Settings], node: Mapping, what: str, place: Span, path: _Path, details: list[ErrorDetails]
+    ) -> None:
+        self.cls, self.node, self.what, self.place, self.path, self.details = cls, node, what, place, path, details
+        self.detail = details[0]
+        self.given = shown(self.detail["input"])
+
+    def report(self, diagnostics: Diagnostics) -> None:
+        """Adds the diagnostic."""
+        kind = self.detail["type"]
+        if kind == "extra_forbidden":
+            self.unknown(diagnostics)
+        elif kind == "missing":
+            self.missing(diagnostics)
+        elif kind == "value_error":
+            self.objection(self.detail["ctx"]["error"], diagnostics)
+        else:
+            span = span_at(self.node, self.path)
+            diagnostics.error("AS109", self.sentence(), span, notes=trail_at(self.node, self.path), help=self.help())
+
+    @property
+    def setting(self) -> str:
+        """The setting in words: `units` of tower `ctr`."""
+        steps = [step for step in self.path if isinstance(step, str)]
+        each = "each of " if self.path and isinstance(self.path[-1], int) else ""
+        return f"{each}`{'.'.join(steps)}` of {self.what}" if steps else self.what
+
+    def unknown(self, diagnostics: Diagnostics) -> None:
+        """A key of a nested setting that does not exist."""
+        key, words = str(self.path[-1]), _words(self.cls, self.path)
+        inside = _Problem(self.cls, self.node, self.what, self.place, self.path[:-1], self.details).setting
+        diagnostics.error(
+            "AS108", f"unknown key `{key}` in {inside}", span_at(self.node, self.path, key=True),
+            notes=trail_at(self.node, self.path), help=keys_help(key, words),
+        )  # fmt: skip
+
+    def missing(self, diagnostics: Diagnostics) -> None:
+        """A setting that must be written."""
+        above = self.path[:-1]
+        span = span_at(self.node, above) if above else self.place
+        inside = _Problem(self.cls, self.node, self.what, self.place, above, self.details).setting
+        diagnostics.error(
+            "AS110", f"{inside} needs `{self.path[-1]}`", span, notes=trail_at(self.node, above),
+            help=f"add `{self.path[-1]}: ...`",
+        )  # fmt: skip
+
+    def objection(self, error: Exception, diagnostics: Diagnostics) -> None:
+        """What a settings class says itself."""
+        at, helps = (error.at, error.help) if isinstance(error, KindError) else ((), "")
+        message = str(error)
+        sentence = f"{self.what}: {message}" if message.startswith("`") else f"{self.setting} {message}"
+        path = (*self.path, *at)
+        span = span_at(self.node, path) if path else self.place
+        diagnostics.error("AS109", sentence, span, notes=trail_at(self.node, path), help=helps)
+
+    def sentence(self) -> str:
+        """What the setting must be, and is not."""
+        kind, context = self.detail["type"], self.detail.get("ctx", {})
+        if kind == "too_short":
+            return f"{self.setting} is empty" if not context["actual_length"] else (
+                f"{self.setting} needs {context['min_length']} or more, not {context['actual_length']}")  # fmt: skip
+        wanted = list(dict.fromkeys(filter(None, map(_wanted, self.details))))
+        if not wanted:
+            return f"{self.setting}: {self.detail['msg'][:1].lower()}{self.detail['msg'][1:]}"
+        if kind == "literal_error" and len(wanted) == 1:
+            return f"{self.setting} cannot be {self.given}"
+        return f"{self.setting} must be {' or '.join(wanted)}, not {self.given}"
+
+    def help(self) -> str:  # noqa: PLR0911 - one answer per case
+        """One way out, where there is one to show."""
+        key, given = self.path[-1] if self.path else "", self.detail["input"]
+        if choices := _choices(self.details):
+            guess = suggest(str(given), choices)
+            return f"did you mean `{guess}`?" + f" choices: {', '.join(choices)}" * (len(choices) > 1) if guess else (
+                f"choices: {', '.join(choices)}")  # fmt: skip
+        match self.detail["type"]:
+            case "too_short":
+                return "write at least one"
+            case "tuple_type" if isinstance(given, int | float | str):
+                return f"write `{key}: [{given}]`"
+            case "bool_type" if isinstance(given, str) and given.lower() in _SWITCHES:
+                return f"write `{key}: {_SWITCHES[given.lower()]}`"
+            case "int_type" | "float_type" if isinstance(given, str) and given.replace(".", "", 1).isdecimal():
+                return f"write the number without quotes: {given}"
+            case "model_type" | "model_attributes_type":
+                return f"its keys: {', '.join(sorted(_words(self.cls, (*self.path, ''))))}"
+            case "string_type":
+                return "write names" if isinstance(key, int) else f'write it in quotes: `{key}: "{given}"`'
+            case "dict_type" if isinstance(given, list) and all(isinstance(item, str) for item in given):
+                return f"write `{key}: {{{', '.join(f'{item}: ...' for item in given)}}}`"
+        return ""
 
 
-def _sentence(detail: ErrorDetails, name: str, given: str) -> str:
+def _wanted(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    if kind in _TYPES:
-        return f"`{name}` must be {_TYPES[kind]}, not {given}"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"`{name}` must be {words.format(context[key])}, not {given}"
-    if kind == "too_short":
-        return f"`{name}` needs at least {context['min_length']} of them, not {context['actual_length']}"
-    if kind == "value_error":
-        message = str(context["error"])
-        return message if "`" in message else f"`{name}`: {message}"
-    return f"`{name}`: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+        return f"{words} {context[key]:g}"
+    if kind == "literal_error":
+        return " or ".join(f"`{choice}`" for choice in _choices([detail]))
+    return _TYPES.get(kind, "")
 
 
-def _help(detail: ErrorDetails, path: tuple[str | int, ...]) -> str:
-    if detail["type"] == "tuple_type" and isinstance(detail["input"], int | float | str):
-        return f"write `{path[-1]}: [{detail['input']}]`"
-    return ""
+def _choices(details: Iterable[ErrorDetails]) -> list[str]:
+    texts = [
+        str(d["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
+        for d in details
+        if d["type"] == "literal_error"
+    ]
+    return [choice for text in texts for choice in text.split(", ")]
 
 
-def _words(cls: type[Settings], path: tuple[str | int, ...]) -> tuple[str, ...]:
-    """Keys of the settings class, or of the nested one that the path leads into."""
-    from typing import get_args
+def keys_help(key: str, known: Iterable[str]) -> str:
+    """What to write for an unknown key: the near one, and all that there are."""
+    guess = suggest(key, known)
+    return (f"did you mean `{guess}`? " if guess else "") + f"keys here: {', '.join(sorted(set(known)))}"
 
+
+def _words(cls: type[Settings], path: _Path) -> tuple[str, ...]:
+    """Keys of the nested settings class that a path leads into."""
     current: type[Settings] = cls
     for step in path[:-1]:
         info = next((i for n, i in current.model_fields.items() if step in (n, i.alias)), None)
@@ -138,11 +213,11 @@ def _words(cls: type[Settings], path: tuple[str | int, ...]) -> tuple[str, ...]:
     return fields_of(current)
 
 
-def _trail(node: Node, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401 - notes
-    """The trail of the deepest node along the path."""
+def trail_at(node: Node, path: _Path) -> tuple[Note, ...]:
+    """The trail of the deepest node along a path."""
     for step in path:
         inner = node.get(step) if isinstance(node, Mapping) and isinstance(step, str) else None
-        if isinstance(node, ListNode) and isinstance(step, int) and step < len(node.items):
+        if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
             inner = node.items[step]
         if inner is None:
             break
@@ -150,6 +225,17 @@ def _trail(node: Node, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401 - no
     return node.trail
 
 
-def _shown(value: object) -> str:
-    text = repr(value) if not isinstance(value, str) else f'"{value}"'
-    return f"`{text if len(text) <= 40 else text[:37] + '...'}`"  # noqa: PLR2004 - what fits a sentence
+def shown(value: object) -> str:
+    """A value as a sentence repeats it: in YAML, cut where it is long."""
+    text = _yaml(value)
+    return f"`{text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + '...'}`"
+
+
+def _yaml(value: Any) -> str:  # noqa: ANN401 - YAML data
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else f"{'-' * (value < 0)}.inf"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(item if isinstance(item, str) else _yaml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

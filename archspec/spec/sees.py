@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import core_schema
 
+from archspec.contract import KindError
+
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
@@ -26,8 +28,8 @@ class Sees:
     at: Path = ()
 
     @classmethod
-    def parse(cls, data: object, at: Path = ()) -> Sees:
-        """Reads the YAML form. Raises ValueError with a sentence for people where the form is wrong."""
+    def parse(cls, data: object, at: Path = ()) -> Sees:  # noqa: PLR0911 - one answer per case
+        """Reads the YAML form. Raises KindError, with the place, where the form is wrong."""
         match data:
             case Sees():
                 return data
@@ -37,7 +39,9 @@ class Sees:
                 return cls("name", (data,), at=at)
             case list():
                 if not data:
-                    raise ValueError("is empty: a gate must see at least one expert")
+                    raise KindError(
+                        "is empty", at=at, help="a gate sees at least one expert group; `all` names every one"
+                    )
                 return cls("list", items=tuple(cls.parse(item, (*at, i)) for i, item in enumerate(data)), at=at)
             case {"except": str(name), **rest} if not rest:
                 return cls("except", (name,), at=(*at, "except"))
@@ -46,9 +50,9 @@ class Sees:
             case {"detach": inner, **rest} if not rest:
                 return cls("detach", items=(cls.parse(inner, (*at, "detach")),), at=at)
             case _:
-                raise ValueError(f"expected {_FORMS}")
+                raise KindError(f"takes {_FORMS}", at=at)
 
-    def data(self) -> Any:  # noqa: ANN401 - plain YAML data
+    def data(self) -> Any:  # noqa: ANN401 - YAML data
         """The YAML form."""
         match self.form:
             case "list":
@@ -70,6 +74,8 @@ class Sees:
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         """The JSON Schema of the YAML form."""
         return {"description": _FORMS, "anyOf": [{"type": "string"}, {"type": "array"}, {"type": "object"}]}

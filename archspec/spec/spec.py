@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from archspec.contract import InputName, Reference, Registry, Settings
 from archspec.contract.settings import Count, Finite, Positive
-from archspec.diagnostics import Diagnostic, Note, Span
 from archspec.spec.sees import Sees
 from archspec.spec.text import dump
 from archspec.spec.tree import Mapping, Node, span_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingType
+
+    from archspec.diagnostics import Diagnostic, Note, Span
 
 VERSION = 1
 """The version of the language that this release reads and writes."""
@@ -83,6 +86,8 @@ class Task(Settings):
     label: str | None = None
     when: str | None = None
     """A label column: rows where it is 1 are the task's sample space."""
+    weight_column: str | None = None
+    """A label column with one weight per row, 0 or more: the loss is the weighted mean over rows."""
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     decay: Annotated[Decay | None, BeforeValidator(_decay)] = None
 
@@ -91,7 +96,8 @@ class Task(Settings):
 class Block:
     """One named block of a spec: the keys of its category, its kind and the kind's settings.
 
-    `settings` is None where they are wrong (and were reported). `node` is where it stands in the file.
+    `common` and `settings` are None where they are wrong (and were reported). `node` is what stands in the file,
+    `place` the name that it is declared by.
     """
 
     category: str
@@ -100,6 +106,7 @@ class Block:
     common: Any
     settings: Any
     node: Node
+    place: Span
 
     def span(self, *path: str | int, key: bool = False) -> Span:
         """The place of a setting, or of the deepest part of the path that is written."""
@@ -124,6 +131,7 @@ class Switch:
     cases: MappingType[str, Block]
     output: Literal["binary", "regression"] | None
     node: Node
+    place: Span
 
     def span(self, *path: str | int, key: bool = False) -> Span:
         """The place of a setting, or of the deepest part of the path that is written."""
@@ -148,6 +156,12 @@ class TaskBlock:
     task: Task
     losses: tuple[Block, ...]
     node: Node
+    place: Span
+
+    @property
+    def trail(self) -> tuple[Note, ...]:
+        """Through which files and expansions the task came."""
+        return self.node.trail
 
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""
@@ -213,7 +227,7 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what the spec means, 16 hexadecimal digits: comments, anchors and idle key order do not count."""
+        """SHA-256 over what the spec means, 16 hexadecimal digits; comments, anchors, idle key order do not count."""
         data = self.data()
         data["inputs"] = list(data.get("inputs", {}).items())
         data.pop("about", None)
@@ -243,7 +257,8 @@ def _escaped(data: Any) -> Any:  # noqa: ANN401 - YAML data
     """Strings with `$` doubled, so that they read back as they are; `name` and `about` are never expanded."""
     if isinstance(data, dict):
         return {
-            _escaped(key): value if key in {"name", "about", "requires"} else _escaped(value) for key, value in data.items()
+            _escaped(key): value if key in {"name", "about", "requires"} else _escaped(value)
+            for key, value in data.items()
         }
     if isinstance(data, list):
         return [_escaped(item) for item in data]

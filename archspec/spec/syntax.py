@@ -75,6 +75,11 @@ def explain(error: MarkedYAMLError, text: str, file: str) -> Diagnostic:
     elif opening and opening[0] != at[0] and mistake.code != "AS021":
         notes = (Note("what it stands in begins here", _span(opening, file)),)
     message = mistake.message.replace("{char}", _name(lines, at))
+    if lines[at[0]][: at[1] + 1].endswith("${"):  # a brace ends plain text inside brackets
+        at, helps = (at[0], at[1] - 1), 'put it in double quotes: "${name}"; `x_$name` needs neither braces nor quotes'
+        return Diagnostic(
+            mistake.code, "a variable in braces needs quotes here", _span(at, file), notes=notes, help=helps
+        )
     return Diagnostic(mistake.code, message, _span(at, file), mistake.label, notes, mistake.help)
 
 

@@ -1,0 +1,136 @@
+"""What a finding is, and how findings are collected: code, sentence, place, what it conflicts with, a suggestion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A piece of a file. Lines and columns count characters from 1; the end is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A fact beside a diagnostic: the declaration it conflicts with, or the expansion it came through."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `message` has no final dot and names things in `backticks`; `label` stands under the caret."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    label: str = ""
+    notes: tuple[Note, ...] = ()
+    help: str = ""
+    severity: Severity = "error"
+
+
+class SpecError(ValueError):
+    """Everything wrong with a spec, at once.
+
+    `diagnostics` are sorted by place, without duplicates. `status` is the exit status of the command line:
+    1 for a mistake in a spec, 2 for a file that cannot be read or written.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], *, status: int = 1) -> None:
+        self.diagnostics = in_order(diagnostics)
+        self.status = status
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        from archspec.diagnostics.printing import render
+
+        return render(self.diagnostics, "full")
+
+
+class Details(TypedDict, total=False):
+    """The optional parts of a diagnostic, by their names in Diagnostic."""
+
+    label: str
+    notes: Iterable[Note]
+    help: str
+
+
+@dataclass(slots=True)
+class Diagnostics:
+    """Collects findings, so that all problems of a file are reported together, each mistake once."""
+
+    items: list[Diagnostic] = field(default_factory=list)
+    blamed: set[str] = field(default_factory=set)
+    """Names that were reported as wrong: what follows from the same name is no second mistake."""
+    incomplete: bool = False
+    """Whether a part of the spec could not be read, so that a name may be missing for that reason alone."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error among the findings."""
+        return any(item.severity == "error" for item in self.items)
+
+    def error(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
+        """Add an error."""
+        self.items.append(_diagnostic(code, message, span, "error", details))
+
+    def warning(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
+        """Add a warning: the spec is legal, but probably not what was meant."""
+        self.items.append(_diagnostic(code, message, span, "warning", details))
+
+    def note(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
+        """Add a note: something the reader may want to know."""
+        self.items.append(_diagnostic(code, message, span, "note", details))
+
+    def raise_errors(self) -> None:
+        """Raise SpecError with everything collected, warnings too, if there is an error among it."""
+        if self.failed:
+            raise SpecError(self.items)
+
+
+def _diagnostic(code: str, message: str, span: Span | None, severity: Severity, details: Details) -> Diagnostic:
+    given: dict[str, Any] = {**details, "notes": tuple(details.get("notes", ()))}
+    return Diagnostic(code, message, span, severity=severity, **given)
+
+
+def unusable(code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> NoReturn:
+    """Raise SpecError with one error and exit status 2: a file that cannot be read or written."""
+    raise SpecError([_diagnostic(code, message, span, "error", details)], status=2)
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sort by place (without a place first), and say one thing once.
+
+    A line that is used several times, through `$` expansions, `repeat`, `defaults` or aliases, is reported for one of
+    its uses; a note counts the others.
+    """
+    nowhere = Span("", 0, 0, 0, 0)
+    return tuple(sorted(_once(diagnostics), key=lambda item: (item.span or nowhere, item.code, item.message)))
+
+
+def _once(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    places: dict[tuple[str, Span | None, Severity], list[Diagnostic]] = {}
+    for item in dict.fromkeys(diagnostics):
+        places.setdefault((item.code, item.span, item.severity), []).append(item)
+    for items in places.values():
+        uses = sorted(dict.fromkeys(item.notes for item in items), key=len)
+        if len(uses) == 1 or items[0].span is None:
+            yield from items
+            continue
+        others = len(uses) - 1
+        note = Note(f"the same holds for {others} other use{'s' * (others > 1)} of this line")
+        yield from (replace(item, notes=(*item.notes, note)) for item in items if item.notes == uses[0])

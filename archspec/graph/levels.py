@@ -1,0 +1,109 @@
+"""The nodes and edges of an extraction level: experts, and gates with what they see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.graph.resolve import Reader
+
+if TYPE_CHECKING:
+    from archspec.contract import Reference
+    from archspec.graph.wiring import Wiring
+    from archspec.spec.spec import Block
+
+
+def connect_level(wiring: Wiring, number: int) -> None:
+    """Experts and gates of a level."""
+    level = wiring.spec.levels[number - 1]
+    for name, block in level.experts.items():
+        _experts(wiring, number, name, block)
+    for name, block in level.gates.items():
+        _gate(wiring, number, name, block)
+
+
+def _experts(wiring: Wiring, number: int, name: str, block: Block) -> None:
+    """The experts of a group, which all read the same."""
+    reader = Reader(f"expert group `{name}` at level {number}", number, block)
+    nodes = [
+        wiring.node(
+            f"level{number}.experts.{name}.{index}",
+            "expert",
+            number,
+            reader.what,
+            block,
+            own=name,
+            group=name,
+            index=index,
+        )
+        for index in range(block.common.count if block.common else 1)
+    ]
+    wiring.read(nodes, "from", block.common and block.common.source, reader, ("from",))
+    wiring.read_settings(nodes, reader)
+
+
+def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
+    reader = Reader(f"gate `{name}` at level {number}", number, block)
+    node = wiring.node(f"level{number}.gates.{name}", "gate", number, reader.what, block, own=name)
+    if block.common is None:
+        return
+    before = len(wiring.diagnostics.items)
+    seen = wiring.graph.seen[node] = wiring.resolver.sees(block.common.sees, reader)
+    for expert in seen:
+        wiring.edge(expert.node, node, "sees", detached=expert.detached)
+    if not seen and len(wiring.diagnostics.items) == before and not wiring.diagnostics.incomplete:
+        wiring.error(
+            "AS206", f"{reader.what} sees no expert", reader.span("sees"), notes=block.trail, help="name expert groups"
+        )
+    _selector(wiring, node, reader)
+    _residual(wiring, node, reader)
+    if block.common.exclude is not None and wiring.domain_values(block.common.exclude, reader, "exclude"):
+        wiring.edge(f"inputs.{block.common.exclude}", node, "exclude")
+    wiring.read_settings([node], reader)
+
+
+def _selector(wiring: Wiring, node: str, reader: Reader) -> None:
+    """What decides a gate's weights: a stream, nothing, or a domain input."""
+    block = reader.block
+    reference, selects = block.common.selector, getattr(block.settings, "selects", "stream")
+    if selects == "domain":
+        _domain_selector(wiring, node, reference, reader)
+    elif reference is not None and not is_none(reference):
+        if selects == "none":
+            wiring.error(
+                "AS210",
+                f"{reader.what}: a `{block.kind}` gate has no selector",
+                reader.span("selector", key=True),
+                notes=block.trail,
+                help="drop `selector`",
+            )
+        else:
+            wiring.read([node], "selector", reference, reader, ("selector",))
+
+
+def _domain_selector(wiring: Wiring, node: str, reference: Reference | None, reader: Reader) -> None:
+    names = [name.text for name in reference.names()] if reference and reference.combine == "concat" else []
+    if len(names) != 1:
+        span = reader.span("selector") if reference else reader.block.place
+        wiring.error("AS212", f"{reader.what} needs one domain input as its selector", span, notes=reader.block.trail,
+                     help=f"write `selector: {next(iter(wiring.domains()), 'scene')}`")  # fmt: skip
+    elif wiring.domain_values(names[0], reader, "selector"):
+        wiring.edge(f"inputs.{names[0]}", node, "domain")
+
+
+def _residual(wiring: Wiring, node: str, reader: Reader) -> None:
+    """The gate of the same level that is added to the mix."""
+    residual = reader.block.common.residual
+    if residual is None:
+        return
+    gates = wiring.spec.levels[reader.level - 1].gates
+    if residual in gates:
+        wiring.edge(f"level{reader.level}.gates.{residual}", node, "residual")
+    else:
+        message = f"{reader.what} adds gate `{residual}`, which level {reader.level} does not have"
+        others = [name for name in gates if name != reader.block.name]
+        wiring.absent("AS211", residual, message, reader, ("residual",), others, "other gates there")
+
+
+def is_none(reference: Reference) -> bool:
+    """Whether a selector says `none`."""
+    return bool(reference.data() == "none")

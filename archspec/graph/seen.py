@@ -1,0 +1,85 @@
+"""Which experts a gate sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.diagnostics import suggest
+from archspec.graph.graph import SeenExpert
+from archspec.graph.resolve import LEVEL, Path, Reader, Resolver, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archspec.spec.sees import Sees
+
+
+class SeesResolver(Resolver):
+    """Resolves what gates see, besides references."""
+
+    def sees(self, sees: Sees, reader: Reader) -> tuple[SeenExpert, ...]:
+        """The experts that a gate sees, in order."""
+        seen: dict[str, SeenExpert] = {}
+
+        def add(found: list[str], at: Path, *, detached: bool) -> None:
+            for node in found:
+                group = node.rpartition(".")[0].rpartition(".")[2]
+                if node in seen:
+                    self.twice(group, reader, at)
+                    return
+                seen[node] = SeenExpert(node, group, detached)
+
+        self._see(sees, reader, add, detached=False)
+        return tuple(seen.values())
+
+    def twice(self, group: str, reader: Reader, at: Path) -> None:
+        """Reports an expert that is named twice."""
+        if group not in self.diagnostics.blamed:
+            self.diagnostics.error(
+                "AS205",
+                f"{reader.what} sees `{group}` twice",
+                reader.span(*at),
+                notes=reader.trail(*at),
+                help="name each expert once",
+            )
+
+    def _see(self, sees: Sees, reader: Reader, add: Callable[..., None], *, detached: bool) -> None:
+        groups = self.spec.levels[reader.level - 1].experts
+        at = ("sees", *sees.at)
+        match sees.form:
+            case "list" | "detach":
+                for item in sees.items:
+                    self._see(item, reader, add, detached=detached or sees.form == "detach")
+            case "name":
+                add(self.seen_name(sees.names[0], reader, at), at, detached=detached)
+            case "all" | "except":
+                for name in (name for name in sees.names if name not in groups):
+                    self.unknown_group(name, reader, at)
+                for name in (name for name in groups if name not in sees.names):
+                    add(self.experts(reader.level, name, None, reader, at), at, detached=detached)
+
+    def seen_name(self, text: str, reader: Reader, at: Path) -> list[str]:
+        """`ctr`, `ctr.0` or `level1.experts.shared`."""
+        groups = self.spec.levels[reader.level - 1].experts
+        name, _, index = text.partition(".") if text not in groups else (text, "", "")
+        if name in groups and (not index or index.isdecimal()):
+            return self.experts(reader.level, name, index or None, reader, at)
+        match = LEVEL.fullmatch(text)
+        if match and match[2] == "experts" and int(match[1]) <= len(self.spec.levels):
+            level = int(match[1])
+            if match[3] in self.spec.levels[level - 1].experts:
+                return self.experts(level, match[3], match[4], reader, at)
+        self.unknown_group(text, reader, at)
+        return []
+
+    def unknown_group(self, text: str, reader: Reader, at: Path) -> None:
+        """Reports an expert group that does not exist, unless an earlier mistake explains it."""
+        if self.diagnostics.incomplete or text in self.diagnostics.blamed:
+            return
+        groups = self.spec.levels[reader.level - 1].experts
+        guess = suggest(text, groups)
+        helps = (f"did you mean `{guess}`? " if guess else "") + f"groups here: {listed(groups)}"
+        self.diagnostics.error(
+            "AS204", f"{reader.what} sees unknown expert group `{text}`", reader.span(*at),
+            label=f"no expert group of this name at level {reader.level}", notes=reader.trail(*at), help=helps,
+        )  # fmt: skip

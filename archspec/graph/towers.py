@@ -1,0 +1,65 @@
+"""The nodes and edges of towers, and of switches over domains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archspec.graph.resolve import Reader
+from archspec.spec.spec import Block, Switch
+
+if TYPE_CHECKING:
+    from archspec.graph.wiring import Wiring
+
+
+def connect_tower(wiring: Wiring, name: str, tower: Block | Switch) -> None:
+    """A tower node, or one per case and one that chooses."""
+    what = f"tower `{name}`"
+    if isinstance(tower, Block):
+        _block(wiring, f"towers.{name}", what, tower, own=name)
+        return
+    node = wiring.node(f"towers.{name}", "tower", wiring.top, what, tower, kind="switch", own=name)
+    values = _values(wiring, node, what, tower)
+    if tower.cases and not wiring.diagnostics.incomplete:
+        _compare(wiring, what, tower, values)
+    for value, block in tower.cases.items():
+        inner = f"case `{value}` of {what}"
+        wiring.edge(_block(wiring, f"{node}.cases.{value}", inner, block, own=name, case=value), node, "case")
+        if block.common is not None and block.common.output is not None:
+            wiring.error("AS109", f"{inner}: `output` belongs to the tower", block.span("output", key=True),
+                         notes=block.trail, help="write it beside `switch`")  # fmt: skip
+
+
+def _values(wiring: Wiring, node: str, what: str, tower: Switch) -> tuple[str, ...]:
+    """The values of the domain that a switch names."""
+    reader = Reader(what, wiring.top, tower)
+    values = wiring.domain_values(tower.switch, reader, "switch") if tower.switch else None
+    if values:
+        wiring.edge(f"inputs.{tower.switch}", node, "switch")
+    return values or ()
+
+
+def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) -> None:
+    """Each value has its case, each case its value."""
+    missing = [value for value in values if value not in tower.cases]
+    if missing:
+        listed = ", ".join(f"`{value}`" for value in missing)
+        wiring.error(
+            "AS213",
+            f"{what} has no case for {listed} of `{tower.switch}`",
+            tower.span("cases", key=True),
+            notes=tower.trail,
+            help=f"add `{missing[0]}: ...` to `cases`, or write `$domain: ...`",
+        )
+    for value, block in tower.cases.items():
+        if values and value not in values and value not in wiring.diagnostics.blamed:
+            wiring.error("AS213", f"{what} has a case `{value}`, which is no value of `{tower.switch}`", block.place,
+                         notes=block.trail, help=f"values: {', '.join(values)}")  # fmt: skip
+
+
+def _block(wiring: Wiring, node: str, what: str, block: Block, **place: Any) -> str:  # noqa: ANN401 - passed on
+    """A tower that is a block."""
+    wiring.node(node, "tower", wiring.top, what, block, **place)
+    reader = Reader(what, wiring.top, block)
+    wiring.read([node], "from", block.common and block.common.source, reader, ("from",))
+    wiring.read_settings([node], reader)
+    return node

@@ -1,0 +1,50 @@
+"""Widths of streams, and what the kind of a gate may know of its surroundings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.graph.levels import is_none
+from archspec.program import Seen
+from archspec.spec.spec import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.graph.graph import Graph, Node, Stream
+
+
+def width_of(graph: Graph, stream: Stream) -> int | None:
+    """Width of a stream, None where it is not known."""
+    widths = [graph.widths.get(i) if isinstance(i, str) else width_of(graph, i) for i in stream.items]
+    known = [width for width in widths if width is not None]
+    if len(known) < len(widths) or not known:
+        return None
+    return known[0] if stream.combine == "sum" else sum(known)
+
+
+def seen_by(graph: Graph, node: Node) -> Seen:
+    """What the kind of a gate may know of its surroundings; widths that a mistake hides count as 0."""
+    block = node.block
+    assert isinstance(block, Block)  # noqa: S101 - known from how the graph is made
+    inputs = graph.spec.inputs
+    domain = None
+    if getattr(block.settings, "selects", "stream") == "domain":
+        domain = next((edge.source for edge in graph.into(node.name, "domain")), None)
+    stream = graph.streams.get((node.name, "selector"))
+    static = is_none(block.common.selector) if block.common.selector else domain is None
+    seen = graph.seen[node.name]
+    return Seen(
+        gate=block.name,
+        groups=tuple(expert.group for expert in seen),
+        width=(graph.widths.get(seen[0].node) or 0) if seen else 0,
+        selector=None if static or stream is None else width_of(graph, stream) or 0,
+        domain=values_of(inputs, domain.partition(".")[2]) if domain else None,
+        excludes=values_of(inputs, block.common.exclude) if block.common.exclude else None,
+    )
+
+
+def values_of(inputs: Mapping[str, Block], name: str) -> tuple[str, ...] | None:
+    """The values of a domain input, None for another input."""
+    values: tuple[str, ...] | None = getattr(inputs[name].settings, "values", None) if name in inputs else None
+    return values

@@ -1,0 +1,157 @@
+"""What the sections of a spec are connected with: nodes, edges, and the settings that name other things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from archspec.contract import DomainName, InputName, OutputName, Reference, Settings
+from archspec.diagnostics import Diagnostics, Note, Span, suggest
+from archspec.graph.graph import Category, Edge, Graph, Node
+from archspec.graph.resolve import Reader, listed
+from archspec.graph.seen import SeesResolver
+from archspec.spec.tree import span_at
+
+if TYPE_CHECKING:
+    from archspec.spec.spec import Block, Spec, Switch, TaskBlock
+
+Path = tuple[str | int, ...]
+
+
+def settings_references(value: object, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The references and the names of inputs and outputs among the settings of a kind, nested ones too."""
+    if isinstance(value, Reference | InputName | OutputName):
+        yield path, value
+    elif isinstance(value, Settings):
+        for name in type(value).model_fields:
+            yield from settings_references(getattr(value, name), (*path, name))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from settings_references(item, (*path, key))
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from settings_references(item, (*path, index))
+
+
+class Wiring:
+    """The graph of one spec while it is being made."""
+
+    def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
+        self.spec, self.diagnostics = spec, diagnostics
+        self.error = diagnostics.error
+        self.graph = Graph(spec)
+        self.resolver = SeesResolver(spec, diagnostics)
+        self.top = len(spec.levels) + 1
+        """The level that towers stand on."""
+
+    def node(  # noqa: PLR0913 - each is a part of what is made or said
+        self,
+        name: str,
+        category: Category,
+        level: int,
+        what: str,
+        block: Block | Switch | TaskBlock,
+        *,
+        kind: str = "",
+        own: str | None = None,
+        **place: Any,  # noqa: ANN401 - passed on
+    ) -> str:
+        """Adds a node; `own` is the name that may be a task's."""
+        owner = own if own in self.spec.tasks else None
+        self.graph.nodes[name] = Node(
+            name, category, kind or getattr(block, "kind", ""), level, what, block, owner, **place
+        )
+        return name
+
+    def edge(self, source: str, target: str, role: str, *, detached: bool = False) -> None:
+        """Adds an edge."""
+        self.graph.edges.append(Edge(source, target, role, detached))
+
+    def read(self, targets: Iterable[str], role: str, reference: Reference | None, reader: Reader, path: Path) -> None:
+        """Adds the edges of one reference, which each of the targets reads."""
+        if reference is None:
+            return
+        stream = self.resolver.stream(reference, reader, path)
+        sources = tuple(dict.fromkeys(stream.nodes()))
+        for target in targets:
+            self.graph.streams[target, role] = stream
+            for source, detached in sources:
+                self.edge(source, target, role, detached=detached)
+
+    def read_settings(self, targets: Iterable[str], reader: Reader) -> None:
+        """Adds the edges of the references among a kind's own settings."""
+        targets = tuple(targets)
+        for path, value in settings_references(reader.block.settings):
+            if isinstance(value, Reference):
+                self.read(targets, ".".join(map(str, path)), value, reader, path)
+            elif isinstance(value, OutputName):
+                self.read_output(targets, "loss", value, reader, path)
+            elif (
+                self.is_domain(value, reader, path)
+                if isinstance(value, DomainName)
+                else self.is_input(value, reader, path)
+            ):
+                for target in targets:
+                    self.edge(f"inputs.{value}", target, "column")
+
+    def read_output(self, targets: Iterable[str], role: str, name: str, reader: Reader, path: Path) -> None:
+        """Adds the edges from an output to what reads it; says so where there is no such output."""
+        spec = self.spec
+        if name not in spec.towers and name not in spec.fusion:
+            others = [*spec.towers, *(other for other in spec.fusion if f"fusion.{other}" not in targets)]
+            verb = "combines" if role == "of" else "reads"
+            self.absent("AS214", name, f"{reader.what} {verb} unknown output `{name}`", reader, path, others, "outputs")
+            return
+        stopped = role == "loss" and bool(path) and path[0] in getattr(reader.block.settings, "stopped", ())
+        for target in targets:
+            self.edge(f"{'towers' if name in spec.towers else 'fusion'}.{name}", target, role, detached=stopped)
+
+    def absent(  # noqa: PLR0913, PLR0917 - each is a part of what is made or said
+        self, code: str, name: str, message: str, reader: Reader, path: Path, known: Iterable[str], things: str
+    ) -> None:
+        """Reports a name that names nothing, unless an earlier mistake explains it."""
+        if self.diagnostics.incomplete or name in self.diagnostics.blamed:
+            return
+        known = tuple(known)
+        guess = suggest(name, known)
+        helps = (f"did you mean `{guess}`? " if guess else "") + f"{things}: {listed(known)}"
+        self.error(code, message, reader.span(*path), notes=reader.trail(*path), help=helps)
+
+    def is_input(self, name: str, reader: Reader, path: Path) -> bool:
+        """Whether a setting names an input; if not, says so."""
+        if name in self.spec.inputs:
+            return True
+        self.absent("AS201", name, f"{reader.what}: `{name}` is no input", reader, path, self.spec.inputs, "inputs")
+        return False
+
+    def is_domain(self, name: str, reader: Reader, path: Path) -> bool:
+        """Whether a setting names a domain input; if not, says so."""
+        return self.domain_values(name, reader, *path) is not None
+
+    def domain_values(self, name: str, reader: Reader, *path: str | int) -> tuple[str, ...] | None:
+        """The values of a domain input; None, and a diagnostic, where it is none."""
+        if not self.is_input(name, reader, path):
+            return None
+        settings = self.spec.inputs[name].settings
+        values: tuple[str, ...] | None = getattr(settings, "values", None)
+        if values is None and settings is not None:
+            domains = self.domains()
+            self.error(
+                "AS212",
+                f"{reader.what}: `{name}` is no domain input",
+                reader.span(*path),
+                notes=[
+                    *reader.trail(*path),
+                    Note(f"input `{name}` of kind `{self.spec.inputs[name].kind}`", self.declared("inputs", name)),
+                ],
+                help=f"domain inputs: {', '.join(domains)}" if domains else "add an input of `kind: domain`",
+            )
+        return values
+
+    def domains(self) -> list[str]:
+        """Names of the domain inputs."""
+        return [name for name, block in self.spec.inputs.items() if hasattr(block.settings, "values")]
+
+    def declared(self, *path: str | int) -> Span:
+        """Where a named thing of a section is declared."""
+        return span_at(self.spec.tree, path, key=True)

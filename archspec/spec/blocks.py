@@ -1,0 +1,240 @@
+"""From a mapping of the file to a typed block: its keys, its kind, its defaults, its settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from archspec.diagnostics import Diagnostics, Note, Span, suggest
+from archspec.spec.problems import fields_of, keys_help, validated
+from archspec.spec.scalars import resolve
+from archspec.spec.spec import (
+    Block,
+    ExpertCommon,
+    FeatureGateCommon,
+    GateCommon,
+    InputCommon,
+    NoCommon,
+    TowerCommon,
+)
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Sequence as Words
+
+    from archspec.contract import Registry
+    from archspec.contract.settings import Settings
+
+COMMON: dict[str, type[Settings]] = {
+    "input": InputCommon, "expert": ExpertCommon, "gate": GateCommon, "feature_gate": FeatureGateCommon,
+    "tower": TowerCommon, "fusion": NoCommon, "loss": NoCommon, "balance": NoCommon,
+}  # fmt: skip
+DEFAULT_KIND = {"expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "tower": "mlp"}
+DEFAULTS = {
+    "input": "inputs", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers",
+    "fusion": "fusion",
+}  # fmt: skip
+"""Category -> its key under `defaults`."""
+
+
+class BlockReader:
+    """Reads blocks with the kinds of a registry and the `defaults` of a spec."""
+
+    def __init__(self, defaults: Node | None, registry: Registry, diagnostics: Diagnostics) -> None:
+        self.registry, self.diagnostics = registry, diagnostics
+        self.error = diagnostics.error
+        self.lacks_plugins = False
+        """Whether the spec asks for a plugin that is not enabled: an unknown kind may be one of its own."""
+        self._words: dict[str, tuple[str, ...]] = {}
+        self.defaults = self._defaults(defaults)
+
+    def block(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
+        """One block: the keys of its category, its kind, the kind's settings. `place` is its name in the file."""
+        mapping = as_mapping(node)
+        if mapping is None:
+            self.error(
+                "AS109",
+                f"{what} must be a mapping",
+                node.span,
+                notes=node.trail,
+                help=self._mapping_help(category, name, node),
+            )
+            return Block(category, name, "", None, None, node, place)
+        return self._block(category, name, mapping, what, place)
+
+    def _block(self, category: str, name: str, node: Mapping, what: str, place: Span) -> Block:
+        common_class = COMMON[category]
+        common_keys = fields_of(common_class)
+        node = self.with_defaults(category, self.near_kind(category, self.split_colons(node, what), what), what)
+        kind, known = self.kind(category, node, what, place), ("kind", *common_keys)
+        cls = self.registry.find(category, kind)
+        if cls:
+            node = self.known_keys(node, (*known, *fields_of(cls)), what, category)
+        node = self.without_nulls(node, what)
+        common = validated(common_class, _only(node, common_keys), what, place, self.diagnostics)
+        rest = [entry.key for entry in node.entries if entry.key not in known]
+        settings = validated(cls, _only(node, rest), what, place, self.diagnostics) if cls else None
+        return Block(category, name, kind, common, settings, node, place)
+
+    def named(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
+        """A block that may be written as its kind's name alone: a loss, the balance."""
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            node = Mapping((Entry("kind", node.span, node),), node.span, node.trail)
+        return self.block(category, name, node, what, place)
+
+    # -- the kind -----------------------------------------------------------------------------------------------------
+
+    def kind(self, category: str, node: Mapping, what: str, place: Span) -> str:
+        """The kind that a block names, or its category's default; empty, and reported, where there is no such kind."""
+        kind = node.get("kind")
+        if kind is None and category in DEFAULT_KIND:
+            return DEFAULT_KIND[category]
+        known = self.registry.names(category)
+        choices = f"kinds: {', '.join(known)}; a plugin may define more (`--plugin`)"
+        if kind is None:
+            self.error("AS110", f"{what} needs a `kind`", place, notes=node.trail, help=choices)
+        elif not (isinstance(kind, Scalar) and isinstance(kind.value, str)):
+            self.error("AS109", f"`kind` of {what} must be text", kind.span, notes=kind.trail, help=choices)
+        elif kind.value not in known and self.lacks_plugins:
+            return ""
+        elif kind.value not in known:
+            guess = suggest(kind.value, known)
+            helps = f"did you mean `{guess}`?" + f" kinds: {', '.join(known)}" * (len(known) > 1) if guess else choices
+            self.error("AS107", f"unknown {category.replace('_', ' ')} kind `{kind.value}` in {what}", kind.span,
+                       notes=kind.trail, help=helps)  # fmt: skip
+        else:
+            return kind.value
+        return ""
+
+    def near_kind(self, category: str, node: Mapping, what: str) -> Mapping:
+        """The block with a misspelt `kind` put right, and reported."""
+        if "kind" in node:
+            return node
+        words = self.words(category)
+        for entry in node.entries:
+            if entry.key not in words and suggest(entry.key, words) == "kind":
+                return self.known_keys(node, [key for key in ("kind", *node.keys()) if key != entry.key], what)
+        return node
+
+    def words(self, category: str) -> tuple[str, ...]:
+        """Every key that some kind of a category takes."""
+        if category not in self._words:
+            classes = [self.registry.find(category, name) for name in self.registry.names(category)]
+            own = (key for cls in classes if cls for key in fields_of(cls))
+            self._words[category] = tuple(dict.fromkeys(("kind", *fields_of(COMMON[category]), *own)))
+        return self._words[category]
+
+    # -- keys ---------------------------------------------------------------------------------------------------------
+
+    def known_keys(self, node: Mapping, known: Words[str], what: str, category: str = "") -> Mapping:
+        """The mapping without unknown keys, which are reported; a misspelt one is read as the one that was meant."""
+        entries: list[Entry] = []
+        for entry in node.entries:
+            if entry.key in known:
+                entries.append(entry)
+                continue
+            helps = self.other_kinds(category, entry.key) or keys_help(entry.key, known)
+            self.error(
+                "AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.trail, help=helps
+            )
+            guess = suggest(entry.key, known)
+            if guess and guess not in node:
+                entries.append(replace(entry, key=guess))
+        return Mapping(tuple({entry.key: entry for entry in entries}.values()), node.span, node.trail)
+
+    def other_kinds(self, category: str, key: str) -> str:
+        """Which other kinds of the category take a key."""
+        names = [name for name in self.registry.names(category) if _takes(self.registry.find(category, name), key)]
+        return f"`{key}` is a key of `kind: {' | '.join(names)}`" if names else ""
+
+    def split_colons(self, node: Mapping, what: str) -> Mapping:
+        """`{kind:dense}` holds one key without a value; it is reported, and read as it was meant."""
+        for entry in node.entries:
+            key, colon, value = entry.key.partition(":")
+            if colon and value and isinstance(entry.node, Scalar) and entry.node.value is None and key.isidentifier():
+                self.error("AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.trail,
+                           help=f"write `{key}: {value}`, with a blank after the colon")  # fmt: skip
+                meant = Entry(key, entry.key_span, Scalar(resolve(value), entry.key_span, entry.node.trail))
+                node = node.without(entry.key)
+                node = node if key in node else node.with_entry(meant)
+        return node
+
+    def without_nulls(self, node: Mapping, what: str) -> Mapping:
+        """The mapping without keys that have no value, which are reported."""
+        for entry in node.entries:
+            if isinstance(entry.node, Scalar) and entry.node.value is None:
+                helps = f"write a value, or leave `{entry.key}` out"
+                if entry.key == "selector":
+                    helps = "write `selector: none` for a static gate, or leave `selector` out"
+                self.error(
+                    "AS109", f"`{entry.key}` of {what} has no value", entry.key_span, notes=entry.node.trail, help=helps
+                )
+                node = node.without(entry.key)
+        return node
+
+    # -- defaults -----------------------------------------------------------------------------------------------------
+
+    def with_defaults(self, category: str, node: Mapping, what: str) -> Mapping:
+        """The block with the settings of `defaults` that it does not write; those of another kind do not apply."""
+        defaults = self.defaults.get(category)
+        if defaults is None:
+            return node
+        default_kind = text_of(defaults.get("kind")) or DEFAULT_KIND.get(category)
+        own_kind = text_of(node.get("kind")) or default_kind
+        common = fields_of(COMMON[category])
+        for entry in defaults.entries:
+            if entry.key not in node and (own_kind == default_kind or entry.key in common):
+                note = Note(f"`defaults` give it to {what}", entry.key_span)
+                node = node.with_entry(replace(entry, node=replace(entry.node, trail=(*entry.node.trail, note))))
+        return node
+
+    def _defaults(self, section: Node | None) -> dict[str, Mapping]:
+        """Category -> its defaults, with the keys that no kind takes reported."""
+        mapping = as_mapping(section) if section else None
+        if section and mapping is None:
+            self.error("AS109", "`defaults` must be a mapping", section.span, help="write `defaults: {towers: {...}}`")
+        found: dict[str, Mapping] = {}
+        if mapping is None:
+            return found
+        mapping = self.known_keys(mapping, tuple(DEFAULTS.values()), "`defaults`")
+        for category, key in DEFAULTS.items():
+            entry = mapping.entry(key)
+            defaults = as_mapping(entry.node) if entry else None
+            if entry and defaults is None:
+                self.error("AS109", f"`defaults` of {key} must be a mapping", entry.node.span, notes=entry.node.trail)
+            if entry and defaults is not None:
+                what = f"`defaults` of {key}"
+                found[category] = self.without_nulls(self.known_keys(defaults, self.words(category), what), what)
+        return found
+
+    def _mapping_help(self, category: str, name: str, node: Node) -> str:
+        """How a block that is no mapping may have been meant."""
+        if isinstance(node, Scalar) and node.value in self.registry.names(category):
+            return f"write `{name}: {{kind: {node.value}}}`, with its settings beside `kind`"
+        if isinstance(node, Sequence) and "units" in self.words(category):
+            sizes = [item.value for item in node.items if isinstance(item, Scalar) and isinstance(item.value, int)]
+            if sizes and len(sizes) == len(node.items):
+                return f"write `{name}: {{units: {sizes}}}`"
+        return f"write `{name}: {{...}}`"
+
+
+def as_mapping(node: Node) -> Mapping | None:
+    """The node as a mapping, None where it is none; a key without a value is an empty one."""
+    if isinstance(node, Scalar) and node.value is None:
+        return Mapping((), node.span, node.trail)
+    return node if isinstance(node, Mapping) else None
+
+
+def text_of(node: Node | None) -> str | None:
+    """The text of a node that is text."""
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else None
+
+
+def _only(node: Mapping, keys: Iterable[str]) -> Mapping:
+    wanted = set(keys)
+    return Mapping(tuple(entry for entry in node.entries if entry.key in wanted), node.span, node.trail)
+
+
+def _takes(cls: type[Settings] | None, key: str) -> bool:
+    return cls is not None and key in fields_of(cls)

@@ -1,0 +1,50 @@
+"""Mappings of names: their names are checked, their values read one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from archspec.spec.blocks import BlockReader, as_mapping
+from archspec.spec.names import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archspec.contract import Registry
+    from archspec.diagnostics import Diagnostics
+    from archspec.spec.spec import Block
+    from archspec.spec.tree import Entry, Mapping, Node
+
+_Made = TypeVar("_Made")
+
+
+class EntryReader:
+    """What the readers of all sections share."""
+
+    def __init__(self, tree: Mapping, registry: Registry, diagnostics: Diagnostics) -> None:
+        self.tree, self.registry, self.diagnostics = tree, registry, diagnostics
+        self.error = diagnostics.error
+        self.blocks = BlockReader(tree.get("defaults"), registry, diagnostics)
+
+    def entries(self, node: Node | None, what: str, thing: str, read: Callable[[Entry], _Made]) -> dict[str, _Made]:
+        """The entries of a mapping of names; none where it is absent or empty."""
+        mapping = as_mapping(node) if node else None
+        if node and mapping is None:
+            self.error("AS109", f"{what} must be a mapping from names", node.span, notes=node.trail,
+                       help=f"write `NAME: {'[...]' if thing == 'group' else '{...}'}` for each {thing}")  # fmt: skip
+            self.diagnostics.incomplete = True
+        if mapping is None:
+            return {}
+        for entry in mapping.entries:
+            check_name(entry.key, f"{thing} name", entry.key_span, entry.node.trail, self.diagnostics)
+        return {entry.key: read(entry) for entry in mapping.entries}
+
+    def lacks(self, node: Mapping, key: str) -> bool:
+        """Whether a mapping of names is missing or empty, and not because its variable has no values."""
+        entry = node.entry(key)
+        mapping = as_mapping(entry.node) if entry else None
+        return entry is None or (mapping is not None and not mapping.entries and not self.diagnostics.incomplete)
+
+    def block(self, category: str, entry: Entry, what: str) -> Block:
+        """One block of a section."""
+        return self.blocks.block(category, entry.key, entry.node, what, entry.key_span)

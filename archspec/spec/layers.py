@@ -1,0 +1,100 @@
+"""Extraction levels, towers, and switches over domains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.spec.blocks import as_mapping, text_of
+from archspec.spec.entries import EntryReader
+from archspec.spec.spec import Block, Level, Switch
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at
+
+if TYPE_CHECKING:
+    from archspec.diagnostics import Span
+
+
+class LayerReader(EntryReader):
+    """Reads levels and towers."""
+
+    def levels(self) -> tuple[Level, ...]:
+        """The extraction levels."""
+        node = self.tree.get("levels")
+        if node is None or (isinstance(node, Scalar) and node.value is None):
+            return ()
+        if not isinstance(node, Sequence):
+            self.error(
+                "AS109", "`levels` must be a list", node.span, notes=node.trail, help="write `- experts:`, with a dash"
+            )
+            self.diagnostics.incomplete = True
+            return ()
+        return tuple(self.level(number, item) for number, item in enumerate(node.items, 1))
+
+    def level(self, number: int, node: Node) -> Level:
+        """One level: its experts and gates."""
+        mapping = as_mapping(node)
+        if mapping is None:
+            self.error(
+                "AS109",
+                f"level {number} must be a mapping",
+                node.span,
+                notes=node.trail,
+                help="it holds `experts` and `gates`",
+            )
+            self.diagnostics.incomplete = True
+            return Level({}, {}, node)
+        mapping = self.blocks.known_keys(mapping, ("experts", "gates", "repeat"), f"level {number}")
+        experts = self.entries(
+            mapping.get("experts"), f"`experts` of level {number}", "expert group",
+            lambda e: self.block("expert", e, f"expert group `{e.key}` at level {number}"),
+        )  # fmt: skip
+        gates = self.entries(
+            mapping.get("gates"), f"`gates` of level {number}", "gate",
+            lambda e: self.block("gate", e, f"gate `{e.key}` at level {number}"),
+        )  # fmt: skip
+        if self.lacks(mapping, "experts"):
+            self.error(
+                "AS110",
+                f"level {number} needs `experts`",
+                span_at(mapping, ("experts",), key=True),
+                notes=node.trail,
+                help="add `experts: {...}`",
+            )
+            self.diagnostics.incomplete = True
+        return Level(experts, gates, mapping)
+
+    def tower(self, entry: Entry) -> Block | Switch:
+        """A tower, or a switch over domains."""
+        node, what = entry.node, f"tower `{entry.key}`"
+        if isinstance(node, Mapping) and "switch" in node:
+            return self.switch(entry.key, node, entry.key_span, what)
+        if isinstance(node, Mapping) and (cases := node.entry("cases")):
+            self.error("AS110", f"the cases of {what} need a `switch`", cases.key_span, notes=node.trail,
+                       help="write `switch: NAME` beside `cases`: the domain input that chooses")  # fmt: skip
+            return self.switch(entry.key, node, entry.key_span, what)
+        return self.block("tower", entry, what)
+
+    def switch(self, name: str, node: Mapping, place: Span, what: str) -> Switch:
+        """A tower whose rows each take the case of their own domain."""
+        for inner in node.entries:
+            if inner.key not in {"switch", "cases", "output"}:
+                self.error(
+                    "AS108",
+                    f"unknown key `{inner.key}` in the switch of {what}",
+                    inner.key_span,
+                    notes=inner.node.trail,
+                    help="keys here: switch, cases, output; the rest goes into the cases",
+                )
+        output = text_of(node.get("output"))
+        if "output" in node and output not in {"binary", "regression"}:
+            self.error("AS109", f"`output` of {what} cannot be this", span_at(node, ("output",)), notes=node.trail,
+                       help="choices: binary, regression")  # fmt: skip
+        if "switch" in node and text_of(node.get("switch")) is None:
+            self.error("AS109", f"`switch` of {what} must be the name of an input", span_at(node, ("switch",)),
+                       notes=node.trail, help="name a domain input")  # fmt: skip
+        cases = self.entries(
+            node.get("cases"), f"`cases` of {what}", "case",
+            lambda e: self.block("tower", e, f"case `{e.key}` of {what}"),
+        )  # fmt: skip
+        if self.lacks(node, "cases"):
+            self.error("AS110", f"{what} needs `cases`", place, notes=node.trail, help="add `cases: {$domain: {...}}`")
+        return Switch(name, text_of(node.get("switch")) or "", cases, output, node, place)  # type: ignore[arg-type] # checked above

@@ -1,0 +1,48 @@
+"""Settings: strict, closed, immutable."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from archspec.contract import KindError, Settings
+from archspec.contract.settings import Positive, Units
+
+
+class Example(Settings):
+    """Some settings."""
+
+    units: Units = ()
+    scale: Positive = 1.0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"unit": [1]},
+        {"units": 3},
+        {"units": [0]},
+        {"units": [1.0]},
+        {"units": [True]},
+        {"scale": 0},
+        {"scale": float("nan")},
+    ],
+)
+def test_settings_are_strict(data: dict[str, object]) -> None:
+    """Unknown keys, wrong types, values out of range and NaN are refused."""
+    with pytest.raises(ValidationError):
+        Example.model_validate(data)
+
+
+def test_settings_are_immutable() -> None:
+    """A YAML list becomes a tuple; nothing can be set afterwards."""
+    example = Example.model_validate({"units": [4, 2]})
+    assert example.units == (4, 2)
+    with pytest.raises(ValidationError):
+        example.scale = 2.0
+
+
+def test_kind_errors_carry_a_place_and_a_way_out() -> None:
+    """What a kind objects to is a sentence, the path of a setting, and help."""
+    error = KindError("too many", at=["k"], help="write less")
+    assert (str(error), error.at, error.help) == ("too many", ("k",), "write less")

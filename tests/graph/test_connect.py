@@ -1,0 +1,118 @@
+"""From a Spec to nodes and edges."""
+
+from __future__ import annotations
+
+import pytest
+
+from archspec import plugins
+from archspec.diagnostics import SpecError
+from archspec.graph.load import load, load_graph
+
+HEAD = """archspec: 1
+name: x
+inputs: {x: {kind: dense, dim: 8}, y: {kind: dense, dim: 4}}
+tasks: {ctr: {kind: binary}, cvr: {kind: binary}}
+"""
+PLE = (
+    HEAD
+    + """levels:
+  - repeat: 2
+    experts:
+      $task: {count: 2, units: [6, 4]}
+      shared: {units: [4]}
+    gates:
+      $task: {sees: [$task, shared]}
+      shared: {sees: all}
+towers: {$task: {units: [3]}}
+"""
+)
+
+
+def code(text: str) -> str:
+    """The code of the only error."""
+    with pytest.raises(SpecError) as caught:
+        load(text)
+    (item,) = caught.value.diagnostics
+    return item.code
+
+
+def test_widths_order_and_tasks() -> None:
+    """Every node has its width and the tasks that train it; the order is a topological one; nothing unread is left."""
+    graph = load_graph(PLE, None, plugins.built_in())
+    place = {name: index for index, name in enumerate(graph.order)}
+    assert all(place[edge.source] < place[edge.target] for edge in graph.edges)
+    assert graph.widths["level1.experts.ctr.0"] == 4
+    assert graph.widths["towers.ctr"] == 3
+    assert graph.tasks["level2.experts.ctr.1"] == ("ctr",)
+    assert graph.tasks["level1.experts.ctr.1"] == ("ctr", "cvr")
+    assert "level2.gates.shared" not in graph.nodes
+
+
+def test_detach_stops_the_reach() -> None:
+    """A detached expert is seen, but not trained by that gate's task."""
+    text = PLE.replace("repeat: 2", "repeat: 1").replace("      shared: {sees: all}\n", "")
+    graph = load_graph(text.replace("$task: {sees: [$task, shared]}",
+                                    "ctr: {sees: [ctr, {detach: shared}]}\n      cvr: {sees: [cvr, shared]}"),
+                       None, plugins.built_in())  # fmt: skip
+    assert graph.tasks["level1.experts.shared.0"] == ("cvr",)
+    assert [edge.detached for edge in graph.into("level1.gates.ctr", "sees")] == [False, False, True]
+
+
+def test_sees_keeps_its_order() -> None:
+    """The order of `sees` is the order of the gate's weights; `except` and `all` follow the file."""
+    for sees, groups in (
+        ("[shared, ctr.1]", "shared ctr"),
+        ("{except: ctr}", "cvr cvr shared"),
+        ("all", "ctr ctr cvr cvr shared"),
+    ):
+        graph = load_graph(PLE.replace("sees: [$task, shared]", f"sees: {sees}"), None, plugins.built_in())
+        assert " ".join(expert.group for expert in graph.seen["level1.gates.ctr"]) == groups
+
+
+@pytest.mark.parametrize(
+    ("towers", "expected"),
+    [
+        ("{ctr: {from: z}, cvr: {}}", "AS201"),
+        ("{ctr: {from: {sum: [x, y]}}, cvr: {}}", "AS209"),
+        ("{ctr: {from: towers.cvr}, cvr: {from: towers.ctr}}", "AS208"),
+        ("{ctr: {}}", "AS207"),
+        ("{ctr: {}, cvr: {from: level1.gates.cvr}}", "AS201"),
+    ],
+)
+def test_references_of_towers(towers: str, expected: str) -> None:
+    """Unknown names, widths that do not fit, cycles and missing outputs are errors."""
+    assert code(f"{HEAD}towers: {towers}") == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("sees: all", "sees: [ctr, ctr]", "AS205"),
+        ("sees: all", "sees: {except: [ctr, cvr, shared]}", "AS206"),
+        ("shared: {units: [4]}", "shared: {units: [5]}", "AS209"),
+        ("sees: all", "sees: all, residual: nothing", "AS211"),
+        ("sees: all", "sees: all, kind: topk, k: 9", "AS210"),
+        ("y: {kind", "shared: {kind", "AS202"),
+    ],
+)
+def test_mistakes_of_levels(old: str, new: str, expected: str) -> None:
+    """What does not hold in a level is told once, for all copies of the level."""
+    with pytest.raises(SpecError) as caught:
+        load(PLE.replace(old, new))
+    assert expected in {item.code for item in caught.value.diagnostics}
+    assert len({(item.code, item.span) for item in caught.value.diagnostics}) == len(caught.value.diagnostics)
+
+
+def test_a_thousand_tasks_take_linear_time() -> None:
+    """Four times the tasks take about four times as long."""
+    import time
+
+    def seconds(count: int) -> float:
+        tasks = ", ".join(f"t{i}: {{kind: binary}}" for i in range(count))
+        text = PLE.replace("ctr: {kind: binary}, cvr: {kind: binary}", tasks)
+        start = time.process_time()
+        load(text)
+        return time.process_time() - start
+
+    load(PLE)
+    assert seconds(800) < 8 * seconds(200)

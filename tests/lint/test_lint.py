@@ -1,0 +1,34 @@
+"""Every odd spec beside this file is accepted, with the warnings and notes beside it (see tests/bad/test_bad.py)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from archspec.diagnostics import render
+from archspec.graph.load import load
+
+HERE = Path(__file__).parent
+SPECS = sorted(path.stem for path in HERE.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_warnings_are_the_golden_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An odd spec is accepted, and says exactly this."""
+    monkeypatch.chdir(HERE)
+    spec = load(f"{name}.yaml")
+    text = render(spec.diagnostics, "full") + "\n"
+    golden = HERE / f"{name}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        golden.write_text(text)
+    assert text == golden.read_text()
+    assert {item.severity for item in spec.diagnostics} <= {"warning", "note"}
+    assert spec.diagnostics
+
+
+def test_every_lint_has_an_example() -> None:
+    """Each code of the lints is shown by one of these specs."""
+    texts = "".join((HERE / f"{name}.txt").read_text() for name in SPECS)
+    assert [code for code in ("AS301", "AS302", "AS303", "AS304", "AS305", "AS306", "AS307") if code not in texts] == []

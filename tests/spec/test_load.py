@@ -1,0 +1,106 @@
+"""From text to a complete Spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archspec import plugins
+from archspec.diagnostics import Diagnostics
+from archspec.graph.load import load
+from archspec.spec.load import read_spec
+
+SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.yaml"))
+PLE = (Path(__file__).parents[2] / "specs" / "ple.yaml").read_text()
+LOADABLE = [path for path in SPECS if "requires:" not in path.read_text()]
+
+
+@pytest.mark.parametrize("path", LOADABLE, ids=lambda path: path.stem)
+def test_expand_of_expand_changes_nothing(path: Path) -> None:
+    """The canonical form reads back as itself, without a warning about what was pruned, and with the same digest."""
+    spec = load(path)
+    again = load(spec.text())
+    assert again.text() == spec.text()
+    assert again.digest == spec.digest
+
+
+def test_digest_ignores_what_means_nothing() -> None:
+    """Comments, blank lines, anchors, `x-` keys, `about` and the order of idle keys do not count."""
+    other = PLE.replace("{kind: dense, dim: 8}", "&d {dim: 8, kind: dense} # narrow").replace("about:", "x-about:")
+    assert other != PLE
+    assert load(other).digest == load(PLE).digest
+    explicit = PLE.replace("{units: [32, 16]}", "{activation: relu, units: [32, 16], x-who: me}")
+    assert load(explicit).digest == load(PLE).digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[64, 32]", "[64, 16]"),
+        ("sees: [$task, shared]", "sees: [shared, $task]"),
+        ("repeat: 2", "repeat: 3"),
+        ("vtr", "vt"),
+    ],
+)
+def test_digest_sees_what_means_something(old: str, new: str) -> None:
+    """Sizes, the order of what a gate sees, depth and names count."""
+    assert load(PLE.replace(old, new)).digest != load(PLE).digest
+
+
+def test_order_of_inputs_counts() -> None:
+    """`inputs` concatenates in the order of the file, so that order is part of the digest."""
+    lines = PLE.split("\n")
+    at = next(index for index, line in enumerate(lines) if line.startswith("  user:"))
+    lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    assert load("\n".join(lines)).digest != load(PLE).digest
+
+
+def test_text_and_paths_are_told_apart(tmp_path: Path) -> None:
+    """What holds a line break or `: ` is a text; all else is a path."""
+    (tmp_path / "ple.yaml").write_text(PLE)
+    diagnostics = Diagnostics()
+    registry = plugins.built_in()
+    spec = read_spec(str(tmp_path / "ple.yaml"), registry, diagnostics)
+    assert spec.name == read_spec(PLE, registry, diagnostics).name == "ple"
+    assert diagnostics.items == []
+
+
+def test_defaults_are_written_out() -> None:
+    """The canonical form shows what the short form leaves out: streams, columns, kinds, every default."""
+    data = load(PLE).data()
+    assert data["levels"][0]["experts"]["vtr"]["from"] == "inputs"
+    assert data["levels"][1]["experts"]["vtr"]["from"] == "vtr"
+    assert data["levels"][1]["gates"]["vtr"]["selector"] == "vtr"
+    assert data["towers"]["vcr"]["from"] == "vcr"
+    assert data["inputs"]["user"]["column"] == "user"
+    assert data["tasks"]["vtr"]["loss"] == "logistic"
+    assert "shared" not in data["levels"][1]["gates"]
+
+
+def test_defaults_of_a_category() -> None:
+    """`defaults` fill in what a block does not write, unless the block is of another kind."""
+    text = PLE + "defaults:\n  towers: {dropout: 0.25}\n  experts: {activation: silu, count: 4}\n"
+    data = load(
+        text.replace("shared: {count: 3, units: [64, 32]}", "shared: {kind: identity}")
+        .replace("sees: [$task, shared]", "sees: $task")
+        .replace("sees: all", "sees: shared")
+    ).data()
+    assert data["towers"]["vtr"]["dropout"] == 0.25
+    assert data["levels"][0]["experts"]["vtr"] == {
+        "kind": "mlp",
+        "count": 2,
+        "from": "inputs",
+        "units": [64, 32],
+        "activation": "silu",
+        "norm": "none",
+        "dropout": 0.0,
+        "bias": True,
+    }
+
+
+def test_overrides_go_before_the_expansion() -> None:
+    """An override may set a repeat, or a setting of every task."""
+    spec = load(PLE, overrides={"levels.1.repeat": 4, "towers.$task.units": [8]})
+    assert len(spec.levels) == 4
+    assert [tower.settings.units for tower in spec.towers.values()] == [(8,), (8,)]  # type: ignore[union-attr]
