@@ -1,0 +1,125 @@
+"""`archspec build`: one PyTorch file per spec."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archspec.cli import options
+from archspec.cli.messages import report
+
+if TYPE_CHECKING:
+    from archspec.compiler.compile import Built, Precision
+    from archspec.compiler.tune import Plan
+    from archspec.graph.graph import Graph
+
+FOLDER = "build"
+WHERE = f"Where to write; `-`: standard output. [default: {FOLDER}/NAME.py]"
+
+
+def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
+    """The numbers of a list such as `16,256`. Raises BadParameter for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"`{text}` is no list of row counts such as `16,256,2048`")
+    return tuple(int(part) for part in parts)
+
+
+@click.command()
+@options.specs
+@click.option("-o", "--output", metavar="FILE_OR_FOLDER", help=WHERE)
+@click.option("--plain", is_flag=True, help="Do not optimise: the file is the meaning of the spec, word by word.")
+@click.option(
+    "--explain", is_flag=True, help="Print the program before and after, what was rewritten and what was not."
+)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+              help="bf16: round the factors of products to bfloat16, and print the largest difference that makes.")  # fmt: skip
+@click.option("--tune", is_flag=True, help="Measure every product on this machine and write the fastest ways into the file.")
+@click.option("--batch", default="16,256,2048", show_default=True, metavar="ROWS,...", callback=batch_sizes,
+              help="Batch sizes to tune for.")  # fmt: skip
+def build(  # noqa: PLR0913 - one argument per option
+    specs: tuple[str, ...],
+    plugins: tuple[str, ...],
+    overrides: tuple[str, ...],
+    output: str | None,
+    precision: Precision,
+    batch: tuple[int, ...],
+    *,
+    plain: bool,
+    explain: bool,
+    tune: bool,
+) -> None:
+    """Compile specs to one PyTorch file each.
+
+    The files need torch, and nothing else but the plugins used. Prints the paths written.
+    """
+    from archspec.compiler.compile import build as compiled
+    from archspec.files import write_whole
+
+    graphs = [options.load(spec, plugins, overrides) for spec in specs]
+    targets = [target(output, f"{graph.spec.name}.py", len(graphs)) for graph in graphs]
+    refuse_twice(targets)
+    for graph, path in zip(graphs, targets, strict=True):
+        report(graph.spec.diagnostics)
+        plan = measured(graph, batch, optimize=not plain) if tune else None
+        built = compiled(graph, optimize=not plain, precision=precision, plan=plan)
+        if explain:
+            click.echo(explanation(built))
+        if precision != "fp32":
+            difference = largest_difference(graph, built, optimize=not plain)
+            click.echo(f"{graph.spec.name}: the largest difference to fp32 on random input is {difference:.1e}", err=True)
+        if path == "-":
+            click.echo(built.source, nl=False)
+        else:
+            write_whole(path, built.source, parents=output is None)
+            click.echo(path)
+
+
+def measured(graph: Graph, batch: tuple[int, ...], *, optimize: bool) -> Plan:
+    """The plan for a graph's products on this machine; says what it found."""
+    from archspec.compiler.compile import build as compiled
+    from archspec.compiler.tune import measure
+
+    plan = measure(compiled(graph, optimize=optimize).lowered.forward, batch)
+    click.echo(f"{graph.spec.name}: microseconds forward and backward, * chosen\n{plan}", err=True)
+    return plan
+
+
+def largest_difference(graph: Graph, built: Built, *, optimize: bool) -> float:
+    """The largest difference between a built model's outputs and those in fp32, on random input."""
+    from archspec.compiler.compile import build as compiled, instantiate
+    from archspec.nn.measure import largest_difference as between, random_batch
+
+    columns = [(key, c.dtype, c.shape, c.low, c.high) for key, c in built.lowered.columns.values()]
+    exact = instantiate(compiled(graph, optimize=optimize), seed=0)
+    return between(exact, instantiate(built, seed=0), random_batch(columns, 256))
+
+
+def target(output: str | None, name: str, count: int = 1) -> str:
+    """The path to write to: `output`, or `name` in it where it is a folder or several files are to be written."""
+    if output is None:
+        return str(Path(FOLDER, name))
+    is_folder = count > 1 or output.endswith(os.sep) or Path(output).is_dir()
+    return str(Path(output, name)) if is_folder and output != "-" else output
+
+
+def refuse_twice(targets: list[str]) -> None:
+    """Raises UsageError where two specs would be written to one file."""
+    twice = next((path for path in targets if path != "-" and targets.count(path) > 1), None)
+    if twice is not None:
+        raise click.UsageError(f"two of these specs would be written to `{twice}`: they have the same `name`")
+
+
+def explanation(built: Built) -> str:
+    """What the compiler did, as text."""
+    before, after = built.plain.forward, built.lowered.forward
+    sections = [
+        (f"program as the spec says it: {len(before.ops)} operations", str(before)),
+        (f"program as compiled: {len(after.ops)} operations", str(after)),
+        (f"rewritten: {len(built.rewrites)}", "\n".join(map(str, built.rewrites))),
+        (f"not rewritten: {len(built.misses)}", "\n".join(map(str, built.misses))),
+    ]
+    return "\n".join(f"== {title}\n{text}\n" if text else f"== {title}\n" for title, text in sections)

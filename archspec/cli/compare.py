@@ -1,0 +1,38 @@
+"""`archspec diff`: what differs between two specs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from archspec.cli import options
+from archspec.cli.messages import warn
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@options.plugins
+@options.as_json
+def diff(old: str, new: str, plugins: tuple[str, ...], *, as_json: bool) -> int:
+    """Print what differs in meaning between two specs.
+
+    That is: keys of their canonical forms, and nodes of their graphs. Comments, anchors, variables and defaults that
+    lead to the same network do not count. Exit status 1: they differ.
+    """
+    from archspec.graph.difference import difference
+
+    if old == new == "-":
+        raise click.UsageError("only one of the two specs can be standard input")
+    graphs = [options.load(spec, plugins, ()) for spec in (old, new)]
+    for graph in graphs:
+        warn(graph.spec.diagnostics)
+    changes = difference(*graphs)
+    if as_json:
+        click.echo(json.dumps([asdict(change) for change in changes], indent=2))
+    else:
+        for change in changes:
+            click.echo(str(change))
+    return int(bool(changes))

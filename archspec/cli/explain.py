@@ -1,0 +1,71 @@
+"""`archspec explain`: what a code, a section or a setting means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from archspec.cli import options
+from archspec.diagnostics import suggest
+
+if TYPE_CHECKING:
+    from archspec.contract import Registry, Settings
+
+EXPLANATIONS: Final = Path(__file__).parent / "explanations.md"
+_SECTION = re.compile(r"^## (AS\d{3}) (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
+
+
+@click.command()
+@click.argument("word", metavar="CODE_OR_KEY")
+@options.plugins
+def explain(word: str, plugins: tuple[str, ...]) -> None:
+    """Explain the code of a finding, or a key of a spec.
+
+    Such as AS204, or sees, units, towers.
+    """
+    codes = explained_codes()
+    if (code := word.upper().strip("[]")) in codes:
+        title, text = codes[code]
+        click.echo(f"{code}: {title}\n\n{text}")
+        return
+    from archspec.plugins import load
+
+    keys = explained_keys(load(plugins))
+    if word not in keys:
+        guess = suggest(word, keys) or suggest(code, codes)
+        raise click.UsageError(f"no code and no key `{word}`" + (f"; did you mean `{guess}`?" if guess else ""))
+    click.echo("\n".join(keys[word]))
+
+
+def explained_codes() -> dict[str, tuple[str, str]]:
+    """Code -> title and paragraph."""
+    text = EXPLANATIONS.read_text(encoding="utf-8")
+    return {code: (title, body.strip()) for code, title, body in _SECTION.findall(text)}
+
+
+def explained_keys(registry: Registry) -> dict[str, list[str]]:
+    """Key -> what it is, wherever the language has it: sections, keys of a category, settings of kinds."""
+    from archspec.spec.blocks import COMMON, DEFAULTS
+    from archspec.spec.schema import ABOUT, settings_of
+    from archspec.spec.spec import Task
+
+    found = {section: [f"section `{section}`: {about}"] for section, about in ABOUT.items()}
+    meanings: dict[str, dict[str, list[str]]] = {}
+    owners: list[tuple[str, type[Settings]]] = [(f"every {category}", cls) for category, cls in COMMON.items()]
+    owners += [(f"{category} `{kind}`", cls) for (category, kind), cls in sorted(registry.kinds.items())]
+    owners.append(("every task", Task))
+    for owner, cls in owners:
+        for setting in settings_of(cls):
+            default = "required" if setting["required"] else f"default {setting['default']}"
+            text = f"{setting['type']}; {default}. {setting['about']}".strip()
+            meanings.setdefault(setting["name"], {}).setdefault(text, []).append(owner)
+    for name, texts in meanings.items():
+        found.setdefault(name, []).extend(f"`{name}` of {', '.join(who)}: {text}" for text, who in texts.items())
+    choices = "; ".join(f"{section}: {', '.join(registry.names(category))}" for category, section in DEFAULTS.items())
+    found["kind"] = [*found.get("kind", []), f"`kind` of a block: what it is. {choices}"]
+    found["repeat"] = ["`repeat` of a level: whole number from 1 to 1000; default 1. So many levels, one on the other."]
+    found["loss"] = [f"`loss` of a task: one or a list of {', '.join(registry.names('loss'))}"]
+    return found

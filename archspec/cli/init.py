@@ -1,0 +1,59 @@
+"""`archspec init`: a commented spec to start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+
+from archspec.cli.build import target
+from archspec.diagnostics import suggest, unusable
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "-o", "--output", metavar="FILE_OR_FOLDER", help="Where to write; `-`: standard output. [default: NAME.yaml]"
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+def init(name: str | None, output: str | None, *, force: bool) -> None:
+    """Write a commented spec to start from.
+
+    NAME is that of a known architecture; without it, they are listed.
+    """
+    known = templates()
+    if name is None:
+        for each, about in known.items():
+            click.echo(f"{each:<{max(map(len, known))}}  {about}")
+        return
+    if name not in known:
+        guess = suggest(name, known)
+        helps = f"did you mean `{guess}`?" if guess else f"there are {', '.join(known)}"
+        raise click.UsageError(f"no template `{name}`; {helps}")
+    text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+    path = f"{name}.yaml" if output is None else target(output, f"{name}.yaml")
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    from archspec.files import write_whole
+
+    if not force and os.path.lexists(path):
+        unusable(
+            "AS013", f"`{path}` exists already", help="write elsewhere with `-o FILE`, or overwrite it with `--force`"
+        )
+    write_whole(path, text)
+    click.echo(path)
+
+
+def templates() -> dict[str, str]:
+    """The architectures that there is a template for, and where each comes from."""
+    return {path.stem: _about(path) for path in sorted(TEMPLATES.glob("*.yaml"))}
+
+
+def _about(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line.removeprefix("about:").strip() for line in lines if line.startswith("about:")), "")

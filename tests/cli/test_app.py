@@ -1,0 +1,143 @@
+"""The command line as a process: start-up, signals, colours, completion."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from archspec.cli import validate
+from archspec.cli.app import archspec
+from archspec.cli.messages import colored
+
+ROOT = Path(__file__).resolve().parents[2]
+PLE = str(ROOT / "specs" / "ple.yaml")
+COMMANDS = ["init", "validate", "build", "render", "summary", "expand", "diff", "explain", "kinds", "schema"]
+
+
+def process(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m archspec` in the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "archspec", *arguments],
+        cwd=ROOT, env=os.environ | options, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", PLE]])
+def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
+    """Help and validation import none of torch, networkx, rich and numpy; help not even pydantic and yaml."""
+    program = "import sys\nfrom archspec.cli import main\nstatus = main()\nprint(status, *sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", program, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    status, *modules = result.stderr.splitlines()[-1].split()
+    assert status == "0"
+    assert {"torch", "networkx", "rich", "numpy"}.isdisjoint(modules)
+    assert ("pydantic" in modules, "yaml" in modules) == ((arguments[0] == "validate"),) * 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", PLE]])
+def test_starting_is_quick(arguments: list[str], tmp_path: Path) -> None:
+    """Help and validation take 0.3 s of CPU, or on a busy machine little more than twice what its libraries take."""
+    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    libraries = [sys.executable, "-c", "import click, yaml, pydantic.main"]
+    command = [sys.executable, "-m", "archspec", *arguments]
+    # The first run of each writes the bytecode.
+    floor, seconds = (min(cpu_seconds(each, environment) for _ in range(5)) for each in (libraries, command))
+    assert seconds < max(0.3, 2.5 * floor)
+
+
+def cpu_seconds(command: list[str], environment: dict[str, str]) -> float:
+    """CPU seconds of a process, user and system."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_lists_all_commands() -> None:
+    """Every command is there with a sentence that fits its line."""
+    result = process("--help", COLUMNS="80")
+    listed = [
+        line.split(maxsplit=1) for line in result.stdout.partition("Commands:\n")[2].splitlines() if line[:2] == "  "
+    ]
+    assert [name for name, _ in listed[: len(COMMANDS)]] == COMMANDS
+    assert [text for _, text in listed[: len(COMMANDS)] if not text.endswith(".") or "..." in text] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(command: str) -> None:
+    """`archspec COMMAND --help` explains the command."""
+    result = CliRunner().invoke(archspec, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"Usage: archspec {command}" in result.stdout.replace("archspec-", "archspec ")
+
+
+def test_the_checkout_runs_without_installing() -> None:
+    """`python cli.py` is the same command line."""
+    command = [sys.executable, "cli.py", "validate", PLE]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, f"{PLE}: valid\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [([], 2), (["valdate"], 2), (["--version"], 0), (["validate", "-", "--nope"], 2)]
+)
+def test_usage(arguments: list[str], status: int) -> None:
+    """Wrong usage is status 2, and never a traceback."""
+    result = process(*arguments)
+    assert result.returncode == status
+    assert "Traceback" not in result.stderr
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    """Who reads only the beginning gets no complaint."""
+    command = [sys.executable, "-m", "archspec", "schema"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout
+        assert running.stderr
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 141
+
+
+def test_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends with status 130 and one word, not with a traceback."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(validate, "check", interrupted)
+    result = CliRunner().invoke(archspec, ["validate", PLE])
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
+def test_a_file_name_that_no_encoding_holds() -> None:
+    """Output that standard output cannot encode is escaped."""
+    result = process("validate", "ö.yaml", "-", PYTHONIOENCODING="ascii")
+    assert "UnicodeEncodeError" not in result.stderr
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "expected"),
+    [(True, {}, True), (True, {"NO_COLOR": "1"}, False), (True, {"TERM": "dumb"}, False), (False, {}, False)],
+)
+def test_colours(monkeypatch: pytest.MonkeyPatch, terminal: bool, environment: dict[str, str], expected: bool) -> None:  # noqa: FBT001 - a table
+    """Colours are for terminals, and not where NO_COLOR is set."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert colored(sys.stderr) is expected
+
+
+def test_completion() -> None:
+    """The shell completes commands."""
+    result = process(_ARCHSPEC_COMPLETE="bash_complete", COMP_WORDS="archspec va", COMP_CWORD="1")
+    assert result.stdout.strip() == "plain,validate"

@@ -1,0 +1,131 @@
+"""`archspec build` and `archspec render`: files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Run = Callable[..., Result]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_default_place(run: Run) -> None:
+    """Without -o the file is build/NAME.py, and its path is the only output."""
+    result = run("build", "tiny.yaml")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, str(Path("build", "tiny.py")) + "\n", "")
+    module = ast.parse(Path("build/tiny.py").read_text(encoding="utf-8"))
+    assert "Tiny" in [node.name for node in module.body if isinstance(node, ast.ClassDef)]
+
+
+def test_building_twice_gives_the_same_bytes(run: Run, specs: Path) -> None:
+    """The emitted file depends on the spec alone."""
+    for name in ("a.py", "b.py"):
+        assert run("build", str(specs / "ple.yaml"), "-o", name).exit_code == 0
+    assert Path("a.py").read_bytes() == Path("b.py").read_bytes()
+
+
+def test_a_folder_takes_many(run: Run, specs: Path) -> None:
+    """Several specs go into one folder, each under its own name."""
+    Path("out").mkdir()
+    result = run("build", str(specs / "moe.yaml"), str(specs / "esmm.yaml"), "-o", "out")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [str(Path("out/moe.py")), str(Path("out/esmm.py"))]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["esmm.py", "moe.py"]
+
+
+def test_one_name_twice_is_refused(run: Run, tiny: Path) -> None:
+    """Two specs never overwrite each other's file."""
+    Path("again.yaml").write_text(tiny.read_text(encoding="utf-8"), encoding="utf-8")
+    result = run("build", "tiny.yaml", "again.yaml")
+    assert result.exit_code == 2
+    assert "have the same `name`" in result.stderr
+    assert not Path("build").exists()
+
+
+def test_standard_output(run: Run, tiny: Path) -> None:
+    """`-o -` prints the file."""
+    result = run("build", "-", "-o", "-", stdin=tiny.read_text(encoding="utf-8"))
+    assert "class Tiny" in result.stdout
+    assert list(Path().iterdir()) == [Path("tiny.yaml")]
+
+
+def test_plain_is_what_the_spec_says(run: Run, specs: Path) -> None:
+    """`--plain` leaves every weight a tensor of its own."""
+    result = run("build", str(specs / "moe.yaml"), "-o", "-", "--plain")
+    assert result.exit_code == 0
+    assert result.stdout.count("level1.experts.pool.7.layers.0.weight") >= 1
+
+
+@pytest.mark.usefixtures("tiny")
+def test_explain_prints_the_programs(run: Run) -> None:
+    """`--explain` prints the program before and after, what was rewritten and what was not."""
+    output = run("build", "tiny.yaml", "--explain").stdout
+    titles = [line for line in output.splitlines() if line.startswith("== ")]
+    assert [title.split(":")[0] for title in titles] == [
+        "== program as the spec says it",
+        "== program as compiled",
+        "== rewritten",
+        "== not rewritten",
+    ]
+    assert "towers.click.head" in output
+
+
+@pytest.mark.parametrize("command", ["build", "render"])
+@pytest.mark.usefixtures("tiny")
+def test_a_wrong_spec_leaves_no_file(run: Run, command: str) -> None:
+    """Where one of several specs is wrong, nothing is written."""
+    result = run(command, "tiny.yaml", "-", stdin="archspec: 1\n")
+    assert result.exit_code == 1
+    assert "error[AS104]" in result.stderr
+    assert list(Path().iterdir()) == [Path("tiny.yaml")]
+
+
+@pytest.mark.parametrize(("command", "name"), [("build", "out/tiny.py"), ("render", "out/tiny.dot")])
+@pytest.mark.usefixtures("tiny")
+def test_a_missing_folder(run: Run, command: str, name: str) -> None:
+    """A folder that does not exist is told, with status 2; it is not made."""
+    result = run(command, "tiny.yaml", "-o", name)
+    assert result.exit_code == 2
+    assert "error[AS011]: there is no folder `out`" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["build", "render"])
+@pytest.mark.usefixtures("tiny")
+def test_a_file_where_the_folder_belongs(run: Run, command: str) -> None:
+    """A file named `build` stops both commands with one diagnostic."""
+    Path("build").write_text("mine", encoding="utf-8")
+    result = run(command, "tiny.yaml")
+    assert result.exit_code == 2
+    assert "error[AS013]" in result.stderr
+    assert Path("build").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_render_by_default(run: Run) -> None:
+    """Without -o the figure is build/NAME.svg."""
+    result = run("render", "tiny.yaml")
+    assert (result.exit_code, result.stdout) == (0, str(Path("build", "tiny.svg")) + "\n")
+    assert "<svg" in Path("build/tiny.svg").read_text(encoding="utf-8")
+
+
+def test_the_ending_decides(run: Run, specs: Path) -> None:
+    """DOT and Mermaid are told apart by the ending; `--selectors` adds what steers the gates."""
+    ple = str(specs / "ple.yaml")
+    for name in ("a.dot", "b.mmd"):
+        assert run("render", ple, "-o", name).exit_code == 0
+    assert run("render", ple, "-o", "c.dot", "--selectors").exit_code == 0
+    assert Path("a.dot").read_text(encoding="utf-8").startswith("digraph")
+    assert "flowchart" in Path("b.mmd").read_text(encoding="utf-8")
+    assert Path("c.dot").read_text(encoding="utf-8").count("->") > Path("a.dot").read_text(encoding="utf-8").count("->")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_unknown_ending(run: Run) -> None:
+    """An ending that names no format is refused with those that do."""
+    result = run("render", "tiny.yaml", "-o", "tiny.jpg")
+    assert result.exit_code == 2
+    assert "error[AS604]" in result.stderr

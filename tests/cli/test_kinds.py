@@ -1,0 +1,124 @@
+"""`archspec kinds`, `schema` and `explain`: what may be written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import Result
+
+from archspec.cli.explain import explained_codes
+from archspec.contract import CATEGORIES
+from archspec.diagnostics import CODES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Run = Callable[..., Result]
+
+PLUGIN = '''"""A plugin."""
+
+from typing import ClassVar
+
+from archspec import Settings, expert
+
+
+@expert("doubled")
+class Doubled(Settings):
+    """Twice the input."""
+
+    formula: ClassVar[str] = "2 x"
+    factor: float = 2.0
+    """What it is multiplied by."""
+
+    def width(self, input):
+        return input
+
+    def lower(self, at, x):
+        return at.scale(x, self.factor)
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> str:
+    """A plugin file."""
+    path = tmp_path / f"{tmp_path.name}.py"  # a name of its own for each test: modules stay imported
+    path.write_text(PLUGIN, encoding="utf-8")
+    return str(path)
+
+
+def test_the_list_has_every_category(run: Run) -> None:
+    """All categories are listed, each kind with its first sentence."""
+    lines = run("kinds").stdout.splitlines()
+    assert [line for line in lines if line and not line.startswith(" ")] == list(CATEGORIES)
+    assert any(re.match(r"  identity +Passes its input on", line) for line in lines)
+
+
+def test_one_kind(run: Run) -> None:
+    """A kind is explained with its settings, formula and place."""
+    text = run("kinds", "gate.topk").stdout
+    assert text.startswith("gate topk\n")
+    assert "formula: softmax(keep the k largest of W s / temperature)" in text
+    assert re.search(r"defined in: .*gates\.py:\d+\n", text)
+    assert re.search(r"\n +k +whole number >= 1 +required\n", text)
+    assert re.search(r"\n +temperature +number > 0 +default 1\.0 +Divides the logits\.\n", text)
+    assert re.search(r"\n +transform +none \| linear +default \"none\"", text)
+
+
+def test_a_name_in_two_categories(run: Run) -> None:
+    """`mlp` is an expert and a tower: both are explained."""
+    found = json.loads(run("kinds", "mlp", "--json").stdout)
+    assert [kind["category"] for kind in found] == ["expert", "tower"]
+    assert [kind["settings"][1]["required"] for kind in found] == [True, False]
+
+
+def test_an_unknown_kind(run: Run) -> None:
+    """A misspelt kind is wrong usage, with a suggestion."""
+    result = run("kinds", "sofmax")
+    assert result.exit_code == 2
+    assert "did you mean `softmax`?" in result.stderr
+
+
+def test_kinds_of_a_plugin(run: Run, plugin: str) -> None:
+    """A plugin's kind is explained from its class alone."""
+    text = run("kinds", "doubled", "--plugin", plugin).stdout
+    assert text.startswith("expert doubled\n\n  Twice the input.\n\n  formula: 2 x\n")
+    assert re.search(r"\n +factor +number +default 2\.0 +What it is multiplied by\.\n", text)
+
+
+def test_the_schema_knows_plugins(run: Run, plugin: str) -> None:
+    """The schema holds the kinds of the plugins given, and of no others."""
+    assert "expert.doubled" in json.loads(run("schema", "--plugin", plugin).stdout)["definitions"]
+    assert "expert.doubled" not in json.loads(run("schema").stdout)["definitions"]
+
+
+def test_a_code(run: Run) -> None:
+    """A code is explained however it is typed."""
+    for word in ("AS204", "as204", "[AS204]"):
+        text = run("explain", word).stdout
+        assert text.startswith("AS204: unknown expert group or expert\n\n")
+        assert "Example: `sees: [ctr, sharde]`." in text
+
+
+def test_a_key(run: Run) -> None:
+    """A key is explained wherever the language has it."""
+    assert run("explain", "sees").stdout.startswith("`sees` of every gate: names of expert groups")
+    assert run("explain", "towers").stdout == "section `towers`: One per output.\n"
+    assert "`units` of expert `mlp`: list of whole number >= 1; required." in run("explain", "units").stdout
+
+
+def test_an_unknown_word(run: Run) -> None:
+    """What is neither code nor key is wrong usage, with a suggestion."""
+    result = run("explain", "unit")
+    assert result.exit_code == 2
+    assert "did you mean `units`?" in result.stderr
+
+
+def test_every_code_is_explained() -> None:
+    """Each code has a paragraph under its own title, with an example or a way out."""
+    codes = explained_codes()
+    assert {code: title for code, (title, _) in codes.items()} == CODES
+    assert [code for code, (_, text) in codes.items() if "Way out:" not in text and "Example:" not in text] == []

@@ -1,0 +1,113 @@
+"""`archspec validate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Run = Callable[..., Result]
+
+WRONG = "archspec: 1\nname: tiny\ninputs:\n  x: {kind: dense, dim: 4}\ntasks:\n  t: {}\ntowers:\n  t: {unit: [3]}\n"
+WARNED = WRONG.replace("tasks:", "  y: {kind: dense, dim: 4}\ntasks:").replace("unit: [3]", "from: x")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_spec_that_is_fine(run: Run) -> None:
+    """A valid spec gives one line of data, nothing on standard error, and status 0."""
+    result = run("validate", "tiny.yaml")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "tiny.yaml: valid\n", "")
+
+
+def test_an_error_shows_its_line(run: Run) -> None:
+    """A mistake is printed to standard error with the line and a caret; the status is 1."""
+    Path("wrong.yaml").write_text(WRONG, encoding="utf-8")
+    result = run("validate", "wrong.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "wrong.yaml:8:7\n" in result.stderr
+    assert "8 |   t: {unit: [3]}\n" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_concise_takes_one_line(run: Run) -> None:
+    """`--format concise` prints a finding on one line that an editor can follow."""
+    result = run("validate", "-", "--format", "concise", stdin=WRONG)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("<stdin>:8:7: error[AS108]: unknown key `unit`")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("tiny")
+def test_json_is_data(run: Run) -> None:
+    """`--format json` is one array over all specs, on standard output."""
+    Path("wrong.yaml").write_text(WRONG, encoding="utf-8")
+    result = run("validate", "tiny.yaml", "wrong.yaml", "--format", "json")
+    (finding,) = json.loads(result.stdout)
+    assert (finding["code"], finding["severity"], finding["span"]["line"]) == ("AS108", "error", 8)
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_json_of_fine_specs_is_an_empty_array(run: Run) -> None:
+    """No findings are no missing output: a program that reads JSON gets an array."""
+    assert json.loads(run("validate", "tiny.yaml", "--format", "json").stdout) == []
+
+
+def test_github_annotations(run: Run) -> None:
+    """`--format github` prints workflow commands on standard output."""
+    result = run("validate", "-", "--format", "github", stdin=WRONG)
+    assert result.stdout.startswith("::error file=<stdin>,line=8,col=7,")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_worst_status_wins(run: Run) -> None:
+    """Every spec is checked, whatever became of the others; a file that cannot be read counts most."""
+    result = run("validate", "absent.yaml", "tiny.yaml", "-", stdin=WRONG)
+    assert result.exit_code == 2
+    assert result.stdout == "tiny.yaml: valid\n"
+    assert "AS001" in result.stderr
+    assert "AS108" in result.stderr
+
+
+@pytest.mark.parametrize(("options", "status"), [([], 0), (["--strict"], 1)])
+def test_warnings(run: Run, options: list[str], status: int) -> None:
+    """Warnings are shown, and are errors only for `--strict`."""
+    result = run("validate", "-", *options, stdin=WARNED)
+    assert result.exit_code == status
+    assert "warning[AS304]" in result.stderr
+    assert result.stdout == ("-: valid\n" if status == 0 else "")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_set_changes_a_value(run: Run) -> None:
+    """`--set` is seen by the checks, and a mistake in it is told as such."""
+    result = run("validate", "tiny.yaml", "--set", "inputs.x.dim=0")
+    assert result.exit_code == 1
+    assert "--set inputs.x.dim" in result.stderr
+    assert run("validate", "tiny.yaml", "--set", "inputs.x.dim=8").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["no file", ".", "zero\0byte"])
+def test_what_is_no_file(run: Run, name: str) -> None:
+    """A path that cannot be read is one diagnostic and status 2."""
+    result = run("validate", name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error[AS0")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_unknown_plugin(run: Run) -> None:
+    """A plugin that does not exist is a diagnostic, no traceback."""
+    result = run("validate", "tiny.yaml", "--plugin", "absent.py")
+    assert result.exit_code == 2
+    assert "error[AS501]: plugin file `absent.py` does not exist" in result.stderr
+
+
+def test_no_spec_is_wrong_usage(run: Run) -> None:
+    """Without a spec the command says how it is used, with status 2."""
+    result = run("validate")
+    assert result.exit_code == 2
+    assert "Missing argument 'SPEC...'" in result.stderr
