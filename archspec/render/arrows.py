@@ -42,8 +42,8 @@ def visible_edges(graph: nx.DiGraph[str], *, selectors: bool) -> dict[Edge, Look
 
 def _look(edge: Mapping[str, Any]) -> Look:
     roles: tuple[str, ...] = edge["roles"]
-    # What an edge carries matters more than what it steers.
-    role = next(role for role in (*DATA_ROLES, *CONTROL_ROLES) if role in roles)
+    # What an edge carries matters more than what it steers. A role of a kind's own (`modulate.selector`) steers.
+    role = next((role for role in (*DATA_ROLES, *CONTROL_ROLES) if role in roles), roles[0])
     return Look(role, bool(edge.get("detached", False)))
 
 

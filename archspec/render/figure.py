@@ -53,8 +53,8 @@ class Arrow:
 
     @property
     def controls(self) -> bool:
-        """Whether it steers the head (a selector, a switch) and is not what the head computes with."""
-        return self.role in CONTROL_ROLES
+        """Whether it steers the head (a selector, a switch, a kind's own) and is not what the head computes with."""
+        return self.role not in DATA_ROLES
 
 
 @dataclass(frozen=True)

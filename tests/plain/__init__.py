@@ -8,19 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .adatt import Adatt
+from .aitm import Aitm
 from .asymmetric_sharing import AsymmetricSharing
 from .cgc import Cgc
 from .cross_stitch import CrossStitch
 from .customized_sharing import CustomizedSharing
 from .dbmtl import Dbmtl
+from .deepseek_moe import DeepseekMoe
+from .dselect_k import DselectK
+from .escm2 import Escm2
 from .esmm import Esmm
+from .hinet import Hinet
+from .home import Home
+from .m3oe import M3oe
 from .meituan_search import MeituanSearch
 from .ml_mmoe import MlMmoe
 from .mmoe import Mmoe
 from .moe import Moe
+from .mtan import Mtan
+from .pepnet import Pepnet
 from .ple import Ple
 from .ple_video import PleVideo
+from .poso import Poso
 from .shared_bottom import SharedBottom
+from .sluice import Sluice
+from .snr import SnrAver, SnrTrans
+from .star import Star
+from .stem import Stem
 
 if TYPE_CHECKING:
     from .blocks import Reference
@@ -42,4 +57,24 @@ REFERENCES: dict[str, type[Reference]] = {
 }
 """Spec name -> reference model."""
 
-__all__ = ["REFERENCES"]
+MODERN: dict[str, type[Reference]] = {
+    "adatt": Adatt,
+    "pepnet": Pepnet,
+    "home": Home,
+    "stem": Stem,
+    "snr_trans": SnrTrans,
+    "snr_aver": SnrAver,
+    "hinet": Hinet,
+    "m3oe": M3oe,
+    "poso": Poso,
+    "mtan": Mtan,
+    "dselect_k": DselectK,
+    "aitm": Aitm,
+    "deepseek_moe": DeepseekMoe,
+    "star": Star,
+    "sluice": Sluice,
+    "escm2": Escm2,
+}
+"""The same for the architectures after PLE, some of which need a plugin."""
+
+__all__ = ["MODERN", "REFERENCES"]

@@ -1,4 +1,4 @@
-"""Multi-business search ranking at Meituan: ESMM frame, CGC, field gate, one click tower per business."""
+"""Multi-business search ranking at Meituan: ESMM frame, CGC, a field gate and a click tower per business."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SwitchTower(nn.Module):
 
 
 class MeituanSearch(Reference):
-    """Fields scaled by a gate, CGC for ctr and cvr, ctr switched by business, ctcvr their product."""
+    """Fields scaled by the gate of the row's business, CGC for ctr and cvr, ctr switched by business, ctcvr their product."""
 
     INPUTS = INPUTS
 
@@ -52,9 +52,9 @@ class MeituanSearch(Reference):
         self.inputs = Inputs(INPUTS)
         width = self.inputs.width(COMMON)
         selector = self.inputs.width(["business"]) + width
-        self.feature_gates = nn.ModuleDict({"scaled": FieldGate(selector, len(COMMON))})
+        self.feature_gates = nn.ModuleDict({f"for_{name}": FieldGate(selector, len(COMMON)) for name in BUSINESSES})
         groups = ("ctr", "cvr", "shared")
-        self.level1 = Level(
+        self.level2 = Level(
             {group: [Mlp(width, [64, 32]) for _ in range(2)] for group in groups},
             {"ctr": Gate(width, 4), "cvr": Gate(width, 4)},
         )
@@ -71,11 +71,12 @@ class MeituanSearch(Reference):
         vectors = self.inputs.read(batch)
         fields = [vectors[name] for name in COMMON]
         selector = torch.cat([vectors["business"], *(field.detach() for field in fields)], dim=1)
-        scaled = self.feature_gates["scaled"](selector, fields)
+        by_business = [self.feature_gates[f"for_{name}"](selector, fields) for name in BUSINESSES]
+        scaled = torch.stack(by_business, dim=1)[torch.arange(len(selector)), batch["business"]]
 
-        shared = self.level1.run("shared", scaled)
-        ctr = mix(self.level1.gates["ctr"](scaled), self.level1.run("ctr", scaled) + shared)
-        cvr = mix(self.level1.gates["cvr"](scaled), self.level1.run("cvr", scaled) + shared)
+        shared = self.level2.run("shared", scaled)
+        ctr = mix(self.level2.gates["ctr"](scaled), self.level2.run("ctr", scaled) + shared)
+        cvr = mix(self.level2.gates["cvr"](scaled), self.level2.run("cvr", scaled) + shared)
 
         own = {
             business: torch.cat([ctr, *(vectors[name] for name in self._profile(business))], dim=1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from . import REFERENCES
+from . import MODERN, REFERENCES as CLASSIC
 from .batches import batch_for
 from .blocks import FieldGate, product_logit
 from .cgc import Cgc
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .blocks import Reference
+
+REFERENCES = {**CLASSIC, **MODERN}
 
 OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "shared_bottom": {"click": (), "like": (), "stay": ()},
@@ -36,15 +38,34 @@ OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "esmm": {"ctr": (), "cvr": (), "ctcvr": ()},
     "dbmtl": {"click": (), "watch": (), "buy": ()},
     "meituan_search": {"ctr": (), "cvr": (), "ctcvr": ()},
+    "adatt": {"watch": (), "like": (), "share": ()},
+    "pepnet": {"like": (), "follow": (), "watch": ()},
+    "home": {"finish": (), "long_view": (), "like": (), "comment": ()},
+    "stem": {"click": (), "like": ()},
+    "snr_trans": {"engagement": (), "satisfaction": ()},
+    "snr_aver": {"engagement": (), "satisfaction": ()},
+    "hinet": {"click": (), "buy": ()},
+    "m3oe": {"click": (), "buy": ()},
+    "poso": {"finish": (), "like": ()},
+    "mtan": {"segment": (13,), "depth": ()},
+    "dselect_k": {"engagement": (), "satisfaction": ()},
+    "aitm": {"click": (), "request": (), "approve": ()},
+    "deepseek_moe": {"click": (), "like": ()},
+    "star": {"main": (), "auxiliary": (), "click": ()},
+    "sluice": {"entity": (9,), "chunk": (5,)},
+    "escm2": {"ctr": (), "cvr": (), "ctcvr": ()},
 }
 
-LAYER = r"(layers\.\d+|head)\.(weight|bias)"
+LAYER = (
+    r"((modulate\.\d+\.)?(layers\.\d+|head|down)\.(weight|bias)"
+    r"|norms\.\d+\.(weight|bias|running_mean|running_var))"
+)
 CANONICAL = re.compile(
     r"inputs\.\w+\.weight"
     rf"|level\d+\.experts\.\w+\.\d+\.{LAYER}"
-    rf"|level\d+\.gates\.\w+\.({LAYER}|weight)"
+    rf"|level\d+\.gates\.\w+\.({LAYER}|bias|weight|transform\.\d+\.weight|(key|query|value|z|w)\.weight)"
     rf"|feature_gates\.\w+\.{LAYER}"
-    rf"|towers\.\w+(\.cases\.\w+)?\.{LAYER}"
+    rf"|towers\.\w+(\.cases\.\w+)?\.({LAYER}|(layers\.\d+|head|norm)\.domains\.(weight|bias)|norm\.\w+)"
 )
 
 
@@ -56,9 +77,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def model_of(build: Callable[[], Reference], seed: int = 0) -> Reference:
-    """Make a reference model in float64, seeded, with static weights moved off their special start."""
+    """Make a reference model in float64, seeded, in evaluation, with static weights moved off their special start."""
     torch.manual_seed(seed)
-    model = build().double()
+    model = build().double().eval()
     for key, parameter in model.named_parameters():
         if re.search(r"\.gates\.\w+\.weight$", key):
             nn.init.normal_(parameter)

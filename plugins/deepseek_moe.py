@@ -1,0 +1,70 @@
+"""DeepSeekMoE (2401.06066) with the balance of DeepSeek-V3 (2412.19437, eq. 12-16) that needs no loss.
+
+Experts of the group `always` count 1 for every row. The others have affinities s_i = sigmoid(W x)_i; the k with the largest
+s_i + b_i are chosen and weighted by s_i / sum of the chosen s. After each training pass b_i += update * sign(mean load -
+load_i), the load being the rows of the batch that chose i. b decides who is chosen and nothing else: it has no gradient, and
+the weights hold s alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from archspec import KindError, Settings, gate
+from archspec.program import Init
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from archspec.program import GateInputs, Scope, Seen, Value
+
+
+@gate("deepseek_moe")
+class DeepSeekMoE(Settings):
+    """Shared experts for all rows, the best k of the others for each."""
+
+    paper: ClassVar[str] = "2401.06066; 2412.19437, eq. 12-16"
+    formula: ClassVar[str] = "1 for `always`; s_i / sum of the chosen s for the k largest sigmoid(W x)_i + b_i, else 0"
+    title: ClassVar[str] = "shared + top-k"
+    k: int
+    always: str = "shared"
+    """The expert group that every row takes."""
+    update: float = 0.001
+    """Step of the biases b."""
+
+    def check(self, seen: Seen) -> None:
+        """Raises KindError where there is no selector or there are not k experts to choose from."""
+        routed = seen.count - seen.groups.count(self.always)
+        if seen.selector is None:
+            raise KindError("a router needs a selector", at=("selector",), help="drop `selector: none`")
+        if not 1 <= self.k <= routed:
+            raise KindError(f"`k: {self.k}` of {routed} routed experts", at=("k",), help=f"write 1 to {routed}")
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        assert gate.selector is not None
+        always = tuple(group == self.always for group in gate.seen.groups)
+        routed = always.count(False)
+        affinity = at.activation(at.linear(gate.selector, routed, "head", bias=False), "sigmoid")
+        bias = at.parameter("bias", (routed,), Init("constant", 0.0), trainable=False)
+        return at.apply(
+            "deepseek_moe:route", affinity, bias, shape=("B", len(always)),
+            always=always, k=self.k, update=self.update, training=True,
+        )  # fmt: skip
+
+    def detail(self) -> str:
+        """k."""
+        return f"k = {self.k}"
+
+
+def route(affinity: Tensor, bias: Tensor, always: tuple[bool, ...], k: int, update: float, training: bool) -> Tensor:  # noqa: FBT001, PLR0913 - the module's mode, the kind's settings
+    """Affinities `[B, routed]`, biases `[routed]` (changed in training) -> weights `[B, E]`."""
+    import torch
+
+    chosen = (affinity.detach() + bias).topk(k, dim=-1).indices
+    gates = torch.zeros_like(affinity).scatter(-1, chosen, affinity.gather(-1, chosen))
+    columns = iter((gates / gates.sum(-1, keepdim=True)).unbind(-1))
+    if training:
+        load = torch.zeros_like(bias).scatter_add(0, chosen.flatten(), torch.ones_like(chosen, dtype=bias.dtype).flatten())
+        bias += update * (load.mean() - load).sign()
+    return torch.stack([torch.ones_like(affinity[:, 0]) if shared else next(columns) for shared in always], dim=-1)

@@ -1,0 +1,67 @@
+"""ESCM2 (Wang et al., SIGIR 2022, arXiv 2204.05125): the conversion loss over all impressions, without selection bias.
+
+With o = 1 where the row was observed (clicked), e the logistic loss of the row's cvr, and p = sg(max(pCTR, clip)):
+`escm2_ipw` (eq. 7): the mean over all rows of o e / p.
+`escm2_dr` (eq. 9-10): the mean over all rows of d + o (e - d) / p + o (e - d)^2 / p, where d is the error that the tower
+`imputation` predicts; the last term trains it.
+Chosen here: the clip of p, and weight 1 for the imputation's own term.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from archspec import OutputName, Settings, loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    Columns = Mapping[str, Tensor]
+
+
+@loss("escm2_ipw")
+class InversePropensity(Settings):
+    """The logistic loss of observed rows, divided by how likely they were to be observed."""
+
+    paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125, eq. 7"
+    formula: ClassVar[str] = "o e / sg(max(p, clip))"
+    tasks: ClassVar[tuple[str, ...]] = ("binary",)
+    stopped: ClassVar[tuple[str, ...]] = ("propensity",)
+    propensity: OutputName
+    """The output whose probability is that of being observed."""
+    observed: str
+    """The label column that says which rows were observed."""
+    clip: float = 0.05
+
+    def joint(self, logits: Tensor, labels: Tensor, outputs: Columns, batch: Columns) -> Tensor:
+        """Logits `[B]`, labels `[B]`, all outputs and columns -> `[B]`."""
+        error, weight = self.parts(logits, labels, outputs, batch)
+        return weight * error
+
+    def parts(self, logits: Tensor, labels: Tensor, outputs: Columns, batch: Columns) -> tuple[Tensor, Tensor]:
+        """The logistic loss e, 0 where not observed, and o / p: `[B]` each."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        seen = batch[self.observed] == 1
+        labels = labels.to(logits.dtype).masked_fill(~seen, 0.0)  # where nobody clicked a label may be anything
+        error = binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        probability = outputs[self.propensity].detach().sigmoid().clamp_min(self.clip)
+        return error, seen.to(logits.dtype) / probability
+
+
+@loss("escm2_dr")
+class DoublyRobust(InversePropensity):
+    """The predicted error, corrected on observed rows: right if either the propensity or the prediction is."""
+
+    paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125, eq. 9-10"
+    formula: ClassVar[str] = "d + o (e - d) / p + o (e - d)^2 / p"
+    imputation: OutputName
+    """The tower that predicts the error, `output: regression`."""
+
+    def joint(self, logits: Tensor, labels: Tensor, outputs: Columns, batch: Columns) -> Tensor:
+        """Logits `[B]`, labels `[B]`, all outputs and columns -> `[B]`."""
+        error, weight = self.parts(logits, labels, outputs, batch)
+        predicted = outputs[self.imputation]
+        return predicted + weight * ((error - predicted) + (error - predicted).square())

@@ -1,0 +1,127 @@
+"""STAR (Sheng et al., CIKM 2021, arXiv 2101.11427): a star of one shared and many domain networks.
+
+Layer of domain p (eq. 6): relu((W_p * W)^T x + b_p + b), elementwise products of weights, sums of biases; the head likewise,
+without relu. Before the first layer partitioned normalisation (eq. 3-4): gamma gamma_p (x - E_p) / sqrt(Var_p + 1e-5) + beta +
+beta_p with statistics of the rows of domain p alone, running ones (momentum 0.1) in evaluation, and for domains of which a
+batch holds less than two rows. W_p = gamma_p = 1 and b_p = beta_p = 0, the start, is the shared network. The fusion
+`star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network (eq. 8).
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from archspec import DomainName, Settings, Width, fusion, tower
+from archspec.contract.settings import Units
+from archspec.kinds.fusion import Names
+from archspec.program import Init
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from archspec.program import Part, Scope, Value
+
+ONE, ZERO = Init("constant", 1.0), Init("constant", 0.0)
+
+
+@tower("star")
+class Star(Settings):
+    """A multilayer perceptron whose weights are those of all domains times those of the row's own."""
+
+    paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427"
+    formula: ClassVar[str] = "h_i = relu((W_p * W)^T h_(i-1) + b_p + b), p the row's domain"
+    title: ClassVar[str] = "STAR"
+    domain: DomainName
+    units: Units = ()
+    norm: Literal["partitioned", "none"] = "partitioned"
+
+    def width(self, input: Width) -> Width:
+        """The last of `units`, or the input's width where there are none."""
+        return self.units[-1] if self.units else input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, H]`."""
+        h = self.normed(at, x) if self.norm == "partitioned" else x
+        for index, units in enumerate(self.units):
+            h = at.activation(self.layer(at, h, units, f"layers.{index}"), "relu")
+        return h
+
+    def head(self, at: Scope, hidden: Value, outputs: int) -> Value:
+        """`[B, H] -> [B, outputs]`."""
+        return self.layer(at, hidden, outputs, "head")
+
+    def layer(self, at: Scope, x: Value, out: int, name: str) -> Value:
+        """`[B, D] -> [B, out]` by the row's own weights."""
+        start, domains = Init("uniform", 1 / sqrt(x.width)), len(at.domain(self.domain))
+        weights = (
+            at.parameter(f"{name}.weight", (out, x.width), start),
+            at.parameter(f"{name}.bias", (out,), start),
+            at.parameter(f"{name}.domains.weight", (domains, out, x.width), ONE),
+            at.parameter(f"{name}.domains.bias", (domains, out), ZERO),
+        )
+        return at.apply("star:linear", x, at.column(self.domain), *weights, shape=("B", out))
+
+    def normed(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`: partitioned normalisation."""
+        of_all, of_each = (x.width,), (len(at.domain(self.domain)), x.width)
+        weights = (
+            at.parameter("norm.weight", of_all, ONE),
+            at.parameter("norm.bias", of_all, ZERO),
+            at.parameter("norm.domains.weight", of_each, ONE),
+            at.parameter("norm.domains.bias", of_each, ZERO),
+            at.parameter("norm.running_mean", of_each, ZERO, trainable=False),
+            at.parameter("norm.running_var", of_each, ONE, trainable=False),
+        )
+        return at.apply("star:partitioned_norm", x, at.column(self.domain), *weights, training=True)
+
+    def detail(self) -> str:
+        """The sizes, such as `256, 128`."""
+        return ", ".join(map(str, self.units))
+
+
+@fusion("star_sum")
+class LogitSum(Settings):
+    """Logits add up."""
+
+    paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427, eq. 8"
+    formula: ClassVar[str] = "p = sigmoid(sum of logits)"
+    title: ClassVar[str] = "+"
+    of: Names
+
+    def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        """`[B]`: the probability."""
+        return at.activation(self.logits(at, parts), "sigmoid")
+
+    def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        """`[B]`: the logit."""
+        return at.sum(*(part.logits for part in parts))
+
+
+def linear(x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Tensor, own_bias: Tensor) -> Tensor:
+    """`[B, D] -> [B, out]`: every domain's layer on all rows, then each row's own. Shapes: `P` domains."""
+    import torch
+
+    of_all_BPO = torch.einsum("bi,poi->bpo", x, own_weight * weight) + own_bias + bias
+    return of_all_BPO[torch.arange(len(ids), device=ids.device), ids]
+
+
+def partitioned_norm(  # noqa: PLR0913 - the weights of a norm, of all and of each domain
+    x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Tensor, own_bias: Tensor,
+    mean: Tensor, var: Tensor, training: bool,  # noqa: FBT001 - the module's mode
+) -> Tensor:  # fmt: skip
+    """`[B, D] -> [B, D]`; mean and var `[P, D]` are moved in training by a tenth towards the batch's."""
+    import torch
+
+    used_mean, used_var = mean, var
+    if training:
+        rows_BP = torch.nn.functional.one_hot(ids, len(mean)).to(x.dtype)
+        count = rows_BP.sum(0).unsqueeze(1)
+        mean_now = rows_BP.T @ x / count.clamp_min(1)
+        var_now = rows_BP.T @ (x - mean_now[ids]).square() / count.clamp_min(1)
+        used_mean, used_var = torch.where(count > 1, mean_now, mean), torch.where(count > 1, var_now, var)
+        with torch.no_grad():
+            mean.lerp_(used_mean, 0.1)
+            var.lerp_(torch.where(count > 1, var_now * count / (count - 1).clamp_min(1), var), 0.1)
+    normed = (x - used_mean[ids]) * (used_var[ids] + 1e-5).rsqrt()
+    return normed * (weight * own_weight[ids]) + bias + own_bias[ids]

@@ -1,0 +1,70 @@
+"""hypothesis writes specs: each is refused with a diagnostic, or means something that runs. There is no third way."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, event, example, given, settings
+
+import archspec
+from archspec.compiler.compile import build
+from archspec.graph.load import graph_of
+from tests.compiler.models import batch_of, model_of, run
+from tests.strategies import specs
+import torch
+
+
+def check(text: str) -> None:
+    """The promise, for one text."""
+    try:
+        spec = archspec.load(text)
+    except archspec.SpecError as error:
+        assert error.diagnostics
+        event("refused")
+        return
+    event("accepted")
+    again = archspec.load(spec.text())
+    assert again.text() == spec.text()
+    assert again.digest == spec.digest
+    plain, fast = model_of(spec, optimize=False), model_of(spec, optimize=True)
+    check_weights(spec, plain, fast)
+    for rows in (0, 1, 5):
+        check_batch(spec, plain, fast, rows)
+
+
+def check_weights(spec, plain, fast) -> None:
+    """What the program counts is what torch counts, and both modules hold the same weights."""
+    weights = build(graph_of(spec), optimize=False).lowered.forward.weights
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    for model in (plain, fast):
+        assert {name: tuple(view.shape) for name, view in model.named_weights()} == shapes
+        counted = sum(parameter.numel() for parameter in model.parameters())
+        assert counted == sum(view.numel() for name, view in model.named_weights() if weights[name].trainable)
+    views = dict(fast.named_weights())
+    assert all(view.equal(views[name]) for name, view in plain.named_weights())
+
+
+def check_batch(spec, plain, fast, rows) -> None:
+    """Outputs, gradients, scores and gate weights of both modules agree on a batch."""
+    batch = batch_of(spec, rows)
+    run(plain.train(), batch), run(fast.train(), batch)
+    fast.load_weights(dict(plain.named_weights()))
+    plain.eval(), fast.eval()
+    found, right = run(fast, batch), run(plain, batch)
+    for actual, wanted in zip(found, right, strict=True):
+        same(actual, wanted)
+    same(fast.predict(batch), plain.predict(batch))
+    gates = plain.gate_weights(batch)
+    same(fast.gate_weights(batch), gates)
+    assert all(len(weights) == rows for weights in gates.values())
+
+
+def same(actual, wanted) -> None:
+    """Equal by name, to 1e-10; what is no number is none in both."""
+    assert set(actual) == set(wanted)
+    torch.testing.assert_close(dict(actual), dict(wanted), rtol=1e-10, atol=1e-10, equal_nan=True)
+
+
+@given(specs())
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much])
+def test_a_spec_is_refused_or_runs(text: str) -> None:
+    """Any text of the language is refused with a diagnostic, or builds, runs, and agrees with itself when optimized."""
+    check(text)

@@ -1,0 +1,166 @@
+"""The modern architectures: each compiled spec equals a hand-written module with the same weights."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archspec
+from tests.plain import MODERN, REFERENCES as CLASSIC
+from tests.plain.batches import batch_for
+
+if TYPE_CHECKING:
+    from tests.plain.blocks import Reference
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = {name: (name,) for name in ("dselect_k", "aitm", "deepseek_moe", "star", "sluice", "escm2")}
+"""Spec -> the plugin files that it needs, without `.py`."""
+REFERENCES = {**MODERN, "meituan_search": CLASSIC["meituan_search"]}
+
+exact = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def plugin_files(name: str) -> list[Path]:
+    """The plugin files of a spec."""
+    return [ROOT / "plugins" / f"{plugin}.py" for plugin in PLUGINS.get(name, ())]
+
+
+def compiled(name: str, *, optimize: bool = True, overrides: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - an emitted class
+    """The module of a spec in `specs/`, float64."""
+    spec = archspec.load(ROOT / "specs" / f"{name}.yaml", overrides, plugin_files(name))
+    return archspec.compile(spec, optimize=optimize, seed=0).double()
+
+
+def reference(name: str) -> Reference:
+    """The hand-written module of a spec, float64, with random static weights and statistics."""
+    torch.manual_seed(1)
+    model = REFERENCES[name]().double()
+    with torch.no_grad():
+        for key, value in model.state_dict().items():
+            if re.search(r"\.gates\.\w+\.weight$", key):
+                value.normal_()
+            if key.endswith("running_var"):
+                value.uniform_(0.5, 2.0)
+            if key.endswith("running_mean"):
+                value.normal_()
+    return model
+
+
+def pair(name: str, *, optimize: bool = True) -> tuple[Any, Reference]:
+    """A compiled spec and its reference, with the reference's weights in both."""
+    plain, model = reference(name), compiled(name, optimize=optimize)
+    model.load_weights(plain.state_dict())
+    return model, plain
+
+
+def gradients(model: Any) -> dict[str, Tensor]:  # noqa: ANN401 - an emitted class
+    """Canonical name -> gradient of each weight of a compiled model; zeros where it got none."""
+    tables = sys.modules[type(model).__module__]
+    found = {}
+    for name, holder, index, transposed, _ in tables.WEIGHTS:
+        tensor = getattr(model, holder)
+        if isinstance(tensor, nn.Parameter):
+            grad = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+            found[name] = grad[index].mT if transposed else grad[index]
+    for name, attribute in tables.MODULES.items():
+        for inner, tensor in getattr(model, attribute).named_parameters():
+            found[f"{name}.{inner}"] = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+    return found
+
+
+def plain_gradients(model: nn.Module) -> dict[str, Tensor]:
+    """Canonical name -> gradient of each weight of a reference; zeros where it got none."""
+    return {
+        name: torch.zeros_like(weight) if weight.grad is None else weight.grad
+        for name, weight in model.named_parameters()
+    }
+
+
+def total(outputs: dict[str, Tensor], auxiliary: dict[str, Tensor]) -> Tensor:
+    """A number that every output and auxiliary loss moves differently."""
+    parts = [(value * (value + index + 1)).sum() for index, value in enumerate(outputs.values())]
+    return sum([*parts, *auxiliary.values()], start=torch.zeros((), dtype=torch.float64))
+
+
+def auxiliary_of(plain: Reference) -> dict[str, Tensor]:
+    """Auxiliary losses of a reference, after its forward pass."""
+    losses = getattr(plain, "auxiliary_losses", None)
+    return losses() if losses else {}
+
+
+@pytest.fixture(params=REFERENCES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Name of each modern spec."""
+    value: str = request.param
+    return value
+
+
+@pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+def test_equals_the_reference(name: str, optimize: bool, training: bool) -> None:  # noqa: FBT001 - pytest's parameters
+    """With the same weights a spec gives the outputs, auxiliary losses and gradients of its hand-written module."""
+    model, plain = pair(name, optimize=optimize)
+    model.train(training)
+    plain.train(training)
+    batch = batch_for(plain.INPUTS, 23, 0, torch.float64)
+    made = []
+    for either in (model, plain):
+        torch.manual_seed(7)
+        made.append(either(batch))
+    torch.testing.assert_close(made[0], made[1], **exact)
+
+    auxiliary = auxiliary_of(plain) if training else {}
+    own = dict(getattr(model, "auxiliary_losses", {})) if training else {}
+    torch.testing.assert_close(own, auxiliary, **exact)
+    total(made[0], own).backward()
+    total(made[1], auxiliary).backward()
+    torch.testing.assert_close(gradients(model), plain_gradients(plain), **exact)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_small_batches(name: str, rows: int) -> None:
+    """A batch of one row and an empty one give finite outputs and gradients, in training too."""
+    model = compiled(name).train()
+    batch = batch_for(REFERENCES[name].INPUTS, rows, 0, torch.float64)
+    outputs = model(batch)
+    assert all(len(value) == rows for value in outputs.values())
+    total(outputs, getattr(model, "auxiliary_losses", {})).backward()
+    assert all(grad.isfinite().all() for grad in gradients(model).values())
+
+
+def test_statistics_follow_the_reference(name: str) -> None:
+    """Weights without a gradient (running means, biases of routers) move in training as they do in the reference."""
+    model, plain = pair(name)
+    model.train()
+    plain.train()
+    before = {key: value.clone() for key, value in plain.named_buffers()}
+    for seed in range(3):
+        for either in (model, plain):
+            torch.manual_seed(seed)
+            either(batch_for(plain.INPUTS, 16, seed, torch.float64))
+    now = dict(model.named_weights())
+    for key, value in plain.named_buffers():
+        torch.testing.assert_close(now[key], value, **exact)
+        assert not torch.equal(value, before[key])
+
+
+def test_reach_agrees_with_autograd(name: str) -> None:
+    """A task's output gives a weight a gradient exactly where the graph says that the task reaches it."""
+    model, _ = pair(name)
+    model.eval()
+    graph = archspec.build_graph(archspec.load(ROOT / "specs" / f"{name}.yaml", None, plugin_files(name)))
+    outputs = model(batch_for(REFERENCES[name].INPUTS, 32, 0, torch.float64))
+    for task in [node.partition(".")[2] for node, category in graph.nodes("category") if category == "task"]:
+        model.zero_grad(set_to_none=True)
+        outputs[task].square().sum().backward(retain_graph=True)
+        trained = {key for key, grad in gradients(model).items() if grad.any()}
+        for node, tasks in graph.nodes("tasks"):
+            own = {key for key in gradients(model) if key.startswith(f"{node}.") and ".cases." not in key.removeprefix(node)}
+            if own:
+                assert bool(own & trained) == (task in tasks), (node, task)

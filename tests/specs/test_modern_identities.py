@@ -1,0 +1,165 @@
+"""What the modern architectures are without their new part: the identities of their papers hold exactly."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import archspec
+from tests.plain.batches import batch_for
+
+ROOT = Path(__file__).parents[2]
+exact = {"rtol": 1e-12, "atol": 1e-12}
+
+Edits = tuple[tuple[str, str], ...]
+WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
+    "adatt: static weights 0, only own experts seen = CGC without shared experts": (
+        "adatt",
+        r"gates\.own_\w+\.weight",
+        (("sees: all", "sees: $task"),),
+        (("sees: all, residual: own_$task", "sees: $task"), ("      own_$task: {sees: $task, selector: none, kind: linear}\n", "")),
+    ),
+    "pepnet: EPNet with logits 0 = no gate": (
+        "pepnet",
+        r"feature_gates\..*head",
+        (),
+        (("from: personal", "from: fields"),),
+    ),
+    "pepnet: PPNet with logits 0 = plain towers": ("pepnet", r"modulate\..*head", (), ((r"    modulate: .*\n", ""),)),
+    "poso: logits 0 = MMoE": ("poso", r"modulate\..*head", (), ((r", modulate: \*personal", ""),)),
+    "home: feature gates with logits 0 = no feature gates": (
+        "home",
+        r"modulate\..*head",
+        (),
+        ((r", modulate: {at: input, rank: 4, scale: 2}", ""),),
+    ),
+    "star: W_p = 1 and b_p = 0, the start, = the shared network": (
+        "star",
+        "no weight",
+        (("domain: scene", "domain: scene, norm: none"),),
+        (("kind: star, domain: scene, ", ""),),
+    ),
+    "meituan_search: equal weights of the fields change nothing": (
+        "meituan_search",
+        r"feature_gates\..*head",
+        (),
+        (("from: for_$domain", "from: common"),),
+    ),
+}  # fmt: skip
+"""Identity -> spec, weights that are set to 0, edits on its text, and edits that take the part out."""
+
+
+def text_of(name: str, edits: Edits = ()) -> str:
+    """The text of a spec with some edits, each of which must change something."""
+    text = (ROOT / "specs" / f"{name}.yaml").read_text(encoding="utf-8")
+    for old, new in edits:
+        pattern = old if "\\" in old else re.escape(old)
+        text, count = re.subn(pattern, lambda _, new=new: new, text)
+        assert count, old
+    return text
+
+
+def plugins_of(name: str) -> list[Path]:
+    """The plugin file of a spec, where it has one."""
+    path = ROOT / "plugins" / f"{name}.py"
+    return [path] if path.exists() else []
+
+
+def compiled(name: str, edits: Edits = ()) -> Any:  # noqa: ANN401 - an emitted class
+    """The module of an edited spec, float64, in evaluation."""
+    spec = archspec.load(text_of(name, edits), None, plugins_of(name))
+    return archspec.compile(spec, seed=0).double().eval()
+
+
+def batch_of(name: str, rows: int = 17, seed: int = 0) -> dict[str, Tensor]:
+    """A random batch for a spec."""
+    spec = archspec.load(text_of(name), None, plugins_of(name))
+    return batch_for(spec.data()["inputs"], rows, seed, torch.float64)
+
+
+def views(model: Any, pattern: str) -> list[Tensor]:  # noqa: ANN401 - an emitted class
+    """The weights whose canonical name holds a pattern."""
+    return [value for key, value in model.named_weights() if re.search(pattern, key)]
+
+
+@pytest.mark.parametrize("identity", WITHOUT)
+def test_without_its_new_part(identity: str) -> None:
+    """With the new part set to do nothing, a spec gives the outputs of the spec without it, for the same weights."""
+    name, pattern, edits, taken_out = WITHOUT[identity]
+    model, plain = compiled(name, edits), compiled(name, taken_out)
+    for value in views(model, pattern):
+        value.zero_()
+    mine = dict(model.named_weights())
+    theirs = [key for key, _ in plain.named_weights()]
+    assert set(theirs) < set(mine)
+    plain.load_weights({key: mine[key] for key in theirs})
+    batch = batch_of(name)
+    torch.testing.assert_close(model(batch), plain(batch), **exact)
+
+
+def test_snr_with_all_connections_open_is_a_sum() -> None:
+    """log a so large that every z is 1: SNR-Aver adds up all sub-networks."""
+    edits = ((r"defaults:\n.*\n", "defaults:\n  gates: {kind: linear, selector: none}\n"),)
+    model, plain = compiled("snr_trans", ((", transform: linear", ""),)), compiled("snr_trans", edits)
+    plain.load_weights(dict(model.named_weights()))
+    for value in views(model, r"gates\.\w+\.weight"):
+        value.fill_(50)
+    for value in views(plain, r"gates\.\w+\.weight"):
+        value.fill_(1)
+    batch = batch_of("snr_trans")
+    torch.testing.assert_close(model(batch), plain(batch), **exact)
+
+
+def test_snr_closes_connections_exactly() -> None:
+    """log a far below 0 gives z = 0: in evaluation the connection is gone, not small."""
+    model = compiled("snr_trans", ((", transform: linear", ""),))
+    for value in views(model, r"gates\.\w+\.weight"):
+        value[1:] = -50
+        value[0] = 50
+    gates = model.gate_weights(batch_of("snr_trans"))
+    for weights in gates.values():
+        assert weights.tolist() == [[1.0, 0.0, 0.0, 0.0]] * 17
+
+
+def test_hinet_attends_over_other_scenes_only() -> None:
+    """The weight of a row's own scene is 0, those of the others add up to 1; `own` takes the row's own alone."""
+    model, batch = compiled("hinet"), batch_of("hinet", 64)
+    gates = model.gate_weights(batch)
+    own = torch.nn.functional.one_hot(batch["scene"], 3).double()
+    assert torch.equal(gates["level2.gates.own"], own)
+    others = gates["level2.gates.others"]
+    assert not (others * own).any()
+    assert (others[own == 0] > 0).all()
+    torch.testing.assert_close(others.sum(1), torch.ones(64, dtype=torch.float64), **exact)
+
+
+def test_sluice_starts_as_single_task_models() -> None:
+    """With alpha the identity, no task's output reaches another task's layers."""
+    model = compiled("sluice")
+    outputs = model(batch_of("sluice"))
+    before = {key: value.clone() for key, value in model.named_weights()}
+    for key, value in model.named_weights():
+        if ".experts.chunk_" in key or "towers.chunk" in key:
+            value.normal_()
+    torch.testing.assert_close(model(batch_of("sluice"))["entity"], outputs["entity"], **exact)
+    assert not torch.equal(model(batch_of("sluice"))["chunk"], outputs["chunk"])
+    assert before
+
+
+def test_mtan_masks_of_one_leave_the_trunk() -> None:
+    """Masks that are 1 everywhere make every task read the trunk itself."""
+    edits = ((r"        modulate: .*\n", ""),)
+    model, plain = compiled("mtan"), compiled("mtan", edits)
+    for value in views(model, r"modulate\.\d+\.head\.weight"):
+        value.zero_()
+    for value in views(model, r"modulate\.\d+\.head\.bias"):
+        value.fill_(800)  # sigmoid(800) is exactly 1 in float64
+    mine = dict(model.named_weights())
+    plain.load_weights({key: mine[key] for key, _ in plain.named_weights()})
+    batch = batch_of("mtan")
+    torch.testing.assert_close(model(batch), plain(batch), **exact)

@@ -1,0 +1,218 @@
+"""What the plugins of the modern architectures promise beyond equality with a reference."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import archspec
+from tests.plain.batches import batch_for
+from tests.plain.escm2 import doubly_robust, inverse_propensity
+
+ROOT = Path(__file__).parents[2]
+WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")))
+exact = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def spec_of(name: str, *edits: tuple[str, str]) -> archspec.Spec:
+    """A spec with its plugin, its text edited."""
+    text = (ROOT / "specs" / f"{name}.yaml").read_text(encoding="utf-8")
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    return archspec.load(text, None, [ROOT / "plugins" / f"{name}.py"])
+
+
+def model_of(name: str, *edits: tuple[str, str]) -> Any:  # noqa: ANN401 - an emitted class
+    """The module of a spec with its plugin, float64."""
+    return archspec.compile(spec_of(name, *edits), seed=0).double()
+
+
+def batch_of(name: str, rows: int = 32, seed: int = 0) -> dict[str, Tensor]:
+    """A random batch for a spec."""
+    return batch_for(spec_of(name).data()["inputs"], rows, seed, torch.float64)
+
+
+def weight(model: Any, name: str) -> Tensor:  # noqa: ANN401 - an emitted class
+    """A weight by its canonical name."""
+    found: Tensor = dict(model.named_weights())[name]
+    return found
+
+
+@pytest.mark.parametrize("name", WITH_PLUGIN)
+def test_validating_and_drawing_need_no_torch(name: str) -> None:
+    """A spec with its plugin is loaded and made a graph in a process in which torch cannot be imported."""
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import archspec\n"
+        f"graph = archspec.build_graph(archspec.load('specs/{name}.yaml', plugins=['plugins/{name}.py']))\n"
+        "assert graph.nodes\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", WITH_PLUGIN)
+def test_a_spec_does_not_enable_its_plugin(name: str) -> None:
+    """Without the caller's word the spec is refused, and the message says how to allow the plugin."""
+    with pytest.raises(archspec.SpecError, match=f"--plugin {name}"):
+        archspec.load(ROOT / "specs" / f"{name}.yaml")
+
+
+def test_dselect_k_becomes_exactly_one_hot() -> None:
+    """Selectors beyond the smooth step choose one expert each: at most k weights are not 0, and they add up to 1."""
+    model, batch = model_of("dselect_k"), batch_of("dselect_k")
+    weight(model, "level1.gates.engagement.z.weight").mul_(1e6)
+    weights = model.gate_weights(batch)["level1.gates.engagement"]
+    assert ((weights != 0).sum(1) <= 2).all()
+    assert len(set(weights.argmax(1).tolist())) > 1
+    torch.testing.assert_close(weights.sum(1), torch.ones(32, dtype=torch.float64), **exact)
+
+
+def test_dselect_k_without_a_selector() -> None:
+    """Static selectors give every row the same weights, and z gets a gradient from the start."""
+    model = model_of("dselect_k", ("k: 2}", "k: 2, selector: none}"))
+    batch = batch_of("dselect_k")
+    weights = model.gate_weights(batch)["level1.gates.satisfaction"]
+    assert torch.equal(weights, weights[:1].expand(32, 8))
+    model(batch)["satisfaction"].sum().backward()
+    (z,) = (p for name, p in model.named_parameters() if "satisfaction" in name and name.endswith("z"))
+    assert z.grad.all()
+
+
+def test_aitm_weighs_evenly_without_keys() -> None:
+    """With W1 = 0 the attention is even: every weight is one half."""
+    model = model_of("aitm")
+    weight(model, "level1.gates.request.key.weight").zero_()
+    weights = model.gate_weights(batch_of("aitm"))["level1.gates.request"]
+    assert torch.equal(weights, torch.full((32, 2), 0.5, dtype=torch.float64))
+
+
+def test_aitm_penalty_is_zero_in_order() -> None:
+    """Where no later step is likelier than an earlier one nothing is added to the loss, else 0.6 times the mean excess."""
+    model, batch = model_of("aitm").train(), batch_of("aitm")
+    for task, bias in (("click", 2.0), ("request", 0.0), ("approve", -2.0)):
+        weight(model, f"towers.{task}.head.weight").zero_()
+        weight(model, f"towers.{task}.head.bias").fill_(bias)
+    model(batch)
+    assert model.auxiliary_losses["fusion.in_order"].item() == 0
+    weight(model, "towers.approve.head.bias").fill_(1.0)
+    model(batch)
+    expected = 0.6 * (torch.sigmoid(torch.tensor(1.0, dtype=torch.float64)) - 0.5)
+    torch.testing.assert_close(model.auxiliary_losses["fusion.in_order"], expected, **exact)
+
+
+def test_aitm_order_is_no_score() -> None:
+    """The fusion that only adds to the loss is neither an output nor a score."""
+    model, batch = model_of("aitm").eval(), batch_of("aitm")
+    assert set(model(batch)) == set(model.predict(batch)) == {"click", "request", "approve"}
+
+
+def test_deepseek_biases_only_select() -> None:
+    """A large bias makes an expert everybody's choice; its weight stays its share of the chosen affinities."""
+    model, batch = model_of("deepseek_moe").eval(), batch_of("deepseek_moe")
+    before = model.gate_weights(batch)["level1.gates.click"]
+    weight(model, "level1.gates.click.bias")[3] = 100.0
+    after = model.gate_weights(batch)["level1.gates.click"]
+    assert (after[:, :2] == 1).all()
+    assert (after[:, 2 + 3] > 0).all()
+    assert ((after[:, 2:] > 0).sum(1) == 2).all()
+    torch.testing.assert_close(after[:, 2:].sum(1), torch.ones(32, dtype=torch.float64), **exact)
+    same = (before > 0).eq(after > 0).all(1)
+    assert same.any()
+    torch.testing.assert_close(before[same], after[same], **exact)
+
+
+def test_deepseek_biases_follow_the_load() -> None:
+    """In training the biases of overloaded experts fall and those of idle ones rise by `update`; in evaluation none moves."""
+    model, batch = model_of("deepseek_moe"), batch_of("deepseek_moe")
+    model.eval()(batch)
+    assert not weight(model, "level1.gates.click.bias").any()
+    load = (model.gate_weights(batch)["level1.gates.click"][:, 2:] > 0).sum(0).double()
+    model.train()(batch)
+    expected = 0.001 * torch.sign(load.mean() - load)
+    torch.testing.assert_close(weight(model, "level1.gates.click.bias"), expected, **exact)
+    assert "level1_gates_click_bias" not in dict(model.named_parameters())
+
+
+def test_star_takes_each_row_to_its_own_domain() -> None:
+    """A change of one scene's weights changes the outputs of its rows and of no others."""
+    model, batch = model_of("star").eval(), batch_of("star")
+    before = model(batch)["click"]
+    weight(model, "towers.main.layers.0.domains.weight")[1] = 0.5
+    changed = model(batch)["click"] != before
+    assert torch.equal(changed, batch["scene"] == 1)
+
+
+def test_sluice_penalty_is_zero_for_orthogonal_halves() -> None:
+    """Halves whose columns are orthogonal over the batch cost nothing."""
+    model, batch = model_of("sluice").train(), batch_of("sluice")
+    for half in ("weight", "bias"):
+        weight(model, f"level1.experts.entity_b.0.layers.0.{half}").zero_()
+    model(batch)
+    assert model.auxiliary_losses["level1.gates.entity_a"].item() == 0
+    assert model.auxiliary_losses["level1.gates.chunk_a"].item() > 0
+
+
+def losses(kind: str) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
+    """The settings of an escm2 loss, random outputs and a random batch of 40 rows."""
+    options = f"propensity: ctr, observed: click, clip: 0.3{', imputation: error' if kind == 'escm2_dr' else ''}"
+    edit = "loss: {kind: escm2_ipw, propensity: ctr, observed: click, clip: 0.05}"
+    tower = ("  cvr: {units: [64, 32]}\n", "  cvr: {units: [64, 32]}\n  error: {units: [8], output: regression}\n")
+    spec = spec_of("escm2", (edit, f"loss: {{kind: {kind}, {options}}}"), *((tower,) if kind == "escm2_dr" else ()))
+    torch.manual_seed(0)
+    outputs = {name: torch.randn(40, dtype=torch.float64, requires_grad=True) for name in ("ctr", "cvr", "error")}
+    batch = {name: torch.randint(2, (40,)).double() for name in ("click", "buy")}
+    return spec.tasks["cvr"].losses[0].settings, outputs, batch
+
+
+@pytest.mark.parametrize("kind", ["escm2_ipw", "escm2_dr"])
+def test_escm2_losses(kind: str) -> None:
+    """Mean over all rows and gradients are those of the loss written out row by row; pCTR gets no gradient."""
+    loss, outputs, batch = losses(kind)
+    own = loss.joint(outputs["cvr"], batch["buy"], outputs, batch).mean()
+    ctr, cvr, error = outputs["ctr"], outputs["cvr"], outputs["error"]
+    if kind == "escm2_ipw":
+        written = inverse_propensity(ctr, cvr, batch["click"], batch["buy"], 0.3)
+    else:
+        written = doubly_robust(ctr, cvr, error, batch["click"], batch["buy"], 0.3)
+    torch.testing.assert_close(own, written, **exact)
+    wanted = [cvr, error] if kind == "escm2_dr" else [cvr]
+    torch.testing.assert_close(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted), **exact)
+    assert not ctr.grad_fn
+    assert torch.autograd.grad(loss.joint(cvr, batch["buy"], outputs, batch).sum(), ctr, allow_unused=True) == (None,)
+
+
+def test_escm2_labels_of_unseen_rows_do_not_count() -> None:
+    """Where nobody clicked the label may be anything, NaN too."""
+    loss, outputs, batch = losses("escm2_ipw")
+    wild = torch.where(batch["click"] == 1, batch["buy"], torch.nan)
+    both = [loss.joint(outputs["cvr"], labels, outputs, batch).sum() for labels in (batch["buy"], wild)]
+    torch.testing.assert_close(both[0], both[1], **exact)
+    (gradient,) = torch.autograd.grad(both[1], outputs["cvr"])
+    assert gradient.isfinite().all()
+
+
+def test_escm2_names_of_outputs_are_checked() -> None:
+    """A loss that reads an output which does not exist is refused at its place."""
+    with pytest.raises(archspec.SpecError, match="unknown output `clicks`"):
+        spec_of("escm2", ("propensity: ctr", "propensity: clicks"))
+
+
+def test_doubly_robust_trains_the_imputation_but_not_the_propensity() -> None:
+    """The graph says that the loss of cvr reaches the imputation tower, and not the tower of the propensity."""
+    options = "propensity: ctr, observed: click, imputation: error"
+    spec = spec_of(
+        "escm2",
+        ("{kind: escm2_ipw, propensity: ctr, observed: click, clip: 0.05}", f"{{kind: escm2_dr, {options}}}"),
+        ("  cvr: {units: [64, 32]}\n", "  cvr: {units: [64, 32]}\n  error: {units: [8], output: regression}\n"),
+    )
+    tasks = archspec.build_graph(spec).nodes("tasks")
+    assert tasks["towers.error"] == ("cvr",)
+    assert "cvr" not in tasks["towers.ctr"]
