@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH := .venv-bench
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +28,12 @@ format: $(STAMP) ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-clean: ## remove .venv, build/ and all caches
-	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+# Its own environment: nobody else needs the other libraries. QUICK=1 takes three minutes instead of twelve.
+bench: $(BENCH)/.installed ## measure against other libraries, on an idle machine (benchmarks/results.md)
+	@$(BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick)
+
+clean: ## remove the environments, build/ and all caches
+	rm -rf .venv $(BENCH) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find archspec tests examples plugins -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(STAMP): pyproject.toml constraints.txt
@@ -38,4 +43,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "make: installing into .venv (the first time takes some minutes)" >&2
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# constraints.txt holds torch's pin here, too: the other libraries ask for an open range.
+$(BENCH)/.installed: $(STAMP) benchmarks/requirements.txt
+	@echo "make: installing into $(BENCH) (the first time takes some minutes)" >&2
+	@$(BIN)/python -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -r benchmarks/requirements.txt
 	@touch $@

@@ -1,0 +1,45 @@
+"""Sums and means over the processes of a distributed run; alone, everything stays as it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+
+
+def processes() -> int:
+    """How many processes train together; 1 where torch.distributed is not set up."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum over all processes, without a gradient. A collective call: all processes must make it."""
+    summed = values.detach().clone()
+    if processes() > 1:
+        distributed.all_reduce(summed)
+    return summed
+
+
+def average(values: Tensor) -> Tensor:
+    """The mean over all processes, without a gradient. A collective call: all processes must make it."""
+    return total(values) / processes()
+
+
+def local_means(totals: Tensor, counts: Tensor) -> Tensor:
+    """Means `[T]` over this process's rows; 0, with zero gradient, where nothing was counted."""
+    return totals / torch.where(counts > 0, counts, torch.ones_like(counts))
+
+
+def means(totals: Tensor, counts: Tensor) -> Tensor:
+    """Means `[T]` over the rows of all processes, from this one's sums and counts `[T]`.
+
+    Every process gets the same values. Gradients are those of this process's rows, scaled so that their average over
+    processes (what DistributedDataParallel makes) is the gradient of the mean over all rows, however unevenly the rows
+    of a sample space are spread. Nothing counted anywhere: 0.
+    """
+    if processes() == 1:
+        return local_means(totals, counts)
+    all_totals, all_counts = total(torch.stack([totals, counts]))
+    safe = torch.where(all_counts > 0, all_counts, torch.ones_like(all_counts))
+    local = totals * (processes() / safe)
+    everywhere: Tensor = all_totals / safe
+    return local + (everywhere - local).detach()

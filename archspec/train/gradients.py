@@ -1,0 +1,96 @@
+"""Gradients of each task's loss on weights that tasks share, and a total whose gradient there is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from archspec.train.distributed import average
+from archspec.train.weights import Home, unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Entries:
+    """Chosen weights of a model as one vector `[N]`: whole parameters, or their places in fused ones."""
+
+    def __init__(self, model: nn.Module, chosen: Sequence[Home]) -> None:
+        """Holds names only, so that a model may move between devices."""
+        self.model = model
+        self.chosen = tuple(chosen)
+        self.names = tuple(dict.fromkeys(home.parameter for home in chosen))
+
+    def parameters(self) -> list[Tensor]:
+        """The parameters that hold the weights.
+
+        Raises:
+            ValueError: a parameter is in shards (FSDP): its gradient is in no process whole.
+        """
+        model = unwrapped(self.model)
+        found: list[Tensor] = [model.get_parameter(name) for name in self.names]
+        for name, parameter in zip(self.names, found, strict=True):
+            if hasattr(parameter, "device_mesh"):
+                raise ValueError(
+                    f"`{name}` is in shards; a balance that reads gradients needs whole parameters (DDP, not FSDP)"
+                )
+        return found
+
+    def jacobian(self, losses: Tensor) -> Tensor:
+        """Gradients `[T, N]` of losses `[T]`, averaged over processes: one backward pass per task, the graph is kept.
+
+        Raises:
+            ValueError: a gradient is sparse, or a parameter is in shards.
+        """
+        parameters = self.parameters()
+        rows = [self._row(loss, parameters) for loss in losses.unbind()]
+        return average(torch.stack(rows))
+
+    def _row(self, loss: Tensor, parameters: list[Tensor]) -> Tensor:
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+        by_name = dict(zip(self.names, gradients, strict=True))
+        for name, gradient in by_name.items():
+            if gradient.is_sparse:
+                raise ValueError(
+                    f"`{name}` has sparse gradients; a balance that reads gradients needs dense ones: no `sparse_grad`"
+                )
+        return torch.cat([by_name[home.parameter][home.index].reshape(-1) for home in self.chosen])
+
+    def scattered(self, vector: Tensor) -> list[Tensor]:
+        """A vector `[N]` as one tensor per parameter, zero where no chosen weight lives."""
+        parameters = self.parameters()
+        found = {name: torch.zeros_like(parameter) for name, parameter in zip(self.names, parameters, strict=True)}
+        start = 0
+        for home in self.chosen:
+            place = found[home.parameter][home.index]
+            place.copy_(vector[start : start + place.numel()].view(place.shape))
+            start += place.numel()
+        return list(found.values())
+
+
+def with_gradient(total: Tensor, entries: Entries, summed: Tensor, wanted: Tensor) -> Tensor:
+    """The same total `[]`, whose backward pass leaves `wanted` `[N]` on the entries instead of `summed` `[N]`.
+
+    Everything else keeps its gradient. Works with gradient accumulation and scaling, and with DistributedDataParallel.
+    """
+    corrections = entries.scattered(wanted - summed)
+    corrected: Tensor = _Corrected.apply(total, corrections, *entries.parameters())  # type: ignore[no-untyped-call] # torch's own
+    return corrected
+
+
+class _Corrected(torch.autograd.Function):
+    """The identity on the total; adds corrections to the gradients of parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, corrections: list[Tensor], *_: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
+        """Keeps the corrections for the backward pass."""
+        ctx.corrections = corrections
+        return total.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's context
+        """The total's gradient, none for the list, one correction per parameter."""
+        (gradient,) = gradients
+        return gradient, None, *(gradient * correction for correction in ctx.corrections)

@@ -1,0 +1,93 @@
+"""Parameters of a compiled model in groups for optimizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from archspec.graph.load import graph_of
+from archspec.train.weights import Home, homes, spec_of, trained_by, unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from archspec.graph.graph import Graph
+    from archspec.spec.spec import Spec
+
+_WORDS = {"input": "tables", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers"}
+
+
+class ParameterGroup(TypedDict):
+    """A parameter group as torch's optimizers take it: `params`, and what they are."""
+
+    params: list[nn.Parameter]
+    name: str
+    """`tables`, `feature_gates`, `experts`, `gates`, `towers`; `experts+gates` where one tensor holds both."""
+    tasks: tuple[str, ...]
+    """The tasks that train them."""
+    sparse: bool
+    """Whether their gradients are sparse: for SparseAdam, not for Adam."""
+    weights: list[str]
+    """Canonical names."""
+
+
+def parameter_groups(
+    model: nn.Module, spec: Spec | None = None, *, by: Literal["category", "task"] = "category"
+) -> list[ParameterGroup]:
+    """The learning parameters of a compiled model, each in exactly one group, bottom first.
+
+        groups = archspec.parameter_groups(model)
+        dense = torch.optim.Adam([group for group in groups if not group["sparse"]])
+        sparse = torch.optim.SparseAdam([group for group in groups if group["sparse"]], lr=1e-2)
+
+    Args:
+        model: plain or fused, wrapped or not. A parameter is never cut: one that holds several experts is one item.
+        spec: the model's spec, where the model comes from a built file.
+        by: `task` makes one group per category and set of tasks: a learning rate for one task's towers.
+
+    Raises:
+        TypeError: the model is none of archspec's, or does not know its spec and none is given.
+    """
+    spec = spec_of(model) if spec is None else spec
+    if spec is None:
+        name = type(unwrapped(model)).__name__
+        raise TypeError(f"{name} comes from a built file, which holds no spec: parameter_groups(model, spec)")
+    graph = graph_of(spec)
+    trained = trained_by(graph)
+    held: dict[str, list[Home]] = {}
+    for home in homes(model, graph):
+        held.setdefault(home.parameter, []).append(home)
+    found: dict[tuple[str, bool, tuple[str, ...]], list[list[Home]]] = {}
+    for members in held.values():
+        tasks = _tasks(members, trained, spec) if by == "task" else ()
+        key = (_category(members, graph), _sparse(members, spec), tasks)
+        found.setdefault(key, []).append(members)
+    inner = unwrapped(model)
+    return [
+        {
+            "params": [inner.get_parameter(members[0].parameter) for members in parameters],
+            "name": name,
+            "tasks": _tasks([home for members in parameters for home in members], trained, spec),
+            "sparse": sparse,
+            "weights": [home.weight for members in parameters for home in members],
+        }
+        for (name, sparse, _), parameters in found.items()
+    ]
+
+
+def _tasks(members: list[Home], trained: Mapping[str, tuple[str, ...]], spec: Spec) -> tuple[str, ...]:
+    """The tasks that train at least one of the weights."""
+    reached = {task for home in members for task in trained[home.node]}
+    return tuple(task for task in spec.tasks if task in reached)
+
+
+def _category(members: list[Home], graph: Graph) -> str:
+    held = {graph.nodes[home.node].category for home in members}
+    return "+".join(word for category, word in _WORDS.items() if category in held)
+
+
+def _sparse(members: list[Home], spec: Spec) -> bool:
+    """Whether a table has sparse gradients; what is fused has one answer."""
+    names = {home.node.removeprefix("inputs.") for home in members}
+    return any(getattr(spec.inputs[name].settings, "sparse_grad", None) for name in names & set(spec.inputs))

@@ -1,0 +1,116 @@
+"""A task's loss on a batch: labels are read and checked, rows outside its sample space left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from archspec.spec.spec import Task, TaskBlock
+
+Columns = Mapping[str, Tensor]
+
+
+def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool) -> tuple[Tensor, Tensor]:
+    """Sum of a task's losses over its sample space, each row times its weight, and the sum of the weights: `[]` each.
+
+    Args:
+        block: the task; several losses of one task add up.
+        logits: outputs of the model by name, `[B]` or `[B, classes]`.
+        batch: the columns that hold labels, sample spaces and row weights.
+        check: look at shapes, types and ranges of labels; costs one synchronisation with the device per task.
+
+    Raises:
+        KeyError: the output or a column is missing.
+        ValueError: a column's shape, type or values do not fit (with `check`).
+    """
+    outputs = _outputs(block, logits)
+    labels = _column(block, batch, block.task.label or block.name, "label column")
+    weights = _row_weights(block, batch, outputs, check=check)
+    inside = None if weights is None else weights > 0
+    if check:
+        _check_labels(block, labels, outputs, inside)
+    if weights is None or inside is None:
+        rows = _row_losses(block, outputs, labels)
+        return rows.sum(), rows.new_full((), rows.shape[0])
+    # Labels outside the sample space may be anything, such as NaN or -1, and must not reach the loss or its gradient.
+    rows = _row_losses(block, outputs, torch.where(inside, labels, torch.zeros_like(labels)))
+    return (rows * weights).sum(), weights.sum()
+
+
+def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
+    if block.name not in logits:
+        raise KeyError(f"task `{block.name}` needs the model's output `{block.name}`; it gave {_listed(logits)}")
+    outputs = logits[block.name]
+    # Sums of half precision losses lose most digits.
+    return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
+
+
+def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor) -> Tensor:
+    """The task's losses of each row, added up, `[B]`."""
+    return torch.stack([loss.settings.rows(outputs, labels) for loss in block.losses]).sum(0)
+
+
+def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bool) -> Tensor | None:
+    """Weight of each row, `[B]`; 0 outside the sample space, None where every row counts 1."""
+    weights: Tensor | None = None
+    if block.task.when is not None:
+        space = _column(block, batch, block.task.when, "`when` column")
+        if check:
+            _check_shape(block, space, block.task.when, outputs)
+        weights = (space == 1).to(outputs.dtype)
+    if block.task.weight_column is not None:
+        column = _column(block, batch, block.task.weight_column, "`weight_column`")
+        if check:
+            _check_shape(block, column, block.task.weight_column, outputs)
+            bad = ~(torch.isfinite(column) & (column >= 0))
+            _check_values(block, column, bad, block.task.weight_column, "is no finite number from 0 up")
+        weights = column.to(outputs.dtype) if weights is None else weights * column.to(outputs.dtype)
+    return weights
+
+
+def _column(block: TaskBlock, batch: Columns, name: str, what: str) -> Tensor:
+    if name not in batch:
+        raise KeyError(f"task `{block.name}` needs the {what} `{name}`; the batch holds {_listed(batch)}")
+    return batch[name]
+
+
+def _check_labels(block: TaskBlock, labels: Tensor, outputs: Tensor, inside: Tensor | None) -> None:
+    name = block.task.label or block.name
+    _check_shape(block, labels, name, outputs)
+    if block.task.kind == "multiclass" and labels.is_floating_point():
+        raise ValueError(f"task `{block.name}`: column `{name}` holds {labels.dtype}, not class indices (integers)")
+    fits, words = _range(block.task, labels)
+    _check_values(block, labels, ~fits if inside is None else ~fits & inside, name, words)
+
+
+def _range(task: Task, labels: Tensor) -> tuple[Tensor, str]:
+    """Whether each label is legal, `[B]`; and what is said of one that is not."""
+    match task.kind:
+        case "binary":
+            return (labels >= 0) & (labels <= 1), "is outside 0..1"
+        case "multiclass":
+            classes = task.classes or 0
+            return (labels >= 0) & (labels < classes), f"is outside 0..{classes - 1}"
+        case _:
+            return torch.isfinite(labels), "is no finite number"
+
+
+def _check_shape(block: TaskBlock, column: Tensor, name: str, outputs: Tensor) -> None:
+    if tuple(column.shape) != tuple(outputs.shape[:1]):
+        raise ValueError(
+            f"task `{block.name}`: column `{name}` has shape {list(column.shape)}, not {list(outputs.shape[:1])}"
+        )
+
+
+def _check_values(block: TaskBlock, column: Tensor, bad: Tensor, name: str, words: str) -> None:
+    if bad.any():
+        row = int(bad.nonzero()[0])
+        raise ValueError(f"task `{block.name}`: {column[row].item()} in row {row} of column `{name}` {words}")
+
+
+def _listed(columns: Columns) -> str:
+    return ", ".join(f"`{name}`" for name in columns) or "nothing"

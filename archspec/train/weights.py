@@ -1,0 +1,147 @@
+"""Where canonical weights live in a compiled model, and which tasks train them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from archspec.graph.graph import INDEX_ROLES, Graph
+from archspec.spec.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One canonical weight that learns: the node it belongs to, the parameter that holds it, and where in that."""
+
+    weight: str
+    node: str
+    parameter: str
+    index: tuple[Any, ...]
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The compiled model inside wrappers such as DistributedDataParallel and those of `torch.compile`.
+
+    Raises:
+        TypeError: there is none.
+    """
+    inner = model
+    while not _is_compiled(inner):
+        wrapped = getattr(inner, "_orig_mod", None) or getattr(inner, "module", None)
+        if not isinstance(wrapped, nn.Module):
+            raise TypeError(
+                f"{type(model).__name__} is no compiled model: make one with archspec.compile or archspec build"
+            )
+        inner = wrapped
+    return inner
+
+
+def spec_of(model: nn.Module) -> Spec | None:
+    """The Spec that a model was compiled from; None for the class of a built file, which knows only its weights."""
+    found = getattr(type(unwrapped(model)), "spec", None)
+    return found if isinstance(found, Spec) else None
+
+
+def homes(model: nn.Module, graph: Graph) -> tuple[Home, ...]:
+    """The weights of a compiled model that learn, in canonical order; fused weights share a parameter.
+
+    Raises:
+        ValueError: the model was built from another spec than the graph.
+    """
+    model = unwrapped(model)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    tables = _tables(model)
+    found = [
+        Home(name, _node(name, graph), holder, index)
+        for name, holder, index, *_ in tables["WEIGHTS"]
+        if holder in learning
+    ]
+    for canonical, attribute in tables["MODULES"].items():
+        for name, _ in getattr(model, attribute).named_parameters():
+            if f"{attribute}.{name}" in learning:
+                found.append(Home(f"{canonical}.{name}", _node(canonical, graph), f"{attribute}.{name}", ()))
+    return tuple(found)
+
+
+def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Node -> the tasks whose loss reaches its weights, in the spec's order; a shared table counts all its readers."""
+    found = {name: set(tasks) for name, tasks in graph.tasks.items()}
+    for name, block in graph.spec.inputs.items():
+        table = getattr(block.settings, "table", None)
+        if table is not None and f"inputs.{name}" in found:
+            found.setdefault(f"inputs.{table}", set()).update(found[f"inputs.{name}"])
+    return {name: tuple(task for task in graph.spec.tasks if task in tasks) for name, tasks in found.items()}
+
+
+def shared(found: tuple[Home, ...], graph: Graph) -> tuple[Home, ...]:
+    """The weights that more than one task trains."""
+    tasks = trained_by(graph)
+    return tuple(home for home in found if len(tasks[home.node]) > 1)
+
+
+def last_shared(found: tuple[Home, ...], graph: Graph) -> tuple[Home, ...]:
+    """The last weights that the most tasks train: one matrix per node, with no such node between it and the outputs.
+
+    Gates are passed over: their weights say who is mixed, the experts' what is shared. Plugins' modules count whole.
+    """
+    tasks = trained_by(graph)
+    able = {home.node for home in found if graph.nodes[home.node].category != "gate"}
+    most = max((len(tasks[node]) for node in able), default=0)
+    widest = {node for node in able if len(tasks[node]) == most > 1}
+    last = widest - _below(widest, graph)
+    return tuple(home for node in graph.order if node in last for home in _last_layer(node, found))
+
+
+def _last_layer(node: str, found: tuple[Home, ...]) -> Iterator[Home]:
+    own = [home for home in found if home.node == node]
+    layers = [
+        home
+        for home in own
+        if home.weight.endswith(".weight") and not {"norms", "modulate"} & set(home.weight.split("."))
+    ]
+    yield from layers[-1:] or own
+
+
+def _below(nodes: set[str], graph: Graph) -> set[str]:
+    """Nodes that one of the given nodes reads, directly or not."""
+    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for edge in graph.edges:
+        if not edge.detached and edge.role not in INDEX_ROLES:
+            sources[edge.target].append(edge.source)
+    found: set[str] = set()
+    queue = [source for node in nodes for source in sources[node]]
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += sources[name]
+    return found
+
+
+def _node(weight: str, graph: Graph) -> str:
+    """The node that a canonical weight belongs to: the longest name of a node that its own name starts with."""
+    name = weight
+    while name and name not in graph.nodes:
+        name = name.rpartition(".")[0]
+    if not name:
+        raise ValueError(
+            f"the model has a weight `{weight}` that the spec `{graph.spec.name}` does not have: another spec?"
+        )
+    return name
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    return "WEIGHTS" in _tables(model)
+
+
+def _tables(model: nn.Module) -> Mapping[str, Any]:
+    """What the emitted file knows about its weights: the globals of its own functions, whatever else bears its name."""
+    tables: Mapping[str, Any] = (
+        getattr(type(model).forward, "__globals__", {}) if hasattr(model, "named_weights") else {}
+    )
+    return tables

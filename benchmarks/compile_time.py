@@ -1,0 +1,69 @@
+"""The first call of `torch.compile(model, fullgraph=True)`, each in a fresh process with an empty cache."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import torch
+
+from benchmarks import fresh
+from benchmarks.contenders import ARCHSPEC, BUILDERS, PLAIN, RECHUB, SIZES
+from benchmarks.grid import INFER, TRAIN
+from benchmarks.report import Bar, Section, quick, show
+
+_ROWS = 256
+_BAR = 1 / 3
+_LONGEST = 240.0
+_CODE = "import sys; from benchmarks.compile_time import first_call; first_call(*sys.argv[1:])"
+
+
+def first_call(name: str, mode: str) -> None:
+    """Prints the seconds of the first call and the largest difference from the eager outputs, as JSON."""
+    size = SIZES[1]
+    contender = BUILDERS[name](size)
+    ids, labels = size.draw(_ROWS)
+    batch = contender.batch(ids)
+    model = contender.model.eval()  # for training, too: batch norms would move their statistics between the two calls
+    compiled = torch.compile(model, fullgraph=True)
+    eager = contender.stacked(model(batch)).detach()
+    start = time.perf_counter()
+    with torch.set_grad_enabled(mode == TRAIN):
+        outputs = contender.stacked(compiled(batch))
+        if mode == TRAIN:
+            contender.loss(outputs, labels).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+    seconds = time.perf_counter() - start
+    sys.stdout.write(json.dumps([seconds, (outputs.detach() - eager).abs().max().item()]) + "\n")
+
+
+def section(*, short: bool) -> Section:
+    """The table; the short form leaves training and the plain module out."""
+    names = (RECHUB, ARCHSPEC) if short else (RECHUB, PLAIN, ARCHSPEC)
+    rows, bars = [], []
+    for mode in (INFER,) if short else (INFER, TRAIN):
+        theirs, _ = fresh.run(_CODE, RECHUB, mode, timeout=_LONGEST)
+        for name in names:
+            try:
+                seconds, difference = (
+                    (theirs, 0.0) if name == RECHUB else fresh.run(_CODE, name, mode, timeout=_LONGEST)
+                )
+            except fresh.FreshError as error:
+                rows.append((mode, name, "fails", "", str(error)))
+                seconds = float("inf")
+            else:
+                rows.append((mode, name, f"{seconds:.1f}", f"{seconds / theirs:.2f}", f"{difference:.1e}"))
+            if name == ARCHSPEC:
+                what = f"first call of torch.compile, 8 tasks, {mode}: share of torch-rechub's time"
+                bars.append(Bar(what, _BAR, seconds / theirs, least=False))
+    about = (
+        f"Seconds of the first call of `torch.compile(model, fullgraph=True)`, {SIZES[1]}, B {_ROWS}, a fresh\n"
+        "process with an empty cache each; `train` with the backward pass. Beside them the share of\n"
+        "torch-rechub's time, and the largest difference of an output from eager."
+    )
+    header = ("mode", "contender", "seconds", "share", "difference")
+    return Section("Compile time", about, header, tuple(rows), tuple(bars))
+
+
+if __name__ == "__main__":
+    show(section(short=quick()))

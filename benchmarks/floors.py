@@ -1,0 +1,120 @@
+"""Floors: what the products of a cell cost alone, each done by the quickest way this machine has."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - as everywhere in torch
+
+from benchmarks.contenders import ARCHSPEC, LEVELS, Size
+from benchmarks.grid import INFER, Cell, measure
+from benchmarks.report import Section, ms, quick, show
+from benchmarks.timing import interleaved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+
+def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` by oneDNN, which torch has as an operation without a public name."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001 - the only way to it
+    return product
+
+
+def has_onednn() -> bool:
+    """Whether this build of torch has it."""
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call] # torch leaves it untyped
+    return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def products(size: Size) -> Iterator[tuple[int, int, int]]:
+    """The products of a forward pass as count, input width, output width; those on one input as one wide product."""
+    total, streams = size.experts * (size.tasks + 1), size.tasks + 1
+    gate = 2 * size.experts
+    yield 1, size.inputs * size.dim, total * size.units[0] + size.tasks * gate + total
+    for level in range(LEVELS):
+        if level:
+            yield streams, size.units[-1], size.experts * size.units[0] + gate
+        for a, b in zip(size.units, size.units[1:], strict=False):
+            yield total, a, b
+    for a, b in zip((size.units[-1], *size.tower), size.tower, strict=False):
+        yield size.tasks, a, b
+
+
+def floor(size: Size, rows: int, mode: str, seconds: float) -> float:
+    """Seconds of a cell's products alone; in training also their backward products and the tables' gradient."""
+    if mode == INFER:
+        return sum(_best(count, rows, a, b, seconds) for count, a, b in products(size))
+    backward = sum(
+        _best(count, rows, a, b, seconds) + _best(count, rows, b, a, seconds) + _best(count, b, rows, a, seconds)
+        for count, a, b in products(size)
+    )
+    return backward + _tables(size, rows, seconds)
+
+
+@cache
+def _best(count: int, rows: int, inputs: int, outputs: int, seconds: float) -> float:
+    """The quickest of: one `F.linear` each (MKL or what torch has), one by oneDNN each, one batched product."""
+    x, weights = torch.randn(count, rows, inputs), torch.randn(count, outputs, inputs)
+    pairs = [(x[i], weights[i]) for i in range(count)]
+    ways: dict[str, Callable[[], object]] = {"linear": lambda: [F.linear(a, b) for a, b in pairs]}
+    if has_onednn():
+        ways["onednn"] = lambda: [onednn(a, b) for a, b in pairs]
+    if count > 1:
+        ways["batched"] = lambda: torch.bmm(x, weights.mT)
+    with torch.no_grad():
+        return min(timing.median for timing in interleaved(ways, seconds).values())
+
+
+@cache
+def _tables(size: Size, rows: int, seconds: float) -> float:
+    """The dense gradient of all tables, as one table."""
+    ids, _ = size.draw(rows)
+    gradient = torch.randn(rows, size.inputs, size.dim)
+
+    def run() -> object:
+        return torch.ops.aten.embedding_dense_backward(gradient, ids, size.inputs * size.vocab, -1, False)  # noqa: FBT003 - its signature
+
+    with torch.no_grad():
+        return interleaved({"tables": run}, seconds)["tables"].median
+
+
+def section(cells: Sequence[Cell], seconds: float) -> Section:
+    """The floor beside each cell of the grid."""
+    about = (
+        "What the matrix products of a cell cost alone, each by the quickest of `F.linear`, oneDNN and `bmm`;\n"
+        "for training with both backward products and the dense gradient of the tables. The last column is\n"
+        "what nobody could exceed with such products: the best other library's time over the floor. Lookups,\n"
+        "gates' softmax, mixing and activations are not in the floor."
+    )
+    header = (
+        "size",
+        "B",
+        "mode",
+        "best other, ms",
+        "archspec, ms",
+        "floor, ms",
+        "archspec / floor",
+        "best other / floor",
+    )
+    rows = []
+    for cell in cells:
+        least = floor(cell.size, cell.rows, cell.mode, seconds)
+        other, ours = (cell.timings[name].median for name in (cell.best_other, ARCHSPEC))
+        where = (str(cell.size), str(cell.rows), cell.mode)
+        rows.append((*where, ms(other), ms(ours), ms(least), f"{ours / least:.2f}", f"{other / least:.2f}"))
+    return Section("Floors", about, header, tuple(rows))
+
+
+def main() -> None:
+    """Grid and floors."""
+    seconds = 0.05 if quick() else 0.2
+    show(section(measure(seconds), seconds / 4))
+
+
+if __name__ == "__main__":
+    main()

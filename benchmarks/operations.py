@@ -1,0 +1,78 @@
+"""How many calls into torch a forward pass makes: what small batches pay for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.contenders import ARCHSPEC, BUILDERS, RECHUB, SIZES
+from benchmarks.report import Bar, Section, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_ROWS = 16
+_BAR = 1 / 5
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves its hooks untyped
+    """Counts operations as they reach the dispatcher, views (which compute nothing) apart."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = self.views = 0
+
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
+        self.operations += 1
+        self.views += func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def count(run: Callable[[], object]) -> tuple[int, int, int]:
+    """Operations that reach the dispatcher, views among them, and events of the profiler.
+
+    The profiler also counts what an operation calls inside, so an operation of one's own cannot hide others.
+    """
+    with torch.no_grad():
+        run()
+        with _Counter() as counter:
+            run()
+        with profile(activities=[ProfilerActivity.CPU]) as profiled:
+            run()
+    events = sum(event.count for event in profiled.key_averages())
+    return counter.operations, counter.views, events
+
+
+def section() -> Section:
+    """The counts for 16 tasks."""
+    size = SIZES[-1]
+    ids, _ = size.draw(_ROWS)
+    counts = {name: count(build(size).forward(ids)) for name, build in BUILDERS.items()}
+    unchecked = BUILDERS[ARCHSPEC](size)
+    unchecked.model.check_inputs = False  # type: ignore[assignment] # no weight, but a plain attribute
+    counts[f"{ARCHSPEC}, `check_inputs` off"] = count(unchecked.forward(ids))
+    about = (
+        f"One forward pass without gradients, {size}, B {_ROWS}. Calls are operations that reach torch's\n"
+        "dispatcher, views among them; events are the profiler's, which also counts what operations call\n"
+        "inside. In parentheses the share of torch-rechub's."
+    )
+    rows = tuple(
+        (name, *(f"{mine} ({mine / theirs:.2f})" for mine, theirs in zip(own, counts[RECHUB], strict=True)))
+        for name, own in counts.items()
+    )
+    share = counts[ARCHSPEC][0] / counts[RECHUB][0]
+    bars = (Bar("calls of a forward pass, 16 tasks: share of torch-rechub's", _BAR, share, least=False),)
+    return Section("Calls", about, ("contender", "calls", "of them views", "profiler events"), rows, bars)
+
+
+if __name__ == "__main__":
+    show(section())

@@ -1,0 +1,115 @@
+"""What a part of the benchmark hands back, and how it is written: tables and bars as markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "torch-rechub", "deepctr-torch", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A number that has to be reached; `least` says whether it is a lower bound."""
+
+    what: str
+    bar: float
+    reached: float
+    least: bool = True
+    unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is reached."""
+        return self.reached >= self.bar if self.least else self.reached <= self.bar
+
+    def row(self) -> tuple[str, ...]:
+        """Its row of the table of bars."""
+        sign = "≥" if self.least else "≤"
+        return (
+            self.what,
+            f"{sign} {self.bar:g}{self.unit}",
+            f"{self.reached:.3g}{self.unit}",
+            "yes" if self.holds else "**no**",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of the results: a heading, what was done, a table, and the bars it speaks to."""
+
+    title: str
+    about: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    bars: tuple[Bar, ...] = ()
+
+    def markdown(self) -> str:
+        """The part as it stands in results.md."""
+        return f"## {self.title}\n\n{self.about}\n\n{table(self.header, self.rows)}"
+
+
+def table(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
+    """A markdown table; all columns but the first are set to the right."""
+    rule = ("---", *["---:"] * (len(header) - 1))
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows)) + "\n"
+
+
+def show(*sections: Section) -> None:
+    """Prints parts of the results, with their bars."""
+    for section in sections:
+        sys.stdout.write(section.markdown() + "\n")
+        if section.bars:
+            sys.stdout.write(bars_table(section.bars) + "\n")
+        sys.stdout.flush()
+
+
+def bars_table(bars: tuple[Bar, ...]) -> str:
+    """All bars, with what was reached."""
+    return table(("bar", "wanted", "reached", "holds"), tuple(bar.row() for bar in bars))
+
+
+def quick() -> bool:
+    """Whether the command line asks for short measurements."""
+    return "--quick" in sys.argv[1:]
+
+
+def machine() -> str:
+    """What the numbers depend on: processor, cores, threads, versions, and how busy the machine was."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    name = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    return (
+        f"{name or platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads of torch; Python {platform.python_version()}, {versions}."
+    )
+
+
+def foreign_seconds() -> float:
+    """Processor seconds that all other processes used since the machine started; 0 where Linux is not there to ask.
+
+    What this one started and waited for is its own.
+    """
+    counts = Path("/proc/stat")
+    if not counts.exists():
+        return 0.0
+    total = counts.read_text(encoding="ascii").splitlines()[0]
+    user, nice, system, *_ = (int(part) for part in total.split()[1:])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
+
+
+def ms(seconds: float) -> str:
+    """Seconds as milliseconds, three digits."""
+    value = seconds * 1e3
+    if value >= 100:  # noqa: PLR2004 - three digits before the point
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - two, or one

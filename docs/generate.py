@@ -1,0 +1,124 @@
+"""Writes what the documentation shows of the code: `python docs/generate.py`.
+
+The tables of architectures (README.md, docs/architectures.md), the excerpt of a built file (docs/emitted.md), and the
+figures in docs/figures/. `--check` writes nothing and fails where a text is out of date.
+"""  # noqa: INP001 - a script, not a package
+
+from __future__ import annotations
+
+import re
+import sys
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from archspec.compiler.compile import build
+from archspec.compiler.count import count
+from archspec.graph.export import build_graph
+from archspec.graph.load import load_graph
+from archspec.plugins import load as load_plugins
+from archspec.render import render
+from archspec.spec.source import Scalar, Sequence, parse, read
+
+if TYPE_CHECKING:
+    from archspec.graph.graph import Graph
+
+ROOT = Path(__file__).resolve().parent.parent
+SPECS, PLUGINS = ROOT / "specs", ROOT / "plugins"
+FIGURES = ROOT / "docs" / "figures"
+README_FIGURE = "ple"
+EXCERPT = "ple_video"
+
+
+def graphs() -> dict[str, Graph]:
+    """File name -> checked graph, of every spec in specs/, with those files of plugins/ that it asks for."""
+    return {file.stem: load_graph(file, None, load_plugins(plugins_of(file))) for file in sorted(SPECS.glob("*.yaml"))}
+
+
+def plugins_of(file: Path) -> list[Path]:
+    """The plugin files that a spec requires."""
+    asked = parse(read(file), file.name).get("requires")
+    items = asked.items if isinstance(asked, Sequence) else ()
+    return [PLUGINS / f"{item.value}.py" for item in items if isinstance(item, Scalar)]
+
+
+def yaml_lines(name: str) -> int:
+    """Lines of a spec that are neither empty nor a comment."""
+    lines = (SPECS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    return sum(bool(line.partition("#")[0].strip()) for line in lines)
+
+
+def plugin_lines(graph: Graph) -> str:
+    """Lines of the plugins that a spec needs, each linked; empty without one."""
+    found = []
+    for plugin in graph.spec.requires:
+        lines = (PLUGINS / f"{plugin}.py").read_text(encoding="utf-8").splitlines()
+        found.append(f"[{sum(bool(line.strip()) for line in lines)}](../plugins/{plugin}.py)")
+    return " + ".join(found)
+
+
+def about(graph: Graph) -> str:
+    """The spec's `about` as a cell of a table."""
+    return graph.spec.about.replace("|", r"\|")
+
+
+def short_table(found: dict[str, Graph]) -> str:
+    """Spec and paper, two to a line: the table of the README."""
+    cells = [f"[`{name}`](specs/{name}.yaml) | {about(graph)}" for name, graph in found.items()]
+    half = (len(cells) + 1) // 2
+    rows = [f"| {left} | {right} |" for left, right in zip_longest(cells[:half], cells[half:], fillvalue=" | ")]
+    return "\n".join(["| spec | architecture | spec | architecture |", "|---|---|---|---|", *rows])
+
+
+def long_table(found: dict[str, Graph]) -> str:
+    """With lines, parameters and figure: the table of docs/architectures.md."""
+    rows = [
+        f"| [`{name}`](../specs/{name}.yaml) | {about(graph)} | {yaml_lines(name)} | {plugin_lines(graph)} "
+        f"| {count(graph).known.parameters:,} | [figure](figures/{name}.svg) |"
+        for name, graph in found.items()
+    ]
+    head = "| spec | architecture | lines of YAML | lines of plugin | parameters | |"
+    return "\n".join([head, "|---|---|--:|--:|--:|---|", *rows])
+
+
+def excerpt(graph: Graph) -> str:
+    """`forward` of a built file."""
+    source = build(graph).source
+    start = source.index("    def forward(")
+    return f"```python\n{source[start : source.index('    @torch.no_grad()', start)].rstrip()}\n```"
+
+
+def filled(text: str, parts: dict[str, str]) -> str:
+    """The text with each generated part between its markers replaced."""
+    for name, part in parts.items():
+        marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        text = marked.sub(lambda match, part=part: match[1] + part + match[2], text)  # type: ignore[misc] # a bound default
+    return text
+
+
+def main() -> int:
+    """Writes all, or checks the texts. Exit status 1: a text is out of date."""
+    found = graphs()
+    parts = {"short table": short_table(found), "long table": long_table(found), "excerpt": excerpt(found[EXCERPT])}
+    stale = []
+    for file in (ROOT / "README.md", ROOT / "docs" / "architectures.md", ROOT / "docs" / "emitted.md"):
+        old = file.read_text(encoding="utf-8")
+        if filled(old, parts) != old:
+            stale.append(str(file.relative_to(ROOT)))
+            if "--check" not in sys.argv:
+                file.write_text(filled(old, parts), encoding="utf-8")
+    if "--check" in sys.argv:
+        sys.stdout.write("".join(f"{file} is out of date: run python docs/generate.py\n" for file in stale))
+        return int(bool(stale))
+    FIGURES.mkdir(exist_ok=True)
+    for name, graph in found.items():
+        render(build_graph(graph.spec), FIGURES / f"{name}.svg")
+    render(build_graph(found[README_FIGURE].spec), FIGURES / f"{README_FIGURE}.png")
+    sys.stdout.write(f"{len(found)} specs; written: {', '.join(stale) or 'no text'}, docs/figures/\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The synthetic tasks of the MMoE paper are what its section 3.2 says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from archspec.synthetic import synthetic_tasks
+
+
+def correlation(p: float, seed: int = 0) -> float:
+    """Correlation of the labels of the two tasks."""
+    batch = synthetic_tasks(20_000, p, seed=seed)
+    return float(torch.corrcoef(torch.stack([batch["first"], batch["second"]]))[0, 1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_correlate_the_more_the_larger_p_is(seed: int) -> None:
+    """The correlation of the labels rises with p, from none to that of one task with two draws of noise."""
+    found = [correlation(p, seed) for p in (0.0, 0.5, 0.9, 1.0)]
+    assert found == sorted(found)
+    assert abs(found[0]) < 0.05
+    assert found[-1] > 0.95
+
+
+def test_shapes() -> None:
+    """A batch holds float32 columns: x `[rows, d]` and two labels `[rows]`."""
+    batch = synthetic_tasks(7, 0.5, seed=0, d=12)
+    assert {name: tuple(column.shape) for name, column in batch.items()} == {
+        "x": (7, 12),
+        "first": (7,),
+        "second": (7,),
+    }
+    assert {column.dtype for column in batch.values()} == {torch.float32}
+
+
+def test_a_seed_gives_the_same_tasks_and_leaves_the_global_generator_alone() -> None:
+    """The same seed gives the same bits, another seed other rows; torch's own generator is neither read nor moved."""
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first = synthetic_tasks(10, 0.5, seed=3)
+    torch.manual_seed(2)
+    again = synthetic_tasks(10, 0.5, seed=3)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["x"], synthetic_tasks(10, 0.5, seed=4)["x"])
+    torch.manual_seed(1)
+    synthetic_tasks(10, 0.5, seed=3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_p_changes_the_second_task_only() -> None:
+    """With one seed, x and the first task stay as they are from p to p: runs can be compared pair by pair."""
+    low, high = synthetic_tasks(100, 0.5, seed=0), synthetic_tasks(100, 1.0, seed=0)
+    assert torch.equal(low["x"], high["x"])
+    assert torch.equal(low["first"], high["first"])
+    assert not torch.equal(low["second"], high["second"])
+
+
+@pytest.mark.parametrize("p", [-0.3, 0.0, 0.5, 1.0])
+def test_weights_have_length_c_and_cosine_p(p: float) -> None:
+    """Without sines and noise a label is w.x: the least-squares w have length c and the cosine p."""
+    batch = synthetic_tasks(500, p, seed=0, d=20, c=3.0, m=0, noise=0.0)
+    x, labels = batch["x"].double(), torch.stack([batch["first"], batch["second"]], 1).double()
+    w1, w2 = torch.linalg.lstsq(x, labels).solution.T
+    assert float(w1.norm()) == pytest.approx(3.0, abs=1e-5)
+    assert float(w2.norm()) == pytest.approx(3.0, abs=1e-5)
+    assert float(w1 @ w2) / 9 == pytest.approx(p, abs=1e-5)
+
+
+def test_noise_has_the_variance_asked_for() -> None:
+    """At p = 1 the labels differ by two draws of noise alone."""
+    batch = synthetic_tasks(50_000, 1.0, seed=0, noise=0.01)
+    assert float((batch["first"] - batch["second"]).var()) == pytest.approx(0.02, rel=0.03)
+
+
+@pytest.mark.parametrize(("p", "d", "word"), [(1.1, 100, "cosine"), (-1.1, 100, "cosine"), (0.5, 1, "d must be 2")])
+def test_impossible_tasks_are_refused(p: float, d: int, word: str) -> None:
+    """A p that is no cosine and a space without two directions are refused in words."""
+    with pytest.raises(ValueError, match=word):
+        synthetic_tasks(10, p, seed=0, d=d)

@@ -1,0 +1,247 @@
+"""Each balance kind against hand-computed cases: two tasks, few rows."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archspec
+from archspec.graph.load import graph_of
+from archspec.train.criterion import MultiTaskLoss
+from archspec.train.weights import homes, last_shared, shared
+
+BOTTOM = """
+archspec: 1
+name: bottom
+inputs:
+  x: {{kind: dense, dim: 2}}
+tasks:
+  a: {{kind: regression, when: has_a}}
+  b: {{kind: regression, weight: 2.0}}
+levels:
+  - experts:
+      bottom: {{units: [3], activation: tanh}}
+towers:
+  $task: {{from: level1.experts.bottom, units: []}}
+balance: {balance}
+"""
+
+
+def criterion_of(balance: str) -> MultiTaskLoss:
+    """A criterion on logits alone, for balances that read no gradients."""
+    return MultiTaskLoss(archspec.load(BOTTOM.format(balance=balance)))
+
+
+def losses_of(criterion: MultiTaskLoss, a: float, b: float) -> Tensor:
+    """The total where task a's weighted loss is `a` and task b's is `b`."""
+    logits = {"a": torch.tensor([a**0.5]), "b": torch.tensor([(b / 2) ** 0.5])}
+    total: Tensor = criterion(logits, {"a": torch.zeros(1), "b": torch.zeros(1), "has_a": torch.ones(1)})[0]
+    return total
+
+
+def test_sum_adds_weighted_losses() -> None:
+    """L = sum_k w_k L_k."""
+    assert losses_of(criterion_of("sum"), 3.0, 4.0).item() == pytest.approx(7.0)
+
+
+def test_uncertainty_weighs_by_learned_log_variances() -> None:
+    """L = sum_k (exp(-s_k) L_k + s_k) / 2, with the gradient (1 - exp(-s_k) L_k) / 2 for s_k."""
+    criterion = criterion_of("uncertainty")
+    (log_variances,) = criterion.parameters()
+    with torch.no_grad():
+        log_variances.copy_(torch.tensor([0.0, log(2)]))
+    total = losses_of(criterion, 3.0, 4.0)
+    torch.autograd.backward(total)
+    assert total.item() == pytest.approx((3.0 + 4.0 / 2 + log(2)) / 2)
+    torch.testing.assert_close(log_variances.grad, torch.tensor([(1 - 3.0) / 2, (1 - 2.0) / 2]))
+
+
+def test_dwa_follows_the_ratio_of_two_epochs() -> None:
+    """v = K softmax((L(t-1) / L(t-2)) / temperature) from the third epoch on; 1 before."""
+    criterion = criterion_of("{kind: dwa, temperature: 2.0}")
+    for a, b in ((2.0, 4.0), (1.0, 4.0)):
+        assert losses_of(criterion, a, b).item() == pytest.approx(a + b)
+        criterion.next_epoch()
+    first = exp(0.5 / 2) / (exp(0.5 / 2) + exp(1.0 / 2))
+    assert losses_of(criterion, 1.0, 1.0).item() == pytest.approx(2.0)
+    assert losses_of(criterion, 1.0, 0.0).item() == pytest.approx(2 * first, rel=1e-5)
+
+
+def test_dwa_averages_over_the_steps_of_an_epoch() -> None:
+    """An epoch's loss is the mean over its training calls; evaluation does not count."""
+    criterion = criterion_of("dwa")
+    for a in (1.0, 3.0):
+        losses_of(criterion, a, 1.0)
+    criterion.eval()
+    losses_of(criterion, 100.0, 1.0)
+    criterion.train()
+    criterion.next_epoch()
+    assert criterion.balance.last.tolist() == pytest.approx([2.0, 1.0])  # type: ignore[operator] # a buffer
+
+
+def test_dwa_survives_a_task_without_rows() -> None:
+    """An epoch in which a task had no loss gives it the ratio 1, not NaN."""
+    criterion = criterion_of("dwa")
+    for _ in range(3):
+        losses_of(criterion, 0.0, 1.0)
+        criterion.next_epoch()
+    assert losses_of(criterion, 1.0, 0.0).item() == pytest.approx(1.0)
+
+
+# -- balances that read gradients -------------------------------------------------------------------------------------
+
+
+def bottom_model(balance: str, *, optimize: bool = True) -> tuple[nn.Module, MultiTaskLoss]:
+    """A Shared-Bottom model in float64 with its criterion."""
+    spec = archspec.load(BOTTOM.format(balance=balance))
+    model = archspec.compile(spec, optimize=optimize, seed=3).double()
+    return model, MultiTaskLoss(spec, model=model).double()
+
+
+BATCH = {
+    "x": torch.tensor([[1.0, -0.5], [0.3, 2.0], [-1.0, 0.7]], dtype=torch.float64),
+    "a": torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64),
+    "b": torch.tensor([-1.0, 1.5, 0.2], dtype=torch.float64),
+    "has_a": torch.tensor([1, 1, 0]),
+}
+
+
+def task_gradients(model: nn.Module, name: str) -> Tensor:
+    """Gradients `[T, N]` of both weighted losses on one canonical weight, by plain autograd on the plain model."""
+    logits = model(BATCH)
+    losses = ((logits["a"] - BATCH["a"])[:2].square().mean(), 2 * (logits["b"] - BATCH["b"]).square().mean())
+    weight = model.get_parameter(attribute(model, name))
+    rows = [
+        torch.autograd.grad(loss, weight, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
+        for loss in losses
+    ]
+    return torch.stack(rows).flatten(1)
+
+
+def attribute(model: nn.Module, name: str) -> str:
+    """The parameter of a plain model that holds a canonical weight."""
+    graph = graph_of(archspec.load(BOTTOM.format(balance="sum")))
+    return next(home.parameter for home in homes(model, graph) if home.weight == name)
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_gradnorm_moves_weights_towards_equal_training_rates(optimize: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """A step takes v to v - rate * sign(G - target) * |g|, scaled to add up to K; the first targets are all mean(G)."""
+    model, criterion = bottom_model("{kind: gradnorm, alpha: 1.5, rate: 0.1}", optimize=optimize)
+    plain, _ = bottom_model("sum", optimize=False)
+    norms = task_gradients(plain, "level1.experts.bottom.0.layers.0.weight").norm(dim=1)
+    total, parts = criterion(model(BATCH), BATCH)
+    assert total.item() == pytest.approx(parts["a"].item() + 2 * parts["b"].item())
+    moved = torch.ones(2, dtype=torch.float64) - 0.1 * torch.sign(norms - norms.mean()) * norms
+    expected = 2 * moved.clamp_min(1e-3) / moved.clamp_min(1e-3).sum()
+    found = criterion.balance.weights
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    total.backward()
+    total, parts = criterion(model(BATCH), BATCH)
+    assert total.item() == pytest.approx((expected * torch.stack([parts["a"], 2 * parts["b"]])).sum().item())
+
+
+def test_gradnorm_leaves_a_task_without_rows_alone() -> None:
+    """A batch in which a task has no row does not set its first loss, and nothing becomes NaN."""
+    model, criterion = bottom_model("gradnorm")
+    criterion(model(BATCH), {**BATCH, "has_a": torch.zeros(3)})[0].backward()
+    assert criterion.balance.first[0].item() == 0  # type: ignore[index] # a buffer
+    criterion(model(BATCH), BATCH)[0].backward()
+    assert bool(criterion.balance.weights.isfinite().all())  # type: ignore[operator] # a buffer
+
+
+def test_the_graph_knows_the_last_shared_weights() -> None:
+    """In PLE these are the last layers of the shared experts of the last level, not gates, towers or a lower level."""
+    spec = archspec.load("specs/ple.yaml")
+    graph = graph_of(spec)
+    names = [home.weight for home in last_shared(homes(archspec.compile(spec), graph), graph)]
+    assert names == [f"level2.experts.shared.{i}.layers.1.weight" for i in range(3)]
+
+
+def test_the_graph_knows_all_shared_weights() -> None:
+    """Shared are the tables and the experts of a shared bottom, not the towers."""
+    spec = archspec.load(BOTTOM.format(balance="sum"))
+    graph = graph_of(spec)
+    names = {home.weight for home in shared(homes(archspec.compile(spec), graph), graph)}
+    assert names == {"level1.experts.bottom.0.layers.0.weight", "level1.experts.bottom.0.layers.0.bias"}
+
+
+def pcgrad(first: Tensor, second: Tensor) -> Tensor:
+    """PCGrad of two gradients: each loses its part against the other where they conflict."""
+    product = first @ second
+    if product >= 0:
+        return first + second
+    return first - product / (second @ second) * second + second - product / (first @ first) * first
+
+
+def shortest(first: Tensor, second: Tensor) -> Tensor:
+    """MGDA of two gradients: the shortest vector between them."""
+    share = ((second - first) @ second / (first - second).square().sum()).clamp(0, 1)
+    return share * first + (1 - share) * second
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize(
+    ("balance", "aggregate", "tolerance"),
+    [("pcgrad", pcgrad, 1e-9), ("{kind: mgda, epsilon: 1.0e-9, max_iters: 1000}", shortest, 1e-4)],
+)
+def test_aggregation_replaces_the_gradient_of_shared_weights_only(
+    balance: str,
+    aggregate: object,
+    tolerance: float,
+    optimize: bool,  # noqa: FBT001 - a test's parameter
+) -> None:
+    """Shared weights get the aggregate of the tasks' gradients, towers their own gradient; the loss is the sum."""
+    pytest.importorskip("torchjd", reason="the extra `train` installs it")
+    model, criterion = bottom_model(balance, optimize=optimize)
+    plain, _ = bottom_model("sum", optimize=False)
+    total, parts = criterion(model(BATCH), BATCH)
+    total.backward()
+    assert total.item() == pytest.approx(parts["a"].item() + 2 * parts["b"].item())
+    bottom = [f"level1.experts.bottom.0.layers.0.{kind}" for kind in ("weight", "bias")]
+    jacobian = torch.cat([task_gradients(plain, name) for name in bottom], dim=1)
+    found = torch.cat([gradient_of(model, name).flatten() for name in bottom])
+    torch.testing.assert_close(found, aggregate(*jacobian), rtol=tolerance, atol=tolerance)  # type: ignore[operator] # a function
+    for tower in ("a", "b"):
+        expected = task_gradients(plain, f"towers.{tower}.head.weight").sum(0)
+        torch.testing.assert_close(gradient_of(model, f"towers.{tower}.head.weight").flatten(), expected)
+
+
+def gradient_of(model: nn.Module, name: str) -> Tensor:
+    """The gradient of a canonical weight, wherever it lives."""
+    graph = graph_of(archspec.load(BOTTOM.format(balance="sum")))
+    home = next(home for home in homes(model, graph) if home.weight == name)
+    gradient = model.get_parameter(home.parameter).grad
+    assert gradient is not None
+    return gradient[home.index]
+
+
+def test_aggregated_gradients_accumulate_and_scale() -> None:
+    """Two backward passes of half the loss leave the gradient of one: accumulation and loss scaling work."""
+    pytest.importorskip("torchjd", reason="the extra `train` installs it")
+    model, criterion = bottom_model("upgrad")
+    criterion(model(BATCH), BATCH)[0].backward()
+    once = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+    model.zero_grad()
+    for _ in range(2):
+        (criterion(model(BATCH), BATCH)[0] / 2).backward()
+    for parameter, gradient in zip(model.parameters(), once, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize("balance", ["gradnorm", "{kind: gradnorm, rate: 0.5}"])
+def test_a_balance_that_reads_gradients_asks_for_the_model(balance: str) -> None:
+    """Without the model the error says how to give it."""
+    with pytest.raises(ValueError, match=r"balance `gradnorm` reads the gradients.*MultiTaskLoss\(spec, model=model\)"):
+        criterion_of(balance)
+
+
+def test_tasks_that_share_nothing_cannot_be_balanced_by_gradients() -> None:
+    """Two towers on the raw input have no weight in common, and the error says so."""
+    text = BOTTOM.format(balance="gradnorm").replace("level1.experts.bottom", "inputs")
+    spec = archspec.load(text)
+    with pytest.raises(ValueError, match="the tasks share none"):
+        MultiTaskLoss(spec, model=archspec.compile(spec))

@@ -1,0 +1,217 @@
+"""MultiTaskLoss on hand-computed cases: two tasks, few rows, float64."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
+
+import archspec
+from archspec.train.criterion import MultiTaskLoss
+
+SPEC = """
+archspec: 1
+name: two
+inputs:
+  x: {{kind: dense, dim: 2}}
+tasks: {tasks}
+towers:
+  $task: {{units: []}}
+"""
+
+
+def criterion_of(tasks: str) -> MultiTaskLoss:
+    """The criterion of a spec with these tasks."""
+    return MultiTaskLoss(archspec.load(SPEC.format(tasks=tasks)))
+
+
+def leaf(*values: float) -> Tensor:
+    """Logits that gradients are asked of."""
+    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
+
+
+def labels(*values: float) -> Tensor:
+    """A label column."""
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def test_binary_loss_is_the_logistic_loss_with_its_gradient() -> None:
+    """-y log s(l) - (1-y) log s(-l), averaged over rows; its gradient is (s(l) - y) / B."""
+    logits = leaf(0.3, -1.2)
+    loss, parts = criterion_of("{a: {kind: binary}}")({"a": logits}, {"a": labels(1, 0)})
+    loss.backward()
+    expected = (log(1 + exp(-0.3)) + log(1 + exp(-1.2))) / 2
+    assert loss.item() == pytest.approx(expected, abs=1e-14)
+    assert parts["a"].item() == loss.item()
+    torch.testing.assert_close(logits.grad, (torch.sigmoid(logits.detach()) - labels(1, 0)) / 2, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("mse", (0.5**2 + 3.0**2) / 2),
+        ("mae", (0.5 + 3.0) / 2),
+        ("huber", (0.5**2 / 2 + 1.0 * (3.0 - 0.5)) / 2),
+        ("{kind: huber, delta: 2.0}", (0.5**2 / 2 + 2.0 * (3.0 - 1.0)) / 2),
+        ("[mse, mae]", (0.5**2 + 3.0**2) / 2 + (0.5 + 3.0) / 2),
+    ],
+)
+def test_regression_losses_have_their_closed_form(loss: str, expected: float) -> None:
+    """Squared, absolute and Huber error; several losses of one task add up."""
+    criterion = criterion_of(f"{{a: {{kind: regression, loss: {loss}}}}}")
+    total, _ = criterion({"a": leaf(1.5, -2.0)}, {"a": labels(1.0, 1.0)})
+    assert total.item() == pytest.approx(expected, abs=1e-14)
+
+
+def test_multiclass_loss_is_cross_entropy() -> None:
+    """-log softmax(l)_y, from logits `[B, classes]` and integer labels."""
+    logits = torch.tensor([[0.0, 1.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    total, _ = criterion_of("{a: {kind: multiclass, classes: 3}}")({"a": logits}, {"a": torch.tensor([2])})
+    total.backward()
+    assert total.item() == pytest.approx(log(1 + exp(-1) + exp(-2)), abs=1e-14)
+    torch.testing.assert_close(logits.grad, torch.softmax(logits.detach(), 1) - F.one_hot(torch.tensor([2]), 3))
+
+
+def test_weights_scale_the_total_and_not_the_parts() -> None:
+    """L = sum_k w_k L_k; the parts are L_k."""
+    criterion = criterion_of("{a: {kind: regression, weight: 0.1}, b: {kind: regression, weight: 2.0}}")
+    total, parts = criterion({"a": leaf(2.0), "b": leaf(3.0)}, {"a": labels(0.0), "b": labels(0.0)})
+    assert [parts["a"].item(), parts["b"].item()] == [4.0, 9.0]
+    assert total.item() == pytest.approx(0.1 * 4 + 2 * 9, abs=1e-14)
+
+
+def test_the_mean_is_over_the_sample_space_only() -> None:
+    """With `when`, L = sum_i d_i l_i / sum_i d_i, and rows outside get no gradient, whatever their labels hold."""
+    logits = leaf(1.0, 2.0, 3.0)
+    batch = {"buy": labels(0.0, float("nan"), 1.0), "click": torch.tensor([1, 0, 1])}
+    total, _ = criterion_of("{a: {kind: regression, label: buy, when: click}}")({"a": logits}, batch)
+    total.backward()
+    assert total.item() == pytest.approx((1.0 + 4.0) / 2)
+    torch.testing.assert_close(logits.grad, labels(1.0, 0.0, 2.0))
+
+
+def test_class_labels_outside_the_sample_space_may_be_anything() -> None:
+    """A padding label of -1 where `when` is 0 does not reach the cross entropy."""
+    logits = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    criterion = criterion_of("{a: {kind: multiclass, classes: 3, when: seen}}")
+    total, _ = criterion({"a": logits}, {"a": torch.tensor([0, -1]), "seen": torch.tensor([True, False])})
+    assert total.item() == pytest.approx(log(3), abs=1e-14)
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_an_empty_sample_space_gives_zero_with_zero_gradient(rows: int) -> None:
+    """No row counts: the loss is 0 and not NaN, and so is its gradient."""
+    logits = torch.ones(rows, dtype=torch.float64, requires_grad=True)
+    batch = {"a": torch.full((rows,), float("nan")), "click": torch.zeros(rows)}
+    total, _ = criterion_of("{a: {kind: binary, when: click}}")({"a": logits}, batch)
+    total.backward()
+    assert total.item() == 0
+    torch.testing.assert_close(logits.grad, torch.zeros(rows, dtype=torch.float64))
+
+
+def test_row_weights_make_a_weighted_mean() -> None:
+    """With `weight_column`, L = sum_i v_i l_i / sum_i v_i over the sample space."""
+    criterion = criterion_of("{a: {kind: regression, weight_column: v, when: d}}")
+    batch = {"a": labels(0, 0, 0), "v": labels(3.0, 1.0, 5.0), "d": torch.tensor([1, 1, 0])}
+    total, _ = criterion({"a": leaf(1.0, 2.0, 7.0)}, batch)
+    assert total.item() == pytest.approx((3 * 1 + 1 * 4) / 4)
+
+
+def totals(criterion: MultiTaskLoss, calls: int) -> list[float]:
+    """Totals of several calls on a loss of 1."""
+    return [criterion({"a": leaf(1.0)}, {"a": labels(0.0)})[0].item() for _ in range(calls)]
+
+
+def test_decay_by_step_counts_training_calls() -> None:
+    """The weight at step t is weight * rate^t; the first call is t = 0."""
+    criterion = criterion_of("{a: {kind: regression, weight: 2.0, decay: 0.9}}")
+    assert totals(criterion, 3) == pytest.approx([2.0, 1.8, 1.62], abs=1e-14)
+
+
+def test_evaluation_moves_no_clock() -> None:
+    """Calls in evaluation mode, or without gradients, use the current weight and count nothing."""
+    criterion = criterion_of("{a: {kind: regression, decay: 0.5}}")
+    totals(criterion, 1)
+    criterion.eval()
+    assert totals(criterion, 2) == [0.5, 0.5]
+    criterion.train()
+    with torch.no_grad():
+        assert totals(criterion, 2) == [0.5, 0.5]
+    assert criterion.steps.item() == 1
+
+
+def test_decay_by_epoch_waits_for_next_epoch() -> None:
+    """With `every: epoch`, only next_epoch() moves the clock."""
+    criterion = criterion_of("{a: {kind: regression, decay: {rate: 0.5, every: epoch}}}")
+    before = totals(criterion, 2)
+    criterion.next_epoch()
+    assert (before, totals(criterion, 1)) == ([1.0, 1.0], [0.5])
+
+
+def test_steps_can_be_counted_by_hand() -> None:
+    """count_steps=False leaves the clock to next_step(), for gradients accumulated over several batches."""
+    spec = archspec.load(SPEC.format(tasks="{a: {kind: regression, decay: 0.5}}"))
+    criterion = MultiTaskLoss(spec, count_steps=False)
+    before = totals(criterion, 2)
+    criterion.next_step()
+    assert (before, totals(criterion, 1)) == ([1.0, 1.0], [0.5])
+
+
+def test_a_checkpoint_holds_the_clocks() -> None:
+    """A criterion that loads another's state goes on where that one was."""
+    tasks = "{a: {kind: regression, decay: 0.5}}"
+    first, second = criterion_of(tasks), criterion_of(tasks)
+    totals(first, 3)
+    second.load_state_dict(first.state_dict())
+    assert totals(second, 1) == pytest.approx([0.125])
+
+
+def test_a_missing_label_column_is_named() -> None:
+    """The error names the task, the column and what the batch holds."""
+    criterion = criterion_of("{a: {kind: binary, label: click}}")
+    with pytest.raises(KeyError, match=r"task `a` needs the label column `click`; the batch holds `x`, `buy`"):
+        criterion({"a": leaf(0.0)}, {"x": labels(0), "buy": labels(0)})
+
+
+def test_a_missing_output_is_named() -> None:
+    """The error names the task and what the model gave."""
+    with pytest.raises(KeyError, match="task `a` needs the model's output `a`; it gave `b`"):
+        criterion_of("{a: {kind: binary}}")({"b": leaf(0.0)}, {"a": labels(0)})
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "message"),
+    [
+        ("{kind: binary}", torch.tensor([[0.0], [1.0]]), r"column `a` has shape \[2, 1\], not \[2\]"),
+        ("{kind: binary}", torch.tensor([0.0, 2.0]), r"2.0 in row 1 of column `a` is outside 0..1"),
+        ("{kind: binary}", torch.tensor([float("nan"), 1.0]), r"nan in row 0 of column `a` is outside 0..1"),
+        ("{kind: regression}", torch.tensor([0.0, float("inf")]), r"inf in row 1 of column `a` is no finite number"),
+        ("{kind: multiclass, classes: 3}", torch.tensor([0, 3]), r"3 in row 1 of column `a` is outside 0..2"),
+        (
+            "{kind: multiclass, classes: 3}",
+            torch.tensor([0.0, 1.0]),
+            r"column `a` holds torch.float32, not class indices",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(task: str, column: Tensor, message: str) -> None:
+    """Wrong shape, type or range: the error names the task, the column and the first bad row."""
+    width = (2, 3) if "multiclass" in task else (2,)
+    with pytest.raises(ValueError, match="task `a`: " + message):
+        criterion_of(f"{{a: {task}}}")({"a": torch.zeros(width)}, {"a": column})
+
+
+def test_negative_row_weights_are_refused() -> None:
+    """A weight below 0 would turn a loss into a reward."""
+    criterion = criterion_of("{a: {kind: binary, weight_column: v}}")
+    with pytest.raises(ValueError, match=r"task `a`: -1.0 in row 1 of column `v` is no finite number from 0 up"):
+        criterion({"a": torch.zeros(2)}, {"a": torch.zeros(2), "v": torch.tensor([1.0, -1.0])})
+
+
+def test_half_precision_logits_are_summed_in_single() -> None:
+    """bfloat16 logits give a float32 loss."""
+    total, _ = criterion_of("{a: {kind: binary}}")({"a": torch.zeros(3, dtype=torch.bfloat16)}, {"a": torch.ones(3)})
+    assert (total.dtype, total.item()) == (torch.float32, pytest.approx(log(2)))
