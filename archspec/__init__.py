@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archspec.compiler.compile import compile  # noqa: A004 - as in torch.compile
+    from archspec.compiler.compile import compile
     from archspec.contract import (
         DomainName,
         InputName,
@@ -24,27 +24,36 @@ if TYPE_CHECKING:
         feature_gate,
         fusion,
         gate,
-        input,  # noqa: A004 - the category's name in the language
+        input,
         loss,
         tower,
     )
+    from archspec.compiler.tune import tune
     from archspec.diagnostics import SpecError
     from archspec.graph.export import build_graph
     from archspec.graph.load import load
     from archspec.nn.checkpoint import load_weights, save_weights
     from archspec.spec.spec import Spec
+    from archspec.train.criterion import MultiTaskLoss
+    from archspec.train.gates import gate_findings, gate_statistics
+    from archspec.train.groups import parameter_groups
 
 _HOMES = {
     "load": "archspec.graph.load",
     "build_graph": "archspec.graph.export",
     "compile": "archspec.compiler.compile",
+    "tune": "archspec.compiler.tune",
+    "MultiTaskLoss": "archspec.train.criterion",
+    "parameter_groups": "archspec.train.groups",
+    "gate_statistics": "archspec.train.gates",
+    "gate_findings": "archspec.train.gates",
     "save_weights": "archspec.nn.checkpoint",
     "load_weights": "archspec.nn.checkpoint",
     "Spec": "archspec.spec.spec",
     "SpecError": "archspec.diagnostics",
     **dict.fromkeys(
-        ("DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width", "balance", "expert", "feature_gate", "fusion", "gate",
-         "input", "loss", "tower"),
+        ("DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width", "balance", "expert",
+         "feature_gate", "fusion", "gate", "input", "loss", "tower"),
         "archspec.contract",
     ),
 }  # fmt: skip
@@ -53,6 +62,7 @@ __all__ = [
     "DomainName",
     "InputName",
     "KindError",
+    "MultiTaskLoss",
     "OutputName",
     "Reference",
     "Settings",
@@ -66,12 +76,16 @@ __all__ = [
     "feature_gate",
     "fusion",
     "gate",
+    "gate_findings",
+    "gate_statistics",
     "input",
     "load",
     "load_weights",
     "loss",
+    "parameter_groups",
     "save_weights",
     "tower",
+    "tune",
 ]
 
 

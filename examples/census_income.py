@@ -87,7 +87,7 @@ def make_model(name: str, seed: int) -> tuple[nn.Module, nn.Module | None]:
     if name != "plain_mmoe":
         model = archspec.compile(spec, seed=seed)
         model.check_inputs = False  # the columns were made above
-        return model, MultiTaskLoss(spec, model=model)
+        return model, MultiTaskLoss(model)
     torch.manual_seed(seed)
     settings = {name: block.settings for name, block in spec.inputs.items() if block.kind == "sparse"}
     return PlainMmoe({name: setting.vocab for name, setting in settings.items()}), None

@@ -44,7 +44,7 @@ def train(model: nn.Module, rows: Batch, seed: int) -> None:
             index = order[start : start + BATCH]
             loss = loss_of(model, {name: column[index] for name, column in rows.items()})
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
             optimizer.step()
 
 

@@ -1,12 +1,13 @@
 """AITM (Xi et al., KDD 2021, arXiv 2105.08489): what a step of a funnel knows passes on to the next one by attention.
 
-The gate `aitm` sees two experts, u in {q_t, p_(t-1)}: z_t = sum_u softmax_u(<W1 u, W2 u> / sqrt(H)) W3 u (eq. 3-5), the three
-matrices without biases. The fusion `aitm_order` adds penalty * sum_t mean max(y_t - y_(t-1), 0) to the loss (eq. 7), since
-nobody buys without a click; it has no score of its own.
+The gate `aitm` sees two experts, u in {q_t, p_(t-1)}: z_t = sum_u softmax_u(<W1 u, W2 u> / sqrt(H)) W3 u (eq. 3-5),
+the three matrices without biases. The fusion `aitm_order` adds penalty * sum_t mean max(y_t - y_(t-1), 0) to the loss
+(eq. 7), since nobody buys without a click; it has no score of its own.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from archspec import Settings, fusion, gate
@@ -68,4 +69,4 @@ def disorder(*logits: Tensor) -> Tensor:
     """Sum over neighbours of mean max(p_t - p_(t-1), 0): logits `[B]` each -> `[]`; 0 for no rows."""
     p = [logit.sigmoid() for logit in logits]
     rows = max(len(p[0]), 1)
-    return sum(((after - before).relu().sum() / rows for before, after in zip(p, p[1:], strict=False)), p[0].sum() * 0)
+    return sum(((after - before).relu().sum() / rows for before, after in pairwise(p)), p[0].sum() * 0)

@@ -1,9 +1,9 @@
 """DeepSeekMoE (2401.06066) with the balance of DeepSeek-V3 (2412.19437, eq. 12-16) that needs no loss.
 
-Experts of the group `always` count 1 for every row. The others have affinities s_i = sigmoid(W x)_i; the k with the largest
-s_i + b_i are chosen and weighted by s_i / sum of the chosen s. After each training pass b_i += update * sign(mean load -
-load_i), the load being the rows of the batch that chose i. b decides who is chosen and nothing else: it has no gradient, and
-the weights hold s alone.
+Experts of the group `always` count 1 for every row. The others have affinities s_i = sigmoid(W x)_i; the k with the
+largest s_i + b_i are chosen and weighted by s_i / sum of the chosen s. After each training pass b_i += update *
+sign(mean load - load_i), the load being the rows of the batch that chose i. b decides who is chosen and nothing else:
+it has no gradient, and the weights hold s alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class DeepSeekMoE(Settings):
         return f"k = {self.k}"
 
 
-def route(affinity: Tensor, bias: Tensor, always: tuple[bool, ...], k: int, update: float, training: bool) -> Tensor:  # noqa: FBT001, PLR0913 - the module's mode, the kind's settings
+def route(affinity: Tensor, bias: Tensor, always: tuple[bool, ...], k: int, update: float, training: bool) -> Tensor:  # noqa: FBT001, PLR0913, PLR0917 - the module's mode, the kind's settings
     """Affinities `[B, routed]`, biases `[routed]` (changed in training) -> weights `[B, E]`."""
     import torch
 
@@ -65,6 +65,8 @@ def route(affinity: Tensor, bias: Tensor, always: tuple[bool, ...], k: int, upda
     gates = torch.zeros_like(affinity).scatter(-1, chosen, affinity.gather(-1, chosen))
     columns = iter((gates / gates.sum(-1, keepdim=True)).unbind(-1))
     if training:
-        load = torch.zeros_like(bias).scatter_add(0, chosen.flatten(), torch.ones_like(chosen, dtype=bias.dtype).flatten())
+        load = torch.zeros_like(bias).scatter_add(
+            0, chosen.flatten(), torch.ones_like(chosen, dtype=bias.dtype).flatten()
+        )
         bias += update * (load.mean() - load).sign()
     return torch.stack([torch.ones_like(affinity[:, 0]) if shared else next(columns) for shared in always], dim=-1)

@@ -2,8 +2,8 @@
 
 With o = 1 where the row was observed (clicked), e the logistic loss of the row's cvr, and p = sg(max(pCTR, clip)):
 `escm2_ipw` (eq. 7): the mean over all rows of o e / p.
-`escm2_dr` (eq. 9-10): the mean over all rows of d + o (e - d) / p + o (e - d)^2 / p, where d is the error that the tower
-`imputation` predicts; the last term trains it.
+`escm2_dr` (eq. 9-10): the mean over all rows of d + o (e - d) / p + o (e - d)^2 / p, where d is the error that the
+tower `imputation` predicts; the last term trains it.
 Chosen here: the clip of p, and weight 1 for the imputation's own term.
 """
 

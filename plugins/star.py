@@ -1,10 +1,11 @@
 """STAR (Sheng et al., CIKM 2021, arXiv 2101.11427): a star of one shared and many domain networks.
 
-Layer of domain p (eq. 6): relu((W_p * W)^T x + b_p + b), elementwise products of weights, sums of biases; the head likewise,
-without relu. Before the first layer partitioned normalisation (eq. 3-4): gamma gamma_p (x - E_p) / sqrt(Var_p + 1e-5) + beta +
-beta_p with statistics of the rows of domain p alone, running ones (momentum 0.1) in evaluation, and for domains of which a
-batch holds less than two rows. W_p = gamma_p = 1 and b_p = beta_p = 0, the start, is the shared network. The fusion
-`star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network (eq. 8).
+Layer of domain p (eq. 6): relu((W_p * W)^T x + b_p + b), elementwise products of weights, sums of biases; the head
+likewise, without relu. Before the first layer partitioned normalisation (eq. 3-4): gamma gamma_p (x - E_p) /
+sqrt(Var_p + 1e-5) + beta + beta_p with statistics of the rows of domain p alone, running ones (momentum 0.1) in
+evaluation, and for domains of which a batch holds less than two rows. W_p = gamma_p = 1 and b_p = beta_p = 0, the
+start, is the shared network. The fusion `star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network
+(eq. 8).
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ class LogitSum(Settings):
         return at.sum(*(part.logits for part in parts))
 
 
-def linear(x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Tensor, own_bias: Tensor) -> Tensor:
+def linear(  # noqa: PLR0913, PLR0917 - the weights of a layer, of all and of each domain
+    x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Tensor, own_bias: Tensor
+) -> Tensor:
     """`[B, D] -> [B, out]`: every domain's layer on all rows, then each row's own. Shapes: `P` domains."""
     import torch
 
@@ -106,7 +109,7 @@ def linear(x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Ten
     return of_all_BPO[torch.arange(len(ids), device=ids.device), ids]
 
 
-def partitioned_norm(  # noqa: PLR0913 - the weights of a norm, of all and of each domain
+def partitioned_norm(  # noqa: PLR0913, PLR0917 - the weights of a norm, of all and of each domain
     x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Tensor, own_bias: Tensor,
     mean: Tensor, var: Tensor, training: bool,  # noqa: FBT001 - the module's mode
 ) -> Tensor:  # fmt: skip

@@ -19,8 +19,30 @@ Widths = dict[str, int]
 T = TypeVar("T")
 
 TASKS = ("a", "b", "c", "d")
-JUNK = (0, -1, 1.5, 7, True, None, "x", "a", "inputs", "all", "none", "$task", "${", "towers.a", "level1.experts.a",
-        "softmax", [], {}, [3, 2], ["a", "a"], {"detach": "inputs"}, {"x-note": 1})  # fmt: skip
+JUNK: tuple[object, ...] = (
+    0,
+    -1,
+    1.5,
+    7,
+    True,
+    None,
+    "x",
+    "a",
+    "inputs",
+    "all",
+    "none",
+    "$task",
+    "${",
+    "towers.a",
+    "level1.experts.a",
+    "softmax",
+    [],
+    {},
+    [3, 2],
+    ["a", "a"],
+    {"detach": "inputs"},
+    {"x-note": 1},
+)
 """What a mistake may put in the place of a value."""
 
 
@@ -118,7 +140,11 @@ def one_input(world: World, others: Data, *, first: bool) -> tuple[Data, int]:
         return {"kind": kind, "values": values, **({"dim": dim} if world.chance(60) else {})}, 0
     if kind == "dense":
         return {"kind": kind, "dim": dim}, dim
-    more = world.maybe(pool=["mean", "sum", "max"], length=[1, 4]) if kind == "sequence" else world.maybe(column=["id", "k 'y\""])
+    more = (
+        world.maybe(pool=["mean", "sum", "max"], length=[1, 4])
+        if kind == "sequence"
+        else world.maybe(column=["id", "k 'y\""])
+    )
     if tables and world.chance(40):
         table = world.pick(tables)
         return {"kind": kind, "table": table, **more}, world.widths[table]
@@ -131,7 +157,8 @@ def feature_gates(world: World) -> Data:
     for index in range(world.number(0, 2) if world.chance(40) else 0):
         source, width = reference(world, world.widths)
         made[f"scaled{index}"] = {"from": source, **world.maybe(
-            per=["field", "element"], kind=["softmax", "sigmoid"], scale=[2, "fields"], units=[[], [2]], rank=[1], bias=[True],
+            per=["field", "element"], kind=["softmax", "sigmoid"], scale=[2, "fields"], units=[[], [2]], rank=[1],
+            bias=[True],
         )}  # fmt: skip
         if world.chance(50):
             made[f"scaled{index}"]["selector"], _ = reference(world, world.widths)  # type: ignore[index] # the mapping above
@@ -231,7 +258,7 @@ def towers(world: World, names: Sequence[str]) -> Data:
     made: Data = {}
     for name in names:
         if world.domains and world.chance(25):
-            domain = world.pick(world.domains)
+            domain = world.pick(list(world.domains))
             source, _ = reference(world, world.widths)
             cases = {value: {"from": source, **block(world, 0, last=2)[0]} for value in world.domains[domain]}
             made[name] = {"switch": domain, "cases": cases}
@@ -268,14 +295,18 @@ def sound(draw: DrawFn) -> Data:
         data["groups"] = {"fields": world.fields}
         world.widths["fields"] = world.widths["inputs"]
     data |= {"feature_gates": made} if (made := feature_gates(world)) else {}
-    data["tasks"] = {name: {"kind": kind, **({"classes": 3} if kind == "multiclass" else {})} for name, kind in kinds.items()}
+    data["tasks"] = {
+        name: {"kind": kind, **({"classes": 3} if kind == "multiclass" else {})} for name, kind in kinds.items()
+    }
     data |= {"levels": made} if (made := levels(world)) else {}  # type: ignore[assignment] # a list now
     fused = world.pick([None, None, *(name for name in world.tasks if kinds[name] != "multiclass")])
     named = [name for name in (*world.tasks, "extra") if name != fused]
     data["towers"] = towers(world, named if world.chance(30) or len(named) == 1 else named[:-1])
     data |= {"fusion": made} if (made := fusions(world, kinds, fused)) else {}
     if world.chance(20):
-        data["defaults"] = world.pick([{"gates": {"bias": True}}, {"experts": {"norm": "layer"}}, {"towers": {"activation": "silu"}}])
+        data["defaults"] = world.pick(
+            [{"gates": {"bias": True}}, {"experts": {"norm": "layer"}}, {"towers": {"activation": "silu"}}]
+        )
     return data
 
 
@@ -291,7 +322,7 @@ def damaged(draw: DrawFn, data: Data) -> Data:
             break
         place = inner
     change = draw(st.sampled_from(["delete", "replace", "rename"]))
-    value = place.pop(key) if isinstance(place, dict) else place.pop(key)  # type: ignore[attr-defined] # as above
+    value = place.pop(key)  # type: ignore[attr-defined] # as above
     if change != "delete" and isinstance(place, dict):
         place["x" if change == "rename" else key] = value if change == "rename" else draw(st.sampled_from(JUNK))
     elif change != "delete" and isinstance(place, list):

@@ -13,6 +13,7 @@ from archspec.diagnostics import SpecError
 from archspec.graph.load import load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CROSS = """
@@ -40,12 +41,12 @@ towers: {ctr: {from: level1.experts.shared}}
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A plugin file of its own name, forgotten after the test."""
     path = tmp_path / f"cross_{tmp_path.name.replace('-', '_')}.py"
     path.write_text(CROSS.format(body="return input * self.layers"))
     monkeypatch.delitem(sys.modules, path.stem, raising=False)
-    yield path  # type: ignore[misc]
+    yield path
     sys.modules.pop(path.stem, None)
 
 

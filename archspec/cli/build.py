@@ -35,12 +35,25 @@ def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) ->
 @click.option(
     "--explain", is_flag=True, help="Print the program before and after, what was rewritten and what was not."
 )
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-              help="bf16: round the factors of products to bfloat16, and print the largest difference that makes.")  # fmt: skip
-@click.option("--tune", is_flag=True, help="Measure every product on this machine and write the fastest ways into the file.")
-@click.option("--batch", default="16,256,2048", show_default=True, metavar="ROWS,...", callback=batch_sizes,
-              help="Batch sizes to tune for.")  # fmt: skip
-def build(  # noqa: PLR0913 - one argument per option
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="bf16: round the factors of products to bfloat16, and print the largest difference that makes.",
+)
+@click.option(
+    "--tune", is_flag=True, help="Measure every product on this machine and write the fastest ways into the file."
+)
+@click.option(
+    "--batch",
+    default="16,256,2048",
+    show_default=True,
+    metavar="ROWS,...",
+    callback=batch_sizes,
+    help="Batch sizes to tune for.",
+)
+def build(  # noqa: PLR0913, PLR0917 - one argument per option
     specs: tuple[str, ...],
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -70,7 +83,9 @@ def build(  # noqa: PLR0913 - one argument per option
             click.echo(explanation(built))
         if precision != "fp32":
             difference = largest_difference(graph, built, optimize=not plain)
-            click.echo(f"{graph.spec.name}: the largest difference to fp32 on random input is {difference:.1e}", err=True)
+            click.echo(
+                f"{graph.spec.name}: the largest difference to fp32 on random input is {difference:.1e}", err=True
+            )
         if path == "-":
             click.echo(built.source, nl=False)
         else:
@@ -90,8 +105,10 @@ def measured(graph: Graph, batch: tuple[int, ...], *, optimize: bool) -> Plan:
 
 def largest_difference(graph: Graph, built: Built, *, optimize: bool) -> float:
     """The largest difference between a built model's outputs and those in fp32, on random input."""
-    from archspec.compiler.compile import build as compiled, instantiate
-    from archspec.nn.measure import largest_difference as between, random_batch
+    from archspec.compiler.compile import build as compiled
+    from archspec.compiler.compile import instantiate
+    from archspec.nn.measure import largest_difference as between
+    from archspec.nn.measure import random_batch
 
     columns = [(key, c.dtype, c.shape, c.low, c.high) for key, c in built.lowered.columns.values()]
     exact = instantiate(compiled(graph, optimize=optimize), seed=0)

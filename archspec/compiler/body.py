@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from archspec.compiler.expressions import INLINE, expression
 from archspec.compiler.names import Variables
-from archspec.program import Op, Output, Program
+
+if TYPE_CHECKING:
+    from archspec.program import Op, Output, Program
 
 WIDTH = 118
 MARGIN = 68
@@ -31,6 +34,7 @@ class Body:
         self.left = dict(self.uses)
         self.pending: dict[str, str] = {}
         """Values not written yet: their reader writes them inside its own line."""
+        self.producers = program.producers()
         self.readers = {value.name: op for op in program.ops for value in op.inputs}
 
     def section(self, outputs: Sequence[Output], done: set[str], headings: bool) -> list[str]:  # noqa: FBT001 - one caller's choice
@@ -59,6 +63,7 @@ class Body:
             if op.kind in {"slice", "member"}:
                 families.setdefault((op.kind, op.inputs[0].name), []).append(op)
         whole: dict[str, list[Op]] = {}
+        order = {op.output.name: index for index, op in enumerate(ops)}
         for (kind, name), family in families.items():
             family.sort(key=lambda op: op.attr("start", op.attr("index")))
             if kind == "slice":
@@ -67,7 +72,7 @@ class Body:
             else:
                 complete = [op.attr("index") for op in family] == list(range(int(family[0].inputs[0].shape[0])))
             if complete and len(family) > 1 and name not in self.pending:
-                family.sort(key=lambda op: ops.index(op))
+                family.sort(key=lambda op: order[op.output.name])
                 whole.update({op.output.name: family for op in family})
         return whole
 
@@ -86,12 +91,12 @@ class Body:
 
     def needed(self, outputs: Sequence[Output]) -> set[str]:
         """Names of the values that outputs need."""
-        producers, queue, found = self.program.producers(), [out.value.name for out in outputs], set[str]()
+        queue, found = [out.value.name for out in outputs], set[str]()
         while queue:
             name = queue.pop()
             if name not in found:
                 found.add(name)
-                queue += [value.name for value in producers[name].inputs]
+                queue += [value.name for value in self.producers[name].inputs]
         return found
 
     def line(self, op: Op) -> list[str]:
@@ -112,7 +117,7 @@ class Body:
         return _wrapped(variable, text, f"[{', '.join(map(str, op.output.shape))}]")
 
     def inlines(self, op: Op, text: str) -> bool:
-        """Whether the only reader of a value writes it inside its line: it is of the same block, and the line stays short."""
+        """Whether the only reader of a value writes it in its line: it is of the same block, the line stays short."""
         reader = self.readers.get(op.output.name)
         if reader is None or reader.node != op.node:
             return False
@@ -134,7 +139,7 @@ class Body:
         """Counts a read, and frees the variable after the last one."""
         self.left[name] -= 1
         if name in self.pending:
-            producer = self.program.producers()[name]
+            producer = self.producers[name]
             if self.left[name] == 0:
                 for value in producer.inputs:
                     self.free(value.name)
@@ -146,7 +151,9 @@ def _heading(node: str) -> str:
     section = node.partition(".")[0]
     if section.startswith("level"):
         return f"level {section[5:]}"
-    return {"inputs": "inputs", "feature_gates": "feature gates", "towers": "towers", "fusion": "fusion"}.get(section, "")
+    return {"inputs": "inputs", "feature_gates": "feature gates", "towers": "towers", "fusion": "fusion"}.get(
+        section, ""
+    )
 
 
 def _wrapped(variable: str, text: str, shape: str) -> list[str]:

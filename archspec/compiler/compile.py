@@ -1,13 +1,11 @@
-"""The whole way: spec -> graph -> program -> passes -> source -> module. The only place of the compiler that meets torch."""
+"""The whole way: spec -> graph -> program -> passes -> source -> module; the only part of the compiler with torch."""
 
 from __future__ import annotations
 
 import builtins
 import hashlib
 import linecache
-import os
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,12 +16,15 @@ from archspec.compiler.lower import Lowered, lower
 from archspec.compiler.names import class_name
 from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES
 from archspec.compiler.tune import Plan, planned
-from archspec.graph.graph import Graph
 from archspec.graph.load import graph_of, load_graph
 from archspec.program import verify
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
 
 
@@ -59,7 +60,7 @@ def build(graph: Graph, *, optimize: bool = True, precision: Precision = "fp32",
     return Built(graph, plain, lowered, rewrites, misses)
 
 
-def compile(  # noqa: A001 - as in torch.compile
+def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the public signature
     spec: Spec | str | os.PathLike[str],
     optimize: bool = True,  # noqa: FBT001, FBT002 - a word of the public API
     plugins: Iterable[plugin_door.Plugin] = (),
@@ -103,4 +104,3 @@ def execute(source: str, spec: Spec) -> ModuleType:
     namespace: dict[str, Any] = module.__dict__
     exec(builtins.compile(source, file, "exec"), namespace)  # noqa: S102 - archspec wrote it; a spec's strings are data in it
     return module
-

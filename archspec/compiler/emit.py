@@ -1,24 +1,62 @@
-"""Program -> one Python file that needs only torch (and the modules of plugins used). The same program, the same bytes."""
+"""Program -> one Python file that needs only torch (and modules of plugins used). The same program, the same bytes."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
 import textwrap
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from archspec.compiler import runtime
 from archspec.compiler.body import Body
 from archspec.compiler.expressions import functions_of, plugin_alias
-from archspec.compiler.lower import Lowered
 from archspec.compiler.names import Attributes, class_name
-from archspec.graph.graph import Graph
-from archspec.program import Output, Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from archspec.compiler.lower import Lowered
+    from archspec.graph.graph import Graph
+    from archspec.program import Output, Storage
 
 _MODULE_WORDS = frozenset(
-    "training dump_patches call_super_init T_destination forward buffers children parameters modules named_parameters train "
-    "eval half float double to cpu cuda type zero_grad share_memory compile apply extra_repr predict check named_weights "
-    "load_weights gate_weights reset_parameters check_inputs auxiliary_losses bfloat16 requires_grad_ state_dict".split()
+    [
+        "training",
+        "dump_patches",
+        "call_super_init",
+        "T_destination",
+        "forward",
+        "buffers",
+        "children",
+        "parameters",
+        "modules",
+        "named_parameters",
+        "train",
+        "eval",
+        "half",
+        "float",
+        "double",
+        "to",
+        "cpu",
+        "cuda",
+        "type",
+        "zero_grad",
+        "share_memory",
+        "compile",
+        "apply",
+        "extra_repr",
+        "predict",
+        "check",
+        "named_weights",
+        "load_weights",
+        "gate_weights",
+        "reset_parameters",
+        "check_inputs",
+        "auxiliary_losses",
+        "bfloat16",
+        "requires_grad_",
+        "state_dict",
+    ]
 )
 """Attributes that a module has already."""
 
@@ -37,14 +75,18 @@ class _Emitter:
         for storage in self.program.storages:
             self.attributes.name(storage)
         self.constants = {
-            op.output.name: op for program in (lowered.forward, lowered.predict) for op in program.ops if op.kind == "constant"
+            op.output.name: op
+            for program in (lowered.forward, lowered.predict)
+            for op in program.ops
+            if op.kind == "constant"
         }
         self.functions = dict.fromkeys(
             name for program in (lowered.forward, lowered.predict) for op in program.ops for name in functions_of(op)
         )
         self.plugins = sorted({module.module for module in self.program.modules.values()} | {
             op.attr("function").partition(":")[0]
-            for program in (lowered.forward, lowered.predict) for op in program.ops if ":" in (op.attr("function") or "")
+            for program in (lowered.forward, lowered.predict)
+            for op in program.ops if ":" in (op.attr("function") or "")
         })  # fmt: skip
         self.taken = (*self.functions, *map(plugin_alias, self.plugins))
         self.pieces = runtime.closure((*self.functions, "seeded"))
@@ -94,7 +136,7 @@ class _Emitter:
                 selector = block.common.selector.data() if block.common.selector else "none"
                 yield from _comment(f"  gate {name} sees {_words(seen)}; selector {_words(selector)}")
         for name in self.spec.towers:
-            readers = [edge.source for edge in self.graph.edges if edge.target == f"towers.{name}" and edge.role != "switch"]
+            readers = [edge.source for edge in self.graph.into(f"towers.{name}") if edge.role != "switch"]
             yield from _comment(f"tower {name} reads {', '.join(dict.fromkeys(readers))}")
 
     # -- the class ----------------------------------------------------------------------------------------------------
@@ -107,7 +149,7 @@ class _Emitter:
 
     def init(self) -> str:
         """`__init__`: one tensor per storage."""
-        lines = ["super().__init__()", "empty = {\"device\": device, \"dtype\": dtype}",
+        lines = ["super().__init__()", 'empty = {"device": device, "dtype": dtype}',
                  "self.check_inputs = True  # outside compiled and exported graphs"]  # fmt: skip
         if self.section("losses"):
             lines.append("self.auxiliary_losses: dict[str, Tensor] = {}  # of the last forward pass in training")
@@ -117,12 +159,15 @@ class _Emitter:
                 op.output.dtype, ", **empty"
             )
             size = ", ".join(map(str, op.output.shape))
-            lines.append(f'self.register_buffer("{self.attributes.name(name)}", torch.empty({size}{kind}), persistent=False)')
+            lines.append(
+                f'self.register_buffer("{self.attributes.name(name)}", torch.empty({size}{kind}), persistent=False)'
+            )
         made = []
         for name, module in self.program.modules.items():
             settings = ", ".join(f"{key}={value!r}" for key, value in module.settings)
             arguments = ", ".join(map(repr, module.arguments))
-            made.append(f"self.{self.attributes.name(name)} = {plugin_alias(module.module)}.{module.cls}({settings}).build({arguments}).to(device, dtype)")
+            built = f"{plugin_alias(module.module)}.{module.cls}({settings}).build({arguments})"
+            made.append(f"self.{self.attributes.name(name)} = {built}.to(device, dtype)")
         lines += ["with seeded(seed):", *(f"    {line}" for line in made), "    self.reset_parameters()"]
         signature = (
             "def __init__(\n    self, *, seed: int | None = None, device: torch.device | str | None = None, "
@@ -153,7 +198,7 @@ class _Emitter:
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in logits))
         return _wrap_docstring(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
 
-    def optional(self, body: Body, done: set[str], section: str, condition: str, assign: str) -> Iterator[str]:  # noqa: PLR0913 - the parts of a block
+    def optional(self, body: Body, done: set[str], section: str, condition: str, assign: str) -> Iterator[str]:
         """A block for outputs that not every call wants."""
         outputs = self.section(section)
         if not outputs:
@@ -172,8 +217,11 @@ class _Emitter:
         body = Body(program, self.attributes.name, self.taken)
         lines = ["logits = self(batch)", *body.section(program.outputs, set(), headings=False)]
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in program.outputs))
-        words = ["@torch.no_grad()", "def predict(self, batch: Batch) -> dict[str, Tensor]:",
-                 '    """Probabilities, values and fused scores by name, each `[B]` (or `[B, classes]`). No gradient."""']  # fmt: skip
+        words = [
+            "@torch.no_grad()",
+            "def predict(self, batch: Batch) -> dict[str, Tensor]:",
+            '    """Probabilities, values and fused scores by name, each `[B]` (or `[B, classes]`). No gradient."""',
+        ]
         return "\n".join(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
 
     def section(self, section: str) -> list[Output]:
@@ -203,8 +251,14 @@ class _Emitter:
             for name, (key, column) in {**self.lowered.columns}.items()
         ]
         yield "# Input, key in the batch, type, shape, lowest id, first id too high.\n" + _table("COLUMNS", columns)
-        constants = [f'    "{self.attributes.name(name)}": {_rows(op.attr("data"))},' for name, op in self.constants.items()]
-        yield "\n".join(["CONSTANTS = {", *constants, "}"]) if constants else "CONSTANTS: dict[str, tuple[tuple[float, ...], ...]] = {}"
+        constants = [
+            f'    "{self.attributes.name(name)}": {_rows(op.attr("data"))},' for name, op in self.constants.items()
+        ]
+        yield (
+            "\n".join(["CONSTANTS = {", *constants, "}"])
+            if constants
+            else "CONSTANTS: dict[str, tuple[tuple[float, ...], ...]] = {}"
+        )
         modules = [f'    "{name}": "{self.attributes.name(name)}",' for name in self.program.modules]
         yield "\n".join(["MODULES = {", *modules, "}"]) if modules else "MODULES: dict[str, str] = {}"
 
@@ -235,7 +289,7 @@ def _words(data: object) -> str:
         case list():
             return ", ".join(map(_words, data))
         case {"sum": items}:
-            return " + ".join(map(_words, items))  # type: ignore[call-overload] # a list by its form
+            return " + ".join(map(_words, items))
         case {"detach": inner}:
             return f"{_words(inner)} (detached)"
         case _:
@@ -262,5 +316,3 @@ def version() -> str:
         return importlib.metadata.version("archspec-mtl")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
-
-

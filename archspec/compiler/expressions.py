@@ -15,7 +15,9 @@ ACTIVATIONS: Mapping[str, str] = {
 Expression = Callable[[Op, Sequence[str], Sequence[str]], str]
 """(operation, operands, weights) -> Python."""
 
-INLINE = frozenset({"activation", "linear", "dropout", "softmax", "scale", "squeeze", "batch_norm", "layer_norm", "column"})
+INLINE = frozenset(
+    {"activation", "linear", "dropout", "softmax", "scale", "squeeze", "batch_norm", "layer_norm", "column"}
+)
 """Operations that a person writes inside the next line where nobody else needs their value."""
 
 
@@ -25,7 +27,7 @@ def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
 
 
 def plugin_alias(module: str) -> str:
-    """The name of a plugin's module in an emitted file: its own could be that of a function, a class or a variable there."""
+    """The name of a plugin's module in an emitted file: its own may be that of a function, class or variable there."""
     return f"{module.replace('.', '_').strip('_')}_plugin"
 
 
@@ -42,12 +44,22 @@ def functions_of(op: Op) -> tuple[str, ...]:
 
 def _column(op: Op, _: Sequence[str], __: Sequence[str]) -> str:
     source = "batch" if op.attr("source") == "batch" else "logits"
-    read = f"{source}[{op.attr('key')!r}]".replace("'", '"') if op.attr("key").isidentifier() else f"{source}[{op.attr('key')!r}]"
-    return f"{read}.view(-1, 1)" if op.output.shape == ("B", 1) and op.output.dtype == "float" and source == "batch" else read
+    read = (
+        f"{source}[{op.attr('key')!r}]".replace("'", '"')
+        if op.attr("key").isidentifier()
+        else f"{source}[{op.attr('key')!r}]"
+    )
+    return (
+        f"{read}.view(-1, 1)"
+        if op.output.shape == ("B", 1) and op.output.dtype == "float" and source == "batch"
+        else read
+    )
 
 
 def _apply(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
-    values = {name: "self.training" if name == "training" else _number(value) for name, value in op.attr("arguments", ())}
+    values = {
+        name: "self.training" if name == "training" else _number(value) for name, value in op.attr("arguments", ())
+    }
     arguments = [*x, *(f"{name}={value}" for name, value in values.items())]
     module, _, function = op.attr("function").rpartition(":")
     return f"{f'{plugin_alias(module)}.' if module else ''}{function}({', '.join(arguments)})"
@@ -93,7 +105,11 @@ def _mix_seen(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
 def _fold(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
     count = op.attr("count")
     if len(op.inputs[0].shape) == 2:  # noqa: PLR2004 - rows
-        return f"{x[0]}.unflatten(-1, ({count}, {op.output.width})).transpose(0, 1)" if count > 1 else f"{x[0]}.unsqueeze(0)"
+        return (
+            f"{x[0]}.unflatten(-1, ({count}, {op.output.width})).transpose(0, 1)"
+            if count > 1
+            else f"{x[0]}.unsqueeze(0)"
+        )
     return f"{x[0]}.unflatten(-1, ({count}, {op.output.width})).transpose(1, 2).flatten(0, 1)"
 
 

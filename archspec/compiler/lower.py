@@ -1,20 +1,23 @@
-"""Graph -> program: each node's kind writes its operations; afterwards there are no experts and no gates, only tensors."""
+"""Graph -> program: each node's kind writes its operations; afterwards there are no experts or gates, only tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from archspec.contract import Reference, Settings
 from archspec.diagnostics import Diagnostics
-from archspec.graph.widths import seen_by
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
 from archspec.graph.resolve import Reader, Resolver
+from archspec.graph.widths import seen_by
 from archspec.program import Builder, GateInputs, Part, Program, Scope, Value, verify
-from archspec.program.columns import Column
 from archspec.program.program import Attr, Module
 from archspec.spec.spec import Block, Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.contract import Reference, Settings
+    from archspec.program.columns import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ class _Forward(_Columns):
 
     def selector(self, node: Node, at: Scope) -> Value | None:
         """What decides a gate's weights: a stream, a domain's ids, or nothing."""
-        domain = next((e.source for e in self.graph.edges if e.target == node.name and e.role == "domain"), None)
+        domain = next((edge.source for edge in self.graph.into(node.name, "domain")), None)
         if domain is not None:
             return self.column(domain.partition(".")[2])
         return self.source(node, at, "selector") if (node.name, "selector") in self.graph.streams else None
@@ -235,13 +238,17 @@ class _Forward(_Columns):
         outputs = (task.task.classes if task else None) or 1
         if isinstance(node.block, Switch):
             ids = self.column(node.block.switch)
-            cases = [f"{node.name}.cases.{value}" for value in self.graph.spec.inputs[node.block.switch].settings.values]
+            cases = [
+                f"{node.name}.cases.{value}" for value in self.graph.spec.inputs[node.block.switch].settings.values
+            ]
             head = at.select(ids, [self.heads[case] for case in cases])
             if node.name in self.hidden_readers:
                 self.streams[node.name] = at.select(ids, [self.streams[case] for case in cases])
         else:
+            assert isinstance(node.block, Block)
             hidden = self.made(node, at, self.source(node, at))
             self.streams[node.name] = self.builder.hint(hidden, f"{name}_hidden")
+            assert isinstance(node.block, Block)
             own = getattr(node.block.settings, "head", None)
             head = own(at, hidden, outputs) if own else at.linear(hidden, outputs, "head")
         self.heads[node.name] = head

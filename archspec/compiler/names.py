@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TAKEN = frozenset({"self", "batch", "gates", "logits", "torch", "nn", "F", "Tensor", "math", "print", "float", "dict"})
 
@@ -38,7 +41,7 @@ _SHORT = (
 
 
 def attribute_name(canonical: str) -> str:
-    """What a person would call the attribute of a weight: `level1.experts.ctr.0.layers.0.weight` is `level1_ctr_0_weight0`."""
+    """What a person would call a weight: `level1.experts.ctr.0.layers.0.weight` is `level1_ctr_0_weight0`."""
     for pattern, short in _SHORT:
         canonical = pattern.sub(short, canonical)
     return identifier(canonical)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import textwrap
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NN = Path(__file__).parent.parent / "nn"
 _FILES = ("functional", "products", "module")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from archspec import plugins as plugin_door
 from archspec.graph.load import graph_of, load_graph
-from archspec.program import Op, Program
 from archspec.spec.spec import Spec
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from archspec.program import Op, Program
 
 Lowerings = tuple[tuple[int, str], ...]
 """(rows from which on, lowering), ascending; the empty name is torch's own."""
@@ -70,14 +74,17 @@ class Plan:
         lines = []
         for found in self.measured:
             shown = ", ".join(
-                f"{how or 'torch'}{'*' if how == found.best else ''} {seconds * 1e6:.0f}" for how, seconds in found.seconds.items()
+                f"{how or 'torch'}{'*' if how == found.best else ''} {seconds * 1e6:.0f}"
+                for how, seconds in found.seconds.items()
             )
             lines.append(f"{found.product}, B {found.rows}: {shown}")
         return "\n".join(lines)
 
 
 def tune(
-    spec: Spec | str | os.PathLike[str], batch: Iterable[int] = (16, 256, 2048), plugins: Iterable[plugin_door.Plugin] = ()
+    spec: Spec | str | os.PathLike[str],
+    batch: Iterable[int] = (16, 256, 2048),
+    plugins: Iterable[plugin_door.Plugin] = (),
 ) -> Plan:
     """Measures every product of a spec's optimized module on this machine, at the batch sizes that matter.
 
@@ -124,4 +131,3 @@ def product_of(op: Op) -> Product:
     experts = x.shape[0] if len(x.shape) == 3 else None  # noqa: PLR2004 - a stack [E, B, D]
     assert experts is None or isinstance(experts, int)
     return Product(experts, x.width, op.output.width)
-

@@ -81,6 +81,7 @@ CODES: dict[str, str] = {
     "AS214": "unknown output",
     "AS215": "outputs that cannot be combined",
     "AS216": "domain input without an embedding",
+    "AS217": "one column read as two things",
     # AS301-AS399: legal, but probably not meant
     "AS301": "expert that no gate sees",
     "AS302": "gate with one choice",

@@ -14,7 +14,10 @@ from archspec.graph.widths import seen_by, values_of, width_of
 from archspec.spec.spec import Block, Switch, TaskBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from archspec.contract import Settings
+    from archspec.program.columns import Column
 
 
 def check(graph: Graph, diagnostics: Diagnostics) -> None:
@@ -34,6 +37,7 @@ class _Checker:
     def __init__(self, graph: Graph, diagnostics: Diagnostics) -> None:
         self.graph, self.diagnostics = graph, diagnostics
         self.widths = graph.widths
+        self.columns: dict[str, tuple[Node, Column | None]] = {}
         self.streams: dict[str, list[Stream]] = {}
         for (name, _role), stream in graph.streams.items():
             self.streams.setdefault(name, []).append(stream)
@@ -91,7 +95,24 @@ class _Checker:
         if own is None or (table and table not in settings):
             return None
         width: int | None = self.asked(node, lambda: own.width(settings))
+        if width is not None:
+            self.one_column(node, settings)
         return width
+
+    def one_column(self, node: Node, settings: Mapping[str, Settings]) -> None:
+        """Inputs that read one column of the batch must agree on what it holds: ids or numbers, and how many."""
+        block = node.block
+        if not isinstance(block, Block) or block.common is None or block.settings is None:
+            return
+        holds = self.asked(node, lambda: block.settings.column(settings))
+        first, expected = self.columns.setdefault(block.common.column, (node, holds))
+        if holds is None or expected is None or _agree(holds, expected):
+            return
+        self.error(
+            node, "AS217", f"{node.what} reads the column `{block.common.column}` as {_holding(holds)}, "
+            f"{first.what} as {_holding(expected)}", _written(node, "column"),
+            notes=[Note(f"{first.what}", first.block.node.span)], help="give one of them another `column`",
+        )  # fmt: skip
 
     def source(self, node: Node) -> int | None:
         """Width of what a block reads; a feature gate is as wide."""
@@ -115,7 +136,7 @@ class _Checker:
     def gate(self, node: Node) -> int | None:
         """As wide as the experts it sees, which must agree."""
         block, seen = node.block, self.graph.seen.get(node.name, ())
-        assert isinstance(block, Block)  # noqa: S101 - known from how the graph is made
+        assert isinstance(block, Block)
         if block.common is None:
             return None
         parts = {expert.node: f"expert group `{expert.group}`" for expert in seen}
@@ -181,7 +202,7 @@ class _Checker:
     def fusion(self, node: Node) -> int | None:
         """One score per row; only outputs of one number can be combined."""
         block, tasks = node.block, self.graph.spec.tasks
-        assert isinstance(block, Block)  # noqa: S101 - known from how the graph is made
+        assert isinstance(block, Block)
         for edge in self.graph.into(node.name, "of"):
             part = edge.source.partition(".")[2]
             if part in tasks and tasks[part].task.kind == "multiclass":
@@ -219,8 +240,20 @@ class _Checker:
 
     def task(self, node: Node) -> int | None:
         """One logit, or one per class."""
-        assert isinstance(node.block, TaskBlock)  # noqa: S101 - known from how the graph is made
+        assert isinstance(node.block, TaskBlock)
         return node.block.task.classes or 1
+
+
+def _agree(one: Column, other: Column) -> bool:
+    """Whether one tensor can be both columns; a sequence of any length can be of a given one."""
+    fits = all(a == b or "L" in {a, b} for a, b in zip(one.shape, other.shape, strict=False))
+    return one.dtype == other.dtype and len(one.shape) == len(other.shape) and fits
+
+
+def _holding(column: Column) -> str:
+    """What a column holds, in words."""
+    shape = ", ".join(map(str, column.shape))
+    return f"{'numbers' if column.dtype == 'float' else 'ids'} [{shape}]"
 
 
 def _written(node: Node, *path: str | int) -> Span:

@@ -66,7 +66,7 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
 
 
 def _choice(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
-    assert isinstance(node.block, Block)  # noqa: S101 - known from how the graph is made
+    assert isinstance(node.block, Block)
     if len(graph.seen[node.name]) == 1 and (node.name, "selector") in graph.streams:
         what = (
             "a softmax over one element is always 1" if node.kind == "softmax" else "it has one expert to choose from"
@@ -83,7 +83,7 @@ def _choice(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
 
 def _elements(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
     block = node.block
-    assert isinstance(block, Block)  # noqa: S101 - known from how the graph is made
+    assert isinstance(block, Block)
     fields = len(list(graph.streams[node.name, "from"].leaves()))
     if block.kind == "softmax" and block.common.per == "field" and fields == 1:
         _say(diagnostics, node, "warning", "AS306", f"{node.what}: a softmax over one field is always 1",

@@ -26,7 +26,7 @@ def width_of(graph: Graph, stream: Stream) -> int | None:
 def seen_by(graph: Graph, node: Node) -> Seen:
     """What the kind of a gate may know of its surroundings; widths that a mistake hides count as 0."""
     block = node.block
-    assert isinstance(block, Block)  # noqa: S101 - known from how the graph is made
+    assert isinstance(block, Block)
     inputs = graph.spec.inputs
     domain = None
     if getattr(block.settings, "selects", "stream") == "domain":

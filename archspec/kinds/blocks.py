@@ -15,7 +15,7 @@ Norm = Literal["none", "batch", "layer"]
 
 
 class GateLayers(Settings):
-    """The network that turns a selector into gate logits: hidden ReLU layers with biases, an optional low rank, a head."""
+    """The network that turns a selector into gate logits: hidden ReLU layers with biases, maybe a low rank, a head."""
 
     units: Units = ()
     """Hidden layers, ReLU, with biases."""

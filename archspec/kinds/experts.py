@@ -29,7 +29,7 @@ class Identity(Modulated):
     title: ClassVar[str] = "identity"
     formula: ClassVar[str] = "x"
 
-    def width(self, input: Width) -> Width:  # noqa: A002 - the contract's name
+    def width(self, input: Width) -> Width:
         """The input's width."""
         return input
 

@@ -1,4 +1,4 @@
-"""Kinds of fusion: outputs computed from outputs. They combine probabilities (binary) and values (regression), each `[B]`.
+"""Kinds of fusion: outputs computed from outputs: from probabilities (binary) and values (regression), each `[B]`.
 
 A kind's `lower` gives the combined score; its `logits`, where the kind has it, gives the logit that a task trains,
 computed without leaving log space.
@@ -126,4 +126,3 @@ class WeightedProduct(Fusion):
     def logs(self, at: Scope, parts: tuple[Part, ...]) -> tuple[Value, ...]:
         """The logarithms, `[B]` each, that add up to the score's."""
         return tuple(at.scale(log_probability(at, part), self.of[part.name]) for part in parts)
-

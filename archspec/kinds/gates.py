@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isinf
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract import KindError, Settings, gate
 from archspec.contract.settings import Count, Finite, Positive, Probability, Units
@@ -49,7 +49,9 @@ class GateNetwork(Settings):
 
     def check_identity(self, seen: Seen) -> None:
         """Raises KindError: only a linear gate can start as the identity."""
-        raise KindError("`init: identity` needs weights without normalisation", at=("init",), help="write `kind: linear`")
+        raise KindError(
+            "`init: identity` needs weights without normalisation", at=("init",), help="write `kind: linear`"
+        )
 
     def start(self, seen: Seen) -> Init:
         """The first value of a static gate's weights."""
@@ -128,8 +130,8 @@ class Linear(GateNetwork):
 class TopK(GateNetwork):
     """Softmax over the k largest logits, zero elsewhere (Shazeer et al., 1701.06538, eq. 3-5, without noise).
 
-    `balance` adds the load-balancing loss of Switch (Fedus et al., 2101.03961, eq. 4-6) in training: balance * E * sum_i
-    f_i P_i, where f_i is expert i's share of the choices and P_i its mean probability; 1 * balance when even.
+    `balance` adds the load-balancing loss of Switch (Fedus et al., 2101.03961, eq. 4-6) in training: balance * E *
+    sum_i f_i P_i, where f_i is expert i's share of the choices and P_i its mean probability; 1 * balance when even.
     """
 
     formula: ClassVar[str] = "softmax(keep the k largest of W s / temperature)"
@@ -141,7 +143,9 @@ class TopK(GateNetwork):
         """Raises KindError where k is larger than the number of experts seen."""
         super().check(seen)
         if self.k > seen.count:
-            raise KindError(f"`k: {self.k}` of {seen.count} experts seen", at=("k",), help=f"write `k: {seen.count}` or less")
+            raise KindError(
+                f"`k: {self.k}` of {seen.count} experts seen", at=("k",), help=f"write `k: {seen.count}` or less"
+            )
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
@@ -185,7 +189,7 @@ class Domain(Settings):
 
 @gate("hard_concrete")
 class HardConcrete(Settings):
-    """Static gates that are pushed to exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312, eq. 10-12).
+    """Static gates pushed to exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312, eq. 10-12).
 
     u ~ U(0,1); t = sigmoid((log u - log(1-u) + log a) / beta); z = clamp(t (zeta - gamma) + gamma, 0, 1); in evaluation
     z = clamp(sigmoid(log a) (zeta - gamma) + gamma, 0, 1). z is per model, not per row. `penalty` adds the expected
@@ -210,7 +214,7 @@ class HardConcrete(Settings):
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[E]`: one sample per forward pass in training."""
         log_a = at.parameter("weight", (gate.seen.count,), Init("constant", 0.0))
-        bounds = {"beta": self.beta, "gamma": self.gamma, "zeta": self.zeta}
+        bounds: dict[str, Any] = {"beta": self.beta, "gamma": self.gamma, "zeta": self.zeta}
         if self.penalty:
             loss = at.apply("open_gates", log_a, shape=(), **bounds)
             at.auxiliary_loss(at.scale(loss, self.penalty))

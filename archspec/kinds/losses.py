@@ -1,4 +1,4 @@
-"""Kinds of losses: one number per row from logits and labels. torch is imported inside, so that validating needs none."""
+"""Kinds of losses: one number per row from logits and labels. torch is imported inside, as validating needs none."""
 
 from __future__ import annotations
 

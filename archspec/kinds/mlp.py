@@ -37,7 +37,7 @@ class Mlp(Modulated):
     dropout: Probability = 0.0
     bias: bool = True
 
-    def width(self, input: Width) -> Width:  # noqa: A002 - the contract's name
+    def width(self, input: Width) -> Width:
         """The last of `units`, or the input's width where there are none."""
         return self.units[-1] if self.units else input
 

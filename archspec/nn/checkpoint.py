@@ -1,15 +1,17 @@
-"""Weights on disk: safetensors files whose keys are canonical names, so that they outlive fusion and edits of a spec."""
+"""Weights on disk: safetensors files whose keys are canonical names, so they outlive fusion and edits of a spec."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from archspec.diagnostics import unusable
 from archspec.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
 
 
 class _Model(Protocol):
@@ -43,5 +45,7 @@ def load_weights(model: _Model, path: str | os.PathLike[str], strict: bool = Tru
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        unusable("AS005", f"cannot read weights from `{os.fspath(path)}`: {error}", help="give a file of `save_weights`")
+        unusable(
+            "AS005", f"cannot read weights from `{os.fspath(path)}`: {error}", help="give a file of `save_weights`"
+        )
     model.load_weights(weights, strict)

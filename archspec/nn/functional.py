@@ -9,7 +9,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 
 
 def mix(weights: Tensor, experts: list[Tensor]) -> Tensor:
@@ -100,7 +100,7 @@ def top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def balance_loss(logits: Tensor, k: int) -> Tensor:
-    """E * sum_i f_i P_i: f_i the share of choices of expert i, P_i its mean probability; `[B, E] -> []`, 1 when even."""
+    """E * sum_i f_i P_i: f_i expert i's share of the choices, P_i its mean probability; `[B, E] -> []`, 1 when even."""
     chosen = torch.zeros_like(logits).scatter(-1, logits.topk(k, dim=-1).indices, 1.0)
     rows = max(logits.numel() // logits.shape[-1], 1)
     shares, probabilities = chosen.sum(0) / (rows * k), logits.softmax(dim=-1).sum(0) / rows

@@ -1,15 +1,18 @@
-"""Times of products on this machine, by lowering, and differences between two modules: what `archspec build` measures."""
+"""Times of products on this machine, by lowering, and differences of two modules: what `archspec build` measures."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from archspec.nn.products import HAS_ONEDNN, linear, linear_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 
 def lowerings(experts: int | None) -> tuple[str, ...]:
@@ -18,10 +21,10 @@ def lowerings(experts: int | None) -> tuple[str, ...]:
     return (*ways, "onednn") if HAS_ONEDNN else ways
 
 
-def time_products(
+def time_products(  # noqa: PLR0913 - the sizes of a product, and how to measure it
     experts: int | None, width: int, out: int, rows: int, *, backward: bool = True, seconds: float = 0.1
 ) -> dict[str, float]:
-    """Median seconds of one product, forward and backward, by lowering; measured in turns, so that noise hits all alike.
+    """Median seconds of one product, forward and backward, by lowering; measured in turns: noise hits all alike.
 
     Args:
         experts: members of the stack, None for plain rows.
@@ -43,7 +46,7 @@ def time_products(
         with torch.set_grad_enabled(backward):
             product = multiply(x, weight, bias, plan=((0, way),))
         if backward:
-            product.backward(torch.ones_like(product))
+            torch.autograd.backward(product, torch.ones_like(product))
         return time.perf_counter() - start
 
     times: dict[str, list[float]] = {way: [] for way in ways}

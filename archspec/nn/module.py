@@ -26,6 +26,12 @@ class Compiled(nn.Module):
     """The methods that an emitted class gets besides its own `__init__`, `forward` and `predict`."""
 
     check_inputs: bool
+    auxiliary_losses: dict[str, Tensor]
+    """Where a gate adds to the loss: what the last forward pass in training added, by gate."""
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        """Probabilities, values and fused scores by name; each emitted class writes its own."""
+        raise NotImplementedError
 
     def gate_weights(self, batch: Batch) -> dict[str, Tensor]:
         """What each gate makes of a batch: canonical name -> weights `[B, experts seen]`. No gradient."""
@@ -86,7 +92,7 @@ class Compiled(nn.Module):
         return {name: {} if name == "auxiliary_losses" else value for name, value in self.__dict__.items()}
 
     def check(self, batch: Batch) -> None:
-        """Checks what a batch holds, with one comparison for all columns of single ids; turn it off with `check_inputs`.
+        """Checks what a batch holds, with one comparison for all columns of single ids; `check_inputs` turns it off.
 
         Raises:
             KeyError: a column is missing; names it and what the batch holds.
@@ -96,7 +102,9 @@ class Compiled(nn.Module):
             check_column(batch, *column[:4])
         rows = {key: len(batch[key]) for _, key, *_ in COLUMNS}
         if len(set(rows.values())) > 1:
-            raise ValueError(f"columns differ in length: {', '.join(f'`{key}` has {count} rows' for key, count in rows.items())}")
+            raise ValueError(
+                f"columns differ in length: {', '.join(f'`{key}` has {count} rows' for key, count in rows.items())}"
+            )
         groups: dict[int, list[tuple[str, str, int, int | None]]] = {}
         for index, (name, key, dtype, shape, low, high) in enumerate(COLUMNS):
             if dtype == "int":
@@ -107,16 +115,20 @@ class Compiled(nn.Module):
             ends = (-1,) + (1,) * (ids.dim() - 1)
             bad = (ids < low_N.view(ends)) | (ids >= high_N.view(ends))
             if bad.any():
-                first, row = bad.flatten(2).any(2).nonzero()[0].tolist() if bad.dim() > 2 else bad.nonzero()[0].tolist()
+                first, row = bad.flatten(2).any(2).nonzero()[0].tolist() if bad.dim() > 2 else bad.nonzero()[0].tolist()  # noqa: PLR2004 - [N, B, L]
                 name, key, low, high = group[first]
                 range_ = f"{low}..{high - 1}" if high is not None else f"{low} and up"
-                raise ValueError(f"input `{name}`: id {ids[first, row].tolist()} in row {row} of column `{key}` is outside {range_}")
+                raise ValueError(
+                    f"input `{name}`: id {ids[first, row].tolist()} in row {row} of column `{key}` is outside {range_}"
+                )
 
 
 def check_column(batch: Batch, name: str, key: str, dtype: str, shape: tuple[int | str, ...]) -> None:
     """Raises KeyError for a missing column, ValueError for one of another shape or type."""
     if key not in batch:
-        raise KeyError(f"input `{name}` needs the column `{key}`; the batch holds {', '.join(map(str, batch)) or 'nothing'}")
+        raise KeyError(
+            f"input `{name}` needs the column `{key}`; the batch holds {', '.join(map(str, batch)) or 'nothing'}"
+        )
     column = batch[key]
     fits = column.dim() == len(shape) and (len(shape) == 1 or isinstance(shape[1], str) or column.shape[1] == shape[1])
     if not fits and not (shape == ("B", 1) and column.dim() == 1):

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 
 Plan = tuple[tuple[int, str], ...]
 """(rows from which on, lowering), ascending: what `archspec.tune` measured for one product; empty: by rule."""
@@ -20,7 +19,8 @@ Plan = tuple[tuple[int, str], ...]
 
 def has_onednn() -> bool:
     """Whether this torch has oneDNN's product as an operation."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call] # torch leaves it untyped
+    return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def onednn_is_faster() -> bool:
@@ -31,7 +31,7 @@ def onednn_is_faster() -> bool:
 def processor() -> str:
     """What the operating system says of the processor, as far as it says anything."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - built files need no pathlib
             return file.read(4096)
     except OSError:
         return platform.processor()
@@ -44,12 +44,12 @@ ONEDNN_FROM = 2_000_000
 
 
 def lowering(plan: Plan, x: Tensor, rows: int, weights: int) -> str:
-    """How to multiply `rows` rows with so many weights: `onednn`, `each` (one product per member), or `` for torch's own.
+    """How to multiply `rows` rows with so many weights: `onednn`, `each` (one product per member), `` for torch's.
 
     A measured plan decides where there is one, else a rule: oneDNN for large products where it is known to be faster.
     Traced graphs, other devices and other types always take torch's own.
     """
-    if x.dtype is not torch.float32 or not x.is_cpu or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if x.dtype is not torch.float32 or not x.is_cpu or torch.compiler.is_compiling():
         return ""
     for first, how in reversed(plan):
         if rows >= first:
@@ -60,8 +60,7 @@ def lowering(plan: Plan, x: Tensor, rows: int, weights: int) -> str:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plan: Plan = ()) -> Tensor:
     """`x W^T + b`: `[B, D], [H, D], [H] -> [B, H]`."""
     if lowering(plan, x, x.shape[0], weight.numel()) == "onednn":
-        product: Tensor = OneDnnLinear.apply(x, weight, bias)
-        return product
+        return onednn_linear(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
@@ -70,8 +69,9 @@ def linear_stack(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = Non
     how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EHD[0].numel())
     if how:
         biases = [None] * len(weight_EHD) if bias_EH is None else bias_EH.unbind()
-        product = OneDnnLinear.apply if how == "onednn" else F.linear
-        return torch.stack([product(x, w, b) for x, w, b in zip(x_EBD.unbind(), weight_EHD.unbind(), biases)])
+        product = onednn_linear if how == "onednn" else F.linear
+        members = zip(x_EBD.unbind(), weight_EHD.unbind(), biases, strict=True)
+        return torch.stack([product(x, w, b) for x, w, b in members])
     if bias_EH is None:
         return torch.bmm(x_EBD, weight_EHD.mT)
     return torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, weight_EHD.mT)
@@ -89,6 +89,12 @@ def linear_stack_bf16(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None 
     return product if bias_EH is None else product + bias_EH.unsqueeze(1)
 
 
+def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x W^T + b` in oneDNN: `[B, D], [H, D], [H] -> [B, H]`."""
+    product: Tensor = OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
+    return product
+
+
 class OneDnnLinear(torch.autograd.Function):
     """`x W^T + b` in oneDNN, forward and backward.
 
@@ -97,16 +103,17 @@ class OneDnnLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ANN401 - torch's context
         """`[B, D] -> [B, H]`."""
         ctx.save_for_backward(x, weight)
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001 - it has no public name
+        return product
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # noqa: ANN401 - torch's context
         """Gradients of x, weight and bias; only those that are asked for."""
         x, weight = ctx.saved_tensors
-        product, gradient = torch.ops.mkldnn._linear_pointwise, gradients[0].contiguous()
+        product, gradient = torch.ops.mkldnn._linear_pointwise, gradients[0].contiguous()  # noqa: SLF001 - it has no public name
         of_x = product(gradient, weight.t(), None, "none", [], "") if ctx.needs_input_grad[0] else None
         of_weight = product(gradient.t(), x.contiguous().t(), None, "none", [], "") if ctx.needs_input_grad[1] else None
         return of_x, of_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from archspec.program.program import Dim
+if TYPE_CHECKING:
+    from archspec.program.program import Dim
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,18 @@
 """The table of operations: the shape that each must have, and what it costs.
 
-Shapes: `B` batch, `D` input width, `E` experts, `H` expert width, `V` rows of a table. FLOPs are per row of the batch and
-count one multiply-add as 2; an elementwise operation counts one per element, a table lookup none.
+Shapes: `B` batch, `D` input width, `E` experts, `H` expert width, `V` rows of a table. FLOPs are per row of the batch
+and count one multiply-add as 2; an elementwise operation counts one per element, a table lookup none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from archspec.program.program import Dim, Op
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _STACK = 3
 """Axes of a stack `[E, B, H]`; rows `[B, H]` have two."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 Dim = int | str
 """A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""
@@ -101,7 +103,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """An opaque module of a plugin: made by `cls(**settings).build(*arguments)`; its weights are `name.<their name>`."""
+    """Opaque module of a plugin, made by `cls(**settings).build(*arguments)`; its weights are `name.<their name>`."""
 
     name: str
     module: str
@@ -178,9 +180,7 @@ def stacked(name: str, storages: Sequence[Storage]) -> Storage:
 
 def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
     """One storage per weight, under the weight's own name."""
-    return {
-        name: Storage(name, weight.shape, (Slot(name),), weight.trainable) for name, weight in weights.items()
-    }
+    return {name: Storage(name, weight.shape, (Slot(name),), weight.trainable) for name, weight in weights.items()}
 
 
 def in_order(ops: Sequence[Op]) -> tuple[Op, ...]:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from archspec.contract import Reference
-from archspec.program.program import Attr, Dim, Init, Module, Op, Output, Program, Section, Value, Weight, plain_storages
+from archspec.program.program import (
+    Attr,
+    Dim,
+    Init,
+    Module,
+    Op,
+    Output,
+    Program,
+    Section,
+    Value,
+    Weight,
+    plain_storages,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from archspec.contract import Reference
 
 Norm = Literal["none", "batch", "layer"]
 
@@ -38,7 +53,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """What a gate kind lowers: selector `[B, D]` (ids `[B]` where the kind selects by domain), experts E times `[B, H]`."""
+    """What a gate kind lowers: selector `[B, D]` (ids `[B]` where it selects by domain), experts E times `[B, H]`."""
 
     seen: Seen
     selector: Value | None
@@ -49,7 +64,7 @@ class GateInputs:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One output that a fusion combines: `logits` `[B]` are a logit (binary) or a value (regression, another fusion)."""
+    """One output that a fusion combines: `logits` `[B]` are logits (binary) or values (regression, another fusion)."""
 
     name: str
     output: Literal["binary", "regression", "multiclass"]
@@ -149,7 +164,9 @@ class Scope:
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
-    def weight(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True, sparse: bool = False) -> str:
+    def weight(
+        self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True, sparse: bool = False
+    ) -> str:
         """Declares a weight of this block; returns its canonical name. The same name twice is the same weight."""
         full = self.path(name)
         self.builder.weights.setdefault(full, Weight(full, tuple(shape), init, trainable, sparse))
@@ -157,7 +174,9 @@ class Scope:
 
     def parameter(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True) -> Value:
         """A weight as a value, of its own shape (no batch axis)."""
-        return self.op("parameter", (), shape, weights=(self.weight(name, shape, init, trainable=trainable),), name=name)
+        return self.op(
+            "parameter", (), shape, weights=(self.weight(name, shape, init, trainable=trainable),), name=name
+        )
 
     def constant(self, rows: Sequence[Sequence[float]], dtype: Literal["float", "bool"] = "float") -> Value:
         """A fixed table, `[rows, columns]`; not a weight, not in checkpoints."""
@@ -176,10 +195,12 @@ class Scope:
 
     def embed(self, ids: Value, table: str, dim: int, *, name: str = "embed") -> Value:
         """Rows of a table: `[B] -> [B, dim]`."""
-        return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self.builder.weights[table].sparse)
+        return self.op(
+            "embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self.builder.weights[table].sparse
+        )
 
     def pool(self, ids: Value, table: str, dim: int, how: str, *, name: str = "pool") -> Value:
-        """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`; ids of -1 are left out, an empty row gives zeros."""
+        """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`: ids of -1 left out, zeros for an empty row."""
         sparse = self.builder.weights[table].sparse
         return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
 
@@ -271,5 +292,7 @@ class Scope:
 
 
 def _widest(values: Sequence[Value]) -> tuple[Dim, ...]:
-    return max((value.shape for value in values), key=lambda shape: (len(shape), shape[-1] if isinstance(shape[-1], int) else 0))
-
+    return max(
+        (value.shape for value in values),
+        key=lambda shape: (len(shape), shape[-1] if isinstance(shape[-1], int) else 0),
+    )

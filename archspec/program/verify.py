@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from archspec.program.operations import OPERATIONS
-from archspec.program.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archspec.program.program import Program
 
 
 def verify(program: Program, *, after: str = "lowering") -> Program:
     """The program itself, if it is legal.
 
     Raises:
-        AssertionError: an illegal program: a defect of archspec or of a kind's `lower`; names the stage and each operation.
+        AssertionError: an illegal program: a defect of archspec or of a kind's `lower`; names the stage and each
+            operation.
     """
     problems = [*_order(program), *_operations(program), *_storages(program)]
     if problems:

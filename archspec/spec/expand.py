@@ -193,7 +193,7 @@ def _entries(node: Node | None) -> list[tuple[str, Entry]]:
 
 def _entry(tree: Mapping, key: str) -> Entry:
     entry = tree.entry(key)
-    assert entry is not None  # noqa: S101 - known from how the graph is made
+    assert entry is not None
     return entry
 
 

@@ -130,7 +130,7 @@ def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str
             raise SpecError([Diagnostic("AS136", f"`{text}` sets nothing", help="write PATH=VALUE")], status=2)
         place = f"--set {path}"
         parsed = parse(f"value: {value}", place).entry("value")
-        assert parsed is not None  # noqa: S101 - known from how the graph is made
+        assert parsed is not None
         tree = _set(tree, path.split("."), parsed.node, place, path)
     return tree
 

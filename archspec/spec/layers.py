@@ -51,7 +51,8 @@ class LayerReader(EntryReader):
             mapping.get("gates"), f"`gates` of level {number}", "gate",
             lambda e: self.block("gate", e, f"gate `{e.key}` at level {number}"),
         )  # fmt: skip
-        if self.lacks(mapping, "experts"):
+        written = mapping.get("experts")
+        if written is None or (isinstance(written, Scalar) and written.value is None):
             self.error(
                 "AS110",
                 f"level {number} needs `experts`",

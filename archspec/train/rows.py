@@ -33,12 +33,12 @@ def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool)
     inside = None if weights is None else weights > 0
     if check:
         _check_labels(block, labels, outputs, inside)
-    if weights is None or inside is None:
-        rows = _row_losses(block, outputs, labels)
-        return rows.sum(), rows.new_full((), rows.shape[0])
     # Labels outside the sample space may be anything, such as NaN or -1, and must not reach the loss or its gradient.
-    rows = _row_losses(block, outputs, torch.where(inside, labels, torch.zeros_like(labels)))
-    return (rows * weights).sum(), weights.sum()
+    known = labels if inside is None else torch.where(inside, labels, torch.zeros_like(labels))
+    rows = _row_losses(block, outputs, known, logits, batch)
+    if weights is None or inside is None:
+        return rows.sum(), rows.new_full((), rows.shape[0])
+    return (torch.where(inside, rows, torch.zeros_like(rows)) * weights).sum(), weights.sum()
 
 
 def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
@@ -49,9 +49,17 @@ def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
     return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
 
 
-def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor) -> Tensor:
-    """The task's losses of each row, added up, `[B]`."""
-    return torch.stack([loss.settings.rows(outputs, labels) for loss in block.losses]).sum(0)
+def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Columns, batch: Columns) -> Tensor:
+    """The task's losses of each row, added up, `[B]`; a `joint` loss looks at other outputs and columns too."""
+    kinds = [loss.settings for loss in block.losses]
+    rows = [
+        kind.joint(outputs, labels, logits, batch) if _joint(kind) else kind.rows(outputs, labels) for kind in kinds
+    ]
+    return torch.stack(rows).sum(0)
+
+
+def _joint(kind: object) -> bool:
+    return hasattr(kind, "joint")
 
 
 def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bool) -> Tensor | None:
@@ -83,6 +91,8 @@ def _check_labels(block: TaskBlock, labels: Tensor, outputs: Tensor, inside: Ten
     _check_shape(block, labels, name, outputs)
     if block.task.kind == "multiclass" and labels.is_floating_point():
         raise ValueError(f"task `{block.name}`: column `{name}` holds {labels.dtype}, not class indices (integers)")
+    if any(_joint(loss.settings) for loss in block.losses):
+        return  # which rows have a label is for a joint loss to know
     fits, words = _range(block.task, labels)
     _check_values(block, labels, ~fits if inside is None else ~fits & inside, name, words)
 

@@ -62,7 +62,9 @@ def model_of(
     return model
 
 
-def batch_of(source: str | Path | archspec.Spec, rows: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensors:
+def batch_of(
+    source: str | Path | archspec.Spec, rows: int, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Tensors:
     """A random batch for a spec."""
     spec = source if isinstance(source, archspec.Spec) else archspec.load(source)
     return batch_for(spec.data()["inputs"], rows, seed, dtype)
@@ -70,9 +72,7 @@ def batch_of(source: str | Path | archspec.Spec, rows: int, seed: int = 0, dtype
 
 def followed(batch: Mapping[str, Tensor]) -> Tensors:
     """The batch with gradients wanted for its numbers."""
-    return {
-        key: value.clone().requires_grad_() if value.is_floating_point() else value for key, value in batch.items()
-    }
+    return {key: value.clone().requires_grad_() if value.is_floating_point() else value for key, value in batch.items()}
 
 
 def total(outputs: Mapping[str, Tensor], seed: int = 3) -> Tensor:
@@ -89,7 +89,7 @@ def total(outputs: Mapping[str, Tensor], seed: int = 3) -> Tensor:
 def gradients(model: Compiled, loss: Tensor) -> Tensors:
     """Gradient of the loss for every trainable weight, by canonical name, zero where none arrives."""
     model.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     return weight_gradients(model)
 
 

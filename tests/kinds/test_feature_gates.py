@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.compiler.models import BOTH, ONE_TASK, batch_of, close, model_of
 
-INPUTS = "inputs: {u: {kind: dense, dim: 3}, v: {kind: dense, dim: 2}, z: {kind: dense, dim: 4}}\ngroups: {uv: [u, v]}\n"
+INPUTS = (
+    "inputs: {u: {kind: dense, dim: 3}, v: {kind: dense, dim: 2}, z: {kind: dense, dim: 4}}\ngroups: {uv: [u, v]}\n"
+)
 
 
 def check(settings: str, factors: object, *, optimize: bool) -> None:
@@ -19,7 +21,7 @@ def check(settings: str, factors: object, *, optimize: bool) -> None:
     weights = dict(model.named_weights())
     own = {name.removeprefix("feature_gates.f."): view for name, view in weights.items()}
     stream = torch.cat([batch["u"], batch["v"]], dim=1) * factors(own, batch)
-    wanted = F.linear(stream, weights["towers.y.head.weight"], weights["towers.y.head.bias"]).squeeze(-1)
+    wanted = functional.linear(stream, weights["towers.y.head.weight"], weights["towers.y.head.bias"]).squeeze(-1)
     close(model(batch), {"y": wanted}, 1e-12)
 
 
@@ -29,36 +31,41 @@ def fields(weights: Tensor) -> Tensor:
 
 
 @BOTH
-def test_a_factor_per_field(optimize: bool) -> None:
+def test_a_factor_per_field(*, optimize: bool) -> None:
     """Meituan: softmax over the fields, times their number."""
     check("from: uv, selector: z, scale: fields",
           lambda w, b: fields(2 * (b["z"] @ w["head.weight"].T).softmax(-1)), optimize=optimize)  # fmt: skip
 
 
 @BOTH
-def test_a_factor_per_element(optimize: bool) -> None:
+def test_a_factor_per_element(*, optimize: bool) -> None:
     """EPNet: 2 sigmoid(W s) for each element of the concatenation."""
     check("from: [u, v], selector: z, per: element, kind: sigmoid, scale: 2",
           lambda w, b: 2 * (b["z"] @ w["head.weight"].T).sigmoid(), optimize=optimize)  # fmt: skip
 
 
 @BOTH
-def test_the_default_selector_is_what_is_scaled(optimize: bool) -> None:
+def test_the_default_selector_is_what_is_scaled(*, optimize: bool) -> None:
     """Without `selector`, the fields decide about themselves; hidden layers have biases, the head where asked."""
-    check("from: uv, units: [7], bias: true, kind: sigmoid", lambda w, b: fields(F.linear(torch.relu(F.linear(
-        torch.cat([b["u"], b["v"]], dim=1), w["layers.0.weight"], w["layers.0.bias"])), w["head.weight"], w["head.bias"])
-        .sigmoid()), optimize=optimize)  # fmt: skip
+
+    def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
+        x = torch.cat([b["u"], b["v"]], dim=1)
+        hidden = torch.relu(functional.linear(x, w["layers.0.weight"], w["layers.0.bias"]))
+        return fields(functional.linear(hidden, w["head.weight"], w["head.bias"]).sigmoid())
+
+    check("from: uv, units: [7], bias: true, kind: sigmoid", factors, optimize=optimize)
 
 
 @BOTH
-def test_low_rank_has_no_activation_between(optimize: bool) -> None:
+def test_low_rank_has_no_activation_between(*, optimize: bool) -> None:
     """`rank: 2`: s B A, without a bias."""
     check("from: uv, selector: z, per: element, kind: sigmoid, rank: 2",
           lambda w, b: (b["z"] @ w["down.weight"].T @ w["head.weight"].T).sigmoid(), optimize=optimize)  # fmt: skip
 
 
 @BOTH
-def test_a_softmax_over_elements(optimize: bool) -> None:
+def test_a_softmax_over_elements(*, optimize: bool) -> None:
     """`per: element` with softmax: the factors of all elements add up to the scale."""
     check("from: uv, selector: [{detach: u}, z], per: element, scale: 5",
-          lambda w, b: 5 * (torch.cat([b["u"], b["z"]], dim=1) @ w["head.weight"].T).softmax(-1), optimize=optimize)  # fmt: skip
+          lambda w, b: 5 * (torch.cat([b["u"], b["z"]], dim=1) @ w["head.weight"].T).softmax(-1),
+          optimize=optimize)  # fmt: skip

@@ -17,7 +17,9 @@ def model_text(tasks: str, fusion: str) -> str:
     return HEAD + INPUTS + f"tasks: {{{tasks}}}\n{towers}fusion: {{{fusion}}}\n"
 
 
-def parts(fusion: str, tasks: str = "p: {kind: binary}", *, optimize: bool) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+def parts(
+    fusion: str, tasks: str = "p: {kind: binary}", *, optimize: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """Logits, scores and the batch, whose `size` is positive."""
     text = model_text(tasks, fusion)
     model, batch = model_of(text, optimize=optimize), batch_of(text, 6)
@@ -27,7 +29,7 @@ def parts(fusion: str, tasks: str = "p: {kind: binary}", *, optimize: bool) -> t
 
 
 @BOTH
-def test_the_logit_of_a_product_is_that_of_the_product_of_probabilities(optimize: bool) -> None:
+def test_the_logit_of_a_product_is_that_of_the_product_of_probabilities(*, optimize: bool) -> None:
     """ESMM: a task that is a product has the logit of p q, and `predict` gives p q."""
     logits, scores, _ = parts("y: {kind: product, of: [p, q]}", "y: {kind: binary}", optimize=optimize)
     product = logits["p"].sigmoid() * logits["q"].sigmoid()
@@ -38,7 +40,7 @@ def test_the_logit_of_a_product_is_that_of_the_product_of_probabilities(optimize
 @BOTH
 @pytest.mark.parametrize("kind", ["product, of: [p, q]", "weighted_product, of: {p: 1, q: 0.5}"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gradients_of_products_are_finite_at_any_logits(kind: str, dtype: torch.dtype, optimize: bool) -> None:
+def test_gradients_of_products_are_finite_at_any_logits(*, kind: str, dtype: torch.dtype, optimize: bool) -> None:
     """With both logits at -80, 0 and 80, logits and gradients are finite, and never vanish where the label is 1."""
     text = model_text("y: {kind: binary}", f"y: {{kind: {kind}}}")
     model = model_of(text, optimize=optimize, dtype=dtype)
@@ -53,7 +55,7 @@ def test_gradients_of_products_are_finite_at_any_logits(kind: str, dtype: torch.
     x = torch.cat([torch.cartesian_prod(ends, ends), torch.zeros(9, 1, dtype=dtype)], dim=1).requires_grad_()
     logits = model({"x": x, "size": torch.ones(9, 1, dtype=dtype)})["y"]
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.ones_like(logits), reduction="sum")
-    loss.backward()
+    torch.autograd.backward(loss)
     assert logits.isfinite().all()
     assert x.grad is not None
     assert x.grad.isfinite().all()
@@ -61,9 +63,11 @@ def test_gradients_of_products_are_finite_at_any_logits(kind: str, dtype: torch.
 
 
 @BOTH
-def test_sums_and_weighted_sums(optimize: bool) -> None:
+def test_sums_and_weighted_sums(*, optimize: bool) -> None:
     """Probabilities and values add up, each with its weight."""
-    logits, scores, _ = parts("s: {kind: sum, of: [p, v]}, w: {kind: weighted_sum, of: {p: 2, v: -0.5}}", optimize=optimize)
+    logits, scores, _ = parts(
+        "s: {kind: sum, of: [p, v]}, w: {kind: weighted_sum, of: {p: 2, v: -0.5}}", optimize=optimize
+    )
     p, v = logits["p"].sigmoid(), logits["v"]
     close({name: scores[name] for name in "sw"}, {"s": p + v, "w": 2 * p - 0.5 * v}, 1e-12)
     assert set(logits) == {"p", "q", "v"}
@@ -73,7 +77,7 @@ def test_sums_and_weighted_sums(optimize: bool) -> None:
 @pytest.mark.parametrize(
     ("fn", "function"), [("log1p", torch.log1p), ("sqrt", torch.sqrt), ("exp", torch.exp), ("identity", torch.clone)]
 )
-def test_a_ranking_score_takes_a_factor_from_the_batch(fn: str, function: object, optimize: bool) -> None:
+def test_a_ranking_score_takes_a_factor_from_the_batch(*, fn: str, function: object, optimize: bool) -> None:
     """prod_k p_k^(w_k) * f(size)."""
     assert callable(function)
     times = f"times: {{input: size, fn: {fn}}}"
@@ -83,7 +87,7 @@ def test_a_ranking_score_takes_a_factor_from_the_batch(fn: str, function: object
 
 
 @BOTH
-def test_the_logit_of_a_weighted_product(optimize: bool) -> None:
+def test_the_logit_of_a_weighted_product(*, optimize: bool) -> None:
     """A task that is a weighted product trains the logit of the score."""
     logits, scores, _ = parts("y: {kind: weighted_product, of: {p: 0.5, q: 2}}", "y: {kind: binary}", optimize=optimize)
     product = logits["p"].sigmoid() ** 0.5 * logits["q"].sigmoid() ** 2
@@ -92,7 +96,7 @@ def test_the_logit_of_a_weighted_product(optimize: bool) -> None:
 
 
 @BOTH
-def test_a_factor_counts_in_the_logit_too(optimize: bool) -> None:
+def test_a_factor_counts_in_the_logit_too(*, optimize: bool) -> None:
     """`times` on a task's product is no silent no-op: the logit is that of p q f(size), kept below one."""
     fusion = "y: {kind: product, of: [p, q], times: {input: size, fn: identity}}"
     logits, _, batch = parts(fusion, "y: {kind: binary}", optimize=optimize)
@@ -102,7 +106,7 @@ def test_a_factor_counts_in_the_logit_too(optimize: bool) -> None:
 
 
 @BOTH
-def test_a_value_is_no_logit(optimize: bool) -> None:
+def test_a_value_is_no_logit(*, optimize: bool) -> None:
     """A product with a regression output multiplies by its value, also where the product is a binary task."""
     text = model_text("y: {kind: binary}", "y: {kind: product, of: [p, v]}")
     model, batch = model_of(text, optimize=optimize), batch_of(text, 6)
@@ -116,7 +120,7 @@ def test_a_value_is_no_logit(optimize: bool) -> None:
 
 
 @BOTH
-def test_a_task_may_combine_a_score(optimize: bool) -> None:
+def test_a_task_may_combine_a_score(*, optimize: bool) -> None:
     """A fusion that is a task reads one that is none; `predict` gives both."""
     fusion = "s: {kind: weighted_sum, of: {p: 0.5, q: 0.25}}, y: {kind: product, of: [s, p]}"
     logits, scores, _ = parts(fusion, "y: {kind: binary}", optimize=optimize)

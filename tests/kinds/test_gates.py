@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 import archspec
 from tests.compiler.models import BOTH, ONE_TASK, close, model_of, run
@@ -44,7 +44,7 @@ def check(model: Compiled, weights: Tensor, experts: list[Tensor] | None = None,
     own = dict(model.named_weights())
     experts = experts_of(model, rows["x"]) if experts is None else experts
     mixed = (weights.unsqueeze(-1) * torch.stack(experts, dim=1)).sum(1) + added
-    logits = F.linear(mixed, own["towers.y.head.weight"], own["towers.y.head.bias"]).squeeze(-1)
+    logits = functional.linear(mixed, own["towers.y.head.weight"], own["towers.y.head.bias"]).squeeze(-1)
     close(model.gate_weights(rows), model.gate_weights(rows) | {GATE: weights.expand(6, -1)}, 1e-12)
     close(model(rows), {"y": logits}, 1e-12)
 
@@ -52,11 +52,11 @@ def check(model: Compiled, weights: Tensor, experts: list[Tensor] | None = None,
 def linear(model: Compiled, x: Tensor, name: str = f"{GATE}.head") -> Tensor:
     """What a linear layer of the model makes of x."""
     own = dict(model.named_weights())
-    return F.linear(x, own[f"{name}.weight"], own.get(f"{name}.bias"))
+    return functional.linear(x, own[f"{name}.weight"], own.get(f"{name}.bias"))
 
 
 @BOTH
-def test_softmax_is_one_linear_layer_on_the_selector(optimize: bool) -> None:
+def test_softmax_is_one_linear_layer_on_the_selector(*, optimize: bool) -> None:
     """softmax(W x), no bias; every row of weights adds up to one."""
     model = gated("sees: all, selector: x", optimize=optimize)
     assert [name for name, _ in model.named_weights() if name.startswith(GATE)] == [f"{GATE}.head.weight"]
@@ -65,7 +65,7 @@ def test_softmax_is_one_linear_layer_on_the_selector(optimize: bool) -> None:
 
 
 @BOTH
-def test_temperature_bias_and_hidden_layers(optimize: bool) -> None:
+def test_temperature_bias_and_hidden_layers(*, optimize: bool) -> None:
     """softmax((W relu(V x + c) + b) / temperature)."""
     model = gated("sees: all, selector: x, units: [7], bias: true, temperature: 0.5", optimize=optimize)
     hidden = torch.relu(linear(model, batch()["x"], f"{GATE}.layers.0"))
@@ -73,7 +73,7 @@ def test_temperature_bias_and_hidden_layers(optimize: bool) -> None:
 
 
 @BOTH
-def test_sigmoid_and_linear_weights_are_each_on_their_own(optimize: bool) -> None:
+def test_sigmoid_and_linear_weights_are_each_on_their_own(*, optimize: bool) -> None:
     """`sigmoid` keeps each between 0 and 1, `linear` leaves it as it is."""
     model = gated("sees: all, selector: x, kind: sigmoid", optimize=optimize)
     check(model, linear(model, batch()["x"]).sigmoid())
@@ -83,7 +83,7 @@ def test_sigmoid_and_linear_weights_are_each_on_their_own(optimize: bool) -> Non
 
 @BOTH
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_topk_is_a_softmax_over_the_k_largest(k: int, optimize: bool) -> None:
+def test_topk_is_a_softmax_over_the_k_largest(*, k: int, optimize: bool) -> None:
     """k weights above zero that add up to one, the others exactly zero."""
     model = gated(f"sees: all, selector: x, kind: topk, k: {k}", optimize=optimize)
     logits = linear(model, batch()["x"])
@@ -93,22 +93,22 @@ def test_topk_is_a_softmax_over_the_k_largest(k: int, optimize: bool) -> None:
 
 
 @BOTH
-def test_topk_balance_is_the_loss_of_switch(optimize: bool) -> None:
+def test_topk_balance_is_the_loss_of_switch(*, optimize: bool) -> None:
     """balance * E * sum f_i P_i in training, under the gate's name; its gradient trains the gate."""
     model = gated("sees: all, selector: x, kind: topk, k: 2, balance: 0.1", optimize=optimize).train()
     model(batch())
-    (name, found), = model.auxiliary_losses.items()  # type: ignore[union-attr, operator] # a dict of the emitted class
+    ((name, found),) = model.auxiliary_losses.items()
     logits = linear(model, batch()["x"])
-    shares = F.one_hot(logits.topk(2).indices, 4).sum((0, 1)) / (6 * 2)
+    shares = functional.one_hot(logits.topk(2).indices, 4).sum((0, 1)) / (6 * 2)
     torch.testing.assert_close(found, 0.1 * 4 * (shares * logits.softmax(-1).mean(0)).sum())
-    found.backward()
+    torch.autograd.backward(found)
     trained = {key for key, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert name == GATE
     assert trained
 
 
 @BOTH
-def test_static_gates_have_one_weight_per_expert(optimize: bool) -> None:
+def test_static_gates_have_one_weight_per_expert(*, optimize: bool) -> None:
     """`selector: none`: learned logits `[E]` for every row alike."""
     for kind, function in (("softmax", lambda w: w.softmax(-1)), ("linear", lambda w: w), ("sigmoid", torch.sigmoid)):
         model = gated(f"sees: all, selector: none, kind: {kind}", optimize=optimize)
@@ -116,9 +116,13 @@ def test_static_gates_have_one_weight_per_expert(optimize: bool) -> None:
 
 
 @BOTH
-def test_static_gates_start_uniform_or_as_the_identity(optimize: bool) -> None:
+def test_static_gates_start_uniform_or_as_the_identity(*, optimize: bool) -> None:
     """A linear static gate starts with equal weights, `init: identity` with those of its own group alone."""
-    text = ONE_TASK + INPUTS + f"levels: [{{experts: {EXPERTS}, gates: {{a: {{SETTINGS}}}}}}]\ntowers: {{y: {{from: a}}}}\n"
+    text = (
+        ONE_TASK
+        + INPUTS
+        + f"levels: [{{experts: {EXPERTS}, gates: {{a: {{SETTINGS}}}}}}]\ntowers: {{y: {{from: a}}}}\n"
+    )
     settings = "sees: [a, b], selector: none, kind: linear"
     uniform = archspec.compile(text.replace("SETTINGS", settings), optimize=optimize)
     identity = archspec.compile(text.replace("SETTINGS", f"{settings}, init: identity"), optimize=optimize)
@@ -127,7 +131,7 @@ def test_static_gates_start_uniform_or_as_the_identity(optimize: bool) -> None:
 
 
 @BOTH
-def test_a_domain_gate_takes_the_rows_own_group(optimize: bool) -> None:
+def test_a_domain_gate_takes_the_rows_own_group(*, optimize: bool) -> None:
     """One-hot by domain, equally among the group's experts."""
     model = gated("sees: [a, b], selector: place, kind: domain", optimize=optimize)
     weights = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64).repeat(3, 1)
@@ -136,7 +140,7 @@ def test_a_domain_gate_takes_the_rows_own_group(optimize: bool) -> None:
 
 @BOTH
 @pytest.mark.parametrize(("kind", "function"), [("softmax", lambda x: x.softmax(-1)), ("sigmoid", torch.sigmoid)])
-def test_exclude_leaves_the_rows_own_domain_out(kind: str, function: object, optimize: bool) -> None:
+def test_exclude_leaves_the_rows_own_domain_out(*, kind: str, function: object, optimize: bool) -> None:
     """Experts of the row's own domain have weight zero, and the others are weighed as if it was not there."""
     assert callable(function)
     model = gated(f"sees: all, selector: x, kind: {kind}, exclude: place", optimize=optimize)
@@ -145,18 +149,18 @@ def test_exclude_leaves_the_rows_own_domain_out(kind: str, function: object, opt
 
 
 @BOTH
-def test_exclude_of_linear_and_topk_gates(optimize: bool) -> None:
+def test_exclude_of_linear_and_topk_gates(*, optimize: bool) -> None:
     """A linear gate gives what is left out the weight 0, a top-k gate chooses among the others."""
     own = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.bool).repeat(3, 1)
     model = gated("sees: all, selector: x, kind: linear, exclude: place", optimize=optimize)
     check(model, linear(model, batch()["x"]).masked_fill(own, 0.0))
     model = gated("sees: all, selector: x, kind: topk, k: 1, exclude: place", optimize=optimize)
     logits = linear(model, batch()["x"]).masked_fill(own, -torch.inf)
-    check(model, F.one_hot(logits.argmax(-1), 4).double())
+    check(model, functional.one_hot(logits.argmax(-1), 4).double())
 
 
 @BOTH
-def test_transform_puts_a_matrix_before_each_expert_seen(optimize: bool) -> None:
+def test_transform_puts_a_matrix_before_each_expert_seen(*, optimize: bool) -> None:
     """SNR-Trans: sum_i w_i W_i E_i(x), W_i named by the place in `sees`."""
     model = gated("sees: [c, a], selector: x, transform: linear", optimize=optimize)
     seen = experts_of(model, batch()["x"], ("c.0", "a.0", "a.1"))
@@ -165,7 +169,7 @@ def test_transform_puts_a_matrix_before_each_expert_seen(optimize: bool) -> None
 
 
 @BOTH
-def test_a_residual_gate_is_added_to_the_mix(optimize: bool) -> None:
+def test_a_residual_gate_is_added_to_the_mix(*, optimize: bool) -> None:
     """AdaTT: the mix of one gate plus that of another."""
     model = gated("sees: all, selector: x, residual: r", optimize=optimize, more="r: {sees: [a], selector: x}, ")
     x = batch()["x"]
@@ -175,14 +179,14 @@ def test_a_residual_gate_is_added_to_the_mix(optimize: bool) -> None:
 
 
 @BOTH
-def test_order_of_sees_is_the_order_of_the_weights(optimize: bool) -> None:
+def test_order_of_sees_is_the_order_of_the_weights(*, optimize: bool) -> None:
     """`[c, a.1]`: column 0 is c, column 1 is a.1."""
     model = gated("sees: [c, a.1], selector: x", optimize=optimize)
     check(model, linear(model, batch()["x"]).softmax(-1), experts_of(model, batch()["x"], ("c.0", "a.1")))
 
 
 @BOTH
-def test_hard_concrete_is_sampled_in_training_and_fixed_in_evaluation(optimize: bool) -> None:
+def test_hard_concrete_is_sampled_in_training_and_fixed_in_evaluation(*, optimize: bool) -> None:
     """Evaluation: clamp(s(log a)(zeta - gamma) + gamma); training: exact zeros and ones at the rates of the paper."""
     model = gated("sees: all, kind: hard_concrete, penalty: 0.01", optimize=optimize)
     (log_a,) = (view for name, view in model.named_weights() if name == f"{GATE}.weight")
@@ -194,13 +198,13 @@ def test_hard_concrete_is_sampled_in_training_and_fixed_in_evaluation(optimize: 
     open_rate = torch.sigmoid(log_a - 0.9 * torch.tensor(0.1 / 1.1).log())
     torch.testing.assert_close((samples > 0).double().mean(0), open_rate, rtol=0, atol=0.1)
     model(batch())
-    torch.testing.assert_close(model.auxiliary_losses[GATE], 0.01 * open_rate.sum())  # type: ignore[union-attr, index, operator] # a dict
+    torch.testing.assert_close(model.auxiliary_losses[GATE], 0.01 * open_rate.sum())
     assert samples.min() == 0
     assert samples.max() == 1
 
 
 @BOTH
-def test_gate_dropout_drops_weights_in_training_only(optimize: bool) -> None:
+def test_gate_dropout_drops_weights_in_training_only(*, optimize: bool) -> None:
     """Weights fall out with p and the others grow by 1/(1-p), without normalising again."""
     model = gated("sees: all, selector: x, dropout: 0.5", optimize=optimize)
     right = linear(model, batch()["x"]).softmax(-1)
@@ -217,12 +221,10 @@ def test_a_tiny_temperature_is_refused() -> None:
 
 
 @BOTH
-def test_detached_experts_get_no_gradient(optimize: bool) -> None:
+def test_detached_experts_get_no_gradient(*, optimize: bool) -> None:
     """`sees: [a, {detach: b}]` mixes b and trains only a."""
     model = gated("sees: [a, {detach: b}], selector: {detach: x}", optimize=optimize)
     _, gradients, numbers = run(model, batch())
     assert not gradients["level1.experts.b.0.layers.0.weight"].any()
     assert gradients["level1.experts.a.0.layers.0.weight"].any()
     assert numbers["x"].any()
-
-

@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.compiler.models import BOTH, ONE_TASK, batch_of, close, model_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from archspec.nn.module import Compiled
 
 INPUTS = "inputs: {x: {kind: dense, dim: 5}, z: {kind: dense, dim: 2}}\n"
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "silu": F.silu,
-    "gelu": F.gelu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
-    "softplus": F.softplus,
+    "leaky_relu": functional.leaky_relu,
+    "elu": functional.elu,
+    "softplus": functional.softplus,
     "none": lambda x: x,
 }
 
@@ -38,22 +40,24 @@ def tower(settings: str, *, optimize: bool) -> tuple[Compiled, dict[str, Tensor]
 
 def head(hidden: Tensor, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The logits that a tower's head makes of its last hidden vector."""
-    return {"y": F.linear(hidden, weights["head.weight"], weights["head.bias"]).squeeze(-1)}
+    return {"y": functional.linear(hidden, weights["head.weight"], weights["head.bias"]).squeeze(-1)}
 
 
 @BOTH
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_each_layer_is_linear_then_activation(activation: str, optimize: bool) -> None:
+def test_each_layer_is_linear_then_activation(*, activation: str, optimize: bool) -> None:
     """h = act(W h + b), once per entry of `units`."""
     model, weights, batch = tower(f"units: [4, 3], activation: {activation}", optimize=optimize)
     h = batch["x"]
     for index in range(2):
-        h = ACTIVATIONS[activation](F.linear(h, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"]))
+        h = ACTIVATIONS[activation](
+            functional.linear(h, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"])
+        )
     close(model(batch), head(h, weights), 1e-12)
 
 
 @BOTH
-def test_layers_may_have_no_bias(optimize: bool) -> None:
+def test_layers_may_have_no_bias(*, optimize: bool) -> None:
     """`bias: false` leaves the hidden layers' biases out, and only those."""
     model, weights, batch = tower("units: [4], bias: false", optimize=optimize)
     assert sorted(weights) == ["head.bias", "head.weight", "layers.0.weight"]
@@ -61,23 +65,23 @@ def test_layers_may_have_no_bias(optimize: bool) -> None:
 
 
 @BOTH
-def test_a_tower_without_units_is_its_head(optimize: bool) -> None:
+def test_a_tower_without_units_is_its_head(*, optimize: bool) -> None:
     """No hidden layer: the head reads the tower's input."""
     model, weights, batch = tower("units: []", optimize=optimize)
     close(model(batch), head(batch["x"], weights), 1e-12)
 
 
 @BOTH
-def test_layer_norm_stands_between_linear_and_activation(optimize: bool) -> None:
+def test_layer_norm_stands_between_linear_and_activation(*, optimize: bool) -> None:
     """relu(layer_norm(W x + b))."""
     model, weights, batch = tower("units: [4], norm: layer", optimize=optimize)
-    h = F.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
-    h = F.layer_norm(h, (4,), weights["norms.0.weight"], weights["norms.0.bias"])
+    h = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
+    h = functional.layer_norm(h, (4,), weights["norms.0.weight"], weights["norms.0.bias"])
     close(model(batch), head(torch.relu(h), weights), 1e-12)
 
 
 @BOTH
-def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(optimize: bool) -> None:
+def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(*, optimize: bool) -> None:
     """Outputs in both modes, and the running statistics after a step, are those of `nn.BatchNorm1d`."""
     model, weights, batch = tower("units: [4], norm: batch", optimize=optimize)
     norm = torch.nn.BatchNorm1d(4, dtype=torch.float64)
@@ -85,7 +89,7 @@ def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(op
     for training in (True, True, False):
         model.train(training)
         norm.train(training)
-        h = norm(F.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"]))
+        h = norm(functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"]))
         close(model(batch), head(torch.relu(h), weights), 1e-12)
     now = {name[17:]: view for name, view in model.named_weights() if ".running_" in name}
     close(now, {key: value for key, value in norm.state_dict().items() if key.startswith("running")}, 1e-12)
@@ -93,7 +97,7 @@ def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(op
 
 @BOTH
 @pytest.mark.parametrize("rows", [0, 1])
-def test_batch_norm_trains_on_a_row_or_none(rows: int, optimize: bool) -> None:
+def test_batch_norm_trains_on_a_row_or_none(*, rows: int, optimize: bool) -> None:
     """Where torch refuses a batch of one row, the running statistics serve it and stay as they are."""
     model, weights, batch = tower("units: [4], norm: batch", optimize=optimize)
     before = weights["norms.0.running_mean"].clone()
@@ -103,10 +107,10 @@ def test_batch_norm_trains_on_a_row_or_none(rows: int, optimize: bool) -> None:
 
 
 @BOTH
-def test_dropout_keeps_the_expectation(optimize: bool) -> None:
+def test_dropout_keeps_the_expectation(*, optimize: bool) -> None:
     """In training, hidden features fall out with p and the others grow by 1/(1-p); in evaluation nothing happens."""
     model, weights, batch = tower("units: [4], activation: none, dropout: 0.25", optimize=optimize)
-    h = F.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
+    h = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
     close(model.eval()(batch), head(h, weights), 1e-12)
     torch.manual_seed(0)
     large = {key: value[:1].repeat(40_000, 1) for key, value in batch.items()}
@@ -117,32 +121,36 @@ def test_dropout_keeps_the_expectation(optimize: bool) -> None:
 
 
 @BOTH
-def test_modulation_of_hidden_layers(optimize: bool) -> None:
+def test_modulation_of_hidden_layers(*, optimize: bool) -> None:
     """PPNet: every hidden layer times scale * sigmoid(gate(selector)), the selector another stream."""
-    model, weights, batch = tower("units: [4, 3], modulate: {selector: z, scale: 3, units: [2], bias: true}", optimize=optimize)
+    model, weights, batch = tower(
+        "units: [4, 3], modulate: {selector: z, scale: 3, units: [2], bias: true}", optimize=optimize
+    )
     h = batch["x"]
     for index in range(2):
-        h = torch.relu(F.linear(h, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"]))
+        h = torch.relu(functional.linear(h, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"]))
         at = f"modulate.{index}"
-        gate = torch.relu(F.linear(batch["z"], weights[f"{at}.layers.0.weight"], weights[f"{at}.layers.0.bias"]))
-        h = h * 3 * torch.sigmoid(F.linear(gate, weights[f"{at}.head.weight"], weights[f"{at}.head.bias"]))
+        gate = torch.relu(
+            functional.linear(batch["z"], weights[f"{at}.layers.0.weight"], weights[f"{at}.layers.0.bias"])
+        )
+        h = h * 3 * torch.sigmoid(functional.linear(gate, weights[f"{at}.head.weight"], weights[f"{at}.head.bias"]))
     close(model(batch), head(h, weights), 1e-12)
 
 
 @BOTH
-def test_modulation_of_the_input_by_itself_in_low_rank(optimize: bool) -> None:
+def test_modulation_of_the_input_by_itself_in_low_rank(*, optimize: bool) -> None:
     """HoME: x * 2 sigmoid(x B A), with the block's own input as the selector."""
     model, weights, batch = tower("units: [4], modulate: {at: input, rank: 2}", optimize=optimize)
     low = batch["x"] @ weights["modulate.0.down.weight"].T
     x = batch["x"] * 2 * torch.sigmoid(low @ weights["modulate.0.head.weight"].T)
-    h = torch.relu(F.linear(x, weights["layers.0.weight"], weights["layers.0.bias"]))
+    h = torch.relu(functional.linear(x, weights["layers.0.weight"], weights["layers.0.bias"]))
     assert weights["modulate.0.down.weight"].shape == (2, 5)
     close(model(batch), head(h, weights), 1e-12)
 
 
 @BOTH
 @pytest.mark.parametrize("at", ["input", "hidden"])
-def test_an_identity_expert_passes_its_input_on(at: str, optimize: bool) -> None:
+def test_an_identity_expert_passes_its_input_on(*, at: str, optimize: bool) -> None:
     """`kind: identity` has no weights; modulated, it is x times its gate."""
     experts = f"same: {{kind: identity, from: x}}, gated: {{kind: identity, from: x, modulate: {{at: {at}}}}}"
     text = ONE_TASK + INPUTS + f"levels: [{{experts: {{{experts}}}}}]\n"
@@ -156,7 +164,7 @@ def test_an_identity_expert_passes_its_input_on(at: str, optimize: bool) -> None
 
 
 @BOTH
-def test_experts_of_a_group_have_weights_of_their_own(optimize: bool) -> None:
+def test_experts_of_a_group_have_weights_of_their_own(*, optimize: bool) -> None:
     """`count: 3` makes three different networks, each `units` wide, named by index."""
     text = ONE_TASK + INPUTS + "levels: [{experts: {e: {count: 3, units: [4, 2], from: x}}}]\n"
     text += "towers: {y: {from: level1.experts.e}}\n"
@@ -167,7 +175,7 @@ def test_experts_of_a_group_have_weights_of_their_own(optimize: bool) -> None:
         h = batch["x"]
         for layer in range(2):
             at = f"level1.experts.e.{index}.layers.{layer}"
-            h = torch.relu(F.linear(h, weights[f"{at}.weight"], weights[f"{at}.bias"]))
+            h = torch.relu(functional.linear(h, weights[f"{at}.weight"], weights[f"{at}.bias"]))
         hidden.append(h)
     own = {name.removeprefix("towers.y."): view for name, view in weights.items()}
     close(model(batch), head(torch.cat(hidden, dim=1), own), 1e-12)

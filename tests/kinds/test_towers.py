@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 import archspec
 from tests.compiler.models import BOTH, HEAD, batch_of, close, model_of, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INPUTS = "inputs: {x: {kind: dense, dim: 5}, place: {kind: domain, values: [p, q, r]}}\n"
 
 
 def layer(weights: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
     """A linear layer of the model."""
-    return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+    return functional.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
 @BOTH
-def test_each_row_takes_its_own_case(optimize: bool) -> None:
+def test_each_row_takes_its_own_case(*, optimize: bool) -> None:
     """Cases may differ in depth and width; a row's gradient reaches its own case only."""
     cases = "{p: {from: x, units: [4]}, q: {from: x}, r: {from: x, units: [3, 2]}}"
     text = HEAD + INPUTS + f"tasks: {{y: {{kind: binary}}}}\ntowers: {{y: {{switch: place, cases: {cases}}}}}\n"
@@ -40,7 +45,7 @@ def test_each_row_takes_its_own_case(optimize: bool) -> None:
 
 
 @BOTH
-def test_a_switch_of_several_classes(optimize: bool) -> None:
+def test_a_switch_of_several_classes(*, optimize: bool) -> None:
     """Each case of a multiclass tower gives all classes."""
     text = HEAD + INPUTS + "tasks: {y: {kind: multiclass, classes: 4}}\n"
     text += "towers: {y: {switch: place, cases: {$domain: {from: x, units: [2]}}}}\n"
@@ -51,7 +56,7 @@ def test_a_switch_of_several_classes(optimize: bool) -> None:
 
 
 @BOTH
-def test_a_tower_reads_the_last_hidden_vector_of_another(optimize: bool) -> None:
+def test_a_tower_reads_the_last_hidden_vector_of_another(*, optimize: bool) -> None:
     """`towers.a` is what a's head reads, not a's logit; a switch gives that of the row's case."""
     text = HEAD + INPUTS + "tasks: {a: {kind: binary}, b: {kind: binary}}\n"
     text += "towers: {a: {switch: place, cases: {$domain: {from: x, units: [3]}}}, b: {from: [x, towers.a]}}\n"
@@ -64,14 +69,18 @@ def test_a_tower_reads_the_last_hidden_vector_of_another(optimize: bool) -> None
 
 
 @BOTH
-def test_predict_gives_probabilities_and_values(optimize: bool) -> None:
+def test_predict_gives_probabilities_and_values(*, optimize: bool) -> None:
     """Sigmoid for binary, softmax for classes, the value itself for regression; a tower without a task is binary."""
     text = HEAD + INPUTS + "tasks: {a: {kind: binary}, b: {kind: regression}, c: {kind: multiclass, classes: 3}}\n"
     text += "towers: {$task: {from: x}, free: {from: x}, value: {from: x, output: regression}}\n"
     model, batch = model_of(text, optimize=optimize), batch_of(text, 5)
     logits = model(batch)
     kinds = {"a": "s", "b": "v", "c": "m", "free": "s", "value": "v"}
-    functions = {"s": torch.sigmoid, "v": lambda x: x, "m": lambda x: x.softmax(-1)}
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "s": torch.sigmoid,
+        "v": lambda x: x,
+        "m": lambda x: x.softmax(-1),
+    }
     scores = model.predict(batch)
     close(scores, {name: functions[kind](logits[name]) for name, kind in kinds.items()}, 1e-12)
     assert not any(score.requires_grad for score in scores.values())
@@ -80,6 +89,10 @@ def test_predict_gives_probabilities_and_values(optimize: bool) -> None:
 
 def test_a_switch_needs_every_case() -> None:
     """A value of the domain without a case is an error of the spec."""
-    text = HEAD + INPUTS + "tasks: {y: {kind: binary}}\ntowers: {y: {switch: place, cases: {p: {from: x}, q: {from: x}}}}\n"
+    text = (
+        HEAD
+        + INPUTS
+        + "tasks: {y: {kind: binary}}\ntowers: {y: {switch: place, cases: {p: {from: x}, q: {from: x}}}}\n"
+    )
     with pytest.raises(archspec.SpecError, match="AS213"):
         archspec.load(text)

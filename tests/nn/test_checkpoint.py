@@ -17,7 +17,7 @@ PLE = spec_file("ple")
 
 
 @pytest.mark.parametrize(("first", "second"), [(False, True), (True, False), (True, True)])
-def test_weights_move_between_plain_and_optimized_models(first: bool, second: bool, tmp_path: Path) -> None:
+def test_weights_move_between_plain_and_optimized_models(*, first: bool, second: bool, tmp_path: Path) -> None:
     """What one saves the other loads, and gives the same outputs."""
     model, other = model_of(PLE, optimize=first), model_of(PLE, optimize=second, seed=4)
     archspec.save_weights(model, tmp_path / "ple.safetensors")
@@ -31,11 +31,13 @@ def test_a_file_holds_canonical_names_only(tmp_path: Path) -> None:
     model = model_of(PLE, optimize=True)
     archspec.save_weights(model, tmp_path / "ple.safetensors")
     found = load_file(tmp_path / "ple.safetensors")
-    assert {key: value.shape for key, value in found.items()} == {key: view.shape for key, view in model.named_weights()}
+    assert {key: value.shape for key, value in found.items()} == {
+        key: view.shape for key, view in model.named_weights()
+    }
 
 
 @pytest.mark.parametrize("optimize", [False, True])
-def test_an_edited_spec_keeps_what_kept_its_name(optimize: bool, tmp_path: Path) -> None:
+def test_an_edited_spec_keeps_what_kept_its_name(*, optimize: bool, tmp_path: Path) -> None:
     """With another task removed and an expert added, `strict=False` loads the rest; `strict` says what differs."""
     model = model_of(PLE, optimize=True)
     archspec.save_weights(model, tmp_path / "ple.safetensors")
@@ -51,7 +53,7 @@ def test_an_edited_spec_keeps_what_kept_its_name(optimize: bool, tmp_path: Path)
 
 
 @pytest.mark.parametrize("optimize", [False, True])
-def test_a_file_loads_into_a_larger_spec(optimize: bool, tmp_path: Path) -> None:
+def test_a_file_loads_into_a_larger_spec(*, optimize: bool, tmp_path: Path) -> None:
     """A tower that is new keeps its start; every other weight comes from the file."""
     model = model_of(PLE, optimize=True)
     archspec.save_weights(model, tmp_path / "ple.safetensors")

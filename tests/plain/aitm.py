@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,8 @@ class Transfer(nn.Module):
         """Two vectors `[B, H]` -> `[B, H]`."""
         scores = [(self.key(u) * self.query(u)).sum(1) / math.sqrt(u.shape[1]) for u in (own, before)]
         weights = torch.softmax(torch.stack(scores, dim=1), dim=1)
-        return weights[:, :1] * self.value(own) + weights[:, 1:] * self.value(before)
+        mixed: Tensor = weights[:, :1] * self.value(own) + weights[:, 1:] * self.value(before)
+        return mixed
 
 
 class Aitm(Reference):
@@ -67,5 +69,5 @@ class Aitm(Reference):
     def auxiliary_losses(self) -> dict[str, Tensor]:
         """0.6 times the mean excess of each step's probability over that of the step before."""
         p = [torch.sigmoid(self.logits[task]) for task in TASKS]
-        excess = [torch.clamp(after - before, min=0).mean() for before, after in zip(p, p[1:], strict=False)]
+        excess = [torch.clamp(after - before, min=0).mean() for before, after in pairwise(p)]
         return {"fusion.in_order": 0.6 * (excess[0] + excess[1])}

@@ -36,7 +36,9 @@ class Router(nn.Module):
         for row in range(len(x)):
             chosen = torch.topk(affinity[row] + self.bias, K).indices.tolist()
             total = sum(affinity[row, i] for i in chosen)
-            rows.append(sum(expert[row] for expert in shared) + sum(affinity[row, i] / total * routed[i][row] for i in chosen))
+            rows.append(
+                sum(expert[row] for expert in shared) + sum(affinity[row, i] / total * routed[i][row] for i in chosen)
+            )
             load[chosen] += 1
         if self.training:
             self.bias += UPDATE * torch.sign(load.mean() - load)

@@ -25,7 +25,7 @@ def inverse_propensity(ctr: Tensor, cvr: Tensor, click: Tensor, buy: Tensor, cli
     return torch.stack(rows).sum() / len(click)
 
 
-def doubly_robust(  # noqa: PLR0913 - two networks, their labels, the imputation
+def doubly_robust(  # noqa: PLR0913, PLR0917 - two networks, their labels, the imputation
     ctr: Tensor, cvr: Tensor, predicted: Tensor, click: Tensor, buy: Tensor, clip: float
 ) -> Tensor:
     """1/|D| (sum over all rows of d + sum over clicked rows of (e - d) / p + (e - d)^2 / p), `[]`."""

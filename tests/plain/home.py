@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .blocks import Batch, Fields, Gate, Inputs, Level, Reference, Tower, mix
 from .modulation import ModulatedMlp, ScaleGate
@@ -21,7 +20,14 @@ GROUPS = {"watching": ("finish", "long_view"), "acting": ("like", "comment")}
 def experts(width: int, units: int) -> list[ModulatedMlp]:
     """Two experts: 2 s(x B A) x, linear, batch norm, SiLU."""
     return [
-        ModulatedMlp(width, [units], lambda out: ScaleGate(out, out, rank=4), at="input", norm=True, activation=F.silu)
+        ModulatedMlp(
+            width,
+            [units],
+            lambda out: ScaleGate(out, out, rank=4),
+            at="input",
+            norm=True,
+            activation=nn.functional.silu,
+        )
         for _ in range(2)
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -44,7 +46,8 @@ class M3oe(Reference):
         gates |= {f"of_{task}": StaticGate([0.0] * 2) for task in TASKS}
         self.level1 = Level(experts, gates)
         self.level2 = Level(
-            {}, {**{f"shared_{pair}": Gate(width, 4) for pair in pairs}, **{pair: StaticGate([0.0] * 2) for pair in pairs}}
+            {},
+            {**{f"shared_{pair}": Gate(width, 4) for pair in pairs}, **{pair: StaticGate([0.0] * 2) for pair in pairs}},
         )
         self.towers = nn.ModuleDict({task: Cases() for task in TASKS})
 
@@ -63,6 +66,6 @@ class M3oe(Reference):
                 balance = torch.sigmoid(self.level2.gates[f"{scene}_{task}"](len(x)))
                 fused = mix(self.level2.gates[f"shared_{scene}_{task}"](x.detach()), shared)
                 fused = fused + mix(balance, [at_scene, of_task])
-                rows.append(self.towers[task].cases[scene](fused))
+                rows.append(cast("Cases", self.towers[task]).cases[scene](fused))
             logits[task] = torch.stack(rows, dim=1)[torch.arange(len(x)), batch["scene"]]
         return logits

@@ -42,7 +42,7 @@ class SwitchTower(nn.Module):
 
 
 class MeituanSearch(Reference):
-    """Fields scaled by the gate of the row's business, CGC for ctr and cvr, ctr switched by business, ctcvr their product."""
+    """Fields scaled by business, CGC for ctr and cvr, ctr switched by business, ctcvr their product."""
 
     INPUTS = INPUTS
 

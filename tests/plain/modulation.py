@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +53,7 @@ class ModulatedMlp(nn.Module):
         *,
         at: str = "hidden",
         norm: bool = False,
-        activation: Callable[[Tensor], Tensor] = F.relu,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
         classes: int = 0,
     ) -> None:
         """Make the layers, one gate per scaled width (`gate` makes it), and with `classes` a head."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -43,5 +45,5 @@ class Poso(Reference):
         vectors = self.inputs.read(batch)
         x = torch.cat([vectors[name] for name in MAIN], dim=1)
         person = torch.cat([vectors["activity"], vectors["age"]], dim=1)
-        experts = [expert(x, person) for expert in self.level1.experts["shared"]]
+        experts = [expert(x, person) for expert in cast("nn.ModuleList", self.level1.experts["shared"])]
         return {task: self.towers[task](mix(self.level1.gates[task](x), experts), person) for task in TASKS}

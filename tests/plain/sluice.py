@@ -1,4 +1,4 @@
-"""Sluice networks (1705.08142): layers in two halves, alpha mixes all halves, beta the layers, a penalty parts the halves."""
+"""Sluice networks (1705.08142): alpha mixes all halves of layers, beta the layers, a penalty parts the halves."""
 
 from __future__ import annotations
 

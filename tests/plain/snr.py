@@ -1,8 +1,9 @@
-"""Sub-Network Routing (AAAI 2019): connections z_ij, sampled in training, with a matrix each (Trans) or without (Aver)."""
+"""Sub-Network Routing (AAAI 2019): connections, sampled in training, with a matrix each (Trans) or without (Aver)."""
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class HardConcrete(nn.Module):
 
     def connect(self, below: list[Tensor]) -> Tensor:
         """v = sum_j z_j W_j u_j, `[B, width]`."""
-        t = self.weight
+        t: Tensor = self.weight
         if self.training:
             u = torch.rand_like(t).clamp(1e-6, 1 - 1e-6)
             t = (torch.log(u) - torch.log1p(-u) + t) / BETA
@@ -44,6 +45,11 @@ class HardConcrete(nn.Module):
     def open_connections(self) -> Tensor:
         """The expected number of connections that are not 0, `[]`."""
         return torch.sigmoid(self.weight - BETA * math.log(-GAMMA / ZETA)).sum()
+
+
+def gates_of(level: Level) -> list[tuple[str, HardConcrete]]:
+    """The connections above a layer, by the name of what reads them."""
+    return [(name, cast("HardConcrete", gate)) for name, gate in level.gates.items()]
 
 
 class SnrTrans(Reference):
@@ -69,16 +75,16 @@ class SnrTrans(Reference):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits per tower, `[B]`."""
         below = self.level1.run("bottom", self.inputs.concat(batch))
-        joined = {name: gate.connect(below) for name, gate in self.level1.gates.items()}
+        joined = {name: gate.connect(below) for name, gate in gates_of(self.level1)}
         above = [expert for name in UPPER for expert in self.level2.run(name, joined[name])]
-        return {task: self.towers[task](gate.connect(above)) for task, gate in self.level2.gates.items()}
+        return {task: self.towers[task](gate.connect(above)) for task, gate in gates_of(self.level2)}
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
         """The penalty of every gate."""
         return {
             f"level{number}.gates.{name}": PENALTY * gate.open_connections()
             for number, level in ((1, self.level1), (2, self.level2))
-            for name, gate in level.gates.items()
+            for name, gate in gates_of(level)
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,7 @@ class StarTower(nn.Module):
         for domain in range(len(SCENES)):
             mine = (scene == domain).nonzero().squeeze(1)
             h = self.norm.of(domain, x[mine])
-            for layer in self.layers:
+            for layer in cast("list[StarLinear]", self.layers):
                 h = torch.relu(layer.of(domain, h))
             logits = logits.index_put((mine,), self.head.of(domain, h).squeeze(1))
         return logits

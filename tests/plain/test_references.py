@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from . import MODERN, REFERENCES as CLASSIC
+from . import MODERN
+from . import REFERENCES as CLASSIC
 from .batches import batch_for
 from .blocks import FieldGate, product_logit
 from .cgc import Cgc

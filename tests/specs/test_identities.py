@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-
 import archspec
 from tests.compiler.models import BOTH, HEAD, batch_of, close, model_of, run, spec_file
 
@@ -19,7 +18,10 @@ EXACT = 1e-12
 
 DENSE = "inputs: {x: {kind: dense, dim: 6}}\ntasks: {a: {kind: binary}, b: {kind: regression}}\n"
 TOWERS = "towers: {$task: {units: [3]}}\n"
-BOTTOM = DENSE + "levels: [{experts: {shared: {units: [5, 4]}}}]\ntowers: {$task: {from: level1.experts.shared, units: [3]}}\n"
+BOTTOM = (
+    DENSE
+    + "levels: [{experts: {shared: {units: [5, 4]}}}]\ntowers: {$task: {from: level1.experts.shared, units: [3]}}\n"
+)
 FIELDS = """
 inputs: {u: {kind: sparse, vocab: 5, dim: 3}, v: {kind: sparse, vocab: 4, dim: 2}, x: {kind: dense, dim: 2}}
 tasks: {a: {kind: binary}}
@@ -59,14 +61,14 @@ def zero(model: Compiled, part: str) -> None:
 
 
 @BOTH
-def test_mmoe_with_one_expert_is_shared_bottom(optimize: bool) -> None:
+def test_mmoe_with_one_expert_is_shared_bottom(*, optimize: bool) -> None:
     """A softmax over one expert is 1."""
     mmoe = model_of(HEAD + level("{shared: {units: [5, 4]}}", "{$task: {sees: shared}}"), optimize=optimize)
     same_function(mmoe, model_of(HEAD + BOTTOM, optimize=False, seed=1))
 
 
 @BOTH
-def test_one_level_of_ple_is_cgc(optimize: bool) -> None:
+def test_one_level_of_ple_is_cgc(*, optimize: bool) -> None:
     """`repeat: 1` of PLE is the CGC of its own file, its shared gate unread."""
     one = archspec.load(spec_file("ple"), {"levels.1.repeat": 1})
     cgc = archspec.load(spec_file("cgc"))
@@ -78,7 +80,7 @@ def test_one_level_of_ple_is_cgc(optimize: bool) -> None:
 
 
 @BOTH
-def test_cgc_without_task_experts_is_mmoe(optimize: bool) -> None:
+def test_cgc_without_task_experts_is_mmoe(*, optimize: bool) -> None:
     """CGC whose tasks own no experts mixes the shared ones per task: MMoE."""
     shared = "{shared: {count: 3, units: [5, 4]}}"
     cgc = level(shared, "{$task: {sees: [shared]}, shared: {sees: all}}")
@@ -87,16 +89,19 @@ def test_cgc_without_task_experts_is_mmoe(optimize: bool) -> None:
 
 
 @BOTH
-def test_cross_stitch_with_the_identity_is_single_task(optimize: bool) -> None:
+def test_cross_stitch_with_the_identity_is_single_task(*, optimize: bool) -> None:
     """Static weights that start as the identity leave each task with its own experts."""
     stitched = level("{$task: {units: [4]}}", "{$task: {sees: all, selector: none, kind: linear, init: identity}}")
-    single = DENSE + "levels: [{experts: {$task: {units: [4]}}}]\ntowers: {$task: {from: level1.experts.$task, units: [3]}}\n"
+    single = (
+        DENSE
+        + "levels: [{experts: {$task: {units: [4]}}}]\ntowers: {$task: {from: level1.experts.$task, units: [3]}}\n"
+    )
     model = archspec.compile(HEAD + stitched, optimize=optimize, seed=0).double()
     same_function(model, model_of(HEAD + single, optimize=False, seed=1))
 
 
 @BOTH
-def test_adatt_with_zero_static_weights_is_cgc_without_shared_experts(optimize: bool) -> None:
+def test_adatt_with_zero_static_weights_is_cgc_without_shared_experts(*, optimize: bool) -> None:
     """AdaTT is a selected mix plus a static mix of one's own experts; zeros leave the selected one."""
     experts = "{$task: {count: 2, units: [4]}}"
     static = "own_$task: {sees: [$task], selector: none, kind: linear}"
@@ -108,14 +113,14 @@ def test_adatt_with_zero_static_weights_is_cgc_without_shared_experts(optimize: 
 
 
 @BOTH
-def test_epnet_with_zero_logits_is_no_gate(optimize: bool) -> None:
+def test_epnet_with_zero_logits_is_no_gate(*, optimize: bool) -> None:
     """2 sigmoid(0) = 1."""
     gate = "feature_gates: {scaled: {from: inputs, selector: u, per: element, kind: sigmoid, scale: 2}}\n"
     check_feature_gate(gate, optimize=optimize)
 
 
 @BOTH
-def test_equal_field_weights_are_no_gate(optimize: bool) -> None:
+def test_equal_field_weights_are_no_gate(*, optimize: bool) -> None:
     """A softmax over n equal logits is 1/n, times the number of fields."""
     gate = "feature_gates: {scaled: {from: inputs, selector: [u, x], per: field, kind: softmax, scale: fields}}\n"
     check_feature_gate(gate, optimize=optimize)
@@ -130,7 +135,7 @@ def check_feature_gate(gate: str, *, optimize: bool) -> None:
 
 
 @pytest.mark.parametrize("optimize", [False, True])
-def test_zero_modulation_of_ppnet_is_no_modulation(optimize: bool) -> None:
+def test_zero_modulation_of_ppnet_is_no_modulation(*, optimize: bool) -> None:
     """Hidden layers times 2 sigmoid(0) are the hidden layers."""
     modulated = model_of(HEAD + DENSE + "towers: {$task: {from: x, units: [4, 3], modulate: {}}}\n", optimize=optimize)
     plain = model_of(HEAD + DENSE + "towers: {$task: {from: x, units: [4, 3]}}\n", optimize=False, seed=1)

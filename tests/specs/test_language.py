@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, event, example, given, settings
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from hypothesis import HealthCheck, Phase, event, given, settings
 
 import archspec
 from archspec.compiler.compile import build
 from archspec.graph.load import graph_of
 from tests.compiler.models import batch_of, model_of, run
 from tests.strategies import specs
-import torch
+
+if TYPE_CHECKING:
+    from archspec.nn.module import Compiled
+    from tests.compiler.models import Tensors
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 
 def check(text: str) -> None:
@@ -17,7 +26,7 @@ def check(text: str) -> None:
     try:
         spec = archspec.load(text)
     except archspec.SpecError as error:
-        assert error.diagnostics
+        assert error.diagnostics  # noqa: PT017 - a refusal is one of two right answers
         event("refused")
         return
     event("accepted")
@@ -30,7 +39,7 @@ def check(text: str) -> None:
         check_batch(spec, plain, fast, rows)
 
 
-def check_weights(spec, plain, fast) -> None:
+def check_weights(spec: archspec.Spec, plain: Compiled, fast: Compiled) -> None:
     """What the program counts is what torch counts, and both modules hold the same weights."""
     weights = build(graph_of(spec), optimize=False).lowered.forward.weights
     shapes = {name: weight.shape for name, weight in weights.items()}
@@ -42,12 +51,14 @@ def check_weights(spec, plain, fast) -> None:
     assert all(view.equal(views[name]) for name, view in plain.named_weights())
 
 
-def check_batch(spec, plain, fast, rows) -> None:
+def check_batch(spec: archspec.Spec, plain: Compiled, fast: Compiled, rows: int) -> None:
     """Outputs, gradients, scores and gate weights of both modules agree on a batch."""
     batch = batch_of(spec, rows)
-    run(plain.train(), batch), run(fast.train(), batch)
+    run(plain.train(), batch)
+    run(fast.train(), batch)
     fast.load_weights(dict(plain.named_weights()))
-    plain.eval(), fast.eval()
+    plain.eval()
+    fast.eval()
     found, right = run(fast, batch), run(plain, batch)
     for actual, wanted in zip(found, right, strict=True):
         same(actual, wanted)
@@ -57,14 +68,19 @@ def check_batch(spec, plain, fast, rows) -> None:
     assert all(len(weights) == rows for weights in gates.values())
 
 
-def same(actual, wanted) -> None:
+def same(actual: Tensors, wanted: Tensors) -> None:
     """Equal by name, to 1e-10; what is no number is none in both."""
     assert set(actual) == set(wanted)
     torch.testing.assert_close(dict(actual), dict(wanted), rtol=1e-10, atol=1e-10, equal_nan=True)
 
 
 @given(specs())
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much])
+@settings(
+    max_examples=5000 if NIGHTLY else 40,
+    # Shrinking rebuilds two models a hundred times: by day, the drawn spec is what is shown.
+    phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
 def test_a_spec_is_refused_or_runs(text: str) -> None:
     """Any text of the language is refused with a diagnostic, or builds, runs, and agrees with itself when optimized."""
     check(text)

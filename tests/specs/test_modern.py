@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import archspec
-from tests.plain import MODERN, REFERENCES as CLASSIC
+from tests.plain import MODERN
+from tests.plain import REFERENCES as CLASSIC
 from tests.plain.batches import batch_for
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ PLUGINS = {name: (name,) for name in ("dselect_k", "aitm", "deepseek_moe", "star
 """Spec -> the plugin files that it needs, without `.py`."""
 REFERENCES = {**MODERN, "meituan_search": CLASSIC["meituan_search"]}
 
-exact = {"rtol": 1e-12, "atol": 1e-12}
+
+def close(actual: object, expected: object) -> None:
+    """Equal but for the order of sums."""
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def plugin_files(name: str) -> list[Path]:
@@ -61,16 +65,11 @@ def pair(name: str, *, optimize: bool = True) -> tuple[Any, Reference]:
 
 def gradients(model: Any) -> dict[str, Tensor]:  # noqa: ANN401 - an emitted class
     """Canonical name -> gradient of each weight of a compiled model; zeros where it got none."""
-    tables = sys.modules[type(model).__module__]
     found = {}
-    for name, holder, index, transposed, _ in tables.WEIGHTS:
+    for name, holder, index, _ in sys.modules[type(model).__module__].WEIGHTS:
         tensor = getattr(model, holder)
         if isinstance(tensor, nn.Parameter):
-            grad = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
-            found[name] = grad[index].mT if transposed else grad[index]
-    for name, attribute in tables.MODULES.items():
-        for inner, tensor in getattr(model, attribute).named_parameters():
-            found[f"{name}.{inner}"] = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+            found[name] = (torch.zeros_like(tensor) if tensor.grad is None else tensor.grad)[index]
     return found
 
 
@@ -102,25 +101,24 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
-@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
-def test_equals_the_reference(name: str, optimize: bool, training: bool) -> None:  # noqa: FBT001 - pytest's parameters
+def test_equals_the_reference(name: str, optimize: bool) -> None:  # noqa: FBT001 - pytest's parameter
     """With the same weights a spec gives the outputs, auxiliary losses and gradients of its hand-written module."""
     model, plain = pair(name, optimize=optimize)
-    model.train(training)
-    plain.train(training)
     batch = batch_for(plain.INPUTS, 23, 0, torch.float64)
-    made = []
-    for either in (model, plain):
-        torch.manual_seed(7)
-        made.append(either(batch))
-    torch.testing.assert_close(made[0], made[1], **exact)
+    for training in (False, True):
+        made = []
+        for either in (model.train(training), plain.train(training)):
+            either.zero_grad()
+            torch.manual_seed(7)
+            made.append(either(batch))
+        close(made[0], made[1])
 
-    auxiliary = auxiliary_of(plain) if training else {}
-    own = dict(getattr(model, "auxiliary_losses", {})) if training else {}
-    torch.testing.assert_close(own, auxiliary, **exact)
-    total(made[0], own).backward()
-    total(made[1], auxiliary).backward()
-    torch.testing.assert_close(gradients(model), plain_gradients(plain), **exact)
+        auxiliary = auxiliary_of(plain) if training else {}
+        own = dict(getattr(model, "auxiliary_losses", {})) if training else {}
+        close(own, auxiliary)
+        torch.autograd.backward(total(made[0], own))
+        torch.autograd.backward(total(made[1], auxiliary))
+        close(gradients(model), plain_gradients(plain))
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -130,10 +128,11 @@ def test_small_batches(name: str, rows: int) -> None:
     batch = batch_for(REFERENCES[name].INPUTS, rows, 0, torch.float64)
     outputs = model(batch)
     assert all(len(value) == rows for value in outputs.values())
-    total(outputs, getattr(model, "auxiliary_losses", {})).backward()
+    torch.autograd.backward(total(outputs, getattr(model, "auxiliary_losses", {})))
     assert all(grad.isfinite().all() for grad in gradients(model).values())
 
 
+@pytest.mark.parametrize("name", ["home", "deepseek_moe", "star"])
 def test_statistics_follow_the_reference(name: str) -> None:
     """Weights without a gradient (running means, biases of routers) move in training as they do in the reference."""
     model, plain = pair(name)
@@ -146,7 +145,7 @@ def test_statistics_follow_the_reference(name: str) -> None:
             either(batch_for(plain.INPUTS, 16, seed, torch.float64))
     now = dict(model.named_weights())
     for key, value in plain.named_buffers():
-        torch.testing.assert_close(now[key], value, **exact)
+        close(now[key], value)
         assert not torch.equal(value, before[key])
 
 
@@ -156,11 +155,14 @@ def test_reach_agrees_with_autograd(name: str) -> None:
     model.eval()
     graph = archspec.build_graph(archspec.load(ROOT / "specs" / f"{name}.yaml", None, plugin_files(name)))
     outputs = model(batch_for(REFERENCES[name].INPUTS, 32, 0, torch.float64))
-    for task in [node.partition(".")[2] for node, category in graph.nodes("category") if category == "task"]:
+    cases = {key for key in gradients(model) if ".cases." in key}
+    categories: dict[str, str] = {node: data["category"] for node, data in graph.nodes(data=True)}
+    reached: dict[str, tuple[str, ...]] = {node: data["tasks"] for node, data in graph.nodes(data=True)}
+    for task in [node.partition(".")[2] for node, category in categories.items() if category == "task"]:
         model.zero_grad(set_to_none=True)
-        outputs[task].square().sum().backward(retain_graph=True)
-        trained = {key for key, grad in gradients(model).items() if grad.any()}
-        for node, tasks in graph.nodes("tasks"):
-            own = {key for key in gradients(model) if key.startswith(f"{node}.") and ".cases." not in key.removeprefix(node)}
+        torch.autograd.backward(outputs[task].square().sum(), retain_graph=True)
+        grads = gradients(model)
+        for node, tasks in reached.items():
+            own = [grad.any() for key, grad in grads.items() if key.startswith(f"{node}.") and key not in cases]
             if own:
-                assert bool(own & trained) == (task in tasks), (node, task)
+                assert any(own) == (task in tasks), (node, task)

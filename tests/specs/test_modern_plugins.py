@@ -12,12 +12,17 @@ import torch
 from torch import Tensor
 
 import archspec
+from archspec.train.criterion import MultiTaskLoss
 from tests.plain.batches import batch_for
 from tests.plain.escm2 import doubly_robust, inverse_propensity
 
 ROOT = Path(__file__).parents[2]
 WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")))
-exact = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def close(actual: object, expected: object) -> None:
+    """Equal but for the order of sums."""
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def spec_of(name: str, *edits: tuple[str, str]) -> archspec.Spec:
@@ -72,7 +77,7 @@ def test_dselect_k_becomes_exactly_one_hot() -> None:
     weights = model.gate_weights(batch)["level1.gates.engagement"]
     assert ((weights != 0).sum(1) <= 2).all()
     assert len(set(weights.argmax(1).tolist())) > 1
-    torch.testing.assert_close(weights.sum(1), torch.ones(32, dtype=torch.float64), **exact)
+    close(weights.sum(1), torch.ones(32, dtype=torch.float64))
 
 
 def test_dselect_k_without_a_selector() -> None:
@@ -81,7 +86,7 @@ def test_dselect_k_without_a_selector() -> None:
     batch = batch_of("dselect_k")
     weights = model.gate_weights(batch)["level1.gates.satisfaction"]
     assert torch.equal(weights, weights[:1].expand(32, 8))
-    model(batch)["satisfaction"].sum().backward()
+    torch.autograd.backward(model(batch)["satisfaction"].sum())
     (z,) = (p for name, p in model.named_parameters() if "satisfaction" in name and name.endswith("z"))
     assert z.grad.all()
 
@@ -95,7 +100,7 @@ def test_aitm_weighs_evenly_without_keys() -> None:
 
 
 def test_aitm_penalty_is_zero_in_order() -> None:
-    """Where no later step is likelier than an earlier one nothing is added to the loss, else 0.6 times the mean excess."""
+    """Where no later step is likelier than an earlier one nothing is added, else 0.6 times the mean excess."""
     model, batch = model_of("aitm").train(), batch_of("aitm")
     for task, bias in (("click", 2.0), ("request", 0.0), ("approve", -2.0)):
         weight(model, f"towers.{task}.head.weight").zero_()
@@ -105,7 +110,7 @@ def test_aitm_penalty_is_zero_in_order() -> None:
     weight(model, "towers.approve.head.bias").fill_(1.0)
     model(batch)
     expected = 0.6 * (torch.sigmoid(torch.tensor(1.0, dtype=torch.float64)) - 0.5)
-    torch.testing.assert_close(model.auxiliary_losses["fusion.in_order"], expected, **exact)
+    close(model.auxiliary_losses["fusion.in_order"], expected)
 
 
 def test_aitm_order_is_no_score() -> None:
@@ -123,21 +128,21 @@ def test_deepseek_biases_only_select() -> None:
     assert (after[:, :2] == 1).all()
     assert (after[:, 2 + 3] > 0).all()
     assert ((after[:, 2:] > 0).sum(1) == 2).all()
-    torch.testing.assert_close(after[:, 2:].sum(1), torch.ones(32, dtype=torch.float64), **exact)
+    close(after[:, 2:].sum(1), torch.ones(32, dtype=torch.float64))
     same = (before > 0).eq(after > 0).all(1)
     assert same.any()
-    torch.testing.assert_close(before[same], after[same], **exact)
+    close(before[same], after[same])
 
 
 def test_deepseek_biases_follow_the_load() -> None:
-    """In training the biases of overloaded experts fall and those of idle ones rise by `update`; in evaluation none moves."""
+    """In training biases of overloaded experts fall and those of idle ones rise by `update`; else none moves."""
     model, batch = model_of("deepseek_moe"), batch_of("deepseek_moe")
     model.eval()(batch)
     assert not weight(model, "level1.gates.click.bias").any()
     load = (model.gate_weights(batch)["level1.gates.click"][:, 2:] > 0).sum(0).double()
     model.train()(batch)
     expected = 0.001 * torch.sign(load.mean() - load)
-    torch.testing.assert_close(weight(model, "level1.gates.click.bias"), expected, **exact)
+    close(weight(model, "level1.gates.click.bias"), expected)
     assert "level1_gates_click_bias" not in dict(model.named_parameters())
 
 
@@ -182,11 +187,11 @@ def test_escm2_losses(kind: str) -> None:
         written = inverse_propensity(ctr, cvr, batch["click"], batch["buy"], 0.3)
     else:
         written = doubly_robust(ctr, cvr, error, batch["click"], batch["buy"], 0.3)
-    torch.testing.assert_close(own, written, **exact)
+    close(own, written)
     wanted = [cvr, error] if kind == "escm2_dr" else [cvr]
-    torch.testing.assert_close(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted), **exact)
-    assert not ctr.grad_fn
-    assert torch.autograd.grad(loss.joint(cvr, batch["buy"], outputs, batch).sum(), ctr, allow_unused=True) == (None,)
+    close(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted))
+    again = loss.joint(cvr, batch["buy"], outputs, batch).sum()
+    assert torch.autograd.grad(again, ctr, allow_unused=True)[0] is None
 
 
 def test_escm2_labels_of_unseen_rows_do_not_count() -> None:
@@ -194,7 +199,7 @@ def test_escm2_labels_of_unseen_rows_do_not_count() -> None:
     loss, outputs, batch = losses("escm2_ipw")
     wild = torch.where(batch["click"] == 1, batch["buy"], torch.nan)
     both = [loss.joint(outputs["cvr"], labels, outputs, batch).sum() for labels in (batch["buy"], wild)]
-    torch.testing.assert_close(both[0], both[1], **exact)
+    close(both[0], both[1])
     (gradient,) = torch.autograd.grad(both[1], outputs["cvr"])
     assert gradient.isfinite().all()
 
@@ -213,6 +218,36 @@ def test_doubly_robust_trains_the_imputation_but_not_the_propensity() -> None:
         ("{kind: escm2_ipw, propensity: ctr, observed: click, clip: 0.05}", f"{{kind: escm2_dr, {options}}}"),
         ("  cvr: {units: [64, 32]}\n", "  cvr: {units: [64, 32]}\n  error: {units: [8], output: regression}\n"),
     )
-    tasks = archspec.build_graph(spec).nodes("tasks")
-    assert tasks["towers.error"] == ("cvr",)
-    assert "cvr" not in tasks["towers.ctr"]
+    nodes = archspec.build_graph(spec).nodes
+    assert nodes["towers.error"]["tasks"] == ("cvr",)
+    assert "cvr" not in nodes["towers.ctr"]["tasks"]
+
+
+def test_escm2_trains_through_the_criterion() -> None:
+    """`MultiTaskLoss` gives a joint loss the other outputs and the batch's columns; labels come by their columns."""
+    model, batch = model_of("escm2").train(), batch_of("escm2")
+    torch.manual_seed(0)
+    click, buy = torch.randint(2, (32,)).double(), torch.randint(2, (32,)).double()
+    logits = model(batch)
+    criterion = MultiTaskLoss(spec_of("escm2"))
+    _, parts = criterion(logits, {**batch, "click": click, "buy": buy, "click_and_buy": click * buy})
+    close(parts["cvr"], inverse_propensity(logits["ctr"], logits["cvr"], click, buy, 0.05))
+
+
+def test_a_domain_is_asked_for_by_name() -> None:
+    """A setting that takes a domain input refuses another input, and says which inputs are domains."""
+    with pytest.raises(archspec.SpecError, match="`user` is no domain input") as found:
+        spec_of("star", ("domain: scene", "domain: user"))
+    assert "scene" in str(found.value)
+
+
+def test_optional_methods_have_a_signature_too() -> None:
+    """A method that a kind may have, with other arguments than archspec calls it with, is refused when it is marked."""
+
+    class Wrong(archspec.Settings):
+        def lower(self, at: object, gate: object) -> None: ...
+
+        def values(self, at: object) -> None: ...
+
+    with pytest.raises(TypeError, match=r"`values` takes \(at\), archspec calls it with \(at, gate\)"):
+        archspec.gate("wrong")(Wrong)

@@ -70,12 +70,12 @@ def trained(model: Compiled, spec: archspec.Spec, task: str) -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
 @BOTH
-def test_gradients_reach_what_the_graph_says(name: str, optimize: bool) -> None:
+def test_gradients_reach_what_the_graph_says(*, name: str, optimize: bool) -> None:
     """For every task and every expert, gate and tower: a gradient where the graph shows the task, else exactly none."""
     spec = SOURCES[name]
     graph = archspec.build_graph(spec)
     model = model_of(spec, optimize=optimize).eval()  # no gate is sampled
-    nodes = {node for node, category in graph.nodes(data="category") if category in {"expert", "gate", "tower"}}
+    nodes = {node for node in graph if graph.nodes[node]["category"] in {"expert", "gate", "tower"}}
     for task in spec.tasks:
         names = trained(model, spec, task)
         found = {node for node in nodes if any(weight.startswith(f"{node}.") for weight in names)}
@@ -88,8 +88,8 @@ def has_weights(model: Compiled, node: str) -> bool:
 
 
 @BOTH
-def test_a_task_does_not_train_the_experts_of_another_in_cgc(optimize: bool) -> None:
-    """In CGC the loss of one task gives the other's experts exactly zero gradient; in PLE, from level 1 up, it does not."""
+def test_a_task_does_not_train_the_experts_of_another_in_cgc(*, optimize: bool) -> None:
+    """In CGC a task's loss gives the other's experts exactly zero gradient; in PLE, from level 1 up, it does not."""
     for name, expected in (("cgc", set()), ("ple", {"level1.experts.vcr.0", "level1.experts.vcr.1"})):
         names = trained(model_of(SOURCES[name], optimize=optimize), SOURCES[name], "vtr")
         assert {weight.partition(".layers")[0] for weight in names if ".experts.vcr." in weight} == expected

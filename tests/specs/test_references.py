@@ -60,9 +60,10 @@ def expected(written: Reference, batch: Tensors) -> tuple[Tensors, Tensors, Tens
     inputs = followed(batch)
     outputs = written(inputs)
     written.zero_grad()
-    total(outputs).backward()
+    torch.autograd.backward(total(outputs))
     weights = {
-        key: torch.zeros_like(weight) if weight.grad is None else weight.grad for key, weight in written.named_parameters()
+        key: torch.zeros_like(weight) if weight.grad is None else weight.grad
+        for key, weight in written.named_parameters()
     }
     numbers = {
         key: torch.zeros_like(value) if value.grad is None else value.grad
@@ -83,9 +84,9 @@ def test_every_spec_has_a_reference() -> None:
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("rows", [0, 1, 7])
 def test_outputs_and_gradients_are_those_of_the_written_module(
-    name: str, optimize: bool, training: bool, rows: int
+    *, name: str, optimize: bool, training: bool, rows: int
 ) -> None:
-    """In float64, outputs and the gradients of all weights and numbers agree, for batches of any size, in both modes."""
+    """In float64, outputs and the gradients of all weights and numbers agree, for any batch size, in both modes."""
     model, written = modules(name, rows, optimize=optimize, training=training)
     batch = batch_for(REFERENCES[name].INPUTS, rows, 5, torch.float64)
     found, wanted = run(model, batch), expected(written, batch)
@@ -95,7 +96,7 @@ def test_outputs_and_gradients_are_those_of_the_written_module(
 
 @reference
 @BOTH
-def test_single_precision_agrees(name: str, optimize: bool) -> None:
+def test_single_precision_agrees(*, name: str, optimize: bool) -> None:
     """In float32, outputs and gradients agree to 1e-5."""
     model, written = modules(name, 7, optimize=optimize, training=True, dtype=torch.float32)
     batch = batch_for(REFERENCES[name].INPUTS, 7, 5)
@@ -105,32 +106,36 @@ def test_single_precision_agrees(name: str, optimize: bool) -> None:
 
 @reference
 @BOTH
-def test_parameters_are_as_many_as_in_the_written_module(name: str, optimize: bool) -> None:
+def test_parameters_are_as_many_as_in_the_written_module(*, name: str, optimize: bool) -> None:
     """A spec holds exactly the weights of its architecture, and every one of them has its canonical name."""
     model, written = pair(name, optimize=optimize)
     sizes = {key: tuple(weight.shape) for key, weight in written.state_dict().items()}
     assert {key: tuple(weight.shape) for key, weight in model.named_weights()} == sizes
-    assert sum(weight.numel() for weight in model.parameters()) == sum(weight.numel() for weight in written.parameters())
+    assert sum(weight.numel() for weight in model.parameters()) == sum(
+        weight.numel() for weight in written.parameters()
+    )
 
 
 @reference
 @BOTH
-def test_weights_move_back(name: str, optimize: bool) -> None:
+def test_weights_move_back(*, name: str, optimize: bool) -> None:
     """`named_weights` gives a state dict that the hand-written module loads without a change."""
     model, written = pair(name, optimize=optimize)
     other = REFERENCES[name]().double()
     missing, unexpected = other.load_state_dict(dict(model.named_weights()), strict=False)
     assert missing == []
-    assert all(key.endswith(".num_batches_tracked") for key in unexpected)  # torch adds these itself where it finds none
+    assert all(
+        key.endswith(".num_batches_tracked") for key in unexpected
+    )  # torch adds these itself where it finds none
     close(other.state_dict(), written.state_dict(), 1e-10)  # statistics included, after the runs above
 
 
 @reference
 @BOTH
-def test_auxiliary_losses_are_those_of_the_written_module(name: str, optimize: bool) -> None:
+def test_auxiliary_losses_are_those_of_the_written_module(*, name: str, optimize: bool) -> None:
     """What a gate adds to the loss in training is what the written module adds, in sum."""
     model, written = pair(name, optimize=optimize)
     model.train()(batch_for(REFERENCES[name].INPUTS, 7, 5, torch.float64))
-    wanted = sum(written.auxiliary_losses().values()) if hasattr(written, "auxiliary_losses") else 0.0
+    wanted = sum(getattr(written, "auxiliary_losses", dict)().values())
     found = sum(getattr(model, "auxiliary_losses", {}).values())
     torch.testing.assert_close(torch.as_tensor(found), torch.as_tensor(wanted), check_dtype=False)

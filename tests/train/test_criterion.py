@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 import archspec
 from archspec.train.criterion import MultiTaskLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SPEC = """
 archspec: 1
@@ -209,6 +213,32 @@ def test_negative_row_weights_are_refused() -> None:
     criterion = criterion_of("{a: {kind: binary, weight_column: v}}")
     with pytest.raises(ValueError, match=r"task `a`: -1.0 in row 1 of column `v` is no finite number from 0 up"):
         criterion({"a": torch.zeros(2)}, {"a": torch.zeros(2), "v": torch.tensor([1.0, -1.0])})
+
+
+@archspec.loss("difference_to")
+class DifferenceTo(archspec.Settings):
+    """A loss for the test: (own output - another's)^2 where a column says so."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    other: str
+    column: str
+
+    def joint(
+        self, logits: Tensor, labels: Tensor, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+    ) -> Tensor:
+        """All `[B]`."""
+        return (logits - outputs[self.other]).square() * batch[self.column]
+
+
+def test_a_joint_loss_sees_all_outputs_and_columns() -> None:
+    """A loss kind with `joint` combines outputs; labels that it does not ask for are not checked."""
+    text = SPEC.format(
+        tasks="{a: {kind: regression, loss: {kind: difference_to, other: b, column: on}}, b: {kind: regression}}"
+    )
+    criterion = MultiTaskLoss(archspec.load(text, plugins=[DifferenceTo]))
+    batch = {"a": labels(float("nan"), 0), "b": labels(1, 4), "on": labels(1, 0)}
+    _, parts = criterion({"a": leaf(3.0, 9.0), "b": leaf(1.0, 4.0)}, batch)
+    assert (parts["a"].item(), parts["b"].item()) == (2.0, 0.0)
 
 
 def test_half_precision_logits_are_summed_in_single() -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# One process of a run: prints, as JSON, its loss and what is left in the gradients of two steps.
+# One process of a run: prints, as JSON, losses, weights and the balance's state after two steps with each balance.
 PROGRAM = """
 import json, os, sys
 import torch
@@ -37,7 +38,7 @@ levels:
 towers:
   $task: {from: level1.experts.bottom, units: []}
 balance: BALANCE
-'''.replace("BALANCE", sys.argv[1])
+'''
 
 rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 draw = torch.Generator().manual_seed(0)
@@ -49,23 +50,28 @@ rows["has_a"] = torch.tensor([1, 1, 1, 0, 0, 0])   # all rows of task a are in t
 mine = {0: slice(0, 4), 1: slice(4, 6)}[rank] if size > 1 else slice(0, 6)
 batch = {name: column[mine] for name, column in rows.items()}
 
-spec = archspec.load(TEXT)
-model = archspec.compile(spec, seed=1).double()
+def trained(balance):
+    spec = archspec.load(TEXT.replace("BALANCE", balance))
+    model = archspec.compile(spec, seed=1).double()
+    if size > 1:
+        model = DistributedDataParallel(model)
+    criterion = MultiTaskLoss(spec, model=model).double()
+    learning = [*model.parameters(), *criterion.parameters()]
+    optimizer = torch.optim.SGD(learning, lr=0.1)
+    losses = []
+    for _ in range(2):
+        loss, _ = criterion(model(batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    weights = [parameter.flatten().tolist() for parameter in learning]
+    state = [buffer.flatten().tolist() for buffer in criterion.buffers()]
+    return {"losses": losses, "weights": weights, "state": state}
+
 if size > 1:
     distributed.init_process_group("gloo")
-    model = DistributedDataParallel(model)
-criterion = MultiTaskLoss(spec, model=model).double()
-optimizer = torch.optim.SGD([*model.parameters(), *criterion.parameters()], lr=0.1)
-losses = []
-for _ in range(2):
-    loss, _ = criterion(model(batch), batch)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    losses.append(loss.item())
-weights = [p.flatten().tolist() for p in [*model.parameters(), *criterion.parameters()]]
-state = [b.flatten().tolist() for b in criterion.buffers()]
-print(json.dumps({"losses": losses, "weights": weights, "state": state}))
+print(json.dumps({balance: trained(balance) for balance in sys.argv[1:]}))
 if size > 1:
     distributed.destroy_process_group()
 """
@@ -79,12 +85,12 @@ def free_port() -> int:
         return port
 
 
-def run(balance: str, processes: int) -> list[dict[str, Any]]:
-    """What each process of a run printed."""
+def run(balances: list[str], processes: int) -> list[dict[str, Any]]:
+    """What each process of a run printed: results by balance."""
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, balance],
+            [sys.executable, "-c", PROGRAM, *balances],
             env={**os.environ, **common, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -92,18 +98,25 @@ def run(balance: str, processes: int) -> list[dict[str, Any]]:
         )
         for rank in range(processes)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in started]
+    outputs = [process.communicate(timeout=240)[0] for process in started]
     assert [process.returncode for process in started] == [0] * processes
     return [json.loads(output) for output in outputs]
 
 
+@pytest.fixture(scope="module")
+def runs() -> list[dict[str, Any]]:
+    """Results of one process on all rows, then of each of two processes on their own."""
+    balances = ["sum", "uncertainty", "gradnorm", *(["pcgrad"] if find_spec("torchjd") else [])]
+    return [*run(balances, 1), *run(balances, 2)]
+
+
 @pytest.mark.parametrize("balance", ["sum", "uncertainty", "gradnorm", "pcgrad"])
-def test_two_processes_train_like_one(balance: str) -> None:
+def test_two_processes_train_like_one(balance: str, runs: list[dict[str, Any]]) -> None:
     """Loss, weights and the balance's state are those of one process, however uneven the rows of a sample space."""
     if balance == "pcgrad":
         pytest.importorskip("torchjd", reason="the extra `train` installs it")
-    (alone,) = run(balance, 1)
-    for process in run(balance, 2):
+    alone, *both = (results[balance] for results in runs)
+    for process in both:
         for key in ("losses", "weights", "state"):
             assert flat(process[key]) == pytest.approx(flat(alone[key]), abs=1e-10)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
-from archspec.program import Op, Program
+
+if TYPE_CHECKING:
+    from archspec.program import Op, Program
 
 
 def bfloat16_products(program: Program) -> PassResult:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
-from archspec.program import Op, Program, Value
+
+if TYPE_CHECKING:
+    from archspec.program import Op, Program, Value
 
 RANDOM = frozenset({"dropout", "apply", "call"})
 """Operations that may draw random numbers or keep state: two of them are two."""

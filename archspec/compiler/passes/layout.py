@@ -1,11 +1,14 @@
-"""Where values live once operations run side by side, and how several of them become one tensor again without a copy."""
+"""Where values live once operations run side by side, and how several become one tensor again without a copy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from archspec.program import Op, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Layout:
         self.places: dict[str, Place] = {}
         self.made: set[str] = set()
         self.stacks: dict[tuple[str, ...], Value] = {}
+        self.moved: dict[object, Value] = {}
         self.hints: dict[str, str] = {}
         self.node = ""
 
@@ -62,13 +66,14 @@ class Layout:
 
     def op(self, kind: str, inputs: Sequence[Value], shape: Sequence[int | str], **attrs: int) -> Value:
         """Adds an operation that only moves data; the same one is added once."""
-        name = f"{inputs[0].name}~{kind}" + "".join(f"~{value}" for value in attrs.values())
-        if len(inputs) > 1:
-            name += f"~{'~'.join(value.name for value in inputs[1:])}"
-        output = Value(name, tuple(shape), inputs[0].dtype)
-        if name in self.made:
-            return output
-        return self.emit(Op(kind, tuple(inputs), output, (), tuple(attrs.items()), self.node))
+        key = (kind, tuple(value.name for value in inputs), tuple(attrs.items()))
+        if key not in self.moved:
+            name = f"{inputs[0].name}~{kind}" + "".join(f"~{value}" for value in attrs.values())
+            while name in self.made:
+                name += "+"
+            output = Value(name, tuple(shape), inputs[0].dtype)
+            self.moved[key] = self.emit(Op(kind, tuple(inputs), output, (), tuple(attrs.items()), self.node))
+        return self.moved[key]
 
     # -- taking out ---------------------------------------------------------------------------------------------------
 
@@ -106,12 +111,16 @@ class Layout:
         for value in values:
             place = self.places.get(value.name)
             last = self.places.get(found[-1].name) if found else None
-            if place is not None and last is not None and (place.container, place.member) == (last.container, last.member):
-                if last.stop == place.start and len(place.container.shape) + (place.member is None) == 3:  # noqa: PLR2004 - a stack, or rows
-                    both = Value(f"{found[-1].name}+{value.name}", ("B", found[-1].width + value.width))
-                    self.places[both.name] = replace(last, stop=place.stop)
-                    found[-1] = both
-                    continue
+            if (
+                place is not None
+                and last is not None
+                and (place.container, place.member, place.start) == (last.container, last.member, last.stop)
+                and len(place.container.shape) + (place.member is None) == 3  # noqa: PLR2004 - a stack, or rows
+            ):
+                both = Value(f"{found[-1].name}+{value.name}", ("B", found[-1].width + value.width))
+                self.places[both.name] = replace(last, stop=place.stop)
+                found[-1] = both
+                continue
             found.append(value)
         return found
 
@@ -145,7 +154,7 @@ class Layout:
         return self._columns(runs[0].container, runs[0])
 
     def stack(self, values: Sequence[Value]) -> Value:
-        """The values as a stack `[E, B, W]` (`[E, B]` for values `[B]`): a view where they are neighbours, else a copy."""
+        """The values as a stack `[E, B, W]` (`[E, B]` of values `[B]`): a view if they are neighbours, else a copy."""
         key = tuple(value.name for value in values)
         if key not in self.stacks:
             parts: list[Value] = []

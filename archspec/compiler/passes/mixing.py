@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from archspec.compiler.passes.layout import Layout, Place
 from archspec.program import Op, Value
+
+if TYPE_CHECKING:
+    from archspec.compiler.passes.layout import Layout, Place
 
 MOST_OWN = 4
 """Columns in which each gate sees an expert of its own; each costs one multiply-add over all gates."""
@@ -13,8 +17,11 @@ MOST_OWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """How gates see a stack of experts: `columns` first to last of the weights mix experts from `shared` on for every
-    gate; `own` are (column, start, step): gate g sees expert start + g * step there."""
+    """How gates see a stack of experts.
+
+    `columns` first to last of the weights mix experts from `shared` on for every gate; `own` are (column, start, step):
+    gate g sees expert start + g * step there.
+    """
 
     columns: tuple[int, int]
     shared: int
@@ -39,9 +46,9 @@ class Mixing:
                 self.misses.append(f"{op.output.name}: its experts or weights stand alone")
                 left.append(op)
         together = [op for group in groups.values() for op in group]
-        experts = self.experts([value for op in together for value in op.inputs[1:]])
+        by_width = self.experts([value for op in together for value in op.inputs[1:]])
         for group in groups.values():
-            left += self.group(group, experts[group[0].output.width])
+            left += self.group(group, by_width[group[0].output.width])
         return left
 
     def in_stack(self, value: Value) -> bool:
@@ -93,7 +100,7 @@ def sight_of(group: list[Op], experts: list[Value]) -> Sight | None:
     seen = [[index[value.name] for value in op.inputs[1:]] for op in group]
     common, own = [], []
     for column, sights in enumerate(zip(*seen, strict=True)):
-        steps = {right - left for left, right in zip(sights, sights[1:], strict=False)} or {0}
+        steps = {right - left for left, right in pairwise(sights)} or {0}
         if steps == {0}:
             common.append(column)
         elif len(steps) == 1 and min(steps) > 0:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from archspec.program import Program
+if TYPE_CHECKING:
+    from archspec.program import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,16 @@ from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
 from archspec.program.program import in_order, side_by_side
 
+MOST_ELEMENTS = 2**23
+"""Elements of one table with dense gradients: 32 MiB in fp32, the largest block that glibc reuses. The gradient of a
+larger one is mapped afresh in every step, which costs more than all lookups."""
+
 
 def shared_lookups(program: Program) -> PassResult:
     """Replaces `a = A[i]; b = B[j]` with `w = [A; B][i, j + rows of A]`, rows side by side, and slices of it.
 
-    Several lookups in one table count as one table. A table that another operation reads too stays alone.
+    Several lookups in one table count as one table. A table that another operation reads too stays alone, and tables
+    with dense gradients are put together up to 32 MiB.
     """
     uses = Counter(name for op in program.ops for name in op.weights if op.kind != "embed")
     groups: dict[tuple[int, bool], list[Op]] = {}
@@ -26,7 +31,8 @@ def shared_lookups(program: Program) -> PassResult:
             else:
                 groups.setdefault((op.output.width, bool(op.attr("sparse"))), []).append(op)
     storages = dict(program.storages)
-    last = {group[-1].output.name: group for group in groups.values() if len(group) > 1}
+    parts = [part for group in groups.values() for part in _capped(group, program)]
+    last = {part[-1].output.name: part for part in parts if len(part) > 1}
     fused = {op.output.name for group in last.values() for op in group}
     ops: list[Op] = []
     for op in program.ops:
@@ -34,8 +40,28 @@ def shared_lookups(program: Program) -> PassResult:
             ops += _lookup(last[op.output.name], storages)
         elif op.output.name not in fused:
             ops.append(op)
-    rewrites = tuple(f"one lookup for {len(group)} inputs of width {group[0].output.width}" for group in last.values())
+    rewrites = tuple(f"one lookup for {len(part)} inputs of width {part[0].output.width}" for part in last.values())
     return PassResult(replace(program, ops=in_order(ops), storages=storages), rewrites, tuple(misses))
+
+
+def _capped(group: list[Op], program: Program) -> list[list[Op]]:
+    """The group in parts whose tables stay small enough together; all of it where gradients are sparse."""
+    parts: list[list[Op]] = []
+    sizes: list[dict[str, int]] = []
+    for op in group:
+        rows, width = program.storages[op.weights[0]].shape
+        grown = {**sizes[-1], op.weights[0]: rows * width} if sizes else {}
+        if sizes and (op.attr("sparse") or sum(grown.values()) <= MOST_ELEMENTS):
+            parts[-1].append(op)
+            sizes[-1] = grown
+        else:
+            same = next((i for i, size in enumerate(sizes) if op.weights[0] in size), None)
+            if same is None:
+                parts.append([op])
+                sizes.append({op.weights[0]: rows * width})
+            else:
+                parts[same].append(op)
+    return parts
 
 
 def _lookup(members: list[Op], storages: dict[str, Storage]) -> list[Op]:
@@ -54,5 +80,7 @@ def _lookup(members: list[Op], storages: dict[str, Storage]) -> list[Op]:
         Op("lookup_tables", (shift, *ids), wide, (table.name,), (("sparse", bool(members[0].attr("sparse"))),), node),
     ]
     for index, op in enumerate(members):
-        ops.append(Op("slice", (wide,), op.output, (), (("start", index * width), ("stop", (index + 1) * width)), op.node))
+        ops.append(
+            Op("slice", (wide,), op.output, (), (("start", index * width), ("stop", (index + 1) * width)), op.node)
+        )
     return ops

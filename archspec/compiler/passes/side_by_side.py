@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from archspec.compiler.passes.layout import Layout
+from archspec.compiler.passes.layout import Layout, Place
 from archspec.compiler.passes.mixing import Mixing
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
-from archspec.program.program import side_by_side as rows_of, stacked
+from archspec.program.program import side_by_side as rows_of
+from archspec.program.program import stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FREE = frozenset({"slice"})
 """Operations that only say where a value is."""
@@ -100,13 +105,13 @@ class _Fusion:
         values = self.layout.joined_columns(op.inputs) if op.kind == "concat" else op.inputs
         self.layout.emit(replace(op, inputs=tuple(self.layout.single(value) for value in values)))
 
-    def neighbours(self, op: Op) -> object:
+    def neighbours(self, op: Op) -> Place | None:
         """The place of values that already stand in the order of a concat."""
         places = [self.layout.places.get(value.name) for value in op.inputs]
         first, last = places[0], places[-1]
         if first is None or last is None or any(place is None for place in places):
             return None
-        for left, right in zip(places, places[1:], strict=False):
+        for left, right in pairwise(places):
             if left is None or right is None or left.container != right.container or left.member != right.member:
                 return None
             if left.stop != right.start:
@@ -132,7 +137,9 @@ class _Fusion:
             names.append(storage.name)
         return tuple(names)
 
-    def one(self, members: list[Op], inputs: tuple[Value, ...], shape: tuple[int | str, ...], weights: tuple[str, ...] = ()) -> Value:
+    def one(
+        self, members: list[Op], inputs: tuple[Value, ...], shape: tuple[int | str, ...], weights: tuple[str, ...] = ()
+    ) -> Value:
         """The operation that does the work of all."""
         head = members[0]
         output = Value(f"{head.output.name}~all", shape, head.output.dtype)

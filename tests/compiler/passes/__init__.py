@@ -1,1 +1,1 @@
-"""Tests of passes: each fires, refuses and says why, keeps outputs and gradients, verifies, and is done after one run."""
+"""Tests of passes: each fires, refuses and says why, keeps outputs and gradients, verifies, is done after one run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def outputs_and_gradients(built: Built) -> dict[str, Tensor]:
     columns = [(key, c.dtype, c.shape, c.low, c.high) for key, c in built.lowered.columns.values()]
     batch = {name: x.double() if x.is_floating_point() else x for name, x in random_batch(columns, 6).items()}
     logits = model(batch)
-    torch.stack([value.square().sum() for value in logits.values()]).sum().backward()
+    torch.stack([value.square().sum() for value in logits.values()]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     found = {f"logit {name}": value.detach() for name, value in logits.items()}
     found |= {f"gate {name}": value for name, value in model.gate_weights(batch).items()}
     for storage in (s for s in built.lowered.forward.storages.values() if s.trainable):
@@ -91,4 +92,4 @@ def assert_same(one: Built, other: Built) -> None:
     left, right = outputs_and_gradients(one), outputs_and_gradients(other)
     assert left.keys() == right.keys()
     for name, value in left.items():
-        torch.testing.assert_close(value, right[name], rtol=0, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(value, right[name], rtol=0, atol=1e-10, msg=partial("{}: {}".format, name))

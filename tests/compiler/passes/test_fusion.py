@@ -43,7 +43,9 @@ def test_a_level_of_ple_is_a_handful_of_operations() -> None:
 
 def test_gates_that_see_experts_in_no_order_are_left_alone_and_named() -> None:
     """A gate that sees experts in reverse order is mixed by itself; the miss names it."""
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 levels:
   - experts: {left: {units: [4]}, middle: {units: [4]}, right: {units: [4]}}
     gates:
@@ -51,6 +53,7 @@ levels:
       two: {sees: [left, right, middle]}
 towers: {$task: {}}
 """
+    )
     before = plain(text)
     optimized, _ = after(before, *EXACT_PASSES[:-1])
     result = side_by_side(after(before, *EXACT_PASSES[:4])[0].lowered.forward)
@@ -60,7 +63,9 @@ towers: {$task: {}}
 
 def test_unequal_widths_fuse_where_they_agree() -> None:
     """Experts of different depth and width still share what is equal: outputs stay the same, and less runs alone."""
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 levels:
   - experts:
       one: {count: 2, units: [8, 4]}
@@ -70,6 +75,7 @@ levels:
       $task: {sees: [$task, shared], units: [3], temperature: 2.0}
 towers: {$task: {units: [3], norm: batch}}
 """
+    )
     assert kinds(text)["linear"] <= 10
 
 

@@ -1,0 +1,111 @@
+"""What gates make of data: mean and spread of every expert's weight, and what looks wrong in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from archspec.graph.load import graph_of
+from archspec.train.weights import spec_of, unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from archspec.spec.spec import Spec
+
+UNUSED = 0.01
+"""A mean weight below this, in every gate that sees an expert, means that nobody uses it."""
+COLLAPSED = 0.99
+"""A mean weight above this means that a gate has one expert left."""
+ALIKE = 0.01
+"""Gates whose weights differ by less in every expert, in mean and spread, do not tell tasks apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateStatistics:
+    """A gate over data: mean and standard deviation (over rows) of the weight of each expert that it sees."""
+
+    gate: str
+    experts: tuple[str, ...]
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    rows: int
+
+
+def gate_statistics(
+    model: nn.Module, batches: Iterable[Mapping[str, Tensor]], spec: Spec | None = None
+) -> tuple[GateStatistics, ...]:
+    """Mean and standard deviation of every gate's weights over the rows of all batches (PLE's paper, figure 7).
+
+    The model is put into evaluation mode for it, and back after.
+
+    Args:
+        model: a compiled model, wrapped or not.
+        batches: what the model reads, any number of rows each.
+        spec: the model's spec, where the model comes from a built file.
+
+    Raises:
+        TypeError: the model is none of archspec's, or does not know its spec and none is given.
+        ValueError: the batches hold no row.
+    """
+    spec = spec_of(model) if spec is None else spec
+    inner: Any = unwrapped(model)
+    if spec is None:
+        raise TypeError(f"{type(inner).__name__} comes from a built file, which holds no spec: give the spec too")
+    seen = graph_of(spec).seen
+    sums, rows = _sums(inner, batches)
+    if not rows:
+        raise ValueError("no gate can be looked at: the batches hold no row")
+    found = []
+    for gate, (first, second) in sums.items():
+        means = first / rows
+        deviations = (second / rows - means.square()).clamp_min(0).sqrt()
+        experts = tuple(expert.node for expert in seen[gate])
+        found.append(GateStatistics(gate, experts, tuple(means.tolist()), tuple(deviations.tolist()), rows))
+    return tuple(found)
+
+
+def _sums(model: Any, batches: Iterable[Mapping[str, Tensor]]) -> tuple[dict[str, tuple[Tensor, Tensor]], int]:  # noqa: ANN401 - a compiled model
+    """Per gate the sums `[E]` of weights and of their squares, in float64; and the number of rows."""
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
+    rows, training = 0, model.training
+    model.eval()
+    try:
+        for batch in batches:
+            size = len(next(iter(batch.values())))
+            rows += size
+            for gate, weights in model.gate_weights(batch).items():
+                # A static gate's weights `[E]` count once per row.
+                weights_BE = weights.double().expand(size, weights.shape[-1])
+                first, second = sums.get(gate, (torch.zeros(()), torch.zeros(())))
+                sums[gate] = (first + weights_BE.sum(0).cpu(), second + weights_BE.square().sum(0).cpu())
+    finally:
+        model.train(training)
+    return sums, rows
+
+
+def gate_findings(statistics: Iterable[GateStatistics]) -> tuple[str, ...]:
+    """What looks wrong, one sentence each: an expert nobody uses, a collapsed gate, gates that do not differ."""
+    gates = tuple(statistics)
+    highest: dict[str, float] = {}
+    for gate in gates:
+        for expert, weight in zip(gate.experts, gate.means, strict=True):
+            highest[expert] = max(abs(weight), highest.get(expert, 0.0))
+    found = [f"nobody uses {expert}: its highest mean weight is {w:.4f}" for expert, w in highest.items() if w < UNUSED]
+    for gate in gates:
+        best = gate.means.index(max(gate.means))
+        if len(gate.experts) > 1 and gate.means[best] > COLLAPSED and sum(map(abs, gate.means)) < 1 / COLLAPSED:
+            found.append(f"{gate.gate} has collapsed: {gate.experts[best]} has a mean weight of {gate.means[best]:.4f}")
+    found += [f"{a.gate} and {b.gate} do not differ" for a, b in combinations(gates, 2) if _alike(a, b)]
+    return tuple(found)
+
+
+def _alike(a: GateStatistics, b: GateStatistics) -> bool:
+    if a.experts != b.experts or len(a.experts) == 1:
+        return False
+    pairs = zip((*a.means, *a.deviations), (*b.means, *b.deviations), strict=True)
+    return all(abs(left - right) < ALIKE for left, right in pairs)
