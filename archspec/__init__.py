@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archspec.compiler.compile import compile
+    from archspec.compiler.tune import tune
     from archspec.contract import (
         DomainName,
         InputName,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         loss,
         tower,
     )
-    from archspec.compiler.tune import tune
     from archspec.diagnostics import SpecError
     from archspec.graph.export import build_graph
     from archspec.graph.load import load

@@ -1,4 +1,4 @@
-"""`archspec init`: a commented spec to start from."""
+"""`archspec init`: a commented spec, or a plugin with its test, to start from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from archspec.cli.build import target
+from archspec.cli.plugin_files import CATEGORIES, write_plugin
 from archspec.diagnostics import suggest, unusable
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -19,12 +20,19 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 @click.option(
     "-o", "--output", metavar="FILE_OR_FOLDER", help="Where to write; `-`: standard output. [default: NAME.yaml]"
 )
+@click.option(
+    "--plugin", "category", type=click.Choice(CATEGORIES), metavar="CATEGORY",
+    help=f"Write a plugin with a kind NAME of this category, and its test. One of {', '.join(CATEGORIES)}.",
+)
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
-def init(name: str | None, output: str | None, *, force: bool) -> None:
-    """Write a commented spec to start from.
+def init(name: str | None, output: str | None, category: str | None, *, force: bool) -> None:
+    """Write a commented spec to start from, or a plugin.
 
-    NAME is that of a known architecture; without it, they are listed.
+    NAME is that of a known architecture; without it, they are listed. With --plugin it is the name of a new kind.
     """
+    if category is not None:
+        _init_plugin(category, name, output, force=force)
+        return
     known = templates()
     if name is None:
         for each, about in known.items():
@@ -47,6 +55,16 @@ def init(name: str | None, output: str | None, *, force: bool) -> None:
         )
     write_whole(path, text)
     click.echo(path)
+
+
+def _init_plugin(category: str, name: str | None, folder: str | None, *, force: bool) -> None:
+    """Writes the two files of a plugin and prints their paths."""
+    if name is None:
+        raise click.UsageError(f"a plugin needs a name: archspec init --plugin {category} my_{category}")
+    if folder == "-":
+        raise click.UsageError("a plugin and its test are two files: `-o` takes a folder")
+    for path in write_plugin(category, name, folder, force=force):
+        click.echo(path)
 
 
 def templates() -> dict[str, str]:

@@ -49,10 +49,10 @@ def test_every_lowering_of_a_stack_is_a_linear_layer_each(way: str, *, bias: boo
     torch.testing.assert_close(found, with_gradients(torch.stack(each), x, weight, b), rtol=1e-5, atol=1e-5)
 
 
-class NoTransposedSlices(TorchDispatchMode):
+class NoTransposedSlices(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves it untyped
     """Refuses a oneDNN product of a transposed view whose rows are not dense: it would be 50 to 1000 times slower."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's signature
         """Checks the operands of oneDNN products."""
         if "_linear_pointwise" in str(func):
             for operand in (arg for arg in args if isinstance(arg, Tensor) and arg.dim() == 2):
@@ -66,9 +66,9 @@ def test_no_transposed_view_of_a_slice_reaches_onednn() -> None:
     """Slices of wider tensors come in and gradients of slices go back; each product gets dense views."""
     wide = torch.randn(5, 20, requires_grad=True)
     weight = torch.randn(4, 6, requires_grad=True)
-    with NoTransposedSlices():
+    with NoTransposedSlices():  # type: ignore[no-untyped-call] # torch leaves it untyped
         product = products.linear(wide[:, 3:9], weight, None, plan=((0, "onednn"),))
-        torch.cat([product, product], dim=1)[:, 2:6].square().sum().backward()
+        torch.cat([product, product], dim=1)[:, 2:6].square().sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     assert wide.grad is not None
     assert weight.grad is not None
 
