@@ -10,12 +10,13 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from archspec.contract import KindClass, Registry
-from archspec.contract.registry import marked_classes, marks
+from archspec.contract.registry import marked_classes, marks, place
 from archspec.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ BUILT_IN = tuple(
     for name in ("inputs", "experts", "gates", "feature_gates", "towers", "fusion", "losses", "balance")
 )
 ENTRY_POINTS = "archspec.plugins"
+PACKAGE = Path(__file__).parent
 
 Plugin = str | os.PathLike[str] | ModuleType | KindClass
 """A file, the name of an installed plugin or package, a module, or a class that a decorator marked."""
@@ -49,18 +51,19 @@ def load(plugins: Iterable[Plugin] = ()) -> Registry:
     registry = built_in()
     for plugin in plugins:
         if isinstance(plugin, type):
-            registry = _including(registry, [plugin] if marks(plugin) else [], plugin.__name__)
+            registry = _including(registry, [plugin] if marks(plugin) else [], plugin.__name__, place(plugin))
         else:
             module = plugin if isinstance(plugin, ModuleType) else _import(os.fspath(plugin))
             name = module.__name__.rpartition(".")[2]
-            registry = _including(registry, list(marked_classes(vars(module))), name)
+            registry = _including(registry, list(marked_classes(vars(module))), name, getattr(module, "__file__", None))
     return registry
 
 
-def _including(registry: Registry, classes: list[KindClass], name: str) -> Registry:
+def _including(registry: Registry, classes: list[KindClass], name: str, where: str | None) -> Registry:
     if not classes:
         raise _broken(
-            f"plugin `{name}` defines no kind", "mark a Settings class with a decorator such as @archspec.expert"
+            f"plugin `{name}`{f' ({where})' if where else ''} defines no kind",
+            "mark a Settings class with a decorator such as @archspec.expert",
         )
     try:
         return registry.including(classes, name)
@@ -77,20 +80,44 @@ def _import(plugin: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name != plugin.partition(".")[0]:
-            raise _broken(f"plugin `{plugin}` needs the module `{error.name}`", "install it") from error
+            raise _broken(
+                f"plugin `{plugin}` needs the module `{error.name}`{_imported_by(error)}", "install it"
+            ) from error
         raise _broken(
             f"there is no plugin `{plugin}`", f"give the path of a file, such as `./{plugin}.py`, or install it"
         ) from error
     except (Exception, SystemExit) as error:
         raise _broken(
-            f"plugin `{plugin}` cannot be imported: {type(error).__name__}: {error}", "run it alone to see why"
+            f"plugin `{plugin}` cannot be imported{_imported_by(error)}: {type(error).__name__}: {error}",
+            "correct it there; `archspec init --plugin gate my_gate` writes one that works",
         ) from error
 
 
+def _imported_by(error: BaseException) -> str:
+    """` (file:line)`: where a plugin's own code stood when it failed; nothing where the error itself says so."""
+    if isinstance(error, SyntaxError):
+        return f" ({error.filename}:{error.lineno})"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+
+def _is_machinery(file: str) -> bool:
+    """Whether a frame is archspec's or the import system's: no place for an author to look at."""
+    return file.startswith("<") or Path(file).is_relative_to(PACKAGE) or Path(file) == Path(importlib.__file__)
+
+
 def _entry_point(name: str) -> str | None:
+    """The module that an installed distribution offers under a plugin's name. Raises SpecError where several do."""
     from importlib.metadata import entry_points
 
-    return next((entry.module for entry in entry_points(group=ENTRY_POINTS, name=name)), None)
+    found = {entry.module: entry for entry in entry_points(group=ENTRY_POINTS, name=name)}
+    if len(found) > 1:
+        offers = " and ".join(f"`{e.value}` of {e.dist.name if e.dist else 'an unknown one'}" for e in found.values())
+        raise _broken(
+            f"several installed distributions offer a plugin `{name}`: {offers}",
+            "name the module itself, or remove one",
+        )
+    return next(iter(found), None)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -101,7 +128,11 @@ def _import_file(path: Path) -> ModuleType:
     if found is not None:
         if found.__file__ and Path(found.__file__).resolve() == path.resolve():
             return found
-        raise _broken(f"plugin file `{path}`: a module `{name}` is already imported from elsewhere", "rename the file")
+        raise _broken(
+            f"plugin file `{path}`: a module `{name}` is already imported from elsewhere "
+            f"({found.__file__ or 'built in'})",
+            "rename the file",
+        )
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise _broken(f"plugin file `{path}` is not Python", "give the path of a .py file")

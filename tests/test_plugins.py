@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ def test_refusals(plugin: Path, tmp_path: Path) -> None:
     empty.write_text("x = 1")
     assert refusal(tmp_path / "nowhere.py") == f"plugin file `{tmp_path / 'nowhere.py'}` does not exist"
     assert refusal("no_such_plugin") == "there is no plugin `no_such_plugin`"
-    assert "cannot be imported: SystemExit: 3" in refusal(broken)
+    assert refusal(broken).endswith("SystemExit: 3")
     assert "defines no kind" in refusal(empty)
     assert "defines no kind" in refusal(Settings)
     twin = tmp_path / "twin_plugin.py"
@@ -126,3 +127,111 @@ def test_a_kind_that_fails_is_a_diagnostic(plugin: Path) -> None:
     assert "ZeroDivisionError" in item.message
     assert item.span is not None
     assert item.span.line == 7
+
+
+def written(tmp_path: Path, name: str, text: str) -> Path:
+    """A plugin file."""
+    path = tmp_path / f"{name}.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+GATE = """from archspec import Settings, gate
+
+@gate("{kind}")
+class {cls}(Settings):
+    \"\"\"A gate.\"\"\"
+
+    def lower(self, {arguments}):
+        raise NotImplementedError
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("x = 1\nclass Broken(\n", 2, "SyntaxError"),
+        ("def fail():\n    raise ValueError('no luck')\n\nfail()\n", 2, "ValueError: no luck"),
+        ("import no_such_module_at_all\n", 1, "needs the module `no_such_module_at_all`"),
+        (GATE.format(kind="g", cls="Wrong", arguments="scope, gate"), 4, "`lower` takes (scope, gate), archspec calls"),
+        ("from archspec import Settings, gate\n@gate('g')\nclass Empty(Settings):\n    pass\n", 3, "needs a method"),
+        ("from archspec import gate\n\n@gate('g')\nclass Alone:\n    pass\n", 3, "is no subclass of archspec.Settings"),
+    ],
+    ids=["syntax", "raises", "import", "signature", "method", "class"],
+)  # fmt: skip
+def test_a_broken_plugin_shows_its_file_and_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    """Whatever is wrong with a file, the message says where in it."""
+    path = written(tmp_path, "broken_one", text)
+    found = refusal(path)
+    assert message in found
+    places = {int(number) for number in re.findall(rf"{re.escape(str(path))}:(\d+)", found)}
+    assert places, found
+    assert min(abs(place - line) for place in places) <= 1, found
+    assert "broken_one" not in sys.modules
+
+
+def test_a_double_name_shows_both_places(tmp_path: Path) -> None:
+    """Two plugins with one kind, or a plugin with a built-in one: file and line of both classes."""
+    first = written(tmp_path, "first_plugin", GATE.format(kind="twice", cls="First", arguments="at, gate"))
+    second = written(tmp_path, "second_plugin", "\n\n" + GATE.format(kind="twice", cls="Second", arguments="at, gate"))
+    taken = written(tmp_path, "taken_plugin", GATE.format(kind="softmax", cls="Mine", arguments="at, gate"))
+    try:
+        found = refusal(first, second)
+        assert re.search(rf"{re.escape(str(second))}:\d+ is already defined in {re.escape(str(first))}:\d+", found)
+        assert re.search(rf"{re.escape(str(taken))}:\d+ is already defined in .*gates\.py:\d+", refusal(taken))
+    finally:
+        for name in ("first_plugin", "second_plugin", "taken_plugin"):
+            sys.modules.pop(name, None)
+
+
+def test_a_file_without_a_kind_is_named(tmp_path: Path) -> None:
+    """The message says which file holds no kind."""
+    path = written(tmp_path, "no_kind_here", "from archspec import gate\n")
+    try:
+        assert str(path) in refusal(path)
+    finally:
+        sys.modules.pop("no_kind_here", None)
+
+
+def installed(folder: Path, distribution: str, offers: str) -> None:
+    """What an installer leaves of a distribution: its metadata with one entry point."""
+    info = folder / f"{distribution}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[archspec.plugins]\n{offers}\n", encoding="utf-8")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package whose kinds stand in a module of it; the plugin `routing` is offered by an entry point."""
+    (tmp_path / "routing_kinds").mkdir()
+    (tmp_path / "routing_kinds" / "__init__.py").write_text(
+        "from routing_kinds.gates import Routed\n", encoding="utf-8"
+    )
+    text = GATE.format(kind="routed", cls="Routed", arguments="at, gate")
+    (tmp_path / "routing_kinds" / "gates.py").write_text(text, encoding="utf-8")
+    installed(tmp_path, "routing", "routing = routing_kinds")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "routing_kinds"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("package")
+def test_an_installed_plugin_goes_by_its_entry_point() -> None:
+    """The name of an entry point of `archspec.plugins` enables it; nothing is imported before."""
+    assert plugins.load().find("gate", "routed") is None
+    assert "routing_kinds" not in sys.modules
+    found = plugins.load(["routing"]).find("gate", "routed")
+    assert found is not None
+    assert found.__module__ == "routing_kinds.gates"
+    assert plugins.load(["routing_kinds"]).find("gate", "routed") is found
+
+
+def test_two_installed_plugins_of_one_name_are_refused(package: Path) -> None:
+    """Where two distributions offer one name, neither is imported, and both are named."""
+    installed(package, "other-routing", "routing = somewhere.else_")
+    found = refusal("routing")
+    assert "`routing_kinds` of routing" in found
+    assert "`somewhere.else_` of other-routing" in found
+    assert "routing_kinds" not in sys.modules

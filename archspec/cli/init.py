@@ -21,7 +21,10 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
     "-o", "--output", metavar="FILE_OR_FOLDER", help="Where to write; `-`: standard output. [default: NAME.yaml]"
 )
 @click.option(
-    "--plugin", "category", type=click.Choice(CATEGORIES), metavar="CATEGORY",
+    "--plugin",
+    "category",
+    type=click.Choice(CATEGORIES),
+    metavar="CATEGORY",
     help=f"Write a plugin with a kind NAME of this category, and its test. One of {', '.join(CATEGORIES)}.",
 )
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")

@@ -32,7 +32,11 @@ def write_plugin(category: str, name: str, folder: str | None, *, force: bool) -
     files = {place / f"{name}.py": f"{category}.py.txt", place / f"test_{name}.py": "test.py.txt"}
     for path in files:
         if not force and os.path.lexists(path):
-            unusable("AS013", f"`{path}` exists already", help="write elsewhere with `-o FOLDER`, or overwrite it with `--force`")
+            unusable(
+                "AS013",
+                f"`{path}` exists already",
+                help="write elsewhere with `-o FOLDER`, or overwrite it with `--force`",
+            )
     for path, template in files.items():
         write_whole(path, _filled((TEMPLATES / template).read_text(encoding="utf-8"), category, name), parents=True)
     plugin, test = files
@@ -47,7 +51,9 @@ def _filled(text: str, category: str, name: str) -> str:
 def _check_name(category: str, name: str) -> None:
     """Raises UsageError for what is no name, or is taken: by a kind, or by a module that the file would hide."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
-        raise click.UsageError(f"`{name}` cannot be the name of a plugin: write lower-case words, such as `my_{category}`")
+        raise click.UsageError(
+            f"`{name}` cannot be the name of a plugin: write lower-case words, such as `my_{category}`"
+        )
     from archspec.plugins import built_in
 
     if built_in().find(category, name) is not None:

@@ -11,13 +11,14 @@ from archspec.compiler import runtime
 from archspec.compiler.body import Body
 from archspec.compiler.expressions import functions_of, plugin_alias
 from archspec.compiler.names import Attributes, class_name
+from archspec.program import Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from archspec.compiler.lower import Lowered
     from archspec.graph.graph import Graph
-    from archspec.program import Output, Storage
+    from archspec.program import Storage
 
 _MODULE_WORDS = frozenset(
     [
@@ -193,10 +194,17 @@ class _Emitter:
         done: set[str] = set()
         lines = ["if self.check_inputs and not torch.compiler.is_compiling():", "    self.check(batch)"]
         lines += body.section(logits, done, headings=True)
+        lines += body.section(self.asked_twice(body), done, headings=False)
         lines += self.optional(body, done, "gates", "if gates is not None:", 'gates["{}"] = {}')
         lines += self.optional(body, done, "losses", "if self.training:", 'self.auxiliary_losses["{}"] = {}')
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in logits))
         return _wrap_docstring(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
+
+    def asked_twice(self, body: Body) -> list[Output]:
+        """What both optional blocks need: either may run without the other, so it is made before them."""
+        gates, losses = (body.needed(self.section(section)) for section in ("gates", "losses"))
+        both = (op.output for op in self.program.ops if op.output.name in gates & losses)
+        return [Output("logits", value.name, value) for value in both]
 
     def optional(self, body: Body, done: set[str], section: str, condition: str, assign: str) -> Iterator[str]:
         """A block for outputs that not every call wants."""

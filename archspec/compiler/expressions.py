@@ -74,14 +74,20 @@ def _sparse(op: Op) -> str:
 
 
 def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
-    unbiased, plan = op.attr("unbiased", 0), op.attr("plan", ())
-    weights = [w[0], *(f"F.pad({bias}, (0, {unbiased}))" if unbiased else bias for bias in w[1:])]
+    plan = op.attr("plan", ())
     plans = [f"plan={plan!r}"] if plan else []
-    return f"{_linear_name(op)}({', '.join((*x, *weights, *plans))})"
+    return f"{_linear_name(op)}({', '.join((*x, *w, *plans))})"
 
 
 def _linear_name(op: Op) -> str:
     return ("linear_stack" if _is_stack(op) else "linear") + ("_bf16" if op.attr("precision") == "bf16" else "")
+
+
+def _activation(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
+    """A product that is written inside belongs to nobody else: relu may overwrite it, which saves a block of memory."""
+    function = ACTIVATIONS[op.attr("fn")]
+    fresh = x[0].startswith(("linear(", "linear_stack("))
+    return f"{function}_({x[0]})" if fresh and function == "F.relu" else f"{function}({x[0]})"
 
 
 def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
@@ -125,7 +131,7 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "pool": lambda op, x, w: f'pool({x[0]}, {w[0]}, "{op.attr("how")}"{_sparse(op)})',
     "lookup_tables": _lookup_tables,
     "linear": _linear,
-    "activation": lambda op, x, _: f"{ACTIVATIONS[op.attr('fn')]}({x[0]})",
+    "activation": _activation,
     "batch_norm": lambda _, x, w: f"batch_norm({x[0]}, ({', '.join(w)}), self.training)",
     "layer_norm": _layer_norm,
     "dropout": lambda op, x, _: f"F.dropout({x[0]}, {op.attr('p')!r}, self.training)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.diagnostics import Diagnostics
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
 from archspec.graph.resolve import Reader, Resolver
@@ -31,12 +32,13 @@ class Lowered:
 
 
 def lower(graph: Graph) -> Lowered:
-    """The plain program of a checked graph: the meaning of the spec."""
+    """The plain program of a checked graph: the meaning of the spec. What no output needs is left out."""
     forward = _Forward(graph)
     for name in graph.order:
         forward.visit(graph.nodes[name])
     predict = _Predict(graph, forward.outputs)
-    return Lowered(verify(forward.builder.program()), verify(predict.lower()), forward.columns)
+    program = dead_operations(verify(forward.builder.program())).program
+    return Lowered(program, verify(predict.lower()), forward.columns)
 
 
 class _Columns:

@@ -79,13 +79,14 @@ def marks(cls: type) -> tuple[tuple[str, str], ...]:
 
 
 def marked_classes(names: Mapping[str, Any]) -> Iterator[KindClass]:
-    """The classes in a module's namespace that were marked in that module."""
+    """The classes in a module's namespace that were marked in that module, or in one below it."""
+    home = names["__name__"]
     for thing in names.values():
         if (
             isinstance(thing, type)
             and issubclass(thing, Settings)
             and marks(thing)
-            and thing.__module__ == names["__name__"]
+            and (thing.__module__ == home or thing.__module__.startswith(f"{home}."))
         ):
             yield thing
 

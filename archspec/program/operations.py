@@ -41,9 +41,9 @@ def _declared(op: Op, _: Shapes) -> Shape:
 
 
 def _linear(op: Op, weights: Shapes) -> Shape:
-    """`unbiased` last outputs have no bias; stacks `[E, B, D]` have weights `[E, out, D]`."""
+    """Rows `[B, D]` have weights `[H, D]` and biases `[H]`, stacks `[E, B, D]` have `[E, H, D]` and `[E, H]`."""
     (*stack, out, width), *bias = weights
-    legal = op.inputs[0].width == width and bias in ([], [(*stack, out - op.attr("unbiased", 0))])
+    legal = op.inputs[0].width == width and bias in ([], [(*stack, out)])
     legal = legal and (not stack or op.inputs[0].shape[0] == stack[0])
     return (*op.inputs[0].shape[:-1], out) if legal else ()
 

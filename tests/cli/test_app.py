@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -38,25 +37,6 @@ def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
     assert status == "0"
     assert {"torch", "networkx", "rich", "numpy"}.isdisjoint(modules)
     assert ("pydantic" in modules, "yaml" in modules) == ((arguments[0] == "validate"),) * 2
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["validate", PLE]])
-def test_starting_is_quick(arguments: list[str], tmp_path: Path) -> None:
-    """Help and validation take 0.3 s of CPU, or on a busy machine little more than twice what its libraries take."""
-    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
-    libraries = [sys.executable, "-c", "import click, yaml, pydantic.main"]
-    command = [sys.executable, "-m", "archspec", *arguments]
-    # The first run of each writes the bytecode.
-    floor, seconds = (min(cpu_seconds(each, environment) for _ in range(5)) for each in (libraries, command))
-    assert seconds < max(0.3, 2.5 * floor)
-
-
-def cpu_seconds(command: list[str], environment: dict[str, str]) -> float:
-    """CPU seconds of a process, user and system."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_help_lists_all_commands() -> None:

@@ -4,67 +4,88 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
 from archspec.program.program import side_by_side
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 def wide_products(program: Program) -> PassResult:
     """Replaces `a = x A^T; b = x B^T` with `w = x [A; B]^T; a = w[:, :n]; b = w[:, n:]`.
 
-    Those with a bias come first; the others have none in the wide product either.
+    One product for those that have a bias and feed the same activation, which is then one operation too, and one for
+    each other sort. Gates beside experts in one product would save a call, but then neither can be activated in place.
 
     >>> from archspec.compiler.passes.example import example
-    >>> print(wide_products(example("a = linear(x)", "b = linear(x)", "c = a + b", output="c")).program)
+    >>> lines = "a = linear(x)", "b = linear(x)", "c = relu(a)", "d = relu(b)", "e = c + d"
+    >>> print(wide_products(example(*lines, output="e")).program)
     x [B, 4] = column() key='x' source='batch'
-    a~wide [B, 8] = linear(x; a.weight~wide, a.bias~wide) unbiased=0
-    a [B, 4] = slice(a~wide) start=0 stop=4
-    b [B, 4] = slice(a~wide) start=4 stop=8
-    c [B, 4] = sum(a, b)
-    logits.y = c
+    a~wide [B, 8] = linear(x; a.weight~wide, a.bias~wide)
+    c~wide [B, 8] = activation(a~wide) fn='relu'
+    c [B, 4] = slice(c~wide) start=0 stop=4
+    d [B, 4] = slice(c~wide) start=4 stop=8
+    e [B, 4] = sum(c, d)
+    logits.y = e
     """
-    groups = _groups(program)
-    first = {ops[0].output.name: ops for ops in groups.values() if len(ops) > 1}
-    fused = {op.output.name for ops in first.values() for op in ops}
+    activations = _activations(program)
+    groups = [group for group in _groups(program, activations).values() if len(group) > 1]
+    first = {group[0].output.name: group for group in groups}
+    gone = {op.output.name for group in groups for op in group}
+    gone |= {activations[name].output.name for name in gone if name in activations}
     storages = dict(program.storages)
     ops: list[Op] = []
     for op in program.ops:
         if op.output.name in first:
-            ops += _wide(first[op.output.name], storages)
-        elif op.output.name not in fused:
+            ops += _wide(first[op.output.name], activations, storages)
+        elif op.output.name not in gone:
             ops.append(op)
-    rewrites = tuple(f"one product of {len(group)} on {group[0].inputs[0].name}" for group in first.values())
+    rewrites = tuple(f"one product of {len(group)} on {group[0].inputs[0].name}" for group in groups)
     return PassResult(replace(program, ops=tuple(ops), storages=storages), rewrites)
 
 
-def _groups(program: Program) -> dict[str, list[Op]]:
-    """Linear operations on rows `[B, D]` by their input; those whose weights others use too stay alone."""
+def _activations(program: Program) -> dict[str, Op]:
+    """The activation of a value, where nothing else reads the value."""
+    uses = program.uses()
+    return {op.inputs[0].name: op for op in program.ops if op.kind == "activation" and uses[op.inputs[0].name] == 1}
+
+
+def _groups(program: Program, activations: Mapping[str, Op]) -> dict[object, list[Op]]:
+    """Linear operations on rows `[B, D]` by sort; those whose weights others use too stay alone."""
     uses = Counter(name for op in program.ops for name in op.weights)
-    groups: dict[str, list[Op]] = {}
+    groups: dict[object, list[Op]] = {}
     for op in program.ops:
         if op.kind == "linear" and len(op.inputs[0].shape) == 2 and all(uses[name] == 1 for name in op.weights):  # noqa: PLR2004 - [B, D]
-            groups.setdefault(op.inputs[0].name, []).append(op)
+            activation = activations.get(op.output.name)
+            key = (op.inputs[0].name, len(op.weights), activation.attrs if activation else None)
+            groups.setdefault(key, []).append(op)
     return groups
 
 
-def _wide(members: list[Op], storages: dict[str, Storage]) -> list[Op]:
-    """The wide product and the slices that the members were; their storages become one."""
+def _wide(members: list[Op], activations: Mapping[str, Op], storages: dict[str, Storage]) -> list[Op]:
+    """The wide product, its activation, and the slices that the members were; their storages become one."""
     widths = list(dict.fromkeys(op.output.width for op in members))
-    members = sorted(members, key=lambda op: (len(op.weights) == 1, widths.index(op.output.width)))
+    members = sorted(members, key=lambda op: widths.index(op.output.width))
     head, total = members[0], sum(op.output.width for op in members)
-    unbiased = sum(op.output.width for op in members if len(op.weights) == 1)
-    weights = [side_by_side(f"{head.weights[0]}~wide", [storages.pop(op.weights[0]) for op in members])]
-    if biases := [storages.pop(op.weights[1]) for op in members if len(op.weights) > 1]:
-        weights.append(side_by_side(f"{head.weights[1]}~wide", biases))
+    weights = [
+        side_by_side(f"{head.weights[place]}~wide", [storages.pop(op.weights[place]) for op in members])
+        for place in range(len(head.weights))
+    ]
     storages.update((storage.name, storage) for storage in weights)
     wide = Value(f"{head.output.name}~wide", ("B", total))
-    names = tuple(storage.name for storage in weights)
-    attrs = (("unbiased", unbiased if biases else 0),)
-    ops = [Op("linear", head.inputs, wide, names, attrs, head.node)]
+    ops = [Op("linear", head.inputs, wide, tuple(storage.name for storage in weights), (), head.node)]
+    activation = activations.get(head.output.name)
+    if activation is not None:
+        active = Value(f"{activation.output.name}~wide", ("B", total))
+        ops.append(replace(activation, inputs=(wide,), output=active))
+        wide = active
     start = 0
     for op in members:
         stop = start + op.output.width
-        ops.append(Op("slice", (wide,), op.output, (), (("start", start), ("stop", stop)), op.node))
+        output = activations[op.output.name].output if activation is not None else op.output
+        ops.append(Op("slice", (wide,), output, (), (("start", start), ("stop", stop)), op.node))
         start = stop
     return ops

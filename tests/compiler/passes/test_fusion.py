@@ -18,27 +18,36 @@ def kinds(text: str) -> Counter[str]:
     return Counter(op.kind for op in optimized.lowered.forward.ops)
 
 
-def test_first_layers_and_gates_are_one_product() -> None:
-    """Seven experts and three gates read the inputs: one product for the ten of them, gates last, without a bias."""
+def test_first_layers_are_one_product_and_gates_another() -> None:
+    """Seven experts and three gates read the inputs: one product with biases, activated at once, and one without."""
     optimized, result = after(plain(PLE), wide_products)
-    assert result.rewrites[0] == "one product of 10 on level1.experts.one.0.concat"
-    wide = next(op for op in optimized.lowered.forward.ops if op.kind == "linear")
-    assert wide.output.shape == ("B", 7 * 6 + 5 + 5 + 7)
-    assert wide.attr("unbiased") == 5 + 5 + 7
+    assert result.rewrites[:2] == tuple(f"one product of {n} on level1.experts.one.0.concat" for n in (7, 3))
+    experts, gates = (op for op in optimized.lowered.forward.ops if op.kind == "linear" and "level1" in op.node and
+                      "wide" in op.output.name)  # fmt: skip
+    assert experts.output.shape == ("B", 7 * 6)
+    assert (gates.output.shape, len(gates.weights)) == (("B", 5 + 5 + 7), 1)
+
+
+def test_a_fresh_product_is_activated_in_place() -> None:
+    """The emitted file overwrites products with their relu, and nothing that is read twice."""
+    optimized, _ = after(plain(PLE), *EXACT_PASSES)
+    assert "F.relu_(linear(" in optimized.source
+    twice = after(plain(HEAD + "towers: {one: {from: x, units: [3]}, two: {from: [towers.one, x], units: [3]}}"))[0]
+    assert "F.relu_(linear(x," in twice.source
 
 
 def test_detached_experts_keep_their_zero_gradient() -> None:
     """Experts that gates see detached run side by side with the others and still get no gradient."""
     found = kinds(PLE.replace("sees: [$task, shared]}", "sees: [$task, {detach: shared}]}"))
-    assert found["linear"] <= 9
+    assert found["linear"] <= 10
 
 
 def test_a_level_of_ple_is_a_handful_of_operations() -> None:
-    """Two levels of seven experts and three gates: at most six products, three mixes, no expert alone."""
+    """Two levels of seven experts and three gates: nine products with the towers', three mixes, no expert alone."""
     found = kinds(PLE)
     assert found["mix"] == 0
     assert found["mix_seen"] == 3
-    assert found["linear"] == 7
+    assert found["linear"] == 9
 
 
 def test_gates_that_see_experts_in_no_order_are_left_alone_and_named() -> None:
