@@ -1,0 +1,128 @@
+"""What is checked of losses and balances, which are torch code of their own."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from archspec.compiler.compile import compile as compiled
+from archspec.testing.running import Tensors, checked, difference, failing_with, state
+from archspec.testing.tiny import Tiny, tiny_spec
+from archspec.train.criterion import MultiTaskLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ROWS = 7
+TASKS = ("one", "two", "three")
+
+
+def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
+    """One finite number per row, right gradients, and a place in the criterion. Raises AssertionError."""
+    settings: Any = tiny.settings_in(tiny_spec(tiny))
+    kind = getattr(tiny.cls, "tasks", ("binary",))[0]
+    for rows in (ROWS, 1, 0):
+        outputs, batch = _loss_batch(tiny, kind, rows)
+        with failing_with(tiny, f"a batch of {rows} rows"):
+            made = _losses(settings, outputs, batch)
+            again = _losses(settings, outputs, batch)
+        assert tuple(made.shape) == (rows,), (
+            f"{tiny.label}: expected one loss per row, [{rows}], got {list(made.shape)}"
+        )
+        assert made.isfinite().all(), f"{tiny.label}: expected finite losses, got {made.tolist()}"
+        assert torch.equal(made, again), f"{tiny.label}: expected a second call to give the same losses"
+    outputs, batch = _loss_batch(tiny, kind, ROWS)
+    if gradcheck:
+        checked(tiny, lambda value: _losses(settings, {**outputs, "one": value}, batch), [outputs["one"]])
+    _compiled_loss(tiny, settings, outputs, batch)
+    with failing_with(tiny, "MultiTaskLoss with it"):
+        model = compiled(tiny_spec(tiny), seed=0).double()
+        total, _ = MultiTaskLoss(model)(model(batch), batch)
+        torch.autograd.backward(total)
+    assert total.isfinite(), f"{tiny.label}: expected a finite loss from MultiTaskLoss"
+
+
+def check_balance(tiny: Tiny) -> None:
+    """One finite number from losses, with gradients; state in buffers that only `step` and `epoch` change."""
+    settings: Any = tiny.settings_in(tiny_spec(tiny))
+    with failing_with(tiny, "`build`"):
+        modules = []
+        for _ in range(2):
+            torch.manual_seed(0)
+            modules.append(settings.build(TASKS).double())
+    balance, twin = modules
+    assert (found := difference(state(balance), state(twin), 0.0)) is None, (
+        f"{tiny.label}: expected `build` to make the same module with the same seed; {found}"
+    )
+    losses = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64, requires_grad=True)
+    before = state(balance)
+    with failing_with(tiny, "`forward` of three losses"):
+        totals = [balance(losses) for _ in range(2)]
+    assert tuple(totals[0].shape) == (), f"{tiny.label}: expected one loss, [], got {list(totals[0].shape)}"
+    assert totals[0].isfinite(), f"{tiny.label}: expected a finite loss, got {totals[0].item()}"
+    assert torch.equal(*totals), f"{tiny.label}: expected a second call to give the same loss"
+    assert (found := difference(state(balance), before, 0.0)) is None, (
+        f"{tiny.label}: expected `forward` to change nothing (`step` may); {found}"
+    )
+    checked(tiny, balance, [losses])
+    _steps(tiny, balance, losses.detach())
+    assert balance(losses).isfinite(), f"{tiny.label}: the loss is not finite after a step"
+
+
+def _steps(tiny: Tiny, balance: nn.Module, losses: Tensor) -> None:
+    """What the balance asks for by its class variable `gradients`: a step with or without them, an aggregate."""
+    wanted = getattr(tiny.cls, "gradients", "none")
+    jacobian = torch.randn(len(TASKS), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    module: Any = balance
+    if wanted == "shared":
+        with failing_with(tiny, "`aggregate` of gradients [3, 4]"):
+            made = module.aggregate(jacobian)
+        assert tuple(made.shape) == (4,), f"{tiny.label}: expected `aggregate` to give [4], got {list(made.shape)}"
+    with failing_with(tiny, "`step` and `epoch`"), torch.no_grad():
+        for _ in range(3):
+            if hasattr(balance, "step"):
+                module.step(losses, *([jacobian] if wanted == "last" else []))
+            if hasattr(balance, "epoch"):
+                module.epoch()
+
+
+def _losses(settings: Any, outputs: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401 - settings of any loss
+    """The losses of the rows, by `joint` where the kind has it."""
+    arguments = (outputs["one"], batch["one"])
+    made: Tensor = (
+        settings.joint(*arguments, outputs, batch) if hasattr(settings, "joint") else settings.rows(*arguments)
+    )
+    return made
+
+
+def _compiled_loss(tiny: Tiny, settings: Any, outputs: Tensors, batch: Tensors) -> None:  # noqa: ANN401 - settings of any loss
+    method: Any = settings.joint if hasattr(settings, "joint") else settings.rows
+    arguments = (outputs["one"], batch["one"], outputs, batch)[: len(inspect.signature(method).parameters)]
+    torch.compiler.reset()
+    with failing_with(tiny, "torch.compile(fullgraph=True)"):
+        compiled_method: Any = torch.compile(method, fullgraph=True, backend="aot_eager")
+        found = compiled_method(*arguments)
+    torch.compiler.reset()
+    assert torch.allclose(found, method(*arguments)), f"{tiny.label}: expected torch.compile to keep the losses"
+
+
+def _loss_batch(tiny: Tiny, kind: str, rows: int) -> tuple[Tensors, Tensors]:
+    """Outputs that want gradients, and a batch with what the model and the losses read."""
+    generator = torch.Generator().manual_seed(rows)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator, dtype=torch.float64)
+
+    outputs = {name: normal(rows).requires_grad_() for name in ("two", "three")}
+    outputs["one"] = (normal(rows, 3) if kind == "multiclass" else normal(rows)).requires_grad_()
+    classes = {"binary": 2, "multiclass": 3}.get(kind)
+    label = normal(rows) if classes is None else torch.randint(classes, (rows,), generator=generator)
+    batch = {
+        "x": normal(rows, tiny.width),
+        "y": normal(rows, 4),
+        "scene": torch.randint(2, (rows,), generator=generator),
+    }
+    two = torch.randint(2, (rows,), generator=generator).double()
+    return outputs, {**batch, "one": label.double() if kind == "binary" else label, "two": two}

@@ -1,0 +1,126 @@
+"""Running models under test: batches, outputs, gradients by canonical name, and the sentence that compares two runs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from archspec.nn.module import seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from archspec.nn.module import Compiled
+    from archspec.program.columns import Column
+    from archspec.testing.tiny import Tiny
+
+Tensors = dict[str, Tensor]
+
+LENGTH = 3
+"""Of sequences that may have any length."""
+IDS = 5
+"""Ids of columns without an upper bound."""
+
+
+@contextlib.contextmanager
+def failing_with(tiny: Tiny, what: str) -> Iterator[None]:
+    """Whatever the kind raises becomes an AssertionError that names it; its own stays as the cause."""
+    try:
+        yield
+    except AssertionError as error:
+        if str(error).startswith(tiny.label):
+            raise
+        raise AssertionError(f"{tiny.label}: {what} fails: AssertionError: {error}") from error
+    except Exception as error:
+        raise AssertionError(f"{tiny.label}: {what} fails: {type(error).__name__}: {error}") from error
+
+
+def batch_for(columns: Mapping[str, tuple[str, Column]], rows: int) -> Tensors:
+    """A random batch in float64, of what inputs say that they read."""
+    generator = torch.Generator().manual_seed(2)
+    batch: Tensors = {}
+    for key, column in columns.values():
+        sizes = [rows if size == "B" else LENGTH if isinstance(size, str) else size for size in column.shape]
+        if column.dtype == "float":
+            batch[key] = torch.randn(sizes, generator=generator, dtype=torch.float64)
+        else:
+            high = IDS if column.high is None else column.high
+            batch[key] = torch.randint(column.low, high, sizes, generator=generator)
+    return batch
+
+
+def run(model: Compiled, batch: Tensors, seed: int = 0, by: Callable[..., Any] | None = None) -> Tensors:
+    """Outputs, gate weights and, in training, auxiliary losses; random numbers drawn from the seed."""
+    gates: Tensors = {}
+    with seeded(seed):
+        outputs = (model if by is None else by)(batch, gates)
+    losses = getattr(model, "auxiliary_losses", {}) if model.training else {}
+    parts = {"output": outputs, "gate": gates, "auxiliary loss": losses}
+    return {f"{part} {name}": value.detach() for part, values in parts.items() for name, value in values.items()}
+
+
+def gradients(model: Compiled, batch: Tensors, by: Callable[..., Any] | None = None) -> Tensors:
+    """Gradients of a random sum of the outputs plus the auxiliary losses, by canonical name; else zeros."""
+    generator = torch.Generator().manual_seed(3)
+    model.zero_grad()
+    with seeded(0):
+        outputs = (model if by is None else by)(batch)
+    parts = [
+        (outputs[name] * torch.randn(outputs[name].shape, generator=generator, dtype=torch.float64)).sum()
+        for name in sorted(outputs)
+    ]
+    parts += list(getattr(model, "auxiliary_losses", {}).values()) if model.training else []
+    torch.autograd.backward(torch.stack(parts).sum())
+    carrier = copy.deepcopy(model)
+    with torch.no_grad():
+        for buffer in carrier.buffers():
+            buffer.zero_()
+        for parameter, into in zip(model.parameters(), carrier.parameters(), strict=True):
+            into.copy_(torch.zeros_like(into) if parameter.grad is None else parameter.grad.to_dense())
+    model.zero_grad()
+    return dict(carrier.named_weights())
+
+
+def state(model: torch.nn.Module) -> Tensors:
+    """A copy of parameters and buffers."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def difference(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], tolerance: float) -> str | None:
+    """The first thing in which two runs differ, in words; None where they are equal."""
+    if set(found) != set(wanted):
+        return f"only one of the two has {', '.join(sorted(set(found) ^ set(wanted)))}"
+    for name, value in found.items():
+        other = wanted[name]
+        if value.shape != other.shape:
+            return f"{name} has shape {list(value.shape)} and {list(other.shape)}"
+        if not torch.allclose(value, other, rtol=tolerance, atol=tolerance, equal_nan=True):
+            return f"{name} differs by {(value.double() - other.double()).abs().max().item():.3g}"
+    return None
+
+
+def numerical_gradients(tiny: Tiny, model: Compiled, batch: Tensors) -> None:
+    """Gradients of weights and numbers against differences, float64, in evaluation."""
+    model.eval()
+    weights = {name: value.detach().clone() for name, value in model.named_parameters()}
+    numbers = {key: value for key, value in batch.items() if value.is_floating_point()}
+    names = [*weights, *numbers]
+
+    def outputs(*values: Tensor) -> tuple[Tensor, ...]:
+        given = dict(zip(names, values, strict=True))
+        moved = {name: given[name] for name in weights}
+        return tuple(torch.func.functional_call(model, moved, ({**batch, **{k: given[k] for k in numbers}},)).values())
+
+    values = [value.clone().requires_grad_() for value in (*weights.values(), *numbers.values())]
+    checked(tiny, outputs, values)
+
+
+def checked(tiny: Tiny, function: Callable[..., Any], values: list[Tensor]) -> None:
+    """torch's gradcheck, its random directions from a seed of their own. Raises AssertionError."""
+    what = "the check of its gradients against differences (float64; `gradcheck=False` leaves it out)"
+    with failing_with(tiny, what), seeded(0):
+        torch.autograd.gradcheck(function, values, fast_mode=True)

@@ -1,0 +1,130 @@
+"""One tiny spec per category, in which several copies of a kind stand side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from archspec.graph.load import load
+
+if TYPE_CHECKING:
+    from archspec.contract import KindClass, Settings
+    from archspec.plugins import Plugin
+    from archspec.spec.spec import Spec
+
+TASKS = {"one": {"kind": "binary"}, "two": {"kind": "binary"}}
+TOWERS = {"one": {"from": "x"}, "two": {"from": "x"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny:
+    """A kind under test, and the spec around it."""
+
+    label: str
+    """How messages name the kind: category, name, file and line."""
+    category: str
+    name: str
+    settings: dict[str, Any]
+    cls: KindClass
+    plugins: tuple[Plugin, ...]
+    width: int
+
+    def text(self) -> str:
+        """The spec, as JSON, which is YAML."""
+        return json.dumps(self.data(), indent=1)
+
+    def read(self, text: str) -> Spec:
+        """A Spec with the kind's plugins. Raises SpecError."""
+        return load(text, plugins=self.plugins)
+
+    def twice_as_wide(self) -> Tiny:
+        """The same with an `x` of twice as many features."""
+        return replace(self, width=2 * self.width)
+
+    def data(self) -> dict[str, Any]:
+        """The spec as data."""
+        base: dict[str, Any] = {
+            "archspec": 1,
+            "name": "tiny",
+            "inputs": {
+                "x": {"kind": "dense", "dim": self.width},
+                "y": {"kind": "dense", "dim": 4},
+                "scene": {"kind": "domain", "values": ["one", "two"], "dim": 2},
+            },
+            "tasks": TASKS,
+            "towers": TOWERS,
+        }
+        own = {"kind": self.name, **self.settings}
+        sections: dict[str, Any] = getattr(self, f"_{self.category}")(own, base)
+        return base | sections
+
+    def settings_in(self, spec: Spec) -> Settings:
+        """The kind's settings in a loaded spec."""
+        made: Settings
+        match self.category:
+            case "input":
+                made = spec.inputs["made"].settings
+            case "expert":
+                made = spec.levels[0].experts["one"].settings
+            case "gate":
+                made = spec.levels[0].gates["one"].settings
+            case "feature_gate":
+                made = spec.feature_gates["first"].settings
+            case "tower":
+                made = spec.towers["one"].settings  # type: ignore[union-attr] # the test's spec has no switch
+            case "fusion":
+                made = spec.fusion["fused"].settings
+            case "loss":
+                made = spec.tasks["one"].losses[0].settings
+            case _:
+                made = spec.balance.settings
+        return made
+
+    def _input(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        inputs = {**base["inputs"], "made": own, "more": {**own, "column": "more"}}
+        return {"inputs": inputs, "towers": {"one": {"from": ["made", "x"]}, "two": {"from": ["more", "x"]}}}
+
+    def _expert(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        group = {"from": "x", "count": 2, **own}
+        level = {"experts": {"one": group, "two": group}, "gates": {"one": {"sees": "all"}, "two": {"sees": "all"}}}
+        return {"levels": [level], "towers": {"one": {}, "two": {}}}
+
+    def _gate(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        group = {"from": "x", "count": 2, "kind": "mlp", "units": [5]}
+        gate = {"sees": "all", **own}
+        if getattr(self.cls, "selects", "stream") == "domain":
+            gate = {"selector": "scene", **gate}
+        level = {"experts": {"one": group, "two": group}, "gates": {"one": gate, "two": gate}}
+        return {"levels": [level], "towers": {"one": {}, "two": {}}}
+
+    def _feature_gate(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        gate = {"from": ["x", "y"], "selector": ["x", "scene"], **own}
+        return {
+            "feature_gates": {"first": gate, "second": gate},
+            "towers": {"one": {"from": "first"}, "two": {"from": "second"}},
+        }
+
+    def _tower(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        tower = {"from": "x", **own}
+        tasks = {**TASKS, "many": {"kind": "multiclass", "classes": 3}}
+        return {"tasks": tasks, "towers": {"one": tower, "two": tower, "many": tower}}
+
+    def _fusion(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        fused = {"of": ["one", "two"], **own} if "of" in self.cls.model_fields else own
+        if not hasattr(self.cls, "logits"):
+            return {"fusion": {"fused": fused}}
+        return {"tasks": {**TASKS, "asked": {"kind": "binary"}}, "fusion": {"fused": fused, "asked": fused}}
+
+    def _loss(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        kind = getattr(self.cls, "tasks", ("binary",))[0]
+        task = {"kind": kind, "loss": own} | ({"classes": 3} if kind == "multiclass" else {})
+        return {"tasks": {**TASKS, "one": task}, "towers": {**TOWERS, "three": {"from": "x", "output": "regression"}}}
+
+    def _balance(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        return {"balance": own}
+
+
+def tiny_spec(tiny: Tiny) -> Spec:
+    """The spec of a kind under test. Raises SpecError where the kind or its settings do not fit."""
+    return tiny.read(tiny.text())

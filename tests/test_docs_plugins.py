@@ -1,0 +1,99 @@
+"""docs/plugins.md is followed to the letter, from an empty folder, and says what the contract is."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archspec.contract.registry import _EITHER, CATEGORIES, OPTIONAL
+from archspec.program import Scope
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?:^`([\w.]+)`\n)?^```(\w*)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+"""Name of the file (or nothing), language and text of every block of the page, in order."""
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, str]]]:
+    """The folder of a reader who did all that the page says, and what each command printed."""
+    folder, programs = tmp_path_factory.mktemp("reader"), tmp_path_factory.mktemp("bin")
+    for name, words in {"archspec": "-m archspec", "pytest": "-m pytest", "python": ""}.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n', encoding="utf-8")
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "NO_COLOR": "1",
+                   "PYTHONWARNINGS": "error"}  # fmt: skip
+    printed = []
+    for name, language, text in BLOCKS:
+        if language == "sh":
+            for line in text.splitlines():
+                shell = ["/bin/sh", "-c", line]
+                done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                printed.append((line, done.stdout))
+        else:
+            (folder / name).write_text(text, encoding="utf-8")
+    return folder, printed
+
+
+def test_every_block_is_executed() -> None:
+    """A block is a file with its name above, or commands: nothing on the page is left untried."""
+    assert len(BLOCKS) > 8
+    assert len(BLOCKS) == PAGE.count("\n```") / 2
+    for name, language, text in BLOCKS:
+        assert language in {"sh", "python", "yaml"}
+        assert bool(name) == (language != "sh"), text
+    assert {name for name, _, _ in BLOCKS if name.endswith(".py")} <= set(re.findall(r"[\w]+\.py", PAGE))
+
+
+def test_the_walk_leads_to_a_figure(followed: tuple[Path, list[tuple[str, str]]]) -> None:
+    """Every command succeeds; there is a figure, a built file, and a row of gate weights that add up to one."""
+    folder, printed = followed
+    output = dict(printed)
+    assert (folder / "routing.svg").read_text(encoding="utf-8").count("bit_gate") >= 2
+    assert "import bit_gate" in (folder / "routing.py").read_text(encoding="utf-8")
+    assert "1 passed" in output["pytest test_bit_gate.py"]
+    assert "level1.gates.engagement" in output["archspec summary routing.yaml --plugin bit_gate.py"]
+    weights = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", output["python train.py"])]
+    assert len(weights) == 8
+    assert abs(sum(weights) - 1) < 1e-3
+
+
+def test_the_plugin_of_the_walk_is_short() -> None:
+    """DSelect-k-like routing takes at most 40 lines."""
+    (text,) = (text for name, _, text in BLOCKS if name == "bit_gate.py")
+    assert len(text.splitlines()) <= 40
+
+
+def table(marker: str) -> str:
+    """A marked table of the page."""
+    return PAGE.partition(f"<!-- {marker} -->\n")[2].partition("<!-- end -->")[0]
+
+
+def test_the_table_of_methods_is_the_contract() -> None:
+    """Every category has its row, with the methods and arguments that archspec calls."""
+    rows = ["| category | methods that it needs | methods that it may have |", "|---|---|---|"]
+    for category, methods in CATEGORIES.items():
+        written = {name: f"`{name}({', '.join(arguments)})`" for name, arguments in methods.items()}
+        either = [written[name] for name in _EITHER if name in written]
+        needed = [*(text for name, text in written.items() if name not in _EITHER), " or ".join(either)]
+        may = ", ".join(f"`{name}({', '.join(a)})`" for name, a in OPTIONAL.get(category, {}).items())
+        rows.append(f"| `{category}` | {', '.join(needed)} | {may} |".replace("|  |", "| |"))
+    assert table("contract").splitlines() == rows
+
+
+def test_the_table_of_operations_has_all_of_scope() -> None:
+    """Every public method of Scope is in the table, by a name and with arguments that it takes."""
+    written = dict(re.findall(r"`(\w+)\(([^`]*)\)`", table("scope")))
+    methods = {name: method for name, method in vars(Scope).items() if callable(method) and not name.startswith("_")}
+    assert set(written) == set(methods)
+    for name, arguments in written.items():
+        names = [argument.partition("=")[0] for argument in arguments.split(", ") if argument != "..."]
+        assert set(names) <= set(inspect.signature(methods[name]).parameters), name

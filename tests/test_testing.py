@@ -1,0 +1,459 @@
+"""The test kit: kinds that keep their promises pass, and each way of breaking one is caught, at file and line."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from pydantic import field_validator
+from torch import Tensor, nn
+
+from archspec import Settings, Width, balance, expert, gate, loss
+from archspec.compiler import compile as compiling
+from archspec.compiler.passes import PassResult
+from archspec.program import Init
+from archspec.testing import check_kind
+
+if TYPE_CHECKING:
+    from archspec.contract import KindClass
+    from archspec.program import GateInputs, Program, Scope, Value
+
+HERE = __name__
+
+
+class _Double(nn.Module):
+    """Twice the input's width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, 2 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.layer(x))
+
+
+class _Counting(_Double):
+    """Another answer on each call."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x) * self.calls
+
+
+@expert("built_double")
+class BuiltDouble(Settings):
+    """An opaque module that keeps its promises."""
+
+    def width(self, input: Width) -> Width:
+        """Twice the input's."""
+        return 2 * input
+
+    def build(self, input: Width) -> nn.Module:
+        """`[B, D] -> [B, 2 D]`."""
+        return _Double(input)
+
+
+@expert("built_lying")
+class BuiltLying(BuiltDouble):
+    """Says less than its module makes."""
+
+    def width(self, input: Width) -> Width:
+        """The input's."""
+        return input
+
+
+@expert("built_counting")
+class BuiltCounting(BuiltDouble):
+    """Its module counts its calls."""
+
+    def build(self, input: Width) -> nn.Module:
+        """`[B, D] -> [B, 2 D]`, times the number of calls."""
+        return _Counting(input)
+
+
+class _Remembering(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            with torch.no_grad():
+                self.scale.mul_(0.9)
+        return x * self.scale
+
+
+class Same(Settings):
+    """As wide as its input."""
+
+    def width(self, input: Width) -> Width:
+        """The input's."""
+        return input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """The input."""
+        return x
+
+
+@expert("training_weights")
+class TrainingWeights(Settings):
+    """Changes in a forward pass what an optimizer trains."""
+
+    def width(self, input: Width) -> Width:
+        """The input's."""
+        return input
+
+    def build(self, input: Width) -> nn.Module:
+        """`[B, D] -> [B, D]`."""
+        return _Remembering(input)
+
+
+@expert("lowered_lying")
+class LoweredLying(Settings):
+    """A layer of another width than promised."""
+
+    def width(self, input: Width) -> Width:
+        """Wrong by one."""
+        return input + 1
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`."""
+        return at.linear(x, x.width, "layer")
+
+
+@expert("lying_elsewhere")
+class LyingElsewhere(Same):
+    """Right for inputs of width 6 only."""
+
+    def width(self, input: Width) -> Width:
+        """Six."""
+        return 6
+
+
+@expert("wrong_shape")
+class WrongShape(Same):
+    """Says that its function keeps the shape, which it does not."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D - 1]`, declared as `[B, D]`."""
+        return at.apply(f"{HERE}:without_last", x)
+
+
+def without_last(x: Tensor) -> Tensor:
+    """One feature less."""
+    return x[:, :-1]
+
+
+@expert("mixing_rows")
+class MixingRows(Same):
+    """Takes the batch's mean off, in evaluation too."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`."""
+        return at.apply(f"{HERE}:centred", x)
+
+
+def centred(x: Tensor) -> Tensor:
+    """Without the mean over rows."""
+    return x - x.sum(0) / max(len(x), 1)
+
+
+@expert("no_empty_batch")
+class NoEmptyBatch(Same):
+    """Has no answer to a batch without rows."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`."""
+        return at.apply(f"{HERE}:reshaped", x)
+
+
+def reshaped(x: Tensor) -> Tensor:
+    """The same values; -1 means nothing where there are none."""
+    return x.view(len(x), -1)
+
+
+@expert("noisy")
+class Noisy(Same):
+    """Draws random numbers without asking for the mode."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`."""
+        return at.apply(f"{HERE}:noised", x)
+
+
+NOISE = torch.Generator().manual_seed(0)
+
+
+def noised(x: Tensor) -> Tensor:
+    """With normal noise."""
+    return x + torch.randn(x.shape, generator=NOISE, dtype=x.dtype)
+
+
+@expert("breaking_graphs")
+class BreakingGraphs(Same):
+    """Asks a tensor for a number, which no compiled graph can hold."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`."""
+        return at.apply(f"{HERE}:printed", x)
+
+
+def printed(x: Tensor) -> Tensor:
+    """The same, by way of Python."""
+    return x * float(f"{1.0 if x.numel() == 0 or x.detach().flatten()[0].item() < 1e9 else 0.5}")
+
+
+@expert("wrong_gradient")
+class WrongGradient(Same):
+    """Has twice the gradient of its formula."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`."""
+        return at.apply(f"{HERE}:twice", x)
+
+
+def twice(x: Tensor) -> Tensor:
+    """The same, with twice the gradient."""
+    return 2 * x - x.detach()
+
+
+@expert("growing")
+class Growing(Same):
+    """A setting grows each time that it is read."""
+
+    size: int = 1
+
+    @field_validator("size")
+    @classmethod
+    def _grown(cls, value: int) -> int:
+        return value + 1
+
+
+@expert("numbered")
+class Numbered(Same):
+    """Counts what it lowers."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, D]`, under a new name each time."""
+        return at.linear(x, x.width, f"layer{next(NUMBERS)}")
+
+
+NUMBERS = itertools.count()
+
+
+@expert("failing")
+class Failing(Same):
+    """Cannot be lowered."""
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """Raises KeyError."""
+        return {"x": x}["y"]
+
+
+@gate("one_too_many")
+class OneTooMany(Settings):
+    """A weight more than experts."""
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E + 1]`."""
+        assert gate.selector is not None
+        return at.softmax(at.linear(gate.selector, gate.seen.count + 1, "head"))
+
+
+@gate("moving_average")
+class MovingAverage(Settings):
+    """State without a gradient, kept in a buffer as it should be."""
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        assert gate.selector is not None
+        logits = at.linear(gate.selector, gate.seen.count, "head")
+        mean = at.parameter("mean", (gate.seen.count,), Init("constant", 0.0), trainable=False)
+        return at.softmax(at.apply(f"{HERE}:follow", logits, mean, training=True))
+
+
+def follow(logits: Tensor, mean: Tensor, training: bool) -> Tensor:  # noqa: FBT001 - the module's mode
+    """Logits without the mean that they had so far; training moves it."""
+    made = logits - mean
+    if training:
+        with torch.no_grad():
+            mean.lerp_(logits.mean(0), 0.1)
+    return made
+
+
+@gate("even")
+class Even(Settings):
+    """Its weights are given back, mixed, and penalised: three readers, of which two are optional."""
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        assert gate.selector is not None
+        weights = at.softmax(at.linear(gate.selector, gate.seen.count, "head"))
+        at.auxiliary_loss(at.apply(f"{HERE}:unevenness", weights, shape=()))
+        return weights
+
+
+def unevenness(weights: Tensor) -> Tensor:
+    """How far mean weights are from equal, `[]`."""
+    return (weights.sum(0) / max(len(weights), 1) - 1 / weights.shape[-1]).square().sum()
+
+
+@gate("hiding_state")
+class HidingState(Settings):
+    """Counts training passes in a global."""
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """`[B, D] -> [B, E]`."""
+        assert gate.selector is not None
+        logits = at.linear(gate.selector, gate.seen.count, "head")
+        return at.softmax(at.apply(f"{HERE}:warmed", logits, training=True))
+
+
+PASSES = [0]
+
+
+def warmed(logits: Tensor, training: bool) -> Tensor:  # noqa: FBT001 - the module's mode
+    """Sharper with each training pass."""
+    PASSES[0] += training
+    return logits * (1 + 0.1 * PASSES[0])
+
+
+@loss("already_mean")
+class AlreadyMean(Settings):
+    """One number for the batch."""
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """`[B]`, `[B]` -> `[]`."""
+        return (logits - labels).square().mean()
+
+
+@balance("counting_balance")
+class CountingBalance(Settings):
+    """Counts in forward what belongs in `step`."""
+
+    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+        """Losses `[T] -> []`."""
+
+        class Counting(nn.Module):
+            calls: Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("calls", torch.zeros(()))
+
+            def forward(self, losses: Tensor) -> Tensor:
+                self.calls = self.calls + 1
+                return losses.sum()
+
+        return Counting()
+
+
+@balance("many_losses")
+class ManyLosses(Settings):
+    """Does not make one of many."""
+
+    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+        """Losses `[T] -> [T]`."""
+        return nn.Identity()
+
+
+@pytest.mark.parametrize(
+    ("kind", "category", "settings"),
+    [
+        ("dense", "input", {"dim": 3}),
+        ("sequence", "input", {"vocab": 9, "dim": 3}),
+        ("mlp", "expert", {"units": [5, 3], "norm": "batch", "dropout": 0.3}),
+        ("topk", "gate", {"k": 2, "balance": 0.1}),
+        ("domain", "gate", {}),
+        ("hard_concrete", "gate", {"penalty": 0.1}),
+        ("sigmoid", "feature_gate", {"per": "element"}),
+        ("mlp", "tower", {"units": [5]}),
+        ("product", "fusion", {}),
+        ("huber", "loss", {"delta": 0.5}),
+        ("gradnorm", "balance", {}),
+    ],
+)
+def test_built_in_kinds_pass(kind: str, category: str, settings: dict[str, Any]) -> None:
+    """What holds for plugins holds for a kind of each category that archspec ships."""
+    check_kind(kind, category, settings=settings)
+
+
+def test_good_plugins_pass() -> None:
+    """An opaque module, a gate that keeps state in a buffer, and one that penalises its weights need no option."""
+    check_kind(BuiltDouble)
+    check_kind(MovingAverage)
+    check_kind(Even)
+
+
+BROKEN: list[tuple[KindClass, str]] = [
+    (BuiltLying, r"`width` rule says \['B', 6\], a forward pass of 7 rows and `x` of width 6 gives \[7, 12\]"),
+    (BuiltCounting, "the same outputs from a second call in evaluation"),
+    (TrainingWeights, "changed what an optimizer trains"),
+    (LoweredLying, r"`width` rule says \['B', 7\], .* gives \[7, 6\]"),
+    (LyingElsewhere, r"`width` rule says \['B', 6\], .* `x` of width 12 gives \[7, 12\]"),
+    (WrongShape, r"`width` rule says \['B', 6\], .* gives \[7, 5\]"),
+    (MixingRows, "a row to give the same alone as among 7 rows"),
+    (NoEmptyBatch, "a batch of 0 rows fails: RuntimeError"),
+    (Noisy, "draws random numbers where `training` is False"),
+    (BreakingGraphs, r"torch.compile\(fullgraph=True\) in training fails"),
+    (WrongGradient, "its gradients against differences"),
+    (Growing, "the canonical spec to read back as itself"),
+    (Numbered, "one spec to give one file"),
+    (Failing, "building a model .* fails: KeyError: 'y'"),
+    (OneTooMany, r"illegal program after lowering:\nlevel1.gates.one.mix \[B, 5\]"),
+    (HidingState, "keeps state outside of its buffers"),
+    (AlreadyMean, r"one loss per row, \[7\], got \[\]"),
+    (CountingBalance, "`forward` to change nothing"),
+    (ManyLosses, r"one loss, \[\], got \[3\]"),
+]
+
+
+@pytest.mark.parametrize(("kind", "message"), BROKEN, ids=[kind.__name__ for kind, _ in BROKEN])
+def test_a_broken_kind_is_caught(kind: KindClass, message: str) -> None:
+    """Each broken promise is an AssertionError that says what was expected, and where the class stands."""
+    with pytest.raises(AssertionError, match=message) as caught:
+        check_kind(kind)
+    line = inspect.getsourcelines(kind)[1]
+    assert f"{__file__}:{line})" in str(caught.value)
+
+
+def test_a_wrong_gradient_may_be_meant() -> None:
+    """`gradcheck=False` leaves the numerical gradient out, for straight-through estimators."""
+    check_kind(WrongGradient, gradcheck=False)
+
+
+def test_a_wrong_pass_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain and optimized are compared: a pass that changes the function does not go unseen."""
+
+    def halving(program: Program) -> PassResult:
+        ops = tuple(
+            replace(op, attrs=(("fn", "tanh"),)) if op.kind == "activation" and op.attr("fn") == "relu" else op
+            for op in program.ops
+        )
+        return PassResult(replace(program, ops=ops), (), ())
+
+    monkeypatch.setattr(compiling, "EXACT_PASSES", (halving,))
+    with pytest.raises(AssertionError, match="equal outputs of the plain and the optimized model"):
+        check_kind("mlp", "expert", settings={"units": [4]})
+
+
+def test_what_is_checked_must_be_clear() -> None:
+    """An unknown name, a name of several categories, and a class without a mark are told apart."""
+    with pytest.raises(LookupError, match="`no_such` is no kind"):
+        check_kind("no_such")
+    with pytest.raises(LookupError, match=r"several kinds \(expert mlp, tower mlp\)"):
+        check_kind("mlp")
+    with pytest.raises(LookupError, match="is no kind of category `gate`"):
+        check_kind(BuiltDouble, "gate")
+
+
+def test_settings_that_do_not_fit_are_caught() -> None:
+    """A setting that the kind refuses is the refusal of the spec, at the class."""
+    with pytest.raises(AssertionError, match=r"kind `topk` .*gates\.py:\d+\): a tiny spec .* needs `k`"):
+        check_kind("topk", "gate")
