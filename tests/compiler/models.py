@@ -124,7 +124,12 @@ def run(model: Compiled, batch: Mapping[str, Tensor]) -> tuple[Tensors, Tensors,
     return {name: value.detach() for name, value in outputs.items()}, weights, numbers
 
 
-def close(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float) -> None:
+def assert_equal(actual: object, expected: object) -> None:
+    """Tensors, or collections of them, are equal but for the order of sums."""
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def assert_agree(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float) -> None:
     """Both hold the same names with the same values."""
     assert set(actual) == set(expected)
     torch.testing.assert_close(dict(actual), dict(expected), rtol=tolerance, atol=tolerance)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import archspec
 from archspec.compiler.compile import build
 from archspec.graph.load import graph_of
-from tests.compiler.models import BOTH, HEAD, NAMES, batch_of, close, model_of, run, spec_file, spec_of, total
+from tests.compiler.models import BOTH, HEAD, NAMES, assert_agree, batch_of, model_of, run, spec_file, spec_of, total
 from tests.plain import REFERENCES
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,9 @@ def test_an_emitted_file_needs_only_torch(*, name: str, optimize: bool, tmp_path
     assert result.returncode == 0, result.stderr
     model = cls(seed=1).eval()
     wanted = {**model(batch), **{f"p.{key}": value for key, value in model.predict(batch).items()}}
-    close(torch.load(tmp_path / "out.pt", weights_only=True), {key: v.detach() for key, v in wanted.items()}, 1e-6)
+    assert_agree(
+        torch.load(tmp_path / "out.pt", weights_only=True), {key: v.detach() for key, v in wanted.items()}, 1e-6
+    )
 
 
 def test_plain_and_optimized_models_live_side_by_side() -> None:
@@ -122,7 +124,7 @@ def test_torch_compile_takes_the_whole_graph(*, name: str, optimize: bool) -> No
         outputs, gradients, _ = run(model, batch)
         model.zero_grad()
         found = compiled(batch)
-        close({key: value.detach() for key, value in found.items()}, outputs, 1e-10)
+        assert_agree({key: value.detach() for key, value in found.items()}, outputs, 1e-10)
         torch.autograd.backward(total(found))
         norms = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
         assert norms
@@ -140,7 +142,9 @@ def test_torch_compile_takes_training_too(name: str) -> None:
     right = {key: weight.grad.clone() for key, weight in model.named_parameters() if weight.grad is not None}
     model.zero_grad()
     torch.autograd.backward(total(torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=True)(batch)))
-    close({key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}, right, 1e-10)
+    assert_agree(
+        {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}, right, 1e-10
+    )
 
 
 @BOTH
@@ -152,7 +156,7 @@ def test_torch_export_with_a_dynamic_batch(*, name: str, optimize: bool) -> None
     program = torch.export.export(model, (batch,), dynamic_shapes=({key: {0: size} for key in batch},))
     other = batch_of(spec_of(name), 11)
     found = program.module()(other)
-    close(found, model(other), 1e-10)
+    assert_agree(found, model(other), 1e-10)
 
 
 @BOTH
@@ -163,7 +167,7 @@ def test_batches_of_any_size_follow_one_another(*, optimize: bool) -> None:
     together = model(batch)
     for rows in (1, 0, 7, 1):
         part = model({key: value[:rows] for key, value in batch.items()})
-        close(part, {key: value[:rows] for key, value in together.items()}, 1e-10)
+        assert_agree(part, {key: value[:rows] for key, value in together.items()}, 1e-10)
 
 
 def test_every_reference_compiles_from_text() -> None:
@@ -182,7 +186,7 @@ def test_compile_takes_a_path_a_text_and_a_spec() -> None:
     batch = batch_of(path, 3, dtype=torch.float32)
     wanted = archspec.compile(path, seed=0)(batch)
     for source in (str(path), path.read_text(encoding="utf-8"), archspec.load(path)):
-        close(archspec.compile(source, seed=0)(batch), wanted, 0.0)
+        assert_agree(archspec.compile(source, seed=0)(batch), wanted, 0.0)
 
 
 def test_a_wrong_spec_compiles_to_a_diagnostic() -> None:

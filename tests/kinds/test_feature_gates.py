@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.compiler.models import BOTH, ONE_TASK, batch_of, close, model_of
+from tests.compiler.models import BOTH, ONE_TASK, assert_agree, batch_of, model_of
 
 INPUTS = (
     "inputs: {u: {kind: dense, dim: 3}, v: {kind: dense, dim: 2}, z: {kind: dense, dim: 4}}\ngroups: {uv: [u, v]}\n"
@@ -22,7 +22,7 @@ def check(settings: str, factors: object, *, optimize: bool) -> None:
     own = {name.removeprefix("feature_gates.f."): view for name, view in weights.items()}
     stream = torch.cat([batch["u"], batch["v"]], dim=1) * factors(own, batch)
     wanted = functional.linear(stream, weights["towers.y.head.weight"], weights["towers.y.head.bias"]).squeeze(-1)
-    close(model(batch), {"y": wanted}, 1e-12)
+    assert_agree(model(batch), {"y": wanted}, 1e-12)
 
 
 def fields(weights: Tensor) -> Tensor:

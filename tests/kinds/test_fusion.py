@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.compiler.models import BOTH, HEAD, batch_of, close, model_of
+from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of
 
 INPUTS = "inputs: {x: {kind: dense, dim: 3}, size: {kind: dense, dim: 1}}\n"
 
@@ -69,7 +69,7 @@ def test_sums_and_weighted_sums(*, optimize: bool) -> None:
         "s: {kind: sum, of: [p, v]}, w: {kind: weighted_sum, of: {p: 2, v: -0.5}}", optimize=optimize
     )
     p, v = logits["p"].sigmoid(), logits["v"]
-    close({name: scores[name] for name in "sw"}, {"s": p + v, "w": 2 * p - 0.5 * v}, 1e-12)
+    assert_agree({name: scores[name] for name in "sw"}, {"s": p + v, "w": 2 * p - 0.5 * v}, 1e-12)
     assert set(logits) == {"p", "q", "v"}
 
 

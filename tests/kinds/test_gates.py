@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import archspec
-from tests.compiler.models import BOTH, ONE_TASK, close, model_of, run
+from tests.compiler.models import BOTH, ONE_TASK, assert_agree, model_of, run
 
 if TYPE_CHECKING:
     from archspec.nn.module import Compiled
@@ -45,8 +45,8 @@ def check(model: Compiled, weights: Tensor, experts: list[Tensor] | None = None,
     experts = experts_of(model, rows["x"]) if experts is None else experts
     mixed = (weights.unsqueeze(-1) * torch.stack(experts, dim=1)).sum(1) + added
     logits = functional.linear(mixed, own["towers.y.head.weight"], own["towers.y.head.bias"]).squeeze(-1)
-    close(model.gate_weights(rows), model.gate_weights(rows) | {GATE: weights.expand(6, -1)}, 1e-12)
-    close(model(rows), {"y": logits}, 1e-12)
+    assert_agree(model.gate_weights(rows), model.gate_weights(rows) | {GATE: weights.expand(6, -1)}, 1e-12)
+    assert_agree(model(rows), {"y": logits}, 1e-12)
 
 
 def linear(model: Compiled, x: Tensor, name: str = f"{GATE}.head") -> Tensor:

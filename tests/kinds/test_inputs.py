@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.compiler.models import BOTH, ONE_TASK, close, gradients, model_of, total
+from tests.compiler.models import BOTH, ONE_TASK, assert_agree, gradients, model_of, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +26,10 @@ def check(inputs: str, batch: dict[str, Tensor], wanted: object, *, optimize: bo
     model = model_of(ONE_TASK + f"inputs: {inputs}\ntowers: {{y: {{from: {source}}}}}\n", optimize=optimize)
     weights = {name: view.clone().requires_grad_() for name, view in model.named_weights()}
     outputs, right = model(batch), logits(weights, wanted(weights))
-    close(outputs, right, 1e-12)
+    assert_agree(outputs, right, 1e-12)
     torch.autograd.backward(total(right))
     found = gradients(model, total(outputs))
-    close(found, {name: torch.zeros_like(w) if w.grad is None else w.grad for name, w in weights.items()}, 1e-12)
+    assert_agree(found, {name: torch.zeros_like(w) if w.grad is None else w.grad for name, w in weights.items()}, 1e-12)
 
 
 @BOTH

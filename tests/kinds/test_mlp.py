@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.compiler.models import BOTH, ONE_TASK, batch_of, close, model_of
+from tests.compiler.models import BOTH, ONE_TASK, assert_agree, batch_of, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_each_layer_is_linear_then_activation(*, activation: str, optimize: bool
         h = ACTIVATIONS[activation](
             functional.linear(h, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"])
         )
-    close(model(batch), head(h, weights), 1e-12)
+    assert_agree(model(batch), head(h, weights), 1e-12)
 
 
 @BOTH
@@ -61,14 +61,14 @@ def test_layers_may_have_no_bias(*, optimize: bool) -> None:
     """`bias: false` leaves the hidden layers' biases out, and only those."""
     model, weights, batch = tower("units: [4], bias: false", optimize=optimize)
     assert sorted(weights) == ["head.bias", "head.weight", "layers.0.weight"]
-    close(model(batch), head(torch.relu(batch["x"] @ weights["layers.0.weight"].T), weights), 1e-12)
+    assert_agree(model(batch), head(torch.relu(batch["x"] @ weights["layers.0.weight"].T), weights), 1e-12)
 
 
 @BOTH
 def test_a_tower_without_units_is_its_head(*, optimize: bool) -> None:
     """No hidden layer: the head reads the tower's input."""
     model, weights, batch = tower("units: []", optimize=optimize)
-    close(model(batch), head(batch["x"], weights), 1e-12)
+    assert_agree(model(batch), head(batch["x"], weights), 1e-12)
 
 
 @BOTH
@@ -77,7 +77,7 @@ def test_layer_norm_stands_between_linear_and_activation(*, optimize: bool) -> N
     model, weights, batch = tower("units: [4], norm: layer", optimize=optimize)
     h = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
     h = functional.layer_norm(h, (4,), weights["norms.0.weight"], weights["norms.0.bias"])
-    close(model(batch), head(torch.relu(h), weights), 1e-12)
+    assert_agree(model(batch), head(torch.relu(h), weights), 1e-12)
 
 
 @BOTH
@@ -90,9 +90,9 @@ def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(*,
         model.train(training)
         norm.train(training)
         h = norm(functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"]))
-        close(model(batch), head(torch.relu(h), weights), 1e-12)
+        assert_agree(model(batch), head(torch.relu(h), weights), 1e-12)
     now = {name[17:]: view for name, view in model.named_weights() if ".running_" in name}
-    close(now, {key: value for key, value in norm.state_dict().items() if key.startswith("running")}, 1e-12)
+    assert_agree(now, {key: value for key, value in norm.state_dict().items() if key.startswith("running")}, 1e-12)
 
 
 @BOTH
@@ -102,7 +102,7 @@ def test_batch_norm_trains_on_a_row_or_none(*, rows: int, optimize: bool) -> Non
     model, weights, batch = tower("units: [4], norm: batch", optimize=optimize)
     before = weights["norms.0.running_mean"].clone()
     rows_of = {key: value[:rows] for key, value in batch.items()}
-    close(model.train()(rows_of), model.eval()(rows_of), 0.0)
+    assert_agree(model.train()(rows_of), model.eval()(rows_of), 0.0)
     assert dict(model.named_weights())["towers.y.norms.0.running_mean"].equal(before)
 
 
@@ -111,7 +111,7 @@ def test_dropout_keeps_the_expectation(*, optimize: bool) -> None:
     """In training, hidden features fall out with p and the others grow by 1/(1-p); in evaluation nothing happens."""
     model, weights, batch = tower("units: [4], activation: none, dropout: 0.25", optimize=optimize)
     h = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
-    close(model.eval()(batch), head(h, weights), 1e-12)
+    assert_agree(model.eval()(batch), head(h, weights), 1e-12)
     torch.manual_seed(0)
     large = {key: value[:1].repeat(40_000, 1) for key, value in batch.items()}
     samples = model.train()(large)["y"]
@@ -134,7 +134,7 @@ def test_modulation_of_hidden_layers(*, optimize: bool) -> None:
             functional.linear(batch["z"], weights[f"{at}.layers.0.weight"], weights[f"{at}.layers.0.bias"])
         )
         h = h * 3 * torch.sigmoid(functional.linear(gate, weights[f"{at}.head.weight"], weights[f"{at}.head.bias"]))
-    close(model(batch), head(h, weights), 1e-12)
+    assert_agree(model(batch), head(h, weights), 1e-12)
 
 
 @BOTH
@@ -145,7 +145,7 @@ def test_modulation_of_the_input_by_itself_in_low_rank(*, optimize: bool) -> Non
     x = batch["x"] * 2 * torch.sigmoid(low @ weights["modulate.0.head.weight"].T)
     h = torch.relu(functional.linear(x, weights["layers.0.weight"], weights["layers.0.bias"]))
     assert weights["modulate.0.down.weight"].shape == (2, 5)
-    close(model(batch), head(h, weights), 1e-12)
+    assert_agree(model(batch), head(h, weights), 1e-12)
 
 
 @BOTH
@@ -160,7 +160,7 @@ def test_an_identity_expert_passes_its_input_on(*, at: str, optimize: bool) -> N
     assert [name for name in weights if ".same." in name] == []
     gated = batch["x"] * 2 * torch.sigmoid(batch["x"] @ weights["level1.experts.gated.0.modulate.0.head.weight"].T)
     own = {name.removeprefix("towers.y."): view for name, view in weights.items()}
-    close(model(batch), head(torch.cat([batch["x"], gated], dim=1), own), 1e-12)
+    assert_agree(model(batch), head(torch.cat([batch["x"], gated], dim=1), own), 1e-12)
 
 
 @BOTH
@@ -178,5 +178,5 @@ def test_experts_of_a_group_have_weights_of_their_own(*, optimize: bool) -> None
             h = torch.relu(functional.linear(h, weights[f"{at}.weight"], weights[f"{at}.bias"]))
         hidden.append(h)
     own = {name.removeprefix("towers.y."): view for name, view in weights.items()}
-    close(model(batch), head(torch.cat(hidden, dim=1), own), 1e-12)
+    assert_agree(model(batch), head(torch.cat(hidden, dim=1), own), 1e-12)
     assert not weights["level1.experts.e.0.layers.0.weight"].equal(weights["level1.experts.e.1.layers.0.weight"])

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import archspec
-from tests.compiler.models import BOTH, HEAD, batch_of, close, model_of, run
+from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_each_row_takes_its_own_case(*, optimize: bool) -> None:
         for number in range(depth):
             h = torch.relu(layer(weights, f"towers.y.cases.{value}.layers.{number}", h))
         outputs, gradients, _ = run(model, rows)
-        close(outputs, {"y": layer(weights, f"towers.y.cases.{value}.head", h).squeeze(-1)}, 1e-12)
+        assert_agree(outputs, {"y": layer(weights, f"towers.y.cases.{value}.head", h).squeeze(-1)}, 1e-12)
         assert {name.split(".")[3] for name, gradient in gradients.items() if gradient.any()} == {value}
     mixed = model(batch)["y"]
     for row in range(9):
@@ -52,7 +52,7 @@ def test_a_switch_of_several_classes(*, optimize: bool) -> None:
     model, batch = model_of(text, optimize=optimize), batch_of(text, 7)
     logits = model(batch)["y"]
     assert logits.shape == (7, 4)
-    close(model.predict(batch), {"y": logits.softmax(-1)}, 1e-12)
+    assert_agree(model.predict(batch), {"y": logits.softmax(-1)}, 1e-12)
 
 
 @BOTH
@@ -82,7 +82,7 @@ def test_predict_gives_probabilities_and_values(*, optimize: bool) -> None:
         "m": lambda x: x.softmax(-1),
     }
     scores = model.predict(batch)
-    close(scores, {name: functions[kind](logits[name]) for name, kind in kinds.items()}, 1e-12)
+    assert_agree(scores, {name: functions[kind](logits[name]) for name, kind in kinds.items()}, 1e-12)
     assert not any(score.requires_grad for score in scores.values())
     assert [logits[name].shape for name in kinds] == [(5,), (5,), (5, 3), (5,), (5,)]
 

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 import archspec
-from tests.compiler.models import batch_of, close, model_of, spec_file
+from tests.compiler.models import assert_agree, batch_of, model_of, spec_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def test_weights_move_between_plain_and_optimized_models(*, first: bool, second:
     archspec.save_weights(model, tmp_path / "ple.safetensors")
     archspec.load_weights(other, tmp_path / "ple.safetensors")
     batch = batch_of(PLE, 7)
-    close(other(batch), model(batch), 1e-10)
+    assert_agree(other(batch), model(batch), 1e-10)
 
 
 def test_a_file_holds_canonical_names_only(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_file_loads_into_a_larger_spec(*, optimize: bool, tmp_path: Path) -> N
     edited = model_of(larger, optimize=optimize, seed=6)
     archspec.load_weights(edited, tmp_path / "ple.safetensors", strict=False)
     batch = batch_of(PLE, 5)
-    close({name: edited(batch)[name] for name in ("vtr", "vcr")}, model(batch), 1e-10)
+    assert_agree({name: edited(batch)[name] for name in ("vtr", "vcr")}, model(batch), 1e-10)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no safetensors file"])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import archspec
-from tests.compiler.models import BOTH, HEAD, NAMES, batch_of, close, model_of, run, spec_file, spec_of
+from tests.compiler.models import BOTH, HEAD, NAMES, assert_agree, batch_of, model_of, run, spec_file, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,10 +106,10 @@ def test_loading_lists_everything_that_is_wrong_and_copies_nothing(*, optimize: 
     assert "towers.b.head.bias: missing" in text
     assert "towers.c.head.bias: the model has no such weight" in text
     assert "towers.b.head.weight: shape [2, 2], the model has [3, 3]" in text
-    close(dict(model.named_weights()), before, 0.0)
+    assert_agree(dict(model.named_weights()), before, 0.0)
     with pytest.raises(ValueError, match=r"head\.weight: shape"):
         model.load_weights(weights, strict=False)
-    close(dict(model.named_weights()), before, 0.0)
+    assert_agree(dict(model.named_weights()), before, 0.0)
 
 
 @BOTH
@@ -127,7 +127,7 @@ def test_a_copy_is_a_model_of_its_own(*, optimize: bool) -> None:
     model, batch = everything(optimize=optimize).train(), batch_of(EVERYTHING, 5)
     run(model, batch)
     other = copy.deepcopy(model)
-    close(other.eval()(batch), model.eval()(batch), 0.0)
+    assert_agree(other.eval()(batch), model.eval()(batch), 0.0)
     for _, view in other.named_weights():
         view.zero_()
     assert all(view.any() for name, view in model.named_weights() if name.endswith("weight"))
@@ -141,7 +141,7 @@ def test_a_state_dict_goes_round(*, optimize: bool) -> None:
     torch.save(model.state_dict(), file)
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
-    close(other.eval()(batch), model.eval()(batch), 0.0)
+    assert_agree(other.eval()(batch), model.eval()(batch), 0.0)
 
 
 @BOTH
@@ -176,7 +176,7 @@ def test_a_model_runs_on_cuda(*, optimize: bool) -> None:
     right = run(model, batch)
     found = run(model.to("cuda"), {key: value.to("cuda") for key, value in batch.items()})
     for actual, wanted in zip(found, right, strict=True):
-        close({key: value.cpu() for key, value in actual.items()}, wanted, 1e-10)
+        assert_agree({key: value.cpu() for key, value in actual.items()}, wanted, 1e-10)
 
 
 @BOTH

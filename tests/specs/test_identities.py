@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import archspec
-from tests.compiler.models import BOTH, HEAD, batch_of, close, model_of, run, spec_file
+from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of, run, spec_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ def level(experts: str, gates: str) -> str:
     return DENSE + f"levels: [{{experts: {experts}, gates: {gates}}}]\n" + TOWERS
 
 
-def same_function(model: Compiled, other: Compiled, rename: Callable[[str], str] = str) -> None:
+def assert_same_function(model: Compiled, other: Compiled, rename: Callable[[str], str] = str) -> None:
     """With the weights of one where the other has them, and zeros elsewhere, outputs and gradients are equal."""
     weights = {rename(name): value for name, value in other.named_weights()}
     unknown = set(weights) - {name for name, _ in model.named_weights()}
@@ -42,10 +42,10 @@ def same_function(model: Compiled, other: Compiled, rename: Callable[[str], str]
     batch = batch_of(FIELDS_SPEC if "inputs.u.weight" in weights else DENSE_SPEC, 9)
     outputs, gradients, numbers = run(model, batch)
     right_outputs, right_gradients, right_numbers = run(other, batch)
-    close(outputs, right_outputs, EXACT)
-    close(numbers, right_numbers, EXACT)
+    assert_agree(outputs, right_outputs, EXACT)
+    assert_agree(numbers, right_numbers, EXACT)
     found = {name: gradients[rename(name)] for name in right_gradients}
-    close(found, right_gradients, EXACT)
+    assert_agree(found, right_gradients, EXACT)
 
 
 DENSE_SPEC = archspec.load(HEAD + BOTTOM)
@@ -64,7 +64,7 @@ def zero(model: Compiled, part: str) -> None:
 def test_mmoe_with_one_expert_is_shared_bottom(*, optimize: bool) -> None:
     """A softmax over one expert is 1."""
     mmoe = model_of(HEAD + level("{shared: {units: [5, 4]}}", "{$task: {sees: shared}}"), optimize=optimize)
-    same_function(mmoe, model_of(HEAD + BOTTOM, optimize=False, seed=1))
+    assert_same_function(mmoe, model_of(HEAD + BOTTOM, optimize=False, seed=1))
 
 
 @BOTH
@@ -76,7 +76,7 @@ def test_one_level_of_ple_is_cgc(*, optimize: bool) -> None:
     model.load_weights(dict(other.named_weights()))
     batch = batch_of(cgc, 9)
     for found, right in zip(run(model, batch), run(other, batch), strict=True):
-        close(found, right, EXACT)
+        assert_agree(found, right, EXACT)
 
 
 @BOTH
@@ -85,7 +85,7 @@ def test_cgc_without_task_experts_is_mmoe(*, optimize: bool) -> None:
     shared = "{shared: {count: 3, units: [5, 4]}}"
     cgc = level(shared, "{$task: {sees: [shared]}, shared: {sees: all}}")
     mmoe = level(shared, "{$task: {sees: all}}")
-    same_function(model_of(HEAD + cgc, optimize=optimize), model_of(HEAD + mmoe, optimize=False, seed=1))
+    assert_same_function(model_of(HEAD + cgc, optimize=optimize), model_of(HEAD + mmoe, optimize=False, seed=1))
 
 
 @BOTH
@@ -97,7 +97,7 @@ def test_cross_stitch_with_the_identity_is_single_task(*, optimize: bool) -> Non
         + "levels: [{experts: {$task: {units: [4]}}}]\ntowers: {$task: {from: level1.experts.$task, units: [3]}}\n"
     )
     model = archspec.compile(HEAD + stitched, optimize=optimize, seed=0).double()
-    same_function(model, model_of(HEAD + single, optimize=False, seed=1))
+    assert_same_function(model, model_of(HEAD + single, optimize=False, seed=1))
 
 
 @BOTH
@@ -109,7 +109,7 @@ def test_adatt_with_zero_static_weights_is_cgc_without_shared_experts(*, optimiz
     cgc = level(experts, "{$task: {sees: [$task]}}")
     model = model_of(HEAD + adatt, optimize=optimize)
     zero(model, "gates.own_")
-    same_function(model, model_of(HEAD + cgc, optimize=False, seed=1))
+    assert_same_function(model, model_of(HEAD + cgc, optimize=False, seed=1))
 
 
 @BOTH
@@ -131,7 +131,7 @@ def check_feature_gate(gate: str, *, optimize: bool) -> None:
     gated = model_of(HEAD + FIELDS + gate + "towers: {a: {from: scaled, units: [3]}}\n", optimize=optimize)
     plain = model_of(HEAD + FIELDS + "towers: {a: {from: inputs, units: [3]}}\n", optimize=False, seed=1)
     zero(gated, "feature_gates.")
-    same_function(gated, plain)
+    assert_same_function(gated, plain)
 
 
 @pytest.mark.parametrize("optimize", [False, True])
@@ -140,4 +140,4 @@ def test_zero_modulation_of_ppnet_is_no_modulation(*, optimize: bool) -> None:
     modulated = model_of(HEAD + DENSE + "towers: {$task: {from: x, units: [4, 3], modulate: {}}}\n", optimize=optimize)
     plain = model_of(HEAD + DENSE + "towers: {$task: {from: x, units: [4, 3]}}\n", optimize=False, seed=1)
     zero(modulated, ".modulate.")
-    same_function(modulated, plain)
+    assert_same_function(modulated, plain)

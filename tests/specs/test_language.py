@@ -61,14 +61,14 @@ def check_batch(spec: archspec.Spec, plain: Compiled, fast: Compiled, rows: int)
     fast.eval()
     found, right = run(fast, batch), run(plain, batch)
     for actual, wanted in zip(found, right, strict=True):
-        same(actual, wanted)
-    same(fast.predict(batch), plain.predict(batch))
+        assert_same(actual, wanted)
+    assert_same(fast.predict(batch), plain.predict(batch))
     gates = plain.gate_weights(batch)
-    same(fast.gate_weights(batch), gates)
+    assert_same(fast.gate_weights(batch), gates)
     assert all(len(weights) == rows for weights in gates.values())
 
 
-def same(actual: Tensors, wanted: Tensors) -> None:
+def assert_same(actual: Tensors, wanted: Tensors) -> None:
     """Equal by name, to 1e-10; what is no number is none in both."""
     assert set(actual) == set(wanted)
     torch.testing.assert_close(dict(actual), dict(wanted), rtol=1e-10, atol=1e-10, equal_nan=True)

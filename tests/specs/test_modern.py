@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import archspec
+from tests.compiler.models import assert_equal
 from tests.plain import MODERN
 from tests.plain import REFERENCES as CLASSIC
 from tests.plain.batches import batch_for
@@ -23,11 +24,6 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = {name: (name,) for name in ("dselect_k", "aitm", "deepseek_moe", "star", "sluice", "escm2")}
 """Spec -> the plugin files that it needs, without `.py`."""
 REFERENCES = {**MODERN, "meituan_search": CLASSIC["meituan_search"]}
-
-
-def close(actual: object, expected: object) -> None:
-    """Equal but for the order of sums."""
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def plugin_files(name: str) -> list[Path]:
@@ -111,14 +107,14 @@ def test_equals_the_reference(name: str, optimize: bool) -> None:  # noqa: FBT00
             either.zero_grad()
             torch.manual_seed(7)
             made.append(either(batch))
-        close(made[0], made[1])
+        assert_equal(made[0], made[1])
 
         auxiliary = auxiliary_of(plain) if training else {}
         own = dict(getattr(model, "auxiliary_losses", {})) if training else {}
-        close(own, auxiliary)
+        assert_equal(own, auxiliary)
         torch.autograd.backward(total(made[0], own))
         torch.autograd.backward(total(made[1], auxiliary))
-        close(gradients(model), plain_gradients(plain))
+        assert_equal(gradients(model), plain_gradients(plain))
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -145,7 +141,7 @@ def test_statistics_follow_the_reference(name: str) -> None:
             either(batch_for(plain.INPUTS, 16, seed, torch.float64))
     now = dict(model.named_weights())
     for key, value in plain.named_buffers():
-        close(now[key], value)
+        assert_equal(now[key], value)
         assert not torch.equal(value, before[key])
 
 

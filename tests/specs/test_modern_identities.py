@@ -11,14 +11,10 @@ import torch
 from torch import Tensor
 
 import archspec
+from tests.compiler.models import assert_equal
 from tests.plain.batches import batch_for
 
 ROOT = Path(__file__).parents[2]
-
-
-def close(actual: object, expected: object) -> None:
-    """Equal but for the order of sums."""
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 Edits = tuple[tuple[str, str], ...]
@@ -107,7 +103,7 @@ def test_without_its_new_part(identity: str) -> None:
     assert set(theirs) < set(mine)
     plain.load_weights({key: mine[key] for key in theirs})
     batch = batch_of(name)
-    close(model(batch), plain(batch))
+    assert_equal(model(batch), plain(batch))
 
 
 def test_snr_with_all_connections_open_is_a_sum() -> None:
@@ -120,7 +116,7 @@ def test_snr_with_all_connections_open_is_a_sum() -> None:
     for value in views(plain, r"gates\.\w+\.weight"):
         value.fill_(1)
     batch = batch_of("snr_trans")
-    close(model(batch), plain(batch))
+    assert_equal(model(batch), plain(batch))
 
 
 def test_snr_closes_connections_exactly() -> None:
@@ -143,7 +139,7 @@ def test_hinet_attends_over_other_scenes_only() -> None:
     others = gates["level2.gates.others"]
     assert not (others * own).any()
     assert (others[own == 0] > 0).all()
-    close(others.sum(1), torch.ones(64, dtype=torch.float64))
+    assert_equal(others.sum(1), torch.ones(64, dtype=torch.float64))
 
 
 def test_sluice_starts_as_single_task_models() -> None:
@@ -154,7 +150,7 @@ def test_sluice_starts_as_single_task_models() -> None:
     for key, value in model.named_weights():
         if ".experts.chunk_" in key or "towers.chunk" in key:
             value.normal_()
-    close(model(batch_of("sluice"))["entity"], outputs["entity"])
+    assert_equal(model(batch_of("sluice"))["entity"], outputs["entity"])
     assert not torch.equal(model(batch_of("sluice"))["chunk"], outputs["chunk"])
     assert before
 
@@ -170,4 +166,4 @@ def test_mtan_masks_of_one_leave_the_trunk() -> None:
     mine = dict(model.named_weights())
     plain.load_weights({key: mine[key] for key, _ in plain.named_weights()})
     batch = batch_of("mtan")
-    close(model(batch), plain(batch))
+    assert_equal(model(batch), plain(batch))

@@ -13,16 +13,12 @@ from torch import Tensor
 
 import archspec
 from archspec.train.criterion import MultiTaskLoss
+from tests.compiler.models import assert_equal
 from tests.plain.batches import batch_for
 from tests.plain.escm2 import doubly_robust, inverse_propensity
 
 ROOT = Path(__file__).parents[2]
 WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")))
-
-
-def close(actual: object, expected: object) -> None:
-    """Equal but for the order of sums."""
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def spec_of(name: str, *edits: tuple[str, str]) -> archspec.Spec:
@@ -77,7 +73,7 @@ def test_dselect_k_becomes_exactly_one_hot() -> None:
     weights = model.gate_weights(batch)["level1.gates.engagement"]
     assert ((weights != 0).sum(1) <= 2).all()
     assert len(set(weights.argmax(1).tolist())) > 1
-    close(weights.sum(1), torch.ones(32, dtype=torch.float64))
+    assert_equal(weights.sum(1), torch.ones(32, dtype=torch.float64))
 
 
 def test_dselect_k_without_a_selector() -> None:
@@ -110,7 +106,7 @@ def test_aitm_penalty_is_zero_in_order() -> None:
     weight(model, "towers.approve.head.bias").fill_(1.0)
     model(batch)
     expected = 0.6 * (torch.sigmoid(torch.tensor(1.0, dtype=torch.float64)) - 0.5)
-    close(model.auxiliary_losses["fusion.in_order"], expected)
+    assert_equal(model.auxiliary_losses["fusion.in_order"], expected)
 
 
 def test_aitm_order_is_no_score() -> None:
@@ -128,10 +124,10 @@ def test_deepseek_biases_only_select() -> None:
     assert (after[:, :2] == 1).all()
     assert (after[:, 2 + 3] > 0).all()
     assert ((after[:, 2:] > 0).sum(1) == 2).all()
-    close(after[:, 2:].sum(1), torch.ones(32, dtype=torch.float64))
+    assert_equal(after[:, 2:].sum(1), torch.ones(32, dtype=torch.float64))
     same = (before > 0).eq(after > 0).all(1)
     assert same.any()
-    close(before[same], after[same])
+    assert_equal(before[same], after[same])
 
 
 def test_deepseek_biases_follow_the_load() -> None:
@@ -142,7 +138,7 @@ def test_deepseek_biases_follow_the_load() -> None:
     load = (model.gate_weights(batch)["level1.gates.click"][:, 2:] > 0).sum(0).double()
     model.train()(batch)
     expected = 0.001 * torch.sign(load.mean() - load)
-    close(weight(model, "level1.gates.click.bias"), expected)
+    assert_equal(weight(model, "level1.gates.click.bias"), expected)
     assert "level1_gates_click_bias" not in dict(model.named_parameters())
 
 
@@ -187,9 +183,9 @@ def test_escm2_losses(kind: str) -> None:
         written = inverse_propensity(ctr, cvr, batch["click"], batch["buy"], 0.3)
     else:
         written = doubly_robust(ctr, cvr, error, batch["click"], batch["buy"], 0.3)
-    close(own, written)
+    assert_equal(own, written)
     wanted = [cvr, error] if kind == "escm2_dr" else [cvr]
-    close(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted))
+    assert_equal(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted))
     again = loss.joint(cvr, batch["buy"], outputs, batch).sum()
     assert torch.autograd.grad(again, ctr, allow_unused=True)[0] is None
 
@@ -199,7 +195,7 @@ def test_escm2_labels_of_unseen_rows_do_not_count() -> None:
     loss, outputs, batch = losses("escm2_ipw")
     wild = torch.where(batch["click"] == 1, batch["buy"], torch.nan)
     both = [loss.joint(outputs["cvr"], labels, outputs, batch).sum() for labels in (batch["buy"], wild)]
-    close(both[0], both[1])
+    assert_equal(both[0], both[1])
     (gradient,) = torch.autograd.grad(both[1], outputs["cvr"])
     assert gradient.isfinite().all()
 
@@ -231,7 +227,7 @@ def test_escm2_trains_through_the_criterion() -> None:
     logits = model(batch)
     criterion = MultiTaskLoss(spec_of("escm2"))
     _, parts = criterion(logits, {**batch, "click": click, "buy": buy, "click_and_buy": click * buy})
-    close(parts["cvr"], inverse_propensity(logits["ctr"], logits["cvr"], click, buy, 0.05))
+    assert_equal(parts["cvr"], inverse_propensity(logits["ctr"], logits["cvr"], click, buy, 0.05))
 
 
 def test_a_domain_is_asked_for_by_name() -> None:

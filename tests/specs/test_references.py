@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from tests.compiler.models import BOTH, NAMES, Tensors, close, followed, model_of, run, spec_of, total
+from tests.compiler.models import BOTH, NAMES, Tensors, assert_agree, followed, model_of, run, spec_of, total
 from tests.plain import REFERENCES
 from tests.plain.batches import batch_for
 
@@ -91,7 +91,7 @@ def test_outputs_and_gradients_are_those_of_the_written_module(
     batch = batch_for(REFERENCES[name].INPUTS, rows, 5, torch.float64)
     found, wanted = run(model, batch), expected(written, batch)
     for actual, right in zip(found, wanted, strict=True):
-        close(actual, right, TOLERANCE[optimize])
+        assert_agree(actual, right, TOLERANCE[optimize])
 
 
 @reference
@@ -101,7 +101,7 @@ def test_single_precision_agrees(*, name: str, optimize: bool) -> None:
     model, written = modules(name, 7, optimize=optimize, training=True, dtype=torch.float32)
     batch = batch_for(REFERENCES[name].INPUTS, 7, 5)
     for actual, right in zip(run(model, batch), expected(written, batch), strict=True):
-        close(actual, right, 1e-5)
+        assert_agree(actual, right, 1e-5)
 
 
 @reference
@@ -127,7 +127,7 @@ def test_weights_move_back(*, name: str, optimize: bool) -> None:
     assert all(
         key.endswith(".num_batches_tracked") for key in unexpected
     )  # torch adds these itself where it finds none
-    close(other.state_dict(), written.state_dict(), 1e-10)  # statistics included, after the runs above
+    assert_agree(other.state_dict(), written.state_dict(), 1e-10)  # statistics included, after the runs above
 
 
 @reference
