@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,5 +139,17 @@ def explanation(built: Built) -> str:
         (f"program as compiled: {len(after.ops)} operations", str(after)),
         (f"rewritten: {len(built.rewrites)}", "\n".join(map(str, built.rewrites))),
         (f"not rewritten: {len(built.misses)}", "\n".join(map(str, built.misses))),
+        ("cost", cost(built)),
     ]
+    if built.plan is not None:
+        sections.append(("lowerings: microseconds forward and backward on this machine, * chosen", str(built.plan)))
     return "\n".join(f"== {title}\n{text}\n" if text else f"== {title}\n" for title, text in sections)
+
+
+def cost(built: Built) -> str:
+    """FLOPs of a row and bytes of the weights."""
+    from archspec.compiler.count import count
+
+    total = count(built.graph).known
+    size = sum(prod(weight.shape) for weight in built.plain.forward.weights.values())
+    return f"{total.flops:,} FLOPs a row; {size:,} weights and statistics, {4 * size:,} bytes in fp32"

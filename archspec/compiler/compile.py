@@ -37,6 +37,8 @@ class Built:
     lowered: Lowered
     rewrites: tuple[str, ...]
     misses: tuple[str, ...]
+    plan: Plan | None = None
+    """What was measured, where lowerings were chosen by measurement."""
 
     @property
     def source(self) -> str:
@@ -57,7 +59,7 @@ def build(graph: Graph, *, optimize: bool = True, precision: Precision = "fp32",
         lowered = replace(lowered, forward=verify(result.program, after=run.__name__))
     if plan is not None:
         lowered = replace(lowered, forward=planned(lowered.forward, plan))
-    return Built(graph, plain, lowered, rewrites, misses)
+    return Built(graph, plain, lowered, rewrites, misses, plan)
 
 
 def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the public signature

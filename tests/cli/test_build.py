@@ -70,8 +70,39 @@ def test_explain_prints_the_programs(run: Run) -> None:
         "== program as compiled",
         "== rewritten",
         "== not rewritten",
+        "== cost",
     ]
     assert "towers.click.head" in output
+    assert "FLOPs a row" in output
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tuning_prints_what_was_measured(run: Run) -> None:
+    """`--tune` says for each product and batch size what each lowering took; the file is written as ever."""
+    result = run("build", "tiny.yaml", "--tune", "--batch", "2,3", "--explain")
+    assert result.exit_code == 0
+    assert "* chosen" in result.stderr
+    assert ", B 2: " in result.stderr
+    assert "== lowerings: microseconds" in result.stdout
+    assert Path("build/tiny.py").is_file()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_bfloat16_says_what_it_costs(run: Run) -> None:
+    """`--precision bf16` prints the largest difference that it measured on random input."""
+    result = run("build", "tiny.yaml", "--precision", "bf16")
+    assert (result.exit_code, result.stdout) == (0, str(Path("build", "tiny.py")) + "\n")
+    assert result.stderr.startswith("tiny: the largest difference to fp32 on random input is ")
+
+
+@pytest.mark.parametrize("batch", ["", "0", "16,", "many", "-3"])
+@pytest.mark.usefixtures("tiny")
+def test_batch_sizes_are_numbers(run: Run, batch: str) -> None:
+    """Anything but a list of row counts is wrong usage, and nothing is written."""
+    result = run("build", "tiny.yaml", "--tune", f"--batch={batch}")
+    assert result.exit_code == 2
+    assert "is no list of row counts" in result.stderr
+    assert not Path("build").exists()
 
 
 @pytest.mark.parametrize("command", ["build", "render"])
