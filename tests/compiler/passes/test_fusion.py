@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+from torch import nn
+
+import archspec
+from archspec.compiler.compile import build
 from archspec.compiler.passes import EXACT_PASSES
 from archspec.compiler.passes.side_by_side import side_by_side
 from archspec.compiler.passes.wide_products import wide_products
+from archspec.graph.load import graph_of
 from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
 
 
@@ -92,3 +97,32 @@ def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
     """Batch norms side by side are one batch norm, with the statistics of each."""
     text = PLE.replace("units: [3]}", "units: [3, 3], norm: batch, modulate: {at: hidden}}")
     assert kinds(text)["batch_norm"] == 2
+
+
+@archspec.expert("opaque")
+class Opaque(archspec.Settings):
+    """An expert that is a torch module."""
+
+    def width(self, input: int) -> int:
+        """Four."""
+        return 4
+
+    def build(self, input: int) -> nn.Module:
+        """A linear layer."""
+        return nn.Linear(input, 4)
+
+
+def test_opaque_modules_run_one_by_one_and_are_named() -> None:
+    """Copies of a plugin's module stay calls of their own; the miss says how many, and why."""
+    text = (
+        HEAD
+        + """
+levels:
+  - experts: {shared: {kind: opaque, count: 3}}
+    gates: {$task: {sees: all}}
+towers: {$task: {}}
+"""
+    )
+    built = build(graph_of(archspec.load(text, plugins=[Opaque])))
+    assert "3 modules of `Opaque` run one after the other: `build` is opaque" in built.misses
+    assert sum(op.kind == "call" for op in built.lowered.forward.ops) == 3
