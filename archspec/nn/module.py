@@ -14,7 +14,9 @@ Batch = Mapping[str, Tensor]
 
 WEIGHTS: tuple[tuple[str, str, tuple[Any, ...], tuple[str, Any]], ...] = ()
 """Of an emitted file: canonical name, tensor that holds it, index into that, how it starts."""
-COLUMNS: tuple[tuple[str, str, str, tuple[int | str, ...], int, int | None], ...] = ()
+Columns = tuple[tuple[str, str, str, tuple[int | str, ...], int, int | None], ...]
+
+COLUMNS: Columns = ()
 """Of an emitted file: input, batch key, dtype, shape, lowest id, first id too high (None: no bound)."""
 CONSTANTS: dict[str, Any] = {}
 """Of an emitted file: buffers that are no weights."""
@@ -98,29 +100,53 @@ class Compiled(nn.Module):
             KeyError: a column is missing; names it and what the batch holds.
             ValueError: a column of another type or shape, or an id out of range; names the input and the first bad row.
         """
-        for column in COLUMNS:
-            check_column(batch, *column[:4])
-        rows = {key: len(batch[key]) for _, key, *_ in COLUMNS}
-        if len(set(rows.values())) > 1:
-            raise ValueError(
-                f"columns differ in length: {', '.join(f'`{key}` has {count} rows' for key, count in rows.items())}"
-            )
-        groups: dict[int, list[tuple[str, str, int, int | None]]] = {}
-        for index, (name, key, dtype, shape, low, high) in enumerate(COLUMNS):
-            if dtype == "int":
-                groups.setdefault(-1 if shape == ("B",) else index, []).append((name, key, low, high))
-        for group in groups.values():
-            ids = torch.stack([batch[key] for _, key, _, _ in group])
-            low_N, high_N = limits(tuple((low, high) for _, _, low, high in group), ids.device)
-            ends = (-1,) + (1,) * (ids.dim() - 1)
-            bad = (ids < low_N.view(ends)) | (ids >= high_N.view(ends))
-            if bad.any():
-                first, row = bad.flatten(2).any(2).nonzero()[0].tolist() if bad.dim() > 2 else bad.nonzero()[0].tolist()  # noqa: PLR2004 - [N, B, L]
-                name, key, low, high = group[first]
-                range_ = f"{low}..{high - 1}" if high is not None else f"{low} and up"
-                raise ValueError(
-                    f"input `{name}`: id {ids[first, row].tolist()} in row {row} of column `{key}` is outside {range_}"
-                )
+        keys, _ = single_ids()
+        if not single_ids_fit(batch):
+            check_columns(batch, COLUMNS)
+        elif len(keys) < len(COLUMNS):
+            check_columns(batch, tuple(column for column in COLUMNS if column[1] == keys[0] or column[3] != ("B",)))
+
+
+def single_ids_fit(batch: Batch) -> bool:
+    """Whether all columns of single ids are int64, of one length and in range: a quick look, which explains nothing."""
+    keys, high = single_ids()
+    try:
+        columns = [batch[key] for key in keys]
+        ids = torch.stack(columns)
+    except (KeyError, RuntimeError, TypeError):
+        return False
+    if ids.dim() != 2 or any(column.dtype is not torch.int64 for column in columns):  # noqa: PLR2004 - [N, B]
+        return False
+    return not bool(((ids < 0) | (ids >= limits(high, ids.device))).any())
+
+
+@functools.cache
+def single_ids() -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Keys of the columns of single ids, and the first id that is too high for each."""
+    found = [(key, high) for _, key, dtype, shape, _, high in COLUMNS if shape == ("B",) and dtype == "int"]
+    return tuple(key for key, _ in found), tuple(
+        torch.iinfo(torch.int64).max if high is None else high for _, high in found
+    )
+
+
+def check_columns(batch: Batch, columns: Columns) -> None:
+    """Looks at one column after the other. Raises KeyError or ValueError for the first that is wrong."""
+    for column in columns:
+        check_column(batch, *column[:4])
+    rows = {key: len(batch[key]) for _, key, *_ in columns}
+    if len(set(rows.values())) > 1:
+        raise ValueError(
+            f"columns differ in length: {', '.join(f'`{key}` has {count} rows' for key, count in rows.items())}"
+        )
+    for name, key, _, _, low, high in (column for column in columns if column[2] == "int"):
+        bad = batch[key] < low
+        if high is not None:
+            bad |= batch[key] >= high
+        if bad.any():
+            row = int(bad.flatten(1).any(1).nonzero()[0]) if bad.dim() > 1 else int(bad.nonzero()[0])
+            range_ = f"{low}..{high - 1}" if high is not None else f"{low} and up"
+            found = batch[key][row].tolist()
+            raise ValueError(f"input `{name}`: id {found} in row {row} of column `{key}` is outside {range_}")
 
 
 def check_column(batch: Batch, name: str, key: str, dtype: str, shape: tuple[int | str, ...]) -> None:
@@ -140,11 +166,9 @@ def check_column(batch: Batch, name: str, key: str, dtype: str, shape: tuple[int
 
 
 @functools.cache
-def limits(bounds: tuple[tuple[int, int | None], ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Lowest ids and first ids that are too high, `[N]` each, made once per device."""
-    highest = torch.iinfo(torch.int64).max
-    low = torch.tensor([low for low, _ in bounds], device=device)
-    return low, torch.tensor([highest if high is None else high for _, high in bounds], device=device)
+def limits(high: tuple[int, ...], device: torch.device) -> Tensor:
+    """First ids that are too high, `[N, 1]`, made once per device."""
+    return torch.tensor(high, device=device).unsqueeze(1)
 
 
 @contextlib.contextmanager
