@@ -60,7 +60,7 @@ def spec(**sections: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML data
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
     """A folder beside the spec's, with files and a module that nobody asked for."""
-    folder = tmp_path / "forbidden"
+    folder = tmp_path / "offlimits"
     folder.mkdir()
     for name in ("evil_plugin.py", "evil.yaml"):
         (folder / name).write_text("raise SystemExit('imported')\n", encoding="utf-8")
@@ -74,7 +74,7 @@ def watched(folder: Path, text: str, *command: str) -> tuple[int, str]:
     """Runs a command on a spec in a process whose imports, files and processes are watched; status and messages."""
     path = folder / "place" / "spec.yaml"
     path.write_text(text, encoding="utf-8")
-    words = [sys.executable, "-c", SPY, "forbidden", *command]
+    words = [sys.executable, "-c", SPY, "offlimits", *command]
     # In the spec's own folder, which Python then has on its path: the worst case.
     environment = {"PYTHONPATH": f".:{ROOT}", "PATH": ""}
     done = subprocess.run(words, cwd=path.parent, env=environment, capture_output=True, text=True, check=False)
@@ -85,18 +85,18 @@ COMMANDS = [("validate",), ("render", "-o", "out.svg"), ("summary",), ("expand",
 NAMES = {
     "requires a module": {"requires": ["evil_plugin"]},
     "requires a file": {"requires": ["./evil_plugin.py"]},
-    "requires a file elsewhere": {"requires": ["../forbidden/evil_plugin.py"]},
+    "requires a file elsewhere": {"requires": ["../offlimits/evil_plugin.py"]},
     "requires a dotted path": {"requires": ["evil_plugin.Kind"]},
-    "kind is a file": {"towers": {"click": {"kind": "../forbidden/evil_plugin.py"}}},
+    "kind is a file": {"towers": {"click": {"kind": "../offlimits/evil_plugin.py"}}},
     "kind is a dotted path": {"towers": {"click": {"kind": "evil_plugin:Kind"}}},
     "kind of a loss": {"tasks": {"click": {"kind": "binary", "loss": {"kind": "evil_plugin.Loss"}}}},
     "kind of a balance": {"balance": {"kind": "os:system"}},
     "function": {"towers": {"click": {"units": [3], "activation": "evil_plugin:run"}}},
-    "table is a file": {"inputs": {"x": {"kind": "sparse", "table": "../forbidden/evil.yaml"}}},
-    "extends elsewhere": {"extends": "../forbidden/evil.yaml"},
-    "extends by detour": {"extends": "./../place/../forbidden/evil.yaml"},
+    "table is a file": {"inputs": {"x": {"kind": "sparse", "table": "../offlimits/evil.yaml"}}},
+    "extends elsewhere": {"extends": "../offlimits/evil.yaml"},
+    "extends by detour": {"extends": "./../place/../offlimits/evil.yaml"},
     "extends an address": {"extends": "https://example.org/evil.yaml"},
-    "extends a file url": {"extends": "file:///etc/forbidden"},
+    "extends a file url": {"extends": "file:///etc/offlimits"},
     "extends a device": {"extends": "/dev/stdin"},
 }
 
@@ -132,7 +132,7 @@ TAGS = [
     "!!python/name:evil_plugin.run",
     "!!python/module:evil_plugin",
     "!!python/object/new:subprocess.Popen [[id]]",
-    "!include ../forbidden/evil.yaml",
+    "!include ../offlimits/evil.yaml",
     "!<tag:yaml.org,2002:python/object/apply:os.system> [id]",
 ]
 
@@ -156,7 +156,7 @@ def test_the_spy_sees_nothing_in_a_good_spec(tmp_path: Path, secret: Path, comma
     assert status == 0, messages
     seen = messages.partition("SEEN ")[2]
     assert "evil" not in seen
-    assert "forbidden" not in seen
+    assert "offlimits" not in seen
 
 
 def test_the_spy_can_see(tmp_path: Path, secret: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_spy_can_see(tmp_path: Path, secret: Path) -> None:
         tmp_path, json.dumps(spec()), "validate", "spec.yaml", "--plugin", str(secret / "evil_plugin.py")
     )
     assert status == 2
-    assert "forbidden" in messages.partition("SEEN ")[2]
+    assert "offlimits" in messages.partition("SEEN ")[2]
     _, messages = watched(tmp_path, json.dumps(spec()), "validate", "spec.yaml", "--plugin", "evil_plugin")
     assert "imported evil_plugin" in messages.partition("SEEN ")[2]
 
