@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from importlib import import_module
 from typing import Any, Final
 
 import click
 
-from archspec.cli import build, compare, explain, figures, init, kinds, validate, views
 from archspec.cli.messages import report
 from archspec.diagnostics import SpecError
 
@@ -17,12 +17,34 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
 
 
+COMMANDS: Final = {
+    "init": "init",
+    "validate": "validate",
+    "build": "build",
+    "render": "figures",
+    "summary": "views",
+    "expand": "views",
+    "diff": "compare",
+    "explain": "explain",
+    "kinds": "kinds",
+    "schema": "kinds",
+}
+"""Command -> the module of this package that holds it, in the order in which commands are needed."""
+
+
 class Commands(click.Group):
-    """Commands in the order in which they are needed; a mistake in a spec never shows a traceback."""
+    """Commands that are imported when they are asked for; a mistake in a spec never shows a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order in which they were added."""
-        return list(self.commands)
+        """The commands, in the order in which they are needed."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"archspec.cli.{COMMANDS[cmd_name]}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Run a command; its findings go to standard error, its number becomes the exit status."""
@@ -74,21 +96,6 @@ def archspec() -> None:
 
     A spec is checked, drawn, counted, and compiled to one readable PyTorch file.
     """
-
-
-for _command in (
-    init.init,
-    validate.validate,
-    build.build,
-    figures.render,
-    views.summary,
-    views.expand,
-    compare.diff,
-    explain.explain,
-    kinds.kinds,
-    kinds.schema,
-):
-    archspec.add_command(_command)
 
 
 def run() -> int:
