@@ -38,6 +38,8 @@ class _Checker:
         self.graph, self.diagnostics = graph, diagnostics
         self.widths = graph.widths
         self.columns: dict[str, tuple[Node, Column | None]] = {}
+        self.numbers: set[str] = set()
+        """Inputs that hold numbers, not ids."""
         self.streams: dict[str, list[Stream]] = {}
         for (name, _role), stream in graph.streams.items():
             self.streams.setdefault(name, []).append(stream)
@@ -105,6 +107,8 @@ class _Checker:
         if not isinstance(block, Block) or block.common is None or block.settings is None:
             return
         holds = self.asked(node, lambda: block.settings.column(settings))
+        if holds is not None and holds.dtype == "float":
+            self.numbers.add(node.name)
         first, expected = self.columns.setdefault(block.common.column, (node, holds))
         if holds is None or expected is None or _agree(holds, expected):
             return
@@ -210,7 +214,8 @@ class _Checker:
                            help="fusions combine binary and regression outputs")  # fmt: skip
         self.output(node, block)
         for edge in self.graph.into(node.name, "column"):
-            if self.widths.get(edge.source, 1) != 1 or self.graph.nodes[edge.source].kind != "dense":
+            width = self.widths.get(edge.source)
+            if width is not None and (width != 1 or edge.source not in self.numbers):
                 self.error(
                     node,
                     "AS212",

@@ -68,9 +68,7 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
 def _choice(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
     assert isinstance(node.block, Block)
     if len(graph.seen[node.name]) == 1 and (node.name, "selector") in graph.streams:
-        what = (
-            "a softmax over one element is always 1" if node.kind == "softmax" else "it has one expert to choose from"
-        )
+        what = "weights that add up to one are always 1" if _adds_up(node.block) else "it has one expert to choose from"
         _say(
             diagnostics,
             node,
@@ -85,9 +83,14 @@ def _elements(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
     block = node.block
     assert isinstance(block, Block)
     fields = len(list(graph.streams[node.name, "from"].leaves()))
-    if block.kind == "softmax" and block.common.per == "field" and fields == 1:
-        _say(diagnostics, node, "warning", "AS306", f"{node.what}: a softmax over one field is always 1",
+    if _adds_up(block) and block.common.per == "field" and fields == 1:
+        _say(diagnostics, node, "warning", "AS306", f"{node.what}: a {block.kind} over one field is always 1",
              "scale several fields, or write `kind: sigmoid`")  # fmt: skip
+
+
+def _adds_up(block: Block) -> bool:
+    """Whether a gate's kind says that its weights add up to one."""
+    return bool(getattr(block.settings, "adds_up", False))
 
 
 def _say(diagnostics: Diagnostics, node: Node, severity: str, code: str, message: str, helps: str = "") -> None:  # noqa: PLR0913, PLR0917 - each is a part of what is made or said

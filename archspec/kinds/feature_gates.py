@@ -16,6 +16,8 @@ class Softmax(GateLayers):
     """Factors that add up to one: Meituan's feature selection gate, one per input field."""
 
     formula: ClassVar[str] = "softmax(W s)"
+    adds_up: ClassVar[bool] = True
+    """Over one field the factor is 1: a lint."""
 
     def lower(self, at: Scope, selector: Value, count: int) -> Value:
         """`[B, D] -> [B, count]`."""

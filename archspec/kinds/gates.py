@@ -80,6 +80,8 @@ class Softmax(GateNetwork):
 
     formula: ClassVar[str] = "softmax(W s / temperature)"
     title: ClassVar[str] = "gate"
+    adds_up: ClassVar[bool] = True
+    """Over one expert the weight is 1: a lint."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
