@@ -162,7 +162,7 @@ def _wrapped(variable: str, text: str, shape: str) -> list[str]:
         return [f"{line.ljust(MARGIN - 8)}  # {shape}"]
     start = line.find(" = ") + 3 if len(variable) < len(text) else -1
     if start < 0:
-        return [f"({variable.replace(chr(10), ' ')}) = {text}  # {shape}"] if len(line) < WIDTH else [
+        return [f"({variable}) = {text}  # {shape}"] if len(line) < WIDTH else [
             "(", *_filled(variable, WIDTH - 16), f") = {text}  # {shape}"]  # fmt: skip
     opening = line.find("(", start) + 1
     if not opening or line[-1] != ")":

@@ -110,6 +110,8 @@ class Compiled(nn.Module):
 def single_ids_fit(batch: Batch) -> bool:
     """Whether all columns of single ids are int64, of one length and in range: a quick look, which explains nothing."""
     keys, high = single_ids()
+    if not keys:
+        return False
     try:
         columns = [batch[key] for key in keys]
         ids = torch.stack(columns)

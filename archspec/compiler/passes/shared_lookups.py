@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import accumulate
+from math import prod
 
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
@@ -46,22 +47,17 @@ def shared_lookups(program: Program) -> PassResult:
 
 def _capped(group: list[Op], program: Program) -> list[list[Op]]:
     """The group in parts whose tables stay small enough together; all of it where gradients are sparse."""
-    parts: list[list[Op]] = []
-    sizes: list[dict[str, int]] = []
+    part_of: dict[str, int] = {}
+    part = size = 0
     for op in group:
-        rows, width = program.storages[op.weights[0]].shape
-        grown = {**sizes[-1], op.weights[0]: rows * width} if sizes else {}
-        if sizes and (op.attr("sparse") or sum(grown.values()) <= MOST_ELEMENTS):
-            parts[-1].append(op)
-            sizes[-1] = grown
-        else:
-            same = next((i for i, size in enumerate(sizes) if op.weights[0] in size), None)
-            if same is None:
-                parts.append([op])
-                sizes.append({op.weights[0]: rows * width})
-            else:
-                parts[same].append(op)
-    return parts
+        if op.weights[0] in part_of:
+            continue
+        elements = prod(program.storages[op.weights[0]].shape)
+        if part_of and size + elements > MOST_ELEMENTS and not op.attr("sparse"):
+            part, size = part + 1, 0
+        part_of[op.weights[0]] = part
+        size += elements
+    return [[op for op in group if part_of[op.weights[0]] == number] for number in range(part + 1)]
 
 
 def _lookup(members: list[Op], storages: dict[str, Storage]) -> list[Op]:

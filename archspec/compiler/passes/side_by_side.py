@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from archspec.compiler.passes.layout import Layout, Place
+from archspec.compiler.passes.layout import Layout
 from archspec.compiler.passes.mixing import Mixing
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
@@ -109,24 +108,11 @@ class _Fusion:
     def alone(self, op: Op) -> None:
         """An operation as it was, on values of their own; values that stand side by side are not put together again."""
         self.layout.node = op.node
-        if op.kind == "concat" and (rows := self.neighbours(op)) is not None:
-            self.layout.places[op.output.name] = rows
-            return
         values = self.layout.joined_columns(op.inputs) if op.kind == "concat" else op.inputs
+        if op.kind == "concat" and len(values) == 1:
+            self.layout.places[op.output.name] = self.layout.places[values[0].name]
+            return
         self.layout.emit(replace(op, inputs=tuple(self.layout.single(value) for value in values)))
-
-    def neighbours(self, op: Op) -> Place | None:
-        """The place of values that already stand in the order of a concat."""
-        places = [self.layout.places.get(value.name) for value in op.inputs]
-        first, last = places[0], places[-1]
-        if first is None or last is None or any(place is None for place in places):
-            return None
-        for left, right in pairwise(places):
-            if left is None or right is None or left.container != right.container or left.member != right.member:
-                return None
-            if left.stop != right.start:
-                return None
-        return replace(first, stop=last.stop)
 
     # -- rules: each makes one operation of several, or says why not ---------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from archspec.compiler.passes import EXACT_PASSES
@@ -80,3 +82,16 @@ def test_bfloat16_leaves_heads_alone() -> None:
     _, result = after(plain(PLE), bfloat16_products)
     assert result.misses == tuple(f"towers.{task}.head: a tower's head stays as it is" for task in ("one", "two"))
     assert len(result.rewrites) == 2 * 7 * 2 + 3 + 2 + 2
+
+
+def test_large_tables_are_put_together_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the cap a new table begins; an input that shares an earlier table goes where that table is."""
+    module = sys.modules[shared_lookups.__module__]  # the package gives the function the module's name
+    monkeypatch.setattr(module, "MOST_ELEMENTS", 40)
+    text = PLE.replace("tasks:", "  d: {kind: sparse, vocab: 4, dim: 3}\n  e: {kind: sparse, table: a}\ntasks:")
+    before = plain(text)
+    optimized, result = after(before, shared_lookups)
+    assert result.rewrites == ("one lookup for 3 inputs of width 3",)
+    shapes = sorted(s.shape for s in optimized.lowered.forward.storages.values() if "inputs" in s.name)
+    assert shapes == [(4, 2), (4, 3), (11, 3)]
+    assert_same(before, optimized)
