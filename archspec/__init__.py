@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from archspec.compiler.compile import compile
     from archspec.compiler.tune import tune
     from archspec.contract import (
+        ColumnName,
         DomainName,
         InputName,
         KindError,
@@ -52,13 +53,14 @@ _HOMES = {
     "Spec": "archspec.spec.spec",
     "SpecError": "archspec.diagnostics",
     **dict.fromkeys(
-        ("DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width", "balance", "expert",
-         "feature_gate", "fusion", "gate", "input", "loss", "tower"),
+        ("ColumnName", "DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width", "balance",
+         "expert", "feature_gate", "fusion", "gate", "input", "loss", "tower"),
         "archspec.contract",
     ),
 }  # fmt: skip
 
 __all__ = [
+    "ColumnName",
     "DomainName",
     "InputName",
     "KindError",

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
-from archspec.diagnostics import unusable
+from archspec.diagnostics import suggest, unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO
+
+
+def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
+    """The ending of a figure's file, such as `.svg`, in lower case. Raises SpecError AS604 for none of the `known`."""
+    suffix, endings = Path(path).suffix.lower(), tuple(known)
+    if suffix not in endings:
+        meant, listed = suggest(suffix, endings), ", ".join(endings)
+        unusable(
+            "AS604",
+            f"`{Path(path).name}` names no format that a figure can be written in",
+            help=f"did you mean `{meant}`? Known endings: {listed}" if meant else f"known endings: {listed}",
+        )
+    return suffix
 
 
 def write_whole(path: str | os.PathLike[str], data: str | bytes, *, parents: bool = False) -> None:
@@ -16,39 +35,51 @@ def write_whole(path: str | os.PathLike[str], data: str | bytes, *, parents: boo
     Missing folders are made only with `parents`. A link is followed, and a device or pipe is written to directly.
     Raises SpecError with status 2, and leaves the folder as it was, where that is not possible.
     """
-    content = data.encode() if isinstance(data, str) else data
+    with whole(path, parents=parents) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def whole(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[IO[bytes]]:
+    """A file for writing `path` piece by piece; it takes its place when the block ends, and vanishes where it fails.
+
+    Raises SpecError as `write_whole` does; an error of the block itself passes.
+    """
     if "\0" in os.fspath(path):
         unusable("AS013", f"`{path}` cannot be written: a zero byte in the name")
     target = Path(os.path.realpath(path))
-    try:
+    with _reported(path):
         if parents:
             target.parent.mkdir(parents=True, exist_ok=True)
-        _write(target, content)
-    except IsADirectoryError:
-        unusable("AS012", f"`{path}` is a folder", help="name a file in it")
-    except FileNotFoundError:
-        unusable(
-            "AS011", f"there is no folder `{Path(path).parent}` to write `{Path(path).name}` to", help="make it first"
-        )
-    except OSError as error:
-        unusable("AS013", f"`{path}` cannot be written: {error.strerror}")
-
-
-def _write(target: Path, content: bytes) -> None:
+        mode = target.stat().st_mode if target.exists() else None
+        direct = mode is not None and not stat.S_ISREG(mode)
+        beside = target if direct else target.with_name(f".{target.name[:100]}.{token_hex(4)}.tmp")
+        file = beside.open("wb" if direct else "xb")  # raises IsADirectoryError for a folder
     try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        target.write_bytes(content)  # raises IsADirectoryError for a folder
-        return
-    beside = target.with_name(f".{target.name[:100]}.{token_hex(4)}.tmp")
-    try:
-        with beside.open("xb") as file:
-            file.write(content)
-        if mode is not None:
-            beside.chmod(stat.S_IMODE(mode))
-        beside.replace(target)
+        with _reported(path, own=True), file:
+            yield file
+        with _reported(path):
+            if mode is not None and not direct:
+                beside.chmod(stat.S_IMODE(mode))
+            if not direct:
+                beside.replace(target)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        if not direct:
+            beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[None]:
+    """Turns errors of writing into diagnostics; with `own`, only those of an open file: they name no file."""
+    try:
+        yield
+    except OSError as error:
+        if own and error.filename is not None:
+            raise
+        if isinstance(error, IsADirectoryError):
+            unusable("AS012", f"`{path}` is a folder", help="name a file in it")
+        if isinstance(error, FileNotFoundError):
+            folder, name = Path(path).parent, Path(path).name
+            unusable("AS011", f"there is no folder `{folder}` to write `{name}` to", help="make it first")
+        unusable("AS013", f"`{path}` cannot be written: {error.strerror}")

@@ -1,8 +1,8 @@
 """ESCM2 (Wang et al., SIGIR 2022, arXiv 2204.05125): the conversion loss over all impressions, without selection bias.
 
 With o = 1 where the row was observed (clicked), e the logistic loss of the row's cvr, and p = sg(max(pCTR, clip)):
-`escm2_ipw` (eq. 7): the mean over all rows of o e / p.
-`escm2_dr` (eq. 9-10): the mean over all rows of d + o (e - d) / p + o (e - d)^2 / p, where d is the error that the
+`escm2_ipw`: the mean over all rows of o e / p.
+`escm2_dr`: the mean over all rows of d + o (e - d) / p + o (e - d)^2 / p, where d is the error that the
 tower `imputation` predicts; the last term trains it.
 Chosen here: the clip of p, and weight 1 for the imputation's own term.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from archspec import OutputName, Settings, loss
+from archspec import ColumnName, OutputName, Settings, loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 class InversePropensity(Settings):
     """The logistic loss of observed rows, divided by how likely they were to be observed."""
 
-    paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125, eq. 7"
+    paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125: inverse propensity"
     formula: ClassVar[str] = "o e / sg(max(p, clip))"
     tasks: ClassVar[tuple[str, ...]] = ("binary",)
     stopped: ClassVar[tuple[str, ...]] = ("propensity",)
     propensity: OutputName
     """The output whose probability is that of being observed."""
-    observed: str
+    observed: ColumnName
     """The label column that says which rows were observed."""
     clip: float = 0.05
 
@@ -55,7 +55,7 @@ class InversePropensity(Settings):
 class DoublyRobust(InversePropensity):
     """The predicted error, corrected on observed rows: right if either the propensity or the prediction is."""
 
-    paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125, eq. 9-10"
+    paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125: doubly robust"
     formula: ClassVar[str] = "d + o (e - d) / p + o (e - d)^2 / p"
     imputation: OutputName
     """The tower that predicts the error, `output: regression`."""

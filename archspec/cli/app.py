@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "summary": "views",
     "expand": "views",
     "diff": "compare",
+    "train": "train",
+    "gates": "gates",
     "explain": "explain",
     "kinds": "kinds",
     "schema": "kinds",

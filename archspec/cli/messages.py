@@ -13,7 +13,11 @@ from archspec.diagnostics import render
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rich.console import RenderableType
+
     from archspec.diagnostics import Diagnostic, Style
+
+WIDE = 10_000  # columns where no terminal cuts the lines
 
 
 def colored(stream: IO[str]) -> bool:
@@ -30,3 +34,13 @@ def report(diagnostics: Iterable[Diagnostic], style: Style = "full") -> None:
 def warn(diagnostics: Iterable[Diagnostic]) -> None:
     """Print the warnings of a spec that is fine; its notes are for `validate` and `build`."""
     report(item for item in diagnostics if item.severity == "warning")
+
+
+def show(*parts: RenderableType) -> None:
+    """Print tables and lines to standard output, as wide as the terminal; elsewhere no line is cut."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDE
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
+    for part in parts:
+        console.print(part)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from archspec.cli import options
-from archspec.cli.messages import warn
+from archspec.cli.messages import show, warn
 
 if TYPE_CHECKING:
     from archspec.compiler.count import Count
     from archspec.graph.graph import Graph
-
-WIDE = 10_000  # columns where no terminal cuts the lines
 
 
 @click.command()
@@ -74,12 +71,9 @@ def summed_up(graph: Graph, counted: Count) -> dict[str, Any]:
 def _print_table(graph: Graph, counted: Count) -> None:
     """The summary for people."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    width = None if sys.stdout.isatty() else WIDE
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
     table = Table(box=SIMPLE, show_footer=True, pad_edge=False)
     known, exact = counted.known, counted.total
     table.add_column("node", "total", overflow="fold")
@@ -93,8 +87,7 @@ def _print_table(graph: Graph, counted: Count) -> None:
         tasks = "all" if tuple(row["tasks"]) == every else ", ".join(row["tasks"])
         numbers = (_number(row[key]) for key in ("width", "parameters", "flops"))
         table.add_row(*map(Text, (row["node"], row["kind"], *numbers, tasks)))
-    console.print(Text(f"{graph.spec.name}  {graph.spec.about}".rstrip()))
-    console.print(table)
+    show(Text(f"{graph.spec.name}  {graph.spec.about}".rstrip()), table)
 
 
 def _number(value: int | None) -> str:

@@ -3,7 +3,7 @@
 Lives here: everything that built-in kinds and plugins have in common. May not know any kind, nor torch.
 """
 
-from archspec.contract.reference import DomainName, InputName, OutputName, Reference
+from archspec.contract.reference import ColumnName, DomainName, InputName, OutputName, Reference
 from archspec.contract.registry import (
     CATEGORIES,
     KindClass,
@@ -21,6 +21,7 @@ from archspec.contract.settings import KindError, Settings, Width
 
 __all__ = [
     "CATEGORIES",
+    "ColumnName",
     "DomainName",
     "InputName",
     "KindClass",

@@ -124,3 +124,9 @@ class OutputName(_Checked):
     """The name of an output, a tower or a fusion, in a setting of a loss."""
 
     __slots__ = ()
+
+
+class ColumnName(_Checked):
+    """The name of a column of the batch that holds numbers, in a setting of a loss: whoever reads data brings it."""
+
+    __slots__ = ()

@@ -34,11 +34,12 @@ CATEGORIES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 """Categories of kinds, with the methods of each and the arguments that archspec calls them with."""
 
 OPTIONAL: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "gate": {"check": ("seen",), "values": ("at", "gate")},
+    "gate": {"check": ("seen",), "values": ("at", "gate"), "chosen": ("seen",)},
     "tower": {"head": ("at", "hidden", "outputs")},
     "fusion": {"logits": ("at", "parts")},
 }
 """Methods that a kind may have besides. `values`: what a gate mixes instead of the experts it sees, E times `[B, H]`.
+`chosen`: how many weights of a row at most are not zero, where those that are zero pass no gradient on.
 `head`: a tower's logits `[B, outputs]` from its hidden vector, instead of a linear layer. `logits`: a fusion's logit,
 for fusions that are a binary task."""
 

@@ -98,4 +98,15 @@ CODES: dict[str, str] = {
     "AS602": "drawing failed",
     "AS603": "drawing took too long",
     "AS604": "unknown figure format",
+    # AS701-AS799: data and training
+    "AS701": "data file cannot be used",
+    "AS702": "column not in the data",
+    "AS703": "column of another type",
+    "AS704": "values that do not fit",
+    "AS705": "wrong encoding",
+    "AS706": "another run in the folder",
+    "AS707": "nothing measures the metric",
+    "AS708": "not a run",
+    "AS709": "library not installed",
+    "AS710": "loss is no number",
 }

@@ -13,24 +13,31 @@ from archspec.graph.seen import SeesResolver
 from archspec.spec.tree import span_at
 
 if TYPE_CHECKING:
+    from types import UnionType
+
     from archspec.spec.spec import Block, Spec, Switch, TaskBlock
 
 Path = tuple[str | int, ...]
 
 
-def settings_references(value: object, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def settings_references(value: object) -> Iterator[tuple[Path, Any]]:
     """The references and the names of inputs and outputs among the settings of a kind, nested ones too."""
-    if isinstance(value, Reference | InputName | OutputName):
+    return settings_names(value, Reference | InputName | OutputName)
+
+
+def settings_names(value: object, types: type | UnionType, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The values of given types among the settings of a kind, and where they stand."""
+    if isinstance(value, types):
         yield path, value
     elif isinstance(value, Settings):
         for name in type(value).model_fields:
-            yield from settings_references(getattr(value, name), (*path, name))
+            yield from settings_names(getattr(value, name), types, (*path, name))
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from settings_references(item, (*path, key))
+            yield from settings_names(item, types, (*path, key))
     elif isinstance(value, tuple | list):
         for index, item in enumerate(value):
-            yield from settings_references(item, (*path, index))
+            yield from settings_names(item, types, (*path, index))
 
 
 class Wiring:

@@ -104,7 +104,7 @@ class Sparse(Table):
 
     def column(self, inputs: Inputs) -> Column:
         """Ids `[B]`."""
-        return Column("int", ("B",), 0, self.owner(inputs).vocab)
+        return Column("int", ("B",), 0, self.owner(inputs).vocab, table=self.table)
 
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
         """`[B] -> [B, dim]`."""
@@ -122,7 +122,7 @@ class Sequence(Table):
 
     def column(self, inputs: Inputs) -> Column:
         """Ids `[B, length]`, -1 pads."""
-        return Column("int", ("B", self.length or "L"), -1, self.owner(inputs).vocab)
+        return Column("int", ("B", self.length or "L"), -1, self.owner(inputs).vocab, table=self.table)
 
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
         """`[B, L] -> [B, dim]`."""
@@ -150,7 +150,7 @@ class Domain(Settings):
 
     def column(self, inputs: Inputs) -> Column:
         """Indices `[B]` into `values`."""
-        return Column("int", ("B",), 0, len(self.values))
+        return Column("int", ("B",), 0, len(self.values), words=self.values)
 
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
         """`[B] -> [B, dim]`."""

@@ -11,9 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One tensor of a batch: floats, or int64 ids with `low <= id < high` (`high` None: no bound)."""
+    """One tensor of a batch: floats, or int64 ids with `low <= id < high` (`high` None: no bound).
+
+    `words` names the ids in order, where they have names; `table` is the input whose ids these are, where they are
+    another's. Both are for whoever turns data into ids.
+    """
 
     dtype: Literal["float", "int"]
     shape: tuple[Dim, ...]
     low: int = 0
     high: int | None = None
+    words: tuple[str, ...] = ()
+    table: str | None = None

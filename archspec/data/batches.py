@@ -1,0 +1,138 @@
+"""Batches of encoded rows: shuffled for training, in order for validation, each process its share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from torch import distributed
+
+from archspec.data.faults import Bad, Faults
+from archspec.data.rows import Rows, as_batch
+from archspec.data.tables import check_columns, open_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+
+    from archspec.data.encoder import Encoder
+    from archspec.data.encodings import Encoded
+
+WINDOW: Final = 16
+"""Blocks among whose rows a shuffle mixes: about a million rows are in memory at once."""
+
+
+class ShuffledBatches:
+    """Endless epochs of batches of shuffled rows, of which one epoch is iterated at a time.
+
+    Blocks are shuffled, and the rows within each window of blocks. What batch comes when depends on the seed, the epoch
+    and nothing else: `state_dict()` is how far the iteration got, and `load_state_dict()` goes on from there. Rows that
+    fill no whole batch are left out, other ones in each epoch, unless there are not enough for one.
+
+    Args:
+        rows: what is shuffled.
+        size: rows of a batch, those of all processes together.
+        seed: of the order.
+    """
+
+    def __init__(self, rows: Rows, size: int, seed: int) -> None:
+        self.rows, self.size, self.seed = rows, min(size, len(rows)), seed
+        self.epoch = 0
+        self.position = 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return len(self.rows) // self.size
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """What is left of the current epoch; where nothing is, the next one."""
+        if self.position == len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+        for batch in self._batches(self.position):
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch and number of batches given of it."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on where `state_dict()` was taken."""
+        self.epoch, self.position = state["epoch"], state["position"]
+
+    def _batches(self, skipped: int) -> Iterator[dict[str, Tensor]]:
+        """The batches of the epoch but the first ones; windows that hold none but those are not read."""
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(len(self.rows.blocks))
+        left: dict[str, Encoded] = {}
+        passed, wanted = 0, skipped * self.size
+        for start in range(0, len(order), WINDOW):
+            blocks = order[start : start + WINDOW]
+            count = sum(self.rows.blocks[block] for block in blocks)
+            places = random.permutation(count)[max(wanted - passed, 0) :]
+            passed += count
+            if not len(places):
+                continue
+            held = self.rows.read(blocks.tolist())
+            missing = self.size - len(next(iter(left.values()))) if left else 0
+            if missing:
+                left = {name: np.concatenate([left[name], values[places[:missing]]]) for name, values in held.items()}
+                places = places[missing:]
+                if len(next(iter(left.values()))) < self.size:
+                    continue
+                yield as_batch(left, _share())
+            whole = len(places) - len(places) % self.size
+            for first in range(0, whole, self.size):
+                yield as_batch(held, places[first : first + self.size][_share()])
+            left = {name: values[places[whole:]] for name, values in held.items()} if whole < len(places) else {}
+
+
+class OrderedBatches:
+    """All rows once, in their order, block by block; each process its share of every batch.
+
+    Args:
+        rows: the rows.
+        size: rows of a batch, those of all processes together.
+    """
+
+    def __init__(self, rows: Rows, size: int) -> None:
+        self.rows, self.size = rows, size
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return sum(-(-count // self.size) for count in self.rows.blocks)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """The batches; the last one of a block may be smaller."""
+        for block, count in enumerate(self.rows.blocks):
+            columns = self.rows.read([block])
+            for first in range(0, count, self.size):
+                yield as_batch({name: values[first : first + self.size] for name, values in columns.items()}, _share())
+
+
+def table_batches(
+    files: Iterable[str], encoder: Encoder, *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
+) -> Iterator[dict[str, Tensor]]:
+    """The rows of files as batches, as they lie there and encoded as a run encoded its own; nothing is written.
+
+    Raises:
+        SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit.
+    """
+    tables = open_tables(files, header)
+    check_columns(tables, encoder.demands)
+    for table in tables:
+        for piece in table.pieces(encoder.demands):
+            columns, good, found = encoder.encode(piece)
+            faults = Faults()
+            faults.add(found)
+            faults.report(bad)
+            if good.any():
+                yield as_batch(columns, np.flatnonzero(good))
+
+
+def _share() -> slice:
+    """Which rows of a batch are this process's."""
+    if distributed.is_available() and distributed.is_initialized():
+        return slice(distributed.get_rank(), None, distributed.get_world_size())
+    return slice(None)

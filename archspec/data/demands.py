@@ -1,0 +1,152 @@
+"""What a spec asks of a table of data: columns, what they must hold, and what reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from archspec.contract import ColumnName
+from archspec.graph.wiring import settings_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from archspec.contract import Settings
+    from archspec.graph.graph import Graph
+    from archspec.program.columns import Column
+    from archspec.spec.spec import TaskBlock
+
+Use = Literal["ids", "lists", "numbers", "class", "label", "space", "weight", "key"]
+"""`ids` one per row, `lists` of ids, `numbers` for a dense input; of tasks: `class` (a label that is an index),
+`label`, `space` (`when`), `weight`; `key` groups rows and may hold anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One column that a spec reads.
+
+    `width` is how many numbers a row holds, or the longest list (None: any length); `high` the first id, class or
+    label that is too high; `words` the names of ids. Columns of one `family` have the same ids. A label counts only
+    where the column `space` is 1.
+    """
+
+    column: str
+    use: Use
+    reader: str
+    """What reads it, in words: "input `user`"."""
+    width: int | None = 1
+    high: int | None = None
+    words: tuple[str, ...] = ()
+    family: str = ""
+    space: str | None = None
+    optional: bool = False
+    """Whether a label may be missing in any row: its loss knows which rows have one."""
+
+    @property
+    def encodes(self) -> bool:
+        """Whether values become ids, rather than staying the numbers they are."""
+        return self.use in {"ids", "lists"}
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The encodings that may be asked for."""
+        if self.words:
+            return ()
+        if self.use == "numbers" and self.width == 1:
+            return "numbers", "standard"
+        return {"ids": ("ids", "vocabulary", "buckets"), "lists": ("ids", "vocabulary")}.get(self.use, ())
+
+
+def demands(graph: Graph, grouped_by: str | None = None) -> dict[str, Demand]:
+    """What a checked spec asks of a table, by column: its inputs' columns first, then its tasks'.
+
+    Args:
+        graph: inputs that nothing reads ask for nothing.
+        grouped_by: a further column, whose values group rows in metrics.
+    """
+    found: dict[str, Demand] = {}
+    for demand in (*_of_inputs(graph), *_of_tasks(graph)):
+        known = found.get(demand.column)
+        found[demand.column] = demand if known is None else _both(known, demand)
+    highs: dict[str, int] = {}
+    for demand in found.values():
+        if demand.high is not None and demand.family:
+            highs[demand.family] = min(demand.high, highs.get(demand.family, demand.high))
+    found = {name: replace(demand, high=highs.get(demand.family, demand.high)) for name, demand in found.items()}
+    if grouped_by is not None:
+        found.setdefault(grouped_by, Demand(grouped_by, "key", "the groups of grouped AUC"))
+    return found
+
+
+_STRICTEST: tuple[Use, ...] = ("ids", "lists", "numbers", "class", "label", "weight", "space", "key")
+
+
+def _both(one: Demand, other: Demand) -> Demand:
+    """What satisfies both readers of one column."""
+    one, other = sorted((one, other), key=lambda demand: _STRICTEST.index(demand.use))
+    if one.encodes != other.encodes or one.use != other.use:
+        return one
+    highs = [demand.high for demand in (one, other) if demand.high is not None]
+    widths = [demand.width for demand in (one, other) if demand.width is not None]
+    return replace(
+        one,
+        high=min(highs, default=None),
+        width=min(widths, default=None),
+        space=one.space if one.space == other.space else None,
+        optional=one.optional and other.optional,
+    )
+
+
+def _of_inputs(graph: Graph) -> Iterator[Demand]:
+    inputs = graph.spec.inputs
+    settings: Mapping[str, Settings] = {name: block.settings for name, block in inputs.items()}
+    columns: dict[str, Column] = {name: block.settings.column(settings) for name, block in inputs.items()}
+    read = {edge.source for edge in graph.edges}
+    families = _families(graph, columns)
+    for name, block in inputs.items():
+        if f"inputs.{name}" not in read:
+            continue
+        column, key = columns[name], block.common.column or name
+        reader = f"input `{name}`"
+        if column.dtype == "float":
+            yield Demand(key, "numbers", reader, int(column.shape[1]) if len(column.shape) > 1 else 1)
+        elif len(column.shape) == 1:
+            yield Demand(key, "ids", reader, 1, column.high, column.words, families[name])
+        else:
+            width = column.shape[1]
+            yield Demand(
+                key, "lists", reader, width if isinstance(width, int) else None, column.high, (), families[name]
+            )
+
+
+def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:
+    """Input -> the column whose ids it shares, through a shared table or by reading the same column."""
+    key = {name: block.common.column or name for name, block in graph.spec.inputs.items()}
+    family = {name: key[name] for name in columns}
+    for name, column in columns.items():
+        if column.table is not None:
+            old, new = family[name], family[column.table]
+            family = {other: new if known == old else known for other, known in family.items()}
+    return family
+
+
+def _of_tasks(graph: Graph) -> Iterator[Demand]:
+    for name, block in graph.spec.tasks.items():
+        task, reader = block.task, f"task `{name}`"
+        joint = [loss.settings for loss in block.losses if hasattr(loss.settings, "joint")]
+        high = task.classes if task.kind == "multiclass" else 2 if task.kind == "binary" else None
+        use: Use = "class" if task.kind == "multiclass" else "label"
+        if task.when is not None:
+            yield Demand(task.when, "space", f"the sample space of {reader}")
+        label = task.label or name
+        yield Demand(label, use, reader, high=high, space=task.when, optional=bool(joint))
+        if task.weight_column is not None:
+            yield Demand(task.weight_column, "weight", f"the rows' weights in {reader}", space=task.when)
+        yield from (Demand(column, "space", f"a loss of {reader}") for column in _columns_of(block))
+
+
+def _columns_of(block: TaskBlock) -> Iterator[str]:
+    """The columns that the task's losses name in their settings."""
+    for loss in block.losses:
+        for _, value in settings_names(loss.settings, ColumnName):
+            yield str(value)

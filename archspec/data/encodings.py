@@ -1,0 +1,240 @@
+"""Encodings: how the values of a column become the ids and numbers of a batch. What they learned is their fields."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from archspec.data.values import Array, Mask, floats, is_text, texts, whole
+
+Encoded = NDArray[Any]
+"""Ids in int64, or numbers in float32."""
+
+
+class Encoding(BaseModel):
+    """What all encodings have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """Values `[N]` as ids or numbers `[N]`, and which of them fit. What does not fit is some legal value."""
+        raise NotImplementedError
+
+    def refusal(self) -> str:
+        """What is said of a value that does not fit."""
+        raise NotImplementedError
+
+    def text(self) -> str:
+        """What is told of the encoding before training starts."""
+        raise NotImplementedError
+
+
+class Ids(Encoding):
+    """Whole numbers that are ids already, 0 to high-1."""
+
+    kind: Literal["ids"] = "ids"
+    high: int | None = None
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """The numbers themselves."""
+        numbers, known = whole(array)
+        fits = known & (numbers >= 0) & (numbers < (np.iinfo(np.int64).max if self.high is None else self.high))
+        return np.where(fits, numbers, 0), fits
+
+    def refusal(self) -> str:
+        """The range."""
+        return "is no whole number from 0 up" if self.high is None else f"is no id of 0..{self.high - 1}"
+
+    def text(self) -> str:
+        """The range."""
+        return "ids as they are" if self.high is None else f"ids as they are, 0..{self.high - 1}"
+
+
+class Vocabulary(Encoding):
+    """Values numbered from 1; 0 is every value that is not among them, and no value."""
+
+    kind: Literal["vocabulary"] = "vocabulary"
+    values: tuple[str, ...]
+    others: int = 0
+    """Distinct values that were seen but found no room."""
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """The place of each value."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = pc.index_in(texts(array), value_set=pa.array(self.values, pa.string()), skip_nulls=True)
+        ids = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+        return ids, np.ones(len(ids), dtype=np.bool_)
+
+    def refusal(self) -> str:
+        """Never said: every value has an id."""
+        return "is unknown"
+
+    def text(self) -> str:
+        """How many values are known."""
+        left = f"; {self.others:,} rarer ones share id 0 with values never seen" if self.others else ""
+        return f"vocabulary of {len(self.values):,} values{left}"
+
+
+class Buckets(Encoding):
+    """Numbers by the bucket that they fall in, from 1; 0 is no value."""
+
+    kind: Literal["buckets"] = "buckets"
+    edges: tuple[float, ...]
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """One more than the number of edges at or below each value."""
+        numbers, known = floats(array)
+        places = np.searchsorted(np.asarray(self.edges), np.where(known, numbers, 0), side="right") + 1
+        return np.where(known, places, 0), known | _missing(array)
+
+    def refusal(self) -> str:
+        """What it takes."""
+        return "is no finite number"
+
+    def text(self) -> str:
+        """How many buckets there are."""
+        return f"{len(self.edges) + 1} buckets of about as many rows each"
+
+
+class Words(Encoding):
+    """Names of a domain's values, or indices into them."""
+
+    kind: Literal["words"] = "words"
+    words: tuple[str, ...]
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """The index of each word."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        numbers, known = whole(array)
+        known = known & (numbers >= 0) & (numbers < len(self.words))
+        found = pc.index_in(texts(array), value_set=pa.array(self.words), skip_nulls=True)
+        places = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        ids = np.where(places >= 0, places, np.where(known, numbers, 0))
+        return ids, known | (places >= 0)
+
+    def refusal(self) -> str:
+        """The words."""
+        return f"is none of {', '.join(self.words)} (nor an index into them)"
+
+    def text(self) -> str:
+        """The words."""
+        return f"one of {', '.join(self.words)}"
+
+
+class Numbers(Encoding):
+    """Finite numbers as they are, from `low` to `high`."""
+
+    kind: Literal["numbers"] = "numbers"
+    low: float | None = None
+    high: float | None = None
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """The numbers in single precision; one that does not fit is 0."""
+        numbers, fits = floats(array)
+        fits = fits & (np.abs(numbers) <= np.finfo(np.float32).max)
+        if self.low is not None:
+            fits = fits & (numbers >= self.low)
+        if self.high is not None:
+            fits = fits & (numbers <= self.high)
+        return np.where(fits, numbers, 0).astype(np.float32), fits
+
+    def refusal(self) -> str:
+        """The range."""
+        if self.low is None:
+            return "is no finite number"
+        return f"is no number from {self.low:g} up" if self.high is None else f"is outside {self.low:g}..{self.high:g}"
+
+    def text(self) -> str:
+        """What becomes of them."""
+        return "numbers as they are"
+
+
+class Standard(Encoding):
+    """Numbers less their mean, in units of their standard deviation; no value counts as the mean."""
+
+    kind: Literal["standard"] = "standard"
+    mean: float
+    deviation: float
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """`(x - mean) / deviation`, in single precision."""
+        numbers, known = floats(array)
+        scaled = (np.where(known, numbers, self.mean) - self.mean) / self.deviation
+        return scaled.astype(np.float32), known | _missing(array)
+
+    def refusal(self) -> str:
+        """What it takes."""
+        return "is no finite number"
+
+    def text(self) -> str:
+        """Mean and deviation."""
+        return f"numbers less {self.mean:.4g}, over {self.deviation:.4g}"
+
+
+class Flag(Encoding):
+    """1 where the value is 1, else 0: whether a row belongs to a sample space."""
+
+    kind: Literal["flag"] = "flag"
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """1 or 0; no value is 0."""
+        numbers, known = floats(array)
+        return (known & (numbers == 1)).astype(np.float32), known | _missing(array)
+
+    def refusal(self) -> str:
+        """What it takes."""
+        return "is no number"
+
+    def text(self) -> str:
+        """What counts."""
+        return "rows where it is 1"
+
+
+class Key(Encoding):
+    """A whole number for each value, the same for the same value: what rows are grouped by."""
+
+    kind: Literal["key"] = "key"
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """Whole numbers as they are, texts as 63 bits of their hash."""
+        import pyarrow.compute as pc
+
+        if not is_text(array):
+            return whole(array)
+        coded = texts(array).dictionary_encode()
+        keys = [
+            int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest()) >> 1
+            for value in coded.dictionary.to_pylist()
+        ]
+        places = pc.fill_null(coded.indices, len(keys)).to_numpy(zero_copy_only=False)
+        return np.asarray([*keys, 0], dtype=np.int64)[places], ~_missing(array)
+
+    def refusal(self) -> str:
+        """What it takes."""
+        return "is neither a whole number nor a text"
+
+    def text(self) -> str:
+        """What it is for."""
+        return "groups of rows"
+
+
+AnyEncoding = Annotated[
+    Ids | Vocabulary | Buckets | Words | Numbers | Standard | Flag | Key, Field(discriminator="kind")
+]
+ENCODINGS: TypeAdapter[dict[str, AnyEncoding]] = TypeAdapter(dict[str, AnyEncoding])
+"""Encodings by column, as they are kept on disk."""
+
+
+def _missing(array: Array) -> Mask:
+    import pyarrow.compute as pc
+
+    missing: Mask = pc.is_null(array, nan_is_null=True).to_numpy(zero_copy_only=False)
+    return missing

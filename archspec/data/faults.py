@@ -1,0 +1,70 @@
+"""Values that do not fit: collected over all files, and reported with file, column and row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from archspec.diagnostics import Diagnostics, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from archspec.data.demands import Demand
+    from archspec.diagnostics import Diagnostic
+
+Bad = Literal["stop", "skip"]
+"""What becomes of rows with values that do not fit: the work stops, or goes on without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Values of one column in one file that do not fit, for one reason: how many, and the first of them."""
+
+    file: str
+    demand: Demand
+    reason: str
+    words: str
+    """What is said of the first of them."""
+    row: int
+    """Of the first, counted from 1, the line of names not counted."""
+    count: int
+
+    def message(self) -> str:
+        """The first value and its place, and how many more there are."""
+        more = f"; {self.count - 1:,} more like it" if self.count > 1 else ""
+        return f"`{self.file}`, column `{self.demand.column}`, row {self.row:,}: {self.words}{more}"
+
+    def way_out(self) -> str:
+        """What can be done about it."""
+        skip = "`--bad skip` leaves such rows out"
+        for kind, what in (("vocabulary", "numbers any values"), ("standard", "takes no value for the mean")):
+            if kind in self.demand.choices:
+                return f"`--encode {self.demand.column}={kind}` {what}; {skip}"
+        return skip
+
+
+class Faults:
+    """The faults of all files, one for each file, column and reason."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str, str], Fault] = {}
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Adds the faults of some further rows."""
+        for fault in faults:
+            key = (fault.file, fault.demand.column, fault.reason)
+            first = self.found.get(key)
+            self.found[key] = replace(first, count=first.count + fault.count) if first else fault
+
+    def report(self, bad: Bad) -> tuple[Diagnostic, ...]:
+        """All of them as warnings. Raises SpecError with all of them as errors where bad rows stop the work."""
+        told = Diagnostics()
+        for fault in self.found.values():
+            if bad == "stop":
+                told.error("AS704", fault.message(), help=fault.way_out())
+            else:
+                told.warning("AS704", fault.message(), help="these rows were left out")
+        if told.failed:
+            raise SpecError(told.items, status=2)
+        return tuple(told.items)

@@ -1,0 +1,184 @@
+"""From files to encoded rows: encodings are learned, every value is checked, and rows are written once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from archspec.data.demands import demands
+from archspec.data.encoder import Encoder
+from archspec.data.encodings import Vocabulary
+from archspec.data.faults import Bad, Faults
+from archspec.data.rows import written_rows
+from archspec.data.survey import check_choices
+from archspec.data.tables import check_columns, open_tables
+from archspec.diagnostics import Diagnostic, SpecError
+from archspec.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from archspec.data.encoder import Columns
+    from archspec.data.rows import RowsWriter
+    from archspec.data.tables import Piece, Table
+    from archspec.data.values import Mask
+    from archspec.graph.graph import Graph
+
+ROWS, TRAIN, VALIDATION, ENCODING = "rows", "rows/train.arrow", "rows/validation.arrow", "encoding.json"
+"""Files of a prepared folder."""
+_SPLIT: Final = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files to prepare.
+
+    Args:
+        files: rows to train on.
+        validation: rows to validate on; none: a share of the rows of `files`.
+        share: that share, 0 to 1; which rows are in it depends on their places in the files alone.
+        header: names of the columns of CSV files that have no line of names.
+        choices: encodings by column that differ from what its values suggest.
+        bad: what becomes of rows that hold a value that does not fit: `stop` before anything is written, or `skip`.
+        grouped_by: a column whose values group rows in metrics.
+    """
+
+    files: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    share: float = 0.1
+    header: tuple[str, ...] | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    bad: Bad = "stop"
+    grouped_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a folder holds after `prepare`: encodings, and how many rows. `warnings` tell of skipped ones."""
+
+    encoder: Encoder
+    train: int
+    validation: int
+    skipped: int
+    unknown: Mapping[str, float]
+    """Column -> share of validation values that are in no vocabulary."""
+    warnings: tuple[Diagnostic, ...]
+
+
+def prepare(
+    graph: Graph, source: Source, folder: Path, *, watch: Callable[[str, int], None] = lambda _, __: None
+) -> Prepared:
+    """Reads files twice, to learn encodings and to encode; writes `rows/*.arrow` and `encoding.json`.
+
+    Args:
+        graph: what reads the data.
+        source: the files.
+        folder: where the rows are written; made where it is missing.
+        watch: told what is done and how many rows are done with, now and then.
+
+    Raises:
+        SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit
+            (with `bad="stop"`): everything that is wrong, with file, column and row; nothing is written then.
+    """
+    wanted = demands(graph, source.grouped_by)
+    tables = open_tables(source.files, source.header)
+    held_out = open_tables(source.validation, source.header)
+    check_columns((*tables, *held_out), wanted)
+    check_choices(source.choices, wanted)
+    share = 0.0 if held_out else source.share
+
+    def read(columns: Collection[str]) -> Iterator[Piece]:
+        seen = 0
+        for piece, held in _split(tables, columns, share):
+            seen += piece.rows
+            watch("looking at values", seen)
+            yield _part(piece, ~held)
+
+    encoder = Encoder.learn(read, wanted, source.choices)
+    work = _Work(encoder, watch)
+    with ExitStack() as stack:
+        train = stack.enter_context(written_rows(folder / TRAIN, wanted))
+        validation = stack.enter_context(written_rows(folder / VALIDATION, wanted))
+        for piece, held in _split(tables, wanted, share):
+            work.encode(piece, held, train, validation)
+        for piece, _ in _split(held_out, wanted, 0.0):
+            work.encode(piece, np.ones(piece.rows, dtype=np.bool_), train, validation)
+        warnings = work.faults.report(source.bad)
+        _check_enough(source, train, validation, warnings)
+    write_whole(folder / ENCODING, encoder.text())
+    unknown = {name: count / max(work.values[name], 1) for name, count in work.unknown.items()}
+    return Prepared(encoder, train.rows, validation.rows, work.skipped, unknown, warnings)
+
+
+class _Work:
+    """What is counted while rows are encoded."""
+
+    def __init__(self, encoder: Encoder, watch: Callable[[str, int], None]) -> None:
+        self.encoder, self.watch = encoder, watch
+        self.faults = Faults()
+        self.unknown: Counter[str] = Counter()
+        self.values: Counter[str] = Counter()
+        self.skipped = self.seen = 0
+
+    def encode(self, piece: Piece, held: Mask, train: RowsWriter, validation: RowsWriter) -> None:
+        """Encodes a piece and gives its rows to one writer or the other; bad rows to neither."""
+        columns, good, faults = self.encoder.encode(piece)
+        self.faults.add(faults)
+        self.skipped += int((~good).sum())
+        self.seen += piece.rows
+        self.watch("encoding", self.seen)
+        for writer, rows in ((train, good & ~held), (validation, good & held)):
+            if rows.any():
+                writer.add({name: values[rows] for name, values in columns.items()})
+        self.count_unknown(columns, good & held)
+
+    def count_unknown(self, columns: Columns, rows: Mask) -> None:
+        """Counts the values of validation rows that no vocabulary holds."""
+        for name, encoding in self.encoder.encodings.items():
+            if isinstance(encoding, Vocabulary):
+                ids = columns[name][rows]
+                self.unknown[name] += int((ids == 0).sum())
+                self.values[name] += int((ids >= 0).sum())
+
+
+def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> Iterator[tuple[Piece, Mask]]:
+    """The pieces of all tables, and which of their rows are held out."""
+    passed = 0
+    for table in tables:
+        for piece in table.pieces(columns):
+            yield piece, _held(passed, piece.rows, share)
+            passed += piece.rows
+
+
+def _held(first: int, count: int, share: float) -> Mask:
+    """Which rows are held out: a hash of the row's number (splitmix64, Steele et al., 2014) falls below the share."""
+    x = np.arange(first + 1, first + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    held: Mask = (x >> np.uint64(32)) < share * _SPLIT
+    return held
+
+
+def _part(piece: Piece, rows: Mask) -> Piece:
+    if rows.all():
+        return piece
+    import pyarrow as pa
+
+    mask = pa.array(rows)
+    columns = {name: array.filter(mask) for name, array in piece.columns.items()}
+    return replace(piece, rows=int(rows.sum()), columns=columns)
+
+
+def _check_enough(source: Source, train: RowsWriter, validation: RowsWriter, warnings: tuple[Diagnostic, ...]) -> None:
+    """Raises SpecError where no rows are left to train or validate on; it tells of those that were left out."""
+    for writer, files, what in ((train, source.files, "train"), (validation, source.validation, "validate")):
+        if not writer.rows:
+            named = ", ".join(f"`{file}`" for file in files or source.files)
+            message = f"there are no rows to {what} on in {named}"
+            error = Diagnostic("AS701", message, help="give files with rows, or another `--split`")
+            raise SpecError([*warnings, error], status=2)

@@ -1,0 +1,138 @@
+"""Encoded rows on disk: an Arrow file in blocks, memory-mapped, from which any block is read without the others."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from archspec.files import whole
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from archspec.data.demands import Demand
+    from archspec.data.encoder import Columns
+    from archspec.data.encodings import Encoded
+
+BLOCK: Final = 65_536
+"""Rows of a block; the last one of a file may have fewer."""
+_SMALL: Final = 2**31
+
+
+class RowsWriter:
+    """Takes encoded rows in pieces of any size and writes them in blocks. `rows` counts them."""
+
+    def __init__(self, file: IO[bytes], demands: Mapping[str, Demand]) -> None:
+        self.rows = 0
+        self._file, self._demands = file, demands
+        self._waiting: list[Columns] = []
+        self._written = 0
+        self._sink: Any = None
+
+    def add(self, columns: Columns) -> None:
+        """Adds some rows."""
+        self._waiting.append(columns)
+        self.rows += len(next(iter(columns.values())))
+        if self.rows - self._written >= BLOCK:
+            self._write(BLOCK)
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._write(1)
+        if self._sink is not None:
+            self._sink.close()
+
+    def _write(self, least: int) -> None:
+        """Writes blocks for as long as there are so many rows waiting."""
+        if not self._waiting:
+            return
+        held = {name: _joined([part[name] for part in self._waiting]) for name in self._waiting[0]}
+        count = self.rows - self._written
+        start = 0
+        while count - start >= least:
+            self._block({name: values[start : start + BLOCK] for name, values in held.items()})
+            start = min(start + BLOCK, count)
+        self._waiting = [{name: values[start:] for name, values in held.items()}]
+        self._written += start
+
+    def _block(self, columns: Columns) -> None:
+        import pyarrow as pa
+
+        arrays = [_as_arrow(values, self._demands[name]) for name, values in columns.items()]
+        batch = pa.record_batch(arrays, names=list(columns))
+        if self._sink is None:
+            self._sink = pa.ipc.new_file(self._file, batch.schema)
+        self._sink.write_batch(batch)
+
+
+@contextmanager
+def written_rows(path: str | os.PathLike[str], demands: Mapping[str, Demand]) -> Iterator[RowsWriter]:
+    """A writer of a file of rows, which appears when the block ends without an error, and not at all otherwise."""
+    with whole(path, parents=True) as file:
+        writer = RowsWriter(file, demands)
+        yield writer
+        writer.close()
+
+
+class Rows:
+    """The rows of a file. Blocks are read when they are asked for; the file may be larger than memory.
+
+    Raises:
+        OSError: the file is missing or no file of rows.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        import pyarrow as pa
+
+        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        self.blocks = tuple(
+            self._reader.get_batch(number).num_rows for number in range(self._reader.num_record_batches)
+        )
+        """Rows of each block."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return sum(self.blocks)
+
+    def read(self, blocks: Sequence[int]) -> dict[str, Encoded]:
+        """The columns of some blocks, one after the other; of a single one without a copy."""
+        batches = [self._reader.get_batch(number) for number in blocks]
+        names = batches[0].schema.names
+        parts = {name: [_as_numpy(batch.column(place)) for batch in batches] for place, name in enumerate(names)}
+        return {name: _joined(arrays) for name, arrays in parts.items()}
+
+
+def as_batch(columns: Mapping[str, Encoded], rows: slice | NDArray[np.int64] | None = None) -> dict[str, Tensor]:
+    """Columns as a batch of tensors, int64 and float32, all rows or some."""
+    batch = {}
+    for name, values in columns.items():
+        chosen = values if rows is None else values[rows]
+        batch[name] = torch.from_numpy(chosen.astype(np.float32 if chosen.dtype.kind == "f" else np.int64))
+    return batch
+
+
+def _as_arrow(values: Encoded, demand: Demand) -> Any:  # noqa: ANN401 - pyarrow comes without types
+    import pyarrow as pa
+
+    small = values.dtype.kind == "i" and demand.use != "key" and demand.high is not None and demand.high <= _SMALL
+    flat = pa.array((values.astype(np.int32) if small else values).reshape(-1))
+    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _joined(arrays: list[Encoded]) -> Encoded:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _as_numpy(array: Any) -> Encoded:  # noqa: ANN401 - pyarrow comes without types
+    import pyarrow as pa
+
+    wide = pa.types.is_fixed_size_list(array.type)
+    flat: Encoded = (array.flatten() if wide else array).to_numpy(zero_copy_only=True)
+    return flat.reshape(len(array), -1) if wide else flat

@@ -1,0 +1,179 @@
+"""Tables on disk, read piece by piece: Parquet, CSV (packed too), and Feather or Arrow files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from archspec.data.values import trimmed
+from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from archspec.data.demands import Demand
+
+FORMATS: Final = {
+    ".parquet": "parquet", ".pq": "parquet",
+    ".feather": "arrow", ".arrow": "arrow", ".ipc": "arrow",
+    ".csv": "csv", ".tsv": "csv",
+}  # fmt: skip
+PACKED: Final = (".gz", ".bz2", ".zst", ".lz4")
+"""What a CSV file may be packed with."""
+_ROWS: Final = 65_536
+_BYTES: Final = 1 << 23  # of a CSV file at once: pyarrow's own default makes pieces of a few thousand rows
+_LISTED: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a file, one after the other: Arrow arrays by column. `first` counts the file's rows from 0."""
+
+    file: str
+    first: int
+    rows: int
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One file. A CSV file's columns are read as text: what is in them is decided by looking at all of it."""
+
+    file: str
+    format: str
+    columns: tuple[str, ...]
+    header: tuple[str, ...] | None = None
+    """Names of the columns of a CSV file that has no line of names."""
+
+    def pieces(self, wanted: Collection[str]) -> Iterator[Piece]:
+        """The wanted columns, piece by piece.
+
+        Raises:
+            SpecError: the file cannot be read to its end.
+        """
+        from pyarrow import ArrowException
+
+        first = 0
+        try:
+            for batch in self._batches([name for name in self.columns if name in wanted]):
+                yield Piece(self.file, first, batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True)))
+                first += batch.num_rows
+        except (ArrowException, OSError) as error:
+            _unreadable(self.file, error)
+
+    def _batches(self, wanted: list[str]) -> Iterator[Any]:
+        import pyarrow as pa
+
+        if self.format == "parquet":
+            from pyarrow.parquet import ParquetFile
+
+            with ParquetFile(self.file) as file:
+                yield from file.iter_batches(_ROWS, columns=wanted)
+        elif self.format == "arrow":
+            with pa.memory_map(self.file) as source:
+                file = pa.ipc.open_file(source)
+                for number in range(file.num_record_batches):
+                    yield file.get_batch(number).select(wanted)
+        else:
+            with _csv(self.file, self.header, self.columns, wanted) as reader:
+                for batch in reader:
+                    yield pa.record_batch([trimmed(column) for column in batch.columns], names=wanted)
+
+
+def open_tables(files: Iterable[str | os.PathLike[str]], header: tuple[str, ...] | None = None) -> tuple[Table, ...]:
+    """Files as tables, in their order; only their heads are read.
+
+    Raises:
+        SpecError: a file is missing, of an unknown format, empty or broken: all such files at once.
+    """
+    found, problems = [], Diagnostics()
+    for file in files:
+        try:
+            found.append(_open(os.fspath(file), header))
+        except SpecError as error:
+            problems.items += error.diagnostics
+    if problems.failed:
+        raise SpecError(problems.items, status=2)
+    return tuple(found)
+
+
+def check_columns(tables: Iterable[Table], demands: Mapping[str, Demand]) -> None:
+    """Raises SpecError where a table lacks a column that is asked for: all of them at once, with what reads each."""
+    problems = Diagnostics()
+    for table in tables:
+        for column, demand in demands.items():
+            if column not in table.columns:
+                near = suggest(column, table.columns)
+                listed = ", ".join(table.columns[:_LISTED]) + ", ..." * (len(table.columns) > _LISTED)
+                problems.error(
+                    "AS702", f"`{table.file}` has no column `{column}`, which {demand.reader} reads",
+                    help=f"did you mean `{near}`? " * bool(near) + f"columns here: {listed}; "
+                    "or say `column:` (a task: `label:`) in the spec",
+                )  # fmt: skip
+    if problems.failed:
+        raise SpecError(problems.items, status=2)
+
+
+def _open(file: str, header: tuple[str, ...] | None) -> Table:
+    from pyarrow import ArrowException
+
+    path = Path(file)
+    name = path.name.lower()
+    packed = name.endswith(PACKED)
+    ending = Path(name.rpartition(".")[0] if packed else name).suffix
+    form = FORMATS.get(ending)
+    if form is None or (packed and form != "csv"):
+        endings = ", ".join(FORMATS)
+        unusable("AS701", f"`{file}` is of no known format", help=f"end it in {endings} (CSV also packed: .csv.gz)")
+    if not path.is_file():
+        unusable("AS701", f"there is no file `{file}`")
+    try:
+        columns = _names(file, form, header)
+    except (ArrowException, OSError) as error:
+        _unreadable(file, error)
+    if len(set(columns)) < len(columns):
+        twice = next(column for column in columns if columns.count(column) > 1)
+        unusable("AS701", f"`{file}` has two columns `{twice}`", help="rename one of them")
+    return Table(file, form, columns, header)
+
+
+def _names(file: str, form: str, header: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The columns of a file."""
+    import pyarrow as pa
+
+    if form == "parquet":
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(file) as parquet:
+            return tuple(parquet.schema_arrow.names)
+    if form == "arrow":
+        with pa.memory_map(file) as source:
+            return tuple(pa.ipc.open_file(source).schema.names)
+    with _csv(file, header) as reader:
+        return tuple(reader.schema.names)
+
+
+def _csv(
+    file: str, header: tuple[str, ...] | None, columns: Iterable[str] = (), wanted: list[str] | None = None
+) -> Any:  # noqa: ANN401 - pyarrow comes without types
+    """A reader of a CSV file in which everything is text; an empty place is no value."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    tabs = ".tsv" in Path(file).name.lower()
+    return csv.open_csv(
+        file,
+        # Without threads pyarrow's errors know the row.
+        csv.ReadOptions(use_threads=False, block_size=_BYTES, column_names=header),
+        csv.ParseOptions(delimiter="\t" if tabs else ",", newlines_in_values=True),
+        csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), include_columns=wanted,
+            strings_can_be_null=True, null_values=["", "NaN", "nan", "null", "NULL"],
+        ),
+    )  # fmt: skip
+
+
+def _unreadable(file: str, error: BaseException) -> NoReturn:
+    unusable("AS701", f"`{file}` cannot be read: {str(error).strip().rstrip('.')}")

@@ -1,0 +1,173 @@
+"""What a run keeps while it trains: a checkpoint to go on from, the best weights, and everything that was measured."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+from archspec.diagnostics import unusable
+from archspec.files import write_whole
+from archspec.nn.checkpoint import save_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lightning.pytorch import LightningModule, Trainer
+
+LAST, WEIGHTS, HISTORY = "last.ckpt", "weights.safetensors", "history.json"
+"""Files of a run's folder."""
+STATE: Final = "keeper"
+"""Under what a checkpoint holds a run's state."""
+HIGHER: Final = ("auc", "accuracy")
+"""Metrics whose names end so are the better the higher they are; all others the lower."""
+_STEPS: Final = 1_000_003
+"""Apart from each other are the seeds of steps of runs with different seeds."""
+_POINTS: Final = 50
+"""Points of the curve of training losses per epoch."""
+
+
+class Keeper(Checkpoint):
+    """Keeps a run, so that one that is killed at any moment goes on from its last checkpoint as if it had not been.
+
+    Every `interval` steps, and after the first of an epoch, it writes `last.ckpt`; after every epoch `history.json`
+    and, where the monitored metric is the best so far, `weights.safetensors`. It stops the training where the metric
+    did not improve for `patience` epochs. Dropout and other randomness of a step depend on the seed and the step alone.
+
+    Args:
+        folder: where the files go.
+        interval: steps between checkpoints.
+        monitor: name of the metric that decides, such as `validation/loss` or `validation/income/auc`.
+        patience: epochs without improvement after which training stops; None never stops early.
+        seed: of the randomness of training steps.
+        say: told in a line of each epoch that ends.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a run keeps
+        self, folder: Path, *, interval: int, monitor: str, patience: int | None, seed: int, say: Callable[[str], None]
+    ) -> None:
+        self.folder, self.interval, self.monitor, self.patience = folder, interval, monitor, patience
+        self.seed, self.say = seed, say
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts from nothing."""
+        self.history: dict[str, list[tuple[int, float]]] = {}
+        """Name of what was measured -> steps and values."""
+        self.best: dict[str, float] = {}
+        """What was measured where the monitored metric was best, with `step` and `epoch`."""
+        self.waited = 0
+        """Epochs since then."""
+        self.epochs = 0
+        """Epochs that are over."""
+        self._sums: dict[str, Any] = {}
+        self._summed = 0
+
+    @property
+    def state_key(self) -> str:
+        """Under what a checkpoint holds the state."""
+        return STATE
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the metric did not improve for too long."""
+        return self.patience is not None and self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of the run."""
+        return {
+            "epochs": self.epochs, "best": dict(self.best), "waited": self.waited,
+            "history": {name: [list(point) for point in points] for name, points in self.history.items()},
+            "sums": {name: float(total) for name, total in self._sums.items()}, "summed": self._summed,
+        }  # fmt: skip
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.history = {
+            name: [(int(step), value) for step, value in points] for name, points in state_dict["history"].items()
+        }
+        self.best, self.waited, self.epochs = state_dict["best"], state_dict["waited"], state_dict["epochs"]
+        self._sums, self._summed = state_dict["sums"], state_dict["summed"]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - Lightning's signature
+        """Makes the step's randomness its own, so that it does not matter where a run was interrupted."""
+        step = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
+        torch.manual_seed(((self.seed * _STEPS + step) * trainer.world_size + trainer.global_rank) % 2**63)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401 - Lightning's signature
+        batch: Any,  # noqa: ANN401 - Lightning's signature
+        batch_idx: int,
+    ) -> None:
+        """Adds the step's losses to the curve, and keeps a checkpoint now and then."""
+        per_epoch = int(trainer.num_training_batches)
+        step = trainer.current_epoch * per_epoch + batch_idx + 1
+        parts = {f"train/{task}/loss": loss for task, loss in outputs["parts"].items()}
+        for name, value in {"train/loss": outputs["loss"].detach(), **parts}.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._summed += 1
+        if step % max(per_epoch // _POINTS, 1) == 0:
+            self._mark(step)
+        # Not after the last step: Lightning goes on within an epoch exactly, but not between two.
+        if (step % self.interval == 0 or (batch_idx == 0 and step > 1)) and batch_idx + 1 < per_epoch:
+            trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+
+    def _mark(self, step: int) -> None:
+        """Adds the mean losses since the last mark to the history."""
+        for name, total in self._sums.items():
+            mean = float(total) / self._summed
+            if not isfinite(mean):
+                unusable(
+                    "AS710", f"`{name}` is {mean} at step {step:,}",
+                    help="lower `--learning-rate`, or encode large numbers with `--encode COLUMN=standard`",
+                )  # fmt: skip
+            self.history.setdefault(name, []).append((step, mean))
+        self._sums, self._summed = {}, 0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Adds what was measured to the history, and keeps the best weights."""
+        if trainer.sanity_checking:
+            return
+        measured = {
+            name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("validation/")
+        }
+        step = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
+        for name, value in measured.items():
+            self.history.setdefault(name, []).append((step, value))
+        self.waited += 1
+        if self._improved(measured):
+            self.best = {"epoch": trainer.current_epoch + 1, "step": step, **measured}
+            self.waited = 0
+            if trainer.is_global_zero:
+                save_weights(pl_module.model, self.folder / WEIGHTS)  # type: ignore[arg-type] # a compiled model
+        if trainer.is_global_zero:
+            self.say(self._line(trainer.current_epoch + 1, measured))
+        trainer.should_stop = trainer.should_stop or self.stopped
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps what was measured."""
+        self.epochs = trainer.current_epoch + 1
+        if trainer.is_global_zero:
+            write_whole(self.folder / HISTORY, json.dumps(self.state_dict()) + "\n")
+
+    def _improved(self, measured: dict[str, float]) -> bool:
+        value = measured.get(self.monitor, nan)
+        if not isfinite(value) or not self.best:
+            return not self.best
+        best = self.best.get(self.monitor, nan)
+        return not isfinite(best) or (value > best if self.monitor.endswith(HIGHER) else value < best)
+
+    def _line(self, epoch: int, measured: dict[str, float]) -> str:
+        """An epoch in a line: the losses, and the monitored metric."""
+        shown = dict.fromkeys(("validation/loss", self.monitor))
+        last = self.history.get("train/loss")
+        train = f"train/loss {last[-1][1]:.5f}, " if last else ""
+        values = ", ".join(f"{name} {measured[name]:.5f}" for name in shown if name in measured)
+        return f"epoch {epoch}: {train}{values}{'' if self.waited else ' (best)'}"

@@ -1,0 +1,289 @@
+"""Runs: from a checked spec and files of data to a folder with trained weights and everything needed to use them."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lightning.pytorch import Trainer
+
+from archspec import plugins as plugin_door
+from archspec.compiler.compile import compile as compile_spec
+from archspec.data.batches import OrderedBatches, ShuffledBatches, table_batches
+from archspec.data.demands import demands
+from archspec.data.encoder import Encoder
+from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
+from archspec.data.rows import Rows
+from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
+from archspec.files import write_whole
+from archspec.graph.load import load_graph
+from archspec.lightning.keeper import HISTORY, LAST, WEIGHTS, Keeper
+from archspec.lightning.module import MultiTaskModule
+from archspec.nn.checkpoint import load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from torch import Tensor
+
+    from archspec.data.faults import Bad
+    from archspec.data.prepare import Prepared
+    from archspec.graph.graph import Graph
+    from archspec.nn.module import Compiled
+
+SPEC, RUN, RESULTS = "spec.yaml", "run.json", "results.json"
+"""Files of a run's folder; its encoded rows, in `rows/`, may be deleted when the run is over."""
+_VALIDATED: Final = 8192
+"""Rows of a batch of validation, at least."""
+FREE: Final = frozenset({"epochs", "patience", "interval", "devices"})
+"""Settings that may differ when a run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a run trains.
+
+    Args:
+        epochs: at most so many passes over the rows.
+        batch: rows of a step.
+        learning_rate: of AdamW, and of SparseAdam for sparse tables.
+        weight_decay: of AdamW.
+        patience: epochs without improvement after which training stops; None never stops early.
+        monitor: what must improve, such as `validation/loss` or `validation/income/auc`.
+        interval: steps between checkpoints.
+        seed: of first weights, order of rows, and dropout.
+        devices: processes of this machine that train together, one per accelerator where there are any.
+        log_gates: also measure the mean weight of each expert in each gate.
+    """
+
+    epochs: int = 10
+    batch: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    patience: int | None = 2
+    monitor: str = "validation/loss"
+    interval: int = 500
+    seed: int = 0
+    devices: int = 1
+    log_gates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run came to: `best` has the metrics of the epoch whose weights were kept, with `epoch` and `step`."""
+
+    best: dict[str, float]
+    history: dict[str, list[tuple[int, float]]]
+    train: int
+    validation: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a run tells while it goes on: lines, and how many rows are done with in which stage."""
+
+    say: Callable[[str], None] = lambda _: None
+    rows: Callable[[str, int], None] = lambda _, __: None
+    prepared: Callable[[Prepared], None] = lambda _: None
+    bar: bool = False
+    """Whether Lightning draws a progress bar."""
+
+
+def train(  # noqa: PLR0913 - what a run is made of
+    graph: Graph,
+    source: Source,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    watch: Watch | None = None,
+) -> Results:
+    """Prepares data, trains, and keeps the run in a folder.
+
+    The folder gets `spec.yaml`, `run.json` (what was asked for), `encoding.json`, `rows/` (encoded rows),
+    `last.ckpt`, `weights.safetensors` (of the best epoch, by canonical name), `history.json` and `results.json`.
+    With the same arguments and `resume`, a run that was killed at any moment goes on from its last checkpoint and ends
+    as an unbroken one: on a CPU with the same weights, bit for bit.
+
+    Args:
+        graph: of the spec; its plugins stay enabled.
+        source: the files.
+        recipe: how to train.
+        folder: of the run; made where it is missing.
+        resume: go on with the run in the folder, if there is one.
+        watch: what is told meanwhile.
+
+    Raises:
+        SpecError: data that does not fit, a folder that holds another run, a metric that is not measured.
+    """
+    watch = watch or Watch()
+    asked = _asked(graph, source, recipe)
+    joins = os.environ.get("LOCAL_RANK", "0") != "0"  # another process of this run prepared everything
+    if (folder / RUN).exists():
+        if not (resume or joins):
+            unusable(
+                "AS706", f"`{folder}` holds a run", help="`--resume` goes on with it; or name another folder with `-o`"
+            )
+        _check_same(folder, asked)
+    else:
+        _prepare(graph, source, folder, asked, watch)
+    kept = _read(folder / RUN)
+    keeper = Keeper(
+        folder, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
+        say=watch.say,
+    )  # fmt: skip
+    _fit(graph, source, recipe, keeper, watch)
+    results = Results(keeper.best, keeper.history, kept["train"], kept["validation"], kept["skipped"])
+    if not joins:
+        told = {name: value for name, value in asdict(results).items() if name != "history"}
+        write_whole(folder / RESULTS, json.dumps(told, indent=1) + "\n")
+    return results
+
+
+def _prepare(graph: Graph, source: Source, folder: Path, asked: dict[str, Any], watch: Watch) -> None:
+    """Encodes the data; `run.json` comes last, and says that all else is there."""
+    for left in folder.glob("rows/.*.tmp"):  # of a run that was killed meanwhile
+        left.unlink()
+    try:
+        prepared = prepare(graph, source, folder, watch=watch.rows)
+    except BaseException:
+        for made in (folder / ROWS, folder):
+            with suppress(OSError):  # it is not there, or something lies in it
+                made.rmdir()
+        raise
+    watch.prepared(prepared)
+    write_whole(folder / SPEC, graph.spec.text())
+    rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
+    write_whole(folder / RUN, json.dumps({"asked": asked, **rows}, indent=1) + "\n")
+
+
+def _fit(graph: Graph, source: Source, recipe: Recipe, keeper: Keeper, watch: Watch) -> None:
+    """Trains what is left of a run."""
+    last, history = keeper.folder / LAST, keeper.folder / HISTORY
+    if history.exists():
+        keeper.load_state_dict(_read(history))
+        if keeper.stopped or keeper.epochs >= recipe.epochs:
+            return
+        keeper.forget()  # the checkpoint may be older, and knows what had been measured then
+    module = MultiTaskModule(
+        graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
+        grouped_by=source.grouped_by, log_gates=recipe.log_gates,
+    )  # fmt: skip
+    _check_monitor(recipe.monitor, module)
+    model: Any = module.model
+    model.check_inputs = module.criterion.check_labels = False  # every value was looked at
+    trainer = Trainer(
+        max_epochs=recipe.epochs, devices=recipe.devices, strategy="auto" if recipe.devices == 1 else "ddp",
+        callbacks=[keeper], logger=False, enable_model_summary=False,
+        enable_progress_bar=watch.bar, num_sanity_val_steps=0, use_distributed_sampler=False,
+        default_root_dir=keeper.folder,
+    )  # fmt: skip
+    trainer.fit(
+        module,
+        ShuffledBatches(Rows(keeper.folder / TRAIN), recipe.batch, recipe.seed),
+        OrderedBatches(Rows(keeper.folder / VALIDATION), max(recipe.batch, _VALIDATED)),
+        ckpt_path=last if last.exists() else None,
+    )
+
+
+def _check_monitor(monitor: str, module: MultiTaskModule) -> None:
+    """Raises SpecError where a metric is monitored that nothing measures."""
+    known = ["validation/loss"]
+    for metrics in module.task_metrics:
+        held: Any = metrics
+        names = [*held.metrics, *(["grouped_auc"] if held.grouped is not None else []), "loss"]
+        known += [f"validation/{held.block.name}/{name}" for name in names]
+    if monitor not in known:
+        near = suggest(monitor, known)
+        listed = ", ".join(known)
+        unusable(
+            "AS707", f"nothing measures `{monitor}`", help=f"did you mean `{near}`? " * bool(near) + f"known: {listed}"
+        )
+
+
+# -- what a folder holds -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run's folder, opened: the model in evaluation mode, its graph, and what turns tables into its batches."""
+
+    folder: Path
+    graph: Graph
+    model: Compiled
+    encoder: Encoder
+
+    def validation(self) -> OrderedBatches:
+        """The rows that the run was validated on, as batches.
+
+        Raises:
+            SpecError: the run's `rows/` were deleted.
+        """
+        if not (self.folder / VALIDATION).is_file():
+            unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
+        return OrderedBatches(Rows(self.folder / VALIDATION), _VALIDATED)
+
+    def batches(
+        self, files: Iterable[str], *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
+    ) -> Iterator[dict[str, Tensor]]:
+        """The rows of files as batches for the model, without labels; see `archspec.data.batches.table_batches`."""
+        return table_batches(files, self.encoder.of_inputs(), header=header, bad=bad)
+
+
+def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = ()) -> Trained:
+    """The best weights of a run, and what is needed to use them.
+
+    Args:
+        folder: a folder of `archspec train`, or any file in it.
+        plugins: the plugins that the spec needs; the folder asks for them, and never enables any.
+
+    Raises:
+        SpecError: it is no folder of a run, or the run has kept no weights yet, or its spec needs a plugin.
+    """
+    path = Path(folder)
+    path = path if path.is_dir() else path.parent
+    if not (path / RUN).is_file():
+        unusable("AS708", f"`{os.fspath(folder)}` is no run", help="give a folder that `archspec train` wrote")
+    if not (path / WEIGHTS).is_file():
+        unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
+    graph = load_graph(path / SPEC, None, plugin_door.load(plugins))
+    grouped_by = _read(path / RUN)["asked"]["grouped_by"]
+    text = (path / ENCODING).read_text(encoding="utf-8")
+    encoder = Encoder.from_text(text, demands(graph, grouped_by))
+    model = compile_spec(graph.spec)
+    load_weights(model, path / WEIGHTS)
+    model.eval()
+    return Trained(path, graph, model, encoder)
+
+
+def _asked(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
+    """What a run was asked for, as JSON holds it."""
+    found: dict[str, Any] = json.loads(json.dumps({"spec": graph.spec.digest, **asdict(source), **asdict(recipe)}))
+    return found
+
+
+def _check_same(folder: Path, asked: dict[str, Any]) -> None:
+    """Raises SpecError where a folder holds a run that was asked for otherwise."""
+    problems = Diagnostics()
+    kept = _read(folder / RUN)["asked"]
+    for name, value in asked.items():
+        if name not in FREE and kept.get(name) != value:
+            problems.error(
+                "AS706", f"the run in `{folder}` has {name} {kept.get(name)}, now it is {value}",
+                help="go on with what the run was begun with, or name another folder with `-o`",
+            )  # fmt: skip
+    if problems.failed:
+        raise SpecError(problems.items, status=2)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        unusable("AS708", f"`{path}` cannot be read: {error}")
+    return found

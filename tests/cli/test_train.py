@@ -1,0 +1,152 @@
+"""`archspec train` and `archspec gates`."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import Result
+from pyarrow import csv, parquet
+
+Run = Callable[..., Result]
+
+SPEC = """
+archspec: 1
+name: small
+inputs:
+  user: {kind: sparse, vocab: 20, dim: 4}
+  x: {kind: dense, dim: 1}
+tasks:
+  click: {}
+  watch: {kind: regression}
+levels:
+  - experts: {$task: {units: [4]}, shared: {count: 2, units: [4]}}
+    gates: {$task: {sees: [$task, shared]}}
+towers: {$task: {units: [4]}}
+"""
+
+
+def table(rows: int, seed: int) -> pa.Table:
+    """Rows for the spec."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=rows)
+    user = random.choice(["ann", "bob", "cyd"], rows)
+    return pa.table({"user": user, "x": x, "click": (x > 0).astype(int), "watch": x * 2})
+
+
+@pytest.fixture
+def trained(run: Run) -> Result:
+    """A run that was trained on two files and validated on a third, in runs/small."""
+    Path("small.yaml").write_text(SPEC)
+    for number in range(2):
+        parquet.write_table(table(200, number), f"day{number}.parquet")
+    csv.write_csv(table(100, 9), "new.csv")
+    return run(
+        "train", "small.yaml", "--data", "day0.parquet", "day1.parquet", "--validation", "new.csv", "--epochs", "3",
+        "--batch", "50", "--learning-rate", "0.02", "--grouped-by", "user",
+    )  # fmt: skip
+
+
+def test_training_prints_what_each_task_reached(trained: Result) -> None:
+    """Standard output has a row per task; standard error tells of rows, encodings and epochs."""
+    assert trained.exit_code == 0
+    header, _, click, watch = (line.split() for line in trained.stdout.strip().splitlines()[:4])
+    assert header == ["task", "loss", "auc", "log", "loss", "normalized", "entropy", "grouped", "auc", "rmse", "mae"]
+    assert (click[0], watch[0]) == ("click", "watch")
+    assert float(click[2]) > 0.8
+    assert "400 rows to train on, 100 to validate on" in trained.stderr
+    assert "user: vocabulary of 3 values" in trained.stderr
+    assert "epoch 3: " in trained.stderr
+    assert Path("runs/small/curves.svg").read_text().startswith("<?xml")
+
+
+def test_json(run: Run, trained: Result) -> None:
+    """With --json standard output is data; a run that is over answers at once."""
+    assert trained.exit_code == 0
+    result = run(
+        "train", "small.yaml", "--data", "day0.parquet", "day1.parquet", "--validation", "new.csv", "--epochs", "3",
+        "--batch", "50", "--learning-rate", "0.02", "--grouped-by", "user", "--resume", "--json",
+    )  # fmt: skip
+    found = json.loads(result.stdout)
+    assert found["rows"] == {"train": 400, "validation": 100, "skipped": 0}
+    assert set(found["tasks"]["watch"]) == {"loss", "rmse", "mae"}
+    assert found["folder"] == str(Path("runs/small"))
+
+
+def test_gates_of_a_run(run: Run, trained: Result) -> None:
+    """Every gate's mean weights are shown and sum to one; the figure is drawn, and JSON has the numbers."""
+    assert trained.exit_code == 0
+    result = run("gates", "runs/small", "-o", "gates.svg", "--json")
+    assert result.exit_code == 0
+    gates = json.loads(result.stdout)["gates"]
+    assert [gate["gate"] for gate in gates] == ["level1.gates.click", "level1.gates.watch"]
+    assert all(math.isclose(sum(gate["means"]), 1, abs_tol=1e-5) and gate["rows"] == 100 for gate in gates)
+    assert Path("gates.svg").read_text().startswith("<?xml")
+    shown = run("gates", "runs/small", "--data", "day0.parquet", "day1.parquet")
+    assert [line.split()[0] for line in shown.stdout.splitlines() if "gates." in line] == [
+        gate["gate"] for gate in gates
+    ]
+
+
+def test_gates_that_look_wrong_are_told(run: Run, trained: Result) -> None:
+    """An expert that nobody uses is a warning on standard error."""
+    assert trained.exit_code == 0
+    one = table(50, 0)
+    parquet.write_table(one.set_column(1, "x", pa.array(np.full(50, 1e4))), "far.parquet")
+    result = run("gates", "runs/small", "--data", "far.parquet")
+    assert "warning: nobody uses" in result.stderr or "has collapsed" in result.stderr
+
+
+def test_a_pattern_names_files(run: Run) -> None:
+    """Files may be named by a pattern in quotes; one that fits none is wrong usage."""
+    Path("small.yaml").write_text(SPEC)
+    for number in range(3):
+        parquet.write_table(table(40, number), f"day{number}.parquet")
+    result = run("train", "small.yaml", "--data", "day*.parquet", "--epochs", "1", "-o", "here")
+    assert result.exit_code == 0
+    assert json.loads(Path("here/run.json").read_text())["asked"]["files"] == [f"day{n}.parquet" for n in range(3)]
+    assert run("train", "small.yaml", "--data", "night*.parquet").exit_code == 2
+
+
+def test_mistakes_in_data(run: Run) -> None:
+    """Bad values and missing columns end with status 2 and sentences; no folder is left."""
+    Path("small.yaml").write_text(SPEC)
+    rows = table(40, 0)
+    parquet.write_table(rows.set_column(2, "click", pa.array([3] * 40)), "bad.parquet")
+    parquet.write_table(rows.drop_columns(["watch"]), "less.parquet")
+    bad, less = (run("train", "small.yaml", "--data", name) for name in ("bad.parquet", "less.parquet"))
+    assert (bad.exit_code, less.exit_code) == (2, 2)
+    assert "`bad.parquet`, column `click`, row 1: `3` is outside 0..1; 39 more like it" in bad.stderr
+    assert "`less.parquet` has no column `watch`, which task `watch` reads" in less.stderr
+    assert not Path("runs/small").exists()
+
+
+@pytest.mark.parametrize("words", [["--encode", "user"], ["--split", "1"], ["--epochs", "0"]])
+def test_wrong_usage(run: Run, words: list[str]) -> None:
+    """Options of a wrong form are wrong usage."""
+    Path("small.yaml").write_text(SPEC)
+    assert run("train", "small.yaml", "--data", "a.csv", *words).exit_code == 2
+
+
+def test_what_is_no_run(run: Run) -> None:
+    """`gates` of a folder without a run says what to give."""
+    result = run("gates", ".")
+    assert result.exit_code == 2
+    assert "is no run" in result.stderr
+
+
+def test_a_missing_library_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra the command says what to install."""
+    Path("small.yaml").write_text(SPEC)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("archspec.cli.extras.find_spec", lambda name: None if name == "pyarrow" else object())
+    result = run("train", "small.yaml", "--data", "a.csv")
+    assert result.exit_code == 2
+    assert "needs pyarrow" in result.stderr
+    assert "archspec-mtl[train]" in result.stderr

@@ -1,0 +1,78 @@
+"""What a spec asks of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archspec import plugins
+from archspec.data.demands import demands
+from archspec.graph.load import load_graph
+
+if TYPE_CHECKING:
+    from archspec.graph.graph import Graph
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def of_spec(name: str, *plugin: str) -> dict[str, str]:
+    """Column -> use, for a spec of the repository."""
+    graph = load_graph(ROOT / "specs" / f"{name}.yaml", None, plugins.load([ROOT / "plugins" / p for p in plugin]))
+    return {column: demand.use for column, demand in demands(graph).items()}
+
+
+def test_every_kind_of_column_is_asked_for(graph: Graph) -> None:
+    """Inputs, labels, sample spaces and row weights are asked for by their columns, each for its use."""
+    found = {column: demand.use for column, demand in demands(graph).items()}
+    assert found == {
+        "user": "ids", "city": "ids", "age": "ids", "visited": "lists", "scene": "ids", "price": "numbers",
+        "place": "numbers", "click": "label", "buy": "label", "value": "weight", "watch": "label", "rating": "class",
+    }  # fmt: skip
+
+
+def test_columns_that_share_a_table_share_ids(graph: Graph) -> None:
+    """A sequence that looks up in another input's table has that input's family, and its range of ids."""
+    found = demands(graph)
+    assert found["visited"].family == found["city"].family != found["user"].family
+    assert (found["visited"].high, found["visited"].width) == (5, 3)
+
+
+def test_several_tables_of_one_column_ask_once() -> None:
+    """STEM reads one column into a table per task: the column is asked for once."""
+    assert of_spec("stem")["user"] == "ids"
+
+
+def test_a_label_that_is_a_sample_space_too_stays_a_label() -> None:
+    """In the census chain one task's label decides whose rows the next one counts: it must still be 0 or 1."""
+    spec = """
+archspec: 1
+name: chain
+inputs: {x: {kind: dense, dim: 2}}
+tasks: {buy: {when: click}, click: {}}
+towers: {$task: {units: [2]}}
+"""
+    found = demands(load_graph(spec, None, plugins.load([])))
+    assert (found["click"].use, found["click"].high, found["buy"].space) == ("label", 2, "click")
+
+
+def test_a_column_that_a_loss_names_is_asked_for() -> None:
+    """The loss of ESCM2 names the column that says which rows were observed."""
+    assert of_spec("escm2", "escm2.py")["click"] == "label"
+
+
+def test_an_input_that_nothing_reads_asks_for_nothing() -> None:
+    """Data need not have a column that the model does not look at."""
+    spec = """
+archspec: 1
+name: idle
+inputs: {x: {kind: dense, dim: 2}, y: {kind: dense, dim: 2}}
+tasks: {click: {}}
+towers: {click: {from: x, units: [2]}}
+"""
+    assert set(demands(load_graph(spec, None, plugins.load([])))) == {"x", "click"}
+
+
+def test_the_column_of_groups_may_hold_anything(graph: Graph) -> None:
+    """Grouped AUC needs a column of its own; where an input reads it already, that is enough."""
+    assert demands(graph, "session")["session"].use == "key"
+    assert demands(graph, "user")["user"].use == "ids"

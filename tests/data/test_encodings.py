@@ -1,0 +1,81 @@
+"""Encodings: what becomes of values, and what does not fit."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from archspec.data.encodings import (
+    ENCODINGS,
+    AnyEncoding,
+    Buckets,
+    Flag,
+    Ids,
+    Key,
+    Numbers,
+    Standard,
+    Vocabulary,
+    Words,
+)
+
+ALL: dict[str, AnyEncoding] = {
+    "a": Ids(high=3),
+    "b": Vocabulary(values=("x", "y\n"), others=2),
+    "c": Buckets(edges=(0.5, 1.5)),
+    "d": Words(words=("home", "shop")),
+    "e": Numbers(low=0, high=1),
+    "f": Standard(mean=2.0, deviation=4.0),
+    "g": Flag(),
+    "h": Key(),
+}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "values", "encoded", "fits"),
+    [
+        (ALL["a"], [0, 2, 3, -1, None], [0, 2, 0, 0, 0], [1, 1, 0, 0, 0]),
+        (ALL["b"], ["x", "y\n", "z", None], [1, 2, 0, 0], [1, 1, 1, 1]),
+        (ALL["c"], [0.0, 0.5, 1.0, 1.5, 9.0, None], [1, 2, 2, 3, 3, 0], [1, 1, 1, 1, 1, 1]),
+        (ALL["c"], ["0", "x"], [1, 0], [1, 0]),
+        (ALL["d"], ["shop", "home", "1", "bar", None], [1, 0, 1, 0, 0], [1, 1, 1, 0, 0]),
+        (ALL["d"], [0, 1, 2], [0, 1, 0], [1, 1, 0]),
+        (ALL["e"], [0.0, 1.0, 1.5, float("nan"), None], [0, 1, 0, 0, 0], [1, 1, 0, 0, 0]),
+        (Numbers(), [1e300, -2.0], [0, -2], [0, 1]),
+        (ALL["f"], [2.0, 6.0, None], [0, 1, 0], [1, 1, 1]),
+        (ALL["f"], ["6", "x"], [1, 0], [1, 0]),
+        (ALL["g"], [1, 0, 2, None], [1, 0, 0, 0], [1, 1, 1, 1]),
+        (ALL["h"], [7, 2**62, None], [7, 2**62, 0], [1, 1, 0]),
+    ],
+)
+def test_values(encoding: AnyEncoding, values: list[object], encoded: list[float], fits: list[int]) -> None:
+    """Each value has its id or number; one that does not fit is found, and is something legal meanwhile."""
+    found, known = encoding.encode(pa.array(values))
+    assert found.tolist() == encoded
+    assert known.tolist() == [bool(fit) for fit in fits]
+
+
+def test_no_rows() -> None:
+    """A column without rows encodes to one without rows."""
+    for encoding in ALL.values():
+        found, known = encoding.encode(pa.array([], pa.string()))
+        assert len(found) == len(known) == 0
+
+
+def test_keys_of_texts() -> None:
+    """The same text has the same key everywhere, other texts other ones; keys are not negative."""
+    first, _ = Key().encode(pa.array(["a", "b", None, "a"]))
+    again, _ = Key().encode(pa.array(["b", "a"]))
+    assert first[0] == first[3] == again[1] != first[1] == again[0]
+    assert (first >= 0).all()
+
+
+def test_encodings_come_back_from_disk() -> None:
+    """What is written as JSON reads back as it was."""
+    assert ENCODINGS.validate_json(ENCODINGS.dump_json(ALL)) == ALL
+
+
+def test_each_says_what_it_is() -> None:
+    """Encodings are told in words before training."""
+    assert ALL["a"].text() == "ids as they are, 0..2"
+    assert ALL["b"].text() == "vocabulary of 2 values; 2 rarer ones share id 0 with values never seen"
+    assert ALL["c"].text() == "3 buckets of about as many rows each"

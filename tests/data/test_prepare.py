@@ -1,0 +1,244 @@
+"""From files to encoded rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import csv, parquet
+
+import archspec
+from archspec.data.batches import OrderedBatches, ShuffledBatches, table_batches
+from archspec.data.demands import demands
+from archspec.data.encoder import Encoder
+from archspec.data.encodings import Buckets, Vocabulary
+from archspec.data.prepare import ENCODING, TRAIN, VALIDATION, Source, prepare
+from archspec.data.rows import Rows
+from archspec.diagnostics import SpecError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from archspec.graph.graph import Graph
+
+Columns = dict[str, list[Any]]
+
+
+def written(folder: Path, rows: Columns, name: str = "rows.parquet") -> str:
+    """Rows as a file; in CSV, lists as texts."""
+    path = folder / name
+    if name.endswith(".csv"):
+        texts = {
+            column: [" ".join(map(str, value)) if isinstance(value, list) else value for value in values]
+            for column, values in rows.items()
+        }
+        csv.write_csv(pa.table(texts), path)
+    else:
+        parquet.write_table(pa.table(rows), path, row_group_size=7)
+    return str(path)
+
+
+def all_rows(folder: Path) -> dict[str, Tensor]:
+    """Every prepared row, training rows first."""
+    parts = [batch for name in (TRAIN, VALIDATION) for batch in OrderedBatches(Rows(folder / name), 1000)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
+def test_prepared_rows_are_what_the_model_reads(graph: Graph, rows: Columns, tmp_path: Path, name: str) -> None:
+    """Parquet and CSV become the same batches, which the model and its loss take with every check on."""
+    prepared = prepare(graph, Source((written(tmp_path, rows, name),), share=0.25), tmp_path)
+    batch = all_rows(tmp_path)
+    assert prepared.train + prepared.validation == len(batch["user"]) == 40
+    assert sorted(batch["price"].tolist()) == rows["price"]
+    order = batch["price"].long()
+    assert batch["user"].tolist() == [rows["user"][i] for i in order]
+    assert batch["scene"].tolist() == [i % 2 for i in order.tolist()]
+    assert batch["place"].tolist() == [rows["place"][i] for i in order]
+    assert batch["rating"].dtype == torch.int64
+    cities = prepared.encoder.encodings["city"]
+    assert isinstance(cities, Vocabulary)
+    assert isinstance(prepared.encoder.encodings["age"], Buckets)
+    numbers = {value: number for number, value in enumerate(cities.values, 1)}
+    assert batch["city"].tolist() == [numbers.get(rows["city"][i], 0) for i in order]
+    last = [[numbers[city] for city in rows["visited"][i]][-3:] for i in order]
+    assert batch["visited"].tolist() == [ids + [-1] * (3 - len(ids)) for ids in last]
+    model = archspec.compile(graph.spec, seed=0)
+    loss, parts = archspec.MultiTaskLoss(model)(model(batch), batch)
+    assert torch.isfinite(loss)
+    assert parts["buy"] > 0
+
+
+def test_the_split_does_not_depend_on_the_pieces(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """Which rows are held out depends on their places alone: one file or two, the same rows."""
+    halves = [{name: values[part] for name, values in rows.items()} for part in (slice(0, 13), slice(13, 40))]
+    one = (written(tmp_path, rows),)
+    two = tuple(written(tmp_path, half, f"{number}.parquet") for number, half in enumerate(halves))
+    held = []
+    for number, files in enumerate((one, two)):
+        prepare(graph, Source(files, share=0.3), tmp_path / f"run{number}")
+        held.append(OrderedBatches(Rows(tmp_path / f"run{number}" / VALIDATION), 99))
+    first, second = (next(iter(batches))["price"].tolist() for batches in held)
+    assert first == second
+    assert 4 <= len(first) <= 20
+
+
+def test_vocabularies_come_from_training_rows(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """A value that only validation rows hold has id 0, and its share is told."""
+    other = {**rows, "city": ["Nowhere"] * 20 + ["Oslo"] * 20, "visited": [[]] * 40}
+    files = written(tmp_path, rows), written(tmp_path, other, "other.parquet")
+    prepared = prepare(graph, Source(files[:1], files[1:]), tmp_path)
+    assert (prepared.train, prepared.validation) == (40, 40)
+    assert prepared.unknown["city"] == 0.5
+    batch = next(iter(OrderedBatches(Rows(tmp_path / VALIDATION), 40)))
+    assert batch["city"][:20].eq(0).all()
+    assert batch["city"][20:].gt(0).all()
+
+
+BAD: dict[str, tuple[str, object, str]] = {
+    "id too high": ("user", 10, "`10` is no id of 0..9"),
+    "negative id": ("user", -1, "`-1` is no id of 0..9"),
+    "no id": ("user", None, "no value"),
+    "unknown domain": ("scene", "bar", "`bar` is none of home, shop (nor an index into them)"),
+    "NaN": ("price", float("nan"), "no value"),
+    "infinite": ("price", float("inf"), "`inf` is no finite number"),
+    "short list": ("place", [1.0], "`[1.0]` is no list of 2 finite numbers"),
+    "NaN in a list": ("place", [1.0, float("nan")], "`[1.0, nan]` is no list of 2 finite numbers"),
+    "label": ("click", 2, "`2` is outside 0..1"),
+    "class": ("rating", 3, "`3` is no id of 0..2"),
+    "no label": ("watch", None, "no value"),
+    "weight": ("value", -1.0, "`-1.0` is no number from 0 up"),
+    "label in the sample space": ("buy", None, "no value"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_values_stop_or_are_skipped(graph: Graph, rows: Columns, tmp_path: Path, case: str) -> None:
+    """A bad value is told with file, column and row, and nothing is written; skipped, its row alone is missing."""
+    column, value, words = BAD[case]
+    rows[column][7] = value
+    file = written(tmp_path, rows)
+    with pytest.raises(SpecError, match="AS704") as caught:
+        prepare(graph, Source((file,)), tmp_path / "run")
+    assert [item.message for item in caught.value.diagnostics] == [f"`{file}`, column `{column}`, row 8: {words}"]
+    assert not (tmp_path / "run" / ENCODING).exists()
+    prepared = prepare(graph, Source((file,), bad="skip"), tmp_path / "run")
+    assert prepared.skipped == 1
+    assert prepared.train + prepared.validation == 39
+    assert 7.0 not in all_rows(tmp_path / "run")["price"]
+    assert [item.severity for item in prepared.warnings] == ["warning"]
+
+
+def test_labels_outside_the_sample_space_may_be_anything(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """Where nobody clicked, whether he bought need not be known, nor what it would have counted."""
+    rows["buy"][4], rows["value"][6] = 77.0, None
+    assert prepare(graph, Source((written(tmp_path, rows),)), tmp_path).skipped == 0
+
+
+def test_many_bad_values_are_told_in_a_line(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """Of values that fail for one reason the first is shown and the others are counted."""
+    rows["user"][3:6] = [10, 11, 12]
+    with pytest.raises(SpecError) as caught:
+        prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
+    (message,) = (item.message for item in caught.value.diagnostics)
+    assert message.endswith("row 4: `10` is no id of 0..9; 2 more like it")
+
+
+def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """A list where one id is read, or one number where several are, is told for the column, not for its values."""
+    rows["user"], rows["place"] = [[1]] * 40, [1.0] * 40
+    with pytest.raises(SpecError) as caught:
+        prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
+    messages = [item.message.partition(" holds ")[2] for item in caught.value.diagnostics]
+    assert messages == [
+        "double; input `place` reads 2 numbers a row",
+        "list<element: int64>; input `user` reads one value a row",
+    ]
+
+
+def test_nothing_left(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """When every row is skipped the answer says so, and why."""
+    rows["click"] = [5] * 40
+    with pytest.raises(SpecError, match="there are no rows to train on") as caught:
+        prepare(graph, Source((written(tmp_path, rows),), bad="skip"), tmp_path)
+    assert {item.code for item in caught.value.diagnostics} == {"AS701", "AS704"}
+
+
+def test_encodings_outlive_the_process(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """What was written is read back: new rows are encoded as the old ones were, without their labels."""
+    prepared = prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
+    text = (tmp_path / ENCODING).read_text(encoding="utf-8")
+    encoder = Encoder.from_text(text, demands(graph))
+    assert encoder == prepared.encoder
+    for label in ("click", "buy", "value", "watch", "rating"):
+        del rows[label]
+    (batch,) = table_batches([written(tmp_path, rows, "new.parquet")], encoder.of_inputs())
+    assert batch["price"].tolist() == rows["price"]
+    assert set(batch) == {"user", "city", "age", "visited", "scene", "price", "place"}
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(graph: Graph, rows: Columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rows:
+    """403 rows in blocks of 50; the shuffle mixes three blocks at a time."""
+    monkeypatch.setattr("archspec.data.rows.BLOCK", 50)
+    monkeypatch.setattr("archspec.data.batches.WINDOW", 3)
+    longer = {name: (values * 12)[:450] for name, values in rows.items()} | {"price": list(map(float, range(450)))}
+    for name in ("click", "buy"):
+        longer[name] = [0.0] * 450
+    prepare(graph, Source((written(tmp_path, longer),)), tmp_path)
+    return Rows(tmp_path / TRAIN)
+
+
+def prices(batches: ShuffledBatches) -> list[list[float]]:
+    """The price of every row of an epoch, by batch: it numbers the rows."""
+    return [batch["price"].tolist() for batch in batches]
+
+
+def test_an_epoch_has_every_row_once(many: Rows) -> None:
+    """Batches are of one size, hold no row twice, and leave out fewer rows than make a batch; epochs differ."""
+    batches = ShuffledBatches(many, 32, seed=0)
+    first, second = prices(batches), prices(batches)
+    assert len(first) == len(batches) == len(many) // 32
+    for epoch in (first, second):
+        assert all(len(batch) == 32 for batch in epoch)
+        assert len(set(np.concatenate(epoch).tolist())) == len(batches) * 32
+    assert first != second
+    assert first == prices(ShuffledBatches(many, 32, seed=0))
+    assert first != prices(ShuffledBatches(many, 32, seed=1))
+
+
+def test_rows_are_well_mixed(many: Rows) -> None:
+    """A batch holds rows of several blocks."""
+    batch = prices(ShuffledBatches(many, 32, seed=0))[0]
+    assert len({int(price) // 50 for price in batch}) >= 3
+
+
+@pytest.mark.parametrize("size", [7, 32, 50, 149, 400, 1000])
+def test_going_on_from_any_batch(many: Rows, size: int) -> None:
+    """An iteration that is taken up again gives the batches that were left, and then the next epoch."""
+    whole = ShuffledBatches(many, size, seed=3)
+    expected = [*prices(whole), *prices(whole)]
+    for stop in range(0, len(whole) + 1, max(len(whole) // 5, 1)):
+        begun = ShuffledBatches(many, size, seed=3)
+        given = [batch["price"].tolist() for batch, _ in zip(begun, range(stop), strict=False)]
+        resumed = ShuffledBatches(many, size, seed=3)
+        resumed.load_state_dict({"epoch": 0, "position": stop})
+        given = given[:stop] + prices(resumed)
+        assert given == (expected[: len(whole)] if stop < len(whole) else expected)
+
+
+def test_rows_in_order(many: Rows) -> None:
+    """Validation reads every row once, in the order of the files."""
+    batches = OrderedBatches(many, 30)
+    found = [batch["price"] for batch in batches]
+    assert len(found) == len(batches)
+    assert torch.cat(found).diff().gt(0).all()
+    assert sum(map(len, found)) == len(many)

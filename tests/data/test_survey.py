@@ -1,0 +1,108 @@
+"""Which encoding a column gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from archspec.data.demands import Demand
+from archspec.data.encodings import Buckets, Ids, Standard, Vocabulary
+from archspec.data.survey import Sight, check_choices, learned
+from archspec.data.tables import Piece
+from archspec.diagnostics import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+CITY = Demand("city", "ids", "input `city`", high=4, family="city")
+VISITED = Demand("visited", "lists", "input `visited`", width=3, high=4, family="city")
+PRICE = Demand("price", "numbers", "input `price`")
+
+
+def encoding(values: list[Any], demand: Demand = CITY, kind: str | None = None) -> Any:  # noqa: ANN401 - any encoding, with its own fields
+    """What a column of these values gets, looked at in pieces of two."""
+    name = demand.column
+
+    def read(_columns: Collection[str]) -> Iterator[Piece]:
+        for start in range(0, len(values), 2):
+            part = values[start : start + 2]
+            yield Piece("f", start, len(part), {name: pa.array(part)})
+
+    return learned(read, {name: demand}, {} if kind is None else {name: kind})[0][name]
+
+
+def test_what_values_suggest() -> None:
+    """Whole numbers are ids, other numbers fall in buckets, texts have a vocabulary, whatever type they come in."""
+    assert encoding([1, 2, 3]) == encoding(["1", "2", "3"]) == encoding([1.0, None, 3.0]) == Ids(high=4)
+    assert isinstance(encoding([1.5, 2.0, 3.0]), Buckets)
+    assert isinstance(encoding(["1.5", "2", "3"]), Buckets)
+    assert isinstance(encoding(["1", "2", "x"]), Vocabulary)
+
+
+def test_a_vocabulary_keeps_the_most_frequent_values() -> None:
+    """Ids are given by frequency, then by name; 0 stays free, and what finds no room is counted."""
+    found = encoding(["d", "b", "b", "c", "c", "a", "c", "e"])
+    assert found == Vocabulary(values=("c", "b", "a"), others=2)
+
+
+def test_what_is_asked_for_wins() -> None:
+    """Integers can have a vocabulary or buckets, too."""
+    assert encoding([900, 7, 900], kind="vocabulary") == Vocabulary(values=("900", "7"))
+    assert encoding([1, 2, 3, 4, 5, 6], kind="buckets").edges == pytest.approx((8 / 3, 13 / 3))
+
+
+def test_buckets_hold_about_as_many_rows_each() -> None:
+    """Every id of the vocabulary but 0 is used, by a like share of rows."""
+    values = np.random.default_rng(0).exponential(size=1000).tolist()
+    ids, _ = encoding(values, Demand("x", "ids", "x", high=6, family="x"), kind="buckets").encode(pa.array(values))
+    assert np.bincount(ids, minlength=6).tolist() == [0, 200, 200, 200, 200, 200]
+
+
+def test_standard_numbers() -> None:
+    """Mean and deviation are those of all values, whatever the pieces."""
+    values = [1.0, 5.0, None, 7.0, 11.0]
+    found = encoding(values, PRICE, "standard")
+    assert isinstance(found, Standard)
+    assert (found.mean, found.deviation) == pytest.approx((6.0, np.std([1, 5, 7, 11])))
+    assert encoding([3.0, 3.0], PRICE, "standard").deviation == 1.0
+
+
+def test_a_family_has_one_encoding() -> None:
+    """A list column and the column whose table it shares get one vocabulary, made of both."""
+
+    def read(_columns: Collection[str]) -> Iterator[Piece]:
+        columns = {"city": pa.array(["a", "a", "a"]), "visited": pa.array([["b", "b"], None, ["c", "a", "b", "b"]])}
+        yield Piece("f", 0, 3, columns)
+
+    found, longest = learned(read, {"city": CITY, "visited": VISITED}, {})
+    assert found["city"] == found["visited"] == Vocabulary(values=("a", "b", "c"))
+    assert longest == {"visited": 4}
+
+
+def test_many_numbers_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edges of buckets come from a sample of limited size that is spread over all rows."""
+    monkeypatch.setattr("archspec.data.survey._KEPT", 100)
+    sight = Sight()
+    for start in range(0, 10_000, 37):
+        sight.measure(np.arange(start, min(start + 37, 10_000), dtype=np.float64))
+    assert sum(map(len, sight.sample)) <= 150
+    assert sight.edges(2)[0] == pytest.approx(5000, rel=0.05)
+    assert sight.mean == pytest.approx(4999.5)
+
+
+def test_encodings_that_cannot_be() -> None:
+    """A column that is not read, or cannot be encoded so, is refused, with all that can be."""
+    with pytest.raises(SpecError) as caught:
+        check_choices(
+            {"citi": "ids", "price": "buckets", "visited": "buckets"},
+            {"city": CITY, "price": PRICE, "visited": VISITED},
+        )
+    messages = [(item.message, item.help) for item in caught.value.diagnostics]
+    assert messages == [
+        ("column `price` cannot be encoded as `buckets`", "input `price` takes numbers, standard"),
+        ("column `visited` cannot be encoded as `buckets`", "input `visited` takes ids, vocabulary"),
+        ("the spec reads no column `citi`", "did you mean `city`?"),
+    ]

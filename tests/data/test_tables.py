@@ -1,0 +1,119 @@
+"""Tables on disk: formats, and files that cannot be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import csv, feather, parquet
+
+from archspec.data.demands import Demand
+from archspec.data.tables import check_columns, open_tables
+from archspec.diagnostics import SpecError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLE = pa.table({"user": [1, 2, 3], "city": ["Oslo", None, "Rome"], "unread": [0, 0, 0]})
+
+
+def written(folder: Path, name: str) -> Path:
+    """The table as a file of a format."""
+    path = folder / name
+    if name.endswith(".parquet"):
+        parquet.write_table(TABLE, path, row_group_size=2)
+    elif name.endswith(".feather"):
+        feather.write_feather(TABLE, path)
+    elif name.endswith(".tsv"):
+        csv.write_csv(TABLE, path, csv.WriteOptions(delimiter="\t"))
+    elif name.endswith(".gz"):
+        with pa.output_stream(path, compression="gzip") as file:
+            csv.write_csv(TABLE, file)
+    else:
+        csv.write_csv(TABLE, path)
+    return path
+
+
+def read(path: Path, *wanted: str) -> dict[str, list[Any]]:
+    """The wanted columns of a file, as texts."""
+    found: dict[str, list[Any]] = {name: [] for name in wanted}
+    first = 0
+    for piece in open_tables([path])[0].pieces(wanted):
+        assert piece.first == first
+        first += piece.rows
+        for name, array in piece.columns.items():
+            found[name] += array.cast(pa.string()).to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.csv", "a.tsv", "a.csv.gz", "A.CSV"])
+def test_all_formats_hold_the_same(tmp_path: Path, name: str) -> None:
+    """Whatever the format, the wanted columns come with all rows in order, and no value stays none."""
+    assert read(written(tmp_path, name), "user", "city") == {"user": ["1", "2", "3"], "city": ["Oslo", None, "Rome"]}
+
+
+def test_a_csv_file_without_a_line_of_names(tmp_path: Path) -> None:
+    """Names may be given; then the first line is a row, and white space after commas does not count."""
+    path = tmp_path / "a.csv"
+    path.write_text("1, Oslo\n2, ?\n")
+    table = open_tables([path], ("user", "city"))[0]
+    columns = [piece.columns["city"].to_pylist() for piece in table.pieces(["city"])]
+    assert columns == [["Oslo", "?"]]
+
+
+def test_line_breaks_in_quotes(tmp_path: Path) -> None:
+    """A quoted value may hold commas and line breaks."""
+    path = tmp_path / "a.csv"
+    path.write_text('city\n"a, b"\n"c\nd"\n')
+    assert read(path, "city") == {"city": ["a, b", "c\nd"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.txt", b"", "is of no known format"),
+        ("a.parquet.gz", b"", "is of no known format"),
+        ("none.csv", None, "there is no file"),
+        ("a.csv", b"", "cannot be read: Empty CSV file"),
+        ("a.parquet", b"PAR1", "cannot be read"),
+        ("a.feather", b"ARROW1", "cannot be read"),
+        ("a.csv", b"user,user\n1,2\n", "has two columns `user`"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    """Each is refused in a sentence that names it, with status 2."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SpecError, match="AS701") as caught:
+        open_tables([tmp_path / name])
+    assert caught.value.status == 2
+    assert words in caught.value.diagnostics[0].message
+    assert name in caught.value.diagnostics[0].message
+
+
+def test_all_such_files_are_told_at_once(tmp_path: Path) -> None:
+    """Two missing files are two problems of one answer."""
+    with pytest.raises(SpecError) as caught:
+        open_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert len(caught.value.diagnostics) == 2
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    """A CSV line with too many values is an error that says which."""
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n1,2,3\n")
+    with pytest.raises(SpecError, match=r"Row #3: Expected 2 columns, got 3"):
+        list(open_tables([path])[0].pieces(["a"]))
+
+
+def test_columns_that_are_not_there(tmp_path: Path) -> None:
+    """Every missing column of every file is named, with what reads it and what may have been meant."""
+    tables = open_tables([written(tmp_path, "a.csv")])
+    wanted = {name: Demand(name, "ids", f"input `{name}`") for name in ("usr", "city", "zzzz")}
+    with pytest.raises(SpecError) as caught:
+        check_columns(tables, wanted)
+    first, second = caught.value.diagnostics
+    assert first.message.endswith("has no column `usr`, which input `usr` reads")
+    assert first.help.startswith("did you mean `user`? columns here: user, city, unread")
+    assert second.help.startswith("columns here")

@@ -1,0 +1,75 @@
+"""Arrow columns as numbers, texts and lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from archspec.data.values import floats, lists, texts, trimmed, whole
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([1, None, 3]),
+        pa.array([1, None, 3], pa.uint8()),
+        pa.array([1.0, None, 3.0]),
+        pa.array(["1", None, "3"]),
+        pa.array(["1", "x", "3.0"]),
+        pa.array(["1", None, "3"]).dictionary_encode(),
+        pa.array([1.0, 2.5, 3.0]),
+        pa.array([1.0, float("inf"), 3.0]),
+    ],
+)
+def test_whole_numbers_of_all_types(array: Any) -> None:  # noqa: ANN401 - pyarrow comes without types
+    """Integers, whole floats and their texts are whole numbers; nothing else is."""
+    numbers, known = whole(array)
+    assert known.tolist() == [True, False, True]
+    assert numbers[known].tolist() == [1, 3]
+
+
+def test_numbers_in_texts() -> None:
+    """Numbers are written as in most files; truth values are 1 and 0, in any case."""
+    numbers, known = floats(pa.array(["-1.5", "+2", ".5", "1e-3", "True", "false", "inf", "1,5", "", None]))
+    assert known.tolist() == [True] * 6 + [False] * 4
+    assert numbers[known].tolist() == [-1.5, 2.0, 0.5, 1e-3, 1.0, 0.0]
+
+
+def test_large_ids_keep_their_digits() -> None:
+    """An int64 beyond what a float holds is read exactly."""
+    assert whole(pa.array([2**62 + 1]))[0].tolist() == [2**62 + 1]
+
+
+def test_texts_of_numbers() -> None:
+    """An id means the same as an integer, as a whole float (which pandas makes of gaps) and as a text."""
+    assert texts(pa.array([7, None])).to_pylist() == ["7", None]
+    assert texts(pa.array([7.0, None])).to_pylist() == ["7", None]
+    assert texts(pa.array(["7", None])).to_pylist() == ["7", None]
+    assert texts(pa.array([7.5, None])).to_pylist() == ["7.5", None]
+
+
+def test_lists_and_their_texts() -> None:
+    """Lists are written with spaces, bars, semicolons or commas between, with or without brackets; none is empty."""
+    for array in (
+        pa.array([["a", "b"], None, [], ["c"]]),
+        pa.array([["a", "b"], [], [], ["c"]], pa.large_list(pa.string())),
+        pa.array(["a b", None, "", "c"]),
+        pa.array(["[a, b]", "[]", " ", "|c|"]),
+    ):
+        offsets, items = lists(array)
+        assert offsets.tolist() == [0, 2, 2, 2, 3]
+        assert items.to_pylist() == ["a", "b", "c"]
+
+
+def test_white_space_is_no_value() -> None:
+    """Space around a value does not count; nothing but space is no value."""
+    assert trimmed(pa.array([" a ", "  ", None])).to_pylist() == ["a", None, None]
+
+
+def test_a_sliced_list_column_has_its_own_items() -> None:
+    """A part of a column does not bring the items of the rows before it."""
+    offsets, items = lists(pa.array([[1, 2], [3], [4, 5]])[1:])
+    assert (np.diff(offsets).tolist(), items.to_pylist()) == ([1, 2], [3, 4, 5])

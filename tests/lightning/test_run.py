@@ -1,0 +1,242 @@
+"""Runs: a folder that is trained in, interrupted, gone on with, and opened."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import parquet
+from safetensors.torch import load_file
+
+from archspec import plugins
+from archspec.data.prepare import Source
+from archspec.diagnostics import SpecError
+from archspec.graph.load import load_graph
+from archspec.lightning.checkpoint import read_checkpoint
+from archspec.lightning.keeper import HISTORY, LAST, STATE, WEIGHTS, Keeper
+from archspec.lightning.run import RESULTS, RUN, SPEC, Recipe, Watch, load_run, train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archspec.graph.graph import Graph
+
+TEXT = """
+archspec: 1
+name: small
+inputs:
+  user: {kind: sparse, vocab: 20, dim: 4}
+  x: {kind: dense, dim: 3}
+tasks:
+  click: {decay: 0.999}
+  buy: {when: click}
+balance: uncertainty
+levels:
+  - experts: {$task: {units: [8], dropout: 0.2, norm: batch}, shared: {units: [8]}}
+    gates: {$task: {sees: [$task, shared], dropout: 0.1}}
+towers: {$task: {units: [4]}}
+"""
+RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=None, seed=1)
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """A model with everything that has a state: dropout, batch norm, a learned balance, a clock."""
+    return load_graph(TEXT, None, plugins.load([]))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """500 rows; who clicks depends on the user and on x."""
+    random = np.random.default_rng(0)
+    user, x = random.integers(0, 20, 500), random.normal(size=(500, 3)).astype(np.float32)
+    click = (x[:, 0] + user % 3 + random.normal(size=500) > 1).astype(np.int8)
+    buy = np.where(x[:, 1] > 0, 1.0, 0.0)
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    parquet.write_table(pa.table({"user": user, "x": list(x), "click": click, "buy": buy}), path)
+    return Source((str(path),), share=0.2, grouped_by="user")
+
+
+@pytest.fixture(scope="module")
+def unbroken(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("run") / "unbroken"
+    train(graph, source, RECIPE, folder)
+    return folder
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """Everything that a run ended with: best weights, last weights and optimizers, and all that was measured."""
+    last = read_checkpoint(folder / LAST)
+    optimizers = [state["state"] for state in last["optimizer_states"]]
+    return {
+        "best": load_file(folder / WEIGHTS), "last": dict(last["state_dict"]), "optimizers": optimizers,
+        "state": last["callbacks"][STATE], "history": json.loads((folder / HISTORY).read_text())["history"],
+        "results": json.loads((folder / RESULTS).read_text()),
+    }  # fmt: skip
+
+
+def test_what_a_run_leaves(graph: Graph, source: Source, unbroken: Path) -> None:
+    """The folder holds spec, settings, weights and results; the model learned, and the kept weights are the best."""
+    found = kept(unbroken)
+    assert (unbroken / SPEC).read_text() == graph.spec.text()
+    assert not list(unbroken.rglob("*.tmp"))
+    results = found["results"]
+    assert results["train"] + results["validation"] == 500
+    history = found["history"]
+    assert results["best"]["validation/loss"] == min(value for _, value in history["validation/loss"])
+    assert results["best"]["validation/click/auc"] > 0.75
+    assert "validation/click/grouped_auc" in results["best"]
+    assert len(history["validation/loss"]) == RECIPE.epochs
+    assert history["train/click/loss"][-1][1] < history["train/click/loss"][0][1]
+    assert source.files[0] in (unbroken / RUN).read_text()
+
+
+def test_a_folder_is_opened(graph: Graph, source: Source, unbroken: Path) -> None:
+    """The weights of the best epoch give what was measured then; new rows need no labels."""
+    trained = load_run(unbroken / WEIGHTS)
+    assert trained.graph.spec.digest == graph.spec.digest
+    batch = next(iter(trained.validation()))
+    with torch.no_grad():
+        logits = trained.model(batch)["click"]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch["click"])
+    assert float(loss) == pytest.approx(kept(unbroken)["results"]["best"]["validation/click/log_loss"], rel=1e-5)
+    rows = sum(len(batch["user"]) for batch in trained.batches(source.files))
+    assert rows == 500
+
+
+class Killed(BaseException):
+    """What a test interrupts a run with: nothing but the test catches it."""
+
+
+@pytest.mark.parametrize("moment", ["prepared", 2, 4, 5, 9, 12, 13, "validated", "epoch end", 26, 35])
+def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - fixtures
+    graph: Graph, source: Source, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str | int
+) -> None:
+    """Interrupted while data is prepared, in any step, in validation or between epochs: all ends bit for bit equal."""
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        if moment == "prepared":
+            patched.setattr("archspec.lightning.run.write_whole", kill)
+        elif moment == "validated":
+            patched.setattr(Keeper, "_line", kill)
+        elif moment == "epoch end":
+            patched.setattr("archspec.lightning.keeper.write_whole", kill)
+        else:
+            steps = iter(range(1, 1000))
+            end = Keeper.on_train_batch_end
+
+            def stop(*arguments: Any) -> None:  # noqa: ANN401 - Lightning's signature
+                end(*arguments)
+                if next(steps) == moment:
+                    raise Killed
+
+            patched.setattr(Keeper, "on_train_batch_end", stop)
+        with pytest.raises(Killed):
+            train(graph, source, RECIPE, tmp_path / "run")
+    train(graph, source, RECIPE, tmp_path / "run", resume=True)
+    expected, found = kept(unbroken), kept(tmp_path / "run")
+    for name in ("best", "last"):
+        assert expected[name].keys() == found[name].keys()
+        assert all(torch.equal(expected[name][key], found[name][key]) for key in expected[name])
+    for name in ("state", "history", "results"):
+        assert expected[name] == found[name]
+    for left, right in zip(expected["optimizers"], found["optimizers"], strict=True):
+        assert all(torch.equal(left[key]["exp_avg_sq"], right[key]["exp_avg_sq"]) for key in left)
+
+
+def test_a_run_that_is_killed_for_good(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """A process that gets SIGKILL leaves a folder that goes on: no file in it is half-written."""
+    (tmp_path / "small.yaml").write_text(TEXT)
+    words = [
+        sys.executable, "-m", "archspec", "train", "small.yaml", "--data", source.files[0], "--batch", "16",
+        "--epochs", "1000", "--interval", "1", "--patience", "0", "-o", "run",
+    ]  # fmt: skip
+    process = subprocess.Popen(words, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    last = tmp_path / "run" / LAST
+    for _ in range(600):
+        if last.exists():
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    begun = read_checkpoint(last)["global_step"]
+    assert begun > 0
+    recipe = Recipe(epochs=begun // 28 + 2, batch=16, interval=10**6, patience=None)
+    found = train(graph, replace(source, share=0.1, grouped_by=None), recipe, tmp_path / "run", resume=True)
+    assert found.best["epoch"] >= 1
+    assert read_checkpoint(last)["global_step"] > begun
+
+
+def test_a_run_that_is_over_stays_as_it_is(graph: Graph, source: Source, unbroken: Path) -> None:
+    """Going on with a run that ended trains nothing; with more epochs it trains those."""
+    before = (unbroken / LAST).read_bytes()
+    assert train(graph, source, RECIPE, unbroken, resume=True).best == kept(unbroken)["results"]["best"]
+    assert (unbroken / LAST).read_bytes() == before
+
+
+def test_early_stopping(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """Training stops after `patience` epochs without improvement, says each epoch, and a resumed run stays stopped."""
+    said: list[str] = []
+    recipe = replace(RECIPE, epochs=40, patience=2, learning_rate=0.05, monitor="validation/click/auc")
+    found = train(graph, source, recipe, tmp_path / "run", watch=Watch(say=said.append))
+    epochs = len(found.history["validation/loss"])
+    assert epochs == found.best["epoch"] + 2 < 40
+    assert len(said) == epochs
+    assert sum("(best)" in line for line in said) >= 1
+    assert found.best["validation/click/auc"] == max(value for _, value in found.history["validation/click/auc"])
+    again = train(graph, source, recipe, tmp_path / "run", resume=True)
+    assert len(again.history["validation/loss"]) == epochs
+
+
+def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path) -> None:
+    """A run is never overwritten, and never gone on with under other settings; each difference is told."""
+    with pytest.raises(SpecError, match="AS706"):
+        train(graph, source, RECIPE, unbroken)
+    with pytest.raises(SpecError) as caught:
+        train(graph, source, replace(RECIPE, seed=5, batch=64), unbroken, resume=True)
+    assert [item.message.partition("has ")[2] for item in caught.value.diagnostics] == [
+        "batch 32, now it is 64",
+        "seed 1, now it is 5",
+    ]
+
+
+def test_mistakes_leave_no_folder(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """A missing column is told before anything is made."""
+    other = load_graph(TEXT.replace("user:", "usr:"), None, plugins.load([]))
+    with pytest.raises(SpecError, match="AS702"):
+        train(other, replace(source, grouped_by=None), RECIPE, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_metric_that_nothing_measures(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """A misspelt metric is refused before training, with the one that was probably meant."""
+    with pytest.raises(SpecError, match="AS707") as caught:
+        train(graph, source, replace(RECIPE, monitor="validation/click/acu"), tmp_path / "run")
+    assert caught.value.diagnostics[0].help.startswith("did you mean `validation/click/auc`?")
+
+
+def test_a_loss_that_is_no_number(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """Training stops with a sentence when the loss is lost."""
+    with pytest.raises(SpecError, match="AS710"):
+        train(graph, source, replace(RECIPE, learning_rate=math.inf), tmp_path / "run")
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    """Folders that hold no run, or none with weights, are refused."""
+    with pytest.raises(SpecError, match="AS708"):
+        load_run(tmp_path)
