@@ -193,11 +193,7 @@ def _fit(graph: Graph, source: Source, recipe: Recipe, keeper: Keeper, watch: Wa
 
 def _check_monitor(monitor: str, module: MultiTaskModule) -> None:
     """Raises SpecError where a metric is monitored that nothing measures."""
-    known = ["validation/loss"]
-    for metrics in module.task_metrics:
-        held: Any = metrics
-        names = [*held.metrics, *(["grouped_auc"] if held.grouped is not None else []), "loss"]
-        known += [f"validation/{held.block.name}/{name}" for name in names]
+    known = [f"validation/{name}" for name in module.measures.names()]
     if monitor not in known:
         near = suggest(monitor, known)
         listed = ", ".join(known)

@@ -105,6 +105,21 @@ class MultiTaskLoss(nn.Module):
             self.next_step()
         return total, {**dict(zip(self.tasks, losses.unbind(), strict=True)), **auxiliary}
 
+    def sums(self, logits: Columns, batch: Columns) -> tuple[Tensor, Tensor]:
+        """Each task's summed losses over its sample space, and what they are divided by, `[T]` each.
+
+        Added up over batches they give exact means, which means of batches do not. Raises as a call does.
+        """
+        check = self.check_labels and not torch.compiler.is_compiling()
+        sums = [task_sums(block, logits, batch, check=check) for block in self.tasks.values()]
+        totals, counts = zip(*sums, strict=True)
+        return torch.stack(totals), torch.stack(counts)
+
+    def total(self, losses: Tensor) -> Tensor:
+        """The one loss `[]` of the tasks' losses `[T]` with the weights of now; no clock moves, no balance learns."""
+        balanced: Tensor = self.balance(losses * self._weights(losses))
+        return balanced
+
     def next_step(self) -> None:
         """Moves the clock of steps; every counted call does it already."""
         self.steps += 1
@@ -125,9 +140,7 @@ class MultiTaskLoss(nn.Module):
 
     def _losses(self, logits: Columns, batch: Columns, *, training: bool) -> Tensor:
         """Loss of each task over its sample space, `[T]`."""
-        check = self.check_labels and not torch.compiler.is_compiling()
-        sums = [task_sums(block, logits, batch, check=check) for block in self.tasks.values()]
-        totals, counts = (torch.stack(values) for values in zip(*sums, strict=True))
+        totals, counts = self.sums(logits, batch)
         return distributed.means(totals, counts) if training else distributed.local_means(totals, counts)
 
     def _weights(self, losses: Tensor) -> Tensor:
@@ -146,14 +159,23 @@ class MultiTaskLoss(nn.Module):
         total: Tensor = balance(losses)
         if not training:
             return total
-        entries = self._entries
-        jacobian: tuple[Tensor, ...] = () if entries is None else (entries.jacobian(losses),)
+        if self._entries is None:
+            self._look_on(losses)
+            return total
+        parameters = self._entries.parameters()
+        jacobian = self._entries.jacobian(losses, parameters)
+        self._look_on(losses, jacobian)
+        if hasattr(balance, "aggregate"):
+            change = balance.aggregate(jacobian) - jacobian.sum(0)
+            total = with_gradient(total, self._entries, parameters, change)
+        return total
+
+    def _look_on(self, losses: Tensor, *jacobian: Tensor) -> None:
+        """Lets the balance learn from a step."""
+        balance: Any = self.balance
         if hasattr(balance, "step"):
             with torch.no_grad():
                 balance.step(losses.detach(), *jacobian)
-        if entries is not None and hasattr(balance, "aggregate"):
-            total = with_gradient(total, entries, jacobian[0].sum(0), balance.aggregate(*jacobian))
-        return total
 
     def _auxiliary(self) -> Columns:
         if self.model is None or not self._in_training():

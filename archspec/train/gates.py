@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archspec.graph.load import graph_of
+from archspec.train.distributed import total
 from archspec.train.weights import spec_of, unwrapped
 
 if TYPE_CHECKING:
@@ -56,36 +57,55 @@ def gate_statistics(
     inner: Any = unwrapped(model)
     if spec is None:
         raise TypeError(f"{type(inner).__name__} comes from a built file, which holds no spec: give the spec too")
-    seen = graph_of(spec).seen
-    sums, rows = _sums(inner, batches)
-    if not rows:
-        raise ValueError("no gate can be looked at: the batches hold no row")
-    found = []
-    for gate, (first, second) in sums.items():
-        means = first / rows
-        deviations = (second / rows - means.square()).clamp_min(0).sqrt()
-        experts = tuple(expert.node for expert in seen[gate])
-        found.append(GateStatistics(gate, experts, tuple(means.tolist()), tuple(deviations.tolist()), rows))
-    return tuple(found)
-
-
-def _sums(model: Any, batches: Iterable[Mapping[str, Tensor]]) -> tuple[dict[str, tuple[Tensor, Tensor]], int]:  # noqa: ANN401 - a compiled model
-    """Per gate the sums `[E]` of weights and of their squares, in float64; and the number of rows."""
-    sums: dict[str, tuple[Tensor, Tensor]] = {}
-    rows, training = 0, model.training
-    model.eval()
+    sums, training = GateSums(), inner.training
+    inner.eval()
     try:
         for batch in batches:
-            size = len(next(iter(batch.values())))
-            rows += size
-            for gate, weights in model.gate_weights(batch).items():
-                # A static gate's weights `[E]` count once per row.
-                weights_BE = weights.double().expand(size, weights.shape[-1])
-                first, second = sums.get(gate, (torch.zeros(()), torch.zeros(())))
-                sums[gate] = (first + weights_BE.sum(0).cpu(), second + weights_BE.square().sum(0).cpu())
+            sums.add(inner.gate_weights(batch), len(next(iter(batch.values()))))
     finally:
-        model.train(training)
-    return sums, rows
+        inner.train(training)
+    return sums.statistics(spec)
+
+
+class GateSums:
+    """Sums of every gate's weights, and of their squares, over rows: `[2, E]` per gate, in float64."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.rows = 0
+
+    def add(self, gates: Mapping[str, Tensor], rows: int) -> None:
+        """Adds the gates' weights of a batch, `[B, E]`; those of a static gate, `[E]`, count once per row."""
+        self.rows += rows
+        for gate, weights in gates.items():
+            weights_BE = weights.detach().double().expand(rows, weights.shape[-1])
+            both = torch.stack([weights_BE.sum(0), weights_BE.square().sum(0)])
+            self.sums[gate] = self.sums[gate] + both if gate in self.sums else both
+
+    def everywhere(self) -> GateSums:
+        """The sums over all processes. A collective call: all processes must make it, and have the same gates."""
+        found = GateSums()
+        found.sums = {gate: total(both) for gate, both in self.sums.items()}
+        device = next(iter(self.sums.values())).device if self.sums else None
+        found.rows = int(total(torch.tensor(self.rows, device=device)))
+        return found
+
+    def statistics(self, spec: Spec) -> tuple[GateStatistics, ...]:
+        """Mean and standard deviation of each expert's weight in every gate.
+
+        Raises:
+            ValueError: no row was added.
+        """
+        if not self.rows:
+            raise ValueError("no gate can be looked at: the batches hold no row")
+        seen = graph_of(spec).seen
+        found = []
+        for gate, both in self.sums.items():
+            means, squares = both.cpu() / self.rows
+            deviations = (squares - means.square()).clamp_min(0).sqrt()
+            experts = tuple(expert.node for expert in seen[gate])
+            found.append(GateStatistics(gate, experts, tuple(means.tolist()), tuple(deviations.tolist()), self.rows))
+        return tuple(found)
 
 
 def gate_findings(statistics: Iterable[GateStatistics]) -> tuple[str, ...]:

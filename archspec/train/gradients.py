@@ -24,27 +24,30 @@ class Entries:
         self.names = tuple(dict.fromkeys(home.parameter for home in chosen))
 
     def parameters(self) -> list[Tensor]:
-        """The parameters that hold the weights.
+        """The parameters that hold the weights, whole, as the forward pass of this step used them.
+
+        FSDP2 has whole parameters from a forward pass on to the first backward pass, unless it is told
+        `reshard_after_forward=True`: take them once per step, before gradients are asked of anything.
 
         Raises:
-            ValueError: a parameter is in shards (FSDP): its gradient is in no process whole.
+            ValueError: a parameter is in shards: its gradient is in no process whole.
         """
         model = unwrapped(self.model)
         found: list[Tensor] = [model.get_parameter(name) for name in self.names]
         for name, parameter in zip(self.names, found, strict=True):
             if hasattr(parameter, "device_mesh"):
                 raise ValueError(
-                    f"`{name}` is in shards; a balance that reads gradients needs whole parameters (DDP, not FSDP)"
+                    f"`{name}` is in shards; a balance that reads gradients needs whole parameters after the forward "
+                    "pass: DDP, or fully_shard(model, reshard_after_forward=False)"
                 )
         return found
 
-    def jacobian(self, losses: Tensor) -> Tensor:
+    def jacobian(self, losses: Tensor, parameters: list[Tensor]) -> Tensor:
         """Gradients `[T, N]` of losses `[T]`, averaged over processes: one backward pass per task, the graph is kept.
 
         Raises:
-            ValueError: a gradient is sparse, or a parameter is in shards.
+            ValueError: a gradient is sparse.
         """
-        parameters = self.parameters()
         rows = [self._row(loss, parameters) for loss in losses.unbind()]
         return average(torch.stack(rows))
 
@@ -58,9 +61,8 @@ class Entries:
                 )
         return torch.cat([by_name[home.parameter][home.index].reshape(-1) for home in self.chosen])
 
-    def scattered(self, vector: Tensor) -> list[Tensor]:
+    def scattered(self, vector: Tensor, parameters: list[Tensor]) -> list[Tensor]:
         """A vector `[N]` as one tensor per parameter, zero where no chosen weight lives."""
-        parameters = self.parameters()
         found = {name: torch.zeros_like(parameter) for name, parameter in zip(self.names, parameters, strict=True)}
         start = 0
         for home in self.chosen:
@@ -70,13 +72,13 @@ class Entries:
         return list(found.values())
 
 
-def with_gradient(total: Tensor, entries: Entries, summed: Tensor, wanted: Tensor) -> Tensor:
-    """The same total `[]`, whose backward pass leaves `wanted` `[N]` on the entries instead of `summed` `[N]`.
+def with_gradient(total: Tensor, entries: Entries, parameters: list[Tensor], change: Tensor) -> Tensor:
+    """The same total `[]`, whose backward pass adds `change` `[N]` to the gradients of the entries.
 
-    Everything else keeps its gradient. Works with gradient accumulation and scaling, and with DistributedDataParallel.
+    Everything else keeps its gradient. Works with gradient accumulation and scaling, and with DDP and FSDP2.
     """
-    corrections = entries.scattered(wanted - summed)
-    corrected: Tensor = _Corrected.apply(total, corrections, *entries.parameters())  # type: ignore[no-untyped-call] # torch's own
+    corrections = entries.scattered(change, parameters)
+    corrected: Tensor = _Corrected.apply(total, corrections, *parameters)  # type: ignore[no-untyped-call] # torch's own
     return corrected
 
 

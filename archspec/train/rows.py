@@ -41,9 +41,26 @@ def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool)
     return (torch.where(inside, rows, torch.zeros_like(rows)) * weights).sum(), weights.sum()
 
 
+def task_rows(block: TaskBlock, logits: Columns, batch: Columns) -> tuple[Tensor, Tensor, Tensor | None]:
+    """A task's outputs and labels, and which rows `[B]` are in its sample space (None: all), for metrics.
+
+    Where a `joint` loss knows which rows have a label, rows with a label that is none are left out.
+
+    Raises:
+        KeyError: the output or a column is missing.
+    """
+    outputs = _outputs(block, logits)
+    labels = _column(block, batch, block.task.label or block.name, "label column")
+    inside = None if block.task.when is None else _column(block, batch, block.task.when, "`when` column") == 1
+    if any(_joint(loss.settings) for loss in block.losses):
+        fits, _ = _range(block.task, labels)
+        inside = fits if inside is None else inside & fits
+    return outputs, labels, inside
+
+
 def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
     if block.name not in logits:
-        raise KeyError(f"task `{block.name}` needs the model's output `{block.name}`; it gave {_listed(logits)}")
+        raise KeyError(f"task `{block.name}` needs the model's output `{block.name}`; it gave {listed(logits)}")
     outputs = logits[block.name]
     # Sums of half precision losses lose most digits.
     return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
@@ -82,7 +99,7 @@ def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bo
 
 def _column(block: TaskBlock, batch: Columns, name: str, what: str) -> Tensor:
     if name not in batch:
-        raise KeyError(f"task `{block.name}` needs the {what} `{name}`; the batch holds {_listed(batch)}")
+        raise KeyError(f"task `{block.name}` needs the {what} `{name}`; the batch holds {listed(batch)}")
     return batch[name]
 
 
@@ -122,5 +139,6 @@ def _check_values(block: TaskBlock, column: Tensor, bad: Tensor, name: str, word
         raise ValueError(f"task `{block.name}`: {column[row].item()} in row {row} of column `{name}` {words}")
 
 
-def _listed(columns: Columns) -> str:
+def listed(columns: Columns) -> str:
+    """The names of what a batch or a model gives, for an error."""
     return ", ".join(f"`{name}`" for name in columns) or "nothing"

@@ -215,7 +215,7 @@ def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path)
     ]
 
 
-def test_mistakes_leave_no_folder(graph: Graph, source: Source, tmp_path: Path) -> None:
+def test_mistakes_leave_no_folder(source: Source, tmp_path: Path) -> None:
     """A missing column is told before anything is made."""
     other = load_graph(TEXT.replace("user:", "usr:"), None, plugins.load([]))
     with pytest.raises(SpecError, match="AS702"):

@@ -1,4 +1,4 @@
-"""Two processes on their own rows train like one process on all rows (gloo, CPU)."""
+"""Two processes on their own rows train like one process on all rows (gloo, CPU), whole or in shards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+import archspec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# One process of a run: prints, as JSON, losses, weights and the balance's state after two steps with each balance.
+# One process of a run: prints, as JSON, losses, weights and the balance's state after three steps, per way to train.
 PROGRAM = """
 import json, os, sys
 import torch
 from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 import archspec
 from archspec.train.criterion import MultiTaskLoss
@@ -50,28 +56,31 @@ rows["has_a"] = torch.tensor([1, 1, 1, 0, 0, 0])   # all rows of task a are in t
 mine = {0: slice(0, 4), 1: slice(4, 6)}[rank] if size > 1 else slice(0, 6)
 batch = {name: column[mine] for name, column in rows.items()}
 
-def trained(balance):
+def trained(case):
+    balance, _, way = case.partition(" ")
     spec = archspec.load(TEXT.replace("BALANCE", balance))
-    model = archspec.compile(spec, seed=1).double()
+    model = archspec.compile(spec, seed=1, optimize="plain" not in way).double()
     if size > 1:
-        model = DistributedDataParallel(model)
+        mesh = init_device_mesh("cpu", (size,))
+        model = fully_shard(model, mesh=mesh) if "shards" in way else DistributedDataParallel(model)
     criterion = MultiTaskLoss(spec, model=model).double()
     learning = [*model.parameters(), *criterion.parameters()]
     optimizer = torch.optim.SGD(learning, lr=0.1)
     losses = []
-    for _ in range(2):
+    for _ in range(3):
         loss, _ = criterion(model(batch), batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    weights = [parameter.flatten().tolist() for parameter in learning]
+    whole = [weight.full_tensor() if isinstance(weight, DTensor) else weight for weight in learning]
+    weights = [weight.flatten().tolist() for weight in whole]
     state = [buffer.flatten().tolist() for buffer in criterion.buffers()]
     return {"losses": losses, "weights": weights, "state": state}
 
 if size > 1:
     distributed.init_process_group("gloo")
-print(json.dumps({balance: trained(balance) for balance in sys.argv[1:]}))
+print(json.dumps({case: trained(case) for case in sys.argv[1:]}))
 if size > 1:
     distributed.destroy_process_group()
 """
@@ -85,12 +94,12 @@ def free_port() -> int:
         return port
 
 
-def run(balances: list[str], processes: int) -> list[dict[str, Any]]:
-    """What each process of a run printed: results by balance."""
+def run(cases: list[str], processes: int) -> list[dict[str, Any]]:
+    """What each process of a run printed: results by case."""
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *balances],
+            [sys.executable, "-c", PROGRAM, *cases],
             env={**os.environ, **common, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -103,19 +112,50 @@ def run(balances: list[str], processes: int) -> list[dict[str, Any]]:
     return [json.loads(output) for output in outputs]
 
 
+WHOLE = ["sum", "uncertainty", "gradnorm", "pcgrad"]
+"""Balances, with DistributedDataParallel."""
+SHARDS = ["sum shards", "sum plain shards", "uncertainty shards", "gradnorm shards", "pcgrad shards"]
+"""With FSDP2 on the optimized model, or the plain one."""
+
+
 @pytest.fixture(scope="module")
 def runs() -> list[dict[str, Any]]:
     """Results of one process on all rows, then of each of two processes on their own."""
-    balances = ["sum", "uncertainty", "gradnorm", *(["pcgrad"] if find_spec("torchjd") else [])]
-    return [*run(balances, 1), *run(balances, 2)]
+    cases = [case for case in (*WHOLE, *SHARDS) if "pcgrad" not in case or find_spec("torchjd")]
+    return [*run(cases, 1), *run(cases, 2)]
 
 
-@pytest.mark.parametrize("balance", ["sum", "uncertainty", "gradnorm", "pcgrad"])
-def test_two_processes_train_like_one(balance: str, runs: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("case", WHOLE)
+def test_two_processes_train_like_one(case: str, runs: list[dict[str, Any]]) -> None:
     """Loss, weights and the balance's state are those of one process, however uneven the rows of a sample space."""
+    assert_like_one(case, runs)
+
+
+@pytest.mark.parametrize("case", SHARDS)
+def test_two_processes_with_half_the_weights_each_train_like_one(case: str, runs: list[dict[str, Any]]) -> None:
+    """With FSDP2 too, fused weights or plain ones, also where the balance reads gradients."""
+    assert_like_one(case, runs)
+
+
+@pytest.mark.parametrize("balance", ["gradnorm", "pcgrad"])
+def test_shards_after_the_forward_pass_are_refused(balance: str) -> None:
+    """A balance that reads gradients says what it needs, where FSDP2 has cut parameters before it could look."""
     if balance == "pcgrad":
         pytest.importorskip("torchjd", reason="the extra `train` installs it")
-    alone, *both = (results[balance] for results in runs)
+    text = PROGRAM.partition("TEXT = '''")[2].partition("'''")[0].replace("BALANCE", balance)
+    model = archspec.compile(text, seed=0)
+    for parameter in model.parameters():
+        parameter.device_mesh = "as a DTensor has it"  # type: ignore[attr-defined] # of a shard
+    batch = {"x": torch.ones(2, 2), **{name: torch.ones(2) for name in ("a", "b", "v", "has_a")}}
+    with pytest.raises(ValueError, match=r"is in shards; .* DDP, or fully_shard\(model, reshard_after_forward=False\)"):
+        archspec.MultiTaskLoss(model)(model(batch), batch)
+
+
+def assert_like_one(case: str, runs: list[dict[str, Any]]) -> None:
+    """Both processes found what one found."""
+    if "pcgrad" in case:
+        pytest.importorskip("torchjd", reason="the extra `train` installs it")
+    alone, *both = (results[case] for results in runs)
     for process in both:
         for key in ("losses", "weights", "state"):
             assert flat(process[key]) == pytest.approx(flat(alone[key]), abs=1e-10)

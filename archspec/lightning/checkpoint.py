@@ -1,0 +1,92 @@
+"""The spec in a checkpoint: canonical text, digest, and the version of archspec that wrote it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+
+from archspec.compiler.emit import version
+from archspec.diagnostics import Diagnostic, SpecError, unusable
+from archspec.graph.load import load_graph
+from archspec.spec.source import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.contract import Registry
+    from archspec.spec.spec import Spec
+
+KEY = "archspec"
+"""Where a checkpoint holds `{"spec": text, "digest": ..., "version": ...}`."""
+_PLAIN, _WRAPPED = "model.", "model._orig_mod."
+
+
+def described(spec: Spec) -> dict[str, str]:
+    """What a checkpoint says of its spec."""
+    return {"spec": spec.text(), "digest": spec.digest, "version": version()}
+
+
+def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
+    """A checkpoint as plain data and tensors; nothing in it is executed, and tensors of a file stay on disk till used.
+
+    Raises:
+        SpecError: the file cannot be read, or is no checkpoint.
+    """
+    named = isinstance(path, str | os.PathLike)
+    shown = os.fspath(path) if isinstance(path, str | os.PathLike) else "the checkpoint"
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=named or None)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+        unusable("AS005", f"`{shown}` cannot be read as a checkpoint: {reason}")
+    if not isinstance(path, str | os.PathLike):
+        path.seek(0)
+    if not isinstance(found, dict) or not isinstance(found.get(KEY), dict):
+        unusable("AS005", f"`{shown}` is no checkpoint of a MultiTaskModule", help="it holds no spec")
+    return found
+
+
+def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:
+    """The Spec of a checkpoint. Its text can name no file: what `extends` another is refused, and so is a path.
+
+    Raises:
+        SpecError: all that is wrong with the spec, such as a kind whose plugin is not enabled.
+    """
+    text = checkpoint[KEY].get("spec")
+    if not isinstance(text, str):
+        unusable("AS005", "the checkpoint holds no spec")
+    text += "\n"  # with a line break it is a text, whatever else it looks like
+    entry = parse(text, "<checkpoint>").entry("extends")
+    if entry is not None:
+        raise SpecError([Diagnostic("AS122", "a checkpoint's spec may extend no file", entry.node.span)])
+    return load_graph(text, None, registry).spec
+
+
+def check_same(checkpoint: Mapping[str, Any], spec: Spec) -> None:
+    """Raises ValueError where a checkpoint was made with another spec than the one at hand."""
+    if KEY not in checkpoint:
+        raise ValueError("this is no checkpoint of a MultiTaskModule: it holds no spec")
+    if checkpoint[KEY].get("digest") == spec.digest:
+        return
+    other = spec_in(checkpoint, spec.registry)
+    if other.digest != spec.digest:
+        raise ValueError(
+            f"the checkpoint's spec is `{other.name}` ({other.digest}), the module's is `{spec.name}` ({spec.digest}): "
+            "make the module with the checkpoint's spec, MultiTaskModule.load_from_checkpoint(path)"
+        )
+
+
+def unwrapped_names(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights under the names that they have without `torch.compile(module.model)`."""
+    return {name.replace(_WRAPPED, _PLAIN, 1): value for name, value in state.items()}
+
+
+def wrapped_names(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The names under `torch.compile(module.model)`."""
+    return {
+        name.replace(_PLAIN, _WRAPPED, 1) if name.startswith(_PLAIN) else name: value
+        for name, value in unwrapped_names(state).items()
+    }

@@ -1,0 +1,104 @@
+"""What a pass over rows finds out: losses, metrics and gate weights, over the batches of all processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from archspec.lightning.metrics import TaskMetrics
+from archspec.train.gates import GateSums
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archspec.spec.spec import Spec
+    from archspec.train.criterion import MultiTaskLoss
+    from archspec.train.rows import Columns
+
+
+class MeanLosses(Metric):
+    """The tasks' own losses over all batches: sums over their sample spaces, and what divides them, `[T]` each."""
+
+    full_state_update = False
+
+    totals: Tensor
+    counts: Tensor
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        self.add_state("totals", torch.zeros(tasks), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(tasks), dist_reduce_fx="sum")
+
+    def update(self, totals: Tensor, counts: Tensor) -> None:
+        """Adds a batch's, as `MultiTaskLoss.sums` gives them."""
+        self.totals += totals
+        self.counts += counts
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        """The means, 0 where nothing was counted, and where something was, `[T]` each."""
+        counted = self.counts > 0
+        return self.totals / torch.where(counted, self.counts, torch.ones_like(self.counts)), counted
+
+
+class Measures(nn.Module):
+    """Losses and metrics of all tasks, and mean gate weights, of one pass.
+
+    Args:
+        spec: says tasks and gates.
+        grouped_by: see `TaskMetrics`.
+    """
+
+    def __init__(self, spec: Spec, grouped_by: str | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.losses = MeanLosses(len(spec.tasks))
+        self.tasks = nn.ModuleList(TaskMetrics(block, grouped_by) for block in spec.tasks.values())
+        self.gates = GateSums()
+
+    def names(self) -> tuple[str, ...]:
+        """What may be measured: `loss`, and `<task>/<metric>`; gate weights are not among it."""
+        return ("loss", *(f"{metrics.block.name}/{name}" for metrics in self._tasks() for name in metrics.names()))
+
+    def add(self, logits: Columns, batch: Columns, gates: Columns, criterion: MultiTaskLoss) -> None:
+        """Adds a batch: what the model gave for it, and the weights of its gates, if they are looked at.
+
+        Raises:
+            KeyError: an output or a column is missing.
+            ValueError: a label, or a group's id, that cannot be one.
+        """
+        self.losses.update(*criterion.sums(logits, batch))
+        for metrics in self._tasks():
+            metrics.update(logits, batch)
+        if gates:
+            self.gates.add(gates, len(next(iter(batch.values()))))
+
+    def found(self, criterion: MultiTaskLoss) -> dict[str, Tensor | float]:
+        """What has a value, by name; all processes find the same. Collective."""
+        losses, counted = self.losses.compute()
+        values: dict[str, Tensor | float] = {"loss": criterion.total(losses)}
+        for metrics, loss, known in zip(self._tasks(), losses, counted.tolist(), strict=True):
+            own = ({"loss": loss} if known else {}) | metrics.compute()
+            values |= {f"{metrics.block.name}/{name}": value for name, value in own.items()}
+        if self.gates.rows:
+            for gate in self.gates.everywhere().statistics(self.spec):
+                means = zip(gate.experts, gate.means, strict=True)
+                values |= {f"gates/{gate.gate}/{expert}": mean for expert, mean in means}
+        return values
+
+    def reset(self) -> None:
+        """Forgets all batches."""
+        for module in self.modules():
+            if isinstance(module, Metric):
+                module.reset()
+        self.gates = GateSums()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module
+        """Moves sums between devices, but never to half precision, where a sum over rows soon stops growing."""
+        moved: Self = super()._apply(lambda value: fn(value).to(value.dtype), recurse)  # type: ignore[no-untyped-call] # torch's own
+        return moved
+
+    def _tasks(self) -> tuple[TaskMetrics, ...]:
+        return tuple(module for module in self.tasks if isinstance(module, TaskMetrics))

@@ -1,0 +1,284 @@
+"""A spec as a LightningModule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any, Self, cast
+
+from lightning.pytorch import LightningModule
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from archspec import plugins as plugin_door
+from archspec.compiler.compile import compile as compile_spec
+from archspec.graph.load import load
+from archspec.lightning.checkpoint import (
+    KEY,
+    check_same,
+    described,
+    read_checkpoint,
+    spec_in,
+    unwrapped_names,
+    wrapped_names,
+)
+from archspec.lightning.measures import Measures
+from archspec.lightning.optimizers import (
+    OptimizerHook,
+    Optimizers,
+    check_trainer,
+    default_optimizers,
+    has_sparse_tables,
+    learning_groups,
+)
+from archspec.spec.spec import Spec
+from archspec.train.criterion import MultiTaskLoss
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    import torch
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+    from archspec.train.rows import Columns
+
+
+class MultiTaskModule(LightningModule):
+    """The model, losses, metrics and optimizers of a spec, for `lightning.Trainer`.
+
+        module = MultiTaskModule("specs/ple.yaml", learning_rate=1e-3)
+        lightning.Trainer(max_epochs=3).fit(module, train_loader, validation_loader)
+
+    Batches are dicts of tensors by column: what the model reads, and what the losses read. Logged are, of training
+    steps, `train/loss`, and `train/<task>/loss` at every `log_every_n_steps`-th and an epoch's last; over all rows of
+    validation (`test/...` likewise), of all processes, `validation/loss`, `validation/<task>/loss` and
+    `validation/<task>/<metric>`: binary tasks have `auc, log_loss, normalized_entropy` (and `grouped_auc`), regression
+    tasks `rmse, mae`, multiclass tasks `log_loss, accuracy`. Metrics look at the rows of the task's sample space
+    (`when`), each counting once whatever `weight_column` says; what has no row, and an area without both classes, is
+    not logged.
+
+    A spec with sparse tables (`sparse_grad`) is trained by two optimizers, in Lightning's manual optimization: there
+    the Trainer takes no `gradient_clip_val` and no `accumulate_grad_batches`, and its `global_step` (`max_steps`)
+    counts the steps of both. It trains in one process only.
+
+    Args:
+        spec: a Spec, the path of one, or its text.
+        plugins: what may define further kinds; see `archspec.load`.
+        learning_rate: of the default optimizers.
+        weight_decay: of the default AdamW; sparse tables and the balance's parameters are not decayed.
+        optimizer: makes the optimizers instead, from the groups of all that learns; see `OptimizerHook`. A checkpoint
+            does not hold it.
+        seed: draws the first weights.
+        optimize: False gives the plain module; see `archspec.compile`.
+        grouped_by: an integer column of the batch, such as the user's id: binary tasks get `grouped_auc`.
+        log_gates: logs `validation/gates/<gate>/<expert>`, each expert's mean weight in each gate, by canonical names.
+
+    Raises:
+        SpecError: the spec is wrong.
+        ValueError: `grouped_by` without a binary task.
+    """
+
+    def __init__(  # noqa: PLR0913 - the public signature
+        self,
+        spec: Spec | str | os.PathLike[str],
+        *,
+        plugins: Iterable[plugin_door.Plugin] = (),
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        optimizer: OptimizerHook | None = None,
+        seed: int | None = None,
+        optimize: bool = True,
+        grouped_by: str | None = None,
+        log_gates: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters("learning_rate", "weight_decay", "seed", "optimize", "grouped_by", "log_gates")
+        self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
+        if grouped_by is not None and all(block.task.kind != "binary" for block in self.spec.tasks.values()):
+            raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` is binary")
+        self.learning_rate, self.weight_decay, self.log_gates = learning_rate, weight_decay, log_gates
+        self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
+        # Its clock counts steps of the optimizer, and gradients may come from several batches: see optimizer_step.
+        self.criterion = MultiTaskLoss(self.model, count_steps=False)
+        self._epoch_has_steps = False
+        self.optimizer = optimizer
+        self.automatic_optimization = optimizer is not None or not has_sparse_tables(self.spec)
+        self.measures = Measures(self.spec, grouped_by)
+
+    def forward(self, batch: Columns) -> dict[str, Tensor]:
+        """Logits by name, as the compiled model gives them."""
+        logits: dict[str, Tensor] = self.model(batch)
+        return logits
+
+    def configure_model(self) -> None:
+        """Shards the model's parameters over processes (FSDP2) where the strategy is ModelParallelStrategy."""
+        if self.device_mesh is not None and not isinstance(self.model, FSDPModule):
+            fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Columns, batch_idx: int) -> dict[str, Any]:
+        """The `loss` of a batch, `[]`, and each task's own by name in `parts`: what callbacks get as `outputs`."""
+        loss, parts = self.criterion(self.model(batch), batch)
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=_rows(batch))
+        own = {name: parts[name].detach() for name in self.spec.tasks}
+        if self._logs_now():
+            self.log_dict({f"train/{name}/loss": part for name, part in own.items()}, batch_size=_rows(batch))
+        if not self.automatic_optimization:
+            self._step_by_hand(loss)
+        return {"loss": loss, "parts": own}
+
+    def validation_step(self, batch: Columns, batch_idx: int) -> None:
+        """Adds a batch to losses, metrics and gate weights."""
+        self._measure(batch)
+
+    def test_step(self, batch: Columns, batch_idx: int) -> None:
+        """Adds a batch to losses, metrics and gate weights."""
+        self._measure(batch)
+
+    def predict_step(self, batch: Columns) -> dict[str, Tensor]:
+        """Scores by name, as `model.predict` gives them; needs no labels."""
+        scores: dict[str, Tensor] = cast("Any", self.model).predict(batch)
+        return scores
+
+    def _logs_now(self) -> bool:
+        """Whether Lightning hands this step to loggers, or the epoch ends: else logging each task costs for nothing."""
+        trainer: Any = self.trainer  # whose type does not tell its public log_every_n_steps
+        steps = trainer.global_step // len(trainer.optimizers)
+        return bool((steps + 1) % trainer.log_every_n_steps == 0 or trainer.is_last_batch)
+
+    def _measure(self, batch: Columns) -> None:
+        gates: dict[str, Tensor] = {}
+        logits = self.model(batch, gates) if self.log_gates else self.model(batch)
+        self.measures.add(logits, batch, gates, self.criterion)
+
+    # -- epochs and clocks ---------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the rows of the last pass."""
+        self.measures.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets the rows of the last pass."""
+        self.measures.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs what validation measured."""
+        self._report("validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs what the test measured."""
+        self._report("test")
+
+    def on_train_batch_start(self, batch: Columns, batch_idx: int) -> None:
+        """Ends an epoch that Lightning did not: it resumes a checkpoint of an epoch's last step with the next epoch."""
+        if batch_idx == 0:
+            self._end_epoch()
+
+    def on_train_epoch_end(self) -> None:
+        """Moves the losses' clock of epochs."""
+        self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        if self._epoch_has_steps:
+            self.criterion.next_epoch()
+        self._epoch_has_steps = False
+
+    def _end_step(self) -> None:
+        self.criterion.next_step()
+        self._epoch_has_steps = True
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,  # noqa: ANN401 - an Optimizer, or Lightning's wrapper of one
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """One step of the one optimizer, after which the losses' clock of steps moves: once per step, not per batch."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self._end_step()
+
+    def _step_by_hand(self, loss: Tensor) -> None:
+        """One step of all optimizers."""
+        optimizers = cast("list[Optimizer]", self.optimizers())
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in optimizers:
+            optimizer.step()
+        self._end_step()
+
+    def _report(self, phase: str) -> None:
+        values = {f"{phase}/{name}": value for name, value in self.measures.found(self.criterion).items()}
+        # All processes have the same values, so their mean, which Lightning asks for, is no other.
+        self.log_dict(values, batch_size=1, sync_dist=True)
+
+    # -- optimizers ----------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - what Lightning takes
+        """The hook's optimizers, or AdamW for dense parameters and SparseAdam for sparse tables.
+
+        Raises:
+            MisconfigurationException: the Trainer cannot do what the spec, or the number of optimizers, asks for.
+        """
+        groups = learning_groups(self.model, self.criterion, self.spec)
+        if self.optimizer is None:
+            made: Optimizers = default_optimizers(groups, self.learning_rate, self.weight_decay)
+        else:
+            made = self.optimizer(groups)
+        several = isinstance(made, Sequence) and len(made) > 1
+        self.automatic_optimization = not several
+        check_trainer(self.trainer, self.spec, several=several)
+        return made
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the canonical spec, its digest, archspec's version, and whether an epoch has begun."""
+        checkpoint[KEY] = {**described(self.spec), "epoch_has_steps": self._epoch_has_steps}
+        checkpoint["state_dict"] = unwrapped_names(checkpoint["state_dict"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises ValueError where the checkpoint was made with another spec."""
+        check_same(checkpoint, self.spec)
+        self._epoch_has_steps = bool(checkpoint[KEY].get("epoch_has_steps"))
+        if hasattr(self.model, "_orig_mod"):
+            checkpoint["state_dict"] = wrapped_names(checkpoint["state_dict"])
+
+    @classmethod
+    def load_from_checkpoint(  # noqa: PLR0913 - Lightning's signature
+        cls,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: torch.device | str | int | Callable[..., Any] | dict[Any, Any] | None = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,  # noqa: FBT001 - Lightning's signature
+        weights_only: bool | None = True,  # noqa: FBT001, FBT002 - Lightning's signature
+        *,
+        plugins: Iterable[plugin_door.Plugin] = (),
+        **kwargs: Any,  # noqa: ANN401 - Lightning's signature
+    ) -> Self:
+        """The module of a checkpoint, with nothing but the file: its spec, its settings, its weights.
+
+        Args:
+            checkpoint_path: a file of `Trainer.save_checkpoint` or `ModelCheckpoint`.
+            map_location: as in `torch.load`.
+            hparams_file: as in Lightning.
+            strict: whether all weights must be there; default True.
+            weights_only: True reads plain data and tensors only, so that a foreign checkpoint runs no code.
+            plugins: the plugins that the spec needs; a checkpoint asks for them, and never enables any.
+            kwargs: settings that win over the checkpoint's, such as `optimizer`.
+
+        Raises:
+            SpecError: the file is no checkpoint of a MultiTaskModule, or its spec needs a plugin that is not enabled.
+            RuntimeError: the weights do not fit.
+        """
+        spec = spec_in(read_checkpoint(checkpoint_path), plugin_door.load(plugins))
+        # All that can name code or files is given here: nothing of the kind is taken from the checkpoint.
+        given = {"optimizer": None, **kwargs, "spec": spec, "plugins": ()}
+        return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, strict, weights_only, **given)
+
+
+def _rows(batch: Columns) -> int:
+    return len(next(iter(batch.values())))

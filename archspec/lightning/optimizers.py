@@ -1,0 +1,91 @@
+"""Which optimizer trains what: dense parameters, sparse tables, and what the balance of the losses learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch.optim import AdamW, Optimizer, SparseAdam
+
+from archspec.train.groups import ParameterGroup, parameter_groups
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+    from torch import nn
+
+    from archspec.spec.spec import Spec
+    from archspec.train.criterion import MultiTaskLoss
+
+Optimizers = Optimizer | Sequence[Optimizer] | OptimizerLRSchedulerConfig
+"""One optimizer, several, or one with its schedule: `{"optimizer": o, "lr_scheduler": s}`, as Lightning takes it."""
+OptimizerHook = Callable[[list[ParameterGroup]], Optimizers]
+"""Makes optimizers from the groups of all that learns; every group must be in exactly one of them."""
+
+_FUSED = frozenset({"cpu", "cuda"})
+"""Devices whose AdamW updates all parameters in one kernel."""
+
+
+class BalanceGroup(ParameterGroup):
+    """What the balance learns, such as log variances: never decayed, since 0 means nothing there."""
+
+    weight_decay: float
+
+
+def learning_groups(model: nn.Module, criterion: MultiTaskLoss, spec: Spec) -> list[ParameterGroup]:
+    """All that learns: the model's groups by category (see `archspec.parameter_groups`), and the balance's own.
+
+    The balance's group is named `balance`, and carries `weight_decay: 0.0`, which wins over an optimizer's setting.
+    """
+    groups = parameter_groups(model, spec)
+    own = dict(criterion.named_parameters())
+    if own:
+        balance: BalanceGroup = {
+            "params": list(own.values()),
+            "name": "balance",
+            "tasks": tuple(spec.tasks),
+            "sparse": False,
+            "weights": list(own),
+            "weight_decay": 0.0,
+        }
+        groups.append(balance)
+    return groups
+
+
+def default_optimizers(groups: list[ParameterGroup], learning_rate: float, weight_decay: float) -> list[Optimizer]:
+    """AdamW for dense gradients, fused where the device allows; SparseAdam, which decays nothing, for sparse ones."""
+    dense = [{**group} for group in groups if not group["sparse"]]
+    sparse = [{**group} for group in groups if group["sparse"]]
+    made: list[Optimizer] = []
+    if dense:
+        parameters = [parameter for group in groups if not group["sparse"] for parameter in group["params"]]
+        fused = all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
+        made.append(AdamW(dense, lr=learning_rate, weight_decay=weight_decay, fused=fused))
+    if sparse:
+        made.append(SparseAdam(sparse, lr=learning_rate))
+    return made
+
+
+def has_sparse_tables(spec: Spec) -> bool:
+    """Whether a table has sparse gradients, so that the default optimizers are two."""
+    return any(getattr(block.settings, "sparse_grad", None) for block in spec.inputs.values())
+
+
+def check_trainer(trainer: Trainer, spec: Spec, *, several: bool) -> None:
+    """Refuses what Lightning cannot do, or looks at only before it knows how many optimizers a hook makes.
+
+    Raises:
+        MisconfigurationException: sparse gradients in several processes; several optimizers, and a Trainer option that
+            works with one only.
+    """
+    if has_sparse_tables(spec) and trainer.world_size > 1:
+        raise MisconfigurationException(
+            f"`{spec.name}` has tables with sparse gradients, which DDP and FSDP2 do not exchange: "
+            "train it in one process, or without `sparse_grad`"
+        )
+    if several and (trainer.gradient_clip_val or trainer.accumulate_grad_batches != 1):
+        raise MisconfigurationException(
+            f"`{spec.name}` is trained by several optimizers, which work with neither "
+            "Trainer(gradient_clip_val=...) nor Trainer(accumulate_grad_batches=...)"
+        )

@@ -1,0 +1,53 @@
+"""Made-up rows for `specs/ple.yaml`: `python examples/rows.py build/rows.parquet`.
+
+Users have tastes, videos have topics, a history holds videos that its user likes, and both tasks follow from how well
+a video fits. Then: `archspec train specs/ple.yaml --data build/rows.parquet`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, without an installation
+
+from archspec.files import whole
+
+USERS, VIDEOS, LONGEST, STATS, TASTES = 2000, 1000, 10, 8, 4
+
+
+def rows(count: int, seed: int) -> pa.Table:
+    """A table of `user`, `video`, `history` (lists), `stats` (8 numbers), and the labels `vtr` (0, 1) and `vcr`."""
+    random = np.random.default_rng(seed)
+    tastes, topics = random.integers(0, TASTES, USERS), random.integers(0, TASTES, VIDEOS)
+    fits, quality = random.normal(scale=2, size=(TASTES, TASTES)), random.normal(scale=0.5, size=VIDEOS)
+    liked = [np.flatnonzero(topics == fits[taste].argmax()) for taste in range(TASTES)]
+    user, video = random.integers(0, USERS, count), random.integers(0, VIDEOS, count)
+    stats = random.normal(size=(count, STATS)).astype(np.float32)
+    fit = fits[tastes[user], topics[video]] + quality[video] + 0.5 * stats[:, 0]
+    lengths = random.integers(0, LONGEST + 1, count)
+    history = [random.choice(liked[tastes[one]], length) for one, length in zip(user, lengths, strict=True)]
+    vtr = (fit + random.logistic(size=count) > 0).astype(np.int8)
+    vcr = 1 / (1 + np.exp(-fit + 0.5 * stats[:, 1] + random.normal(scale=0.5, size=count)))
+    return pa.table({"user": user, "video": video, "history": history, "stats": list(stats), "vtr": vtr, "vcr": vcr})
+
+
+def main() -> None:
+    """Writes the rows, as a whole file or not at all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("output", type=Path, help="a Parquet file")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with whole(options.output, parents=True) as file:
+        parquet.write_table(rows(options.rows, options.seed), file)
+    print(options.output)
+
+
+if __name__ == "__main__":
+    main()

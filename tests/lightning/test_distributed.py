@@ -1,0 +1,73 @@
+"""Two processes under Lightning, each with its own rows, train and measure like one with all rows (gloo, CPU)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from archspec.lightning import MultiTaskModule
+from tests.lightning.loops import rows_of
+from tests.lightning.two_processes import ROWS, results
+from tests.train.test_distributed import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STRATEGIES = ["ddp", "fsdp2"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs leave their checkpoints."""
+    return tmp_path_factory.mktemp("two_processes")
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> list[dict[str, Any]]:
+    """What each of two processes found, by strategy."""
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.lightning.two_processes", str(folder), *STRATEGIES],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    found = [process.communicate(timeout=240) for process in started]
+    assert [process.returncode for process in started] == [0, 0], found
+    return [json.loads(output.splitlines()[-1]) for output, _ in found]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    """What one process with all rows finds."""
+    return results("alone")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_processes_find_what_one_finds(strategy: str, both: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    """Losses, metrics, gate weights, clocks and scores, with DistributedDataParallel and with FSDP2."""
+    for process in both:
+        found = process[strategy]
+        assert found["metrics"] == pytest.approx(alone["metrics"], abs=1e-5)
+        assert found["clocks"] == alone["clocks"]
+        for task, scores in alone["scores"].items():
+            torch.testing.assert_close(torch.tensor(found["scores"][task]), torch.tensor(scores), rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("both")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_checkpoint_of_two_processes_loads_in_one(strategy: str, folder: Path, alone: dict[str, Any]) -> None:
+    """It holds whole weights, also where each process held a part of them."""
+    module = MultiTaskModule.load_from_checkpoint(folder / f"{strategy}.ckpt")
+    scores = module.eval().predict_step(rows_of(ROWS, seed=3))
+    assert scores["a"].tolist() == pytest.approx(alone["scores"]["a"], abs=1e-5)

@@ -1,0 +1,141 @@
+"""Metrics of tasks against closed forms, on rows of their sample space."""
+
+from __future__ import annotations
+
+from math import log, sqrt
+
+import pytest
+import torch
+from torch import Tensor
+
+import archspec
+from archspec.lightning import LogLoss, NormalizedEntropy
+from archspec.lightning.metrics import TaskMetrics
+
+SPEC = """
+archspec: 1
+name: one
+inputs:
+  x: {{kind: dense, dim: 2}}
+tasks: {{a: {task}}}
+towers:
+  a: {{units: []}}
+"""
+
+
+def metrics_of(task: str, grouped_by: str | None = None) -> TaskMetrics:
+    """The metrics of a task."""
+    return TaskMetrics(archspec.load(SPEC.format(task=task)).tasks["a"], grouped_by)
+
+
+def measured(metrics: TaskMetrics, outputs: Tensor, **columns: Tensor) -> dict[str, float]:
+    """The metrics of one batch."""
+    metrics.update({"a": outputs}, columns)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def logit(p: float) -> float:
+    """The logit of a probability."""
+    return log(p / (1 - p))
+
+
+def test_binary_tasks_have_area_log_loss_and_normalized_entropy() -> None:
+    """NE is the log loss over that of the mean label: q = 3/4 here."""
+    outputs, labels = torch.tensor([logit(0.9), logit(0.8), logit(0.3), logit(0.4)]), torch.tensor([1, 1, 1, 0])
+    found = measured(metrics_of("{kind: binary}"), outputs, a=labels)
+    loss = -(log(0.9) + log(0.8) + log(0.3) + log(0.6)) / 4
+    entropy = -(0.75 * log(0.75) + 0.25 * log(0.25))
+    assert found == pytest.approx({"auc": 2 / 3, "log_loss": loss, "normalized_entropy": loss / entropy}, abs=1e-6)
+
+
+def test_predicting_the_mean_label_has_a_normalized_entropy_of_one() -> None:
+    """What knows the background rate alone has 1, whatever the rate; what does better has less."""
+    metric = NormalizedEntropy()
+    metric.update(torch.full((5,), logit(0.2)), torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]))
+    assert float(metric.compute() or 0) == pytest.approx(1, abs=1e-6)
+
+
+def test_log_loss_survives_large_logits() -> None:
+    """A wrong logit of 80 costs 80, not infinity."""
+    metric = LogLoss()
+    metric.update(torch.tensor([80.0, 80.0]), torch.tensor([0.0, 1.0]))
+    assert float(metric.compute() or 0) == pytest.approx(40)
+
+
+def test_regression_tasks_have_rmse_and_mae() -> None:
+    """sqrt(mean (v - y)^2) and mean |v - y|, over uneven batches."""
+    metrics = metrics_of("{kind: regression, loss: huber}")
+    metrics.update({"a": torch.tensor([1.0])}, {"a": torch.tensor([4.0])})
+    found = measured(metrics, torch.tensor([0.0, 2.0]), a=torch.tensor([1.0, 2.0]))
+    assert found == pytest.approx({"rmse": sqrt((9 + 1 + 0) / 3), "mae": 4 / 3}, abs=1e-6)
+
+
+def test_multiclass_tasks_have_log_loss_and_accuracy() -> None:
+    """-log softmax(l)_y, and the share of rows whose highest logit is the label's."""
+    outputs = torch.tensor([[log(0.5), log(0.3), log(0.2)], [log(0.1), log(0.6), log(0.3)]])
+    found = measured(metrics_of("{kind: multiclass, classes: 3}"), outputs, a=torch.tensor([0, 2]))
+    assert found == pytest.approx({"log_loss": -(log(0.5) + log(0.3)) / 2, "accuracy": 0.5}, abs=1e-6)
+
+
+@pytest.mark.parametrize("task", ["binary", "regression", "multiclass, classes: 2"])
+def test_rows_outside_the_sample_space_do_not_count(task: str) -> None:
+    """With `when`, the metrics are those of its rows alone, whatever the labels of others hold."""
+    outputs = torch.randn(4, *([2] if "classes" in task else []), generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([1, 0, -1, 1]) if "classes" in task else torch.tensor([1.0, 0.0, float("nan"), 1.0])
+    inside = torch.tensor([1, 1, 0, 1])
+    found = measured(metrics_of(f"{{kind: {task}, when: seen}}"), outputs, a=labels, seen=inside)
+    mine = inside == 1
+    assert found == measured(metrics_of(f"{{kind: {task}}}"), outputs[mine], a=labels[mine])
+    assert len(found) > 1
+
+
+@pytest.mark.parametrize("task", ["binary", "regression", "multiclass, classes: 2"])
+def test_an_empty_sample_space_has_no_value(task: str) -> None:
+    """No row, no metric: neither NaN nor 0; a batch with rows brings them."""
+    metrics = metrics_of(f"{{kind: {task}, when: seen}}", grouped_by="user")
+    outputs = torch.zeros(3, *([2] if "classes" in task else []))
+    batch = {"a": torch.tensor([0, 1, 0]), "seen": torch.zeros(3), "user": torch.ones(3, dtype=torch.int64)}
+    assert measured(metrics, outputs, **batch) == {}
+    assert len(measured(metrics, outputs, **{**batch, "seen": torch.ones(3)})) >= 2
+
+
+def test_one_class_has_a_log_loss_and_no_area() -> None:
+    """What cannot be said is left out, the rest stays."""
+    found = measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), user=torch.tensor([1, 1]))
+    assert found == {"log_loss": pytest.approx(log(2))}
+
+
+def test_row_weights_do_not_weigh_metrics() -> None:
+    """`weight_column` weighs losses; a metric counts every row once."""
+    outputs, labels = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])
+    found = measured(metrics_of("{kind: regression, weight_column: v}"), outputs, a=labels, v=torch.tensor([9.0, 0.0]))
+    assert found["mae"] == pytest.approx(2.0)
+
+
+def test_grouped_area_goes_by_the_column() -> None:
+    """Rows outside the sample space are in no group."""
+    metrics = metrics_of("{kind: binary, when: seen}", grouped_by="user")
+    found = measured(
+        metrics,
+        torch.tensor([0.1, 0.2, 0.3, 0.4]),
+        a=torch.tensor([0, 1, 1, 0]),
+        seen=torch.tensor([1, 1, 1, 0]),
+        user=torch.tensor([5, 5, 6, 6]),
+    )
+    assert found["grouped_auc"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ({}, KeyError, "grouped_by: there is no column `user`; the batch holds `a`"),
+        ({"user": torch.ones(2)}, ValueError, r"grouped_by: column `user` holds torch.float32 of shape \[2\], not one"),
+        ({"user": torch.ones(2, 1, dtype=torch.int64)}, ValueError, r"of shape \[2, 1\], not one integer"),
+    ],
+)
+def test_a_column_that_cannot_group_is_refused(
+    columns: dict[str, Tensor], error: type[Exception], message: str
+) -> None:
+    """The error names the column, and what the batch holds or what is wrong with it."""
+    with pytest.raises(error, match=message):
+        measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), **columns)

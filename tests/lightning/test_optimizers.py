@@ -1,0 +1,113 @@
+"""What optimizers are made, and that everything that learns is in exactly one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch.optim import SGD, AdamW, Optimizer, SparseAdam
+from torch.optim.lr_scheduler import ExponentialLR
+
+import archspec
+from archspec.lightning import MultiTaskModule, Optimizers
+from archspec.lightning.optimizers import check_trainer
+from tests.lightning.loops import TEXT, fitted, loader_of
+
+if TYPE_CHECKING:
+    from archspec.train.groups import ParameterGroup
+
+SPARSE = TEXT.replace("vocab: 4, dim: 2", "vocab: 4, dim: 2, sparse_grad: true")
+
+
+def optimizers_of(module: MultiTaskModule) -> list[Optimizer]:
+    """What the module trains with."""
+    return fitted(module, loader_of(1)).optimizers
+
+
+def test_all_that_learns_is_in_one_optimizer() -> None:
+    """Every parameter of the model and of the balance exactly once; only the model's are decayed."""
+    module = MultiTaskModule(TEXT, weight_decay=0.1, learning_rate=0.02)
+    (optimizer,) = optimizers_of(module)
+    assert isinstance(optimizer, AdamW)
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(held) == len({id(parameter) for parameter in held})
+    assert {id(parameter) for parameter in held} == {id(parameter) for parameter in module.parameters()}
+    decays = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
+    assert decays.pop("balance") == 0
+    assert set(decays.values()) == {0.1}
+    assert {group["lr"] for group in optimizer.param_groups} == {0.02}
+    assert all(group["fused"] for group in optimizer.param_groups)
+
+
+def test_sparse_tables_have_an_optimizer_of_their_own() -> None:
+    """SparseAdam for them, AdamW for the rest, by hand; both move, and the clock counts each step once."""
+    module = MultiTaskModule(SPARSE, seed=0)
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    found = optimizers_of(module)
+    assert [type(optimizer) for optimizer in found] == [AdamW, SparseAdam]
+    assert [group["name"] for group in found[1].param_groups] == ["tables"]
+    assert not any(torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
+    assert int(module.criterion.steps) == 1
+
+
+def test_sparse_training_is_dense_training_where_every_row_is_seen() -> None:
+    """One step of SparseAdam moves the rows of the batch as Adam does."""
+    moved = []
+    for text in (TEXT, SPARSE):
+        module = MultiTaskModule(text, seed=0, learning_rate=0.05)
+        optimizers_of(module)
+        moved.append({name: value.clone() for name, value in module.model.named_weights()})  # type: ignore[operator] # a compiled model
+    for name, value in moved[0].items():
+        torch.testing.assert_close(moved[1][name], value, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", [{"gradient_clip_val": 1.0}, {"accumulate_grad_batches": 2}])
+def test_two_optimizers_refuse_what_needs_one(option: dict[str, Any]) -> None:
+    """Lightning says so before the first step, for the default optimizers and for those of a hook."""
+    with pytest.raises(MisconfigurationException, match="not supported for manual optimization"):
+        fitted(MultiTaskModule(SPARSE), loader_of(1), **option)
+    halves = MultiTaskModule(TEXT, optimizer=lambda groups: [SGD([{**group}], lr=0.1) for group in groups])
+    with pytest.raises(MisconfigurationException, match="`mixed` is trained by several optimizers, which work with"):
+        fitted(halves, loader_of(1), **option)
+
+
+def test_a_hook_makes_one_optimizer_of_all_groups() -> None:
+    """It gets groups with names and tasks, of the balance too; SGD takes sparse gradients, so one is enough."""
+    seen: list[ParameterGroup] = []
+
+    def hook(groups: list[ParameterGroup]) -> Optimizer:
+        seen.extend(groups)
+        return SGD([{**group} for group in groups], lr=0.1)
+
+    module = MultiTaskModule(SPARSE, optimizer=hook)
+    (optimizer,) = optimizers_of(module)
+    assert isinstance(optimizer, SGD)
+    assert module.automatic_optimization
+    assert (seen[0]["name"], seen[0]["sparse"]) == ("tables", True)
+    assert (seen[-1]["name"], seen[-1]["weights"]) == ("balance", ["balance.log_variances"])
+
+
+def test_a_hook_may_bring_a_schedule() -> None:
+    """`{"optimizer": ..., "lr_scheduler": ...}`, which Lightning steps."""
+    made: list[Optimizer] = []
+
+    def hook(groups: list[ParameterGroup]) -> Optimizers:
+        made.append(SGD([{**group} for group in groups], lr=1.0))
+        return {"optimizer": made[0], "lr_scheduler": ExponentialLR(made[0], gamma=0.5)}
+
+    fitted(MultiTaskModule(TEXT, optimizer=hook), loader_of(1), max_epochs=2)
+    assert made[0].param_groups[0]["lr"] == 0.25
+
+
+def test_sparse_tables_in_several_processes_are_refused() -> None:
+    """DDP cannot add up sparse gradients of a compiled model: one sentence instead of torch's words on storages."""
+
+    class TwoProcesses:
+        world_size = 2
+
+    with pytest.raises(
+        MisconfigurationException, match="`mixed` has tables with sparse gradients, which DDP and FSDP2"
+    ):
+        check_trainer(TwoProcesses(), archspec.load(SPARSE), several=True)  # type: ignore[arg-type] # all that it asks
