@@ -53,8 +53,8 @@ _HOMES = {
     "Spec": "archspec.spec.spec",
     "SpecError": "archspec.diagnostics",
     **dict.fromkeys(
-        ("ColumnName", "DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width", "balance",
-         "expert", "feature_gate", "fusion", "gate", "input", "loss", "tower"),
+        ("ColumnName", "DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width",
+         "balance", "expert", "feature_gate", "fusion", "gate", "input", "loss", "tower"),
         "archspec.contract",
     ),
 }  # fmt: skip

@@ -48,7 +48,7 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     need("lightning", "pyarrow", "torchmetrics", "matplotlib")
     from archspec.charts import gate_bars, write_figure
-    from archspec.lightning.run import load_run
+    from archspec.lightning.trained import load_run
     from archspec.train.gates import gate_findings, gate_statistics
 
     trained = load_run(run, plugins)

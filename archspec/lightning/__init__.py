@@ -10,7 +10,7 @@ try:
     from archspec.lightning.metrics import LogLoss, NormalizedEntropy
     from archspec.lightning.module import MultiTaskModule
     from archspec.lightning.optimizers import OptimizerHook, Optimizers
-    from archspec.lightning.run import load_run
+    from archspec.lightning.trained import load_run
 except ModuleNotFoundError as error:
     if error.name not in {"lightning", "torchmetrics"}:
         raise

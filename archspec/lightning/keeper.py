@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from archspec.diagnostics import unusable
 from archspec.files import write_whole
+from archspec.lightning.folder import HISTORY, LAST, WEIGHTS
 from archspec.nn.checkpoint import save_weights
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from lightning.pytorch import LightningModule, Trainer
 
-LAST, WEIGHTS, HISTORY = "last.ckpt", "weights.safetensors", "history.json"
-"""Files of a run's folder."""
 STATE: Final = "keeper"
 """Under what a checkpoint holds a run's state."""
 HIGHER: Final = ("auc", "accuracy")

@@ -1,4 +1,4 @@
-"""Runs: from a checked spec and files of data to a folder with trained weights and everything needed to use them."""
+"""Runs: from a checked spec and files of data to a folder with trained weights and all that is needed to use them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,27 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lightning.pytorch import Trainer
 
-from archspec import plugins as plugin_door
-from archspec.compiler.compile import compile as compile_spec
-from archspec.data.batches import OrderedBatches, ShuffledBatches, table_batches
-from archspec.data.demands import demands
-from archspec.data.encoder import Encoder
-from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
+from archspec.data.batches import OrderedBatches, ShuffledBatches
+from archspec.data.prepare import ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.data.rows import Rows
 from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
 from archspec.files import write_whole
-from archspec.graph.load import load_graph
-from archspec.lightning.keeper import HISTORY, LAST, WEIGHTS, Keeper
+from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, read_json
+from archspec.lightning.keeper import Keeper
 from archspec.lightning.module import MultiTaskModule
-from archspec.nn.checkpoint import load_weights
+from archspec.lightning.trained import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from torch import Tensor
-
-    from archspec.data.faults import Bad
     from archspec.data.prepare import Prepared
     from archspec.graph.graph import Graph
-    from archspec.nn.module import Compiled
 
-SPEC, RUN, RESULTS = "spec.yaml", "run.json", "results.json"
-"""Files of a run's folder; its encoded rows, in `rows/`, may be deleted when the run is over."""
-_VALIDATED: Final = 8192
-"""Rows of a batch of validation, at least."""
 FREE: Final = frozenset({"epochs", "patience", "interval", "devices"})
 """Settings that may differ when a run goes on."""
 
@@ -57,7 +45,6 @@ class Recipe:
         interval: steps between checkpoints.
         seed: of first weights, order of rows, and dropout.
         devices: processes of this machine that train together, one per accelerator where there are any.
-        log_gates: also measure the mean weight of each expert in each gate.
     """
 
     epochs: int = 10
@@ -69,7 +56,6 @@ class Recipe:
     interval: int = 500
     seed: int = 0
     devices: int = 1
-    log_gates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +118,7 @@ def train(  # noqa: PLR0913 - what a run is made of
         _check_same(folder, asked)
     else:
         _prepare(graph, source, folder, asked, watch)
-    kept = _read(folder / RUN)
+    kept = read_json(folder / RUN)
     keeper = Keeper(
         folder, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
         say=watch.say,
@@ -166,13 +152,13 @@ def _fit(graph: Graph, source: Source, recipe: Recipe, keeper: Keeper, watch: Wa
     """Trains what is left of a run."""
     last, history = keeper.folder / LAST, keeper.folder / HISTORY
     if history.exists():
-        keeper.load_state_dict(_read(history))
+        keeper.load_state_dict(read_json(history))
         if keeper.stopped or keeper.epochs >= recipe.epochs:
             return
         keeper.forget()  # the checkpoint may be older, and knows what had been measured then
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
-        grouped_by=source.grouped_by, log_gates=recipe.log_gates,
+        grouped_by=source.grouped_by,
     )  # fmt: skip
     _check_monitor(recipe.monitor, module)
     model: Any = module.model
@@ -186,7 +172,7 @@ def _fit(graph: Graph, source: Source, recipe: Recipe, keeper: Keeper, watch: Wa
     trainer.fit(
         module,
         ShuffledBatches(Rows(keeper.folder / TRAIN), recipe.batch, recipe.seed),
-        OrderedBatches(Rows(keeper.folder / VALIDATION), max(recipe.batch, _VALIDATED)),
+        OrderedBatches(Rows(keeper.folder / VALIDATION), max(recipe.batch, ROWS_AT_ONCE)),
         ckpt_path=last if last.exists() else None,
     )
 
@@ -202,61 +188,6 @@ def _check_monitor(monitor: str, module: MultiTaskModule) -> None:
         )
 
 
-# -- what a folder holds -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A run's folder, opened: the model in evaluation mode, its graph, and what turns tables into its batches."""
-
-    folder: Path
-    graph: Graph
-    model: Compiled
-    encoder: Encoder
-
-    def validation(self) -> OrderedBatches:
-        """The rows that the run was validated on, as batches.
-
-        Raises:
-            SpecError: the run's `rows/` were deleted.
-        """
-        if not (self.folder / VALIDATION).is_file():
-            unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
-        return OrderedBatches(Rows(self.folder / VALIDATION), _VALIDATED)
-
-    def batches(
-        self, files: Iterable[str], *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
-    ) -> Iterator[dict[str, Tensor]]:
-        """The rows of files as batches for the model, without labels; see `archspec.data.batches.table_batches`."""
-        return table_batches(files, self.encoder.of_inputs(), header=header, bad=bad)
-
-
-def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = ()) -> Trained:
-    """The best weights of a run, and what is needed to use them.
-
-    Args:
-        folder: a folder of `archspec train`, or any file in it.
-        plugins: the plugins that the spec needs; the folder asks for them, and never enables any.
-
-    Raises:
-        SpecError: it is no folder of a run, or the run has kept no weights yet, or its spec needs a plugin.
-    """
-    path = Path(folder)
-    path = path if path.is_dir() else path.parent
-    if not (path / RUN).is_file():
-        unusable("AS708", f"`{os.fspath(folder)}` is no run", help="give a folder that `archspec train` wrote")
-    if not (path / WEIGHTS).is_file():
-        unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
-    graph = load_graph(path / SPEC, None, plugin_door.load(plugins))
-    grouped_by = _read(path / RUN)["asked"]["grouped_by"]
-    text = (path / ENCODING).read_text(encoding="utf-8")
-    encoder = Encoder.from_text(text, demands(graph, grouped_by))
-    model = compile_spec(graph.spec)
-    load_weights(model, path / WEIGHTS)
-    model.eval()
-    return Trained(path, graph, model, encoder)
-
-
 def _asked(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
     """What a run was asked for, as JSON holds it."""
     found: dict[str, Any] = json.loads(json.dumps({"spec": graph.spec.digest, **asdict(source), **asdict(recipe)}))
@@ -266,7 +197,7 @@ def _asked(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
 def _check_same(folder: Path, asked: dict[str, Any]) -> None:
     """Raises SpecError where a folder holds a run that was asked for otherwise."""
     problems = Diagnostics()
-    kept = _read(folder / RUN)["asked"]
+    kept = read_json(folder / RUN)["asked"]
     for name, value in asked.items():
         if name not in FREE and kept.get(name) != value:
             problems.error(
@@ -275,11 +206,3 @@ def _check_same(folder: Path, asked: dict[str, Any]) -> None:
             )  # fmt: skip
     if problems.failed:
         raise SpecError(problems.items, status=2)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        unusable("AS708", f"`{path}` cannot be read: {error}")
-    return found

@@ -24,8 +24,10 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import read_checkpoint
-from archspec.lightning.keeper import HISTORY, LAST, STATE, WEIGHTS, Keeper
-from archspec.lightning.run import RESULTS, RUN, SPEC, Recipe, Watch, load_run, train
+from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
+from archspec.lightning.keeper import STATE, Keeper
+from archspec.lightning.run import Recipe, Watch, train
+from archspec.lightning.trained import load_run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,84 @@
+"""Trained models: the folder of a run, opened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from archspec import plugins as plugin_door
+from archspec.compiler.compile import compile as compile_spec
+from archspec.data.batches import OrderedBatches, table_batches
+from archspec.data.demands import demands
+from archspec.data.encoder import Encoder
+from archspec.data.prepare import ENCODING, VALIDATION
+from archspec.data.rows import Rows
+from archspec.diagnostics import unusable
+from archspec.graph.load import load_graph
+from archspec.lightning.folder import RUN, SPEC, WEIGHTS, read_json
+from archspec.nn.checkpoint import load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+
+    from archspec.data.faults import Bad
+    from archspec.graph.graph import Graph
+    from archspec.nn.module import Compiled
+
+ROWS_AT_ONCE: Final = 8192
+"""Rows of a batch that is only looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run's folder, opened: the model in evaluation mode, its graph, and what turns tables into its batches."""
+
+    folder: Path
+    graph: Graph
+    model: Compiled
+    encoder: Encoder
+
+    def validation(self) -> OrderedBatches:
+        """The rows that the run was validated on, as batches.
+
+        Raises:
+            SpecError: the run's `rows/` were deleted.
+        """
+        if not (self.folder / VALIDATION).is_file():
+            unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
+        return OrderedBatches(Rows(self.folder / VALIDATION), ROWS_AT_ONCE)
+
+    def batches(
+        self, files: Iterable[str], *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
+    ) -> Iterator[dict[str, Tensor]]:
+        """The rows of files as batches for the model, without labels; see `archspec.data.batches.table_batches`."""
+        return table_batches(files, self.encoder.of_inputs(), header=header, bad=bad)
+
+
+def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = ()) -> Trained:
+    """The best weights of a run, and what is needed to use them.
+
+    Args:
+        folder: a folder of `archspec train`, or any file in it.
+        plugins: the plugins that the spec needs; the folder asks for them, and never enables any.
+
+    Raises:
+        SpecError: it is no folder of a run, or the run has kept no weights yet, or its spec needs a plugin.
+    """
+    path = Path(folder)
+    path = path if path.is_dir() else path.parent
+    if not (path / RUN).is_file():
+        unusable("AS708", f"`{os.fspath(folder)}` is no run", help="give a folder that `archspec train` wrote")
+    if not (path / WEIGHTS).is_file():
+        unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
+    graph = load_graph(path / SPEC, None, plugin_door.load(plugins))
+    grouped_by = read_json(path / RUN)["asked"]["grouped_by"]
+    text = (path / ENCODING).read_text(encoding="utf-8")
+    encoder = Encoder.from_text(text, demands(graph, grouped_by))
+    model = compile_spec(graph.spec)
+    load_weights(model, path / WEIGHTS)
+    model.eval()
+    return Trained(path, graph, model, encoder)
