@@ -14,7 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import NamedTuple
 
 import torch
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a c
 import archspec
 from archspec.train.criterion import MultiTaskLoss
 from examples.census_data import NUMBERS, Batch, load_data, rows_of
+from examples.report import spread, write_section
 
 SPECS = Path(__file__).parent / "specs"
 MODELS = ("shared_bottom", "moe", "mmoe", "plain_mmoe", "cgc", "ple", "cross_stitch", "chain")
@@ -156,20 +157,6 @@ def report(results: dict[str, list[Result]], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation."""
-    return f"{mean(values):.4f} ± {stdev(values):.4f}" if len(values) > 1 else f"{values[0]:.4f}"
-
-
-def write_section(path: Path, text: str) -> None:
-    """Puts the text between the file's markers of this example, or at its end where there are none."""
-    start, end = "<!-- census_income -->\n", "<!-- /census_income -->\n"
-    old = path.read_text(encoding="utf-8") if path.exists() else "# Results\n\n"
-    head, _, rest = old.partition(start)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(head + start + text + end + rest.partition(end)[2], encoding="utf-8")
-
-
 def main() -> None:
     """Runs every model from every seed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -189,7 +176,7 @@ def main() -> None:
     text = report(results, f"python examples/census_income.py --data {options.data.name}")
     print(f"\n{text}")
     if options.output:
-        write_section(options.output, text)
+        write_section(options.output, "census_income", text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """AITM (Xi et al., KDD 2021, arXiv 2105.08489): what a step of a funnel knows passes on to the next one by attention.
 
-The gate `aitm` sees two experts, u in {q_t, p_(t-1)}: z_t = sum_u softmax_u(<W1 u, W2 u> / sqrt(H)) W3 u (eq. 3-5),
-the three matrices without biases. The fusion `aitm_order` adds penalty * sum_t mean max(y_t - y_(t-1), 0) to the loss
-(eq. 7), since nobody buys without a click; it has no score of its own.
+The gate `aitm` sees two experts, u in {q_t, p_(t-1)}: z_t = sum_u softmax_u(<W1 u, W2 u> / sqrt(H)) W3 u, the
+paper's AIT module, with three matrices without biases. The fusion `aitm_order` adds penalty * sum_t mean max(y_t -
+y_(t-1), 0) to the loss, its behavioral expectation calibrator, since nobody buys without a click; it has no score of
+its own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Transfer(Settings):
 class Order(Settings):
     """Later steps of a funnel may not be likelier than earlier ones."""
 
-    paper: ClassVar[str] = "Xi et al., KDD 2021, arXiv 2105.08489, eq. 7"
+    paper: ClassVar[str] = "Xi et al., KDD 2021, arXiv 2105.08489: behavioral expectation calibrator"
     formula: ClassVar[str] = "penalty * sum_t mean max(p_t - p_(t-1), 0)"
     title: ClassVar[str] = "≥"
     of: Names

@@ -1,4 +1,4 @@
-"""DeepSeekMoE (2401.06066) with the balance of DeepSeek-V3 (2412.19437, eq. 12-16) that needs no loss.
+"""DeepSeekMoE (2401.06066) with the balance of DeepSeek-V3 (2412.19437, section 2.1.2) that needs no loss.
 
 Experts of the group `always` count 1 for every row. The others have affinities s_i = sigmoid(W x)_i; the k with the
 largest s_i + b_i are chosen and weighted by s_i / sum of the chosen s. After each training pass b_i += update *
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class DeepSeekMoE(Settings):
     """Shared experts for all rows, the best k of the others for each."""
 
-    paper: ClassVar[str] = "2401.06066; 2412.19437, eq. 12-16"
+    paper: ClassVar[str] = "2401.06066; 2412.19437, section 2.1.2"
     formula: ClassVar[str] = "1 for `always`; s_i / sum of the chosen s for the k largest sigmoid(W x)_i + b_i, else 0"
     title: ClassVar[str] = "shared + top-k"
     k: int
@@ -51,6 +51,10 @@ class DeepSeekMoE(Settings):
             "deepseek_moe:route", affinity, bias, shape=("B", len(always)),
             always=always, k=self.k, update=self.update, training=True,
         )  # fmt: skip
+
+    def chosen(self, seen: Seen) -> int:
+        """Those that always serve, and k."""
+        return seen.groups.count(self.always) + self.k
 
     def detail(self) -> str:
         """k."""

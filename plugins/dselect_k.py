@@ -1,9 +1,9 @@
 """DSelect-k (Hazimeh et al., NeurIPS 2021, arXiv 2106.03760): k selectors, each of which can become exactly one-hot.
 
 A selector is z in R^m, m = ceil(log2 n). S is the smooth step: 0 below -gamma/2, 1 above gamma/2, between them -2
-(t/gamma)^3 + 3/2 t/gamma + 1/2 (eq. 4). Expert i gets r_i = product over bits b of S(z_b) where bit b of i is 1, else
-1 - S(z_b) (eq. 5); weights = sum_j softmax(w)_j r^(j) (eq. 7). z and w are linear in the gate's selector, or are
-learned numbers (`selector: none`). Where n is no power of two, the weight of the codes beyond n is lost.
+(t/gamma)^3 + 3/2 t/gamma + 1/2. Expert i gets r_i = product over bits b of S(z_b) where bit b of i is 1, else 1 -
+S(z_b); weights = sum_j softmax(w)_j r^(j). z and w are linear in the gate's selector, or are learned numbers
+(`selector: none`). Where n is no power of two, the weight of the codes beyond n is lost.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sluice networks (Ruder et al., AAAI 2019, arXiv 1705.08142): a cross-stitch gate that keeps two subspaces apart.
 
-The gate mixes like `kind: linear`. In training it adds penalty * ||H_own^T H_apart||_F^2 to the loss (section 3),
-where H_own `[B, H]` are the outputs, on the batch, of the expert of the gate's own name, H_apart those of the expert
-`apart`.
+The gate mixes like `kind: linear`. In training it adds penalty * ||H_own^T H_apart||_F^2 to the loss (the paper's
+orthogonality constraint), where H_own `[B, H]` are the outputs, on the batch, of the expert of the gate's own name,
+H_apart those of the expert `apart`.
 """
 
 from __future__ import annotations

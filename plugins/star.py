@@ -1,11 +1,10 @@
 """STAR (Sheng et al., CIKM 2021, arXiv 2101.11427): a star of one shared and many domain networks.
 
-Layer of domain p (eq. 6): relu((W_p * W)^T x + b_p + b), elementwise products of weights, sums of biases; the head
-likewise, without relu. Before the first layer partitioned normalisation (eq. 3-4): gamma gamma_p (x - E_p) /
-sqrt(Var_p + 1e-5) + beta + beta_p with statistics of the rows of domain p alone, running ones (momentum 0.1) in
-evaluation, and for domains of which a batch holds less than two rows. W_p = gamma_p = 1 and b_p = beta_p = 0, the
-start, is the shared network. The fusion `star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network
-(eq. 8).
+Layer of domain p: relu((W_p * W)^T x + b_p + b), elementwise products of weights, sums of biases; the head likewise,
+without relu. Before the first layer partitioned normalisation: gamma gamma_p (x - E_p) / sqrt(Var_p + 1e-5) + beta +
+beta_p with statistics of the rows of domain p alone, running ones (momentum 0.1) in evaluation, and for domains of
+which a batch holds less than two rows. W_p = gamma_p = 1 and b_p = beta_p = 0, the start, is the shared network. The
+fusion `star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Star(Settings):
 class LogitSum(Settings):
     """Logits add up."""
 
-    paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427, eq. 8"
+    paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427: auxiliary network"
     formula: ClassVar[str] = "p = sigmoid(sum of logits)"
     title: ClassVar[str] = "+"
     of: Names

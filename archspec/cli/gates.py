@@ -12,6 +12,7 @@ from archspec.cli import options
 from archspec.cli.extras import need
 from archspec.cli.messages import show
 from archspec.cli.train import ManyFiles, bad_rows, files_of, header
+from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,8 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
     from archspec.train.gates import gate_findings, gate_statistics
 
     trained = load_run(run, plugins)
+    if not trained.graph.seen:
+        unusable("AS708", f"`{trained.graph.spec.name}` has no gates to look at")
     batches = trained.batches(files, header=header, bad=bad) if files else trained.validation()
     statistics = gate_statistics(trained.model, batches)
     findings = gate_findings(statistics)

@@ -46,7 +46,7 @@ class Sum(Balance):
 
 @balance("uncertainty")
 class Uncertainty(Balance):
-    """Learned log variances weigh the losses (Kendall et al., CVPR 2018, eq. 10, with s_k = log sigma_k^2)."""
+    """Learned log variances weigh the losses (Kendall et al., CVPR 2018, with s_k = log sigma_k^2)."""
 
     paper: ClassVar[str] = "1705.07115"
     formula: ClassVar[str] = "L = sum_k (exp(-s_k) w_k L_k + s_k) / 2"
@@ -69,7 +69,7 @@ class Uncertainty(Balance):
 
 @balance("dwa")
 class DynamicWeightAverage(Balance):
-    """Dynamic weight average: tasks whose loss falls slowly weigh more (Liu et al., CVPR 2019, eq. 7).
+    """Dynamic weight average: tasks whose loss falls slowly weigh more (Liu et al., CVPR 2019).
 
     L_k(t) is the mean of the weighted loss over epoch t; the first two epochs weigh all tasks 1. Needs
     `criterion.next_epoch()` after each epoch.
@@ -120,7 +120,7 @@ class DynamicWeightAverage(Balance):
 class GradNorm(Balance):
     """Tasks weigh so that all train at one pace, by their gradients on the last shared weights (Chen et al., 2018).
 
-    G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean (eq. 1-2): one step
+    G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean: one step
     of gradient descent on sum_k |G_k - target_k| with `rate` after each step of training, the targets held fixed; then
     the v_k are scaled to add up to the number of tasks (and never fall below 0.001). A task without rows in a batch
     waits.

@@ -26,7 +26,7 @@ class Softmax(GateLayers):
 
 @feature_gate("sigmoid")
 class Sigmoid(GateLayers):
-    """Factors between 0 and 1, each on its own: EPNet with `per: element, scale: 2` (PEPNet, 2302.01115, eq. 1-4)."""
+    """Factors between 0 and 1, each on its own: EPNet with `per: element, scale: 2` (PEPNet, 2302.01115)."""
 
     formula: ClassVar[str] = "sigmoid(W s)"
 

@@ -76,7 +76,7 @@ class GateNetwork(Settings):
 
 @gate("softmax")
 class Softmax(GateNetwork):
-    """Weights that add up to one: the gate of MMoE (KDD 2018, eq. 6-7), CGC and PLE (RecSys 2020, eq. 2-7)."""
+    """Weights that add up to one: the gate of MMoE (KDD 2018), CGC and PLE (RecSys 2020, eq. 2-7)."""
 
     formula: ClassVar[str] = "softmax(W s / temperature)"
     title: ClassVar[str] = "gate"
@@ -130,10 +130,12 @@ class Linear(GateNetwork):
 
 @gate("topk")
 class TopK(GateNetwork):
-    """Softmax over the k largest logits, zero elsewhere (Shazeer et al., 1701.06538, eq. 3-5, without noise).
+    """Softmax over the k largest logits, zero elsewhere (Shazeer et al., 1701.06538, section 2.1, without noise).
 
-    `balance` adds the load-balancing loss of Switch (Fedus et al., 2101.03961, eq. 4-6) in training: balance * E *
-    sum_i f_i P_i, where f_i is expert i's share of the choices and P_i its mean probability; 1 * balance when even.
+    The optimized model runs an expert only on the rows that chose it, where all gates of these experts choose half of
+    them at most; on a GPU and in a compiled graph it runs all. `balance` adds the load-balancing loss of Switch (Fedus
+    et al., 2101.03961, eq. 4-6) in training: balance * E * sum_i f_i P_i, where f_i is expert i's share of the choices
+    and P_i its mean probability; 1 * balance when even.
     """
 
     formula: ClassVar[str] = "softmax(keep the k largest of W s / temperature)"
@@ -156,6 +158,10 @@ class TopK(GateNetwork):
             loss = at.apply("balance_loss", logits, shape=(), k=self.k)
             at.auxiliary_loss(at.scale(loss, self.balance))
         return at.dropout(at.apply("top_k", logits, k=self.k), self.dropout)
+
+    def chosen(self, seen: Seen) -> int:
+        """k: the optimized model runs each expert only on the rows that chose it, where that is faster."""
+        return self.k
 
     def detail(self) -> str:
         """`k of E` cannot be known here; k can."""
@@ -191,7 +197,7 @@ class Domain(Settings):
 
 @gate("hard_concrete")
 class HardConcrete(Settings):
-    """Static gates pushed to exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312, eq. 10-12).
+    """Static gates pushed to exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312).
 
     u ~ U(0,1); t = sigmoid((log u - log(1-u) + log a) / beta); z = clamp(t (zeta - gamma) + gamma, 0, 1); in evaluation
     z = clamp(sigmoid(log a) (zeta - gamma) + gamma, 0, 1). z is per model, not per row. `penalty` adds the expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from archspec.render.figure import CONTROL_ROLES, DATA_ROLES, Arrow, Block
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import networkx as nx
+
+SAID: Final = frozenset({"selector", "domain", "exclude"})
+"""Roles in which a stream decides the weights of a gate."""
 
 Edge = tuple[str, str]
 Place = tuple[str, str | None]  # a block, and one part of it or None
@@ -25,19 +28,42 @@ class Look(NamedTuple):
 def visible_edges(graph: nx.DiGraph[str], *, selectors: bool) -> dict[Edge, Look]:
     """The edges to draw.
 
-    A gate steered by its own stream is the normal case, and a switch tower names the domain that decides: those edges
-    show only with `selectors`, or where their tail would have no edge at all.
+    What decides a gate's weights stands in its box (see `notes`), and a switch tower names the domain that decides:
+    those edges show only with `selectors`, or where their tail would have no edge at all.
     """
-    gates = [name for name, node in graph.nodes(data=True) if node["category"] == "gate"]
-    hidden = {edge for gate in gates for edge in _own_stream(graph, gate)}
-    hidden |= {(tail, head) for tail, head, edge in graph.edges(data=True) if edge["roles"] == ("switch",)}
-    hidden = set() if selectors else hidden
+    said = {(tail, head) for tail, head, edge in graph.edges(data=True) if _is_said(graph, head, edge["roles"])}
+    hidden = set() if selectors else said
     drawn = {tail for tail, head in graph.edges if (tail, head) not in hidden}
     return {
         (tail, head): _look(edge)
         for tail, head, edge in graph.edges(data=True)
         if (tail, head) not in hidden or tail not in drawn
     }
+
+
+def _is_said(graph: nx.DiGraph[str], head: str, roles: tuple[str, ...]) -> bool:
+    if graph.nodes[head]["category"] == "gate":
+        return bool(graph.nodes[head]["steered"]) and SAID.issuperset(roles)
+    return roles == ("switch",)
+
+
+def notes(graph: nx.DiGraph[str], edges: Mapping[Edge, Look]) -> dict[str, tuple[str, ...]]:
+    """What gates say in words: what decides their weights, where that is no arrow and not what every reader expects.
+
+    A gate steered by its own stream is expected. A gate that steers another one says its name.
+    """
+    steered = {
+        gate: [tail for tail in graph.predecessors(gate) if (tail, gate) not in edges]
+        for gate, node in graph.nodes(data=True)
+        if node["category"] == "gate" and not _own_stream(graph, gate)
+    }
+    named = {tail for tails in steered.values() for tail in tails if graph.nodes[tail]["category"] == "gate"}
+    said = {gate: graph.nodes[gate]["steered"] if tails else () for gate, tails in steered.items()}
+    return {gate: (*_name(gate, named), *said.get(gate, ())) for gate in {**said, **dict.fromkeys(named)}}
+
+
+def _name(gate: str, named: set[str]) -> list[str]:
+    return [gate.rpartition(".gates.")[2]] if gate in named else []
 
 
 def _look(edge: Mapping[str, Any]) -> Look:
@@ -47,18 +73,24 @@ def _look(edge: Mapping[str, Any]) -> Look:
     return Look(role, bool(edge.get("detached", False)))
 
 
-def _own_stream(graph: nx.DiGraph[str], gate: str) -> set[Edge]:
-    """The selector edges of a gate, if they are the stream that a gate uses when its spec names none."""
-    roles: dict[str, tuple[str, ...]] = {tail: graph.edges[tail, gate]["roles"] for tail in graph.predecessors(gate)}
-    selectors = {tail for tail, role in roles.items() if role == ("selector",)}
+def _own_stream(graph: nx.DiGraph[str], gate: str) -> bool:
+    """Whether a gate is steered by what a gate uses when its spec names nothing, or by what its experts read."""
+    before = {tail: graph.edges[tail, gate] for tail in graph.predecessors(gate)}
+    selectors = {tail for tail, edge in before.items() if edge["roles"] == ("selector",) and not edge["detached"]}
+    if selectors != {tail for tail, edge in before.items() if SAID.intersection(edge["roles"])}:
+        return False
+    experts = [tail for tail, edge in before.items() if "sees" in edge["roles"]]
+    own = [{tail for expert in experts for tail in graph.predecessors(expert) if _reads(graph, tail, expert)}]
     level = graph.nodes[gate]["level"]
     if level > 1:
-        own = [{f"level{level - 1}.gates.{gate.rpartition('.gates.')[2]}"}]
+        own.append({f"level{level - 1}.gates.{gate.rpartition('.gates.')[2]}"})
     else:
-        experts = [tail for tail, role in roles.items() if "sees" in role]
-        inputs = {name for name, node in graph.nodes(data=True) if node["category"] == "input" and node["width"]}
-        own = [{source for expert in experts for source in graph.predecessors(expert)}, inputs]
-    return {(tail, gate) for tail in selectors} if selectors in own else set()
+        own.append({name for name, node in graph.nodes(data=True) if node["category"] == "input" and node["width"]})
+    return selectors in own
+
+
+def _reads(graph: nx.DiGraph[str], tail: str, head: str) -> bool:
+    return "from" in graph.edges[tail, head]["roles"]
 
 
 def join_arrows(

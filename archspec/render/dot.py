@@ -8,13 +8,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from archspec import palette
 from archspec.render import labels, style
 from archspec.render.fold import fold
 from archspec.render.labels import attributes, quote
 from archspec.render.shapes import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import networkx as nx
 
@@ -45,7 +46,10 @@ def _canvas(figure: Figure, *, title: bool) -> Iterator[str]:
     yield attributes(
         "graph",
         rankdir="BT",
-        bgcolor=style.WHITE,
+        newrank="true",  # else a level that reads the middle of the one below stands beside it
+        mclimit=0.1,  # the order of each row is the figure's: left alone, a renderer mixes tasks and domains
+        remincross="false",
+        bgcolor=palette.WHITE,
         fontname=style.FONT,
         fontsize=style.LABEL_SIZE,
         nodesep=0.25,
@@ -54,14 +58,14 @@ def _canvas(figure: Figure, *, title: bool) -> Iterator[str]:
         margin=0,
         splines="true",
     )
-    yield attributes("node", fontname=style.FONT, fontsize=style.TITLE_SIZE, fontcolor=style.INK)
+    yield attributes("node", fontname=style.FONT, fontsize=style.TITLE_SIZE, fontcolor=palette.INK)
     yield attributes("edge", fontname=style.FONT, fontsize=style.DETAIL_SIZE, arrowsize=0.7)
     if title:
         yield attributes("graph", labelloc="b", label=labels.caption(figure.name, figure.about))
 
 
 def _bottom(figure: Figure) -> Iterator[str]:
-    for block in figure.of_level(0, "inputs", "feature_gate"):
+    for block in figure.across(figure.of_level(0, "inputs", "feature_gate")):
         yield shape(figure, block)
 
 
@@ -75,22 +79,28 @@ def _level(figure: Figure, level: int) -> Iterator[str]:
         labeljust="l",
         margin=18,
         style="rounded,dashed",
-        color=style.FRAME,
-        fontcolor=style.MUTED,
+        color=palette.FRAME,
+        fontcolor=palette.MUTED,
     )
     for row in figure.rows(level):
-        yield "  {"
-        yield "    rank=same;"
-        yield from (f"    {shape(figure, block)}" for block in row)
-        if len(row) > 1:
-            yield "    " + attributes(" -> ".join(quote(block.name) for block in row), style="invis")
-        yield "  }"
+        yield from _indent(_row(figure, row))
+    yield "}"
+
+
+def _row(figure: Figure, row: Sequence[Block], rank: str = "same") -> Iterator[str]:
+    """Blocks of one height, kept in this order by invisible edges."""
+    yield "{"
+    yield f"  rank={rank};"
+    yield from (f"  {shape(figure, block)}" for block in row)
+    if len(row) > 1:
+        yield "  " + attributes(" -> ".join(quote(block.name) for block in row), style="invis")
     yield "}"
 
 
 def _scaffold(figure: Figure) -> Iterator[str]:
-    """Invisible edges that keep each level above the one before, whatever its experts read."""
+    """Invisible edges that keep each level above the one before, and towers above all, whatever they read."""
     rows = [row for level in range(1, figure.levels + 1) for row in figure.rows(level)]
+    rows.append([block for block in figure.blocks.values() if block.form in {"tower", "case"}])
     for below, above in pairwise(rows):
         names = {block.name for block in below}
         for block in above:
@@ -101,27 +111,23 @@ def _scaffold(figure: Figure) -> Iterator[str]:
 
 
 def _top(figure: Figure) -> Iterator[str]:
+    for block in figure.across(block for block in figure.blocks.values() if block.form == "switch"):
+        yield from _switch(figure, block)
+    for row in figure.towers():
+        yield from _row(figure, row)
     for block in figure.blocks.values():
-        if block.form == "switch":
-            yield from _switch(figure, block)
-        elif block.form in {"tower", "fusion"}:
+        if block.form in {"fusion", "penalty"}:
             yield shape(figure, block)
-    yield "{"
-    yield "  rank=sink;"
-    for block in figure.blocks.values():
-        if block.form == "output":
-            yield "  " + shape(figure, block)
-    yield "}"
+    outputs = figure.across(block for block in figure.blocks.values() if block.form == "output")
+    yield from _row(figure, outputs, "sink")
 
 
 def _switch(figure: Figure, tower: Block) -> Iterator[str]:
-    colours = style.hue(tower.owner, figure.tasks)
+    colours = palette.hue(tower.owner, figure.tasks)
     yield f"subgraph {quote('cluster_' + tower.name)} {{"
     yield "  " + attributes(
         "graph",
-        label=labels.lines(labels.sized(tower.title, style.LABEL_SIZE, colours.text)),
-        labelloc="t",
-        labeljust="l",
+        label="",
         margin=10,
         style="rounded,filled",
         color=colours.edge,
@@ -137,16 +143,14 @@ def _arrow(figure: Figure, arrow: Arrow) -> str:
     tail, head = figure.blocks[arrow.tail], figure.blocks[arrow.head]
     # A fusion and an output have the colour of what they are made from; all else that of what reads.
     owner = (tail.owner or head.owner) if head.form in {"fusion", "output"} else head.owner
-    return attributes(
-        f"{_tail(figure, arrow)} -> {_end(arrow.head, arrow.head_port, 's')}",
-        **_stroke(arrow, style.hue(owner, figure.tasks).line),
-    )
+    stroke = _stroke(arrow, palette.hue(owner, figure.tasks).line, quiet=arrow.controls or head.form == "penalty")
+    return attributes(f"{_tail(figure, arrow)} -> {_end(arrow.head, arrow.head_port, 's')}", **stroke)
 
 
-def _stroke(arrow: Arrow, colour: str) -> dict[str, object]:
-    if arrow.controls:
+def _stroke(arrow: Arrow, colour: str, *, quiet: bool) -> dict[str, object]:
+    if quiet:
         look: dict[str, object] = {
-            "color": style.FRAME,
+            "color": palette.FRAME,
             "style": "dashed",
             "penwidth": 0.9,
             "arrowsize": 0.55,
@@ -162,9 +166,9 @@ def _stroke(arrow: Arrow, colour: str) -> dict[str, object]:
 
 
 def _tail(figure: Figure, arrow: Arrow) -> str:
-    fed = [] if arrow.controls else figure.fed.get(arrow.tail, [])
-    if len(fed) > 1 and arrow.head in fed:
-        return _end(arrow.tail, f"p{fed.index(arrow.head)}", "n")
+    box, fed = figure.bar or ("", [])
+    if arrow.tail == box and arrow.head in fed and not arrow.controls:
+        return _end(box, f"p{fed.index(arrow.head)}", "n")
     return _end(arrow.tail, arrow.tail_port, "n")
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATA_ROLES: Final = ("output", "sees", "from", "of", "case", "residual")
 CONTROL_ROLES: Final = ("selector", "switch", "modulate", "exclude")
@@ -22,7 +25,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Block:
-    """One thing that is drawn: `form` is inputs, group, gate, feature_gate, tower, switch, case, fusion or output."""
+    """One thing that is drawn.
+
+    `form` is inputs, group, gate, feature_gate, tower, switch, case, fusion, penalty (adds to the loss only) or output.
+    """
 
     name: str
     form: str
@@ -32,6 +38,12 @@ class Block:
     detail: str = ""
     parts: tuple[Part, ...] = ()
     within: str | None = None  # the tower that a case belongs to
+    notes: tuple[str, ...] = ()  # further lines of details: a gate's name, and what decides its weights
+
+    @property
+    def small(self) -> tuple[str, ...]:
+        """The lines below the title."""
+        return tuple(line for line in (self.detail, *self.notes) if line)
 
     @property
     def ports(self) -> frozenset[str | None]:
@@ -80,35 +92,75 @@ class Figure:
             found[arrow.head].append(arrow)
         return found
 
-    def place(self, block: Block) -> float:
-        """Where a block stands from left to right: at its task's number, or in the middle of what it sees or of all."""
-        if block.owner in self.tasks:
-            return self.tasks.index(block.owner)
-        seen = [self.blocks[arrow.tail] for arrow in self.reads[block.name] if arrow.role == "sees"]
-        return fmean(map(self.place, seen)) if seen else (len(self.tasks) - 1) / 2
+    @cached_property
+    def readers(self) -> dict[str, list[str]]:
+        """The blocks that each block feeds: what it computes goes in there."""
+        found: dict[str, list[str]] = {name: [] for name in self.blocks}
+        for arrow in self.arrows:
+            if not arrow.controls and self.blocks[arrow.head].form != "penalty":
+                found[arrow.tail].append(arrow.head)
+        return found
 
     @cached_property
-    def fed(self) -> dict[str, list[str]]:
-        """The groups and towers that each box of inputs feeds, from left to right."""
-        found: dict[str, set[str]] = {block.name: set() for block in self.blocks.values() if block.form == "inputs"}
-        for arrow in self.arrows:
-            if arrow.tail in found and not arrow.controls and self.blocks[arrow.head].form in {"group", "tower"}:
-                found[arrow.tail].add(arrow.head)
-        order = sorted(self.blocks, key=lambda name: self.place(self.blocks[name]))
-        return {box: [name for name in order if name in heads] for box, heads in found.items()}
+    def places(self) -> dict[str, float]:
+        """Where each block stands from left to right: at its task's number, else in the middle of what it feeds."""
+        found: dict[str, float] = {}
+
+        def place(name: str) -> float:
+            if name not in found:
+                owner, readers = self.blocks[name].owner, self.readers[name]
+                if owner in self.tasks:
+                    found[name] = self.tasks.index(owner)
+                else:
+                    found[name] = fmean(map(place, readers)) if readers else (len(self.tasks) - 1) / 2
+            return found[name]
+
+        for name in sorted(self.blocks, key=lambda name: -self.blocks[name].level):  # from the top: no deep recursion
+            place(name)
+        for name, block in self.blocks.items():  # what towers make together stands between them
+            if block.form in {"fusion", "penalty"} and self.reads[name]:
+                between = fmean(found[arrow.tail] for arrow in self.reads[name])
+                found |= dict.fromkeys((name, *self.readers[name]), between)
+        return found
+
+    def across(self, blocks: Iterable[Block]) -> list[Block]:
+        """Blocks from left to right; of those at one place, those that feed a higher level come last."""
+
+        def order(block: Block) -> tuple[float, int]:
+            return self.places[block.name], max(
+                (self.blocks[name].level for name in self.readers[block.name]), default=0
+            )
+
+        return sorted(blocks, key=order)
+
+    @cached_property
+    def bar(self) -> tuple[str, list[str]] | None:
+        """The one box of inputs that feeds several blocks of the first row, and these blocks from left to right."""
+        rows = self.rows(1) if self.levels else self.towers()
+        row = [block.name for block in rows[0]] if rows else []
+        fed = {box.name: [name for name in row if name in self.readers[box.name]] for box in self.of_level(0, "inputs")}
+        wide = [(name, heads) for name, heads in fed.items() if len(heads) > 1]
+        return wide[0] if len(wide) == 1 else None  # beside each other two bars would cross their arrows
 
     def rows(self, level: int) -> list[list[Block]]:
-        """The blocks of one level from bottom to top: groups, gates, then gates that read gates of the level."""
-        heights: dict[str, int] = {block.name: 0 for block in self.of_level(level, "group")}
-        waiting = self.of_level(level, "gate")
-        while waiting:  # gates of a checked graph read each other in no circle, so one of them can always be placed
-            names = {gate.name for gate in waiting}
-            for gate in waiting:
-                tails = {arrow.tail for arrow in self.reads[gate.name]}
+        """The blocks of one level from bottom to top: each above what it reads of the level, gates above groups."""
+        return self._heaped(self.of_level(level, "group", "gate"))
+
+    def towers(self) -> list[list[Block]]:
+        """The towers that are no switch, from bottom to top: each above the towers that it reads."""
+        return self._heaped([block for block in self.blocks.values() if block.form == "tower"])
+
+    def _heaped(self, waiting: list[Block]) -> list[list[Block]]:
+        heights: dict[str, int] = {}
+        while waiting:  # blocks of a checked graph read each other in no circle, so one of them can always be placed
+            names = {block.name for block in waiting}
+            for block in waiting:
+                tails = {arrow.tail for arrow in self.reads[block.name]}
                 if names.isdisjoint(tails):
-                    heights[gate.name] = 1 + max((heights.get(tail, 0) for tail in tails), default=0)
-            waiting = [gate for gate in waiting if gate.name not in heights]
+                    below = max((heights[tail] for tail in tails if tail in heights), default=-1)
+                    heights[block.name] = max(below + 1, int(block.form == "gate"))
+            waiting = [block for block in waiting if block.name not in heights]
         rows: list[list[Block]] = [[] for _ in range(1 + max(heights.values(), default=0))]
         for name, height in heights.items():
             rows[height].append(self.blocks[name])
-        return [sorted(row, key=self.place) for row in rows if row]
+        return [self.across(row) for row in rows if row]

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from archspec.render.arrows import join_arrows, visible_edges
+from archspec.render.arrows import join_arrows, notes, visible_edges
 from archspec.render.figure import Arrow, Block, Figure, Part
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def fold(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | Non
     edges = visible_edges(graph, selectors=selectors)
     blocks: dict[str, Block] = {}
     places: dict[str, Place] = {}
-    for block, members in (*_inputs(graph, edges), *_groups(graph, limit), *_cases(graph, limit), *_others(graph)):
+    others = _others(graph, notes(graph, edges))
+    for block, members in (*_inputs(graph, edges), *_groups(graph, limit), *_cases(graph, limit), *others):
         blocks[block.name] = block
         places.update(members)
     scores = list(_scores(graph))
@@ -128,15 +129,15 @@ def _cases(graph: nx.DiGraph[str], limit: int) -> Iterator[tuple[Block, dict[str
             yield Block(name, "case", level, owner, title, detail, within=tower), {name: (name, None)}
 
 
-def _others(graph: nx.DiGraph[str]) -> Iterator[tuple[Block, dict[str, Place]]]:
+def _others(graph: nx.DiGraph[str], said: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Block, dict[str, Place]]]:
     switched = {
         name.rpartition(".cases.")[0] for name in _of(graph, "tower") if graph.nodes[name].get("case") is not None
     }
     for name, node in graph.nodes(data=True):
-        form = FORMS.get(node["category"])
+        form = "penalty" if node["penalty"] else FORMS.get(node["category"])
         if form is None or node.get("case") is not None:
             continue
-        block = Block(name, form, node["level"], _owner(graph, name), *_words(graph, name))
+        block = Block(name, form, node["level"], _owner(graph, name), *_words(graph, name), notes=said.get(name, ()))
         yield (_switch(graph, block) if name in switched else block), {name: (name, None)}
 
 
@@ -144,14 +145,14 @@ def _switch(graph: nx.DiGraph[str], tower: Block) -> Block:
     deciding = [
         _short(tail) for tail in graph.predecessors(tower.name) if "switch" in graph.edges[tail, tower.name]["roles"]
     ]
-    return replace(tower, form="switch", within=tower.name, detail=", ".join(deciding))
+    return replace(tower, form="switch", within=tower.name, detail=f"switch by {', '.join(deciding)}")
 
 
 def _scores(graph: nx.DiGraph[str]) -> Iterator[tuple[Block, Arrow]]:
     """A fusion that nothing reads is a score: it gets its name on top, like a task."""
     for name in _of(graph, "fusion"):
-        if not any(graph.successors(name)):
-            node = graph.nodes[name]
+        node = graph.nodes[name]
+        if not any(graph.successors(name)) and not node["penalty"]:
             block = Block(f"{name}.score", "output", node["level"] + 1, _owner(graph, name), _short(name))
             yield block, Arrow(name, block.name, "output")
 
@@ -170,10 +171,15 @@ def _words(graph: nx.DiGraph[str], name: str) -> tuple[str, str]:
 
 
 def _owner(graph: nx.DiGraph[str], name: str) -> str | None:
-    """The task whose colour a node has: its own by name, or the only one of several that trains it."""
-    node = graph.nodes[name]
-    alone = len(node["tasks"]) == 1 and len(graph.graph["tasks"]) > 1
-    return node.get("owner") or (node["tasks"][0] if alone else None)
+    """The task whose colour a node has: its own by name, the only one that trains it, or that of all that it sees."""
+    node: dict[str, Any] = graph.nodes[name]
+    owner: str | None = node.get("owner")
+    if owner is None and len(node["tasks"]) == 1 and len(graph.graph["tasks"]) > 1:
+        owner = node["tasks"][0]
+    if owner is not None:
+        return owner
+    seen = {_owner(graph, tail) for tail in graph.predecessors(name) if "sees" in graph.edges[tail, name]["roles"]}
+    return seen.pop() if len(seen) == 1 else None
 
 
 def _short(name: str) -> str:

@@ -11,13 +11,14 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from archspec import palette
 from archspec.render import style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from archspec.palette import Hue
     from archspec.render.figure import Part
-    from archspec.render.style import Hue
 
 LONGEST: Final = 48  # characters of one line; longer lines end in an ellipsis
 CAPTION: Final = 100  # the same for the caption
@@ -66,7 +67,7 @@ def _line(text: str) -> str:
     return NO_XML.sub("\ufffd", " ".join(text.split()))
 
 
-def sized(text: str, size: int, colour: str = style.INK, *, bold: bool = False, longest: int = LONGEST) -> str:
+def sized(text: str, size: int, colour: str = palette.INK, *, bold: bool = False, longest: int = LONGEST) -> str:
     """Text in one size and colour; nothing at all for no text, since graphviz refuses an empty element."""
     if not text:
         return ""
@@ -79,23 +80,23 @@ def lines(*texts: str) -> Html:
     return Html(f"<{'<br/>'.join(text for text in texts if text) or ' '}>")
 
 
-def boxed(title: str, detail: str) -> Html:
-    """A bold title over small details: experts, towers, inputs."""
-    details = textwrap.wrap(detail.replace(" : ", "\u00a0:\u00a0"), WRAP, break_long_words=False)  # no width on its own
+def boxed(title: str, detail: str, width: int = WRAP) -> Html:
+    """A bold title over small details, in lines of so many characters: experts, towers, inputs."""
+    details = textwrap.wrap(detail.replace(" : ", "\u00a0:\u00a0"), width, break_long_words=False)  # no size on its own
     return lines(sized(title, style.TITLE_SIZE, bold=True), *(sized(line, style.DETAIL_SIZE) for line in details))
 
 
-def light(title: str, detail: str, colour: str) -> Html:
-    """A coloured title over small details, none bold: gates and fusions; a lone sign is large."""
+def light(title: str, small: Iterable[str], colour: str) -> Html:
+    """A coloured title over lines of small details, none bold: gates and fusions; a lone sign is large."""
     size = style.LABEL_SIZE if len(title) > 1 else style.SIGN_SIZE
-    return lines(sized(title, size, colour), sized(detail, style.DETAIL_SIZE - 1, colour))
+    return lines(sized(title, size, colour), *(sized(line, style.DETAIL_SIZE - 1, colour) for line in small))
 
 
 def caption(name: str, about: str) -> Html:
     """The line below the figure: name and what it is about."""
     parts = (
         sized(name, style.TITLE_SIZE, bold=True),
-        sized(about, style.LABEL_SIZE, style.MUTED, longest=CAPTION),
+        sized(about, style.LABEL_SIZE, palette.MUTED, longest=CAPTION),
     )
     words_of_both = "&#160;&#160;".join(part for part in parts if part)
     return lines('<font point-size="4">&#160;</font>', words_of_both) if words_of_both else Html("< >")

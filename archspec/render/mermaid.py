@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from archspec.render import style
+from archspec import palette
 from archspec.render.fold import fold
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ SHAPES: Final = {
     "switch": ("[/", "\\]"),
     "feature_gate": ("[/", "\\]"),
     "fusion": ("((", "))"),
+    "penalty": ("((", "))"),
     "output": ("([", "])"),
 }
 ENTITIES: Final = {"#": "#35;", "&": "#amp;", "<": "#lt;", ">": "#gt;", '"': "#quot;", "`": "#96;", "\\": "#92;"}
@@ -54,7 +55,7 @@ def _boxes(figure: Figure, names: dict[str, str]) -> Iterator[str]:
 
 def _box(figure: Figure, block: Block, names: dict[str, str]) -> str:
     left, right = SHAPES.get(block.form, ("(", ")"))
-    texts = [block.title, block.detail]
+    texts = [block.title, *block.small]
     if block.parts:
         part = block.parts[0]
         count = f" \u00d7 {len(block.parts)}" if len(block.parts) > 1 else ""
@@ -75,10 +76,10 @@ def _class(figure: Figure, block: Block) -> str:
 
 
 def _classes(figure: Figure) -> Iterator[str]:
-    hues = {"input": style.YELLOW, "shared": style.GREY}
-    hues |= {f"task{i}": style.hue(task, figure.tasks) for i, task in enumerate(figure.tasks)}
+    hues = {"input": palette.YELLOW, "shared": palette.GREY}
+    hues |= {f"task{i}": palette.hue(task, figure.tasks) for i, task in enumerate(figure.tasks)}
     for name, hue in hues.items():
-        yield f"classDef {name} fill:{hue.fill},stroke:{hue.line},color:{style.INK}"
+        yield f"classDef {name} fill:{hue.fill},stroke:{hue.line},color:{palette.INK}"
 
 
 def _words(text: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from archspec import palette
 from archspec.render import labels, style
 from archspec.render.figure import Block, Figure, Part
 from archspec.render.labels import attributes, quote
 
 if TYPE_CHECKING:
-    from archspec.render.style import Hue
+    from archspec.palette import Hue
 
 # Points, about: a letter of a bold title, of a light one, of the details; around the words of a box, around a group.
 BOLD: Final = 7.2
@@ -21,30 +22,22 @@ GAP: Final = 27
 
 def shape(figure: Figure, block: Block) -> str:
     """The DOT statement that draws one block."""
-    colours = style.hue(block.owner, figure.tasks)
+    colours = palette.hue(block.owner, figure.tasks)
     match block.form:
         case "inputs":
             look = _inputs(figure, block)
         case "group":
             look = {"shape": "none", "margin": 0, "label": labels.group(block.parts, block.title, colours)}
-        case "gate":
-            look = _trapezium(colours, block.title, block.detail)
-        case "switch":
-            look = _trapezium(colours, "switch", block.detail)
+        case "gate" | "switch":
+            look = _trapezium(colours, block)
         case "feature_gate":
-            look = _trapezium(style.YELLOW, block.title, block.detail)
+            look = _trapezium(palette.YELLOW, block)
         case "fusion":
-            look = {
-                "shape": "ellipse",
-                "margin": "0.04,0.02",
-                "width": 0.4,
-                "height": 0.4,
-                **_paint(colours),
-                "fillcolor": style.WHITE,
-                "label": labels.light(block.title, block.detail, colours.text),
-            }
+            look = _ellipse(colours, block)
+        case "penalty":
+            look = _ellipse(colours, block) | {"style": "filled,dashed", "color": palette.FRAME}
         case "output":
-            text = labels.sized(block.title, style.TITLE_SIZE + 1, colours.text if block.owner else style.INK)
+            text = labels.sized(block.title, style.TITLE_SIZE + 1, colours.text if block.owner else palette.INK)
             look = {"shape": "plaintext", "margin": "0.05,0.03", "height": 0.3, "label": labels.lines(text)}
         case _:
             look = _box(colours, labels.boxed(block.title, block.detail))
@@ -66,30 +59,43 @@ def _box(colours: Hue, label: labels.Html) -> dict[str, object]:
     }
 
 
-def _trapezium(colours: Hue, title: str, detail: str) -> dict[str, object]:
+def _ellipse(colours: Hue, block: Block) -> dict[str, object]:
+    return {
+        "shape": "ellipse",
+        "margin": "0.04,0.02",
+        "width": 0.4,
+        "height": 0.4,
+        **_paint(colours),
+        "fillcolor": palette.WHITE,
+        "label": labels.light(block.title, block.small, colours.text),
+    }
+
+
+def _trapezium(colours: Hue, block: Block) -> dict[str, object]:
     # Sized here, because graphviz makes such a shape far larger than its words; these stand where it is narrower.
-    inches = max(0.75, (1.5 * max(LIGHT * len(title), 0.8 * SMALL * len(detail)) + 8) / 72)
+    lengths = (LIGHT * len(block.title), *(0.9 * SMALL * len(line) for line in block.small))
     return {
         "shape": "polygon",
         "sides": 4,
         "distortion": -0.3,
         "fixedsize": "true",
-        "width": round(inches, 2),
-        "height": 0.5 if detail else 0.4,
+        "width": round(max(0.75, (1.2 * max(lengths) + 16) / 72), 2),
+        "height": round(0.4 + 0.1 * len(block.small), 2),
         **_paint(colours),
-        "fillcolor": style.WHITE,
+        "fillcolor": palette.WHITE,
         "penwidth": 1.6,
-        "label": labels.light(title, detail, colours.text),
+        "label": labels.light(block.title, block.small, colours.text),
     }
 
 
 def _inputs(figure: Figure, block: Block) -> dict[str, object]:
     """A box; a wide bar where it feeds several groups or towers, so that the arrows do not all leave from one point."""
-    fed = figure.fed[block.name]
-    if len(fed) < 2:  # noqa: PLR2004 one arrow needs no bar
-        return _box(style.YELLOW, labels.boxed(block.title, block.detail))
-    widths = [_pitch(figure.blocks[name]) for name in fed]
-    return _box(style.YELLOW, labels.bar(labels.boxed(block.title, block.detail), widths)) | {"margin": "0,0"}
+    name, fed = figure.bar or ("", [])
+    if block.name != name:
+        return _box(palette.YELLOW, labels.boxed(block.title, block.detail))
+    widths = [_pitch(figure.blocks[head]) for head in fed]
+    words = labels.boxed(block.title, block.detail, round(sum(widths) / SMALL))
+    return _box(palette.YELLOW, labels.bar(words, widths)) | {"margin": "0,0"}
 
 
 def _pitch(block: Block) -> int:

@@ -41,7 +41,7 @@ def _sections(figure: Figure) -> Iterator[tuple[str, list[Block]]]:
     for level in range(1, figure.levels + 1):
         yield f"level {level}", figure.of_level(level, "group", "gate")
     yield "towers", [block for block in blocks if block.form in {"tower", "switch", "case"}]
-    if fusions := [block for block in blocks if block.form == "fusion"]:
+    if fusions := [block for block in blocks if block.form in {"fusion", "penalty"}]:
         yield "fusion", fusions
     yield "outputs", [block for block in blocks if block.form == "output"]
 
@@ -53,7 +53,7 @@ def _line(figure: Figure, block: Block) -> str:
         words.append(part.title + (f" × {len(block.parts)}" if len(block.parts) > 1 else ""))
         words.append(part.detail)
     else:
-        words.append(block.detail)
+        words += block.small
     return "  ".join(word for word in (*words, _reads(figure, block)) if word)
 
 

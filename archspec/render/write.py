@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
-from archspec.diagnostics import suggest, unusable
-from archspec.files import write_whole
+from archspec.files import ending_of, write_whole
 from archspec.render.dot import to_dot
 from archspec.render.draw import Format, draw
 from archspec.render.mermaid import to_mermaid
@@ -48,13 +46,4 @@ def render(graph: nx.DiGraph[str], path: str | os.PathLike[str], **options: Unpa
     Raises:
         SpecError: AS604 for an ending that is none of FORMATS; what `draw` and `write_whole` raise.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        known = ", ".join(FORMATS)
-        meant = suggest(suffix, FORMATS)
-        unusable(
-            "AS604",
-            f"`{Path(path).name}` names no format that a figure can be written in",
-            help=f"did you mean `{meant}`? Known endings: {known}" if meant else f"known endings: {known}",
-        )
-    write_whole(path, FORMATS[suffix](graph, **options))
+    write_whole(path, FORMATS[ending_of(path, FORMATS)](graph, **options))

@@ -103,6 +103,17 @@ def test_gates_that_look_wrong_are_told(run: Run, trained: Result) -> None:
     assert "warning: nobody uses" in result.stderr or "has collapsed" in result.stderr
 
 
+def test_a_model_without_gates(run: Run) -> None:
+    """Shared-Bottom has no gate: the answer is a sentence."""
+    bottom = SPEC.partition("levels:")[0] + "towers: {$task: {units: [4]}}\n"
+    Path("bottom.yaml").write_text(bottom)
+    parquet.write_table(table(60, 0), "a.parquet")
+    assert run("train", "bottom.yaml", "--data", "a.parquet", "--epochs", "1", "-o", "run").exit_code == 0
+    result = run("gates", "run")
+    assert result.exit_code == 2
+    assert "`small` has no gates to look at" in result.stderr
+
+
 def test_a_pattern_names_files(run: Run) -> None:
     """Files may be named by a pattern in quotes; one that fits none is wrong usage."""
     Path("small.yaml").write_text(SPEC)

@@ -19,7 +19,7 @@ TASKS = ("engagement", "satisfaction")
 
 
 def smooth_step(t: Tensor, gamma: float) -> Tensor:
-    """0 up to -gamma/2, 1 from gamma/2 on, a cubic between (eq. 4)."""
+    """0 up to -gamma/2, 1 from gamma/2 on, a cubic between."""
     cubic = -2 / gamma**3 * t**3 + 3 / (2 * gamma) * t + 0.5
     return torch.where(t <= -gamma / 2, torch.zeros_like(t), torch.where(t >= gamma / 2, torch.ones_like(t), cubic))
 

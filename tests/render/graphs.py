@@ -32,6 +32,8 @@ class Builder:
             "case": None,
             "title": name.rpartition(".")[2],
             "detail": "",
+            "steered": (),
+            "penalty": False,
         }
         self.graph.add_node(name, category=category, kind=kind, level=level, **(defaults | attributes))
         return name
@@ -83,6 +85,7 @@ class Builder:
             owner=self.owner(name),
             title="gate",
             detail=detail,
+            steered=(f"by {', '.join(name.partition('.')[2] for name in selector)}",),
         )
         self.edges(sees, gate, "sees")
         self.edges(selector, gate, "selector")

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET  # what is parsed here was written by th
 import pytest
 
 from archspec.render import draw, to_dot
+from archspec.render.fold import fold
 from tests.render import graphs
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -60,6 +61,46 @@ def test_flow_is_upwards() -> None:
     assert sorted(path, key=lambda name: -heights[name]) == path
 
 
+def test_rows_keep_the_order_of_the_figure() -> None:
+    """The renderer mixes neither tasks nor domains: groups, gates and outputs stand as `Figure.rows` lists them."""
+    graph = graphs.ple(("d", "a", "c", "b"))
+    places = {}
+    for node in parse(graph).iter(f"{SVG}g"):
+        if node.get("class") == "node" and (text := next(node.iter(f"{SVG}text"), None)) is not None:
+            places[node.findtext(f"{SVG}title")] = float(text.get("x", "nan"))
+    figure = fold(graph)
+    for row in (*figure.rows(1), *figure.rows(2), *figure.towers()):
+        assert [block.name for block in row] == sorted((b.name for b in row), key=places.__getitem__)
+    assert sorted(figure.tasks, key=lambda task: places[f"tasks.{task}"]) == ["d", "a", "c", "b"]
+
+
+def test_a_level_stands_above_the_one_before_even_if_it_reads_its_middle() -> None:
+    """MTAN's second block reads the trunk of the first, below that block's masks."""
+    b = graphs.Builder("trunk", ("ctr",), 2)
+    trunk = b.experts(1, "u", 1, b.inputs(x=8))
+    top = b.experts(1, "mask", 1, b.experts(1, "p", 1, trunk))
+    b.task("ctr", b.tower("ctr", [*b.experts(2, "u", 1, trunk), *top]))
+    dot = to_dot(b.done())
+    heights = {
+        node.findtext(f"{SVG}title"): float(next(node.iter(f"{SVG}text")).get("y", "nan"))
+        for node in ET.fromstring(draw(dot, "svg")).iter(f"{SVG}g")  # noqa: S314 written by the test
+        if node.get("class") == "node"
+    }
+    assert heights["level2.experts.u"] < heights["level1.experts.mask"] < heights["level1.experts.p"]
+
+
+def test_a_penalty_is_drawn_quietly() -> None:
+    """What only adds to the loss has a dashed outline and dashed arrows."""
+    graph = graphs.meituan()
+    graph.nodes["fusion.rank"]["penalty"] = True
+    lines = to_dot(graph).splitlines()
+    (node,) = [line for line in lines if line.lstrip().startswith('"fusion.rank" [')]
+    arrows = [line for line in lines if '-> "fusion.rank"' in line]
+    assert 'style="filled,dashed"' in node
+    assert len(arrows) == 2
+    assert all('style="dashed"' in arrow for arrow in arrows)
+
+
 def test_words_fit_their_boxes() -> None:
     """No line of text is wider than the box it stands in, measured with the widths of Helvetica's average letter."""
     for node in parse(graphs.ple()).iter(f"{SVG}g"):
@@ -90,6 +131,16 @@ def test_markup_in_labels_is_text() -> None:
     words = set(texts(root))
     assert {SHOWN, "a<i>&\\"} <= words
     assert "\ufffd\ufffd<script>" in words
+
+
+def test_markup_in_what_steers_a_gate_is_text() -> None:
+    """The words in a gate's box are names of a spec."""
+    graph = graphs.ple()
+    graph.add_edge("level1.gates.cvr", "level2.gates.ctr", roles=("selector",), detached=False)
+    graph.nodes["level2.gates.ctr"]["steered"] = (NASTY,)
+    root = parse(graph)
+    assert SHOWN in texts(root)
+    assert not list(root.iter(f"{SVG}script"))
 
 
 def test_markup_in_names_is_text() -> None:

@@ -62,10 +62,12 @@ def pair(name: str, *, optimize: bool = True) -> tuple[Any, Reference]:
 def gradients(model: Any) -> dict[str, Tensor]:  # noqa: ANN401 - an emitted class
     """Canonical name -> gradient of each weight of a compiled model; zeros where it got none."""
     found = {}
-    for name, holder, index, _ in sys.modules[type(model).__module__].WEIGHTS:
+    module = sys.modules[type(model).__module__]
+    for name, holder, index, _ in module.WEIGHTS:
         tensor = getattr(model, holder)
         if isinstance(tensor, nn.Parameter):
-            found[name] = (torch.zeros_like(tensor) if tensor.grad is None else tensor.grad)[index]
+            gradient = (torch.zeros_like(tensor) if tensor.grad is None else tensor.grad)[index]
+            found[name] = gradient.mT if holder in module.STACKS else gradient
     return found
 
 

@@ -1,4 +1,4 @@
-"""Colours."""
+"""Colours of figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from re import fullmatch
 
 import pytest
 
-from archspec.render import style
+from archspec import palette
 
 TASKS = tuple(f"t{i}" for i in range(18))
 
@@ -44,19 +44,19 @@ def oklab(colour: str, sight: Matrix) -> list[float]:
 @pytest.mark.parametrize("sight", SIGHT.values(), ids=SIGHT.keys())
 def test_any_two_hues_differ_for_every_reader(sight: Matrix) -> None:
     """The distance that the palette's comment claims holds with each kind of colour blindness."""
-    for one, other in combinations(style.PALETTE, 2):
+    for one, other in combinations(palette.PALETTE, 2):
         pairs = zip(oklab(one, sight), oklab(other, sight), strict=True)
         assert sum((a - b) ** 2 for a, b in pairs) ** 0.5 > 0.07, (one, other)
 
 
 def test_eighteen_tasks_have_eighteen_colours() -> None:
     """After six hues the palette repeats darker, then lighter; every colour has six digits and readable words."""
-    hues = [style.hue(task, TASKS) for task in TASKS]
+    hues = [palette.hue(task, TASKS) for task in TASKS]
     assert len({hue.line for hue in hues}) == 18
     assert all(fullmatch("#[0-9a-f]{6}", c) for hue in hues for c in (hue.line, hue.text, hue.fill, hue.tint, hue.edge))
-    assert min(style.contrast(hue.text) for hue in hues) >= 4.5
+    assert min(palette.contrast(hue.text) for hue in hues) >= 4.5
 
 
 def test_what_is_shared_is_grey() -> None:
     """No owner, or the name of something that is no task, has the shared colours."""
-    assert style.hue(None, TASKS) is style.hue("shared", TASKS) is style.GREY
+    assert palette.hue(None, TASKS) is palette.hue("shared", TASKS) is palette.GREY

@@ -1,0 +1,97 @@
+"""Many trainings on the synthetic tasks, side by side: each of `train_synthetic.py`'s loop, in a process of its own.
+
+A run draws tasks, rows, first weights and batches from its seed; for one seed they are the same for every model and p
+(but for the second task, which p changes), so runs of one seed are compared pair by pair.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, without an installation
+
+import archspec
+from examples import train_synthetic as recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODELS = {
+    "Shared-Bottom": "synthetic_shared_bottom",
+    "one-gate MoE": "synthetic_moe",
+    "MMoE": "synthetic_mmoe",
+    "PLE": "synthetic_ple",
+}
+CORRELATIONS = (0.5, 0.9, 1.0)
+
+Curve = list[tuple[int, float]]
+"""Steps done, and the test loss after them."""
+
+
+class Job(NamedTuple):
+    """One training."""
+
+    model: str
+    p: float
+    seed: int
+
+
+class Plan(NamedTuple):
+    """What all trainings of an experiment share; `every`: steps from one test to the next, 0 for one at the end."""
+
+    rate: float = recipe.RATE
+    every: int = 0
+
+
+data = lru_cache(maxsize=1)(recipe.data)  # models take turns on the same rows
+
+
+def run(job: Job, plan: Plan) -> Curve:
+    """Trains one model and tests it on the way, and in the end."""
+    train_rows, test_rows = data(job.p, job.seed)
+    model = archspec.compile(recipe.SPECS / f"{MODELS[job.model]}.yaml", seed=job.seed)
+    curve: Curve = []
+
+    def watch(step: int) -> None:
+        if step == recipe.STEPS or (plan.every and step % plan.every == 0):
+            curve.append((step, recipe.test(model, test_rows)))
+
+    recipe.train(model, train_rows, job.seed, rate=plan.rate, watch=watch)
+    return curve
+
+
+def run_all(jobs: list[Job], plan: Plan, workers: int, seconds: float = float("inf")) -> Iterator[tuple[Job, Curve]]:
+    """The curve of each job, as it is done, by so many processes.
+
+    When the time is up, jobs of later seeds than the current one are dropped.
+    """
+    stop = time.monotonic() + seconds
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start) as pool:
+        futures = {pool.submit(partial(run, plan=plan), job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                if future.cancelled():
+                    continue
+                seed = futures[future].seed
+                for later, job in futures.items():
+                    if time.monotonic() > stop and job.seed > seed:
+                        later.cancel()
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # interrupted: nothing new is begun
+
+
+def _start() -> None:
+    """One thread for each process: the models are too small for more. An interrupt lets a worker finish its run."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

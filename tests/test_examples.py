@@ -1,0 +1,136 @@
+"""The examples' own arithmetic: claims over paired runs, cells of tables, sections of a file."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import stdev
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from examples import synthetic_runs, train_synthetic
+from examples.report import spread, write_section
+from examples.synthetic_claims import check, claims
+from examples.synthetic_figure import draw
+from examples.synthetic_runs import CORRELATIONS, MODELS, Job, Plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from examples.synthetic_claims import Claim, Losses
+
+SEEDS = range(6)
+NOISE = (0.0, 0.02, -0.01, 0.01, -0.02, 0.005)
+AS_THE_PAPER_HAS_IT = {"Shared-Bottom": 0.5, "one-gate MoE": 0.4, "MMoE": 0.1, "PLE": 0.1}
+
+
+def losses(slopes: dict[str, float]) -> Losses:
+    """Losses that fall with p, each model's by its slope; Shared-Bottom's spread twice as wide."""
+    wide = {"Shared-Bottom": 2.0}
+    return {
+        (model, p, seed): 1 + slope * (1 - p) + NOISE[seed] * wide.get(model, 1.0) * (2 - p)
+        for model, slope in slopes.items()
+        for p in CORRELATIONS
+        for seed in SEEDS
+    }
+
+
+def claim(words: str) -> Claim:
+    """The claim that reads so."""
+    (found,) = (one for one in claims(list(MODELS), CORRELATIONS) if words in one.words)
+    return found
+
+
+def test_the_paper_s_ordering_holds_for_losses_made_to_it() -> None:
+    """Every claim holds of losses that have its slopes and spreads; of models made alike, no difference is seen."""
+    made = losses(AS_THE_PAPER_HAS_IT)
+    found = {one.words: check(one, made, SEEDS).verdict for one in claims(list(MODELS), CORRELATIONS)}
+    assert len(found) == 21
+    assert {words for words, verdict in found.items() if verdict != "holds"} == {
+        "at p = 1.0, MMoE and one-gate MoE are alike"
+    }
+
+
+def test_an_ordering_that_is_turned_around_does_not_hold() -> None:
+    """With the slopes of MMoE and one-gate MoE exchanged, and losses that rise, the claims say so."""
+    made = losses(AS_THE_PAPER_HAS_IT | {"one-gate MoE": 0.1, "MMoE": 0.4, "PLE": -0.3})
+    assert check(claim("MMoE loses less than one-gate MoE"), made, SEEDS).verdict == "does not hold"
+    assert check(claim("PLE: the loss at p = 0.9 is below"), made, SEEDS).verdict == "does not hold"
+
+
+def test_models_that_differ_are_not_alike() -> None:
+    """Alike is a claim of its own: within noise no difference is seen, beyond it does not hold, on either side."""
+    made, alike = losses(AS_THE_PAPER_HAS_IT), claim("are alike")
+    for shift in (-0.5, 0.5):
+        moved = made | {("MMoE", 1.0, seed): made["MMoE", 1.0, seed] + shift + NOISE[seed] for seed in SEEDS}
+        assert check(alike, moved, SEEDS).verdict == "does not hold"
+    noisy = made | {("MMoE", 1.0, seed): 1 + NOISE[-1 - seed] for seed in SEEDS}
+    assert check(alike, noisy, SEEDS).verdict == "no difference seen"
+
+
+def test_the_error_of_a_mean_is_that_of_paired_differences() -> None:
+    """The jackknife's error of a mean difference is its standard deviation over runs by the root of their number."""
+    made = losses(AS_THE_PAPER_HAS_IT)
+    found = check(claim("MMoE: the loss at p = 1.0 is below that at p = 0.9"), made, SEEDS)
+    differences = [made["MMoE", 0.9, seed] - made["MMoE", 1.0, seed] for seed in SEEDS]
+    assert found.value == pytest.approx(sum(differences) / 6)
+    assert found.error == pytest.approx(stdev(differences) / sqrt(6))
+
+
+def test_claims_on_models_left_out_are_left_out() -> None:
+    """With MMoE alone there is nothing to compare it with."""
+    assert [one.models for one in claims(["MMoE"], CORRELATIONS)] == [("MMoE",)] * 3
+
+
+def test_runs_of_one_seed_are_the_same_and_end_with_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job gives the same curve each time, with a test after the last step, whatever the steps between tests."""
+    for name, value in {"ROWS": 300, "TEST_ROWS": 50, "STEPS": 6}.items():
+        monkeypatch.setattr(train_synthetic, name, value)
+    synthetic_runs.data.cache_clear()
+    jobs = [Job("MMoE", p, seed) for p in CORRELATIONS for seed in (0, 1)]
+    curves = {job: synthetic_runs.run(job, Plan(every=4)) for job in jobs}
+    assert {tuple(step for step, _ in curve) for curve in curves.values()} == {(4, 6)}
+    assert curves[jobs[0]] == synthetic_runs.run(jobs[0], Plan(every=4)) != curves[jobs[1]]
+    assert [step for step, _ in synthetic_runs.run(jobs[0], Plan())] == [6]
+    synthetic_runs.data.cache_clear()
+    figure = draw(curves, ["MMoE"], CORRELATIONS)
+    assert [axes.get_title() for axes in figure.axes[::2]] == ["p = 0.5", "p = 0.9", "p = 1.0"]
+
+
+def test_a_test_leaves_the_mode_as_it_was() -> None:
+    """Testing in the middle of training does not end it."""
+    model = torch.nn.Module()
+    model.forward = lambda batch: batch
+    rows = {name: torch.zeros(3) for name in ("first", "second")}
+    for training in (True, False):
+        assert train_synthetic.test(model.train(training), rows) == 0
+        assert model.training is training
+
+
+def test_cells_hold_mean_and_deviation() -> None:
+    """A single run has no spread."""
+    assert spread([1.0, 2.0], ".2f") == "1.50 ± 0.71"
+    assert spread([1.0, 2.0], "+.1f") == "+1.5 ± 0.7"
+    assert spread([0.5]) == "0.5000"
+
+
+def test_a_section_replaces_itself_and_nothing_else(tmp_path: Path) -> None:
+    """Sections are added at the end and replaced in place; what lies between them stays, byte for byte."""
+    path = tmp_path / "docs" / "results.md"
+    write_section(path, "one", "first\n")
+    write_section(path, "two", "second\n")
+    path.write_text(path.read_text() + "by hand\n")
+    before = path.read_text()
+    write_section(path, "one", "new\n")
+    assert path.read_text() == before.replace("first", "new")
+    assert before.startswith("# Results\n\n<!-- one -->\nfirst\n<!-- /one -->\n\n<!-- two -->\n")
+
+
+def test_a_section_without_an_end_is_refused(tmp_path: Path) -> None:
+    """What follows a lone marker might be anybody's: it is not thrown away."""
+    path = tmp_path / "results.md"
+    path.write_text("<!-- one -->\nby hand\n")
+    with pytest.raises(ValueError, match="`<!-- one -->` has no `<!-- /one -->`"):
+        write_section(path, "one", "new\n")
+    assert path.read_text() == "<!-- one -->\nby hand\n"
