@@ -1,4 +1,4 @@
-"""The whole benchmark: `make bench`, or `python -m benchmarks.run`. Writes results.md, grid.svg and grid.png."""
+"""The whole benchmark: `make bench`, or `python -m benchmarks.run`. Writes results.md, the figure, README's table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import compile_time, figure, floors, grid, growth, operations, peak, report, tables
+from benchmarks import compile_time, figure, floors, grid, growth, operations, peak, readme, report, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,8 @@ def main() -> None:
     seconds = time.monotonic() - start
     text = results(parts, seconds / 60, (report.foreign_seconds() - foreign) / seconds, quick=options.quick)
     (options.out / "results.md").write_text(text, encoding="utf-8")
+    if options.out == HERE:
+        readme.fill(HERE.parent / "README.md", cells)
 
 
 if __name__ == "__main__":

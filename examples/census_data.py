@@ -1,16 +1,25 @@
-"""Census-Income (KDD) as batches: every column an id, the amounts also as numbers, three kinds of labels."""
+"""Census-Income (KDD) as batches: every column an id, the amounts also as numbers, three kinds of labels.
+
+`python examples/census_data.py --data census-income.test.gz --output build` writes the same rows for `archspec train`,
+values as they are: build/census_train.parquet and build/census_test.parquet.
+"""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
+import pyarrow as pa
 import torch
+from pyarrow import parquet
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from pathlib import Path
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, without an installation
+
+from archspec.files import whole
 
 Batch = dict[str, Tensor]
 
@@ -64,14 +73,19 @@ def buckets(values: Tensor, train: Tensor) -> Tensor:
     return torch.where(values > 0, torch.bucketize(values, edges) + 1, 0)
 
 
+def labels_of(text: dict[str, list[str]]) -> Batch:
+    """Both tasks' labels, and those of the chain: ever married, and also over 50,000 dollars."""
+    income = torch.tensor([cell == "50000+." for cell in text["income"]])
+    never = torch.tensor([cell == "Never married" for cell in text["marital_stat"]])
+    found = {"income": income, "never_married": never, "married": ~never, "married_income": income & ~never}
+    return {name: label.float() for name, label in found.items()}
+
+
 def load_data(path: Path) -> tuple[Batch, Batch]:
     """Training and test rows: every input and label column by name."""
     text = read_columns(path)
-    income = torch.tensor([cell == "50000+." for cell in text["income"]])
-    never = torch.tensor([cell == "Never married" for cell in text["marital_stat"]])
-    train, test = split(2 * income + never)
-    data: Batch = {"income": income.float(), "never_married": never.float(), "married": (~never).float()}
-    data["married_income"] = (income & ~never).float()
+    data = labels_of(text)
+    train, test = split(2 * data["income"] + data["never_married"])
     numbers = {name: torch.tensor([float(cell) for cell in text[name]]) for name in NUMBERS}
     for name in (name for name in COLUMNS if name not in NO_INPUT):
         data[name] = buckets(numbers[name], train) if name in BUCKETED else ids(text[name], train.tolist())
@@ -83,3 +97,29 @@ def load_data(path: Path) -> tuple[Batch, Batch]:
 def rows_of(data: Batch, rows: Tensor) -> Batch:
     """Some rows of all columns."""
     return {name: column[rows] for name, column in data.items()}
+
+
+def write_tables(path: Path, folder: Path) -> None:
+    """Writes training and test rows as Parquet: inputs as texts, amounts as logarithms too, labels as numbers."""
+    text = read_columns(path)
+    labels = labels_of(text)
+    parts = split(2 * labels["income"] + labels["never_married"])
+    logs = torch.tensor([[float(cell) for cell in text[name]] for name in NUMBERS]).log1p().T
+    columns = {name: cells for name, cells in text.items() if name not in NO_INPUT}
+    table = pa.table({**columns, **{name: label.numpy() for name, label in labels.items()}, "numbers": logs.tolist()})
+    for name, rows in zip(("train", "test"), parts, strict=True):
+        with whole(folder / f"census_{name}.parquet", parents=True) as file:
+            parquet.write_table(table.take(rows.tolist()), file)
+
+
+def main() -> None:
+    """Writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="census-income.test.gz, or another part of the data")
+    parser.add_argument("--output", type=Path, required=True, help="folder for two Parquet files")
+    options = parser.parse_args()
+    write_tables(options.data, options.output)
+
+
+if __name__ == "__main__":
+    main()

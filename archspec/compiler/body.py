@@ -46,31 +46,35 @@ class Body:
         lines: list[str] = []
         heading = ""
         for op in ops:
+            written = []
+            if op.output.name not in parts:
+                written = self.line(op)
+            elif parts[op.output.name][0] is op:
+                written = self.partition(parts[op.output.name])
             new = _heading(op.node)
-            if headings and new != heading and new:
+            if written and headings and new != heading and new:
                 lines.append(f"# {new}")
                 heading = new
-            if op.output.name not in parts:
-                lines += self.line(op)
-            elif parts[op.output.name][0] is op:
-                lines += self.partition(parts[op.output.name])
+            lines += written
         return lines
 
     def partitions(self, ops: Sequence[Op]) -> dict[str, list[Op]]:
-        """Slices that cut a value up, and members that are all of a stack: they are taken in one line."""
+        """Slices or members that cut a value up without a gap: they are taken in one line."""
         families: dict[tuple[str, str], list[Op]] = {}
         for op in ops:
-            if op.kind in {"slice", "member"}:
+            if op.kind in {"slice", "member", "members"}:
                 families.setdefault((op.kind, op.inputs[0].name), []).append(op)
         whole: dict[str, list[Op]] = {}
         order = {op.output.name: index for index, op in enumerate(ops)}
         for (kind, name), family in families.items():
             family.sort(key=lambda op: op.attr("start", op.attr("index")))
-            if kind == "slice":
-                edges = [0, *(op.attr("stop") for op in family)]
-                complete = edges[:-1] == [op.attr("start") for op in family] and edges[-1] == family[0].inputs[0].width
+            axis = -1 if kind == "slice" else 0
+            size = family[0].inputs[0].shape[axis]
+            if kind == "member":
+                complete = [op.attr("index") for op in family] == list(range(int(size)))
             else:
-                complete = [op.attr("index") for op in family] == list(range(int(family[0].inputs[0].shape[0])))
+                edges = [0, *(op.attr("stop") for op in family)]
+                complete = edges[:-1] == [op.attr("start") for op in family] and edges[-1] == size
             if complete and len(family) > 1 and name not in self.pending:
                 family.sort(key=lambda op: order[op.output.name])
                 whole.update({op.output.name: family for op in family})
@@ -83,8 +87,10 @@ class Body:
         for op in family:
             self.free(op.inputs[0].name)
         names = [self.variables.bind(op.output.name, self.program.hints.get(op.output.name, "h")) for op in family]
-        sizes = ", ".join(str(op.output.width) for op in family) if family[0].kind == "slice" else ""
-        text = f"{source}.split([{sizes}], dim=-1)" if sizes else f"{source}.unbind()"
+        axis = -1 if family[0].kind == "slice" else 0
+        sizes = ", ".join(str(op.output.shape[axis]) for op in family)
+        split = f"{source}.split([{sizes}]{', dim=-1' if axis else ''})"
+        text = f"{source}.unbind()" if family[0].kind == "member" else split
         shapes = [f"[{', '.join(map(str, op.output.shape))}]" for op in family]
         shown = f"{len(shapes)} times {shapes[0]}" if len(set(shapes)) == 1 else ", ".join(shapes)
         return _wrapped(", ".join(names), text, shown)

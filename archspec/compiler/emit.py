@@ -48,6 +48,7 @@ _MODULE_WORDS = frozenset(
         "extra_repr",
         "predict",
         "check",
+        "ids",
         "named_weights",
         "load_weights",
         "gate_weights",
@@ -89,6 +90,7 @@ class _Emitter:
             for program in (lowered.forward, lowered.predict)
             for op in program.ops if ":" in (op.attr("function") or "")
         })  # fmt: skip
+        self.ids = next((op for op in self.program.ops if op.kind == "ids"), None)
         self.taken = (*self.functions, *map(plugin_alias, self.plugins))
         self.pieces = runtime.closure((*self.functions, "seeded"))
 
@@ -145,6 +147,7 @@ class _Emitter:
     def class_source(self) -> str:
         """The class: state, forward, predict, and the methods of every compiled module."""
         blocks = [self.init(), self.forward(), self.predict(), *map(runtime.method_source, runtime.METHODS)]
+        blocks += [runtime.method_source("ids")] if self.ids else []
         head = f'class {self.cls}(nn.Module):\n    """{_plain(self.spec.about) or self.spec.name}"""'
         return head + "\n\n" + "\n\n".join(textwrap.indent(block, "    ") for block in blocks)
 
@@ -180,7 +183,9 @@ class _Emitter:
         """The line that makes one tensor."""
         attribute, size = self.attributes.name(storage.name), ", ".join(map(str, storage.shape))
         if storage.trainable:
-            return f"self.{attribute} = nn.Parameter(torch.empty({size}, **empty))"
+            idle = ", requires_grad=False" if storage.idle else ""
+            line = f"self.{attribute} = nn.Parameter(torch.empty({size}, **empty){idle})"
+            return f"{line}  # no output depends on it" if storage.idle else line
         return f'self.register_buffer("{attribute}", torch.empty({size}, **empty))'
 
     def forward(self) -> str:
@@ -193,6 +198,7 @@ class _Emitter:
         body = Body(self.program, self.attributes.name, self.taken)
         done: set[str] = set()
         lines = ["if self.check_inputs and not torch.compiler.is_compiling():", "    self.check(batch)"]
+        lines = [] if self.ids else lines  # `self.ids` checks
         lines += body.section(logits, done, headings=True)
         lines += body.section(self.asked_twice(body), done, headings=False)
         lines += self.optional(body, done, "gates", "if gates is not None:", 'gates["{}"] = {}')
@@ -254,11 +260,18 @@ class _Emitter:
             start = f'("{weight.init.kind}", {weight.init.argument!r})'
             rows.append(f'    ("{name}", "{self.attributes.name(storage.name)}", {index}, {start}),')
         yield "# Canonical name, the tensor that holds it, index into that, how it starts.\n" + _table("WEIGHTS", rows)
+        stacks = [
+            f'    "{self.attributes.name(storage.name)}",'
+            for storage in self.program.storages.values()
+            if any(slot.transposed for slot in storage.slots)
+        ]
+        yield "# Tensors [E, D, H] whose members are weights [H, D] lying transposed.\n" + _table("STACKS", stacks)
         columns = [
             f'    ("{name}", {key!r}, "{column.dtype}", {column.shape!r}, {column.low}, {column.high}),'
             for name, (key, column) in {**self.lowered.columns}.items()
         ]
         yield "# Input, key in the batch, type, shape, lowest id, first id too high.\n" + _table("COLUMNS", columns)
+        yield "# Keys of single ids, in the order in which they are looked up.\n" + _table("IDS", self.id_keys())
         constants = [
             f'    "{self.attributes.name(name)}": {_rows(op.attr("data"))},' for name, op in self.constants.items()
         ]
@@ -270,9 +283,15 @@ class _Emitter:
         modules = [f'    "{name}": "{self.attributes.name(name)}",' for name in self.program.modules]
         yield "\n".join(["MODULES = {", *modules, "}"]) if modules else "MODULES: dict[str, str] = {}"
 
+    def id_keys(self) -> list[str]:
+        """The rows of IDS: what the program stacks, else every column of single ids."""
+        columns = self.lowered.columns.values()
+        single = (key for key, column in columns if (column.dtype, column.shape) == ("int", ("B",)))
+        return [f"    {key!r}," for key in (self.ids.attr("keys") if self.ids else single)]
+
 
 def _table(name: str, rows: list[str]) -> str:
-    return "\n".join([f"{name} = (", *rows, ")"]) if rows else f"{name} = ()"
+    return "\n".join([f"{name} = (", *rows, ")"]) if rows else f"{name}: tuple[str, ...] = ()"
 
 
 def _rows(data: tuple[tuple[float, ...], ...]) -> str:

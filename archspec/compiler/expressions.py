@@ -20,6 +20,9 @@ INLINE = frozenset(
 )
 """Operations that a person writes inside the next line where nobody else needs their value."""
 
+FUNCTIONS = frozenset({"mix", "mix_chosen", "mix_all", "mix_seen", "select", "pool", "batch_norm", "lookup_tables"})
+"""Operations that are a function of `archspec.nn.functional` of the same name."""
+
 
 def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
     """The Python expression of an operation."""
@@ -37,9 +40,7 @@ def functions_of(op: Op) -> tuple[str, ...]:
         return (op.attr("function"),) if ":" not in op.attr("function") else ()
     if op.kind == "linear":
         return (_linear_name(op),)
-    if op.kind == "mix_seen":
-        return ("mix_all",) if _mix_seen(op, ("", ""), ()).startswith("mix_all") else ("mix_seen",)
-    return (op.kind,) if op.kind in {"mix", "select", "pool", "batch_norm", "lookup_tables"} else ()
+    return (op.kind,) if op.kind in FUNCTIONS else ()
 
 
 def _column(op: Op, _: Sequence[str], __: Sequence[str]) -> str:
@@ -98,14 +99,29 @@ def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
 
 
 def _lookup_tables(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
-    return f"lookup_tables([{', '.join(x[1:])}], {w[0]}, {x[0]}{_sparse(op)})"
+    return f"lookup_tables({x[1]}, {w[0]}, {x[0]}{_sparse(op)})"
+
+
+def _mix_chosen(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    """Layers as (weights, biases or None, activation)."""
+    layers, rest = [], list(w)
+    for count, function in op.attr("layers"):
+        weights, rest = rest[:count], rest[count:]
+        biases = weights[1] if count > 1 else "None"
+        layers.append(f'({weights[0]}, {biases}, "{function}")')
+    return f"mix_chosen({x[0]}, [{', '.join(x[1:])}], [{', '.join(layers)}])"
 
 
 def _mix_seen(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
-    columns, shared, own = op.attr("columns"), op.attr("shared"), op.attr("own")
-    if not own and columns == (0, op.inputs[0].width) and shared == 0 and columns[1] == op.inputs[1].shape[0]:
-        return f"mix_all({x[0]}, {x[1]})"
-    return f"mix_seen({x[0]}, {x[1]}, columns={columns}, shared={shared}, own={own})"
+    """Experts as a list in the order of the weights' columns; a stack of one, or of one per gate, is an expert."""
+    weights, *parts = op.inputs
+    gates, experts = int(weights.shape[0]), []
+    for part, own, text in zip(parts, op.attr("own"), x[1:], strict=True):
+        count = int(part.shape[0]) // (gates if own else 1)
+        spread = f"*{text}.unflatten(0, ({gates}, {count})).unbind(1)" if own else f"*{text}.unbind()"
+        experts.append(text if count == 1 else spread)
+    listed = experts[0][1:] if len(experts) == 1 and experts[0].startswith("*") else f"[{', '.join(experts)}]"
+    return f"mix_seen({x[0]}, {listed})"
 
 
 def _fold(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
@@ -129,6 +145,7 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "constant": lambda _, __, w: w[0],
     "embed": lambda op, x, w: f"F.embedding({x[0]}, {w[0]}{_sparse(op)})",
     "pool": lambda op, x, w: f'pool({x[0]}, {w[0]}, "{op.attr("how")}"{_sparse(op)})',
+    "ids": lambda _, __, ___: "self.ids(batch)",
     "lookup_tables": _lookup_tables,
     "linear": _linear,
     "activation": _activation,
@@ -144,11 +161,13 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "detach": lambda _, x, __: f"{x[0]}.detach()",
     "lookup": lambda _, x, __: f"F.embedding({x[0]}, {x[1]})",
     "mix": lambda _, x, __: f"mix({x[0]}, [{', '.join(x[1:])}])",
+    "mix_all": lambda _, x, __: f"mix_all({x[0]}, {x[1]})",
+    "mix_chosen": _mix_chosen,
     "mix_seen": _mix_seen,
     "stack": lambda _, x, __: f"torch.stack([{', '.join(x)}])" if len(x) > 1 else f"{x[0]}.unsqueeze(0)",
     "join": lambda _, x, __: f"torch.cat([{', '.join(x)}])",
     "members": lambda op, x, _: f"{x[0]}[{op.attr('start')}:{op.attr('stop')}]",
-    "member": lambda op, x, _: f"{x[0]}[{op.attr('index')}]",
+    "member": lambda op, x, _: f"{x[0]}.squeeze(0)" if op.inputs[0].shape[0] == 1 else f"{x[0]}[{op.attr('index')}]",
     "fold": _fold,
     "unfold": lambda _, x, __: f"{x[0]}.transpose(0, 1).flatten(1)",
     "select": lambda _, x, __: f"select({x[0]}, [{', '.join(x[1:])}])",

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.compiler.passes.dead_operations import dead_operations
-from archspec.diagnostics import Diagnostics
+from archspec.diagnostics import Diagnostics, SpecError
+from archspec.graph.answers import asked, contradiction, told
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
 from archspec.graph.resolve import Reader, Resolver
 from archspec.graph.widths import seen_by
 from archspec.program import Builder, GateInputs, Part, Program, Scope, Value, verify
 from archspec.program.program import Attr, Module
+from archspec.program.verify import illegal
 from archspec.spec.spec import Block, Switch
 
 if TYPE_CHECKING:
@@ -32,13 +34,31 @@ class Lowered:
 
 
 def lower(graph: Graph) -> Lowered:
-    """The plain program of a checked graph: the meaning of the spec. What no output needs is left out."""
+    """The plain program of a checked graph: the meaning of the spec. What no output needs is left out.
+
+    Raises:
+        SpecError: AS502: the operations of a kind are not what it said, or it raises an error.
+    """
     forward = _Forward(graph)
     for name in graph.order:
         forward.visit(graph.nodes[name])
     predict = _Predict(graph, forward.outputs)
-    program = dead_operations(verify(forward.builder.program())).program
+    program = dead_operations(_legal(forward.builder.program(), graph)).program
     return Lowered(program, verify(predict.lower()), forward.columns)
+
+
+def _legal(program: Program, graph: Graph) -> Program:
+    """The program, if it is legal; otherwise the kind whose operations are not is named at its place in the spec."""
+    try:
+        return verify(program)
+    except AssertionError:
+        for op, wrong in illegal(program):
+            name = op.node
+            while name and name not in graph.nodes:
+                name = name.rpartition(".")[0]
+            if name:
+                raise SpecError([contradiction(graph.nodes[name], f"writes an illegal operation: {wrong}")]) from None
+        raise
 
 
 class _Columns:
@@ -140,15 +160,17 @@ class _Forward(_Columns):
             self.combined[key] = made if made in parts else self.builder.hint(made, "x")
         return self.combined[key]
 
-    def made(self, node: Node, at: Scope, *values: Value) -> Value:
+    def made(self, node: Node, at: Scope, *values: Any) -> Value:  # noqa: ANN401 - an input's kind is given more
         """What a kind makes of one value, by its operations or by its module."""
         block = node.block
         assert isinstance(block, Block)
+        width = self.graph.widths[node.name]
+        assert width is not None
         if hasattr(block.settings, "lower"):
-            value: Value = block.settings.lower(at, *values)
+            value: Value = told(node, "lower", at, *values, said=f"says that it is {width} wide", shapes=[("B", width)])
             return value
         (x,) = values
-        return self.opaque(at, block, (x.width,), [x], block.settings.width(x.width))
+        return self.opaque(at, block, (x.width,), [x], width)
 
     def opaque(self, at: Scope, block: Block, arguments: tuple[Attr, ...], values: list[Value], width: int) -> Value:
         """A call of the module that a plugin's kind builds."""
@@ -164,7 +186,7 @@ class _Forward(_Columns):
         assert isinstance(node.block, Block)
         column = self.column(node.block.name)
         if self.graph.widths[node.name] and node.name in self.stream_readers:
-            value = node.block.settings.lower(at, column, self.settings())
+            value = self.made(node, at, column, self.settings())
             self.streams[node.name] = self.builder.hint(value, node.block.name)
 
     def feature_gate(self, node: Node, at: Scope) -> Value:
@@ -177,7 +199,8 @@ class _Forward(_Columns):
         scale = float(len(fields)) if block.common.scale == "fields" else block.common.scale
         selector = self.source(node, at, "selector")
         if hasattr(block.settings, "lower"):
-            factors = block.settings.lower(at, selector, count)
+            said = f"scales {count} {'fields' if per_field else 'elements'}"
+            factors = told(node, "lower", at, selector, count, said=said, shapes=[("B", count)])
         else:
             factors = self.opaque(at, block, (selector.width, count), [selector], count)
         factors = self.builder.hint(at.scale(factors, scale), f"{block.name}_factors")
@@ -191,18 +214,22 @@ class _Forward(_Columns):
         assert isinstance(block, Block)
         experts = tuple(self.expert(expert.node, at, detached=expert.detached) for expert in seen)
         gate = GateInputs(seen_by(self.graph, node), self.selector(node, at), experts, self.allowed(node, at))
+        said = f"sees {len(experts)} experts, {gate.seen.width} wide"
         if hasattr(block.settings, "lower"):
-            weights = block.settings.lower(at, gate)
+            shapes = [("B", len(experts)), (len(experts),)]
+            weights = told(node, "lower", at, gate, said=said, shapes=shapes)
         else:
             selector = gate.selector
             arguments = (selector.width if selector else None, len(experts))
             weights = self.opaque(at, block, arguments, [selector] if selector else [], len(experts))
         self.builder.hint(weights, f"{block.name}_weights")
         if hasattr(block.settings, "values"):
-            experts = tuple(block.settings.values(at, gate))
+            shapes = [("B", gate.seen.width)]
+            experts = told(node, "values", at, gate, said=said, shapes=shapes, each=len(experts))
         if block.common.transform == "linear":
             experts = tuple(at.linear(e, e.width, f"transform.{i}", bias=False) for i, e in enumerate(experts))
-        mixed = at.mix(weights, experts)
+        chosen = asked(node, "chosen", gate.seen) if hasattr(block.settings, "chosen") else None
+        mixed = at.mix(weights, experts, chosen=chosen)
         rows = weights if len(weights.shape) > 1 else at.apply("rows_like", weights, mixed, shape=("B", len(experts)))
         self.builder.output("gates", node.name, rows)
         residual = block.common.residual
@@ -251,8 +278,11 @@ class _Forward(_Columns):
             hidden = self.made(node, at, self.source(node, at))
             self.streams[node.name] = self.builder.hint(hidden, f"{name}_hidden")
             assert isinstance(node.block, Block)
-            own = getattr(node.block.settings, "head", None)
-            head = own(at, hidden, outputs) if own else at.linear(hidden, outputs, "head")
+            if hasattr(node.block.settings, "head"):
+                said = f"heads a tower of {outputs} output{'s' * (outputs > 1)}"
+                head = told(node, "head", at, hidden, outputs, said=said, shapes=[("B", outputs)])
+            else:
+                head = at.linear(hidden, outputs, "head")
         self.heads[node.name] = head
         if node.case is None:
             logits = self.builder.hint(head if outputs > 1 else at.squeeze(head), f"{name}_logit")
@@ -269,23 +299,29 @@ class _Forward(_Columns):
         assert isinstance(block, Block)
         parts = tuple(self.outputs[name] for name in block.settings.of if name in self.outputs)
         if hasattr(block.settings, "auxiliary"):
-            block.settings.auxiliary(at, parts)
+            asked(node, "auxiliary", at, parts)
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
         parts = tuple(self.part(name) for name in block.settings.of)
-        lower = block.settings.logits if task.task.kind == "binary" else block.settings.lower
-        self.finish(block.name, self.builder.hint(lower(at, parts), f"{block.name}_logit"))
+        method = "logits" if task.task.kind == "binary" else "lower"
+        self.finish(block.name, self.builder.hint(_score(node, at, parts, method), f"{block.name}_logit"))
 
     def part(self, name: str) -> Part:
         """An output that a task's fusion combines: a tower's, a task's, or a score that is made here for it."""
         if name not in self.outputs and name not in self.scores:
-            block = self.graph.nodes[f"fusion.{name}"].block
-            assert isinstance(block, Block)
-            parts = tuple(self.part(inner) for inner in block.settings.of)
-            score = block.settings.lower(Scope(self.builder, f"fusion.{name}"), parts)
+            node = self.graph.nodes[f"fusion.{name}"]
+            assert isinstance(node.block, Block)
+            parts = tuple(self.part(inner) for inner in node.block.settings.of)
+            score = _score(node, Scope(self.builder, node.name), parts)
             self.scores[name] = Part(name, "regression", self.builder.hint(score, f"{name}_score"))
         return self.outputs[name] if name in self.outputs else self.scores[name]
+
+
+def _score(node: Node, at: Scope, parts: tuple[Part, ...], method: str = "lower") -> Value:
+    """What a fusion makes of its parts, `[B]`."""
+    score: Value = told(node, method, at, parts, said="gives one number per row", shapes=[("B",)])
+    return score
 
 
 def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multiclass"]:
@@ -317,11 +353,11 @@ class _Predict(_Columns):
             score = self.score(at, made[name])
             self.builder.output("scores", name, self.builder.hint(score, f"{name}_score"))
         for name in (name for name in self.graph.order if name.startswith("fusion.")):
-            block = self.graph.nodes[name].block
+            node, block = self.graph.nodes[name], self.graph.nodes[name].block
             assert isinstance(block, Block)
             if block.name not in made and hasattr(block.settings, "lower"):
                 parts = tuple(made[part] for part in block.settings.of)
-                score = block.settings.lower(Scope(self.builder, f"scores.{block.name}"), parts)
+                score = _score(node, Scope(self.builder, f"scores.{block.name}"), parts)
                 made[block.name] = Part(block.name, "regression", self.builder.hint(score, f"{block.name}_score"))
                 self.builder.output("scores", block.name, score)
         return self.builder.program()

@@ -72,12 +72,23 @@ class Sight:
             self.stride *= 2
 
     def edges(self, buckets: int) -> tuple[float, ...]:
-        """Where buckets of about as many values each begin, less the first."""
-        if not self.sample or buckets < 2:  # noqa: PLR2004 - one bucket has no edge
+        """Where buckets begin, less the first. Rows are shared out evenly, but a value is never cut in two.
+
+        A frequent value, such as the 0 of most amounts, has a bucket of its own, and the others share what is left.
+        """
+        if not self.sample:
             return ()
-        numbers = np.concatenate(self.sample)
-        shares = np.arange(1, buckets) / buckets
-        return tuple(float(edge) for edge in np.unique(np.quantile(numbers, shares)))
+        values, counts = np.unique(np.concatenate(self.sample), return_counts=True)
+        upto = np.cumsum(counts)
+        found: list[float] = []
+        last = -1
+        for left in range(buckets, 1, -1):
+            taken = upto[last] if last >= 0 else 0
+            last = max(int(np.searchsorted(upto, taken + (upto[-1] - taken) / left)), last + 1)
+            if last + 1 >= len(values):
+                break
+            found.append(float(values[last + 1]))
+        return tuple(found)
 
 
 def check_choices(choices: Mapping[str, str], demands: Mapping[str, Demand]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from graphlib import CycleError
 from typing import TYPE_CHECKING, Any
 
-from archspec.contract import KindError
 from archspec.diagnostics import Diagnostics, Note, Span
+from archspec.graph.answers import objection, written
 from archspec.graph.cycle import report_cycle
 from archspec.graph.graph import Graph, Node, Stream
 from archspec.graph.reach import reach
@@ -79,11 +79,8 @@ class _Checker:
         """The answer of a kind; its objection becomes a diagnostic."""
         try:
             return ask()
-        except KindError as error:
-            self.error(node, "AS210", f"{node.what}: {error}", _written(node, *error.at), help=error.help)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-            self.error(node, "AS502", f"{node.what}: its kind `{node.kind}` failed: {type(error).__name__}: {error}",
-                       node.block.place, help="a defect of the plugin that defines the kind")  # fmt: skip
+            self.diagnostics.items.append(objection(node, error))
         return None
 
     # -- rules --------------------------------------------------------------------------------------------------------
@@ -114,7 +111,7 @@ class _Checker:
             return
         self.error(
             node, "AS217", f"{node.what} reads the column `{block.common.column}` as {_holding(holds)}, "
-            f"{first.what} as {_holding(expected)}", _written(node, "column"),
+            f"{first.what} as {_holding(expected)}", written(node, "column"),
             notes=[Note(f"{first.what}", first.block.node.span)], help="give one of them another `column`",
         )  # fmt: skip
 
@@ -125,7 +122,7 @@ class _Checker:
             return None
         if not stream.items and not self.diagnostics.failed:
             self.error(
-                node, "AS206", f"{node.what} reads nothing", _written(node, "from"), help="name what it reads in `from`"
+                node, "AS206", f"{node.what} reads nothing", written(node, "from"), help="name what it reads in `from`"
             )
         return width_of(self.graph, stream)
 
@@ -161,13 +158,13 @@ class _Checker:
         """Reports experts of two widths, with the place of each."""
         (one, width), (two, wider) = first, other
         notes = [
-            Note(f"{parts[name]}: {w} wide", _written(self.graph.nodes[name], "units")) for name, w in (first, other)
+            Note(f"{parts[name]}: {w} wide", written(self.graph.nodes[name], "units")) for name, w in (first, other)
         ]
         self.error(
             node,
             "AS209",
             f"{node.what} mixes streams of different widths: {parts[one]} is {width} wide, {parts[two]} is {wider}",
-            _written(node, "sees"),
+            written(node, "sees"),
             notes=notes,
             help="give them the same last `units`",
         )
@@ -199,7 +196,7 @@ class _Checker:
         if len(widths) > 1 and None not in widths and reader is not None:
             other = self.graph.nodes[reader]
             self.error(other, "AS209", f"{other.what} reads {node.what}, whose cases are of different widths",
-                       _written(other, "from"), notes=[Note(node.what, node.block.place)],
+                       written(other, "from"), notes=[Note(node.what, node.block.place)],
                        help="give the cases the same last `units`")  # fmt: skip
         return widths.pop() if len(widths) == 1 else None
 
@@ -220,7 +217,7 @@ class _Checker:
                     node,
                     "AS212",
                     f"{node.what}: `{edge.source.partition('.')[2]}` is no dense input of width 1",
-                    _written(node, "times", "input"),
+                    written(node, "times", "input"),
                     help="name a dense input with `dim: 1`",
                 )
         return 1
@@ -238,7 +235,7 @@ class _Checker:
                 node,
                 "AS215",
                 f"{node.what} of kind `{block.kind}` is no probability, but `{task.name}` is a binary task",
-                _written(node, "kind"),
+                written(node, "kind"),
                 notes=[Note(f"task `{task.name}`", task.place)],
                 help="use `product` or `weighted_product`, or make the task a regression",
             )
@@ -259,15 +256,6 @@ def _holding(column: Column) -> str:
     """What a column holds, in words."""
     shape = ", ".join(map(str, column.shape))
     return f"{'numbers' if column.dtype == 'float' else 'ids'} [{shape}]"
-
-
-def _written(node: Node, *path: str | int) -> Span:
-    """The place of a setting where it is written, else of the block's name."""
-    block = node.block
-    if isinstance(block, TaskBlock):
-        return block.place
-    span = block.span(*path)
-    return block.place if span == block.node.span else span
 
 
 def _part(block: Block, part: str) -> Span:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from archspec.contract.reference import Name
+from archspec.graph.levels import is_none
 from archspec.graph.load import graph_of
+from archspec.spec.blocks import DEFAULT_KIND
 from archspec.spec.spec import Block, Spec, Switch
 
 if TYPE_CHECKING:
     from networkx import DiGraph
 
+    from archspec.contract import Reference
     from archspec.graph.graph import Graph, Node
 
 
@@ -17,8 +21,9 @@ def build_graph(spec: Spec) -> DiGraph[str]:
     """The checked graph of a spec.
 
     Nodes are canonical names with the attributes `category, kind, level, width, tasks` (the tasks whose loss reaches
-    the node), and `owner, group, index, case, title, detail` for drawing; edges have `roles` and `detached`. The graph
-    itself has `name, about, tasks, levels, digest`.
+    the node), and for drawing `owner, group, index, case, title, detail`, `steered` (what decides a gate's weights, in
+    words) and `penalty` (whether a fusion gives no output and only adds to the loss); edges have `roles` and
+    `detached`. The graph itself has `name, about, tasks, levels, digest`.
     """
     from networkx import DiGraph
 
@@ -46,6 +51,8 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "case": node.case,
         "title": _title(node),
         "detail": _detail(graph, node),
+        "steered": _steered(node),
+        "penalty": node.category == "fusion" and not hasattr(getattr(node.block, "settings", None), "lower"),
     }
 
 
@@ -72,8 +79,32 @@ def _detail(graph: Graph, node: Node) -> str:
     if node.category == "tower":
         task = graph.spec.tasks.get(node.name.split(".")[1])
         head = str((task.task.classes if task else None) or 1)
-        return f"{detail}, {head}" if detail else head
+        kind = "" if node.kind == DEFAULT_KIND["tower"] else node.block.settings.title or node.kind
+        return ", ".join(part for part in (kind, detail, head) if part)
+    if node.category == "fusion" and not hasattr(node.block.settings, "lower"):
+        return detail or "loss"
     return detail
+
+
+def _steered(node: Node) -> tuple[str, ...]:
+    """What decides a gate's weights: `("by scene", "not own scene")`; nothing for a static gate."""
+    if node.category != "gate" or not isinstance(node.block, Block):
+        return ()
+    selector, exclude = node.block.common.selector, node.block.common.exclude
+    by = () if selector is None or is_none(selector) else (f"by {_spoken(selector)}",)
+    return (*by, f"not own {exclude}") if exclude else by
+
+
+def _spoken(reference: Reference) -> str:
+    """A reference as a formula: `a, b` side by side, `a + b`, `sg(a)` where the gradient stops."""
+    parts = [item.text.rpartition(".")[2] if isinstance(item, Name) else _spoken(item) for item in reference.items]
+    match reference.combine:
+        case "sum":
+            return " + ".join(parts)
+        case "detach":
+            return f"sg({', '.join(parts)})"
+        case _:
+            return ", ".join(parts)
 
 
 def _merged(graph: Graph) -> dict[tuple[str, str], tuple[tuple[str, ...], bool]]:

@@ -18,42 +18,60 @@ def mix(weights: Tensor, experts: list[Tensor]) -> Tensor:
     return (weights.unsqueeze(-1) * experts_BEH).sum(dim=1)
 
 
-def lookup_tables(columns: list[Tensor], tables: Tensor, offsets: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
-    """One lookup for N columns of ids `[B]` in tables that stand one below the other, `[rows, D]` -> `[B, N D]`.
+def mix_chosen(x: Tensor, weights: list[Tensor], layers: list[tuple[Tensor, Tensor | None, str]]) -> Tensor:
+    """Gates' weighted sums of experts that few rows chose: `[B, D], G times [B, E] -> [G, B, H]`.
 
-    Offsets `[1, N]` are the first rows of the tables.
+    Each expert runs on the rows that any gate weighs it for. A layer is (weights `[E, H, D]`, biases `[E, H]` or None,
+    activation or "none"). On a GPU, and where a graph is made (`torch.compile`, export), all experts run on all rows:
+    which rows choose an expert is data.
     """
-    return F.embedding(torch.stack(columns, dim=1) + offsets, tables, sparse=sparse).flatten(1)
+    weights_BGE = torch.stack(weights, dim=1)
+    count = weights_BGE.shape[2]
+    if x.is_cuda or torch.compiler.is_compiling():
+        h_EBH = x.expand(count, *x.shape)
+        for weight, bias, activation in layers:
+            product = torch.bmm(h_EBH, weight.transpose(1, 2))
+            product = product if bias is None else product + bias.unsqueeze(1)
+            h_EBH = product if activation == "none" else getattr(F, activation)(product)
+        return torch.bmm(weights_BGE, h_EBH.transpose(0, 1)).transpose(0, 1)
+    expert, row = (weights_BGE != 0).any(dim=1).T.nonzero(as_tuple=True)
+    parts = list(torch.split(x[row], torch.bincount(expert, minlength=count).tolist()))
+    for weight, bias, activation in layers:
+        biases = [None] * count if bias is None else list(bias.unbind())
+        parts = [F.linear(part, w, b) for part, w, b in zip(parts, weight.unbind(), biases, strict=True)]
+        parts = parts if activation == "none" else [getattr(F, activation)(part) for part in parts]
+    weighted = weights_BGE[row, :, expert].unsqueeze(2) * torch.cat(parts).unsqueeze(1)
+    return weighted.new_zeros(len(x), *weighted.shape[1:]).index_add(0, row, weighted).transpose(0, 1)
+
+
+def lookup_tables(ids: Tensor, tables: Tensor, offsets: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
+    """One lookup for N columns of ids `[N, B]` in tables that stand one below the other, `[rows, D]` -> `[B, N D]`.
+
+    Offsets `[N, 1]` are the first rows of the tables.
+    """
+    return F.embedding((ids + offsets).t(), tables, sparse=sparse).flatten(1)
 
 
 def mix_all(weights_GBE: Tensor, experts_EBH: Tensor) -> Tensor:
-    """Every gate mixes every expert: `[G, B, E], [E, B, H] -> [G, B, H]`."""
+    """Every gate mixes every expert: `[G, B, E], [E, B, H] -> [G, B, H]`.
+
+    A product over rows; where that is so small that torch would compute it in a plain loop, elementwise.
+    """
+    if weights_GBE.shape[0] * experts_EBH.shape[0] * experts_EBH.shape[2] < 400:  # noqa: PLR2004 - torch's own limit
+        return (weights_GBE.mT.unsqueeze(-1) * experts_EBH).sum(dim=1)
     return torch.bmm(weights_GBE.transpose(0, 1), experts_EBH.transpose(0, 1)).transpose(0, 1)
 
 
-def mix_seen(
-    weights_GBn: Tensor,
-    experts_EBH: Tensor,
-    columns: tuple[int, int],
-    shared: int,
-    own: tuple[tuple[int, int, int], ...],
-) -> Tensor:
-    """Each gate mixes shared experts and some of its own: `[G, B, n], [E, B, H] -> [G, B, H]`.
+def mix_seen(weights_GBn: Tensor, experts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    """Each gate mixes its own experts and shared ones, one by one: `[G, B, n]`, n times `[G, B, H]` or `[B, H]`.
 
-    Weight columns first to last belong to the experts from `shared` on, for every gate. For each (column, start, step)
-    of `own`, gate g's weight in that column belongs to expert start + g * step.
+    Gives `[G, B, H]`; an expert `[G, B, H]` holds one of each gate's own.
     """
-    first, last = columns
-    weights_BGn, experts_BEH = weights_GBn.transpose(0, 1), experts_EBH.transpose(0, 1)
-    mixed = None
-    if last > first:
-        mixed = torch.bmm(weights_BGn[:, :, first:last], experts_BEH[:, shared : shared + last - first])
-    for column, start, step in own:
-        part = experts_BEH[:, start::step][:, : weights_BGn.shape[1]]
-        weight = weights_BGn[:, :, column : column + 1]
-        mixed = weight * part if mixed is None else torch.addcmul(mixed, weight, part)
-    assert mixed is not None
-    return mixed.transpose(0, 1)
+    columns = weights_GBn.unsqueeze(-1).unbind(2)
+    mixed = columns[0] * experts[0]
+    for column, expert in zip(columns[1:], experts[1:], strict=True):
+        mixed = torch.addcmul(mixed, column, expert)
+    return mixed
 
 
 def select(ids: Tensor, cases: list[Tensor]) -> Tensor:
@@ -64,14 +82,22 @@ def select(ids: Tensor, cases: list[Tensor]) -> Tensor:
 
 
 def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
-    """Rows of a table `[rows, D]` pooled over ids `[B, L]` -> `[B, D]`; -1 pads, a row of padding alone gives zeros."""
-    mask = (ids >= 0).unsqueeze(-1)
-    rows_BLD = F.embedding(ids.clamp_min(0), table, sparse=sparse)
+    """Rows of a table `[rows, D]` pooled over ids `[B, L]` -> `[B, D]`; -1 pads, a row of padding alone gives zeros.
+
+    Several sequences at once: `[N, B, L] -> [N, B, D]`. Many ids without a gradient are summed where the rows lie.
+    """
+    mask, known = (ids >= 0).unsqueeze(-1), ids.clamp_min(0)
     if how == "max":
-        largest = rows_BLD.masked_fill(~mask, float("-inf")).amax(dim=1)
-        return torch.where(mask.any(dim=1), largest, torch.zeros_like(largest))
-    total = (rows_BLD * mask).sum(dim=1)
-    return total / mask.sum(dim=1).clamp_min(1) if how == "mean" else total
+        rows_BLD = F.embedding(known, table, sparse=sparse)
+        largest = rows_BLD.masked_fill(~mask, float("-inf")).amax(dim=-2)
+        return torch.where(mask.any(dim=-2), largest, torch.zeros_like(largest))
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or not ids.is_cpu or ids.numel() < 2048:  # noqa: PLR2004 - measured
+        total = (F.embedding(known, table, sparse=sparse) * mask).sum(dim=-2)
+    else:
+        weights = mask.to(table.dtype).flatten(0, -3).squeeze(-1)
+        total = F.embedding_bag(known.flatten(0, -2), table, per_sample_weights=weights, mode="sum")
+        total = total.view(*ids.shape[:-1], -1)
+    return total / mask.sum(dim=-2).clamp_min(1) if how == "mean" else total
 
 
 def batch_norm(x: Tensor, weights: tuple[Tensor, Tensor, Tensor, Tensor], training: bool) -> Tensor:  # noqa: FBT001 - the module's mode
@@ -108,7 +134,7 @@ def balance_loss(logits: Tensor, k: int) -> Tensor:
 
 
 def hard_concrete(log_a: Tensor, beta: float, gamma: float, zeta: float, training: bool) -> Tensor:  # noqa: FBT001 - the module's mode
-    """Gates `[E]` in 0..1: sampled in training, their most likely value in evaluation (1712.01312, eq. 10-13)."""
+    """Gates `[E]` in 0..1: sampled in training, their most likely value in evaluation (1712.01312)."""
     t = log_a
     if training:
         u = torch.rand_like(log_a).clamp(1e-6, 1 - 1e-6)

@@ -14,10 +14,14 @@ Batch = Mapping[str, Tensor]
 
 WEIGHTS: tuple[tuple[str, str, tuple[Any, ...], tuple[str, Any]], ...] = ()
 """Of an emitted file: canonical name, tensor that holds it, index into that, how it starts."""
+STACKS: tuple[str, ...] = ()
+"""Of an emitted file: tensors `[E, D, H]` whose members are weights `[H, D]` lying transposed."""
 Columns = tuple[tuple[str, str, str, tuple[int | str, ...], int, int | None], ...]
 
 COLUMNS: Columns = ()
 """Of an emitted file: input, batch key, dtype, shape, lowest id, first id too high (None: no bound)."""
+IDS: tuple[str, ...] = ()
+"""Of an emitted file: batch keys of the columns of single ids, in the order in which they are looked up."""
 CONSTANTS: dict[str, Any] = {}
 """Of an emitted file: buffers that are no weights."""
 MODULES: dict[str, str] = {}
@@ -45,7 +49,8 @@ class Compiled(nn.Module):
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Canonical name and value of every weight and statistic: views, so writing to them writes to the model."""
         for name, holder, index, _ in WEIGHTS:
-            yield name, getattr(self, holder).detach()[index]
+            view = getattr(self, holder).detach()[index]
+            yield name, view.mT if holder in STACKS else view
         for name, attribute in MODULES.items():
             for inner, value in getattr(self, attribute).state_dict().items():
                 yield f"{name}.{inner}", value
@@ -76,12 +81,14 @@ class Compiled(nn.Module):
         """Starts every weight anew, like `nn.Linear` and `nn.Embedding` would, in canonical order."""
         views = dict(self.named_weights())
         for name, _, _, (kind, argument) in WEIGHTS:
+            start = torch.empty_like(views[name], memory_format=torch.contiguous_format)
             if kind == "uniform":
-                nn.init.uniform_(views[name], -argument, argument)
+                nn.init.uniform_(start, -argument, argument)
             elif kind == "normal":
-                nn.init.normal_(views[name], std=argument)
+                nn.init.normal_(start, std=argument)
             else:
-                views[name].copy_(torch.tensor(argument).expand_as(views[name]))
+                start.copy_(torch.tensor(argument))
+            views[name].copy_(start)
         for name, rows in CONSTANTS.items():
             getattr(self, name).copy_(torch.tensor(rows))
         for attribute in MODULES.values():
@@ -93,42 +100,52 @@ class Compiled(nn.Module):
         """What copies and pickles hold: all but the losses of the last forward pass, which belong to its graph."""
         return {name: {} if name == "auxiliary_losses" else value for name, value in self.__dict__.items()}
 
-    def check(self, batch: Batch) -> None:
+    def ids(self, batch: Batch) -> Tensor:
+        """The columns of IDS as one `[N, B]`, after the check of the batch where `check_inputs` asks for it."""
+        checked = self.check(batch) if self.check_inputs and not torch.compiler.is_compiling() else None
+        return torch.stack([batch[key] for key in IDS]) if checked is None else checked
+
+    def check(self, batch: Batch) -> Tensor | None:
         """Checks what a batch holds, with one comparison for all columns of single ids; `check_inputs` turns it off.
+
+        Gives back those columns as one `[N, B]`, where they are of int64.
 
         Raises:
             KeyError: a column is missing; names it and what the batch holds.
             ValueError: a column of another type or shape, or an id out of range; names the input and the first bad row.
         """
-        keys, _ = single_ids()
-        if not single_ids_fit(batch):
-            check_columns(batch, COLUMNS)
-        elif len(keys) < len(COLUMNS):
-            check_columns(batch, tuple(column for column in COLUMNS if column[1] == keys[0] or column[3] != ("B",)))
+        ids = ids_in_range(batch)
+        check_columns(batch, COLUMNS if ids is None else other_columns())
+        return ids
 
 
-def single_ids_fit(batch: Batch) -> bool:
-    """Whether all columns of single ids are int64, of one length and in range: a quick look, which explains nothing."""
-    keys, high = single_ids()
-    if not keys:
-        return False
+def ids_in_range(batch: Batch) -> Tensor | None:
+    """The columns of IDS as one `[N, B]`; None where one is not of int64 or is out of range: it gives no reason."""
     try:
-        columns = [batch[key] for key in keys]
+        columns = [batch[key] for key in IDS]
         ids = torch.stack(columns)
     except (KeyError, RuntimeError, TypeError):
-        return False
-    if ids.dim() != 2 or any(column.dtype is not torch.int64 for column in columns):  # noqa: PLR2004 - [N, B]
-        return False
-    return not bool(((ids < 0) | (ids >= limits(high, ids.device))).any())
+        return None
+    if ids.dim() != 2 or {column.dtype for column in columns} != {torch.int64}:  # noqa: PLR2004 - [N, B]
+        return None
+    return ids if torch.equal(ids.clamp(*id_range(ids.device)), ids) else None
 
 
 @functools.cache
-def single_ids() -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Keys of the columns of single ids, and the first id that is too high for each."""
-    found = [(key, high) for _, key, dtype, shape, _, high in COLUMNS if shape == ("B",) and dtype == "int"]
-    return tuple(key for key, _ in found), tuple(
-        torch.iinfo(torch.int64).max if high is None else high for _, high in found
-    )
+def id_range(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Lowest and highest id of each column of IDS, `[N, 1]`, made once per device."""
+    endless = torch.iinfo(torch.int64).max
+    bounds = [[high for _, key, *_, high in COLUMNS if key == name and high is not None] for name in IDS]
+    highest = torch.tensor([min(high, default=endless) for high in bounds], device=device).unsqueeze(1) - 1
+    return torch.zeros_like(highest), highest
+
+
+@functools.cache
+def other_columns() -> Columns:
+    """The columns that are not among IDS, and before them one of those, which tells the number of rows."""
+    others = [column for column in COLUMNS if column[1] not in IDS]
+    first = [column for column in COLUMNS if column[1] in IDS][:1]
+    return (*first, *others) if others else ()
 
 
 def check_columns(batch: Batch, columns: Columns) -> None:
@@ -165,12 +182,6 @@ def check_column(batch: Batch, name: str, key: str, dtype: str, shape: tuple[int
     fits = column.is_floating_point() if dtype == "float" else column.dtype in {torch.int64, torch.int32}
     if not fits:
         raise ValueError(f"input `{name}`: column `{key}` holds {column.dtype}; it needs {dtype}s")
-
-
-@functools.cache
-def limits(high: tuple[int, ...], device: torch.device) -> Tensor:
-    """First ids that are too high, `[N, 1]`, made once per device."""
-    return torch.tensor(high, device=device).unsqueeze(1)
 
 
 @contextlib.contextmanager

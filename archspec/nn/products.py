@@ -41,7 +41,7 @@ HAS_ONEDNN = has_onednn()
 ONEDNN = onednn_is_faster()
 ONEDNN_FROM = 2_000_000
 """Multiplications from which on a product is worth the dearer call."""
-EACH_FROM = 1_000_000
+EACH_FROM = 10_000_000
 """Multiplications per member from which on a stack without gradients is quicker one by one: each stays in the cache."""
 
 
@@ -69,29 +69,29 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plan: Plan = (
     return F.linear(x, weight, bias)
 
 
-def linear_stack(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = None, plan: Plan = ()) -> Tensor:
-    """A linear layer per member of a stack: `[E, B, D], [E, H, D], [E, H] -> [E, B, H]`."""
-    how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EHD[0].numel())
+def linear_stack(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = None, plan: Plan = ()) -> Tensor:
+    """A linear layer per member of a stack: `[E, B, D], [E, D, H], [E, H] -> [E, B, H]`."""
+    how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EDH.shape[1] * weight_EDH.shape[2])
     if how == "each" and not torch.is_grad_enabled():
-        return linear_each(x_EBD, weight_EHD, bias_EH)
+        return linear_each(x_EBD, weight_EDH, bias_EH)
     if how:
-        biases = [None] * len(weight_EHD) if bias_EH is None else bias_EH.unbind()
+        biases = [None] * len(weight_EDH) if bias_EH is None else bias_EH.unbind()
         product = onednn_linear if how == "onednn" else F.linear
-        members = zip(x_EBD.unbind(), weight_EHD.unbind(), biases, strict=True)
-        return torch.stack([product(x, w, b) for x, w, b in members])
+        members = zip(x_EBD.unbind(), weight_EDH.unbind(), biases, strict=True)
+        return torch.stack([product(x, w.t(), b) for x, w, b in members])
     if bias_EH is None:
-        return torch.bmm(x_EBD, weight_EHD.mT)
-    return torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, weight_EHD.mT)
+        return torch.bmm(x_EBD, weight_EDH)
+    return torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, weight_EDH)
 
 
-def linear_each(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None) -> Tensor:
+def linear_each(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Tensor:
     """`linear_stack`, one product per member into its place; without a gradient."""
-    product_EBH = x_EBD.new_empty(len(weight_EHD), x_EBD.shape[1], weight_EHD.shape[1])
+    product_EBH = x_EBD.new_empty(len(weight_EDH), x_EBD.shape[1], weight_EDH.shape[2])
     for e, product in enumerate(product_EBH):
         if bias_EH is None:
-            torch.mm(x_EBD[e], weight_EHD[e].t(), out=product)
+            torch.mm(x_EBD[e], weight_EDH[e], out=product)
         else:
-            torch.addmm(bias_EH[e], x_EBD[e], weight_EHD[e].t(), out=product)
+            torch.addmm(bias_EH[e], x_EBD[e], weight_EDH[e], out=product)
     return product_EBH
 
 
@@ -101,9 +101,9 @@ def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return product if bias is None else product + bias
 
 
-def linear_stack_bf16(x_EBD: Tensor, weight_EHD: Tensor, bias_EH: Tensor | None = None) -> Tensor:
+def linear_stack_bf16(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = None) -> Tensor:
     """`linear_stack` with factors rounded to bfloat16."""
-    product = torch.bmm(x_EBD.bfloat16(), weight_EHD.bfloat16().mT).to(x_EBD.dtype)
+    product = torch.bmm(x_EBD.bfloat16(), weight_EDH.bfloat16()).to(x_EBD.dtype)
     return product if bias_EH is None else product + bias_EH.unsqueeze(1)
 
 

@@ -41,8 +41,10 @@ def _declared(op: Op, _: Shapes) -> Shape:
 
 
 def _linear(op: Op, weights: Shapes) -> Shape:
-    """Rows `[B, D]` have weights `[H, D]` and biases `[H]`, stacks `[E, B, D]` have `[E, H, D]` and `[E, H]`."""
+    """Rows `[B, D]` have weights `[H, D]` and biases `[H]`, stacks `[E, B, D]` have `[E, D, H]` and `[E, H]`."""
     (*stack, out, width), *bias = weights
+    if stack:
+        out, width = width, out
     legal = op.inputs[0].width == width and bias in ([], [(*stack, out)])
     legal = legal and (not stack or op.inputs[0].shape[0] == stack[0])
     return (*op.inputs[0].shape[:-1], out) if legal else ()
@@ -55,8 +57,9 @@ def _norm(op: Op, weights: Shapes) -> Shape:
 
 
 def _lookup_tables(op: Op, weights: Shapes) -> Shape:
-    offsets, *columns = op.inputs
-    return ("B", len(columns) * weights[0][1]) if offsets.shape == (1, len(columns)) else ()
+    offsets, ids = op.inputs
+    count = int(ids.shape[0])
+    return ("B", count * weights[0][1]) if offsets.shape == (count, 1) and ids.shape[1:] == ("B",) else ()
 
 
 def _stack(op: Op, _: Shapes) -> Shape:
@@ -89,10 +92,17 @@ def _unfold(op: Op, _: Shapes) -> Shape:
     return (rows, int(count) * int(width))
 
 
-def _mix_seen(op: Op, _: Shapes) -> Shape:
+def _mix_all(op: Op, _: Shapes) -> Shape:
     weights, experts = op.inputs
-    columns = {column for column, _, _ in op.attr("own")} | set(range(*op.attr("columns")))
-    return (weights.shape[0], *experts.shape[1:]) if columns == set(range(weights.width)) else ()
+    return (weights.shape[0], *experts.shape[1:]) if weights.width == experts.shape[0] else ()
+
+
+def _mix_seen(op: Op, _: Shapes) -> Shape:
+    """Gates' own experts stand one gate after the other, equally many each."""
+    weights, *parts = op.inputs
+    gates = int(weights.shape[0])
+    counts = [int(part.shape[0]) / (gates if own else 1) for part, own in zip(parts, op.attr("own"), strict=True)]
+    return (gates, *parts[0].shape[1:]) if sum(counts) == weights.width else ()
 
 
 def _broadcast(op: Op, _: Shapes) -> Shape:
@@ -143,8 +153,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "constant": Operation(_declared, flops=_free),
     "embed": Operation(lambda op, weights: (*op.inputs[0].shape, weights[0][1]), (1,), flops=_free),
     "pool": Operation(
-        lambda _, weights: ("B", weights[0][1]), (1,), flops=lambda op: op.inputs[0].elements * op.output.elements
+        lambda op, weights: (*op.inputs[0].shape[:-1], weights[0][1]),
+        (1,),
+        flops=lambda op: op.inputs[0].elements * op.output.width,
     ),
+    "ids": Operation(lambda op, _: (len(op.attr("keys")), "B"), flops=_free),
     "lookup_tables": Operation(_lookup_tables, (1,), flops=_free),
     "linear": Operation(_linear, (1, 2), flops=lambda op: 2 * op.inputs[0].width * op.output.elements),
     "activation": Operation(_same),
@@ -160,6 +173,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "detach": Operation(_same, flops=_free),
     "lookup": Operation(_lookup, flops=_free),
     "mix": Operation(_mix, flops=lambda op: 2 * (len(op.inputs) - 1) * op.output.elements),
+    "mix_all": Operation(_mix_all, flops=lambda op: 2 * op.inputs[0].width * op.output.elements),
+    "mix_chosen": Operation(_declared, tuple(range(1, 65))),
     "mix_seen": Operation(_mix_seen, flops=lambda op: 2 * op.inputs[0].width * op.output.elements),
     "select": Operation(_select, flops=_free),
     "stack": Operation(_stack, flops=_free),

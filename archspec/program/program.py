@@ -64,6 +64,8 @@ class Slot:
 
     weight: str
     index: tuple[tuple[int, int] | int, ...] = ()
+    transposed: bool = False
+    """A matrix that lies there with its axes swapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Storage:
     shape: tuple[int, ...]
     slots: tuple[Slot, ...]
     trainable: bool = True
+    idle: bool = False
+    """No operation reads it: weights that a pass found to change nothing, which stay weights of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,20 @@ def stacked(name: str, storages: Sequence[Storage]) -> Storage:
     """One storage that holds others of one shape along a new first axis."""
     slots = [Slot(slot.weight, (i, *slot.index)) for i, storage in enumerate(storages) for slot in storage.slots]
     return Storage(name, (len(storages), *storages[0].shape), tuple(slots), storages[0].trainable)
+
+
+def stacked_transposed(name: str, storages: Sequence[Storage]) -> Storage:
+    """One storage `[E, D, H]` that holds matrices `[H, D]` along a new first axis, each transposed.
+
+    So a batched product's gradient comes as it is kept: `x^T g` is `[E, D, H]`. The other way round it would be copied.
+    """
+    rows, width = storages[0].shape
+    slots: list[Slot] = []
+    for i, storage in enumerate(storages):
+        for slot in storage.slots:
+            index = (*slot.index, *((0, size) for size in storage.shape[len(slot.index) :]))
+            slots.append(Slot(slot.weight, (i, *reversed(index)), transposed=True))
+    return Storage(name, (len(storages), width, rows), tuple(slots), storages[0].trainable)
 
 
 def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:

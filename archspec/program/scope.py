@@ -259,9 +259,14 @@ class Scope:
         """Rows of a constant: `[B], [V, E] -> [B, E]`."""
         return self.op("lookup", (ids, table), ("B", table.width), dtype=table.dtype)
 
-    def mix(self, weights: Value, experts: Sequence[Value]) -> Value:
-        """Weighted sum of experts: weights `[B, E]` or `[E]`, experts E times `[B, H]` -> `[B, H]`."""
-        return self.op("mix", (weights, *experts), ("B", experts[0].width))
+    def mix(self, weights: Value, experts: Sequence[Value], *, chosen: int | None = None) -> Value:
+        """Weighted sum of experts: weights `[B, E]` or `[E]`, experts E times `[B, H]` -> `[B, H]`.
+
+        `chosen`: at most so many weights of a row are not zero, and those that are zero pass no gradient on.
+        """
+        if chosen is None:
+            return self.op("mix", (weights, *experts), ("B", experts[0].width))
+        return self.op("mix", (weights, *experts), ("B", experts[0].width), chosen=chosen)
 
     def select(self, ids: Value, cases: Sequence[Value]) -> Value:
         """Each row takes its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""

@@ -51,7 +51,7 @@ def test_a_vocabulary_keeps_the_most_frequent_values() -> None:
 def test_what_is_asked_for_wins() -> None:
     """Integers can have a vocabulary or buckets, too."""
     assert encoding([900, 7, 900], kind="vocabulary") == Vocabulary(values=("900", "7"))
-    assert encoding([1, 2, 3, 4, 5, 6], kind="buckets").edges == pytest.approx((8 / 3, 13 / 3))
+    assert encoding([1, 2, 3, 4, 5, 6], kind="buckets") == Buckets(edges=(3.0, 5.0))
 
 
 def test_buckets_hold_about_as_many_rows_each() -> None:
@@ -59,6 +59,13 @@ def test_buckets_hold_about_as_many_rows_each() -> None:
     values = np.random.default_rng(0).exponential(size=1000).tolist()
     ids, _ = encoding(values, Demand("x", "ids", "x", high=6, family="x"), kind="buckets").encode(pa.array(values))
     assert np.bincount(ids, minlength=6).tolist() == [0, 200, 200, 200, 200, 200]
+
+
+def test_a_frequent_value_has_a_bucket_of_its_own() -> None:
+    """Of an amount that is mostly 0, the other values share the buckets that are left; there may be fewer values."""
+    demand = Demand("x", "ids", "x", high=4, family="x")
+    assert encoding([0.0] * 90 + [1.5, 2, 3, 4], demand, kind="buckets") == Buckets(edges=(1.5, 3.0))
+    assert encoding([0.5, 0.5], demand, kind="buckets") == Buckets(edges=())
 
 
 def test_standard_numbers() -> None:

@@ -11,6 +11,7 @@ import archspec
 from archspec.graph.load import graph_of, load
 
 SPECS = Path(__file__).parents[2] / "specs"
+PLUGINS = SPECS.parent / "plugins"
 
 
 @pytest.mark.parametrize("name", ["ple", "esmm", "meituan_search", "cross_stitch"])
@@ -31,3 +32,18 @@ def test_edges_merge_roles() -> None:
     exported = archspec.build_graph(load(SPECS / "ple.yaml"))
     roles = {role for *_, data in exported.edges(data=True) for role in data["roles"]}
     assert {"from", "selector", "sees", "output"} <= roles
+
+
+def test_what_a_figure_says_in_words() -> None:
+    """What decides a gate's weights, a tower's kind where it is not the usual one, and that a fusion is a penalty."""
+    hinet = archspec.build_graph(load(SPECS / "hinet.yaml"))
+    assert hinet.nodes["level2.gates.others"]["steered"] == ("by scene", "not own scene")
+    assert hinet.nodes["level3.gates.buy"]["steered"] == ("by shared, own, others",)
+    m3oe = archspec.build_graph(load(SPECS / "m3oe.yaml")).nodes
+    assert m3oe["level1.gates.at_home"]["steered"] == ()
+    assert m3oe["level2.gates.shared_home_buy"]["steered"] == ("by sg(inputs)",)
+    star = archspec.build_graph(load(SPECS / "star.yaml", plugins=[str(PLUGINS / "star.py")])).nodes
+    assert (star["towers.main"]["detail"], star["towers.auxiliary"]["detail"]) == ("STAR, 64, 32, 1", "16, 1")
+    aitm = archspec.build_graph(load(SPECS / "aitm.yaml", plugins=[str(PLUGINS / "aitm.py")])).nodes
+    assert aitm["fusion.in_order"]["penalty"]
+    assert not star["fusion.click"]["penalty"]

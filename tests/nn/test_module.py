@@ -223,6 +223,58 @@ def test_a_wrong_batch_is_refused_by_the_inputs_name(*, name: str, optimize: boo
         model(batch)
 
 
+LOOKED_UP_TOGETHER = (
+    HEAD
+    + """
+inputs:
+  a: {kind: sparse, vocab: 7, dim: 2}
+  again: {kind: sparse, vocab: 5, dim: 2, column: a}
+  b: {kind: sparse, vocab: 4, dim: 2}
+  x: {kind: dense, dim: 3}
+tasks: {y: {}}
+towers: {y: {from: inputs, units: [3]}}
+"""
+)
+"""Three lookups at once; two inputs read one column, and the smaller table says which ids it may hold."""
+
+
+def looked_up() -> dict[str, Tensor]:
+    """A batch for it."""
+    ids = {"a": torch.tensor([0, 4, 2]), "b": torch.tensor([3, 0, 1])}
+    return {**ids, "x": torch.ones(3, 3, dtype=torch.float64)}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("a", torch.tensor([0, 5, 2]), r"input `again`: id 5 in row 1 of column `a` is outside 0\.\.4"),
+        ("b", torch.tensor([0, 1, -1]), r"input `b`: id -1 in row 2"),
+        ("b", torch.tensor([True, False, True]), "input `b`: .*bool"),
+        ("b", torch.tensor([[0], [1], [2]]), r"input `b`: .*shape \[3, 1\]"),
+        ("x", torch.ones(2, 3), "2 rows"),
+        ("x", torch.ones(3, 2), r"input `x`: .*shape \[3, 2\]"),
+    ],
+)
+def test_ids_that_are_looked_up_together_are_checked_each(
+    *, column: str, value: Tensor, message: str, optimize: bool
+) -> None:
+    """One comparison sees that something is wrong; the message still names the input, the row and the range."""
+    model = model_of(LOOKED_UP_TOGETHER, optimize=optimize)
+    with pytest.raises(ValueError, match=message):
+        model({**looked_up(), column: value})
+
+
+def test_ids_of_another_integer_type_are_looked_up_all_the_same() -> None:
+    """int32 ids, alone or mixed with int64, with the check or without: equal outputs."""
+    model, batch = model_of(LOOKED_UP_TOGETHER, optimize=True), looked_up()
+    wanted = model(batch)["y"]
+    for changed in (("a",), ("a", "b")):
+        small = {key: value.int() if key in changed else value for key, value in batch.items()}
+        for model.check_inputs in (True, False):
+            assert model(small)["y"].equal(wanted)
+
+
 @BOTH
 def test_checks_can_be_turned_off(*, optimize: bool) -> None:
     """With `check_inputs` off nothing is looked at: what is wrong shows where torch stumbles over it."""

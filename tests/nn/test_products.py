@@ -17,9 +17,10 @@ needs_onednn = pytest.mark.skipif(not products.HAS_ONEDNN, reason="this torch ha
 
 
 def operands(*stack: int, bias: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
-    """x `[*stack, 5, 6]`, weights `[*stack, 4, 6]`, biases, all with gradients."""
+    """x `[*stack, 5, 6]`, weights `[4, 6]` or a stack `[*stack, 6, 4]`, biases, all with gradients."""
     torch.manual_seed(0)
-    x, weight = torch.randn(*stack, 5, 6, requires_grad=True), torch.randn(*stack, 4, 6, requires_grad=True)
+    x = torch.randn(*stack, 5, 6, requires_grad=True)
+    weight = torch.randn(*stack, *((6, 4) if stack else (4, 6)), requires_grad=True)
     return x, weight, torch.randn(*stack, 4, requires_grad=True) if bias else None
 
 
@@ -45,7 +46,7 @@ def test_every_lowering_of_a_stack_is_a_linear_layer_each(way: str, *, bias: boo
     """Forward and backward equal three linear layers in fp32 to 1e-5."""
     x, weight, b = operands(3, bias=bias)
     found = with_gradients(products.linear_stack(x, weight, b, plan=((0, way),)), x, weight, b)
-    each = [functional.linear(x[i], weight[i], None if b is None else b[i]) for i in range(3)]
+    each = [functional.linear(x[i], weight[i].t(), None if b is None else b[i]) for i in range(3)]
     torch.testing.assert_close(found, with_gradients(torch.stack(each), x, weight, b), rtol=1e-5, atol=1e-5)
 
 
@@ -69,8 +70,10 @@ def test_no_transposed_view_of_a_slice_reaches_onednn() -> None:
     with NoTransposedSlices():  # type: ignore[no-untyped-call] # torch leaves it untyped
         product = products.linear(wide[:, 3:9], weight, None, plan=((0, "onednn"),))
         torch.cat([product, product], dim=1)[:, 2:6].square().sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-    assert wide.grad is not None
-    assert weight.grad is not None
+        members = torch.randn(3, 5, 12, requires_grad=True)
+        stack = torch.randn(3, 6, 4, requires_grad=True)
+        products.linear_stack(members[..., 2:8], stack, None, plan=((0, "onednn"),)).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+    assert all(x.grad is not None for x in (wide, weight, members, stack))
 
 
 def test_a_plan_decides_by_rows() -> None:
@@ -100,8 +103,8 @@ def test_bfloat16_products_are_near_and_of_the_same_type() -> None:
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, products.linear_stack(x, weight, bias), rtol=0.05, atol=0.05)
     assert bias is not None
-    rows = products.linear_bf16(x[0], weight[0], bias[0])
-    torch.testing.assert_close(rows, functional.linear(x[0], weight[0], bias[0]), rtol=0.05, atol=0.05)
+    rows = products.linear_bf16(x[0], weight[0].t(), bias[0])
+    torch.testing.assert_close(rows, functional.linear(x[0], weight[0].t(), bias[0]), rtol=0.05, atol=0.05)
 
 
 def test_times_are_measured_for_each_lowering() -> None:

@@ -4,8 +4,10 @@ May not know graphs, kinds or torch. Every pass keeps outputs and gradients.
 """
 
 from archspec.compiler.passes.bfloat16_products import bfloat16_products
+from archspec.compiler.passes.chosen_experts import chosen_experts
 from archspec.compiler.passes.common_subexpressions import common_subexpressions
 from archspec.compiler.passes.dead_operations import dead_operations
+from archspec.compiler.passes.identity_folding import identity_folding
 from archspec.compiler.passes.result import PassResult
 from archspec.compiler.passes.shared_lookups import shared_lookups
 from archspec.compiler.passes.side_by_side import side_by_side
@@ -13,8 +15,10 @@ from archspec.compiler.passes.wide_products import wide_products
 
 EXACT_PASSES = (
     common_subexpressions,
+    identity_folding,
     dead_operations,
     shared_lookups,
+    chosen_experts,
     wide_products,
     side_by_side,
     dead_operations,

@@ -22,6 +22,8 @@ def bfloat16_products(program: Program) -> PassResult:
     """
     ops, kept, changed = [], [], []
     for op in program.ops:
+        if op.kind == "mix_chosen":
+            kept.append(f"{op.output.name}: experts that rows choose stay as they are")
         if op.kind != "linear" or op.attr("precision"):
             ops.append(op)
         elif _is_head(op, program):

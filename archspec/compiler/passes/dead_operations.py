@@ -33,7 +33,7 @@ def dead_operations(program: Program) -> PassResult:
             needed.update(value.name for value in op.inputs)
     ops = tuple(reversed(kept))
     used = {name for op in ops for name in op.weights}
-    storages = {name: storage for name, storage in program.storages.items() if name in used}
+    storages = {name: storage for name, storage in program.storages.items() if name in used or storage.idle}
     alive = {slot.weight for storage in storages.values() for slot in storage.slots}
     called = {op.attr("module") for op in ops if op.kind == "call"}
     dropped = [op.output.name for op in program.ops if op.output.name not in needed]

@@ -8,7 +8,7 @@ from archspec.program import Builder, Program, Scope, Value
 
 
 def example(*lines: str, output: str, width: int = 4) -> Program:
-    """A program on x `[B, width]` from lines such as `a = relu(x)`, `b = a + x`, `c = linear(a)`."""
+    """A program on x `[B, width]` from lines such as `a = relu(x)`, `b = a + x`, `c = linear(a)`, `d = mix(b, c)`."""
     builder = Builder(lambda _reference, _scope: values["x"], lambda _name: values["x"])
     at = Scope(builder, "")
     values: dict[str, Value] = {}
@@ -21,11 +21,25 @@ def example(*lines: str, output: str, width: int = 4) -> Program:
     named("x", at.op("column", (), ("B", width), key="x", source="batch"))
     for line in lines:
         name, _, right = line.partition(" = ")
-        if match := re.fullmatch(r"(\w+)\((\w+)\)", right):
-            function, operand = match[1], values[match[2]]
-            made = at.linear(operand, width, name) if function == "linear" else at.activation(operand, function)
+        if match := re.fullmatch(r"(\w+)\(([\w, ]+)\)", right):
+            operand, *others = (values[part] for part in match[2].split(", "))
+            made = _applied(at, match[1], operand, others, name)
+        elif match := re.fullmatch(r"([0-9.]+) \* (\w+)", right):
+            made = at.op("scale", (values[match[2]],), values[match[2]].shape, factor=float(match[1]))
         else:
             made = at.sum(*(values[part] for part in right.split(" + ")))
         named(name, made)
     builder.output("logits", "y", values[output])
     return builder.program()
+
+
+def _applied(at: Scope, function: str, operand: Value, others: list[Value], name: str) -> Value:
+    match function:
+        case "linear":
+            return at.linear(operand, operand.width, name)
+        case "softmax":
+            return at.softmax(operand)
+        case "mix":
+            return at.mix(operand, others)
+        case _:
+            return at.activation(operand, function)

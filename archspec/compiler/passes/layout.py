@@ -83,6 +83,8 @@ class Layout:
         if place is None or value.name in self.made:
             return value
         whole = place.container
+        if place.member is None and (place.start, place.stop) == (0, whole.width):
+            return whole
         if place.member is not None:
             if self.is_whole(place):
                 return self.emit(Op("member", (whole,), value, (), (("index", place.member),), self.node))

@@ -1,4 +1,4 @@
-"""All gates of one distance that mix the same experts become one batched product, grouped by how they see them."""
+"""All gates of one distance that mix the same experts do so together, grouped by how they see them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ if TYPE_CHECKING:
 
 MOST_OWN = 4
 """Columns in which each gate sees an expert of its own; each costs one multiply-add over all gates."""
+MOST_PARTS = 4
+"""Runs of neighbouring experts that a gate sees."""
+FEW = 4
+"""So many experts that all gates see are added one by one to those of their own: no slower than a product over rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """How gates see a stack of experts.
+class Run:
+    """Neighbouring experts that gates see in neighbouring columns of their weights.
 
-    `columns` first to last of the weights mix experts from `shared` on for every gate; `own` are (column, start, step):
-    gate g sees expert start + g * step there.
+    `own`: gate g sees experts first + g * count on; else every gate sees experts first on. Columns begin at `column`.
     """
 
-    columns: tuple[int, int]
-    shared: int
-    own: tuple[tuple[int, int, int], ...]
+    column: int
+    first: int
+    count: int
+    own: bool
 
 
 class Mixing:
@@ -69,9 +73,9 @@ class Mixing:
         return {width: sorted(named.values(), key=place_of) for width, named in found.items()}
 
     def group(self, group: list[Op], experts: list[Value]) -> list[Op]:
-        """One class of gates: all of them if there is a pattern, else each one that sees a plain range."""
-        sight = sight_of(group, experts)
-        if sight is None:
+        """One class of gates: all of them if there is a pattern, else each one that sees a few runs of neighbours."""
+        runs = runs_of(group, experts)
+        if runs is None:
             if len(group) == 1:
                 self.misses.append(f"{group[0].output.name}: sees experts in no regular order")
                 return group
@@ -81,34 +85,80 @@ class Mixing:
         weights = self.layout.stack([op.inputs[0] for op in group])
         stack = self.layout.stack(experts)
         output = Value(f"{head.output.name}~all", (len(group), *head.output.shape))
-        attrs = (("columns", sight.columns), ("shared", sight.shared), ("own", sight.own))
         self.layout.hints[output.name] = "streams"
-        self.layout.emit(Op("mix_seen", (weights, stack), output, (), attrs, head.node))
+        self.mixed(runs, weights, stack, output)
         for index, op in enumerate(group):
             self.layout.put(op.output, output, index, 0, op.output.width)
         self.rewrites.append(f"{len(group)} gates mix {len(experts)} experts in one product: {head.output.name} ...")
         return []
 
+    def mixed(self, runs: list[Run], weights: Value, stack: Value, output: Value) -> None:
+        """The mix: runs of many shared experts in a batched product each, the others one by one; then their sum."""
+        gates = int(weights.shape[0])
+        terms: list[list[Run]] = []
+        for run in runs:
+            if terms and not _is_product(run, runs) and not _is_product(terms[-1][-1], runs):
+                terms[-1].append(run)
+            else:
+                terms.append([run])
+        parts = []
+        for number, term in enumerate(terms):
+            part = output if len(terms) == 1 else Value(f"{output.name}~{number}", output.shape)
+            width = sum(run.count for run in term)
+            columns = self.columns(weights, term[0].column, term[0].column + width)
+            product = _is_product(term[0], runs)
+            attrs = () if product else (("own", tuple(run.own for run in term)),)
+            inputs = (columns, *(self.seen(stack, run, gates) for run in term))
+            op = Op("mix_all" if product else "mix_seen", inputs, part, (), attrs, self.layout.node)
+            parts.append(self.layout.emit(op))
+        if len(parts) > 1:
+            self.layout.emit(Op("sum", tuple(parts), output, (), (), self.layout.node))
+
+    def columns(self, weights: Value, start: int, stop: int) -> Value:
+        """Some columns of the weights `[G, B, n]`."""
+        if (start, stop) == (0, weights.width):
+            return weights
+        value = self.layout.op("slice", (weights,), (*weights.shape[:-1], stop - start), start=start, stop=stop)
+        self.layout.hints[value.name] = "weights"
+        return value
+
+    def seen(self, stack: Value, run: Run, gates: int) -> Value:
+        """The experts of a run, as a part of the stack."""
+        count = run.count * gates if run.own else run.count
+        if count == stack.shape[0]:
+            return stack
+        start, stop = run.first, run.first + count
+        value = self.layout.op("members", (stack,), (count, *stack.shape[1:]), start=start, stop=stop)
+        self.layout.hints[value.name] = "own_experts" if run.own else "shared_experts"
+        return value
+
+
+def runs_of(group: list[Op], experts: list[Value]) -> list[Run] | None:
+    """The runs of experts that gates see, by column; None where there is no pattern."""
+    index = {value.name: i for i, value in enumerate(experts)}
+    seen = [[index[value.name] for value in op.inputs[1:]] for op in group]
+    runs: list[Run] = []
+    for column, sights in enumerate(zip(*seen, strict=True)):
+        steps = {right - left for left, right in pairwise(sights)} or {0}
+        own = steps != {0}
+        last = runs[-1] if runs else None
+        if last is not None and last.own == own and sights[0] == last.first + last.count:
+            runs[-1] = Run(last.column, last.first, last.count + 1, own)
+        else:
+            runs.append(Run(column, sights[0], 1, own))
+    for run in runs:
+        count = run.count if run.own else 0
+        wanted = [[run.first + g * count + i for i in range(run.count)] for g in range(len(group))]
+        if wanted != [row[run.column : run.column + run.count] for row in seen]:
+            return None
+    few = sum(run.count for run in runs if run.own) <= MOST_OWN and len(runs) <= MOST_PARTS
+    return runs if few else None
+
+
+def _is_product(run: Run, runs: list[Run]) -> bool:
+    """Whether a run of shared experts is mixed in a product, rather than expert by expert beside the gates' own."""
+    return not run.own and (len(runs) == 1 or run.count > FEW)
+
 
 def _member(place: Place) -> int:
     return -1 if place.member is None else place.member
-
-
-def sight_of(group: list[Op], experts: list[Value]) -> Sight | None:
-    """The pattern in which gates see experts, None where there is none."""
-    index = {value.name: i for i, value in enumerate(experts)}
-    seen = [[index[value.name] for value in op.inputs[1:]] for op in group]
-    common, own = [], []
-    for column, sights in enumerate(zip(*seen, strict=True)):
-        steps = {right - left for left, right in pairwise(sights)} or {0}
-        if steps == {0}:
-            common.append(column)
-        elif len(steps) == 1 and min(steps) > 0:
-            own.append((column, sights[0], steps.pop()))
-        else:
-            return None
-    first, last = (common[0], common[-1] + 1) if common else (0, 0)
-    shared = seen[0][first] if common else 0
-    if common != list(range(first, last)) or [seen[0][c] for c in common] != list(range(shared, shared + len(common))):
-        return None
-    return Sight((first, last), shared, tuple(own)) if len(own) <= MOST_OWN else None

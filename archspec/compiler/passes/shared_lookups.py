@@ -6,10 +6,14 @@ from collections import Counter
 from dataclasses import replace
 from itertools import accumulate
 from math import prod
+from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
 from archspec.program.program import in_order, side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 MOST_ELEMENTS = 2**23
 """Elements of one table with dense gradients: 32 MiB in fp32, the largest block that glibc reuses. The gradient of a
@@ -35,14 +39,45 @@ def shared_lookups(program: Program) -> PassResult:
     parts = [part for group in groups.values() for part in _capped(group, program)]
     last = {part[-1].output.name: part for part in parts if len(part) > 1}
     fused = {op.output.name for group in last.values() for op in group}
-    ops: list[Op] = []
+    keys = {op.output.name: str(op.attr("key")) for op in program.ops if _is_ids(op)}
+    together = [op.inputs[0].name for part in last.values() if _are_read(part, keys) for op in part]
+    ids = [*together, *(name for name in keys if name not in together)] if together else []
+    rows = Value("inputs~ids", (len(ids), "B"), "int")
+    attrs = (("keys", tuple(keys[name] for name in ids)),)
+    ops = [Op("ids", (), rows, (), attrs, "inputs")] if ids else []
+    hints = {**program.hints, rows.name: "ids"}
     for op in program.ops:
         if op.output.name in last:
-            ops += _lookup(last[op.output.name], storages)
+            part = last[op.output.name]
+            taken = _taken(part, ids, rows)
+            ops += [*taken, *_lookup(part, taken[-1].output if taken else rows, storages)]
+            hints.update((op.output.name, "ids") for op in taken)
         elif op.output.name not in fused:
             ops.append(op)
     rewrites = tuple(f"one lookup for {len(part)} inputs of width {part[0].output.width}" for part in last.values())
-    return PassResult(replace(program, ops=in_order(ops), storages=storages), rewrites, tuple(misses))
+    return PassResult(replace(program, ops=in_order(ops), storages=storages, hints=hints), rewrites, tuple(misses))
+
+
+def _is_ids(op: Op) -> bool:
+    return op.kind == "column" and op.output.dtype == "int" and op.output.shape == ("B",)
+
+
+def _are_read(part: list[Op], keys: Container[str]) -> bool:
+    """Whether all ids of a part are columns of the batch."""
+    return all(op.inputs[0].name in keys for op in part)
+
+
+def _taken(part: list[Op], ids: list[str], rows: Value) -> list[Op]:
+    """What takes the ids of a part `[N, B]` out of all ids, or stacks computed ones; nothing where they are all."""
+    values = tuple(op.inputs[0] for op in part)
+    names = [value.name for value in values]
+    output = Value(f"{part[0].output.name}~ids", (len(values), "B"), "int")
+    if names == ids:
+        return []
+    start = next((i for i in range(len(ids)) if ids[i : i + len(names)] == names), None)
+    if start is None:
+        return [Op("stack", values, output, (), (), part[0].node)]
+    return [Op("members", (rows,), output, (), (("start", start), ("stop", start + len(names))), "inputs")]
 
 
 def _capped(group: list[Op], program: Program) -> list[list[Op]]:
@@ -60,7 +95,7 @@ def _capped(group: list[Op], program: Program) -> list[list[Op]]:
     return [[op for op in group if part_of[op.weights[0]] == number] for number in range(part + 1)]
 
 
-def _lookup(members: list[Op], storages: dict[str, Storage]) -> list[Op]:
+def _lookup(members: list[Op], ids: Value, storages: dict[str, Storage]) -> list[Op]:
     tables = list(dict.fromkeys(op.weights[0] for op in members))
     rows = [storages[name].shape[0] for name in tables]
     offsets = dict(zip(tables, [0, *accumulate(rows)], strict=False))
@@ -68,12 +103,12 @@ def _lookup(members: list[Op], storages: dict[str, Storage]) -> list[Op]:
     storages[table.name] = table
     width = members[0].output.width
     wide = Value(f"{members[0].output.name}~lookup", ("B", width * len(members)))
-    shift = Value(f"{members[0].output.name}~offsets", (1, len(members)), "int")
-    data = (tuple(offsets[op.weights[0]] for op in members),)
-    node, ids = members[0].node, tuple(op.inputs[0] for op in members)
+    shift = Value(f"{members[0].output.name}~offsets", (len(members), 1), "int")
+    data = tuple((offsets[op.weights[0]],) for op in members)
+    node = members[0].node
     ops = [
         Op("constant", (), shift, (), (("data", data),), node),
-        Op("lookup_tables", (shift, *ids), wide, (table.name,), (("sparse", bool(members[0].attr("sparse"))),), node),
+        Op("lookup_tables", (shift, ids), wide, (table.name,), (("sparse", bool(members[0].attr("sparse"))),), node),
     ]
     for index, op in enumerate(members):
         ops.append(

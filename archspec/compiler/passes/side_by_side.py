@@ -11,10 +11,12 @@ from archspec.compiler.passes.mixing import Mixing
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
 from archspec.program.program import side_by_side as rows_of
-from archspec.program.program import stacked
+from archspec.program.program import stacked, stacked_transposed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    Merge = Callable[[str, Sequence[Storage]], Storage]
 
 FREE = frozenset({"slice"})
 """Operations that only say where a value is."""
@@ -59,6 +61,7 @@ class _Fusion:
             "linear": self.linear, "activation": elementwise, "dropout": elementwise, "scale": elementwise,
             "detach": elementwise, "softmax": self.stacked, "squeeze": self.stacked, "layer_norm": self.layer_norm,
             "batch_norm": self.batch_norm, "product": self.broadcast, "sum": self.broadcast,
+            "pool": self.pool,
         }  # fmt: skip
 
     def by_level(self) -> list[list[Op]]:
@@ -110,7 +113,9 @@ class _Fusion:
         self.layout.node = op.node
         values = self.layout.joined_columns(op.inputs) if op.kind == "concat" else op.inputs
         if op.kind == "concat" and len(values) == 1:
-            self.layout.places[op.output.name] = self.layout.places[values[0].name]
+            place = self.layout.places[op.output.name] = self.layout.places[values[0].name]
+            if place.member is None and place.stop - place.start == place.container.width:
+                self.layout.hints[place.container.name] = self.program.hints.get(op.output.name, "h")
             return
         self.layout.emit(replace(op, inputs=tuple(self.layout.single(value) for value in values)))
 
@@ -123,7 +128,7 @@ class _Fusion:
         self.misses.append(f"{members[0].output.name}: others use its weights too")
         return False
 
-    def merged(self, members: list[Op], merge: Callable[[str, list[Storage]], Storage], mark: str) -> tuple[str, ...]:
+    def merged(self, members: list[Op], merge: Merge, mark: str) -> tuple[str, ...]:
         """One storage for each weight of the members."""
         names = []
         for place in range(len(members[0].weights)):
@@ -163,11 +168,11 @@ class _Fusion:
         return all(len(value.shape) == 2 and value.shape[0] == "B" for op in members for value in op.inputs[:1])  # noqa: PLR2004 - [B, W]
 
     def linear(self, members: list[Op]) -> bool:
-        """`[E, B, D]` times `[E, H, D]`."""
+        """`[E, B, D]` times `[E, D, H]`."""
         if not self.on_rows(members) or not self.own_weights(members):
             return False
         x = self.layout.stack([op.inputs[0] for op in members])
-        weights = self.merged(members, stacked, "stack")
+        weights = self.merged(members, _stacked_for_products, "stack")
         return self.members_of(self.one(members, (x,), (len(members), "B", members[0].output.width), weights), members)
 
     def elementwise(self, members: list[Op]) -> bool:
@@ -186,6 +191,15 @@ class _Fusion:
             return False
         stack = self.layout.stack([op.inputs[0] for op in members])
         return self.members_of(self.one(members, (stack,), (len(members), *members[0].output.shape)), members)
+
+    def pool(self, members: list[Op]) -> bool:
+        """Sequences `[B, L]` of one table, as a stack of ids; its gradient is then one, too."""
+        if len({op.weights for op in members}) > 1 or isinstance(members[0].inputs[0].shape[1], str):
+            self.misses.append(f"{members[0].output.name}: its sequences have tables of their own, or any length")
+            return False
+        stack = self.layout.stack([op.inputs[0] for op in members])
+        shape = (len(members), *members[0].output.shape)
+        return self.members_of(self.one(members, (stack,), shape, members[0].weights), members)
 
     def layer_norm(self, members: list[Op]) -> bool:
         """On a stack, each member with its own scale and shift."""
@@ -218,6 +232,12 @@ class _Fusion:
         if all(len(value.shape) == 2 for value in operands):  # noqa: PLR2004 - [B, W]
             return False
         return self.members_of(self.one(members, tuple(operands), (len(members), *members[0].output.shape)), members)
+
+
+def _stacked_for_products(name: str, storages: Sequence[Storage]) -> Storage:
+    """Matrices lie transposed, biases as they are."""
+    matrices = len(storages[0].shape) == 2  # noqa: PLR2004 - [H, D]
+    return stacked_transposed(name, storages) if matrices else stacked(name, storages)
 
 
 def plural(node: str) -> str:

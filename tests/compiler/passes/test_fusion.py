@@ -51,27 +51,29 @@ def test_a_level_of_ple_is_a_handful_of_operations() -> None:
     """Two levels of seven experts and three gates: nine products with the towers', three mixes, no expert alone."""
     found = kinds(PLE)
     assert found["mix"] == 0
-    assert found["mix_seen"] == 3
+    assert (found["mix_seen"], found["mix_all"]) == (2, 1)
     assert found["linear"] == 9
 
 
 def test_gates_that_see_experts_in_no_order_are_left_alone_and_named() -> None:
-    """A gate that sees experts in reverse order is mixed by itself; the miss names it."""
+    """A gate that sees five experts in reverse order is mixed by itself, and the miss names it; two runs are fused."""
+    names = ("a1", "a2", "a3", "a4", "a5")
     text = (
         HEAD
-        + """
+        + f"""
 levels:
-  - experts: {left: {units: [4]}, middle: {units: [4]}, right: {units: [4]}}
+  - experts: {{{", ".join(f"{name}: {{units: [4]}}" for name in names)}}}
     gates:
-      one: {sees: [right, left]}
-      two: {sees: [left, right, middle]}
-towers: {$task: {}}
+      one: {{sees: [{", ".join(reversed(names))}]}}
+      two: {{sees: [a4, a5, a1, a2]}}
+towers: {{$task: {{}}}}
 """
     )
     before = plain(text)
-    optimized, _ = after(before, *EXACT_PASSES[:-1])
-    result = side_by_side(after(before, *EXACT_PASSES[:4])[0].lowered.forward)
-    assert "level1.gates.one.mix: sees experts in no regular order" in result.misses
+    optimized, result = after(before, *EXACT_PASSES[:4], side_by_side)
+    assert [miss for miss in result.misses if "gates" in miss] == [
+        "level1.gates.one.mix: sees experts in no regular order"
+    ]
     assert_same(before, optimized)
 
 
@@ -97,6 +99,32 @@ def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
     """Batch norms side by side are one batch norm, with the statistics of each."""
     text = PLE.replace("units: [3]}", "units: [3, 3], norm: batch, modulate: {at: hidden}}")
     assert kinds(text)["batch_norm"] == 2
+
+
+def with_sequences(table: str, length: str) -> str:
+    """The PLE with two sequences: one of table `a`, one of the table named, which may be `d` of the same shape."""
+    inputs = f"""
+  d: {{kind: sparse, vocab: 7, dim: 3}}
+  p: {{kind: sequence, table: a{length}}}
+  q: {{kind: sequence, table: {table}{length}}}
+tasks:"""
+    return PLE.replace("\ntasks:", inputs)
+
+
+def test_sequences_of_one_table_are_pooled_at_once() -> None:
+    """Two sequences of one length are one stack of ids, pooled once; the table gets one gradient for both."""
+    text = with_sequences("a", ", length: 3")
+    assert kinds(text)["pool"] == 1
+    (pool,) = (op for op in after(plain(text), *EXACT_PASSES)[0].lowered.forward.ops if op.kind == "pool")
+    assert (pool.inputs[0].shape, pool.output.shape) == ((2, "B", 3), (2, "B", 3))
+
+
+def test_sequences_that_cannot_be_stacked_are_pooled_one_by_one_and_named() -> None:
+    """Sequences of any length, and those of different tables, stay alone; the miss says so."""
+    for text in (with_sequences("d", ", length: 3"), with_sequences("a", "")):
+        optimized, result = after(plain(text), *EXACT_PASSES[:-1])
+        assert "inputs.p.pool: its sequences have tables of their own, or any length" in result.misses
+        assert_same(plain(text), optimized)
 
 
 @archspec.expert("opaque")

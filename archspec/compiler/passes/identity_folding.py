@@ -1,0 +1,138 @@
+"""Folds what changes nothing: a softmax over one choice, a scale by one, a mix of one expert."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from archspec.compiler.passes.result import PassResult
+from archspec.program import Op, Value
+
+if TYPE_CHECKING:
+    from archspec.program import Output, Program
+
+KEPT = frozenset({"batch_norm", "apply", "call"})
+"""Operations that may keep statistics or draw random numbers: they stay where the plain model has them."""
+
+
+def identity_folding(program: Program) -> PassResult:
+    """Replaces `mix(softmax(z), [e])` with `e` where z has one column, `1 * x` with `x`, `mix(w, [e])` with `w * e`.
+
+    The weights behind z stay weights of the model, without a gradient: in the plain model theirs is zero. What a gate
+    weighs is still given back: ones.
+
+    >>> from archspec.compiler.passes.example import example
+    >>> print(identity_folding(example("e = tanh(x)", "w = softmax(x)", "y = mix(w, e)", output="y", width=1)).program)
+    x [B, 1] = column() key='x' source='batch'
+    e [B, 1] = activation(x) fn='tanh'
+    logits.y = e
+    """
+    folding = _Folding(program)
+    for op in program.ops:
+        folding.visit(op)
+    return folding.result()
+
+
+class _Folding:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.readers: dict[str, list[Op]] = {op.output.name: [] for op in program.ops}
+        for op in program.ops:
+            for value in op.inputs:
+                self.readers[value.name].append(op)
+        self.producers = program.producers()
+        self.ops: list[Op] = []
+        self.same: dict[str, Value] = {}
+        """Name of a value that is gone -> the one that it equals."""
+        self.ones: dict[str, Value] = {}
+        """Name of a softmax over one choice -> what it weighs."""
+        self.rewrites: list[str] = []
+        self.misses: list[str] = []
+
+    def visit(self, old: Op) -> None:
+        """Keeps an operation, or remembers what its value equals."""
+        op = replace(old, inputs=tuple(self.same.get(value.name, value) for value in old.inputs))
+        if op.kind == "softmax" and op.output.width == 1:
+            self.softmax(op)
+        elif op.kind == "scale" and op.attr("factor") == 1:
+            self.fold(op, op.inputs[0], "a scale by one")
+        elif op.kind == "mix" and op.inputs[0].name in self.ones:
+            self.fold(op, op.inputs[1], "one expert, whose weight is one")
+        elif op.kind == "mix" and len(op.inputs) == 2:  # noqa: PLR2004 - weights and one expert
+            self.rewrites.append(f"{op.output.name}: a mix of one expert is a product")
+            self.ops.append(replace(op, kind="product", attrs=()))
+        elif op.kind == "apply" and op.inputs[:1] and op.inputs[0].name in self.ones:
+            self.ops += _ones(op.output, op.inputs[1], op.node)
+        else:
+            self.ops.append(op)
+
+    def fold(self, op: Op, same: Value, why: str) -> None:
+        """A value that equals another."""
+        self.same[op.output.name] = same
+        self.rewrites.append(f"{op.output.name} is {same.name}: {why}")
+
+    def softmax(self, op: Op) -> None:
+        """Weights of one choice are ones, where all that reads them is a mix, or gives them back."""
+        reason = self.obstacle(op)
+        if reason:
+            self.misses.append(f"{op.output.name}: a softmax over one choice, but {reason}")
+            self.ops.append(op)
+            return
+        mix = next(reader for reader in self.readers[op.output.name] if reader.kind == "mix")
+        self.ones[op.output.name] = self.same.get(mix.inputs[1].name, mix.inputs[1])
+
+    def obstacle(self, op: Op) -> str:
+        """Why a softmax stays; empty where it can go."""
+        kinds = {reader.attr("function", reader.kind) for reader in self.readers[op.output.name]}
+        if "mix" not in kinds or not kinds <= {"mix", "rows_like"}:
+            return "not only a mix reads it"
+        below, queue = set[str](), [op.inputs[0].name]
+        while queue:
+            producer = self.producers[queue.pop()]
+            if producer.output.name in below or len(self.readers[producer.output.name]) > 1:
+                continue
+            if producer.kind in KEPT:
+                return f"`{producer.output.name}` below it may keep statistics or draw random numbers"
+            below.add(producer.output.name)
+            queue += [value.name for value in producer.inputs]
+        return ""
+
+    def result(self) -> PassResult:
+        """The program without what only folded operations read; weights that only those used are idle."""
+        outputs = tuple(self.given_back(output) for output in self.program.outputs)
+        alive = _alive(self.ops, outputs)
+        ops = tuple(op for op in self.ops if op.output.name in alive)
+        used = {name for op in ops for name in op.weights}
+        storages = {
+            name: storage if name in used else replace(storage, idle=True)
+            for name, storage in self.program.storages.items()
+        }
+        program = replace(self.program, ops=ops, outputs=outputs, storages=storages)
+        return PassResult(program, tuple(self.rewrites), tuple(self.misses))
+
+    def given_back(self, output: Output) -> Output:
+        """An output, by the value that is left of it."""
+        name = output.value.name
+        if name not in self.ones:
+            return replace(output, value=self.same.get(name, output.value))
+        self.ops += _ones(output.value, self.ones[name], output.name)
+        return output
+
+
+def _ones(value: Value, like: Value, node: str) -> tuple[Op, Op]:
+    """`[B, 1]` of ones, for every row of another value."""
+    one = Value(f"{value.name}~one", (1, 1))
+    rows = (("function", "rows_like"), ("arguments", ()))
+    return (
+        Op("constant", (), one, (), (("data", ((1.0,),)),), node),
+        Op("apply", (one, like), Value(value.name, ("B", 1)), (), rows, node),
+    )
+
+
+def _alive(ops: list[Op], outputs: tuple[Output, ...]) -> set[str]:
+    """Names of values that outputs need."""
+    alive = {output.value.name for output in outputs}
+    for op in reversed(ops):
+        if op.output.name in alive:
+            alive.update(value.name for value in op.inputs)
+    return alive

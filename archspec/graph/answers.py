@@ -1,0 +1,100 @@
+"""What is said of a kind that raises an error, or whose answers do not fit together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archspec.contract import KindError
+from archspec.contract.registry import place
+from archspec.diagnostics import Diagnostic, SpecError
+from archspec.program import Value
+from archspec.spec.spec import TaskBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archspec.diagnostics import Span
+    from archspec.graph.graph import Node
+    from archspec.program.program import Dim
+
+
+def objection(node: Node, error: Exception) -> Diagnostic:
+    """A kind's own objection (KindError) at the setting that it names; any other error is a defect of the kind."""
+    if isinstance(error, KindError):
+        return _diagnostic("AS210", node, f"{node.what}: {error}", written(node, *error.at), error.help)
+    message = f"{_kind(node)} failed: {type(error).__name__}: {error}"
+    return _diagnostic("AS502", node, message, node.block.place, "a defect of the class that defines the kind")
+
+
+def contradiction(node: Node, problem: str) -> Diagnostic:
+    """A kind whose operations are not what it said: the sentence goes on after `its kind ...`."""
+    help = "mend the class; `archspec.testing.check_kind` shows it in a test of the kind's own"  # noqa: A001 - as in Diagnostic
+    return _diagnostic("AS502", node, f"{_kind(node)} {problem}", node.block.place, help)
+
+
+def told(
+    node: Node,
+    method: str,
+    *arguments: Any,  # noqa: ANN401 - a kind's method has its own
+    said: str,
+    shapes: Sequence[tuple[Dim, ...]],
+    each: int | None = None,
+) -> Any:  # noqa: ANN401 - the same
+    """What a kind's method gives: a value of one of these shapes, or (`each`) a tuple of so many.
+
+    Args:
+        node: the node whose kind is asked.
+        method: the method's name.
+        arguments: what it takes.
+        said: what was said before, such as `says that it is 8 wide`.
+        shapes: legal shapes.
+        each: how many values the method gives; None: one, and not in a tuple.
+
+    Raises:
+        SpecError: AS210 or AS502: the method raises an error, or gives anything else.
+    """
+    answer = asked(node, method, *arguments)
+    values = tuple(answer) if each is not None and isinstance(answer, tuple | list) else (answer,)
+    found = [value.shape if isinstance(value, Value) else type(value) for value in values]
+    if len(found) != (each or 1) or any(shape not in shapes for shape in found):
+        shown = ", ".join(_shape(shape) for shape in found)
+        raise SpecError([contradiction(node, f"{said}, but its `{method}` gives {shown or 'nothing'}")])
+    return answer if each is None else values
+
+
+def asked(node: Node, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - a kind's method has its own
+    """What a kind's method gives.
+
+    Raises:
+        SpecError: AS210 or AS502: the method raises an error.
+    """
+    try:
+        return getattr(getattr(node.block, "settings", None), method)(*arguments)
+    except SpecError:  # of a stream that the kind reads
+        raise
+    except Exception as error:
+        raise SpecError([objection(node, error)]) from error
+
+
+def _shape(found: tuple[Dim, ...] | type) -> str:
+    return f"a `{found.__name__}`" if isinstance(found, type) else f"[{', '.join(map(str, found))}]"
+
+
+def written(node: Node, *path: str | int) -> Span:
+    """The place of a setting where it is written, else of the block's name."""
+    block = node.block
+    if isinstance(block, TaskBlock):
+        return block.place
+    span = block.span(*path)
+    return block.place if span == block.node.span else span
+
+
+def _kind(node: Node) -> str:
+    """Which kind of what, and where its class stands."""
+    settings = getattr(node.block, "settings", None)
+    stands = f" ({place(type(settings))})" if settings is not None else ""
+    return f"{node.what}: its kind `{node.kind}`{stands}"
+
+
+def _diagnostic(code: str, node: Node, message: str, span: Span, help: str) -> Diagnostic:
+    return Diagnostic(code, message, span, notes=tuple(node.block.trail), help=help)

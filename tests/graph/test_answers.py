@@ -1,0 +1,201 @@
+"""Kinds that break their word: the sentence names the kind, where its class stands, and what does not fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import archspec
+from archspec import KindError, Settings, SpecError, Width, expert, feature_gate, fusion, gate, tower
+from archspec.compiler.lower import lower
+from archspec.graph.load import graph_of
+from archspec.kinds.fusion import Names
+
+if TYPE_CHECKING:
+    from archspec.contract import KindClass
+    from archspec.program import GateInputs, Part, Scope, Value
+
+SPEC = """
+archspec: 1
+name: lying
+inputs:
+  x: {kind: dense, dim: 4}
+feature_gates:
+  scaled: {from: x, per: element, kind: FEATURE}
+tasks:
+  a: {kind: binary}
+levels:
+  - experts:
+      shared: {count: 2, kind: EXPERT, from: scaled}
+    gates:
+      a: {sees: shared, kind: GATE}
+towers:
+  a: {kind: TOWER}
+fusion:
+  score: {kind: FUSION, of: [a]}
+"""
+USUAL = {"EXPERT": "identity", "GATE": "softmax", "TOWER": "mlp, units: []", "FUSION": "sum", "FEATURE": "sigmoid"}
+
+
+@expert("narrow")
+class _Narrow(Settings):
+    """Says that it is as wide as its input, and is not."""
+
+    def width(self, input: Width) -> Width:
+        return input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        return at.linear(x, 3, "half")
+
+
+@expert("nothing")
+class _Nothing(Settings):
+    """Forgets to give its value back."""
+
+    def width(self, input: Width) -> Width:
+        return input
+
+    def lower(self, at: Scope, x: Value) -> None:
+        at.linear(x, x.width, "layer")
+
+
+@expert("failing")
+class _Failing(Settings):
+    """Raises an error of its own."""
+
+    def width(self, input: Width) -> Width:
+        return input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        settings: dict[str, bool] = {}
+        return at.linear(x, x.width, "layer", bias=settings["bias"])
+
+
+@expert("objecting")
+class _Objecting(Settings):
+    """Raises a sentence for people, late."""
+
+    def width(self, input: Width) -> Width:
+        return input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        raise KindError("takes an even width", help="add a column")
+
+
+@expert("illegal")
+class _Illegal(Settings):
+    """Adds what cannot be added."""
+
+    def width(self, input: Width) -> Width:
+        return input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        return at.sum(x, at.linear(x, 3, "half"))
+
+
+@gate("short")
+class _Short(Settings):
+    """A weight too few."""
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        assert gate.selector is not None
+        return at.linear(gate.selector, gate.seen.count - 1, "head")
+
+
+@gate("values")
+class _Values(Settings):
+    """Mixes a value too few."""
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        assert gate.selector is not None
+        return at.softmax(at.linear(gate.selector, gate.seen.count, "head"))
+
+    def values(self, at: Scope, gate: GateInputs) -> tuple[Value, ...]:
+        return gate.experts[1:]
+
+
+@feature_gate("factors")
+class _Factors(Settings):
+    """A factor too many."""
+
+    def lower(self, at: Scope, selector: Value, count: int) -> Value:
+        return at.linear(selector, count + 1, "head")
+
+
+@tower("head")
+class _Head(Settings):
+    """A head that forgets what a task is."""
+
+    def width(self, input: Width) -> Width:
+        return input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        return x
+
+    def head(self, at: Scope, hidden: Value, outputs: int) -> Value:
+        return hidden
+
+
+@fusion("wide")
+class _Wide(Settings):
+    """Gives no number but a row."""
+
+    of: Names
+
+    def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        return at.op("concat", (), ("B", 2))
+
+
+BROKEN: dict[type[Settings], tuple[str, str]] = {
+    _Narrow: ("EXPERT", "says that it is 4 wide, but its `lower` gives [B, 3]"),
+    _Nothing: ("EXPERT", "says that it is 4 wide, but its `lower` gives a `NoneType`"),
+    _Failing: ("EXPERT", "failed: KeyError: 'bias'"),
+    _Illegal: ("EXPERT", "writes an illegal operation: "),
+    _Short: ("GATE", "sees 2 experts, 4 wide, but its `lower` gives [B, 1]"),
+    _Values: ("GATE", "sees 2 experts, 4 wide, but its `values` gives [B, 4]"),
+    _Factors: ("FEATURE", "scales 4 elements, but its `lower` gives [B, 5]"),
+    _Head: ("TOWER", "heads a tower of 1 output, but its `head` gives [B, 4]"),
+    _Wide: ("FUSION", "gives one number per row, but its `lower` gives [B, 2]"),
+}
+
+
+def refused(cls: KindClass, place: str) -> archspec.SpecError:
+    """What is said of the spec with the class at one of its places."""
+    ((_, name),) = cls.__dict__["__archspec_kinds__"]
+    text = SPEC
+    for key, kind in (USUAL | {place: name}).items():
+        text = text.replace(key, kind)
+    graph = graph_of(archspec.load(text, plugins=[cls]))
+    with pytest.raises(SpecError) as error:
+        lower(graph)
+    return error.value
+
+
+@pytest.mark.parametrize("cls", BROKEN, ids=lambda cls: cls.__name__)
+def test_a_kind_that_breaks_its_word_is_named_with_its_place(cls: KindClass) -> None:
+    """AS502 at the block's line says what the kind said, what it gave, and file and line of the class."""
+    place, sentence = BROKEN[cls]
+    (found,) = refused(cls, place).diagnostics
+    ((_, name),) = cls.__dict__["__archspec_kinds__"]
+    assert found.code == "AS502"
+    assert f"its kind `{name}` ({__file__}:" in found.message
+    assert sentence in found.message
+    assert found.span is not None
+    line = SPEC.splitlines()[found.span.line - 1]
+    assert place in line
+    assert found.help
+
+
+def test_a_late_objection_is_the_sentence_of_the_kind() -> None:
+    """KindError from `lower` is AS210 at the block, as it is from `check`."""
+    (found,) = refused(_Objecting, "EXPERT").diagnostics
+    assert (found.code, found.help) == ("AS210", "add a column")
+    assert "takes an even width" in found.message
+
+
+def test_compiling_says_the_same() -> None:
+    """Whoever compiles such a spec reads the sentence, and no traceback of the compiler's own check."""
+    with pytest.raises(SpecError, match="says that it is 4 wide, but its `lower` gives"):
+        archspec.compile(SPEC.replace("EXPERT", "narrow").replace("GATE", "softmax").replace("TOWER", "mlp, units: []")
+                         .replace("FUSION", "sum").replace("FEATURE", "sigmoid"), plugins=[_Narrow])  # fmt: skip

@@ -1,0 +1,51 @@
+"""Functions of emitted files that choose between ways to compute: every way gives the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from archspec.nn.functional import mix, mix_all, mix_seen, pool
+
+
+def drawn(*shape: int) -> Tensor:
+    """Random float64 numbers that want a gradient."""
+    torch.manual_seed(0)
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("how", ["mean", "sum", "max"])
+@pytest.mark.parametrize("shape", [(300, 10), (2, 150, 10)])
+def test_many_ids_are_pooled_without_a_gradient_as_with_one(how: str, shape: tuple[int, ...]) -> None:
+    """Rows of padding and rows of none alike: what is summed in place equals what is put together first."""
+    table = drawn(7, 3)
+    torch.manual_seed(1)
+    ids = torch.randint(-1, 7, shape)
+    ids[..., 4, :] = -1
+    pooled = pool(ids, table, how)
+    assert pooled.shape == (*shape[:-1], 3)
+    assert not pooled[..., 4, :].any()
+    with torch.no_grad():
+        torch.testing.assert_close(pool(ids, table, how), pooled, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("gates", "experts", "width"), [(1, 3, 5), (2, 9, 40)])
+def test_all_gates_mix_as_each_does(gates: int, experts: int, width: int) -> None:
+    """A small mix and a large one equal the plain weighted sum, gradients included."""
+    weights, stack = drawn(gates, 4, experts), drawn(experts, 4, width)
+    plain = torch.stack([mix(weights[g], list(stack)) for g in range(gates)])
+    mixed = mix_all(weights, stack)
+    torch.testing.assert_close(mixed, plain, rtol=0, atol=1e-12)
+    for found, wanted in zip(
+        *(torch.autograd.grad(x.square().sum(), (weights, stack)) for x in (mixed, plain)), strict=True
+    ):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+def test_gates_mix_their_own_experts_and_shared_ones() -> None:
+    """Expert `[G, B, H]` is each gate's own, `[B, H]` or `[1, B, H]` everybody's."""
+    weights, own, shared = drawn(2, 4, 3), drawn(2, 4, 5), drawn(2, 4, 5)
+    mixed = mix_seen(weights, [own, shared[0], shared[1:]])
+    plain = [mix(weights[g], [own[g], *shared]) for g in range(2)]
+    torch.testing.assert_close(mixed, torch.stack(plain), rtol=0, atol=1e-12)
