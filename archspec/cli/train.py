@@ -177,8 +177,8 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     terminal = sys.stderr.isatty()
     quieted()
     try:
-        with counting(terminal) as count:
-            watch = Watch(lambda line: click.echo(line, err=True), count, told, bar=terminal)
+        with counting(terminal) as (count, stop):
+            watch = Watch(lambda line: click.echo(line, err=True), count, lambda done: told(done, stop), bar=terminal)
             results = run(graph, source, recipe, folder, resume=resume, watch=watch)
     except SystemExit:  # how Lightning ends after an interrupt
         click.echo(f"interrupted: the same command with --resume goes on with {folder}", err=True)
@@ -200,21 +200,29 @@ def quieted() -> None:
 
 
 @contextmanager
-def counting(terminal: bool) -> Iterator[Callable[[str, int], None]]:  # noqa: FBT001 - a word of the output
-    """Shows how many rows are done with, on a terminal."""
+def counting(terminal: bool) -> Iterator[tuple[Callable[[str, int], None], Callable[[], None]]]:  # noqa: FBT001 - a word of the output
+    """Shows how many rows are done with, on a terminal: what takes the count, and what ends it."""
     if not terminal:
-        yield lambda _stage, _rows: None
+        yield lambda _stage, _rows: None, lambda: None
         return
     from rich.console import Console
     from rich.status import Status
 
     status = Status("", console=Console(stderr=True))
-    with status:
-        yield lambda stage, rows: status.update(f"{stage}: {rows:,} rows")
+
+    def count(stage: str, rows: int) -> None:
+        status.start()
+        status.update(f"{stage}: {rows:,} rows")
+
+    try:
+        yield count, status.stop
+    finally:
+        status.stop()
 
 
-def told(prepared: Prepared) -> None:
-    """Says what became of the data: rows, encodings, and what does not fit."""
+def told(prepared: Prepared, stop: Callable[[], None]) -> None:
+    """Says what became of the data, once counting has stopped: rows, encodings, and what does not fit."""
+    stop()
     report(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
     click.echo(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}", err=True)
