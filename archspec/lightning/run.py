@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 
 from archspec.data.batches import OrderedBatches, ShuffledBatches
 from archspec.data.prepare import ROWS, TRAIN, VALIDATION, Source, prepare
@@ -163,9 +164,10 @@ def _fit(graph: Graph, source: Source, recipe: Recipe, keeper: Keeper, watch: Wa
     _check_monitor(recipe.monitor, module)
     model: Any = module.model
     model.check_inputs = module.criterion.check_labels = False  # every value was looked at
+    bar: list[Callback] = [RichProgressBar(console_kwargs={"stderr": True})] if watch.bar else []
     trainer = Trainer(
         max_epochs=recipe.epochs, devices=recipe.devices, strategy="auto" if recipe.devices == 1 else "ddp",
-        callbacks=[keeper], logger=False, enable_model_summary=False,
+        callbacks=[keeper, *bar], logger=False, enable_model_summary=False,
         enable_progress_bar=watch.bar, num_sanity_val_steps=0, use_distributed_sampler=False,
         default_root_dir=keeper.folder,
     )  # fmt: skip
@@ -174,6 +176,7 @@ def _fit(graph: Graph, source: Source, recipe: Recipe, keeper: Keeper, watch: Wa
         ShuffledBatches(Rows(keeper.folder / TRAIN), recipe.batch, recipe.seed),
         OrderedBatches(Rows(keeper.folder / VALIDATION), max(recipe.batch, ROWS_AT_ONCE)),
         ckpt_path=last if last.exists() else None,
+        weights_only=True,  # plain data and tensors: a foreign folder runs no code
     )
 
 

@@ -114,6 +114,19 @@ def test_a_model_without_gates(run: Run) -> None:
     assert "`small` has no gates to look at" in result.stderr
 
 
+def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning ends the process after Ctrl-C; the command says what goes on with the run, and exits as shells have it."""
+    Path("small.yaml").write_text(SPEC)
+
+    def interrupted(*_arguments: object, **_options: object) -> None:
+        raise SystemExit(1)
+
+    monkeypatch.setattr("archspec.lightning.run.train", interrupted)
+    result = run("train", "small.yaml", "--data", "a.parquet")
+    assert result.exit_code == 130
+    assert f"--resume goes on with {Path('runs/small')}" in result.stderr
+
+
 def test_a_pattern_names_files(run: Run) -> None:
     """Files may be named by a pattern in quotes; one that fits none is wrong usage."""
     Path("small.yaml").write_text(SPEC)
