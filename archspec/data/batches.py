@@ -10,6 +10,7 @@ from torch import distributed
 from archspec.data.faults import Bad, Faults
 from archspec.data.rows import Rows, as_batch
 from archspec.data.tables import check_columns, open_tables
+from archspec.data.types import check_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,6 +122,7 @@ def table_batches(
     """
     tables = open_tables(files, header)
     check_columns(tables, encoder.demands)
+    check_types(tables, encoder.demands)
     for table in tables:
         for piece in table.pieces(encoder.demands):
             columns, good, found = encoder.encode(piece)

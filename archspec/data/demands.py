@@ -48,6 +48,11 @@ class Demand:
         return self.use in {"ids", "lists"}
 
     @property
+    def several(self) -> bool:
+        """Whether a row holds several items."""
+        return self.use == "lists" or (self.use == "numbers" and self.width != 1)
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The encodings that may be asked for."""
         if self.words:

@@ -11,8 +11,7 @@ import numpy as np
 from archspec.data.encodings import ENCODINGS, Encoding, Numbers
 from archspec.data.faults import Fault
 from archspec.data.survey import learned
-from archspec.data.values import is_list, is_scalar, is_text, lists
-from archspec.diagnostics import Diagnostics, SpecError
+from archspec.data.values import lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +38,7 @@ class Encoder:
     def learn(cls, read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]) -> Encoder:
         """An encoder whose vocabularies, buckets and means come from the pieces that `read` gives for some columns."""
         encodings, longest = learned(read, demands, choices)
-        widths = {name: d.width for name, d in demands.items() if d.width is not None and _wide(d)}
+        widths = {name: d.width for name, d in demands.items() if d.width is not None and d.several}
         return cls(demands, encodings, {name: max(length, 1) for name, length in longest.items()} | widths)
 
     @classmethod
@@ -62,10 +61,8 @@ class Encoder:
     def encode(self, piece: Piece) -> tuple[Columns, Mask, list[Fault]]:
         """The columns of a piece, which of its rows fit in every column, and what does not fit.
 
-        Raises:
-            SpecError: a column's type is nothing that its reader can take.
+        The types of its columns must be those that `check_types` lets pass.
         """
-        self._check_types(piece)
         columns: Columns = {}
         faults: list[Fault] = []
         good = np.ones(piece.rows, dtype=np.bool_)
@@ -103,31 +100,6 @@ class Encoder:
         rows = right.copy()
         rows[right] = fits[places].all(1)
         return out, rows, f"is no list of {width} finite numbers"
-
-    def _check_types(self, piece: Piece) -> None:
-        problems = Diagnostics()
-        for name, demand in self.demands.items():
-            array = piece.columns[name]
-            several = name in self.widths
-            fits = (is_list(array) or is_text(array)) if several else is_scalar(array)
-            if not fits:
-                reads = (
-                    ("a list" if demand.use == "lists" else f"{self.widths[name]} numbers") if several else "one value"
-                )
-                problems.error(
-                    "AS703",
-                    f"column `{name}` of `{piece.file}` holds {array.type}; {demand.reader} reads {reads} a row",
-                    help=_LISTS_AS_TEXT if several else "name another column with `column:`, or convert it",
-                )
-        if problems.failed:
-            raise SpecError(problems.items, status=2)
-
-
-_LISTS_AS_TEXT = "give it a list in each row; in a CSV file, items with spaces between"
-
-
-def _wide(demand: Demand) -> bool:
-    return demand.use == "lists" or (demand.use == "numbers" and demand.width != 1)
 
 
 def _padded(offsets: Any, values: Encoded, fits: Mask, width: int) -> tuple[Encoded, Mask]:  # noqa: ANN401 - int64 array

@@ -16,6 +16,7 @@ from archspec.data.faults import Bad, Faults
 from archspec.data.rows import written_rows
 from archspec.data.survey import check_choices
 from archspec.data.tables import check_columns, open_tables
+from archspec.data.types import check_types
 from archspec.diagnostics import Diagnostic, SpecError
 from archspec.files import write_whole
 
@@ -89,6 +90,7 @@ def prepare(
     tables = open_tables(source.files, source.header)
     held_out = open_tables(source.validation, source.header)
     check_columns((*tables, *held_out), wanted)
+    check_types((*tables, *held_out), wanted)
     check_choices(source.choices, wanted)
     share = 0.0 if held_out else source.share
 

@@ -115,7 +115,7 @@ def test_a_model_without_gates(run: Run) -> None:
 
 
 def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightning ends the process after Ctrl-C; the command says what goes on with the run, and exits as shells have it."""
+    """Lightning ends the process after Ctrl-C; the command says what goes on with the run, with status 130."""
     Path("small.yaml").write_text(SPEC)
 
     def interrupted(*_arguments: object, **_options: object) -> None:

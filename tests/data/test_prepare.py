@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,6 +160,16 @@ def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) ->
         "double; input `place` reads 2 numbers a row",
         "list<element: int64>; input `user` reads one value a row",
     ]
+
+
+@pytest.mark.parametrize(
+    "values", [[{"a": 1}] * 40, [datetime(2026, 1, 1, tzinfo=UTC)] * 40, [b"x"] * 40], ids=["struct", "time", "bytes"]
+)
+def test_columns_of_types_that_nothing_reads(graph: Graph, rows: Columns, tmp_path: Path, values: list[object]) -> None:
+    """Structs, times and bytes are told before their values are looked at."""
+    rows["city"] = values
+    with pytest.raises(SpecError, match="AS703"):
+        prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
 
 
 def test_nothing_left(graph: Graph, rows: Columns, tmp_path: Path) -> None:
