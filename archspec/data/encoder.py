@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archspec.data.encodings import ENCODINGS, Encoding, Numbers
+from archspec.data.encodings import ENCODINGS, Encoding, Flag
 from archspec.data.faults import Fault
 from archspec.data.survey import learned
 from archspec.data.values import lists
@@ -80,8 +80,8 @@ class Encoder:
 
     def _inside(self, piece: Piece, space: str) -> Mask:
         """Which rows belong to a task's sample space."""
-        values, known = Numbers().encode(piece.columns[space])
-        inside: Mask = known & (values == 1)
+        flags, _ = Flag().encode(piece.columns[space])
+        inside: Mask = flags == 1
         return inside
 
     def _column(self, demand: Demand, array: Array) -> tuple[Encoded, Mask, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from archspec.diagnostics import Diagnostics, SpecError
+from archspec.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +65,5 @@ class Faults:
                 told.error("AS704", fault.message(), help=fault.way_out())
             else:
                 told.warning("AS704", fault.message(), help="these rows were left out")
-        if told.failed:
-            raise SpecError(told.items, status=2)
+        told.raise_errors(status=2)
         return tuple(told.items)

@@ -10,7 +10,7 @@ import numpy as np
 
 from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Key, Numbers, Standard, Vocabulary, Words
 from archspec.data.values import floats, is_list, is_text, lists, texts, whole
-from archspec.diagnostics import Diagnostics, SpecError, suggest
+from archspec.diagnostics import Diagnostics, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -105,8 +105,7 @@ def check_choices(choices: Mapping[str, str], demands: Mapping[str, Demand]) -> 
             has = f"takes {', '.join(able)}" if able else "is read as it is"
             reader = demands[column].reader
             problems.error("AS705", f"column `{column}` cannot be encoded as `{kind}`", help=f"{reader} {has}")
-    if problems.failed:
-        raise SpecError(problems.items, status=2)
+    problems.raise_errors(status=2)
 
 
 def learned(

@@ -94,8 +94,7 @@ def open_tables(files: Iterable[str | os.PathLike[str]], header: tuple[str, ...]
             found.append(_open(os.fspath(file), header))
         except SpecError as error:
             problems.items += error.diagnostics
-    if problems.failed:
-        raise SpecError(problems.items, status=2)
+    problems.raise_errors(status=2)
     return tuple(found)
 
 
@@ -112,8 +111,7 @@ def check_columns(tables: Iterable[Table], demands: Mapping[str, Demand]) -> Non
                     help=f"did you mean `{near}`? " * bool(near) + f"columns here: {listed}; "
                     "or say `column:` (a task: `label:`) in the spec",
                 )  # fmt: skip
-    if problems.failed:
-        raise SpecError(problems.items, status=2)
+    problems.raise_errors(status=2)
 
 
 def _open(file: str, header: tuple[str, ...] | None) -> Table:

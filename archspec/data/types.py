@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.data.values import is_list, is_scalar, is_text
-from archspec.diagnostics import Diagnostics, SpecError
+from archspec.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +24,7 @@ def check_types(tables: Iterable[Table], demands: Mapping[str, Demand]) -> None:
                 if not _fits(demands[column], array):
                     _report(problems, table, demands[column], array)
             break  # all pieces of a file have its types
-    if problems.failed:
-        raise SpecError(problems.items, status=2)
+    problems.raise_errors(status=2)
 
 
 def _fits(demand: Demand, array: Array) -> bool:

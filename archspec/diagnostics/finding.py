@@ -96,10 +96,10 @@ class Diagnostics:
         """Add a note: something the reader may want to know."""
         self.items.append(_diagnostic(code, message, span, "note", details))
 
-    def raise_errors(self) -> None:
+    def raise_errors(self, *, status: int = 1) -> None:
         """Raise SpecError with everything collected, warnings too, if there is an error among it."""
         if self.failed:
-            raise SpecError(self.items)
+            raise SpecError(self.items, status=status)
 
 
 def _diagnostic(code: str, message: str, span: Span | None, severity: Severity, details: Details) -> Diagnostic:

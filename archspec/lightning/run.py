@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from archspec.data.batches import OrderedBatches, ShuffledBatches
 from archspec.data.prepare import ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.data.rows import Rows
-from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
+from archspec.diagnostics import Diagnostics, suggest, unusable
 from archspec.files import write_whole
 from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, read_json
 from archspec.lightning.keeper import Keeper
@@ -207,5 +207,4 @@ def _check_same(folder: Path, asked: dict[str, Any]) -> None:
                 "AS706", f"the run in `{folder}` has {name} {kept.get(name)}, now it is {value}",
                 help="go on with what the run was begun with, or name another folder with `-o`",
             )  # fmt: skip
-    if problems.failed:
-        raise SpecError(problems.items, status=2)
+    problems.raise_errors(status=2)
