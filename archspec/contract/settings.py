@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -27,6 +27,14 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
+def added(default: Any) -> Any:  # noqa: ANN401 - a field of any type
+    """A setting that joined the language after its version 1: absent from the canonical spec while it has its default.
+
+    So specs that do not use it keep their digest. `slope: float = added(0.01)` declares one.
+    """
+    return Field(default, exclude_if=lambda value: bool(value == default))
+
+
 class KindError(ValueError):
     """Raised by a kind whose settings do not fit their surroundings; archspec adds the place.
 
@@ -45,7 +53,8 @@ class KindError(ValueError):
 class Settings(BaseModel):
     """Base of every kind. Fields are settings: typed, checked strictly, unknown keys refused, immutable.
 
-    A field whose default is `None` is left out of the canonical spec while it is `None`.
+    A field whose default is `None` is left out of the canonical spec while it is `None`; so is one declared by `added`,
+    while it has its default.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)

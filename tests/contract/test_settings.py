@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from archspec.contract import KindError, Settings
-from archspec.contract.settings import Positive, Units
+from archspec.contract.settings import Positive, Units, added
 
 
 class Example(Settings):
@@ -46,3 +46,13 @@ def test_kind_errors_carry_a_place_and_a_way_out() -> None:
     """What a kind objects to is a sentence, the path of a setting, and help."""
     error = KindError("too many", at=["k"], help="write less")
     assert (str(error), error.at, error.help) == ("too many", ("k",), "write less")
+
+
+def test_an_added_setting_is_dumped_only_where_it_differs() -> None:
+    """A setting that joined the language later leaves the canonical spec, and so the digest, of older specs alone."""
+
+    class Later(Settings):
+        slope: float = added(0.01)
+
+    assert Later().model_dump(mode="json") == {}
+    assert Later(slope=0.2).model_dump(mode="json") == {"slope": 0.2}
