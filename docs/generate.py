@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SPECS, PLUGINS = ROOT / "specs", ROOT / "plugins"
 FIGURES = ROOT / "docs" / "figures"
+CHECKED = ROOT / "docs" / "checked.toml"
 README_FIGURE = "ple"
 EXCERPT = "ple_video"
+PLAIN = "its plain module | 1e-12"
+"""The cells of a spec that was checked against nothing else."""
 
 
 def graphs() -> dict[str, Graph]:
@@ -64,6 +68,14 @@ def about(graph: Graph) -> str:
     return graph.spec.about.replace("|", r"\|")
 
 
+def checked() -> dict[str, str]:
+    """Spec -> what it was checked against and the largest difference, as two cells of a table."""
+    told = tomllib.loads(CHECKED.read_text(encoding="utf-8"))
+    if unknown := told.keys() - {file.stem for file in SPECS.glob("*.yaml")}:
+        sys.exit(f"{CHECKED.name} names {', '.join(sorted(unknown))}, of which there is no spec")
+    return {name: f"{row['against']} | {row['difference']}" for name, row in told.items()}
+
+
 def short_table(found: dict[str, Graph]) -> str:
     """Spec and paper, two to a line: the table of the README."""
     cells = [f"[`{name}`](specs/{name}.yaml) | {about(graph)}" for name, graph in found.items()]
@@ -73,14 +85,15 @@ def short_table(found: dict[str, Graph]) -> str:
 
 
 def long_table(found: dict[str, Graph]) -> str:
-    """With lines, parameters and figure: the table of docs/architectures.md."""
+    """With lines, parameters, checks and figure: the table of docs/architectures.md."""
+    told = checked()
     rows = [
         f"| [`{name}`](../specs/{name}.yaml) | {about(graph)} | {yaml_lines(name)} | {plugin_lines(graph)} "
-        f"| {count(graph).known.parameters:,} | [figure](figures/{name}.svg) |"
+        f"| {count(graph).known.parameters:,} | {told.get(name, PLAIN)} | [figure](figures/{name}.svg) |"
         for name, graph in found.items()
     ]
-    head = "| spec | architecture | lines of YAML | lines of plugin | parameters | |"
-    return "\n".join([head, "|---|---|--:|--:|--:|---|", *rows])
+    head = "| spec | architecture | lines of YAML | lines of plugin | parameters | checked against | largest difference | |"
+    return "\n".join([head, "|---|---|--:|--:|--:|---|---|---|", *rows])
 
 
 def excerpt(graph: Graph) -> str:
