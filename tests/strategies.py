@@ -110,7 +110,9 @@ def block(world: World, width: int, *, last: int | None = None) -> tuple[Data, i
 
 def modulation(world: World) -> Data:
     """A modulation of a block."""
-    made = world.maybe(at=["hidden", "input"], scale=[2, 0.5], units=[[], [3]], rank=[1, 2], bias=[True])
+    made = world.maybe(
+        at=["hidden", "input", "layer_inputs"], scale=[2, 0.5], units=[[], [3]], rank=[1, 2], bias=[True]
+    )
     if world.chance(30):
         made["selector"], _ = reference(world, {name: world.widths[name] for name in world.fields})
     return made

@@ -35,12 +35,14 @@ class GateLayers(Settings):
 
 
 class Modulation(GateLayers):
-    """A sigmoid gate times a block's input or each of its hidden layers: `scale * sigmoid(gate(selector)) * x`.
+    """A sigmoid gate times what a block's layers give or take: `scale * sigmoid(gate(selector)) * x`.
 
-    PPNet (2302.01115): `at: hidden`. HoME's experts (2408.05430): `at: input, rank: 4`. POSO (2108.04690).
+    PPNet (2302.01115): `at: layer_inputs`. HoME's experts (2408.05430): `at: input, rank: 4`. POSO (2108.04690).
     """
 
-    at: Literal["hidden", "input"] = "hidden"
+    at: Literal["hidden", "input", "layer_inputs"] = "hidden"
+    """`hidden`: what each of `units` gives. `input`: the block's input. `layer_inputs`: what each layer takes, a
+    tower's head included."""
     selector: Reference | None = None
     """What decides; the block's own input where not given."""
     scale: Finite = 2.0

@@ -18,7 +18,7 @@ class Modulated(Settings):
     modulate: Modulation | None = None
 
     def modulated(self, at: Scope, where: str, index: int, x: Value, default: Value) -> Value:
-        """x times its gate, if the block is modulated there (`input` or `hidden`)."""
+        """x times its gate, if the block is modulated there."""
         if self.modulate is None or self.modulate.at != where:
             return x
         return self.modulate.apply(at, index, x, default)
@@ -28,6 +28,8 @@ class Mlp(Modulated):
     """Layers of linear, norm, activation, dropout, in this order."""
 
     title: ClassVar[str] = "MLP"
+    headed: ClassVar[bool] = False
+    """Whether a linear head follows, whose input is that of one more layer."""
     formula: ClassVar[str] = "h_i = dropout(activation(norm(W_i h_(i-1) + b_i)))"
 
     units: Units = ()
@@ -45,10 +47,11 @@ class Mlp(Modulated):
         """`[B, D] -> [B, H]`."""
         h = source = self.modulated(at, "input", 0, x, x)
         for index, units in enumerate(self.units):
+            h = self.modulated(at, "layer_inputs", index, h, source)
             h = at.linear(h, units, f"layers.{index}", bias=self.bias)
             h = at.activation(at.norm(h, self.norm, f"norms.{index}"), self.activation)
             h = self.modulated(at, "hidden", index, at.dropout(h, self.dropout), source)
-        return h
+        return self.modulated(at, "layer_inputs", len(self.units), h, source) if self.headed else h
 
     def detail(self) -> str:
         """The sizes, such as `256, 128`."""

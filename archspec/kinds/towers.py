@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from archspec.contract import tower
 from archspec.kinds.mlp import Mlp
 
@@ -9,3 +11,5 @@ from archspec.kinds.mlp import Mlp
 @tower("mlp")
 class MlpTower(Mlp):
     """A multilayer perceptron; without `units` the head reads the tower's input."""
+
+    headed: ClassVar[bool] = True

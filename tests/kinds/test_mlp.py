@@ -138,6 +138,41 @@ def test_modulation_of_hidden_layers(*, optimize: bool) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("units", [[], [4], [4, 3]])
+def test_modulation_of_what_the_layers_of_a_tower_take(*, units: list[int], optimize: bool) -> None:
+    """PPNet's formula: H = act(W (delta * H) + b) in each layer, the head's input too; without `units` that alone."""
+    model, weights, batch = tower(f"units: {units}, modulate: {{at: layer_inputs, selector: z}}", optimize=optimize)
+    gates = [
+        2 * torch.sigmoid(batch["z"] @ weights[f"modulate.{index}.head.weight"].T) for index in range(len(units) + 1)
+    ]
+    h = batch["x"]
+    for index in range(len(units)):
+        taken = h * gates[index]
+        h = torch.relu(functional.linear(taken, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"]))
+    assert_agree(model(batch), head(h * gates[-1], weights), 1e-12)
+    assert f"modulate.{len(gates)}.head.weight" not in weights
+
+
+@BOTH
+def test_modulation_of_what_the_layers_of_an_expert_take(*, optimize: bool) -> None:
+    """An expert has no head: as many gates as layers, and what it gives is not gated; it selects by its own input."""
+    text = ONE_TASK + INPUTS + "levels: [{experts: {e: {from: x, units: [4, 3], modulate: {at: layer_inputs}}}}]\n"
+    text += "towers: {y: {from: level1.experts.e}}\n"
+    model, batch = model_of(text, optimize=optimize), batch_of(text, 5)
+    weights = dict(model.named_weights())
+    h = batch["x"]
+    for index in range(2):
+        at = "level1.experts.e.0"
+        h = h * 2 * torch.sigmoid(batch["x"] @ weights[f"{at}.modulate.{index}.head.weight"].T)
+        h = torch.relu(
+            functional.linear(h, weights[f"{at}.layers.{index}.weight"], weights[f"{at}.layers.{index}.bias"])
+        )
+    own = {name.removeprefix("towers.y."): view for name, view in weights.items()}
+    assert_agree(model(batch), head(h, own), 1e-12)
+    assert len([name for name in weights if ".modulate." in name]) == 2
+
+
+@BOTH
 def test_modulation_of_the_input_by_itself_in_low_rank(*, optimize: bool) -> None:
     """HoME: x * 2 sigmoid(x B A), with the block's own input as the selector."""
     model, weights, batch = tower("units: [4], modulate: {at: input, rank: 2}", optimize=optimize)
@@ -149,7 +184,7 @@ def test_modulation_of_the_input_by_itself_in_low_rank(*, optimize: bool) -> Non
 
 
 @BOTH
-@pytest.mark.parametrize("at", ["input", "hidden"])
+@pytest.mark.parametrize("at", ["input", "hidden", "layer_inputs"])
 def test_an_identity_expert_passes_its_input_on(*, at: str, optimize: bool) -> None:
     """`kind: identity` has no weights; modulated, it is x times its gate."""
     experts = f"same: {{kind: identity, from: x}}, gated: {{kind: identity, from: x, modulate: {{at: {at}}}}}"

@@ -43,7 +43,7 @@ def batch_norm(width: int) -> nn.BatchNorm1d:
 
 
 class ModulatedMlp(nn.Module):
-    """Layers with optional batch norm; gates scale every hidden layer, or the input."""
+    """Layers with optional batch norm; gates scale every hidden layer, the input, or what every layer takes."""
 
     def __init__(  # noqa: PLR0913 - a block has this many parts
         self,
@@ -59,7 +59,9 @@ class ModulatedMlp(nn.Module):
         """Make the layers, one gate per scaled width (`gate` makes it), and with `classes` a head."""
         super().__init__()
         self.at, self.activation = at, activation
-        self.modulate = nn.ModuleList([gate(width)] if at == "input" else [gate(unit) for unit in units])
+        taken = [width, *units][: len(units) + bool(classes)]
+        gated = {"input": [width], "hidden": units, "layer_inputs": taken}[at]
+        self.modulate = nn.ModuleList([gate(size) for size in gated])
         self.layers = nn.ModuleList()
         self.norms = nn.ModuleList()
         for unit in units:
@@ -75,6 +77,8 @@ class ModulatedMlp(nn.Module):
         if self.at == "input":
             x = x * self.modulate[0](selector)
         for index, layer in enumerate(self.layers):
+            if self.at == "layer_inputs":
+                x = x * self.modulate[index](selector)
             x = layer(x)
             if self.norms:
                 x = self.norms[index](x)
@@ -83,5 +87,7 @@ class ModulatedMlp(nn.Module):
                 x = x * self.modulate[index](selector)
         if self.head is None:
             return x
+        if self.at == "layer_inputs":
+            x = x * self.modulate[-1](selector)
         logits: Tensor = self.head(x)
         return logits.squeeze(1) if logits.shape[1] == 1 else logits

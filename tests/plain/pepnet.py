@@ -1,4 +1,4 @@
-"""PEPNet (2302.01115): EPNet scales the embedding by domain, PPNet every hidden layer of a tower by person."""
+"""PEPNet (2302.01115): EPNet scales the embedding by domain, PPNet the input of every layer of a tower by person."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRIOR = ("user", "item", "author")
 
 
 class Pepnet(Reference):
-    """2 s(MLP([domain, sg(E)])) times E, then towers whose layers are scaled by 2 s(MLP([prior, sg(E)]))."""
+    """E' = 2 s(MLP([domain, sg(E)])) E; then towers whose layers take their input times 2 s(MLP([prior, sg(E')]))."""
 
     INPUTS = INPUTS
 
@@ -34,7 +34,9 @@ class Pepnet(Reference):
         selector = self.inputs.width(PRIOR) + width
         self.towers = nn.ModuleDict(
             {
-                task: ModulatedMlp(width, [64, 32], lambda out: ScaleGate(selector, out, [32]), classes=1)
+                task: ModulatedMlp(
+                    width, [64, 32], lambda out: ScaleGate(selector, out, [32]), at="layer_inputs", classes=1
+                )
                 for task in ("like", "follow", "watch")
             }
         )
@@ -45,5 +47,5 @@ class Pepnet(Reference):
         fields = torch.cat([vectors[name] for name in FIELDS], dim=1)
         prior = torch.cat([vectors[name] for name in PRIOR], dim=1)
         personal = fields * self.feature_gates["personal"](torch.cat([vectors["scene"], fields.detach()], dim=1))
-        selector = torch.cat([prior, fields.detach()], dim=1)
+        selector = torch.cat([prior, personal.detach()], dim=1)
         return {task: tower(personal, selector) for task, tower in self.towers.items()}

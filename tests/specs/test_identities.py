@@ -134,10 +134,12 @@ def check_feature_gate(gate: str, *, optimize: bool) -> None:
     assert_same_function(gated, plain)
 
 
-@pytest.mark.parametrize("optimize", [False, True])
-def test_zero_modulation_of_ppnet_is_no_modulation(*, optimize: bool) -> None:
-    """Hidden layers times 2 sigmoid(0) are the hidden layers."""
-    modulated = model_of(HEAD + DENSE + "towers: {$task: {from: x, units: [4, 3], modulate: {}}}\n", optimize=optimize)
+@BOTH
+@pytest.mark.parametrize("at", ["hidden", "input", "layer_inputs"])
+def test_zero_modulation_of_ppnet_is_no_modulation(*, at: str, optimize: bool) -> None:
+    """What layers take or give, times 2 sigmoid(0), is what it was."""
+    towers = f"towers: {{$task: {{from: x, units: [4, 3], modulate: {{at: {at}}}}}}}\n"
+    modulated = model_of(HEAD + DENSE + towers, optimize=optimize)
     plain = model_of(HEAD + DENSE + "towers: {$task: {from: x, units: [4, 3]}}\n", optimize=False, seed=1)
     zero(modulated, ".modulate.")
     assert_same_function(modulated, plain)

@@ -32,7 +32,7 @@ WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
         "pepnet",
         r"feature_gates\..*head",
         (),
-        (("from: personal", "from: fields"),),
+        (("from: personal", "from: fields"), ("detach: personal", "detach: fields")),
     ),
     "pepnet: PPNet with logits 0 = plain towers": ("pepnet", r"modulate\..*head", (), ((r"    modulate: .*\n", ""),)),
     "poso: logits 0 = MMoE": ("poso", r"modulate\..*head", (), ((r", modulate: \*personal", ""),)),
