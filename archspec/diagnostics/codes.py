@@ -90,6 +90,8 @@ CODES: dict[str, str] = {
     "AS305": "expert that no task trains",
     "AS306": "softmax over one element",
     "AS307": "pruned: nothing reads it",
+    "AS308": "default that does not reach every block",
+    "AS309": "default that reaches no block",
     # AS501-AS599: plugins
     "AS501": "plugin cannot be used",
     "AS502": "kind failed",

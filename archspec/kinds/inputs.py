@@ -46,6 +46,11 @@ class Dense(Settings):
 class Table(Settings):
     """Ids that look rows up in an embedding table, one's own (`vocab`, `dim`) or another input's (`table`)."""
 
+    instead: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "table": ("vocab", "dim", "sparse_grad"), **dict.fromkeys(("vocab", "dim", "sparse_grad"), ("table",)),
+    }  # fmt: skip
+    """A written setting -> those that mean nothing beside it: `defaults` do not give them."""
+
     vocab: Count | None = None
     dim: Count | None = None
     table: InputName | None = None

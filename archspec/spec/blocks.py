@@ -21,6 +21,7 @@ from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Mapping as MappingType
     from collections.abc import Sequence as Words
 
     from archspec.contract import Registry
@@ -47,6 +48,8 @@ class BlockReader:
         self.lacks_plugins = False
         """Whether the spec asks for a plugin that is not enabled: an unknown kind may be one of its own."""
         self._words: dict[str, tuple[str, ...]] = {}
+        self.reach: dict[tuple[str, str], dict[tuple[str, bool], str]] = {}
+        """(category, default) -> (kind of a block, whether it takes the default) -> the first such block, in words."""
         self.defaults = self._defaults(defaults)
 
     def block(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
@@ -176,18 +179,49 @@ class BlockReader:
     # -- defaults -----------------------------------------------------------------------------------------------------
 
     def with_defaults(self, category: str, node: Mapping, what: str) -> Mapping:
-        """The block with the settings of `defaults` that it does not write; those of another kind do not apply."""
+        """The block with the settings of `defaults` that it does not write and that its kind has.
+
+        A default that has a `kind` beside it is for blocks of that kind, unless every kind of the category takes it.
+        """
         defaults = self.defaults.get(category)
         if defaults is None:
             return node
-        default_kind = text_of(defaults.get("kind")) or DEFAULT_KIND.get(category)
-        own_kind = text_of(node.get("kind")) or default_kind
-        common = fields_of(COMMON[category])
+        meant = text_of(defaults.get("kind"))
+        kind = text_of(node.get("kind")) or meant or DEFAULT_KIND.get(category, "")
+        cls = self.registry.find(category, kind)
+        shared = ("kind", *fields_of(COMMON[category]))
+        replaced = _replaced(cls, node)
         for entry in defaults.entries:
-            if entry.key not in node and (own_kind == default_kind or entry.key in common):
+            takes = entry.key in shared or cls is None or (_takes(cls, entry.key) and meant in {None, kind})
+            if entry.key != "kind":
+                self.reach.setdefault((category, entry.key), {}).setdefault((kind, takes), what)
+            if entry.key in node:
+                node = node.without(entry.key) if _declines(node, entry.key) else node
+            elif takes and entry.key not in replaced:
                 note = Note(f"`defaults` give it to {what}", entry.key_span)
                 node = node.with_entry(replace(entry, node=replace(entry.node, trail=(*entry.node.trail, note))))
         return node
+
+    def report_defaults(self) -> None:
+        """Notes for defaults that some blocks have no setting for; a warning where no block has it."""
+        for (category, key), blocks in self.reach.items():
+            section = self.defaults[category]
+            entry = section.entry(key)
+            without = {kind: what for (kind, takes), what in blocks.items() if not takes}
+            if entry is None or not without:
+                continue
+            meant = text_of(section.get("kind"))
+            kinds = " and ".join(f"`{kind}`" for kind in sorted(without))
+            first = next(iter(without.values()))
+            why = f"it stands beside `kind: {meant}`" if meant else "they have no such setting"
+            message = f"the default `{key}` does not reach blocks of kind {kinds}, such as {first}: {why}"
+            if any(takes for _, takes in blocks):
+                self.diagnostics.note("AS308", message, entry.key_span, notes=entry.node.trail)
+            else:
+                self.diagnostics.warning(
+                    "AS309", f"the default `{key}` of {DEFAULTS[category]} reaches no block", entry.key_span,
+                    notes=entry.node.trail, help=self.other_kinds(category, key) or f"remove `{key}`",
+                )  # fmt: skip
 
     def _defaults(self, section: Node | None) -> dict[str, Mapping]:
         """Category -> its defaults, with the keys that no kind takes reported."""
@@ -238,3 +272,15 @@ def _only(node: Mapping, keys: Iterable[str]) -> Mapping:
 
 def _takes(cls: type[Settings] | None, key: str) -> bool:
     return cls is not None and key in fields_of(cls)
+
+
+def _declines(node: Mapping, key: str) -> bool:
+    """Whether a block writes `null` for a setting, so as not to have the default."""
+    value = node.get(key)
+    return isinstance(value, Scalar) and value.value is None and value.span.column < value.span.end_column
+
+
+def _replaced(cls: type[Settings] | None, node: Mapping) -> set[str]:
+    """The settings that have no meaning beside those that a block writes: no default gives them to it."""
+    instead: MappingType[str, tuple[str, ...]] = getattr(cls, "instead", {})
+    return {other for entry in node.entries for other in instead.get(entry.key, ())}

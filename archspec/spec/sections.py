@@ -48,7 +48,7 @@ class Reader(TaskReader, LayerReader):
         """The Spec; what is wrong goes to the diagnostics."""
         self.version()
         self.needed()
-        return Spec(
+        spec = Spec(
             name=self.spec_name(),
             about=self.text("about"),
             requires=self.requires(),
@@ -65,6 +65,8 @@ class Reader(TaskReader, LayerReader):
             tree=self.tree,
             registry=self.registry,
         )
+        self.blocks.report_defaults()
+        return spec
 
     # -- the top ------------------------------------------------------------------------------------------------------
 

@@ -65,3 +65,40 @@ def test_defaults_are_checked_once() -> None:
         "unknown key `dropuot` in `defaults` of towers"
     ]
     assert read("expert", "{units: [4]}", "tower: {dropout: 0.5}")[1] == ["unknown key `tower` in `defaults`"]
+
+
+@pytest.mark.parametrize(
+    ("category", "text", "defaults", "settings"),
+    [
+        ("gate", "{sees: all, kind: sigmoid}", "gates: {temperature: 4}", {"temperature": 4.0}),
+        (
+            "gate",
+            "{sees: all, kind: topk, k: 1}",
+            "gates: {units: [3], temperature: 4}",
+            {"temperature": 4, "units": (3,)},
+        ),
+        ("feature_gate", "{kind: sigmoid}", "feature_gates: {rank: 2}", {"rank": 2}),
+        ("input", "{kind: dense}", "inputs: {dim: 8}", {"dim": 8}),
+        ("input", "{kind: sparse, vocab: 9}", "inputs: {dim: 8}", {"dim": 8}),
+        ("input", "{kind: sparse, vocab: 9}", "inputs: {kind: sparse, dim: 8}", {"dim": 8}),
+        ("gate", "{sees: all, kind: sigmoid}", "gates: {kind: linear, temperature: 4}", {"temperature": 1.0}),
+    ],
+)
+def test_a_default_reaches_every_kind_that_has_it(
+    category: str, text: str, defaults: str, settings: dict[str, object]
+) -> None:
+    """Without a `kind` beside it a default is for all kinds with such a setting; with one, for that kind."""
+    block, messages = read(category, text, defaults)
+    assert messages == []
+    assert {key: getattr(block.settings, key) for key in settings} == settings
+
+
+def test_a_default_gives_way_to_what_excludes_it() -> None:
+    """A shared table takes no `dim` of the defaults, an own one no `table`; `null` in a block declines a default."""
+    shared, messages = read("input", "{kind: sequence, table: user}", "inputs: {dim: 8, sparse_grad: true}")
+    own, more = read("input", "{kind: sparse, vocab: 9, dim: 2}", "inputs: {table: user}")
+    plain, most = read("input", "{kind: domain, values: [a, b], dim: null}", "inputs: {dim: 8}")
+    assert messages == more == most == []
+    assert (shared.settings.table, shared.settings.dim) == ("user", None)
+    assert (own.settings.table, own.settings.dim) == (None, 2)
+    assert plain.settings.dim is None
