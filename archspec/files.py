@@ -79,6 +79,9 @@ def _reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[No
             raise
         if isinstance(error, IsADirectoryError):
             unusable("AS012", f"`{path}` is a folder", help="name a file in it")
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            file = next((str(part) for part in Path(path).parents if part.is_file()), os.fspath(path))
+            unusable("AS013", f"`{file}` is a file: nothing can be written below it", help="name another folder")
         if isinstance(error, FileNotFoundError):
             folder, name = Path(path).parent, Path(path).name
             unusable("AS011", f"there is no folder `{folder}` to write `{name}` to", help="make it first")

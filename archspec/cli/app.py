@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
+import traceback
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
 from archspec.cli.messages import report
-from archspec.diagnostics import SpecError
+from archspec.diagnostics import SpecError, suggest, visible
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
-
+DEFECT: Final = 70  # EX_SOFTWARE of sysexits.h
 
 COMMANDS: Final = {
     "init": "init",
@@ -48,6 +51,16 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(f"archspec.cli.{COMMANDS[cmd_name]}"), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names. Raises UsageError with the nearest command for an unknown word."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            guess = suggest(args[0], COMMANDS)
+            way_out = f"did you mean `{guess}`?" if guess else f"commands: {', '.join(COMMANDS)}"
+            ctx.fail(f"no command `{visible(args[0])}`; {way_out}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Run a command; its findings go to standard error, its number becomes the exit status."""
         try:
@@ -60,10 +73,26 @@ class Commands(click.Group):
             click.echo("interrupted", err=True)
             status = INTERRUPTED
         except BrokenPipeError:
-            # Whoever read has seen enough; what is still buffered goes nowhere, without a complaint at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard(sys.stdout)  # the reader has seen enough
             status = PIPE_CLOSED
+        except OSError as error:
+            if error.filename is not None or error.errno not in _UNWRITABLE:
+                raise
+            _discard(sys.stdout)
+            reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+            click.echo(f"error: standard output cannot be written: {reason}", err=True)
+            status = 2
         ctx.exit(status or 0)
+
+
+_UNWRITABLE: Final = {errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of a standard output that is closed, or on a disk that is full."""
+
+
+def _discard(stream: TextIO) -> None:
+    """Sends the rest of a stream nowhere, so that Python does not complain about it at exit."""
+    with suppress(OSError, ValueError):  # a stream of a test has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
@@ -79,12 +108,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 EPILOG: Final = """
-`-` as a spec is standard input. What a command finds goes to standard output, what it has to say to standard error.
+`-` as a spec is standard input. Results go to standard output, messages to standard error.
 Exit status: 0 fine, 1 a spec has errors (or `diff` found a difference), 2 wrong usage or a file that cannot be read
-or written. NO_COLOR switches colours off.
+or written. NO_COLOR switches colours off, FORCE_COLOR on.
 
 \b
-Completion of commands and options in bash (zsh_source, fish_source for others):
+Completion of commands, options, kinds and codes in bash (zsh_source, fish_source for others):
 eval "$(_ARCHSPEC_COMPLETE=bash_source archspec)"
 """
 
@@ -105,6 +134,7 @@ def run() -> int:
     # The process is archspec's own: no pydantic plugins to look for (which costs more than checking a spec).
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(100_000)  # most commands end before there is garbage worth looking for
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -115,4 +145,27 @@ def run() -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except MemoryError:
+        click.echo("error: not enough memory", err=True)
+        return 2
+    except Exception:  # noqa: BLE001 - the last place that can say whose mistake it is
+        traceback.print_exc()
+        click.echo(
+            "archspec: this is a defect of archspec. Please report it, with the lines above and your input.", err=True
+        )
+        return DEFECT
     return int(status or 0)
+
+
+def _open_closed_streams() -> None:
+    """Gives a process that was started without standard streams (`>&-`) ones that no file it opens can take.
+
+    Writing to such an output fails as to a full disk; messages without a standard error are lost.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    taken = os.open(os.devnull, os.O_RDONLY)  # a descriptor that writing to fails for
+    while taken < 2:  # noqa: PLR2004 - standard error, the last of the three
+        taken = os.dup(taken)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the process

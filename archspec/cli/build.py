@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from archspec.cli import options
 from archspec.cli.messages import report
+from archspec.cli.output import FOLDER, STDOUT, put, targets
 
 if TYPE_CHECKING:
     from archspec.compiler.compile import Built, Precision
     from archspec.compiler.tune import Plan
     from archspec.graph.graph import Graph
 
-FOLDER = "build"
 WHERE = f"Where to write; `-`: standard output. [default: {FOLDER}/NAME.py]"
 
 
@@ -68,30 +66,25 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Compile specs to one PyTorch file each.
 
-    The files need torch, and nothing else but the plugins used. Prints the paths written.
+    The files need torch, and nothing else but the plugins used. A folder stands for all specs below it. Prints the
+    paths written.
     """
     from archspec.compiler.compile import build as compiled
-    from archspec.files import write_whole
 
     graphs = [options.load(spec, plugins, overrides) for spec in specs]
-    targets = [target(output, f"{graph.spec.name}.py", len(graphs)) for graph in graphs]
-    refuse_twice(targets)
-    for graph, path in zip(graphs, targets, strict=True):
+    paths = targets(output, [f"{graph.spec.name}.py" for graph in graphs])
+    for graph, path in zip(graphs, paths, strict=True):
         report(graph.spec.diagnostics)
         plan = measured(graph, batch, optimize=not plain) if tune else None
         built = compiled(graph, optimize=not plain, precision=precision, plan=plan)
         if explain:
-            click.echo(explanation(built))
+            click.echo(explanation(built), err=path == STDOUT)
         if precision != "fp32":
             difference = largest_difference(graph, built, optimize=not plain)
             click.echo(
                 f"{graph.spec.name}: the largest difference to fp32 on random input is {difference:.1e}", err=True
             )
-        if path == "-":
-            click.echo(built.source, nl=False)
-        else:
-            write_whole(path, built.source, parents=output is None)
-            click.echo(path)
+        put(path, built.source, output, len(graphs))
 
 
 def measured(graph: Graph, batch: tuple[int, ...], *, optimize: bool) -> Plan:
@@ -114,21 +107,6 @@ def largest_difference(graph: Graph, built: Built, *, optimize: bool) -> float:
     columns = [(key, c.dtype, c.shape, c.low, c.high) for key, c in built.lowered.columns.values()]
     exact = instantiate(compiled(graph, optimize=optimize), seed=0)
     return between(exact, instantiate(built, seed=0), random_batch(columns, 256))
-
-
-def target(output: str | None, name: str, count: int = 1) -> str:
-    """The path to write to: `output`, or `name` in it where it is a folder or several files are to be written."""
-    if output is None:
-        return str(Path(FOLDER, name))
-    is_folder = count > 1 or output.endswith(os.sep) or Path(output).is_dir()
-    return str(Path(output, name)) if is_folder and output != "-" else output
-
-
-def refuse_twice(targets: list[str]) -> None:
-    """Raises UsageError where two specs would be written to one file."""
-    twice = next((path for path in targets if path != "-" and targets.count(path) > 1), None)
-    if twice is not None:
-        raise click.UsageError(f"two of these specs would be written to `{twice}`: they have the same `name`")
 
 
 def explanation(built: Built) -> str:

@@ -7,14 +7,15 @@ from dataclasses import asdict
 
 import click
 
-from archspec.cli import options
+from archspec.cli import completion, options
 from archspec.cli.messages import warn
 
 
 @click.command()
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=completion.spec_files)
+@click.argument("new", shell_complete=completion.spec_files)
 @options.plugins
+@options.findings
 @options.as_json
 def diff(old: str, new: str, plugins: tuple[str, ...], *, as_json: bool) -> int:
     """Print what differs in meaning between two specs.

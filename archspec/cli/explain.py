@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from archspec.cli import options
+from archspec.cli import completion, options
 from archspec.diagnostics import suggest
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ _SECTION = re.compile(r"^## (AS\d{3}) (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 
 
 @click.command()
-@click.argument("word", metavar="CODE_OR_KEY")
+@click.argument("word", metavar="CODE_OR_KEY", shell_complete=completion.words)
 @options.plugins
-def explain(word: str, plugins: tuple[str, ...]) -> None:
+@options.as_json
+def explain(word: str, plugins: tuple[str, ...], *, as_json: bool) -> None:
     """Explain the code of a finding, or a key of a spec.
 
     Such as AS204, or sees, units, towers.
@@ -29,7 +31,8 @@ def explain(word: str, plugins: tuple[str, ...]) -> None:
     codes = explained_codes()
     if (code := word.upper().strip("[]")) in codes:
         title, text = codes[code]
-        click.echo(f"{code}: {title}\n\n{text}")
+        found = {"code": code, "title": title, "text": text}
+        click.echo(json.dumps(found, indent=2) if as_json else f"{code}: {title}\n\n{text}")
         return
     from archspec.plugins import load
 
@@ -37,7 +40,7 @@ def explain(word: str, plugins: tuple[str, ...]) -> None:
     if word not in keys:
         guess = suggest(word, keys) or suggest(code, codes)
         raise click.UsageError(f"no code and no key `{word}`" + (f"; did you mean `{guess}`?" if guess else ""))
-    click.echo("\n".join(keys[word]))
+    click.echo(json.dumps({"key": word, "meanings": keys[word]}, indent=2) if as_json else "\n".join(keys[word]))
 
 
 def explained_codes() -> dict[str, tuple[str, str]]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import click
 
 from archspec.cli import options
-from archspec.cli.build import refuse_twice, target
 from archspec.cli.messages import warn
+from archspec.cli.output import STDOUT, put, targets
 
 
 @click.command()
 @options.specs
 @click.option(
     "-o", "--output", metavar="FILE_OR_FOLDER",
-    help="Where to draw; the ending decides: .svg .png .pdf .dot .mmd .txt. [default: build/NAME.svg]",
+    help="Where to draw; the ending decides: .svg .png .pdf .dot .mmd .txt; `-`: standard output. "
+    "[default: build/NAME.svg]",
+)  # fmt: skip
+@click.option(
+    "--format", "ending", type=click.Choice(["svg", "png", "pdf", "dot", "mmd", "txt"]),
+    help="The format, where no file's ending names it. [default: svg]",
 )  # fmt: skip
 @click.option("--selectors", is_flag=True, help="Draw also what decides the weights of each gate.")
 @click.option(
@@ -24,27 +29,25 @@ def render(  # noqa: PLR0913 - one argument per option
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     output: str | None,
+    ending: str | None,
     *,
     selectors: bool,
     collapse: int | None,
 ) -> None:
     """Draw specs as figures.
 
-    Levels, expert groups, gates and towers, with one hue per task. Prints the paths written.
+    Levels, expert groups, gates and towers, with one hue per task. A folder stands for all specs below it. Prints the
+    paths written.
     """
-    from archspec.files import write_whole
+    from archspec.files import ending_of
     from archspec.graph.export import build_graph
     from archspec.render import FORMATS
-    from archspec.render import render as drawn
 
     graphs = [options.load(spec, plugins, overrides) for spec in specs]
-    targets = [target(output, f"{graph.spec.name}.svg", len(graphs)) for graph in graphs]
-    refuse_twice(targets)
-    for graph, path in zip(graphs, targets, strict=True):
+    paths = targets(output, [f"{graph.spec.name}.{ending or 'svg'}" for graph in graphs])
+    endings = [f".{ending or 'svg'}" if path == STDOUT else ending_of(path, FORMATS) for path in paths]
+    if ending is not None and (other := next((named for named in endings if named != f".{ending}"), None)):
+        raise click.UsageError(f"`--format {ending}` and the ending `{other}` differ: drop one of them")
+    for graph, path, named in zip(graphs, paths, endings, strict=True):
         warn(graph.spec.diagnostics)
-        figure = build_graph(graph.spec)
-        if output is None:  # then the folder is archspec's own, and is made
-            write_whole(path, FORMATS[".svg"](figure, selectors=selectors, collapse=collapse), parents=True)
-        else:
-            drawn(figure, path, selectors=selectors, collapse=collapse)
-        click.echo(path)
+        put(path, FORMATS[named](build_graph(graph.spec), selectors=selectors, collapse=collapse), output, len(graphs))

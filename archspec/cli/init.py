@@ -8,7 +8,8 @@ from typing import Final
 
 import click
 
-from archspec.cli.build import target
+from archspec.cli import completion
+from archspec.cli.output import STDOUT, put, targets
 from archspec.cli.plugin_files import CATEGORIES, write_plugin
 from archspec.diagnostics import suggest, unusable
 
@@ -16,7 +17,7 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.templates)
 @click.option(
     "-o", "--output", metavar="FILE_OR_FOLDER", help="Where to write; `-`: standard output. [default: NAME.yaml]"
 )
@@ -46,18 +47,13 @@ def init(name: str | None, output: str | None, category: str | None, *, force: b
         helps = f"did you mean `{guess}`?" if guess else f"there are {', '.join(known)}"
         raise click.UsageError(f"no template `{name}`; {helps}")
     text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
-    path = f"{name}.yaml" if output is None else target(output, f"{name}.yaml")
-    if path == "-":
-        click.echo(text, nl=False)
-        return
-    from archspec.files import write_whole
-
-    if not force and os.path.lexists(path):
+    output = output or "./"
+    (path,) = targets(output, [f"{name}.yaml"])
+    if path != STDOUT and not force and os.path.lexists(path):
         unusable(
             "AS013", f"`{path}` exists already", help="write elsewhere with `-o FILE`, or overwrite it with `--force`"
         )
-    write_whole(path, text)
-    click.echo(path)
+    put(path, text, output)
 
 
 def _init_plugin(category: str, name: str | None, folder: str | None, *, force: bool) -> None:

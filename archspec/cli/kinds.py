@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archspec.cli import options
+from archspec.cli import completion, options
 
 if TYPE_CHECKING:
     from archspec.contract import KindClass, Registry
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.kinds)
 @options.plugins
 @options.as_json
 def kinds(name: str | None, plugins: tuple[str, ...], *, as_json: bool) -> None:

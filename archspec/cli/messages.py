@@ -1,4 +1,4 @@
-"""What archspec says to a person: findings on standard error, in colour on a terminal."""
+"""What archspec tells a person: findings on standard error, in colour on a terminal."""
 
 from __future__ import annotations
 
@@ -19,15 +19,56 @@ if TYPE_CHECKING:
 
 WIDE = 10_000  # columns where no terminal cuts the lines
 
+_QUIET = "archspec.quiet"
+_IGNORED = "archspec.ignored"
+
 
 def colored(stream: IO[str]) -> bool:
-    """Whether colours belong on a stream: a terminal, and no NO_COLOR (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether a stream takes colours.
+
+    NO_COLOR switches them off (https://no-color.org), FORCE_COLOR on (https://force-color.org); otherwise a terminal
+    takes them.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def be_quiet(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    """From here on, warnings and notes are not printed."""
+    context.meta[_QUIET] = value
+
+
+def ignore(context: click.Context, _option: click.Parameter, codes: tuple[str, ...]) -> None:
+    """From here on, warnings and notes of these codes are not printed. Raises BadParameter for an unknown code."""
+    from archspec.diagnostics import CODES, suggest
+
+    wanted = {code.upper() for word in codes for code in word.replace(",", " ").split()}
+    if unknown := sorted(wanted - set(CODES)):
+        guess = suggest(unknown[0], CODES)
+        raise click.BadParameter(f"no code `{unknown[0]}`" + (f"; did you mean `{guess}`?" if guess else ""))
+    context.meta[_IGNORED] = wanted
+
+
+def is_quiet() -> bool:
+    """Whether the running command was called with `--quiet`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
+
+
+def wanted(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The findings that `--quiet` and `--ignore` leave. Errors always stay."""
+    context = click.get_current_context(silent=True)
+    ignored = context.meta.get(_IGNORED, ()) if context else ()
+    quiet = is_quiet()
+    return tuple(item for item in diagnostics if item.severity == "error" or not (quiet or item.code in ignored))
 
 
 def report(diagnostics: Iterable[Diagnostic], style: Style = "full") -> None:
-    """Print findings to standard error, if there are any."""
-    if text := render(diagnostics, style, color=colored(sys.stderr)):
+    """Print findings to standard error, if there are any that the user wants to see."""
+    if text := render(wanted(diagnostics), style, color=colored(sys.stderr)):
         click.echo(text, err=True, color=True)
 
 

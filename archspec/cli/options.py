@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from archspec.cli.completion import codes, plugin_files, spec_files
+from archspec.cli.messages import be_quiet, ignore
+from archspec.diagnostics import unusable
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from archspec.graph.graph import Graph
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 plugins = click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE_OR_PACKAGE",
+    "--plugin", "plugins", multiple=True, metavar="FILE_OR_PACKAGE", shell_complete=plugin_files,
     help="Import this plugin, which may define further kinds. Only plugins named here are imported.",
 )  # fmt: skip
 overrides = click.option(
@@ -23,14 +32,63 @@ overrides = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+quiet = click.option(
+    "-q", "--quiet", is_flag=True, expose_value=False, callback=be_quiet, help="Print no warnings and no notes."
+)
+ignored = click.option(
+    "--ignore", multiple=True, expose_value=False, metavar="CODE", envvar="ARCHSPEC_IGNORE", callback=ignore,
+    shell_complete=codes, help="Do not print warnings and notes with this code, such as AS307. [env: ARCHSPEC_IGNORE]",
+)  # fmt: skip
+
+
+def findings(command: _Command) -> _Command:
+    """The options that choose which findings are printed."""
+    return quiet(ignored(command))
+
+
 def spec(command: _Command) -> _Command:
     """The argument SPEC and the options that say how it is read."""
-    return click.argument("spec")(plugins(overrides(command)))
+    argument = click.argument("spec", shell_complete=spec_files)
+    return argument(plugins(overrides(findings(command))))
 
 
 def specs(command: _Command) -> _Command:
-    """The arguments SPEC... and the options that say how they are read."""
-    return click.argument("specs", nargs=-1, required=True, metavar="SPEC...")(plugins(overrides(command)))
+    """The arguments SPEC..., where a folder is all specs below it, and the options that say how they are read."""
+    argument = click.argument(
+        "specs", nargs=-1, required=True, metavar="SPEC...", callback=in_folders, shell_complete=spec_files
+    )
+    return argument(plugins(overrides(findings(command))))
+
+
+def in_folders(_context: click.Context, _argument: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words, each folder replaced by the specs below it. Raises SpecError AS002 for a folder without one."""
+    found: list[str] = []
+    for word in words:
+        if not os.path.isdir(word):  # noqa: PTH112 - `Path.is_dir` raises for names that are too long
+            found.append(word)
+            continue
+        specs = list(_specs_below(Path(word)))
+        if not specs:
+            unusable(
+                "AS002", f"the folder `{word}` holds no spec",
+                help="a spec is a file with the ending .yaml or .yml and a key `archspec` on its top level",
+            )  # fmt: skip
+        found += specs
+    return tuple(found)
+
+
+_MARK = re.compile(rb"""^(\xef\xbb\xbf)?(\{\s*)?["']?archspec["']?\s*:""", re.MULTILINE)
+_LOOKED_AT = 1 << 20  # bytes of a file in a folder: no spec is larger
+
+
+def _specs_below(folder: Path) -> Iterator[str]:
+    """The files of a folder and of those below it that are specs, in order; hidden ones are left out."""
+    for path in sorted(folder.rglob("*.y*ml")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix in {".yaml", ".yml"} and path.is_file() and not hidden:
+            with path.open("rb") as file:
+                if _MARK.search(file.read(_LOOKED_AT)):
+                    yield str(path)
 
 
 def load(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> Graph:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archspec.cli import options
-from archspec.cli.messages import report
+from archspec.cli.messages import is_quiet, report, wanted
 from archspec.diagnostics import SpecError, Style, render, visible
 
 if TYPE_CHECKING:
@@ -24,18 +24,28 @@ DATA: tuple[Style, ...] = ("json", "github")
     "--format", "style", type=click.Choice(["full", "concise", "json", "github"]), default="full", show_default=True,
     help="How findings are printed; json and github go to standard output.",
 )  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the same as --format json.")
 @click.option("--strict", is_flag=True, help="Exit with status 1 on warnings, too.")
-def validate(
-    specs: tuple[str, ...], plugins: tuple[str, ...], overrides: tuple[str, ...], style: Style, *, strict: bool
+def validate(  # noqa: PLR0913 - one argument per option
+    specs: tuple[str, ...],
+    plugins: tuple[str, ...],
+    overrides: tuple[str, ...],
+    style: Style,
+    *,
+    as_json: bool,
+    strict: bool,
 ) -> int:
     """Check specs, and print everything wrong with them.
 
-    YAML, names, references, widths, cycles, and what each kind asks for; warnings and notes, too.
+    YAML, names, references, widths, cycles, and what each kind requires; warnings and notes, too. A folder stands for
+    all specs below it.
     """
+    style = "json" if as_json else style
     found: list[Diagnostic] = []
     worst = 0
     for place, spec in enumerate(specs):
-        status, diagnostics = check(spec, plugins, overrides)
+        status, every = check(spec, plugins, overrides)
+        diagnostics = wanted(every)
         strictly = strict and any(item.severity == "warning" for item in diagnostics)
         worst = max(worst, status, int(strictly))
         found += diagnostics
@@ -43,8 +53,8 @@ def validate(
             if place and style == "full" and diagnostics:
                 click.echo(err=True)
             report(diagnostics, style)
-            if not status and not strictly:
-                click.echo(f"{visible(spec)}: valid")
+            if not status and not strictly and not is_quiet():
+                click.echo(f"{'<stdin>' if spec == '-' else visible(spec)}: valid")
             sys.stdout.flush()
     if style in DATA and (text := render(found, style)):
         click.echo(text)

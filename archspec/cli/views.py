@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.spec
-def expand(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+@options.as_json
+def expand(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Print the canonical form of a spec.
 
     Defaults, variables, repeats and `extends` are written out; expanding twice changes nothing.
     """
     graph = options.load(spec, plugins, overrides)
     warn(graph.spec.diagnostics)
-    click.echo(graph.spec.text(), nl=False)
+    click.echo(json.dumps(graph.spec.data(), indent=2) + "\n" if as_json else graph.spec.text(), nl=False)
 
 
 @click.command()

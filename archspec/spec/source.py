@@ -123,7 +123,9 @@ def _read_regular(name: str) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def _read_stream(stream: IO[str] | IO[bytes]) -> bytes:
+def _read_stream(stream: IO[str] | IO[bytes] | None) -> bytes:
+    if stream is None:
+        unusable("AS005", "standard input is closed", help="name a file, or pipe the text to `-`")
     data = getattr(stream, "buffer", stream).read(MAX_BYTES + 1)
     return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
 

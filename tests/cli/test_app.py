@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from archspec.cli import validate
-from archspec.cli.app import archspec
+from archspec.cli.app import archspec, run
 from archspec.cli.messages import colored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +105,14 @@ def test_a_file_name_that_no_encoding_holds() -> None:
 
 @pytest.mark.parametrize(
     ("terminal", "environment", "expected"),
-    [(True, {}, True), (True, {"NO_COLOR": "1"}, False), (True, {"TERM": "dumb"}, False), (False, {}, False)],
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (False, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
 )
 def test_colours(monkeypatch: pytest.MonkeyPatch, terminal: bool, environment: dict[str, str], expected: bool) -> None:  # noqa: FBT001 - a table
     """Colours are for terminals, and not where NO_COLOR is set."""
@@ -117,7 +124,77 @@ def test_colours(monkeypatch: pytest.MonkeyPatch, terminal: bool, environment: d
     assert colored(sys.stderr) is expected
 
 
-def test_completion() -> None:
-    """The shell completes commands."""
-    result = process(_ARCHSPEC_COMPLETE="bash_complete", COMP_WORDS="archspec va", COMP_CWORD="1")
-    assert result.stdout.strip() == "plain,validate"
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("archspec va", "plain,validate"),
+        ("archspec kinds gate.to", "plain,gate.topk"),
+        ("archspec explain AS20", "plain,AS204"),
+        ("archspec explain temp", "plain,temperature"),
+        ("archspec validate --ignore as30", "plain,AS307"),
+        ("archspec init mm", "plain,mmoe"),
+        ("archspec render sp", "file,sp"),
+    ],
+)
+def test_completion(words: str, found: str) -> None:
+    """The shell completes commands, kinds, keys, codes, templates and files."""
+    result = process(_ARCHSPEC_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
+    assert found in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("word", "way_out"), [("vlidate", "did you mean `validate`?"), ("xyz", "commands: init, ")])
+def test_an_unknown_command(word: str, way_out: str) -> None:
+    """A misspelt command gets a suggestion, and one that is like none gets the list."""
+    result = CliRunner().invoke(archspec, [word])
+    assert result.exit_code == 2
+    assert f"no command `{word}`; {way_out}" in result.stderr
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `archspec` is this checkout's command line."""
+    python = f"{sys.executable} -m archspec"
+    command = ["bash", "-c", line.replace("archspec", python)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of a POSIX shell")
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"archspec summary {PLE} > /dev/full", "standard output cannot be written: No space left on device"),
+        (f"archspec build {PLE} -q -o - > /dev/full", "standard output cannot be written: No space left on device"),
+        ("archspec schema > /dev/full", "standard output cannot be written: No space left on device"),
+        (f"archspec summary {PLE} >&-", "standard output cannot be written: it is closed"),
+        ("archspec explain AS204 >&-", "standard output cannot be written: it is closed"),
+        ("archspec validate - <&-", "standard input is closed"),
+    ],
+)
+def test_a_standard_stream_that_cannot_be_used(line: str, message: str) -> None:
+    """A full disk or a closed stream is one line and status 2."""
+    result = shell(line)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of a POSIX shell")
+def test_a_file_is_not_taken_for_a_closed_stream(tmp_path: Path) -> None:
+    """Without standard streams a figure is written as ever: nothing that is printed goes into it."""
+    with_streams, without = tmp_path / "a.svg", tmp_path / "b.svg"
+    assert shell(f"archspec render {PLE} -o {with_streams}").returncode == 0
+    assert shell(f"archspec render {PLE} -o {without} <&- >&- 2>&-").returncode == 2
+    assert without.read_bytes() == with_streams.read_bytes()
+
+
+def test_a_defect_of_archspec_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception that archspec does not expect shows its traceback, asks for a report, and is status 70."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(validate, "check", broken)
+    monkeypatch.setattr(sys, "argv", ["archspec", "validate", PLE])
+    assert run() == 70
+    assert "ZeroDivisionError" in (said := capsys.readouterr().err)
+    assert "this is a defect of archspec. Please report it" in said.splitlines()[-1]

@@ -160,3 +160,67 @@ def test_an_unknown_ending(run: Run) -> None:
     result = run("render", "tiny.yaml", "-o", "tiny.jpg")
     assert result.exit_code == 2
     assert "error[AS604]" in result.stderr
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(("command", "name"), [("build", "tiny.py"), ("render", "tiny.svg"), ("init", "mmoe.yaml")])
+def test_a_folder_that_is_not_there_yet(run: Run, command: str, name: str) -> None:
+    """`-o FOLDER/` makes the folder; the folder of a file that is named is not made."""
+    spec = "mmoe" if command == "init" else "tiny.yaml"
+    assert run(command, spec, "-o", "new/deep/").exit_code == 0
+    assert Path("new/deep", name).is_file()
+    result = run(command, spec, "-o", f"other/{name}")
+    assert result.exit_code == 2
+    assert "error[AS011]: there is no folder `other`" in result.stderr
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("output", ["tiny.yaml/", "tiny.yaml/deep/x.py"])
+def test_a_folder_that_is_a_file(run: Run, output: str) -> None:
+    """A file where a folder must be is named."""
+    result = run("build", "tiny.yaml", "-o", output)
+    assert result.exit_code == 2
+    assert "error[AS013]: `tiny.yaml` is a file: nothing can be written below it" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["build", "render", "init", "gates"])
+def test_a_name_that_no_file_can_have(run: Run, tiny: Path, command: str) -> None:
+    """A name of 300 letters is one diagnostic."""
+    words = [str(tiny)] if command != "init" else ["mmoe"]
+    result = run(command, *words, "-o", "a" * 300 + (".py" if command == "build" else ".svg"))
+    assert result.exit_code == 2
+    assert "error[AS" in result.stderr
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_figure_on_standard_output(run: Run) -> None:
+    """`render -o -` prints SVG, or the format that `--format` names, and nothing else."""
+    assert run("render", "tiny.yaml", "-o", "-").stdout_bytes.startswith(b"<?xml")
+    assert run("render", "tiny.yaml", "-o", "-", "--format", "png").stdout_bytes.startswith(b"\x89PNG")
+    assert run("render", "tiny.yaml", "-o", "-", "--format", "dot").stdout.startswith("digraph")
+    assert not Path("-").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_format_without_a_file_name(run: Run) -> None:
+    """`--format` names the format of files in the default folder, and may not contradict an ending."""
+    assert run("render", "tiny.yaml", "--format", "txt").stdout == str(Path("build", "tiny.txt")) + "\n"
+    result = run("render", "tiny.yaml", "--format", "txt", "-o", "a.svg")
+    assert result.exit_code == 2
+    assert "`--format txt` and the ending `.svg` differ" in result.stderr
+
+
+def test_one_file_fits_standard_output(run: Run, specs: Path) -> None:
+    """Two specs cannot both go to standard output."""
+    result = run("build", str(specs / "ple.yaml"), str(specs / "mmoe.yaml"), "-o", "-")
+    assert result.exit_code == 2
+    assert "standard output holds one file" in result.stderr
+
+
+def test_a_folder_of_specs_is_built(run: Run, specs: Path, tmp_path: Path) -> None:
+    """`build FOLDER` writes one file for each spec below it."""
+    (tmp_path / "mine").mkdir()
+    for name in ("mmoe", "moe"):
+        (tmp_path / "mine" / f"{name}.yaml").write_text((specs / f"{name}.yaml").read_text())
+    assert run("build", "mine", "-o", "out/").exit_code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["mmoe.py", "moe.py"]

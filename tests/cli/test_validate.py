@@ -78,7 +78,7 @@ def test_warnings(run: Run, options: list[str], status: int) -> None:
     result = run("validate", "-", *options, stdin=WARNED)
     assert result.exit_code == status
     assert "warning[AS304]" in result.stderr
-    assert result.stdout == ("-: valid\n" if status == 0 else "")
+    assert result.stdout == ("<stdin>: valid\n" if status == 0 else "")
 
 
 @pytest.mark.usefixtures("tiny")
@@ -111,3 +111,56 @@ def test_no_spec_is_wrong_usage(run: Run) -> None:
     result = run("validate")
     assert result.exit_code == 2
     assert "Missing argument 'SPEC...'" in result.stderr
+
+
+def test_a_folder_is_all_specs_below_it(run: Run, tmp_path: Path) -> None:
+    """Every spec of a folder is checked; other YAML, hidden files and hidden folders are passed over."""
+    for name in ("b.yaml", "a/c.yml", ".git/d.yaml"):
+        path = tmp_path / "all" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(WARNED.replace("y: {kind: dense, dim: 4}", ""), encoding="utf-8")
+    (tmp_path / "all" / "compose.yaml").write_text("services: {}\n", encoding="utf-8")
+    (tmp_path / "all" / "json.yaml").write_text('{"archspec": 1}\n', encoding="utf-8")
+    result = run("validate", "all")
+    assert result.stdout == "all/a/c.yml: valid\nall/b.yaml: valid\n"
+    assert "all/json.yaml:1:1" in result.stderr
+
+
+def test_quiet_prints_errors_only(run: Run) -> None:
+    """With `-q` neither warnings nor the word `valid` are printed, and errors still are."""
+    result = run("validate", "-", "-q", stdin=WARNED)
+    assert (result.exit_code, result.output) == (0, "")
+    assert "error[AS101]" in run("validate", "-", "-q", stdin="name: x\n").stderr
+
+
+@pytest.mark.parametrize("words", [["--ignore", "AS304"], ["--ignore", "as304,AS307"]])
+def test_one_finding_is_ignored(run: Run, words: list[str]) -> None:
+    """`--ignore CODE` hides a warning, for `--strict` and for JSON too."""
+    result = run("validate", "-", "--strict", *words, stdin=WARNED)
+    assert (result.exit_code, result.output) == (0, "<stdin>: valid\n")
+    assert json.loads(run("validate", "-", "--json", *words, stdin=WARNED).stdout) == []
+
+
+def test_the_environment_ignores_findings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCHSPEC_IGNORE does what `--ignore` does, and a wrong code is refused with the nearest one."""
+    monkeypatch.setenv("ARCHSPEC_IGNORE", "AS304")
+    assert "AS304" not in run("summary", "-", stdin=WARNED).stderr
+    monkeypatch.setenv("ARCHSPEC_IGNORE", "AS3O4")
+    result = run("validate", "-", stdin=WARNED)
+    assert result.exit_code == 2
+    assert "no code `AS3O4`; did you mean `AS304`?" in result.stderr
+
+
+def test_errors_cannot_be_ignored(run: Run) -> None:
+    """An error is printed, and is status 1, whatever is ignored."""
+    result = run("validate", "-", "--ignore", "AS101", stdin="name: x\n")
+    assert result.exit_code == 1
+    assert "error[AS101]" in result.stderr
+
+
+def test_json_is_one_word(run: Run) -> None:
+    """`--json` is `--format json`."""
+    words = [["--json"], ["--format", "json"]]
+    short, long = (run("validate", "-", *word, stdin=WARNED).stdout for word in words)
+    assert short == long
+    assert json.loads(short)[0]["code"] == "AS304"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from click.testing import Result
 
 if TYPE_CHECKING:
@@ -107,3 +108,15 @@ def test_a_wrong_spec_is_no_difference(run: Run) -> None:
     """What cannot be read is told as such, with status 2, not as a difference."""
     assert run("diff", "tiny.yaml", "absent.yaml").exit_code == 2
     assert run("diff", "-", "-").exit_code == 2
+
+
+def test_expand_as_json(run: Run, specs: Path) -> None:
+    """`expand --json` holds what `expand` prints as YAML."""
+    ple = str(specs / "ple.yaml")
+    assert json.loads(run("expand", ple, "--json").stdout) == yaml.safe_load(run("expand", ple).stdout)
+
+
+def test_explain_as_json(run: Run) -> None:
+    """`explain --json` gives a code's title and text, or a key's meanings."""
+    assert json.loads(run("explain", "as204", "--json").stdout)["code"] == "AS204"
+    assert json.loads(run("explain", "sees", "--json").stdout)["meanings"]

@@ -1,0 +1,67 @@
+"""What a shell completes after TAB: specs, plugins, codes, kinds and templates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import click
+
+    from archspec.contract import Registry
+
+
+def spec_files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files: the shell lists them."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+plugin_files = spec_files
+
+
+def codes(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Codes of findings, such as AS307, with their titles."""
+    from archspec.diagnostics import CODES
+
+    return _starting(incomplete.upper(), CODES.items())
+
+
+def kinds(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of kinds, `topk` or `gate.topk`; those of the plugins named so far, too."""
+    registry = _registry(context)
+    names = [(name, category) for category, name in registry.kinds]
+    return _starting(incomplete, [*names, *((f"{category}.{name}", category) for category, name in registry.kinds)])
+
+
+def words(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What `archspec explain` knows: keys of the language, and codes."""
+    from archspec.cli.explain import explained_keys
+
+    keys = dict.fromkeys(explained_keys(_registry(context)), "")
+    return [*_starting(incomplete, keys.items()), *codes(context, parameter, incomplete)]
+
+
+def templates(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Architectures that `archspec init` writes."""
+    from archspec.cli.init import templates as known
+
+    return _starting(incomplete, known().items())
+
+
+def _registry(context: click.Context) -> Registry:
+    """The built-in kinds alone where a plugin cannot be imported: completion never fails."""
+    from archspec.diagnostics import SpecError
+    from archspec.plugins import built_in, load
+
+    try:
+        return load(context.params.get("plugins") or ())
+    except SpecError:
+        return built_in()
+
+
+def _starting(start: str, found: Iterable[tuple[str, str]]) -> list[CompletionItem]:
+    matching = sorted({word: about for word, about in found if word.startswith(start)}.items())
+    return [CompletionItem(word, help=about or None) for word, about in matching]
