@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,15 +47,10 @@ class ManyFiles(click.Command):
 
 
 def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
-    """The files of paths and patterns. Raises BadParameter for a pattern that fits no file."""
-    found: list[str] = []
-    for word in words:
-        pattern = has_magic(word) and not Path(word).exists()
-        names = sorted(glob(word, recursive=True)) if pattern else [word]  # noqa: PTH207 - absolute patterns too
-        if not names:
-            raise click.BadParameter(f"no file is named like `{word}`")
-        found += names
-    return tuple(found)
+    """The files of paths and patterns. Raises SpecError for a pattern that matches no file."""
+    from archspec.data.parts import data_files
+
+    return data_files(words)
 
 
 def choices_of(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
@@ -87,7 +81,7 @@ bad_rows = click.option(
 @options.as_json
 @click.option(
     "--data", "files", multiple=True, required=True, metavar="FILE...", callback=files_of,
-    help="Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; several files, or a 'pattern*'.",
+    help="Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; files, folders of parts, a 'pattern*'.",
 )  # fmt: skip
 @click.option(
     "--validation", multiple=True, metavar="FILE...", callback=files_of,

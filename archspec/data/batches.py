@@ -8,13 +8,15 @@ import numpy as np
 from torch import distributed
 
 from archspec.data.faults import Bad, Faults
+from archspec.data.parts import Name, data_files
 from archspec.data.rows import Rows, as_batch
 from archspec.data.tables import check_columns, open_tables
 from archspec.data.types import check_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from archspec.data.encoder import Encoder
@@ -112,15 +114,42 @@ class OrderedBatches:
                 yield as_batch({name: values[first : first + self.size] for name, values in columns.items()}, _share())
 
 
+class Batch(dict[str, "Tensor"]):
+    """Columns by name, as a model reads them; where their rows lie is said beside the columns, not among them.
+
+    Args:
+        columns: tensors by name.
+        file: the file that the rows lie in.
+        rows: the rows' numbers in the file, `[B]`: from 0, the line of names not counted.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] = (),
+        file: str = "",
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        super().__init__(columns)
+        self.file = file
+        self.rows = np.empty(0, dtype=np.int64) if rows is None else rows
+
+
 def table_batches(
-    files: Iterable[str], encoder: Encoder, *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
-) -> Iterator[dict[str, Tensor]]:
+    files: Name | Iterable[Name], encoder: Encoder, *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
+) -> Iterator[Batch]:
     """The rows of files as batches, as they lie there and encoded as a run encoded its own; nothing is written.
+
+    Args:
+        files: a path, a pattern, a folder of parts, or several of them.
+        encoder: what encodes the columns.
+        header: names of the columns of CSV files that have no line of names.
+        bad: what becomes of rows with a value that does not fit: an error, or they are left out; which ones are left
+            is in each batch's `rows`.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit.
     """
-    tables = open_tables(files, header)
+    tables = open_tables(data_files(files), header)
     check_columns(tables, encoder.demands)
     check_types(tables, encoder.demands)
     for table in tables:
@@ -130,7 +159,8 @@ def table_batches(
             faults.add(found)
             faults.report(bad)
             if good.any():
-                yield as_batch(columns, np.flatnonzero(good))
+                rows = np.flatnonzero(good)
+                yield Batch(as_batch(columns, rows), piece.file, piece.first + rows)
 
 
 def _share() -> slice:

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from archspec.contract import Settings
     from archspec.graph.graph import Graph
     from archspec.program.columns import Column
-    from archspec.spec.spec import TaskBlock
 
-Use = Literal["ids", "lists", "numbers", "class", "label", "space", "weight", "key"]
+Use = Literal["ids", "lists", "numbers", "class", "label", "space", "weight", "column", "key"]
 """`ids` one per row, `lists` of ids, `numbers` for a dense input; of tasks: `class` (a label that is an index),
-`label`, `space` (`when`), `weight`; `key` groups rows and may hold anything."""
+`label`, `space` (`when`), `weight`, `column` (numbers that a loss reads); `key` groups rows and may hold anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def demands(graph: Graph, grouped_by: str | None = None) -> dict[str, Demand]:
     return found
 
 
-_STRICTEST: tuple[Use, ...] = ("ids", "lists", "numbers", "class", "label", "weight", "space", "key")
+_STRICTEST: tuple[Use, ...] = ("ids", "lists", "numbers", "class", "label", "weight", "column", "space", "key")
 
 
 def _both(one: Demand, other: Demand) -> Demand:
@@ -147,11 +146,6 @@ def _of_tasks(graph: Graph) -> Iterator[Demand]:
         yield Demand(label, use, reader, high=high, space=task.when, optional=bool(joint))
         if task.weight_column is not None:
             yield Demand(task.weight_column, "weight", f"the rows' weights in {reader}", space=task.when)
-        yield from (Demand(column, "space", f"a loss of {reader}") for column in _columns_of(block))
-
-
-def _columns_of(block: TaskBlock) -> Iterator[str]:
-    """The columns that the task's losses name in their settings."""
-    for loss in block.losses:
-        for _, value in settings_names(loss.settings, ColumnName):
-            yield str(value)
+        for loss in block.losses:
+            for _, column in settings_names(loss.settings, ColumnName):
+                yield Demand(str(column), "column", f"the loss `{loss.kind}` of {reader}", space=task.when)

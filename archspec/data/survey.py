@@ -173,6 +173,7 @@ def _encoding(demand: Demand, kind: str, sight: Sight) -> Encoding:
         "label": Numbers(low=None if high is None else 0, high=high),
         "weight": Numbers(low=0),
         "space": Flag(),
+        "column": Numbers(),
         "key": Key(),
     }
     return fixed[demand.use]

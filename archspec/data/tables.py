@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from archspec.data.parts import parts_of
 from archspec.data.values import trimmed
 from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from archspec.data.demands import Demand
+    from archspec.data.parts import Part
 
 FORMATS: Final = {
     ".parquet": "parquet", ".pq": "parquet",
@@ -25,6 +27,8 @@ PACKED: Final = (".gz", ".bz2", ".zst", ".lz4")
 _ROWS: Final = 65_536
 _BYTES: Final = 1 << 23  # of a CSV file at once: pyarrow's own default makes pieces of a few thousand rows
 _LISTED: Final = 12
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Table:
     columns: tuple[str, ...]
     header: tuple[str, ...] | None = None
     """Names of the columns of a CSV file that has no line of names."""
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
+    """Columns of one value each, which the names of the file's folders give."""
 
     def pieces(self, wanted: Collection[str]) -> Iterator[Piece]:
         """The wanted columns, piece by piece.
@@ -57,11 +63,26 @@ class Table:
 
         first = 0
         try:
-            for batch in self._batches([name for name in self.columns if name in wanted]):
-                yield Piece(self.file, first, batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True)))
+            for batch in self._batches([name for name in self.columns if name in wanted and self._holds(name)]):
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                yield Piece(self.file, first, batch.num_rows, columns | self._constant(wanted, batch.num_rows))
                 first += batch.num_rows
         except (ArrowException, OSError) as error:
             _unreadable(self.file, error)
+
+    def _holds(self, name: str) -> bool:
+        """Whether the column lies in the file itself."""
+        return name not in self.partitions
+
+    def _constant(self, wanted: Collection[str], rows: int) -> dict[str, Any]:
+        """The wanted columns that the names of folders give, as texts."""
+        import pyarrow as pa
+
+        return {
+            name: pa.repeat(pa.scalar(value, pa.string()), rows)
+            for name, value in self.partitions.items()
+            if name in wanted
+        }
 
     def _batches(self, wanted: list[str]) -> Iterator[Any]:
         import pyarrow as pa
@@ -83,19 +104,25 @@ class Table:
 
 
 def open_tables(files: Iterable[str | os.PathLike[str]], header: tuple[str, ...] | None = None) -> tuple[Table, ...]:
-    """Files as tables, in their order; only their heads are read.
+    """Files as tables, in their order, a folder's by name; only their heads are read.
 
     Raises:
         SpecError: a file is missing, of an unknown format, empty or broken: all such files at once.
     """
-    found, problems = [], Diagnostics()
-    for file in files:
+    problems = Diagnostics()
+    parts = [part for found in _each(parts_of, files, problems) for part in found]
+    tables = tuple(_each(lambda part: _open(part, header), parts, problems))
+    problems.raise_errors(status=2)
+    return tables
+
+
+def _each(work: Callable[[_Item], _Made], items: Iterable[_Item], problems: Diagnostics) -> Iterator[_Made]:
+    """What comes of each item; of one that cannot be used, its problems."""
+    for item in items:
         try:
-            found.append(_open(os.fspath(file), header))
+            yield work(item)
         except SpecError as error:
             problems.items += error.diagnostics
-    problems.raise_errors(status=2)
-    return tuple(found)
 
 
 def check_columns(tables: Iterable[Table], demands: Mapping[str, Demand]) -> None:
@@ -114,10 +141,10 @@ def check_columns(tables: Iterable[Table], demands: Mapping[str, Demand]) -> Non
     problems.raise_errors(status=2)
 
 
-def _open(file: str, header: tuple[str, ...] | None) -> Table:
+def _open(part: Part, header: tuple[str, ...] | None) -> Table:
     from pyarrow import ArrowException
 
-    path = Path(file)
+    file, path = part.file, Path(part.file)
     name = path.name.lower()
     packed = name.endswith(PACKED)
     ending = Path(name.rpartition(".")[0] if packed else name).suffix
@@ -134,7 +161,8 @@ def _open(file: str, header: tuple[str, ...] | None) -> Table:
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
         unusable("AS701", f"`{file}` has two columns `{twice}`", help="rename one of them")
-    return Table(file, form, columns, header)
+    partitions = {name: value for name, value in part.partitions.items() if name not in columns}
+    return Table(file, form, (*columns, *partitions), header, partitions)
 
 
 def _names(file: str, form: str, header: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -111,4 +111,5 @@ CODES: dict[str, str] = {
     "AS708": "not a run",
     "AS709": "library not installed",
     "AS710": "loss is no number",
+    "AS720": "folder that is no folder of parts",
 }

@@ -22,9 +22,9 @@ from archspec.nn.checkpoint import load_weights
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from torch import Tensor
-
+    from archspec.data.batches import Batch
     from archspec.data.faults import Bad
+    from archspec.data.parts import Name
     from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
 
@@ -52,9 +52,12 @@ class Trained:
         return OrderedBatches(Rows(self.folder / VALIDATION), ROWS_AT_ONCE)
 
     def batches(
-        self, files: Iterable[str], *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
-    ) -> Iterator[dict[str, Tensor]]:
-        """The rows of files as batches for the model, without labels; see `archspec.data.batches.table_batches`."""
+        self, files: Name | Iterable[Name], *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
+    ) -> Iterator[Batch]:
+        """The rows of files as batches for the model, without labels; see `archspec.data.batches.table_batches`.
+
+        A batch is a dict of tensors; `batch.file` and `batch.rows` say which rows it holds, from 0.
+        """
         return table_batches(files, self.encoder.of_inputs(), header=header, bad=bad)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from archspec.spec.spec import Task, TaskBlock
+    from archspec.spec.spec import Block, Task, TaskBlock
 
 Columns = Mapping[str, Tensor]
 
@@ -68,11 +68,26 @@ def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
 
 def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Columns, batch: Columns) -> Tensor:
     """The task's losses of each row, added up, `[B]`; a `joint` loss looks at other outputs and columns too."""
-    kinds = [loss.settings for loss in block.losses]
     rows = [
-        kind.joint(outputs, labels, logits, batch) if _joint(kind) else kind.rows(outputs, labels) for kind in kinds
+        _joint_losses(block, loss, (outputs, labels, logits, batch))
+        if _joint(loss.settings)
+        else loss.settings.rows(outputs, labels)
+        for loss in block.losses
     ]
     return torch.stack(rows).sum(0)
+
+
+def _joint_losses(block: TaskBlock, loss: Block, read: tuple[Tensor, Tensor, Columns, Columns]) -> Tensor:
+    """The losses `[B]` of a loss that reads other outputs and columns; a missing one is named with its task."""
+    try:
+        rows: Tensor = loss.settings.joint(*read)
+    except KeyError as error:
+        _, _, logits, batch = read
+        raise KeyError(
+            f"the loss `{loss.kind}` of task `{block.name}` needs `{error.args[0] if error.args else ''}`; "
+            f"the batch holds {listed(batch)}, and the model's outputs are {listed(logits)}"
+        ) from error
+    return rows
 
 
 def _joint(kind: object) -> bool:

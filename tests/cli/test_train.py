@@ -138,6 +138,21 @@ def test_a_pattern_names_files(run: Run) -> None:
     assert run("train", "small.yaml", "--data", "night*.parquet").exit_code == 2
 
 
+def test_a_folder_of_parts_is_read(run: Run) -> None:
+    """`--data` takes a folder of Parquet parts; an empty one is told in a sentence."""
+    Path("small.yaml").write_text(SPEC)
+    Path("d.parquet").mkdir()
+    words = ("train", "small.yaml", "--data", "d.parquet", "--epochs", "1", "-o", "here")
+    empty = run(*words)
+    assert (empty.exit_code, "the folder `d.parquet` holds no data files" in empty.stderr) == (2, True)
+    for number in range(2):
+        parquet.write_table(table(40, number), f"d.parquet/part-0000{number}.parquet")
+    Path("d.parquet/_SUCCESS").touch()
+    assert run(*words, "--json").exit_code == 0
+    rows = json.loads(Path("here/results.json").read_text())
+    assert rows["train"] + rows["validation"] == 80
+
+
 def test_mistakes_in_data(run: Run) -> None:
     """Bad values and missing columns end with status 2 and sentences; no folder is left."""
     Path("small.yaml").write_text(SPEC)

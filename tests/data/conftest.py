@@ -57,3 +57,31 @@ def rows() -> dict[str, list[Any]]:
         "rating": [i % 3 for i in range(40)],
         "unread": ["x"] * 40,
     }
+
+
+PRICED = """
+archspec: 1
+name: priced
+inputs: {x: {kind: dense, dim: 1}}
+tasks: {a: {loss: {kind: priced, by: p}}}
+towers: {a: {from: x}}
+"""
+PLUGIN = '''
+from typing import ClassVar
+from archspec import ColumnName, Settings, loss
+@loss("priced")
+class Priced(Settings):
+    """Logistic times a column."""
+    tasks: ClassVar = ("binary",)
+    by: ColumnName
+    def joint(self, logits, labels, outputs, batch):
+        return (logits.exp().log1p() - labels * logits) * batch[self.by]
+'''
+
+
+@pytest.fixture(scope="session")
+def priced(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """The graph of a spec whose loss reads a column of its own."""
+    path = tmp_path_factory.mktemp("plugins") / "priced_by_column.py"
+    path.write_text(PLUGIN)
+    return load_graph(PRICED, None, plugins.load([path]))

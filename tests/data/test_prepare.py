@@ -193,6 +193,46 @@ def test_encodings_outlive_the_process(graph: Graph, rows: Columns, tmp_path: Pa
     assert set(batch) == {"user", "city", "age", "visited", "scene", "price", "place"}
 
 
+def test_batches_know_their_rows(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """With `bad="skip"` a batch tells which rows it holds, beside the columns and not among them."""
+    encoder = prepare(graph, Source((written(tmp_path, rows),)), tmp_path).encoder.of_inputs()
+    rows["user"][3] = rows["user"][9] = 77
+    (batch,) = table_batches(written(tmp_path, rows, "new.csv"), encoder, bad="skip")
+    assert batch.file == str(tmp_path / "new.csv")
+    assert batch.rows.tolist() == [row for row in range(40) if row not in {3, 9}]
+    assert set(batch) == set(encoder.demands)
+    assert batch["price"].tolist() == [float(row) for row in batch.rows]
+
+
+def test_rows_are_counted_through_a_file(graph: Graph, rows: Columns, tmp_path: Path, monkeypatch: Any) -> None:  # noqa: ANN401 - pytest's
+    """Row numbers go on from one batch of a file to the next, and begin again with the next file."""
+    monkeypatch.setattr("archspec.data.tables._ROWS", 16)
+    encoder = prepare(graph, Source((written(tmp_path, rows),)), tmp_path).encoder.of_inputs()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    files = [written(tmp_path / name, rows) for name in ("a", "b")]
+    batches = list(table_batches(tmp_path / "*" / "rows.parquet", encoder))
+    assert [(batch.file, int(batch.rows[0])) for batch in batches] == [(f, n) for f in files for n in (0, 16, 32)]
+
+
+@pytest.mark.parametrize("values", [[0.5, 7.0, -2.25], [3, 1, 0], ["2.5", "1", "0"], [True, False, True]])
+def test_the_column_of_a_loss_is_as_it_is(priced: Graph, tmp_path: Path, values: list[Any]) -> None:
+    """A loss that names a column gets its numbers, not whether they are 1."""
+    file = written(tmp_path, {"x": [0.0] * 3, "a": [0, 1, 0], "p": values})
+    prepare(priced, Source((file,), (file,)), tmp_path)
+    batch = next(iter(OrderedBatches(Rows(tmp_path / TRAIN), 3)))
+    assert batch["p"].tolist() == [float(value) for value in values]
+
+
+def test_a_loss_needs_a_number_in_each_row(priced: Graph, tmp_path: Path) -> None:
+    """A missing number or column is told with the loss that reads it, before training."""
+    without: Columns = {"x": [0.0] * 3, "a": [0, 1, 0]}
+    with pytest.raises(SpecError, match="column `p`, row 2: no value"):
+        prepare(priced, Source((written(tmp_path, without | {"p": [1, None, 2]}),)), tmp_path)
+    with pytest.raises(SpecError, match="has no column `p`, which the loss `priced` of task `a` reads"):
+        prepare(priced, Source((written(tmp_path, without),)), tmp_path)
+
+
 # -- batches -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,6 @@ from archspec.lightning.run import Recipe, Watch, train
 from archspec.lightning.trained import load_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from archspec.graph.graph import Graph
 
 TEXT = """
@@ -114,8 +113,11 @@ def test_a_folder_is_opened(graph: Graph, source: Source, unbroken: Path) -> Non
         logits = trained.model(batch)["click"]
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch["click"])
     assert float(loss) == pytest.approx(kept(unbroken)["results"]["best"]["validation/click/log_loss"], rel=1e-5)
-    rows = sum(len(batch["user"]) for batch in trained.batches(source.files))
-    assert rows == 500
+    for files in (source.files, source.files[0], Path(source.files[0]), Path(source.files[0]).parent / "*.parquet"):
+        batches = list(trained.batches(files))
+        assert sum(len(batch["user"]) for batch in batches) == 500
+        assert [int(batch.rows[0]) for batch in batches[:1]] == [0]
+        assert trained.model.predict(batches[0])["click"].shape == batches[0].rows.shape
 
 
 class Killed(BaseException):

@@ -241,6 +241,25 @@ def test_a_joint_loss_sees_all_outputs_and_columns() -> None:
     assert (parts["a"].item(), parts["b"].item()) == (2.0, 0.0)
 
 
+@pytest.mark.parametrize("left_out", ["column", "output"])
+def test_what_a_joint_loss_lacks_is_named(left_out: str) -> None:
+    """A column or an output that a loss reads is named with the loss, its task and what there is."""
+    text = SPEC.format(
+        tasks="{a: {kind: regression, loss: {kind: difference_to, other: c, column: on}}, b: {kind: regression}}"
+    )
+    criterion = MultiTaskLoss(archspec.load(text, plugins=[DifferenceTo]))
+    batch = {"a": labels(0), "b": labels(1)} | ({"on": labels(1)} if left_out == "output" else {})
+    outputs = {"a": leaf(3.0), "b": leaf(1.0)} | ({"c": leaf(1.0)} if left_out == "column" else {})
+    name = {"column": "on", "output": "c"}[left_out]
+    with pytest.raises(KeyError) as caught:
+        criterion(outputs, batch)
+    held, gave = (", ".join(f"`{name}`" for name in columns) for columns in (batch, outputs))
+    assert caught.value.args == (
+        f"the loss `difference_to` of task `a` needs `{name}`; the batch holds {held}, "
+        f"and the model's outputs are {gave}",
+    )
+
+
 def test_half_precision_logits_are_summed_in_single() -> None:
     """bfloat16 logits give a float32 loss."""
     total, _ = criterion_of("{a: {kind: binary}}")({"a": torch.zeros(3, dtype=torch.bfloat16)}, {"a": torch.ones(3)})

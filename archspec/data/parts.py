@@ -1,0 +1,91 @@
+"""Which files hold the data: paths, patterns, and folders of parts as Spark, Hive and pandas write them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from archspec.diagnostics import unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Name = str | os.PathLike[str]
+_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive and Spark write for a partition of missing values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file, and the columns that the names of its folders give: `day=1/part-0.parquet` has `day`, the text 1."""
+
+    file: str
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def data_files(files: Name | Iterable[Name]) -> tuple[str, ...]:
+    """The paths that are meant: a path alone or several, each a file, a folder, or a pattern such as `day*.parquet`.
+
+    Raises:
+        SpecError: a pattern matches nothing.
+    """
+    words = [files] if isinstance(files, str | os.PathLike) else files
+    return tuple(path for word in words for path in _matching(os.fspath(word)))
+
+
+def _matching(word: str) -> list[str]:
+    if not has_magic(word) or Path(word).exists():
+        return [word]
+    found = sorted(glob(word, recursive=True))  # noqa: PTH207 - absolute patterns too
+    if not found:
+        unusable("AS701", f"no file matches `{word}`", help="a pattern such as 'day*.parquet' must match a file")
+    return found
+
+
+def parts_of(path: Name) -> tuple[Part, ...]:
+    """The file itself; of a folder its files by name, with those in folders such as `day=1`.
+
+    Files and folders whose names begin with `.` or `_`, such as Spark's `_SUCCESS`, hold no rows and are left out.
+
+    Raises:
+        SpecError: a folder without files, or with folders whose names give no column.
+    """
+    if not Path(path).is_dir():
+        return (Part(os.fspath(path)),)
+    found = tuple(_parts(Path(path), {}))
+    if not found:
+        unusable(
+            "AS701",
+            f"the folder `{os.fspath(path)}` holds no data files",
+            help="give a file, or a folder of Parquet parts",
+        )
+    first = set(found[0].partitions)
+    for part in found:
+        if set(part.partitions) != first:
+            unusable(
+                "AS720", f"`{part.file}` and `{found[0].file}` lie in folders that name different columns",
+                help="give the files by a pattern, such as 'folder/*/*.parquet'",
+            )  # fmt: skip
+    return found
+
+
+def _parts(folder: Path, partitions: Mapping[str, str | None]) -> Iterator[Part]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_")):
+            continue
+        if not path.is_dir():
+            yield Part(str(path), partitions)
+            continue
+        column, named, value = path.name.partition("=")
+        if not named or not column or column in partitions:
+            unusable(
+                "AS720", f"the folder `{folder}` holds the folder `{path.name}`, whose name gives no column",
+                help="folders in a folder are named like `day=1`; or give the files by a pattern, "
+                f"such as '{folder}/*/*.parquet'",
+            )  # fmt: skip
+        text = unquote(value)
+        yield from _parts(path, {**partitions, unquote(column): None if text == _NULL else text})
