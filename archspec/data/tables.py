@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -12,6 +11,7 @@ from archspec.data.values import trimmed
 from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from archspec.data.demands import Demand
