@@ -102,16 +102,27 @@ def block(world: World, width: int, *, last: int | None = None) -> tuple[Data, i
     made |= world.maybe(
         activation=["relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "none"],
         norm=["none", "batch", "layer"], dropout=[0, 0.5], bias=[True, False],
+        slope=[0.2, 0.01], eps=[0.001, 0.1], momentum=[0.01, 1],
     )  # fmt: skip
     if world.chance(20):
         made["modulate"] = modulation(world)
     return made, units[-1] if units else width
 
 
+def network(world: World) -> Data:
+    """Settings of the hidden layers of a gate network."""
+    if not world.chance(40):
+        return world.maybe(units=[[], [3]])
+    return {"units": [3], **world.maybe(
+        activation=["relu", "silu", "leaky_relu", "none"], norm=["none", "batch", "layer"], hidden_dropout=[0, 0.5],
+        slope=[0.2], eps=[0.001], momentum=[0.5],
+    )}  # fmt: skip
+
+
 def modulation(world: World) -> Data:
     """A modulation of a block."""
-    made = world.maybe(
-        at=["hidden", "input", "layer_inputs"], scale=[2, 0.5], units=[[], [3]], rank=[1, 2], bias=[True]
+    made = world.maybe(at=["hidden", "input", "layer_inputs"], scale=[2, 0.5], rank=[1, 2], bias=[True]) | network(
+        world
     )
     if world.chance(30):
         made["selector"], _ = reference(world, {name: world.widths[name] for name in world.fields})
@@ -159,9 +170,8 @@ def feature_gates(world: World) -> Data:
     for index in range(world.number(0, 2) if world.chance(40) else 0):
         source, width = reference(world, world.widths)
         made[f"scaled{index}"] = {"from": source, **world.maybe(
-            per=["field", "element"], kind=["softmax", "sigmoid"], scale=[2, "fields"], units=[[], [2]], rank=[1],
-            bias=[True],
-        )}  # fmt: skip
+            per=["field", "element"], kind=["softmax", "sigmoid"], scale=[2, "fields"], rank=[1], bias=[True],
+        ), **network(world)}  # fmt: skip
         if world.chance(50):
             made[f"scaled{index}"]["selector"], _ = reference(world, world.widths)  # type: ignore[index] # the mapping above
         world.widths[f"scaled{index}"] = width
@@ -203,7 +213,7 @@ def gate_kind(world: World, name: str, seen: Sequence[str], count: int) -> Data:
     if world.chance(20):
         identity = kind == "linear" and name in seen and world.chance(50)
         return made | {"selector": "none", **({"init": "identity"} if identity else {})}
-    made |= world.maybe(units=[[], [3]], bias=[True])
+    made |= world.maybe(bias=[True]) | network(world)
     if world.chance(30):
         made["selector"], _ = reference(world, {n: w for n, w in world.widths.items() if not n.startswith("level")})
     return made

@@ -88,14 +88,21 @@ def _activation(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
     """A product that is written inside belongs to nobody else: relu may overwrite it, which saves a block of memory."""
     function = ACTIVATIONS[op.attr("fn")]
     fresh = x[0].startswith(("linear(", "linear_stack("))
+    if (slope := op.attr("slope")) is not None:
+        return f"{function}({x[0]}, {slope!r})"
     return f"{function}_({x[0]})" if fresh and function == "F.relu" else f"{function}({x[0]})"
 
 
+def _batch_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    own = "".join(f", {key}={value!r}" for key, value in op.attrs)
+    return f"batch_norm({x[0]}, ({', '.join(w)}), self.training{own})"
+
+
 def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
-    width = op.output.width
+    width, own = op.output.width, "".join(f", {key}={value!r}" for key, value in op.attrs)
     if _is_stack(op):
-        return f"F.layer_norm({x[0]}, ({width},)) * {w[0]}.unsqueeze(1) + {w[1]}.unsqueeze(1)"
-    return f"F.layer_norm({x[0]}, ({width},), {w[0]}, {w[1]})"
+        return f"F.layer_norm({x[0]}, ({width},){own}) * {w[0]}.unsqueeze(1) + {w[1]}.unsqueeze(1)"
+    return f"F.layer_norm({x[0]}, ({width},), {w[0]}, {w[1]}{own})"
 
 
 def _lookup_tables(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
@@ -149,7 +156,7 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "lookup_tables": _lookup_tables,
     "linear": _linear,
     "activation": _activation,
-    "batch_norm": lambda _, x, w: f"batch_norm({x[0]}, ({', '.join(w)}), self.training)",
+    "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,
     "dropout": lambda op, x, _: f"F.dropout({x[0]}, {op.attr('p')!r}, self.training)",
     "softmax": lambda _, x, __: f"F.softmax({x[0]}, dim=-1)",

@@ -27,6 +27,14 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
+Slope = Annotated[float, Field(ge=0, lt=1)]
+"""Of `leaky_relu` below zero."""
+Epsilon = Annotated[float, Field(ge=1e-12, le=1)]
+"""What a norm adds to a variance; less than this is lost in float32."""
+Momentum = Annotated[float, Field(ge=0, le=1)]
+"""The share of the batch in a new running statistic, as in torch (Keras's `momentum` is one minus this)."""
+
+
 def added(default: Any) -> Any:  # noqa: ANN401 - a field of any type
     """A setting that joined the language after its version 1: absent from the canonical spec while it has its default.
 
@@ -71,3 +79,7 @@ class Settings(BaseModel):
     def detail(self) -> str:
         """The small second line in a figure's box; empty: none."""
         return ""
+
+    def idle(self) -> dict[tuple[str | int, ...], str]:
+        """Settings that change nothing beside the others, by path, with the reason: a lint where written."""
+        return {}

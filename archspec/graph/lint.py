@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.spec.spec import Block
+from archspec.spec.tree import node_at
 
 if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostics
@@ -46,6 +47,9 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
 def lint(graph: Graph, diagnostics: Diagnostics) -> None:
     """Warnings about the graph that is left."""
     used = {edge.source for edge in graph.edges}
+    for block in {id(node.block): node.block for node in graph.nodes.values()}.values():
+        if isinstance(block, Block):
+            _idle(block, diagnostics)
     for node in graph.nodes.values():
         if node.category == "gate":
             _choice(graph, node, diagnostics)
@@ -63,6 +67,17 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
         elif node.category == "tower" and node.case is None and node.name not in used:
             _say(diagnostics, node, "warning", "AS303", f"{node.what} is an output without a task or a reader",
                  f"add a task `{node.block.name}`, or remove the tower")  # fmt: skip
+
+
+def _idle(block: Block, diagnostics: Diagnostics) -> None:
+    """Settings that change nothing, where the block itself writes them; `defaults` are for all blocks."""
+    for path, reason in block.settings.idle().items() if block.settings is not None else ():
+        name, setting = ".".join(map(str, path)), node_at(block.node, path)
+        if setting is not None and setting.trail == block.trail:
+            diagnostics.warning(
+                "AS235", f"`{name}` changes nothing: {reason}", block.span(*path, key=True), notes=block.trail,
+                help=f"drop `{name}`",
+            )  # fmt: skip
 
 
 def _choice(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:

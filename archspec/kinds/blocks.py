@@ -1,11 +1,11 @@
-"""What several kinds are made of: the small gate network, and the modulation of a block's layers."""
+"""What several kinds are made of: a hidden layer, the small gate network, and the modulation of a block's layers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
 from archspec.contract import Reference, Settings
-from archspec.contract.settings import Count, Finite, Units
+from archspec.contract.settings import Count, Epsilon, Finite, Momentum, Probability, Slope, Units, added
 
 if TYPE_CHECKING:
     from archspec.program import Scope, Value
@@ -14,11 +14,70 @@ Activation = Literal["relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "e
 Norm = Literal["none", "batch", "layer"]
 
 
-class GateLayers(Settings):
-    """The network that turns a selector into gate logits: hidden ReLU layers with biases, maybe a low rank, a head."""
+class Layered(Settings):
+    """What blocks with hidden layers have in common: how an activation and a norm are computed."""
+
+    if TYPE_CHECKING:  # each block declares its own, in the order of its settings
+        activation: Activation
+        norm: Norm
+
+    slope: Slope = added(0.01)
+    """Of `leaky_relu` below zero (TensorFlow's own is 0.2)."""
+    eps: Epsilon = added(1e-5)
+    """What a norm adds to the variance (Keras's own is 1e-3)."""
+    momentum: Momentum = added(0.1)
+    """Of `norm: batch`: the batch's share in running statistics, as in torch (Keras's own is 0.01 in these terms)."""
+
+    def layer(self, at: Scope, x: Value, units: int, index: int, *, bias: bool = True) -> Value:
+        """Linear, norm, activation: `[B, D] -> [B, units]`."""
+        h = at.linear(x, units, f"layers.{index}", bias=bias)
+        h = at.norm(h, self.norm, f"norms.{index}", eps=self.eps, momentum=self.momentum)
+        return at.activation(h, self.activation, slope=self.slope)
+
+    def idle(self) -> dict[tuple[str | int, ...], str]:
+        """Settings of another activation or norm than the block has."""
+        found: dict[tuple[str | int, ...], str] = {}
+        if self.activation != "leaky_relu":
+            found["slope",] = f"the activation is `{self.activation}`, not `leaky_relu`"
+        if self.norm == "none":
+            found["eps",] = "there is no norm"
+        if self.norm != "batch":
+            found["momentum",] = f"it belongs to `norm: batch`, and the norm is `{self.norm}`"
+        return found
+
+
+class GateHidden(Layered):
+    """The hidden layers of a gate network: linear with bias, norm, activation, dropout, in this order."""
+
+    if TYPE_CHECKING:  # as above
+        units: Units
+
+    activation: Activation = added("relu")
+    """After every hidden layer of the gate network."""
+    norm: Norm = added("none")
+    """Of every hidden layer of the gate network."""
+    hidden_dropout: Probability = added(0.0)
+    """After every hidden layer of the gate network, in training."""
+
+    def hidden(self, at: Scope, x: Value) -> Value:
+        """`[B, D]` through the hidden layers."""
+        for index, size in enumerate(self.units):
+            x = at.dropout(self.layer(at, x, size, index), self.hidden_dropout)
+        return x
+
+    def idle(self) -> dict[tuple[str | int, ...], str]:
+        """Settings of hidden layers where there are none, or of another activation or norm than they have."""
+        if self.units:
+            return super().idle()
+        keys = ("activation", "slope", "norm", "eps", "momentum", "hidden_dropout")
+        return {(key,): "the gate network has no hidden layers" for key in keys}
+
+
+class GateLayers(GateHidden):
+    """The network that turns a selector into gate logits: hidden layers with biases, maybe a low rank, a head."""
 
     units: Units = ()
-    """Hidden layers, ReLU, with biases."""
+    """Sizes of the hidden layers."""
     bias: bool = False
     """Bias of the last linear layer."""
     rank: Count | None = None
@@ -26,9 +85,7 @@ class GateLayers(Settings):
 
     def logits(self, at: Scope, selector: Value, width: int) -> Value:
         """`[B, D] -> [B, width]`."""
-        x = selector
-        for index, units in enumerate(self.units):
-            x = at.activation(at.linear(x, units, f"layers.{index}"), "relu")
+        x = self.hidden(at, selector)
         if self.rank is not None:
             x = at.linear(x, self.rank, "down", bias=False)
         return at.linear(x, width, "head", bias=self.bias)

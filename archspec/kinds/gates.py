@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract import KindError, Settings, gate
 from archspec.contract.settings import Count, Finite, Positive, Probability, Units
-from archspec.kinds.blocks import GateLayers
+from archspec.kinds.blocks import GateHidden
 from archspec.program.program import Init
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 NEVER = float("-inf")
 
 
-class GateNetwork(Settings):
+class GateNetwork(GateHidden):
     """Gate logits from a selector, or static ones (`selector: none`)."""
 
     excluded: ClassVar[float] = NEVER
     """The logit of an expert that `exclude` leaves out."""
 
     units: Units = ()
-    """Hidden layers of the gate network, ReLU, with biases; none: one linear layer."""
+    """Sizes of the hidden layers of the gate network, which have biases; none: one linear layer."""
     bias: bool = False
     """Bias of the last linear layer."""
     temperature: Positive = 1.0
@@ -62,8 +62,7 @@ class GateNetwork(Settings):
         if gate.selector is None:
             logits = at.parameter("weight", (gate.seen.count,), self.start(gate.seen))
         else:
-            layers = GateLayers(units=self.units, bias=self.bias)
-            logits = layers.logits(at, gate.selector, gate.seen.count)
+            logits = at.linear(self.hidden(at, gate.selector), gate.seen.count, "head", bias=self.bias)
         logits = at.scale(logits, 1 / self.temperature)
         if gate.allowed is None:
             return logits

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from archspec.contract import Settings, Width
 from archspec.contract.settings import Probability, Units
-from archspec.kinds.blocks import Activation, Modulation, Norm
+from archspec.kinds.blocks import Activation, Layered, Modulation, Norm
 
 if TYPE_CHECKING:
     from archspec.program import Scope, Value
@@ -23,8 +23,13 @@ class Modulated(Settings):
             return x
         return self.modulate.apply(at, index, x, default)
 
+    def idle(self) -> dict[tuple[str | int, ...], str]:
+        """Those of the modulation."""
+        own = self.modulate.idle() if self.modulate is not None else {}
+        return super().idle() | {("modulate", *path): reason for path, reason in own.items()}
 
-class Mlp(Modulated):
+
+class Mlp(Modulated, Layered):
     """Layers of linear, norm, activation, dropout, in this order."""
 
     title: ClassVar[str] = "MLP"
@@ -48,8 +53,7 @@ class Mlp(Modulated):
         h = source = self.modulated(at, "input", 0, x, x)
         for index, units in enumerate(self.units):
             h = self.modulated(at, "layer_inputs", index, h, source)
-            h = at.linear(h, units, f"layers.{index}", bias=self.bias)
-            h = at.activation(at.norm(h, self.norm, f"norms.{index}"), self.activation)
+            h = self.layer(at, h, units, index, bias=self.bias)
             h = self.modulated(at, "hidden", index, at.dropout(h, self.dropout), source)
         return self.modulated(at, "layer_inputs", len(self.units), h, source) if self.headed else h
 

@@ -100,13 +100,19 @@ def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor: 
     return total / mask.sum(dim=-2).clamp_min(1) if how == "mean" else total
 
 
-def batch_norm(x: Tensor, weights: tuple[Tensor, Tensor, Tensor, Tensor], training: bool) -> Tensor:  # noqa: FBT001 - the module's mode
+def batch_norm(
+    x: Tensor,
+    weights: tuple[Tensor, Tensor, Tensor, Tensor],
+    training: bool,  # noqa: FBT001 - the module's mode
+    eps: float = 1e-5,
+    momentum: float = 0.1,
+) -> Tensor:
     """Batch normalisation of `[B, D]`; weights are scale, shift, running mean and running variance.
 
     A batch of one row or none has no variance: the running statistics serve it, in training too.
     """
     scale, shift, mean, var = weights
-    return F.batch_norm(x, mean, var, scale, shift, training and x.shape[0] > 1)
+    return F.batch_norm(x, mean, var, scale, shift, training and x.shape[0] > 1, momentum, eps)
 
 
 def rows_like(weights: Tensor, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.program.program import (
     Attr,
@@ -204,12 +204,16 @@ class Scope:
         sparse = self.builder.weights[table].sparse
         return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
 
-    def activation(self, x: Value, fn: str) -> Value:
-        """An elementwise function by its name, such as `relu`."""
-        return x if fn == "none" else self.op("activation", (x,), x.shape, name=fn, fn=fn)
+    def activation(self, x: Value, fn: str, *, slope: float = 0.01) -> Value:
+        """An elementwise function by its name, such as `relu`; `slope` is that of `leaky_relu` below zero."""
+        own: dict[str, Any] = {"slope": float(slope)} if fn == "leaky_relu" and slope != 0.01 else {}  # noqa: PLR2004 - torch's own
+        return x if fn == "none" else self.op("activation", (x,), x.shape, name=fn, fn=fn, **own)
 
-    def norm(self, x: Value, kind: Norm, name: str) -> Value:
-        """Batch or layer normalisation with a learned scale and shift; `none` is x itself."""
+    def norm(self, x: Value, kind: Norm, name: str, *, eps: float = 1e-5, momentum: float = 0.1) -> Value:
+        """Batch or layer normalisation with a learned scale and shift; `none` is x itself.
+
+        `eps` is added to the variance; `momentum` is the share of the batch in new running statistics (`batch`).
+        """
         if kind == "none":
             return x
         one, zero = Init("constant", 1.0), Init("constant", 0.0)
@@ -217,7 +221,9 @@ class Scope:
         if kind == "batch":
             weights.append(self.weight(f"{name}.running_mean", (x.width,), zero, trainable=False))
             weights.append(self.weight(f"{name}.running_var", (x.width,), one, trainable=False))
-        return self.op(f"{kind}_norm", (x,), x.shape, weights=weights, name=name)
+        own: dict[str, Any] = {"eps": float(eps)} if eps != 1e-5 else {}  # noqa: PLR2004 - torch's own, as the next one
+        own |= {"momentum": float(momentum)} if kind == "batch" and momentum != 0.1 else {}  # noqa: PLR2004
+        return self.op(f"{kind}_norm", (x,), x.shape, weights=weights, name=name, **own)
 
     def dropout(self, x: Value, p: float) -> Value:
         """Zeroes elements with probability p in training, scaling the others by 1/(1-p)."""

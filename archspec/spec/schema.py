@@ -85,6 +85,7 @@ def settings_of(cls: type[Settings]) -> list[dict[str, Any]]:
     """The settings of a class in words: `name, type, required, default, about`."""
     schema = cls.model_json_schema(by_alias=True)
     about = attribute_docs(cls)
+    fields = sorted(cls.model_fields.items(), key=lambda field: field[1].exclude_if is not None)  # later ones last
     return [
         {
             "name": info.alias or name,
@@ -93,7 +94,7 @@ def settings_of(cls: type[Settings]) -> list[dict[str, Any]]:
             "default": schema["properties"][info.alias or name].get("default"),
             "about": about.get(name, ""),
         }
-        for name, info in cls.model_fields.items()
+        for name, info in fields
     ]
 
 

@@ -90,6 +90,18 @@ def to_data(node: Node) -> Data:
     return node.value
 
 
+def node_at(node: Node, path: Path[str | int]) -> Node | None:
+    """Return the value at `path`, or None where nothing is written there."""
+    for step in path:
+        if isinstance(node, Mapping) and isinstance(step, str) and (found := node.get(step)):
+            node = found
+        elif isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
+            node = node.items[step]
+        else:
+            return None
+    return node
+
+
 def span_at(node: Node, path: Path[str | int], *, key: bool = False) -> Span:
     """Return the place of the value at `path`, or of the deepest part of the path that exists.
 

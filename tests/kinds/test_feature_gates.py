@@ -64,6 +64,19 @@ def test_low_rank_has_no_activation_between(*, optimize: bool) -> None:
 
 
 @BOTH
+def test_the_network_takes_norm_activation_and_slope(*, optimize: bool) -> None:
+    """The hidden layers are linear, norm, activation; the factors are made of them as ever."""
+
+    def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
+        hidden = functional.linear(b["z"], w["layers.0.weight"], w["layers.0.bias"])
+        hidden = functional.layer_norm(hidden, (3,), w["norms.0.weight"], w["norms.0.bias"], 1e-3)
+        return fields((functional.leaky_relu(hidden, 0.2) @ w["head.weight"].T).sigmoid())
+
+    network = "units: [3], norm: layer, eps: 0.001, activation: leaky_relu, slope: 0.2"
+    check(f"from: uv, selector: z, kind: sigmoid, {network}", factors, optimize=optimize)
+
+
+@BOTH
 def test_a_softmax_over_elements(*, optimize: bool) -> None:
     """`per: element` with softmax: the factors of all elements add up to the scale."""
     check("from: uv, selector: [{detach: u}, z], per: element, scale: 5",

@@ -23,7 +23,8 @@ GATE = "level1.gates.g"
 def gated(settings: str, *, optimize: bool, more: str = "") -> Compiled:
     """A model with one gate `g` over the four experts a.0, a.1, b, c, and a tower that is a head."""
     text = ONE_TASK + INPUTS + f"levels: [{{experts: {EXPERTS}, gates: {{{more}g: {{{settings}}}}}}}]\n"
-    return model_of(text + "towers: {y: {from: g}}\n", optimize=optimize).eval()
+    reads = "[g, h]" if more.startswith("h:") else "g"
+    return model_of(text + f"towers: {{y: {{from: {reads}}}}}\n", optimize=optimize).eval()
 
 
 def batch(rows: int = 6) -> dict[str, Tensor]:
@@ -70,6 +71,38 @@ def test_temperature_bias_and_hidden_layers(*, optimize: bool) -> None:
     model = gated("sees: all, selector: x, units: [7], bias: true, temperature: 0.5", optimize=optimize)
     hidden = torch.relu(linear(model, batch()["x"], f"{GATE}.layers.0"))
     check(model, (linear(model, hidden) / 0.5).softmax(-1))
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["softmax", "topk, k: 4"])
+def test_hidden_layers_take_norm_and_activation(*, kind: str, optimize: bool) -> None:
+    """softmax(W leaky_relu(norm(V x + c))): norm, eps, activation and slope are the network's."""
+    network = "units: [7], norm: layer, eps: 0.1, activation: leaky_relu, slope: 0.3"
+    model = gated(f"sees: all, selector: x, kind: {kind}, {network}", optimize=optimize)
+    own = dict(model.named_weights())
+    hidden = linear(model, batch()["x"], f"{GATE}.layers.0")
+    hidden = functional.layer_norm(hidden, (7,), own[f"{GATE}.norms.0.weight"], own[f"{GATE}.norms.0.bias"], 0.1)
+    check(model, linear(model, functional.leaky_relu(hidden, 0.3)).softmax(-1))
+
+
+@BOTH
+def test_hidden_dropout_is_drawn_for_each_gate_and_row(*, optimize: bool) -> None:
+    """Two gates with equal weights on one selector drop different features, in training alone."""
+    network = "sees: all, selector: x, kind: linear, units: [7], activation: none, hidden_dropout: 0.5"
+    model = gated(network, more=f"h: {{{network}}}, ", optimize=optimize)
+    own = dict(model.named_weights())
+    for name in ("layers.0.weight", "layers.0.bias", "head.weight"):
+        own[f"level1.gates.h.{name}"].copy_(own[f"{GATE}.{name}"])
+    large = {key: value[:1].repeat(200, *[1] * (value.dim() - 1)) for key, value in batch().items()}
+    still = model.eval().gate_weights(large)
+    torch.testing.assert_close(still["level1.gates.h"], still[GATE])
+    torch.manual_seed(0)
+    found = model.train().gate_weights(large)
+    alike = torch.isclose(found["level1.gates.h"], found[GATE]).all(1)
+    assert int(alike.sum()) < 12  # of 200, where one in 128 is expected
+    assert (
+        len({tuple(row) for row in found[GATE].round(decimals=9).tolist()}) > 64
+    )  # of the 128 ways to keep some of seven features
 
 
 @BOTH

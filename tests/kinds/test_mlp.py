@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.compiler.models import BOTH, ONE_TASK, assert_agree, batch_of, model_of
+import archspec
+from tests.compiler.models import BOTH, ONE_TASK, assert_agree, batch_of, model_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +94,67 @@ def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(*,
         assert_agree(model(batch), head(torch.relu(h), weights), 1e-12)
     now = {name[17:]: view for name, view in model.named_weights() if ".running_" in name}
     assert_agree(now, {key: value for key, value in norm.state_dict().items() if key.startswith("running")}, 1e-12)
+
+
+@BOTH
+def test_the_slope_of_leaky_relu(*, optimize: bool) -> None:
+    """`slope: 0.2` is TensorFlow's own: x above zero, 0.2 x below."""
+    model, weights, batch = tower("units: [4, 3], activation: leaky_relu, slope: 0.2", optimize=optimize)
+    h = batch["x"]
+    for index in range(2):
+        h = functional.linear(h, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"])
+        h = torch.where(h > 0, h, 0.2 * h)
+    assert_agree(model(batch), head(h, weights), 1e-12)
+
+
+@BOTH
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_eps_of_norms(*, norm: str, optimize: bool) -> None:
+    """`eps: 0.1` is added to the variance over rows (`batch`) or features (`layer`)."""
+    model, weights, batch = tower(f"units: [4], norm: {norm}, eps: 0.1, activation: none", optimize=optimize)
+    h = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
+    axis = 0 if norm == "batch" else 1
+    h = (h - h.mean(axis, keepdim=True)) / (h.var(axis, correction=0, keepdim=True) + 0.1).sqrt()
+    h = h * weights["norms.0.weight"] + weights["norms.0.bias"]
+    assert_agree(model.train()(batch), head(h, weights), 1e-12)
+
+
+@BOTH
+def test_momentum_of_running_statistics(*, optimize: bool) -> None:
+    """`momentum: 0.01` is Keras's 0.99: 99 % of the old statistic and 1 % of the batch's."""
+    model, weights, batch = tower("units: [4], norm: batch, momentum: 0.01, eps: 0.001", optimize=optimize)
+    before = weights["norms.0.running_mean"].clone()
+    h = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
+    model.train()(batch)
+    now = dict(model.named_weights())["towers.y.norms.0.running_mean"]
+    torch.testing.assert_close(now, 0.99 * before + 0.01 * h.mean(0))
+
+
+@pytest.mark.parametrize(
+    "differ", ["activation: leaky_relu, slope: %s", "norm: batch, eps: %s", "norm: batch, momentum: %s",
+               "norm: layer, eps: %s"],
+)  # fmt: skip
+def test_experts_that_differ_in_one_number_keep_their_own(differ: str) -> None:
+    """Fusion puts only equal layers together: outputs, gradients and statistics are those of the plain module."""
+    groups = ", ".join(f"e{i}: {{units: [3], from: x, {differ % value}}}" for i, value in enumerate((0.3, 0.3, 0.01)))
+    text = ONE_TASK + INPUTS + f"levels: [{{experts: {{{groups}}}, gates: {{y: {{sees: all, selector: x}}}}}}]\n"
+    text += "towers: {y: {}}\n"
+    models = [model_of(text, optimize=optimize) for optimize in (False, True)]
+    found = [run(model.train(), batch_of(text, 7)) for model in models]
+    for plain, fast in zip(*found, strict=True):
+        assert_agree(fast, plain, 1e-10)
+    plain, fast = (dict(model.named_weights()) for model in models)
+    assert_agree(fast, plain, 1e-10)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["slope: 1", "slope: -0.1", "eps: 0", "eps: 1e-13", "momentum: -0.1", "momentum: 1.1", "hidden_dropout: 0.1"],
+)
+def test_numbers_that_are_none_of_a_layer_are_refused(setting: str) -> None:
+    """A slope of 1 is no activation, eps below float32 no help, a share is 0 to 1; layers of experts have `dropout`."""
+    with pytest.raises(archspec.SpecError, match=setting.partition(":")[0]):
+        tower(f"units: [4], norm: batch, activation: leaky_relu, {setting}", optimize=False)
 
 
 @BOTH
@@ -181,6 +243,20 @@ def test_modulation_of_the_input_by_itself_in_low_rank(*, optimize: bool) -> Non
     h = torch.relu(functional.linear(x, weights["layers.0.weight"], weights["layers.0.bias"]))
     assert weights["modulate.0.down.weight"].shape == (2, 5)
     assert_agree(model(batch), head(h, weights), 1e-12)
+
+
+@BOTH
+def test_modulation_by_a_network_with_norm_and_leaky_relu(*, optimize: bool) -> None:
+    """The gate's hidden layers take activation, slope, norm and eps of their own, not those of the block."""
+    network = "units: [2], norm: layer, eps: 0.1, activation: leaky_relu, slope: 0.2"
+    model, weights, batch = tower(f"units: [4], modulate: {{selector: z, {network}}}", optimize=optimize)
+    gate = functional.linear(batch["z"], weights["modulate.0.layers.0.weight"], weights["modulate.0.layers.0.bias"])
+    gate = functional.layer_norm(
+        gate, (2,), weights["modulate.0.norms.0.weight"], weights["modulate.0.norms.0.bias"], 0.1
+    )
+    gate = functional.leaky_relu(gate, 0.2) @ weights["modulate.0.head.weight"].T
+    h = torch.relu(functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"]))
+    assert_agree(model(batch), head(h * 2 * torch.sigmoid(gate), weights), 1e-12)
 
 
 @BOTH

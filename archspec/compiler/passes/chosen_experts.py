@@ -118,7 +118,7 @@ def _layers(chain: Chain) -> tuple[tuple[int, str], ...]:
     for op in chain:
         if op.kind == "linear":
             layers.append((len(op.weights), "none"))
-        elif layers and layers[-1][1] == "none" and op.attr("fn") in FUNCTIONS:
+        elif layers and layers[-1][1] == "none" and op.attr("fn") in FUNCTIONS and op.attr("slope") is None:
             layers[-1] = (layers[-1][0], op.attr("fn"))
         else:
             return ()

@@ -48,6 +48,7 @@ def test_it_fires() -> None:
         (spec(more="      other: {count: 2, units: [5, 4]}"), "its experts are of different shapes"),
         (spec("{count: 8, units: [6, 4], dropout: 0.1}"), "its experts are no plain layers"),
         (spec("{count: 8, units: [6, 4], norm: batch}"), "its experts are no plain layers"),
+        (spec("{count: 8, units: [6, 4], activation: leaky_relu, slope: 0.2}"), "its experts are no plain layers"),
         (spec().replace("$task: {units", "one: {from: level1.experts.pool}\n  two: {units"),
          "others read its experts too"),
     ],
