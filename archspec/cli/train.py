@@ -107,8 +107,9 @@ bad_rows = click.option(
     help="Stop after so many epochs without improvement; 0: never.",
 )  # fmt: skip
 @click.option(
-    "--monitor", default="validation/loss", show_default=True, metavar="METRIC",
-    help="What must improve, such as validation/ctr/auc; its best epoch's weights are kept.",
+    "--monitor", default="validation/task_losses", show_default=True, metavar="METRIC",
+    help="What must improve, such as validation/ctr/auc; its best epoch's weights are kept. The default adds up the "
+    "tasks' losses, each times its `weight`, without decay and balance.",
 )  # fmt: skip
 @click.option(
     "--interval", type=click.IntRange(min=1), default=500, show_default=True,

@@ -3,10 +3,15 @@
 `build(tasks)` makes a module: `forward(losses)` turns weighted losses `[T]` into the total `[]`. The module may have
     step(losses)          called after forward in each step of training, without a gradient
     epoch()               called after each epoch
-and a kind may ask for gradients of each task's loss, `[T, N]`, by its class variable `gradients`:
+Both `forward` and `step` may take `counted` too, bool `[T]`: which tasks have rows in the batch. The loss of a task
+without rows is 0, which says nothing about it.
+
+A kind may ask for gradients of each task's loss, `[T, N]`, by its class variable `gradients`:
     "last"      on the last weights that tasks share: `step(losses, jacobian)` gets them
     "shared"    on all weights that tasks share: `aggregate(jacobian) -> [N]` says which gradient these weights get
-                instead of the total's; all other weights get the total's
+                instead of the total's, given those of the tasks `[K, N]` that have one; all other weights get the
+                total's
+With a single task nothing is shared, and a balance that asks for gradients leaves them as they are.
 """
 
 from __future__ import annotations
@@ -46,7 +51,10 @@ class Sum(Balance):
 
 @balance("uncertainty")
 class Uncertainty(Balance):
-    """Learned log variances weigh the losses (Kendall et al., CVPR 2018, with s_k = log sigma_k^2)."""
+    """Learned log variances weigh the losses (Kendall et al., CVPR 2018, with s_k = log sigma_k^2).
+
+    The sum is over the tasks that have rows in the batch: a task that is seldom there keeps its log variance meanwhile.
+    """
 
     paper: ClassVar[str] = "1705.07115"
     formula: ClassVar[str] = "L = sum_k (exp(-s_k) w_k L_k + s_k) / 2"
@@ -61,8 +69,9 @@ class Uncertainty(Balance):
                 super().__init__()
                 self.log_variances = nn.Parameter(torch.zeros(len(tasks)))
 
-            def forward(self, losses: Tensor) -> Tensor:
-                return ((-self.log_variances).exp() * losses + self.log_variances).sum() / 2
+            def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
+                terms = (-self.log_variances).exp() * losses + self.log_variances
+                return torch.where(counted, terms, torch.zeros_like(terms)).sum() / 2
 
         return Uncertain()
 
@@ -71,8 +80,9 @@ class Uncertainty(Balance):
 class DynamicWeightAverage(Balance):
     """Dynamic weight average: tasks whose loss falls slowly weigh more (Liu et al., CVPR 2019).
 
-    L_k(t) is the mean of the weighted loss over epoch t; the first two epochs weigh all tasks 1. Needs
-    `criterion.next_epoch()` after each epoch.
+    L_k(t) is the mean of the weighted loss over the batches of epoch t in which the task has rows; the first two epochs
+    weigh all tasks 1. A task without any row in an epoch keeps its last mean. Needs `criterion.next_epoch()` after each
+    epoch.
     """
 
     paper: ClassVar[str] = "1803.10704"
@@ -80,7 +90,7 @@ class DynamicWeightAverage(Balance):
     temperature: Positive = 2.0
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """A module with the buffers `weights`, `sums`, `last` `[T]` and `count` `[]`: weighted losses `[T]` -> `[]`."""
+        """A module with the buffers `weights`, `sums`, `counts` and `last` `[T]`: weighted losses `[T]` -> `[]`."""
         import torch
         from torch import nn
 
@@ -89,29 +99,28 @@ class DynamicWeightAverage(Balance):
         class Averaged(nn.Module):
             weights: Tensor
             sums: Tensor
+            counts: Tensor
             last: Tensor
-            count: Tensor
 
             def __init__(self) -> None:
                 super().__init__()
                 self.register_buffer("weights", torch.ones(len(tasks)))
-                self.register_buffer("sums", torch.zeros(len(tasks)))
-                self.register_buffer("last", torch.zeros(len(tasks)))
-                self.register_buffer("count", torch.zeros(()))
+                for name in ("sums", "counts", "last"):
+                    self.register_buffer(name, torch.zeros(len(tasks)))
 
             def forward(self, losses: Tensor) -> Tensor:
                 return (self.weights * losses).sum()
 
-            def step(self, losses: Tensor) -> None:
-                self.sums = self.sums + losses
-                self.count = self.count + 1
+            def step(self, losses: Tensor, counted: Tensor) -> None:
+                self.sums = self.sums + losses * counted
+                self.counts = self.counts + counted
 
             def epoch(self) -> None:
-                means = self.sums / self.count.clamp_min(1)
+                means = torch.where(self.counts > 0, self.sums / self.counts.clamp_min(1), self.last)
                 known = (self.last > 0) & (means > 0)
                 ratios = torch.where(known, means / torch.where(known, self.last, 1.0), 1.0)
                 self.weights = len(tasks) * torch.softmax(ratios / temperature, dim=0)
-                self.last, self.sums, self.count = means, torch.zeros_like(means), torch.zeros_like(self.count)
+                self.last, self.sums, self.counts = means, torch.zeros_like(means), torch.zeros_like(means)
 
         return Averaged()
 
@@ -122,8 +131,8 @@ class GradNorm(Balance):
 
     G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean: one step
     of gradient descent on sum_k |G_k - target_k| with `rate` after each step of training, the targets held fixed; then
-    the v_k are scaled to add up to the number of tasks (and never fall below 0.001). A task without rows in a batch
-    waits.
+    the v_k are scaled to add up to the number of tasks (and never fall below 0.001). A task without rows in a batch, or
+    without a gradient there, waits: the others share what they had.
     """
 
     paper: ClassVar[str] = "1711.02257"
@@ -151,18 +160,18 @@ class GradNorm(Balance):
             def forward(self, losses: Tensor) -> Tensor:
                 return (self.weights * losses).sum()
 
-            def step(self, losses: Tensor, jacobian: Tensor) -> None:
-                there = losses > 0
+            def step(self, losses: Tensor, jacobian: Tensor, counted: Tensor) -> None:
+                norms = jacobian.norm(dim=1)
+                there = counted & (losses > 0) & (norms > 0)
                 if not there.any():
                     return
                 self.first = torch.where((self.first == 0) & there, losses, self.first)
                 ratios = losses / torch.where(there, self.first, 1.0)
-                norms = jacobian.norm(dim=1)
                 sizes = self.weights * norms
                 targets = sizes[there].mean() * (ratios / ratios[there].mean()) ** alpha
-                slopes = torch.where(there, torch.sign(sizes - targets) * norms, 0.0)
-                weights = (self.weights - rate * slopes).clamp_min(1e-3)
-                self.weights = weights * (len(tasks) / weights.sum())
+                moved = (self.weights - rate * torch.sign(sizes - targets) * norms).clamp_min(1e-3)
+                share = self.weights[there].sum() / moved[there].sum()
+                self.weights = torch.where(there, moved * share, self.weights)
 
         return Normed()
 

@@ -40,7 +40,7 @@ class Keeper(Checkpoint):
     Args:
         folder: where the files go.
         interval: steps between checkpoints.
-        monitor: name of the metric that decides, such as `validation/loss` or `validation/income/auc`.
+        monitor: name of the metric that decides, such as `validation/task_losses` or `validation/income/auc`.
         patience: epochs without improvement after which training stops; None never stops early.
         seed: of the randomness of training steps.
         say: told in a line of each epoch that ends.

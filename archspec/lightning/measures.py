@@ -37,10 +37,14 @@ class MeanLosses(Metric):
         self.totals += totals
         self.counts += counts
 
-    def compute(self) -> tuple[Tensor, Tensor]:
-        """The means, 0 where nothing was counted, and where something was, `[T]` each."""
+    def compute(self) -> Tensor:
+        """The means, 0 where nothing was counted, and 1 where something was: `[2, T]`.
+
+        One tensor, not a pair: of each tensor with a single number torchmetrics makes a scalar, and a spec may have
+        one task.
+        """
         counted = self.counts > 0
-        return self.totals / torch.where(counted, self.counts, torch.ones_like(self.counts)), counted
+        return torch.stack([self.totals / torch.where(counted, self.counts, 1), counted.to(self.totals.dtype)])
 
 
 class Measures(nn.Module):
@@ -59,8 +63,12 @@ class Measures(nn.Module):
         self.gates = GateSums()
 
     def names(self) -> tuple[str, ...]:
-        """What may be measured: `loss`, and `<task>/<metric>`; gate weights are not among it."""
-        return ("loss", *(f"{metrics.block.name}/{name}" for metrics in self._tasks() for name in metrics.names()))
+        """What may be measured: `loss`, `task_losses`, and `<task>/<metric>`; gate weights are not among it."""
+        return (
+            "loss",
+            "task_losses",
+            *(f"{metrics.block.name}/{name}" for metrics in self._tasks() for name in metrics.names()),
+        )
 
     def add(self, logits: Columns, batch: Columns, gates: Columns, criterion: MultiTaskLoss) -> None:
         """Adds a batch: what the model gave for it, and the weights of its gates, if they are looked at.
@@ -78,8 +86,10 @@ class Measures(nn.Module):
     def found(self, criterion: MultiTaskLoss) -> dict[str, Tensor | float]:
         """What has a value, by name; all processes find the same. Collective."""
         losses, counted = self.losses.compute()
-        values: dict[str, Tensor | float] = {"loss": criterion.total(losses)}
-        for metrics, loss, known in zip(self._tasks(), losses, counted.tolist(), strict=True):
+        values: dict[str, Tensor | float] = {}
+        if counted.any():
+            values = {"loss": criterion.total(losses, counted > 0), "task_losses": criterion.unbalanced(losses)}
+        for metrics, loss, known in zip(self._tasks(), losses, counted > 0, strict=True):
             own = ({"loss": loss} if known else {}) | metrics.compute()
             values |= {f"{metrics.block.name}/{name}": value for name, value in own.items()}
         if self.gates.rows:

@@ -52,11 +52,12 @@ class MultiTaskModule(LightningModule):
 
     Batches are dicts of tensors by column: what the model reads, and what the losses read. Logged are, of training
     steps, `train/loss`, and `train/<task>/loss` at every `log_every_n_steps`-th and an epoch's last; over all rows of
-    validation (`test/...` likewise), of all processes, `validation/loss`, `validation/<task>/loss` and
-    `validation/<task>/<metric>`: binary tasks have `auc, log_loss, normalized_entropy` (and `grouped_auc`), regression
-    tasks `rmse, mae`, multiclass tasks `log_loss, accuracy`. Metrics look at the rows of the task's sample space
-    (`when`), each counting once whatever `weight_column` says; what has no row, and an area without both classes, is
-    not logged.
+    validation (`test/...` likewise), of all processes, `validation/loss` (what is trained, with the weights of now),
+    `validation/task_losses` (the tasks' losses, each times its `weight`, without decay and balance: monitor this one),
+    `validation/<task>/loss` and `validation/<task>/<metric>`: binary tasks have
+    `auc, log_loss, normalized_entropy` (and `grouped_auc`), regression tasks `rmse, mae`, multiclass tasks
+    `log_loss, accuracy`. Metrics look at the rows of the task's sample space (`when`), each counting once whatever
+    `weight_column` says; what has no row, and an area without both classes, is not logged.
 
     A spec with sparse tables (`sparse_grad`) is trained by two optimizers, in Lightning's manual optimization: there
     the Trainer takes no `gradient_clip_val` and no `accumulate_grad_batches`, and its `global_step` (`max_steps`)

@@ -42,7 +42,8 @@ class Recipe:
         learning_rate: of AdamW, and of SparseAdam for sparse tables.
         weight_decay: of AdamW.
         patience: epochs without improvement after which training stops; None never stops early.
-        monitor: what must improve, such as `validation/loss` or `validation/income/auc`.
+        monitor: what must improve, such as `validation/income/auc`; by default the sum of the tasks' losses, each
+            times its `weight`, which neither decay nor the balance moves by itself as they do `validation/loss`.
         interval: steps between checkpoints.
         seed: of first weights, order of rows, and dropout.
         devices: processes of this machine that train together, one per accelerator where there are any.
@@ -53,7 +54,7 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     patience: int | None = 2
-    monitor: str = "validation/loss"
+    monitor: str = "validation/task_losses"
     interval: int = 500
     seed: int = 0
     devices: int = 1

@@ -10,7 +10,7 @@ import torch
 from archspec.compiler.compile import compile as compiled
 from archspec.testing.running import Tensors, checked, difference, failing_with, state
 from archspec.testing.tiny import Tiny, tiny_spec
-from archspec.train.criterion import MultiTaskLoss
+from archspec.train.criterion import MultiTaskLoss, asked_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,17 +58,21 @@ def check_balance(tiny: Tiny) -> None:
     )
     losses = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64, requires_grad=True)
     before = state(balance)
+    more = asked_for(balance.forward, torch.ones(len(TASKS), dtype=torch.bool))
     with failing_with(tiny, "`forward` of three losses"):
-        totals = [balance(losses) for _ in range(2)]
+        totals = [balance(losses, **more) for _ in range(2)]
     assert tuple(totals[0].shape) == (), f"{tiny.label}: expected one loss, [], got {list(totals[0].shape)}"
     assert totals[0].isfinite(), f"{tiny.label}: expected a finite loss, got {totals[0].item()}"
     assert torch.equal(*totals), f"{tiny.label}: expected a second call to give the same loss"
     assert (found := difference(state(balance), before, 0.0)) is None, (
         f"{tiny.label}: expected `forward` to change nothing (`step` may); {found}"
     )
-    checked(tiny, balance, [losses])
+    checked(tiny, lambda value: balance(value, **more), [losses])
     _steps(tiny, balance, losses.detach())
-    assert balance(losses).isfinite(), f"{tiny.label}: the loss is not finite after a step"
+    for there in ([True, True, True], [False, True, True], [False, False, False]):
+        counted = torch.tensor(there)
+        total = balance(losses * counted, **asked_for(balance.forward, counted))
+        assert total.isfinite(), f"{tiny.label}: after a step the loss is not finite where {sum(there)} tasks have rows"
 
 
 def _steps(tiny: Tiny, balance: nn.Module, losses: Tensor) -> None:
@@ -77,13 +81,16 @@ def _steps(tiny: Tiny, balance: nn.Module, losses: Tensor) -> None:
     jacobian = torch.randn(len(TASKS), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     module: Any = balance
     if wanted == "shared":
-        with failing_with(tiny, "`aggregate` of gradients [3, 4]"):
-            made = module.aggregate(jacobian)
-        assert tuple(made.shape) == (4,), f"{tiny.label}: expected `aggregate` to give [4], got {list(made.shape)}"
+        for rows in (len(TASKS), 1):  # those of the tasks that have a gradient
+            with failing_with(tiny, f"`aggregate` of gradients [{rows}, 4]"):
+                made = module.aggregate(jacobian[:rows])
+            assert tuple(made.shape) == (4,), f"{tiny.label}: expected `aggregate` to give [4], got {list(made.shape)}"
     with failing_with(tiny, "`step` and `epoch`"), torch.no_grad():
-        for _ in range(3):
+        for there in ([True, True, True], [True, False, True], [False, False, False]):
+            counted = torch.tensor(there)
             if hasattr(balance, "step"):
-                module.step(losses, *([jacobian] if wanted == "last" else []))
+                gradients = [jacobian * counted[:, None]] if wanted == "last" else []
+                module.step(losses * counted, *gradients, **asked_for(module.step, counted))
             if hasattr(balance, "epoch"):
                 module.epoch()
 

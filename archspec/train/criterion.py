@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from archspec.train.weights import homes, last_shared, shared, spec_of, unwrappe
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from archspec.graph.graph import Graph
 
@@ -67,6 +68,7 @@ class MultiTaskLoss(nn.Module):
         self.check_labels = True
         self.balance_name = graph.spec.balance.kind
         self.balance: nn.Module = graph.spec.balance.settings.build(tuple(self.tasks))
+        self._reads = getattr(graph.spec.balance.settings, "gradients", "none")
         self._model = (model,)  # in a tuple: the model is no part of the criterion
         self._entries = self._watched(graph)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -96,9 +98,10 @@ class MultiTaskLoss(nn.Module):
             ValueError: a label of wrong shape, type or range (while `check_labels` is True).
         """
         training = self._in_training()
-        losses = self._losses(logits, batch, training=training)
+        losses, counted = self._losses(logits, batch, training=training)
         auxiliary = self._auxiliary() if auxiliary is None else auxiliary
-        total = self._balanced(losses * self._weights(losses), training=training)
+        with torch.autocast(losses.device.type, enabled=False):  # half precision is for the model, not for its balance
+            total = self._balanced(losses * self._weights(losses), counted, training=training)
         for loss in auxiliary.values():
             total = total + loss
         if training and self.count_steps:
@@ -115,10 +118,23 @@ class MultiTaskLoss(nn.Module):
         totals, counts = zip(*sums, strict=True)
         return torch.stack(totals), torch.stack(counts)
 
-    def total(self, losses: Tensor) -> Tensor:
-        """The one loss `[]` of the tasks' losses `[T]` with the weights of now; no clock moves, no balance learns."""
-        balanced: Tensor = self.balance(losses * self._weights(losses))
-        return balanced
+    def total(self, losses: Tensor, counted: Tensor | None = None) -> Tensor:
+        """The one loss `[]` of the tasks' losses `[T]` with the weights of now; no clock moves, no balance learns.
+
+        Args:
+            losses: of each task.
+            counted: bool `[T]`, which tasks have rows; default: all.
+        """
+        counted = torch.ones_like(losses, dtype=torch.bool) if counted is None else counted
+        return self._total(losses * self._weights(losses), counted)
+
+    def unbalanced(self, losses: Tensor) -> Tensor:
+        """The tasks' losses `[T]`, each times its `weight`, added up: `[]`.
+
+        Neither decay nor what a balance learned is in it, so that it measures the model alone: it is the number to stop
+        by and to keep the best weights by.
+        """
+        return (losses * self._fixed_weights(losses)).sum()
 
     def next_step(self) -> None:
         """Moves the clock of steps; every counted call does it already."""
@@ -138,14 +154,18 @@ class MultiTaskLoss(nn.Module):
         """Tasks and balance, for `print(criterion)`."""
         return f"tasks={', '.join(self.tasks)}, balance={self.balance_name}"
 
-    def _losses(self, logits: Columns, batch: Columns, *, training: bool) -> Tensor:
-        """Loss of each task over its sample space, `[T]`."""
+    def _losses(self, logits: Columns, batch: Columns, *, training: bool) -> tuple[Tensor, Tensor]:
+        """Loss of each task over its sample space, and which tasks have rows in it, `[T]` each."""
         totals, counts = self.sums(logits, batch)
-        return distributed.means(totals, counts) if training else distributed.local_means(totals, counts)
+        return distributed.means(totals, counts) if training else (distributed.local_means(totals, counts), counts > 0)
+
+    def _fixed_weights(self, losses: Tensor) -> Tensor:
+        """w_k, `[T]`."""
+        return losses.new_tensor([block.task.weight for block in self.tasks.values()])
 
     def _weights(self, losses: Tensor) -> Tensor:
         """w_k gamma_k^t, `[T]`."""
-        weights = losses.new_tensor([block.task.weight for block in self.tasks.values()])
+        weights = self._fixed_weights(losses)
         decays = [block.task.decay for block in self.tasks.values()]
         if not any(decays):
             return weights
@@ -153,29 +173,37 @@ class MultiTaskLoss(nn.Module):
         by_epoch = torch.tensor([bool(decay and decay.every == "epoch") for decay in decays], device=losses.device)
         return weights * (rates * torch.where(by_epoch, self.epochs, self.steps)).exp()
 
-    def _balanced(self, losses: Tensor, *, training: bool) -> Tensor:
+    def _balanced(self, losses: Tensor, counted: Tensor, *, training: bool) -> Tensor:
         """One loss of the weighted ones; in training the balance looks on, and may set gradients of shared weights."""
         balance: Any = self.balance
-        total: Tensor = balance(losses)
+        total = self._total(losses, counted)
         if not training:
             return total
         if self._entries is None:
-            self._look_on(losses)
+            if self._reads == "none":
+                self._look_on(losses, counted)
             return total
         parameters = self._entries.parameters()
         jacobian = self._entries.jacobian(losses, parameters)
-        self._look_on(losses, jacobian)
+        self._look_on(losses, counted, jacobian)
         if hasattr(balance, "aggregate"):
-            change = balance.aggregate(jacobian) - jacobian.sum(0)
+            # A task without rows, or of which nothing depends on shared weights, would make MGDA's shortest vector 0.
+            pulling = jacobian[(jacobian != 0).any(dim=1)]
+            change = balance.aggregate(pulling) - pulling.sum(0) if len(pulling) else torch.zeros_like(jacobian[0])
             total = with_gradient(total, self._entries, parameters, change)
         return total
 
-    def _look_on(self, losses: Tensor, *jacobian: Tensor) -> None:
+    def _total(self, losses: Tensor, counted: Tensor) -> Tensor:
+        balance: Any = self.balance
+        total: Tensor = balance(losses, **asked_for(balance.forward, counted))
+        return total
+
+    def _look_on(self, losses: Tensor, counted: Tensor, *jacobian: Tensor) -> None:
         """Lets the balance learn from a step."""
         balance: Any = self.balance
         if hasattr(balance, "step"):
             with torch.no_grad():
-                balance.step(losses.detach(), *jacobian)
+                balance.step(losses.detach(), *jacobian, **asked_for(balance.step, counted))
 
     def _auxiliary(self) -> Columns:
         if self.model is None or not self._in_training():
@@ -188,21 +216,25 @@ class MultiTaskLoss(nn.Module):
 
     def _watched(self, graph: Graph) -> Entries | None:
         """The weights whose gradients the balance reads."""
-        reads = getattr(graph.spec.balance.settings, "gradients", "none")
-        if reads == "none":
-            return None
+        if self._reads == "none" or len(self.tasks) == 1:
+            return None  # one task has nothing to be balanced against
         if self.model is None:
             raise ValueError(
                 f"balance `{self.balance_name}` reads the gradients of the model's weights: "
                 "give the model, MultiTaskLoss(model) or MultiTaskLoss(spec, model=model)"
             )
         found = homes(self.model, graph)
-        chosen = shared(found, graph) if reads == "shared" else last_shared(found, graph)
+        chosen = shared(found, graph) if self._reads == "shared" else last_shared(found, graph)
         if not chosen:
             raise ValueError(
                 f"balance `{self.balance_name}` reads gradients on shared weights, but the tasks share none"
             )
         return Entries(self.model, chosen)
+
+
+def asked_for(method: Callable[..., object], counted: Tensor) -> dict[str, Tensor]:
+    """Which tasks have rows, `[T]`, as a keyword argument for a balance's method; nothing where it has no `counted`."""
+    return {"counted": counted} if "counted" in signature(method).parameters else {}
 
 
 def _known_spec(model: nn.Module) -> Spec:

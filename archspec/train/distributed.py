@@ -29,17 +29,17 @@ def local_means(totals: Tensor, counts: Tensor) -> Tensor:
     return totals / torch.where(counts > 0, counts, torch.ones_like(counts))
 
 
-def means(totals: Tensor, counts: Tensor) -> Tensor:
-    """Means `[T]` over the rows of all processes, from this one's sums and counts `[T]`.
+def means(totals: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Means over the rows of all processes, and where anything was counted, from this one's sums and counts: all `[T]`.
 
     Every process gets the same values. Gradients are those of this process's rows, scaled so that their average over
     processes (what DistributedDataParallel makes) is the gradient of the mean over all rows, however unevenly the rows
     of a sample space are spread. Nothing counted anywhere: 0.
     """
     if processes() == 1:
-        return local_means(totals, counts)
+        return local_means(totals, counts), counts > 0
     all_totals, all_counts = total(torch.stack([totals, counts]))
     safe = torch.where(all_counts > 0, all_counts, torch.ones_like(all_counts))
     local = totals * (processes() / safe)
     everywhere: Tensor = all_totals / safe
-    return local + (everywhere - local).detach()
+    return local + (everywhere - local).detach(), all_counts > 0

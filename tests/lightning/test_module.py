@@ -86,6 +86,7 @@ def test_validation_logs_losses_and_metrics_of_all_rows() -> None:
     assert found["validation/b/mae"] == pytest.approx(mae.item(), abs=1e-6)
     assert set(found) == {
         "validation/loss",
+        "validation/task_losses",
         *(f"validation/a/{name}" for name in ("loss", "auc", "log_loss", "normalized_entropy", "grouped_auc")),
         *(f"validation/b/{name}" for name in ("loss", "rmse", "mae")),
         *(f"validation/c/{name}" for name in ("loss", "log_loss", "accuracy")),

@@ -96,7 +96,8 @@ def test_what_a_run_leaves(graph: Graph, source: Source, unbroken: Path) -> None
     results = found["results"]
     assert results["train"] + results["validation"] == 500
     history = found["history"]
-    assert results["best"]["validation/loss"] == min(value for _, value in history["validation/loss"])
+    monitored = [value for _, value in history[RECIPE.monitor]]
+    assert results["best"][RECIPE.monitor] == min(monitored)
     assert results["best"]["validation/click/auc"] > 0.75
     assert "validation/click/grouped_auc" in results["best"]
     assert len(history["validation/loss"]) == RECIPE.epochs

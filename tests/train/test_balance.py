@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log
+from typing import Any
 
 import pytest
 import torch
@@ -91,6 +92,50 @@ def test_dwa_survives_a_task_without_rows() -> None:
     assert losses_of(criterion, 1.0, 0.0).item() == pytest.approx(1.0)
 
 
+def step_of(criterion: MultiTaskLoss, *, has_a: float, a: float = 3.0, b: float = 4.0) -> tuple[Tensor, Tensor]:
+    """The total and its gradient for what the balance learns, where task a has a row in the batch or none."""
+    logits = {"a": torch.tensor([a**0.5]), "b": torch.tensor([(b / 2) ** 0.5])}
+    batch = {"a": torch.zeros(1), "b": torch.zeros(1), "has_a": torch.full((1,), has_a)}
+    total: Tensor = criterion(logits, batch)[0]
+    learned = list(criterion.parameters())
+    return total, torch.autograd.grad(total, learned)[0] if learned else total.detach()
+
+
+def test_uncertainty_leaves_the_whole_term_of_a_task_without_rows_out() -> None:
+    """No row of task a: neither its loss nor its log variance is in the total, and the latter gets no gradient."""
+    criterion = criterion_of("uncertainty")
+    (log_variances,) = criterion.parameters()
+    with torch.no_grad():
+        log_variances.copy_(torch.tensor([5.0, log(2)]))
+    total, gradient = step_of(criterion, has_a=0.0)
+    assert total.item() == pytest.approx((4.0 / 2 + log(2)) / 2)
+    torch.testing.assert_close(gradient, torch.tensor([0.0, (1 - 2.0) / 2]))
+
+
+def test_uncertainty_weighs_a_seldom_task_by_its_loss() -> None:
+    """Rows of task a in a tenth of the batches: its weight exp(-s) ends at 1 / L_a, as it does with rows in all."""
+    criterion = criterion_of("uncertainty")
+    (log_variances,) = criterion.parameters()
+    optimizer = torch.optim.SGD([log_variances], lr=0.2)
+    for step in range(1000):
+        total, log_variances.grad = step_of(criterion, has_a=float(step % 10 == 0), a=1.4, b=1.4)
+        assert total.isfinite()
+        optimizer.step()
+    assert (-log_variances).exp().tolist() == pytest.approx([1 / 1.4, 1 / 1.4], rel=1e-3)
+
+
+def test_dwa_averages_over_the_batches_that_have_rows() -> None:
+    """Task a has rows in the first of three batches only: its loss of the epoch is that batch's, not a third of it."""
+    criterion = criterion_of("dwa")
+    for has_a in (1.0, 0.0, 0.0):
+        step_of(criterion, has_a=has_a)
+    criterion.next_epoch()
+    assert criterion.balance.last.tolist() == pytest.approx([3.0, 4.0])  # type: ignore[operator] # a buffer
+    step_of(criterion, has_a=0.0)
+    criterion.next_epoch()
+    assert criterion.balance.last.tolist() == pytest.approx([3.0, 4.0])  # type: ignore[operator] # a buffer
+
+
 # -- balances that read gradients -------------------------------------------------------------------------------------
 
 
@@ -121,9 +166,9 @@ def task_gradients(model: nn.Module, name: str) -> Tensor:
     return torch.stack(rows).flatten(1)
 
 
-def attribute(model: nn.Module, name: str) -> str:
+def attribute(model: nn.Module, name: str, text: str = BOTTOM.format(balance="sum")) -> str:
     """The parameter of a plain model that holds a canonical weight."""
-    graph = graph_of(archspec.load(BOTTOM.format(balance="sum")))
+    graph = graph_of(archspec.load(text))
     return next(home.parameter for home in homes(model, graph) if home.weight == name)
 
 
@@ -151,6 +196,17 @@ def test_gradnorm_leaves_a_task_without_rows_alone() -> None:
     assert criterion.balance.first[0].item() == 0  # type: ignore[index] # a buffer
     criterion(model(BATCH), BATCH)[0].backward()
     assert bool(criterion.balance.weights.isfinite().all())  # type: ignore[operator] # a buffer
+
+
+def test_gradnorm_keeps_the_weight_of_a_task_that_waits() -> None:
+    """A batch without rows of task a, among others with them: its weight is the same before and after."""
+    model, criterion = bottom_model("{kind: gradnorm, rate: 0.1}")
+    weights: Any = criterion.balance
+    criterion(model(BATCH), BATCH)
+    before = weights.weights.clone()
+    assert before[0] != 1
+    criterion(model(BATCH), {**BATCH, "has_a": torch.zeros(3)})
+    assert torch.equal(weights.weights, before)  # task b alone keeps what it had, too
 
 
 def test_the_graph_knows_the_last_shared_weights() -> None:
@@ -208,6 +264,42 @@ def test_aggregation_replaces_the_gradient_of_shared_weights_only(
     for tower in ("a", "b"):
         expected = task_gradients(plain, f"towers.{tower}.head.weight").sum(0)
         torch.testing.assert_close(gradient_of(model, f"towers.{tower}.head.weight").flatten(), expected)
+
+
+@pytest.mark.parametrize("balance", ["upgrad", "mgda", "pcgrad", "imtl_g", "aligned_mtl"])
+def test_a_task_without_rows_takes_no_part_in_aggregation(balance: str) -> None:
+    """Task b alone has rows: shared weights get its gradient, whole, and not the zero that MGDA makes with another."""
+    pytest.importorskip("torchjd", reason="the extra `train` installs it")
+    model, criterion = bottom_model(balance)
+    plain, _ = bottom_model("sum", optimize=False)
+    criterion(model(BATCH), {**BATCH, "has_a": torch.zeros(3)})[0].backward()
+    name = "level1.experts.bottom.0.layers.0.weight"
+    torch.testing.assert_close(gradient_of(model, name).flatten(), task_gradients(plain, name)[1])
+    model.zero_grad()
+    criterion(model(BATCH), {**BATCH, "has_a": torch.zeros(3), "b": model(BATCH)["b"].detach()})[0].backward()
+    assert not gradient_of(model, name).any()
+
+
+@pytest.mark.parametrize("balance", ["mgda", "upgrad", "imtl_g"])
+def test_a_task_that_shares_nothing_takes_no_part_in_aggregation(balance: str) -> None:
+    """A third task on weights of its own changes nothing about what the two that share get."""
+    pytest.importorskip("torchjd", reason="the extra `train` installs it")
+    both = BOTTOM.format(balance=balance)
+    apart = "towers: {a: {from: level1.experts.bottom}, b: {from: level1.experts.bottom}, c: {from: x}}\n"
+    three = both.partition("towers:")[0].replace("levels:", "  c: {kind: regression, label: a}\nlevels:")
+    three += apart + f"balance: {balance}\n"
+    found: list[Tensor] = []
+    weights: dict[str, Tensor] = {}
+    for text in (both, three):
+        model = archspec.compile(text, optimize=False, seed=3).double()
+        weights = weights or {name: value.detach().clone() for name, value in model.named_weights()}
+        model.load_weights({name: weights.get(name, value) for name, value in model.named_weights()})
+        MultiTaskLoss(model).double()(model(BATCH), BATCH)[0].backward()
+        gradient = model.get_parameter(attribute(model, "level1.experts.bottom.0.layers.0.weight", text)).grad
+        assert gradient is not None
+        found.append(gradient)
+    assert found[0].any()
+    torch.testing.assert_close(*found)
 
 
 def gradient_of(model: nn.Module, name: str) -> Tensor:
