@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from archspec.data.parts import parts_of
+from archspec.data.sound import not_utf8, sound
 from archspec.data.values import trimmed
 from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
 
@@ -57,18 +59,30 @@ class Table:
         """The wanted columns, piece by piece.
 
         Raises:
-            SpecError: the file cannot be read to its end.
+            SpecError: the file cannot be read to its end, or a column is broken.
         """
         from pyarrow import ArrowException
 
+        names = [name for name in self.columns if name in wanted and self._holds(name)]
         first = 0
         try:
-            for batch in self._batches([name for name in self.columns if name in wanted and self._holds(name)]):
-                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                yield Piece(self.file, first, batch.num_rows, columns | self._constant(wanted, batch.num_rows))
+            for batch in self._batches(names):
+                # By name: for `a.b`, a Parquet reader also gives the field `b` of a struct `a`.
+                columns = {name: sound(batch.column(name), self.file, name, first) for name in names}
+                for start in range(0, batch.num_rows, _ROWS):
+                    part = {name: array.slice(start, _ROWS) for name, array in columns.items()}
+                    count = min(_ROWS, batch.num_rows - start)
+                    yield Piece(self.file, first + start, count, part | self._constant(wanted, count))
                 first += batch.num_rows
-        except (ArrowException, OSError) as error:
-            _unreadable(self.file, error)
+        except (ArrowException, OSError, UnicodeDecodeError) as error:
+            self._broken(error)
+
+    def _broken(self, error: BaseException) -> NoReturn:
+        """Raises SpecError for a file that cannot be read to its end."""
+        place = re.match(r"In CSV column #(\d+): Row #(\d+): .*invalid UTF8", str(error))
+        if place:
+            not_utf8(self.file, self.columns[int(place[1])], int(place[2]) - (self.header is None))
+        _unreadable(self.file, error)
 
     def _holds(self, name: str) -> bool:
         """Whether the column lies in the file itself."""
@@ -156,7 +170,7 @@ def _open(part: Part, header: tuple[str, ...] | None) -> Table:
         unusable("AS701", f"there is no file `{file}`")
     try:
         columns = _names(file, form, header)
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names that are not in UTF-8
         _unreadable(file, error)
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)

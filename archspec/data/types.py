@@ -28,12 +28,14 @@ def check_types(tables: Iterable[Table], demands: Mapping[str, Demand]) -> None:
 
 
 def _fits(demand: Demand, array: Array) -> bool:
-    return is_list(array) or is_text(array) if demand.several else is_scalar(array)
+    if demand.several:
+        return is_scalar(array.type.value_type) if is_list(array) else is_text(array)
+    return is_scalar(array.type)
 
 
 def _report(problems: Diagnostics, table: Table, demand: Demand, array: Array) -> None:
     reads = "a list" if demand.use == "lists" else f"{demand.width} numbers" if demand.several else "one value"
-    lists = "give it a list in each row; in a CSV file, items with spaces between"
+    lists = "give it a list of numbers or texts in each row; in a CSV file, items with spaces between"
     problems.error(
         "AS703", f"column `{demand.column}` of `{table.file}` holds {array.type}; {demand.reader} reads {reads} a row",
         help=lists if demand.several else "name another column with `column:`, or convert it",

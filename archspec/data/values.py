@@ -30,7 +30,7 @@ def is_text(array: Array) -> bool:
     import pyarrow as pa
 
     kind = _plain(array.type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_list(array: Array) -> bool:
@@ -41,13 +41,14 @@ def is_list(array: Array) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def is_scalar(array: Array) -> bool:
-    """Whether a column holds one number, truth value or text in each row."""
+def is_scalar(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
+    """Whether values of an Arrow type are numbers, truth values or texts, one by one."""
     import pyarrow as pa
 
-    types, kind = pa.types, _plain(array.type)
+    types, kind = pa.types, _plain(kind)
     number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
-    return is_text(array) or bool(number or types.is_null(kind))
+    text = types.is_string(kind) or types.is_large_string(kind)
+    return bool(text or number or types.is_null(kind))
 
 
 def texts(array: Array) -> Array:

@@ -112,5 +112,6 @@ CODES: dict[str, str] = {
     "AS708": "not a run",
     "AS709": "library not installed",
     "AS710": "loss is no number",
+    "AS715": "broken column",
     "AS720": "folder that is no folder of parts",
 }

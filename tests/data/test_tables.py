@@ -117,3 +117,10 @@ def test_columns_that_are_not_there(tmp_path: Path) -> None:
     assert first.message.endswith("has no column `usr`, which input `usr` reads")
     assert first.help.startswith("did you mean `user`? columns here: user, city, unread")
     assert second.help.startswith("columns here")
+
+
+def test_a_struct_beside_a_dotted_column(tmp_path: Path) -> None:
+    """A column `u.id` is read where a struct `u` has a field `id`, and so is a column beside a struct of its prefix."""
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"u": [{"id": "x", "id.b": "y"}], "u.id": ["1"], "u.id.b": ["2"]}), path)
+    assert read(path, "u.id", "u.id.b") == {"u.id": ["1"], "u.id.b": ["2"]}
