@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from archspec.contract import InputName, Reference, Registry, Settings
-from archspec.contract.settings import Count, Finite, Positive
+from archspec.contract.settings import Count, Finite, Positive, added
 from archspec.spec.sees import Sees
 from archspec.spec.text import dump
 from archspec.spec.tree import Mapping, Node, span_at
@@ -88,6 +88,8 @@ class Task(Settings):
     """A label column: rows where it is 1 are the task's sample space."""
     weight_column: str | None = None
     """A label column with one weight per row, 0 or more: the loss is the weighted mean over rows."""
+    missing_labels: Literal["error", "mask"] = added("error")
+    """`mask`: rows without a label (NaN; -1 too, but for regression) are outside the task's sample space."""
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     decay: Annotated[Decay | None, BeforeValidator(_decay)] = None
 

@@ -30,12 +30,17 @@ def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool)
     outputs = _outputs(block, logits)
     labels = _column(block, batch, block.task.label or block.name, "label column")
     weights = _row_weights(block, batch, outputs, check=check)
+    if block.task.missing_labels == "mask":
+        if check:
+            _check_shape(block, labels, block.task.label or block.name, outputs)
+        known = has_label(block.task, labels).to(outputs.dtype)
+        weights = known if weights is None else weights * known
     inside = None if weights is None else weights > 0
     if check:
         _check_labels(block, labels, outputs, inside)
     # Labels outside the sample space may be anything, such as NaN or -1, and must not reach the loss or its gradient.
-    known = labels if inside is None else torch.where(inside, labels, torch.zeros_like(labels))
-    rows = _row_losses(block, outputs, known, logits, batch)
+    legal = labels if inside is None else torch.where(inside, labels, torch.zeros_like(labels))
+    rows = _row_losses(block, outputs, legal, logits, batch)
     if weights is None or inside is None:
         return rows.sum(), rows.new_full((), rows.shape[0])
     return (torch.where(inside, rows, torch.zeros_like(rows)) * weights).sum(), weights.sum()
@@ -55,7 +60,16 @@ def task_rows(block: TaskBlock, logits: Columns, batch: Columns) -> tuple[Tensor
     if any(_joint(loss.settings) for loss in block.losses):
         fits, _ = _range(block.task, labels)
         inside = fits if inside is None else inside & fits
+    if block.task.missing_labels == "mask":
+        known = has_label(block.task, labels)
+        inside = known if inside is None else inside & known
     return outputs, labels, inside
+
+
+def has_label(task: Task, labels: Tensor) -> Tensor:
+    """Which rows `[B]` have a label: it is not NaN and, but for regression, not -1."""
+    known = ~labels.isnan()
+    return known if task.kind == "regression" else known & (labels != -1)
 
 
 def _outputs(block: TaskBlock, logits: Columns) -> Tensor:

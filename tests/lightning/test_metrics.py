@@ -48,6 +48,15 @@ def test_binary_tasks_have_area_log_loss_and_normalized_entropy() -> None:
     assert found == pytest.approx({"auc": 2 / 3, "log_loss": loss, "normalized_entropy": loss / entropy}, abs=1e-6)
 
 
+def test_masked_labels_are_not_measured() -> None:
+    """With `missing_labels: mask` metrics look at the rows that have a label, within `when`."""
+    task = "{kind: binary, missing_labels: mask, when: on}"
+    outputs, labels = torch.tensor([3.0, -1.0, 9.0, -9.0, 9.0]), torch.tensor([1.0, 0.0, float("nan"), -1.0, 0.0])
+    found = measured(metrics_of(task), outputs, a=labels, on=torch.tensor([1, 1, 1, 1, 0]))
+    assert found == measured(metrics_of("{kind: binary}"), outputs[:2], a=labels[:2])
+    assert found["auc"] == 1
+
+
 def test_predicting_the_mean_label_has_a_normalized_entropy_of_one() -> None:
     """What knows the background rate alone has 1, whatever the rate; what does better has less."""
     metric = NormalizedEntropy()

@@ -173,6 +173,44 @@ def test_a_checkpoint_holds_the_clocks() -> None:
     assert totals(second, 1) == pytest.approx([0.125])
 
 
+@pytest.mark.parametrize(
+    ("kind", "column", "outputs"),
+    [
+        ("kind: binary", torch.tensor([1.0, float("nan"), 0.0, -1.0]), torch.tensor([0.3, 9.0, -0.2, 9.0])),
+        ("kind: binary", torch.tensor([1, -1, 0, -1]), torch.tensor([0.3, 9.0, -0.2, 9.0])),
+        ("kind: multiclass, classes: 3", torch.tensor([2, -1, 0, -1]), torch.arange(12.0).view(4, 3)),
+        ("kind: regression", torch.tensor([-1.0, float("nan"), 4.0, float("nan")]), torch.tensor([0.5, 9, 3, 9])),
+    ],
+    ids=["binary", "integers", "multiclass", "regression"],
+)
+def test_missing_labels_may_be_masked(kind: str, column: Tensor, outputs: Tensor) -> None:
+    """With `missing_labels: mask` loss, gradient and checks are those of the rows that have a label."""
+    masked, plain = criterion_of(f"{{a: {{{kind}, missing_labels: mask}}}}"), criterion_of(f"{{a: {{{kind}}}}}")
+    logits, known = outputs.clone().requires_grad_(), torch.tensor([0, 2])
+    loss, _ = masked({"a": logits}, {"a": column})
+    own = outputs[known].clone().requires_grad_()
+    expected, _ = plain({"a": own}, {"a": column[known]})
+    loss.backward()
+    expected.backward()
+    assert loss.item() == expected.item()
+    assert logits.grad is not None
+    assert own.grad is not None
+    assert logits.grad[known].equal(own.grad)
+    assert not logits.grad[[1, 3]].any()
+    with pytest.raises(ValueError, match="column `a`"):
+        plain({"a": outputs}, {"a": column})
+
+
+def test_a_mask_hides_missing_labels_alone() -> None:
+    """A label of a wrong range is an error beside masked ones, and a batch without labels a loss of 0."""
+    criterion = criterion_of("{a: {kind: binary, missing_labels: mask, when: on, weight_column: v}}")
+    batch = {"a": labels(-1, 2), "on": labels(1, 1), "v": labels(1, 1)}
+    with pytest.raises(ValueError, match=r"2.0 in row 1 of column `a` is outside 0..1"):
+        criterion({"a": torch.zeros(2)}, batch)
+    loss, _ = criterion({"a": torch.zeros(2)}, batch | {"a": labels(-1, float("nan"))})
+    assert loss.item() == 0
+
+
 def test_a_missing_label_column_is_named() -> None:
     """The error names the task, the column and what the batch holds."""
     criterion = criterion_of("{a: {kind: binary, label: click}}")
