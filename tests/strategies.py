@@ -209,7 +209,8 @@ def gate_kind(world: World, name: str, seen: Sequence[str], count: int) -> Data:
     made: Data = {"kind": kind, **world.maybe(temperature=[0.5], dropout=[0.25])}
     made |= {"k": world.number(1, count), **world.maybe(balance=[0.01])} if kind == "topk" else {}
     if domain is not None and len(seen) > 1 and world.chance(30):
-        made["exclude"] = domain
+        after = kind in {"softmax", "topk"} and world.chance(50)
+        made["exclude"] = {"domain": domain, "after": "softmax"} if after else domain
     if world.chance(20):
         identity = kind == "linear" and name in seen and world.chance(50)
         return made | {"selector": "none", **({"init": "identity"} if identity else {})}

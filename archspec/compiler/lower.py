@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from archspec.contract import Reference, Settings
     from archspec.program.columns import Column
+    from archspec.spec.exclude import Exclude
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,9 @@ class _Forward(_Columns):
         block, seen = node.block, self.graph.seen[node.name]
         assert isinstance(block, Block)
         experts = tuple(self.expert(expert.node, at, detached=expert.detached) for expert in seen)
-        gate = GateInputs(seen_by(self.graph, node), self.selector(node, at), experts, self.allowed(node, at))
+        exclude = block.common.exclude
+        allowed = self.allowed(node, exclude, at) if exclude and not exclude.after_softmax else None
+        gate = GateInputs(seen_by(self.graph, node), self.selector(node, at), experts, allowed)
         said = f"sees {len(experts)} experts, {gate.seen.width} wide"
         if hasattr(block.settings, "lower"):
             shapes = [("B", len(experts)), (len(experts),)]
@@ -222,6 +225,8 @@ class _Forward(_Columns):
             selector = gate.selector
             arguments = (selector.width if selector else None, len(experts))
             weights = self.opaque(at, block, arguments, [selector] if selector else [], len(experts))
+        if exclude and exclude.after_softmax:
+            weights = at.product(weights, self.allowed(node, exclude, at, "float"))
         self.builder.hint(weights, f"{block.name}_weights")
         if hasattr(block.settings, "values"):
             shapes = [("B", gate.seen.width)]
@@ -249,16 +254,12 @@ class _Forward(_Columns):
             return self.column(domain.partition(".")[2])
         return self.source(node, at, "selector") if (node.name, "selector") in self.graph.streams else None
 
-    def allowed(self, node: Node, at: Scope) -> Value | None:
-        """False where a row's own domain's expert is left out."""
-        assert isinstance(node.block, Block)
-        exclude = node.block.common.exclude
-        if exclude is None:
-            return None
+    def allowed(self, node: Node, exclude: Exclude, at: Scope, dtype: Literal["float", "bool"] = "bool") -> Value:
+        """`[B, E]`: False, or 0, where an expert of the row's own domain is left out."""
         groups = [expert.group for expert in self.graph.seen[node.name]]
-        values = self.graph.spec.inputs[exclude].settings.values
-        table = at.constant([[group != value for group in groups] for value in values], "bool")
-        return at.lookup(self.column(exclude), table)
+        values, number = self.graph.spec.inputs[exclude.domain].settings.values, float if dtype == "float" else bool
+        table = at.constant([[number(group != value) for group in groups] for value in values], dtype)
+        return at.lookup(self.column(exclude.domain), table)
 
     def tower(self, node: Node, at: Scope) -> None:
         """A tower's hidden vector and head; for a switch, each row's own case."""

@@ -82,6 +82,7 @@ CODES: dict[str, str] = {
     "AS215": "outputs that cannot be combined",
     "AS216": "domain input without an embedding",
     "AS217": "one column read as two things",
+    "AS230": "gate without a softmax",
     "AS235": "setting that changes nothing",
     # AS301-AS399: legal, but probably not meant
     "AS301": "expert that no gate sees",

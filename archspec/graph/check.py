@@ -171,9 +171,19 @@ class _Checker:
 
     def exclude(self, node: Node, block: Block) -> None:
         """Leaving experts out must leave some, for every value."""
-        if block.common.exclude is None or block.settings is None:
+        exclude = block.common.exclude
+        if exclude is None or block.settings is None:
             return
-        if not hasattr(block.settings, "excluded"):
+        if exclude.after_softmax and not getattr(block.settings, "adds_up", False):
+            self.error(
+                node,
+                "AS230",
+                f"{node.what}: a `{block.kind}` gate has no softmax after which it could `exclude`",
+                block.span("exclude", "after", key=True),
+                help=f"write `exclude: {exclude.domain}`" if hasattr(block.settings, "excluded") else "drop `exclude`",
+            )
+            return
+        if not exclude.after_softmax and not hasattr(block.settings, "excluded"):
             self.error(
                 node,
                 "AS210",
@@ -183,7 +193,7 @@ class _Checker:
             )
             return
         groups = {expert.group for expert in self.graph.seen[node.name]}
-        if len(groups) == 1 and groups <= set(values_of(self.graph.spec.inputs, block.common.exclude) or ()):
+        if len(groups) == 1 and groups <= set(values_of(self.graph.spec.inputs, exclude.domain) or ()):
             self.error(node, "AS210", f"{node.what}: `exclude` leaves rows of `{groups.pop()}` without an expert",
                        block.span("exclude"), help="let the gate see experts of other domains too")  # fmt: skip
 

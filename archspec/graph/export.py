@@ -92,7 +92,7 @@ def _steered(node: Node) -> tuple[str, ...]:
         return ()
     selector, exclude = node.block.common.selector, node.block.common.exclude
     by = () if selector is None or is_none(selector) else (f"by {_spoken(selector)}",)
-    return (*by, f"not own {exclude}") if exclude else by
+    return (*by, f"not own {exclude.domain}") if exclude else by
 
 
 def _spoken(reference: Reference) -> str:

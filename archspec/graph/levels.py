@@ -56,8 +56,9 @@ def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
         )
     _selector(wiring, node, reader)
     _residual(wiring, node, reader)
-    if block.common.exclude is not None and wiring.domain_values(block.common.exclude, reader, "exclude"):
-        wiring.edge(f"inputs.{block.common.exclude}", node, "exclude")
+    exclude = block.common.exclude
+    if exclude is not None and wiring.domain_values(exclude.domain, reader, *exclude.path):
+        wiring.edge(f"inputs.{exclude.domain}", node, "exclude")
     wiring.read_settings([node], reader)
 
 

@@ -139,6 +139,7 @@ class TopK(GateNetwork):
 
     formula: ClassVar[str] = "softmax(keep the k largest of W s / temperature)"
     title: ClassVar[str] = "top-k"
+    adds_up: ClassVar[bool] = True
     k: Count
     balance: Finite = 0.0
 

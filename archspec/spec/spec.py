@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from archspec.contract import InputName, Reference, Registry, Settings
+from archspec.contract import Reference, Registry, Settings
 from archspec.contract.settings import Count, Finite, Positive, added
+from archspec.spec.exclude import Exclude
 from archspec.spec.sees import Sees
 from archspec.spec.text import dump
 from archspec.spec.tree import Mapping, Node, span_at
@@ -44,7 +45,7 @@ class GateCommon(Settings):
     selector: Reference | None = None
     transform: Literal["none", "linear"] = "none"
     residual: str | None = None
-    exclude: InputName | None = None
+    exclude: Exclude | None = None
 
 
 class FeatureGateCommon(Settings):

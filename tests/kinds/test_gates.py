@@ -193,6 +193,30 @@ def test_exclude_of_linear_and_topk_gates(*, optimize: bool) -> None:
 
 
 @BOTH
+def test_exclude_after_the_softmax_leaves_less_than_one(*, optimize: bool) -> None:
+    """`after: softmax` weighs all experts, then sets the weights of the row's own domain to 0: 1 - w_own is left."""
+    own = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.bool).repeat(3, 1)
+    model = gated("sees: all, selector: x, exclude: {domain: place, after: softmax}", optimize=optimize)
+    weights = linear(model, batch()["x"]).softmax(-1)
+    check(model, weights.masked_fill(own, 0.0))
+    model = gated(
+        "sees: all, selector: x, kind: topk, k: 2, exclude: {domain: place, after: softmax}", optimize=optimize
+    )
+    logits = linear(model, batch()["x"])
+    kept = torch.zeros_like(own).scatter(1, logits.topk(2).indices, True)  # noqa: FBT003 - the value
+    check(model, logits.masked_fill(~kept, -torch.inf).softmax(-1).masked_fill(own, 0.0))
+
+
+@BOTH
+def test_exclude_after_the_softmax_of_a_static_gate(*, optimize: bool) -> None:
+    """Learned weights that no input steers become one set of weights per domain."""
+    model = gated("sees: all, selector: none, exclude: {domain: place, after: softmax}", optimize=optimize)
+    own = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.float64).repeat(3, 1)
+    static = dict(model.named_weights())[f"{GATE}.weight"].softmax(-1)
+    check(model, static * (1 - own))
+
+
+@BOTH
 def test_transform_puts_a_matrix_before_each_expert_seen(*, optimize: bool) -> None:
     """SNR-Trans: sum_i w_i W_i E_i(x), W_i named by the place in `sees`."""
     model = gated("sees: [c, a], selector: x, transform: linear", optimize=optimize)

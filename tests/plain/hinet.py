@@ -1,4 +1,4 @@
-"""HiNet (2303.06095): mini mixtures per scene, attention over the other scenes', then CGC per task."""
+"""HiNet (2303.06095): mini mixtures per scene, attention over the other scenes', then CGC per scene and task."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .blocks import Batch, Fields, Gate, Inputs, Level, Mlp, Reference, Tower, m
 
 SCENES = ("home", "search", "nearby")
 TASKS = ("click", "buy")
+FEATURES = ("user", "item", "history", "stats")
 INPUTS: Fields = {
     "scene": {"kind": "domain", "values": list(SCENES), "dim": 8},
     "user": {"kind": "sparse", "vocab": 2000, "dim": 16},
@@ -19,25 +20,42 @@ INPUTS: Fields = {
 
 
 class Attention(nn.Module):
-    """softmax(W s) over all scenes but the row's own."""
+    """softmax(MLP(s)) over all scenes, the weight of the row's own then set to 0."""
 
     def __init__(self) -> None:
-        """Make the matrix from the scene's embedding to a logit per scene."""
+        """Make the network from the scene's embedding to a logit per scene."""
         super().__init__()
-        self.head = nn.Linear(8, len(SCENES), bias=False)
+        self.layers = nn.ModuleList([nn.Linear(8, 32), nn.Linear(32, 16)])
+        self.head = nn.Linear(16, len(SCENES))
 
     def forward(self, embedding: Tensor, scene: Tensor, mixtures: list[Tensor]) -> Tensor:
         """Mix of the others' mixtures, `[B, H]`; row by row."""
+        h = embedding
+        for layer in self.layers:
+            h = torch.relu(layer(h))
         rows = []
-        for row, own in enumerate(scene.tolist()):
+        for row, (own, weights) in enumerate(zip(scene.tolist(), torch.softmax(self.head(h), dim=1), strict=True)):
             others = [index for index in range(len(SCENES)) if index != own]
-            weights = torch.softmax(self.head(embedding[row])[others], dim=0)
-            rows.append(sum(w * mixtures[index][row] for w, index in zip(weights, others, strict=True)))
+            rows.append(sum(weights[index] * mixtures[index][row] for index in others))
         return torch.stack(rows) if rows else mixtures[0]
 
 
+class Cases(nn.Module):
+    """A tower per scene."""
+
+    def __init__(self) -> None:
+        """Make the towers."""
+        super().__init__()
+        self.cases = nn.ModuleDict({scene: Tower(32, [32]) for scene in SCENES})
+
+    def forward(self, scene: Tensor, streams: list[Tensor]) -> Tensor:
+        """Each row's own scene's logit, `[B]`."""
+        logits = [self.cases[name](stream) for name, stream in zip(SCENES, streams, strict=True)]
+        return torch.stack(logits, dim=1)[torch.arange(len(scene)), scene]
+
+
 class Hinet(Reference):
-    """Scenario layer, then task layer."""
+    """Scenario layer, then a task layer per scene and task."""
 
     INPUTS = INPUTS
 
@@ -45,28 +63,32 @@ class Hinet(Reference):
         """Make the mixtures, the attention, the CGC level and the towers."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
-        width = self.inputs.width()
+        width = self.inputs.width(FEATURES)
         names = (*SCENES, "shared")
         self.level1 = Level(
-            {name: [Mlp(width, [64, 32]) for _ in range(2)] for name in names}, {name: Gate(width, 2) for name in names}
+            {name: [Mlp(width, [64, 32]) for _ in range(2)] for name in names},
+            {name: Gate(width, 2, bias=True) for name in names},
         )
         self.level2 = Level({}, {"others": Attention()})
+        pairs = [f"{scene}_{task}" for scene in SCENES for task in TASKS]
         self.level3 = Level(
-            {name: [Mlp(96, [32]) for _ in range(2)] for name in (*TASKS, "shared")},
-            {task: Gate(96, 4) for task in TASKS},
+            {name: [Mlp(96, [32]) for _ in range(2)] for name in (*pairs, "shared")},
+            {pair: Gate(96, 4, bias=True) for pair in pairs},
         )
-        self.towers = nn.ModuleDict({task: Tower(32, [32]) for task in TASKS})
+        self.towers = nn.ModuleDict({task: Cases() for task in TASKS})
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits per tower, `[B]`."""
-        x = self.inputs.concat(batch)
+        x = torch.cat([self.inputs.vector(name, batch) for name in FEATURES], dim=1)
         mixtures = {name: mix(gate(x), self.level1.run(name, x)) for name, gate in self.level1.gates.items()}
         scenes = [mixtures[name] for name in SCENES]
         own = torch.stack(scenes, dim=1)[torch.arange(len(x)), batch["scene"]]
         others = self.level2.gates["others"](self.inputs.vector("scene", batch), batch["scene"], scenes)
-        joined = torch.cat([mixtures["shared"], own, others], dim=1)
+        joined = torch.cat([others, own, mixtures["shared"]], dim=1)
         shared = self.level3.run("shared", joined)
+        streams = {
+            pair: mix(gate(joined), self.level3.run(pair, joined) + shared) for pair, gate in self.level3.gates.items()
+        }
         return {
-            task: self.towers[task](mix(self.level3.gates[task](joined), self.level3.run(task, joined) + shared))
-            for task in TASKS
+            task: self.towers[task](batch["scene"], [streams[f"{scene}_{task}"] for scene in SCENES]) for task in TASKS
         }

@@ -131,15 +131,29 @@ def test_snr_closes_connections_exactly() -> None:
 
 
 def test_hinet_attends_over_other_scenes_only() -> None:
-    """The weight of a row's own scene is 0, those of the others add up to 1; `own` takes the row's own alone."""
+    """The own scene's weight is 0, those of the others are of a softmax over all; `own` takes the row's own alone."""
     model, batch = compiled("hinet"), batch_of("hinet", 64)
+    everybody = compiled("hinet", ((", exclude: {domain: scene, after: softmax}", ""),))
+    everybody.load_weights(dict(model.named_weights()))
     gates = model.gate_weights(batch)
     own = torch.nn.functional.one_hot(batch["scene"], 3).double()
     assert torch.equal(gates["level2.gates.own"], own)
     others = gates["level2.gates.others"]
-    assert not (others * own).any()
-    assert (others[own == 0] > 0).all()
-    assert_equal(others.sum(1), torch.ones(64, dtype=torch.float64))
+    attention = everybody.gate_weights(batch)["level2.gates.others"]
+    assert_equal(others, attention * (1 - own))
+    assert (others.sum(1) < 0.95).all()
+
+
+def test_hinet_scores_a_row_by_its_own_scene() -> None:
+    """Experts, gates and towers of other scenes and tasks move no logit; the scene steers the attention alone."""
+    model, batch = compiled("hinet"), batch_of("hinet", 64)
+    before = model(batch)["click"]
+    for value in views(model, r"(search_|_buy|cases\.search)"):
+        value.normal_()
+    changed = (model(batch)["click"] != before).detach()
+    assert torch.equal(changed, batch["scene"] == 1)
+    model = compiled("hinet", ((r"\n      others: .*", "\n      others: {sees: all, selector: features}"),))
+    assert not views(model, r"inputs\.scene")  # without the attention, nothing reads its embedding
 
 
 def test_sluice_starts_as_single_task_models() -> None:
