@@ -3,13 +3,16 @@
 With o = 1 where the row was observed (clicked), e the logistic loss of the row's cvr, and p = sg(max(pCTR, clip)):
 `escm2_ipw`: the mean over all rows of o e / p.
 `escm2_dr`: the mean over all rows of d + o (e - d) / p + o (e - d)^2 / p, where d is the error that the
-tower `imputation` predicts; the last term trains it.
-Chosen here: the clip of p, and weight 1 for the imputation's own term.
+tower `imputation` predicts; the last term trains it. As in PaddleRec's code d is a probability, the sigmoid of the
+tower's logit; the paper leaves it open, and an error above 1 cannot be predicted so: `imputed: value` takes the tower's
+number as it is (`output: regression`).
+Chosen here: the clip of p (PaddleRec: 1e-6 for `escm2_dr`, whose p has a gradient there; 1/p at most 15 and p times the
+clicks of the batch squared for `escm2_ipw`), and weight 1 for the imputation's own term.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archspec import ColumnName, OutputName, Settings, loss
 
@@ -58,10 +61,13 @@ class DoublyRobust(InversePropensity):
     paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125: doubly robust"
     formula: ClassVar[str] = "d + o (e - d) / p + o (e - d)^2 / p"
     imputation: OutputName
-    """The tower that predicts the error, `output: regression`."""
+    """The tower that predicts the error."""
+    imputed: Literal["probability", "value"] = "probability"
+    """Whether the error is the sigmoid of what the tower gives, or that itself (`output: regression`)."""
 
     def joint(self, logits: Tensor, labels: Tensor, outputs: Columns, batch: Columns) -> Tensor:
         """Logits `[B]`, labels `[B]`, all outputs and columns -> `[B]`."""
         error, weight = self.parts(logits, labels, outputs, batch)
         predicted = outputs[self.imputation]
+        predicted = predicted.sigmoid() if self.imputed == "probability" else predicted
         return predicted + weight * ((error - predicted) + (error - predicted).square())

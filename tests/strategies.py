@@ -199,10 +199,12 @@ def gate(world: World, name: str, groups: Mapping[str, int], mixed: Sequence[str
 
 def gate_kind(world: World, name: str, seen: Sequence[str], count: int) -> Data:
     """The kind of a gate that sees `count` experts of some groups."""
-    kind = world.pick(["softmax", "softmax", "sigmoid", "linear", "topk", "hard_concrete", "domain"])
+    kind = world.pick(["softmax", "softmax", "sigmoid", "linear", "topk", "hard_concrete", "domain", "sum"])
     domain = world.pick([*world.domains, None])
     if kind == "hard_concrete":
         return {"kind": kind, **world.maybe(penalty=[0.1], beta=[0.5])}
+    if kind == "sum":
+        return {"kind": kind}
     if kind == "domain" and domain is not None and set(world.domains[domain]) <= set(seen):
         return {"kind": kind, "selector": domain}
     kind = "linear" if kind == "domain" else kind
@@ -213,7 +215,8 @@ def gate_kind(world: World, name: str, seen: Sequence[str], count: int) -> Data:
         made["exclude"] = {"domain": domain, "after": "softmax"} if after else domain
     if world.chance(20):
         identity = kind == "linear" and name in seen and world.chance(50)
-        return made | {"selector": "none", **({"init": "identity"} if identity else {})}
+        start = {"init": "identity"} if identity else world.maybe(init=["uniform", "random"])
+        return made | {"selector": "none", **start}
     made |= world.maybe(bias=[True]) | network(world)
     if world.chance(30):
         made["selector"], _ = reference(world, {n: w for n, w in world.widths.items() if not n.startswith("level")})
@@ -259,7 +262,7 @@ def free_level(world: World, number: int, below: Widths) -> tuple[Data, Widths]:
     gates: dict[str, Data] = {}
     for name in world.some([*world.tasks, "shared"], at_least=1):
         gates[name] = gate(world, name, groups, list(gates))
-        if number > 1 and name not in below and gates[name].get("kind") != "hard_concrete":
+        if number > 1 and name not in below and gates[name].get("kind") not in {"hard_concrete", "sum"}:
             gates[name].setdefault("selector", world.pick([*below, "inputs"]))
     world.widths |= {f"level{number}.experts.{name}": count * width for name, count in groups.items()}
     world.widths |= {f"level{number}.gates.{name}": width for name in gates}

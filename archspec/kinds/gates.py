@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isinf
+from math import isinf, sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract import KindError, Settings, gate
@@ -30,8 +30,9 @@ class GateNetwork(GateHidden):
     """Divides the logits."""
     dropout: Probability = 0.0
     """Drops weights of experts in training (gate dropout; Zhao et al., RecSys 2019, without its renormalisation)."""
-    init: Literal["identity", "uniform"] | None = None
-    """Start of a static gate's weights; `uniform` where not given."""
+    init: Literal["identity", "uniform", "random"] | None = None
+    """Start of a static gate's weights: all equal (`uniform`, the default), one's own (`identity`), or drawn from
+    +-sqrt(1 / experts seen) (`random`; AdaTT, 2304.04959)."""
 
     def check(self, seen: Seen) -> None:
         """Raises KindError where settings of static and of selected gates are mixed up."""
@@ -55,7 +56,7 @@ class GateNetwork(GateHidden):
 
     def start(self, seen: Seen) -> Init:
         """The first value of a static gate's weights."""
-        return Init("constant", 0.0)
+        return Init("uniform", sqrt(1 / seen.count)) if self.init == "random" else Init("constant", 0.0)
 
     def logits(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, E]`, or `[E]` for a static gate."""
@@ -120,11 +121,26 @@ class Linear(GateNetwork):
         if self.init == "identity":
             own = [float(group == seen.gate) for group in seen.groups]
             return Init("values", tuple(value / sum(own) for value in own))
-        return Init("constant", 1 / seen.count)
+        return super().start(seen) if self.init == "random" else Init("constant", 1 / seen.count)
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
         return at.dropout(self.logits(at, gate), self.dropout)
+
+
+@gate("sum")
+class Sum(Settings):
+    """Every expert with weight 1, fixed: AdaTT's own expert where a task has one (2304.04959), a skip connection."""
+
+    selects: ClassVar[str] = "none"
+    formula: ClassVar[str] = "1 for every expert"
+    title: ClassVar[str] = "+"
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """Ones `[B, E]`, without a weight to learn."""
+        return at.apply(
+            "rows_like", at.constant([[1.0] * gate.seen.count]), gate.experts[0], shape=("B", gate.seen.count)
+        )
 
 
 @gate("topk")

@@ -22,9 +22,13 @@ GATE = "level1.gates.g"
 
 def gated(settings: str, *, optimize: bool, more: str = "") -> Compiled:
     """A model with one gate `g` over the four experts a.0, a.1, b, c, and a tower that is a head."""
+    return model_of(gated_text(settings, more), optimize=optimize).eval()
+
+
+def gated_text(settings: str, more: str = "") -> str:
+    """The spec of `gated`; the tower reads a gate `h` too, where there is one."""
     text = ONE_TASK + INPUTS + f"levels: [{{experts: {EXPERTS}, gates: {{{more}g: {{{settings}}}}}}}]\n"
-    reads = "[g, h]" if more.startswith("h:") else "g"
-    return model_of(text + f"towers: {{y: {{from: {reads}}}}}\n", optimize=optimize).eval()
+    return text + f"towers: {{y: {{from: {'[g, h]' if more.startswith('h:') else 'g'}}}}}\n"
 
 
 def batch(rows: int = 6) -> dict[str, Tensor]:
@@ -146,6 +150,35 @@ def test_static_gates_have_one_weight_per_expert(*, optimize: bool) -> None:
     for kind, function in (("softmax", lambda w: w.softmax(-1)), ("linear", lambda w: w), ("sigmoid", torch.sigmoid)):
         model = gated(f"sees: all, selector: none, kind: {kind}", optimize=optimize)
         check(model, function(dict(model.named_weights())[f"{GATE}.weight"]).expand(6, -1))
+
+
+@BOTH
+def test_static_gates_start_anywhere(*, optimize: bool) -> None:
+    """`init: random` draws evenly from +-sqrt(1/4) for four experts, and draws again with another seed."""
+    for kind in ("linear", "softmax"):
+        text = f"sees: all, selector: none, kind: {kind}, init: random"
+        starts = []
+        for seed in range(60):
+            model = archspec.compile(gated_text(text), optimize=optimize, seed=seed)
+            starts.append(dict(model.named_weights())[f"{GATE}.weight"])
+        start = torch.cat(starts)
+        assert -0.5 <= start.min() < -0.45
+        assert 0.45 < start.max() <= 0.5
+        assert abs(float(start.mean())) < 0.1
+
+
+@BOTH
+def test_a_sum_gate_adds_what_it_sees(*, optimize: bool) -> None:
+    """Weight 1 for every expert and row, without a weight of the model."""
+    model = gated("sees: [a, b], kind: sum", optimize=optimize)
+    assert [name for name, _ in model.named_weights() if name.startswith(GATE)] == []
+    check(model, torch.ones(6, 3, dtype=torch.float64), experts_of(model, batch()["x"], ("a.0", "a.1", "b.0")))
+
+
+def test_a_sum_gate_takes_no_selector() -> None:
+    """A selector would decide nothing."""
+    with pytest.raises(archspec.SpecError, match="selector"):
+        gated("sees: all, kind: sum, selector: x", optimize=False)
 
 
 @BOTH

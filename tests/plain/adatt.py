@@ -29,7 +29,7 @@ class Adatt(Reference):
             own = {f"own_{task}": StaticGate([0.5, 0.5]) for task in TASKS}
             level = Level(
                 {task: [Mlp(width, [64, 32]) for _ in range(2)] for task in TASKS},
-                {**own, **{task: Gate(width, 6) for task in TASKS}},
+                {**own, **{task: Gate(width, 6, bias=True) for task in TASKS}},
             )
             self.add_module(f"level{number}", level)
             width = 32

@@ -25,6 +25,13 @@ def inverse_propensity(ctr: Tensor, cvr: Tensor, click: Tensor, buy: Tensor, cli
     return torch.stack(rows).sum() / len(click)
 
 
+def doubly_robust_of_probability(  # noqa: PLR0913, PLR0917 - as below
+    ctr: Tensor, cvr: Tensor, imputation: Tensor, click: Tensor, buy: Tensor, clip: float
+) -> Tensor:
+    """The same where the imputation is a logit of the predicted error."""
+    return doubly_robust(ctr, cvr, 1 / (1 + torch.exp(-imputation)), click, buy, clip)
+
+
 def doubly_robust(  # noqa: PLR0913, PLR0917 - two networks, their labels, the imputation
     ctr: Tensor, cvr: Tensor, predicted: Tensor, click: Tensor, buy: Tensor, clip: float
 ) -> Tensor:

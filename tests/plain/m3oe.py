@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .blocks import Batch, Fields, Gate, Inputs, Level, Mlp, Reference, StaticGate, Tower, mix
+from .blocks import Batch, Fields, Gate, Inputs, Level, Mlp, Reference, StaticGate, mix
 
 SCENES = ("home", "search", "nearby")
 TASKS = ("click", "buy")
@@ -20,13 +20,29 @@ INPUTS: Fields = {
 }
 
 
+class NormedTower(nn.Module):
+    """Linear, layer norm, ReLU, linear: one logit."""
+
+    def __init__(self, width: int) -> None:
+        """Make a hidden layer as wide as its input, and the head."""
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(width, width)])
+        self.norms = nn.ModuleList([nn.LayerNorm(width)])
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, `[B]`."""
+        logits: Tensor = self.head(torch.relu(self.norms[0](self.layers[0](x))))
+        return logits.squeeze(1)
+
+
 class Cases(nn.Module):
     """A tower per scene."""
 
     def __init__(self) -> None:
         """Make them in the order of the scenes."""
         super().__init__()
-        self.cases = nn.ModuleDict({scene: Tower(32, [32]) for scene in SCENES})
+        self.cases = nn.ModuleDict({scene: NormedTower(32) for scene in SCENES})
 
 
 class M3oe(Reference):
@@ -40,14 +56,17 @@ class M3oe(Reference):
         self.inputs = Inputs(INPUTS)
         width = self.inputs.width()
         pairs = [f"{scene}_{task}" for scene in SCENES for task in TASKS]
-        experts = {"shared": [Mlp(width, [64, 32]) for _ in range(4)]}
-        experts |= {name: [Mlp(width, [64, 32])] for name in (*SCENES, *TASKS)}
+        experts = {"shared": [Mlp(width, [64, 32], norm="layer") for _ in range(4)]}
+        experts |= {name: [Mlp(width, [64, 32], norm="layer")] for name in (*SCENES, *TASKS)}
         gates = {f"at_{scene}": StaticGate([0.0] * 3) for scene in SCENES}
         gates |= {f"of_{task}": StaticGate([0.0] * 2) for task in TASKS}
         self.level1 = Level(experts, gates)
         self.level2 = Level(
             {},
-            {**{f"shared_{pair}": Gate(width, 4) for pair in pairs}, **{pair: StaticGate([0.0] * 2) for pair in pairs}},
+            {
+                **{f"shared_{pair}": Gate(width, 4, bias=True) for pair in pairs},
+                **{pair: StaticGate([0.0] * 2) for pair in pairs},
+            },
         )
         self.towers = nn.ModuleDict({task: Cases() for task in TASKS})
 

@@ -25,7 +25,7 @@ WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
         (("sees: all", "sees: $task"),),
         (
             ("sees: all, residual: own_$task", "sees: $task"),
-            ("      own_$task: {sees: $task, selector: none, kind: linear}\n", ""),
+            ("      own_$task: {sees: $task, selector: none, kind: linear, init: random}\n", ""),
         ),
     ),
     "pepnet: EPNet with logits 0 = no gate": (
@@ -104,6 +104,24 @@ def test_without_its_new_part(identity: str) -> None:
     plain.load_weights({key: mine[key] for key in theirs})
     batch = batch_of(name)
     assert_equal(model(batch), plain(batch))
+
+
+def test_adatt_with_one_expert_per_task_adds_it() -> None:
+    """`kind: sum` is v = 1: the model with `kind: linear` and every v set to 1, and nothing to learn in it."""
+    one = (("count: 2, ", ""),)
+    learned = compiled("adatt", one)
+    fixed = compiled("adatt", (*one, ("selector: none, kind: linear, init: random", "kind: sum")))
+    for value in views(learned, r"own_\w+\.weight"):
+        assert 0 < abs(float(value)) <= 1
+        value.fill_(1)
+    mine = dict(learned.named_weights())
+    assert set(mine) - {key for key, _ in fixed.named_weights()} == {
+        f"level{level}.gates.own_{task}.weight" for level in (1, 2) for task in ("watch", "like", "share")
+    }
+    fixed.load_weights({key: mine[key] for key, _ in fixed.named_weights()})
+    batch = batch_of("adatt")
+    assert_equal(fixed(batch), learned(batch))
+    assert_equal(fixed.gate_weights(batch), learned.gate_weights(batch))
 
 
 def test_snr_with_all_connections_open_is_a_sum() -> None:

@@ -15,7 +15,7 @@ import archspec
 from archspec.train.criterion import MultiTaskLoss
 from tests.compiler.models import assert_equal
 from tests.plain.batches import batch_for
-from tests.plain.escm2 import doubly_robust, inverse_propensity
+from tests.plain.escm2 import doubly_robust, doubly_robust_of_probability, inverse_propensity
 
 ROOT = Path(__file__).parents[2]
 WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")))
@@ -161,9 +161,12 @@ def test_sluice_penalty_is_zero_for_orthogonal_halves() -> None:
     assert model.auxiliary_losses["level1.gates.chunk_a"].item() > 0
 
 
-def losses(kind: str) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
+DOUBLY_ROBUST = {"": doubly_robust_of_probability, ", imputed: value": doubly_robust}
+
+
+def losses(kind: str, more: str = "") -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
     """The settings of an escm2 loss, random outputs and a random batch of 40 rows."""
-    options = f"propensity: ctr, observed: click, clip: 0.3{', imputation: error' if kind == 'escm2_dr' else ''}"
+    options = f"propensity: ctr, observed: click, clip: 0.3{', imputation: error' if kind == 'escm2_dr' else ''}{more}"
     edit = "loss: {kind: escm2_ipw, propensity: ctr, observed: click, clip: 0.05}"
     tower = ("  cvr: {units: [64, 32]}\n", "  cvr: {units: [64, 32]}\n  error: {units: [8], output: regression}\n")
     spec = spec_of("escm2", (edit, f"loss: {{kind: {kind}, {options}}}"), *((tower,) if kind == "escm2_dr" else ()))
@@ -173,16 +176,16 @@ def losses(kind: str) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
     return spec.tasks["cvr"].losses[0].settings, outputs, batch
 
 
-@pytest.mark.parametrize("kind", ["escm2_ipw", "escm2_dr"])
-def test_escm2_losses(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "more"), [("escm2_ipw", ""), ("escm2_dr", ""), ("escm2_dr", ", imputed: value")])
+def test_escm2_losses(kind: str, more: str) -> None:
     """Mean over all rows and gradients are those of the loss written out row by row; pCTR gets no gradient."""
-    loss, outputs, batch = losses(kind)
+    loss, outputs, batch = losses(kind, more)
     own = loss.joint(outputs["cvr"], batch["buy"], outputs, batch).mean()
     ctr, cvr, error = outputs["ctr"], outputs["cvr"], outputs["error"]
     if kind == "escm2_ipw":
         written = inverse_propensity(ctr, cvr, batch["click"], batch["buy"], 0.3)
     else:
-        written = doubly_robust(ctr, cvr, error, batch["click"], batch["buy"], 0.3)
+        written = DOUBLY_ROBUST[more](ctr, cvr, error, batch["click"], batch["buy"], 0.3)
     assert_equal(own, written)
     wanted = [cvr, error] if kind == "escm2_dr" else [cvr]
     assert_equal(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted))
