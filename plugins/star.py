@@ -117,7 +117,7 @@ def partitioned_norm(  # noqa: PLR0913, PLR0917 - the weights of a norm, of all 
 
     used_mean, used_var = mean, var
     if training:
-        rows_BP = torch.nn.functional.one_hot(ids, len(mean)).to(x.dtype)
+        rows_BP = torch.nn.functional.one_hot(ids.long(), len(mean)).to(x.dtype)
         count = rows_BP.sum(0).unsqueeze(1)
         mean_now = rows_BP.T @ x / count.clamp_min(1)
         var_now = rows_BP.T @ (x - mean_now[ids]).square() / count.clamp_min(1)

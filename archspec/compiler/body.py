@@ -27,7 +27,7 @@ Attribute = Callable[[str], str]
 class Body:
     """Writes the operations of one program."""
 
-    def __init__(self, program: Program, attribute: Attribute, taken: Iterable[str]) -> None:
+    def __init__(self, program: Program, attribute: Attribute, taken: Iterable[str] = ()) -> None:
         self.program, self.attribute = program, attribute
         self.variables = Variables(taken)
         self.uses = program.uses()

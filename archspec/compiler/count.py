@@ -14,7 +14,7 @@ from archspec.compiler.lower import lower
 from archspec.program.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container
 
     from archspec.graph.graph import Graph
     from archspec.program import Op, Program
@@ -58,43 +58,54 @@ def count(graph: Graph) -> Count:
     arguments of its `build`.
     """
     program = lower(graph).forward
-    costs = dict.fromkeys(graph.order, Cost())
+    costs = {name: Cost(parameters=number) for name, number in parameters(graph, program).items()}
+    for op in program.ops:
+        costs[_owner(op.node, costs) or op.node] += _flops(op, program, graph)
+    return Count(costs)
+
+
+def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
+    """Weights that training changes, by graph node; None: a plugin's module does not tell."""
+    counts: dict[str, int | None] = dict.fromkeys(graph.order, 0)
     for name, weight in program.weights.items():
         if weight.trainable:
-            costs[_home(name, program, costs)] += Cost(parameters=prod(weight.shape))
-    for op in program.ops:
-        costs[_owner(op.node, costs) or op.node] += _cost(op, program, graph)
-    return Count(costs)
+            home = _home(name, program, counts)
+            counts[home] = _sum(counts[home], prod(weight.shape))
+    for module in program.modules.values():
+        counts[module.name] = _sum(counts[module.name], _told(module, graph, "parameters"))
+    return counts
 
 
 def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
 
-def _owner(name: str, nodes: Mapping[str, Cost]) -> str | None:
+def _owner(name: str, nodes: Container[str]) -> str | None:
     """The node with the longest name that begins a canonical name."""
     while name and name not in nodes:
         name = name.rpartition(".")[0]
     return name or None
 
 
-def _home(weight: str, program: Program, nodes: Mapping[str, Cost]) -> str:
+def _home(weight: str, program: Program, nodes: Container[str]) -> str:
     """The node of a weight. A table whose own input nobody reads belongs to the input that reads the table."""
-    readers = (op.node for op in program.ops if weight in op.weights)
-    return _owner(weight, nodes) or next(owner for reader in readers if (owner := _owner(reader, nodes)))
+    if owner := _owner(weight, nodes):
+        return owner
+    holders = {storage.name for storage in program.storages.values() if any(s.weight == weight for s in storage.slots)}
+    readers = (op.node for op in program.ops if holders & set(op.weights))
+    return next(owner for reader in readers if (owner := _owner(reader, nodes)))
 
 
-def _cost(op: Op, program: Program, graph: Graph) -> Cost:
+def _flops(op: Op, program: Program, graph: Graph) -> Cost:
     if op.kind == "call":
-        return _cost_of_module(program.modules[op.attr("module")], graph)
+        return Cost(flops=_told(program.modules[op.attr("module")], graph, "flops"))
     return Cost(flops=OPERATIONS[op.kind].flops(op))
 
 
-def _cost_of_module(module: Module, graph: Graph) -> Cost:
-    """What the kind of an opaque module says of itself."""
+def _told(module: Module, graph: Graph, method: str) -> int | None:
+    """What the kind of an opaque module says of itself, by its method `parameters` or `flops`."""
     settings = getattr(graph.nodes[module.name].block, "settings", None)
-    counts: list[int | None] = []
-    for name in ("parameters", "flops"):
-        method = getattr(settings, name, None)
-        counts.append(method(*module.arguments) if callable(method) else None)
-    return Cost(*counts)
+    answer: int | None = (
+        getattr(settings, method)(*module.arguments) if callable(getattr(settings, method, None)) else None
+    )
+    return answer

@@ -5,62 +5,24 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import textwrap
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from archspec.compiler import runtime
 from archspec.compiler.body import Body
-from archspec.compiler.expressions import functions_of, plugin_alias
+from archspec.compiler.expressions import built, functions_of, plugin_alias
+from archspec.compiler.in_place import in_place
 from archspec.compiler.names import Attributes, class_name
+from archspec.compiler.parts import parts
 from archspec.program import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from archspec.compiler.lower import Lowered
+    from archspec.compiler.runtime import Piece
     from archspec.graph.graph import Graph
     from archspec.program import Storage
-
-_MODULE_WORDS = frozenset(
-    [
-        "training",
-        "dump_patches",
-        "call_super_init",
-        "T_destination",
-        "forward",
-        "buffers",
-        "children",
-        "parameters",
-        "modules",
-        "named_parameters",
-        "train",
-        "eval",
-        "half",
-        "float",
-        "double",
-        "to",
-        "cpu",
-        "cuda",
-        "type",
-        "zero_grad",
-        "share_memory",
-        "compile",
-        "apply",
-        "extra_repr",
-        "predict",
-        "check",
-        "ids",
-        "named_weights",
-        "load_weights",
-        "gate_weights",
-        "reset_parameters",
-        "check_inputs",
-        "auxiliary_losses",
-        "bfloat16",
-        "requires_grad_",
-        "state_dict",
-    ]
-)
-"""Attributes that a module has already."""
 
 
 def emit(graph: Graph, lowered: Lowered) -> str:
@@ -71,9 +33,9 @@ def emit(graph: Graph, lowered: Lowered) -> str:
 class _Emitter:
     def __init__(self, graph: Graph, lowered: Lowered) -> None:
         self.graph, self.spec, self.lowered = graph, graph.spec, lowered
-        self.program = lowered.forward
+        self.program = in_place(lowered.forward)
         self.cls = class_name(self.spec.name)
-        self.attributes = Attributes(_MODULE_WORDS)
+        self.attributes = Attributes()
         for storage in self.program.storages:
             self.attributes.name(storage)
         self.constants = {
@@ -91,22 +53,23 @@ class _Emitter:
             for op in program.ops if ":" in (op.attr("function") or "")
         })  # fmt: skip
         self.ids = next((op for op in self.program.ops if op.kind == "ids"), None)
-        self.taken = (*self.functions, *map(plugin_alias, self.plugins))
-        self.pieces = runtime.closure((*self.functions, "seeded"))
+        self.taken = tuple(map(plugin_alias, self.plugins))
+        self.methods = runtime.methods(ids=self.ids is not None)
+        used = {name for method in self.methods for name in method.uses}
+        modules = ("placed",) if self.program.modules else ()
+        self.pieces = runtime.section((*self.functions, *used, *modules, "seeded"))
 
     def source(self) -> str:
-        """The whole file."""
-        parts = [
-            self.docstring(),
-            "\n".join(self.imports()),
-            "Batch = Mapping[str, Tensor]",
-            "\n".join(self.routing()),
+        """The whole file: what it is, the class, the functions that it uses, what the methods know about this model."""
+        head = [self.docstring(), "\n".join(self.imports()), "Batch = Mapping[str, Tensor]", "\n".join(self.routing())]
+        return "\n\n\n".join([
+            "\n\n".join(part for part in head if part),
             self.class_source(),
-            *self.pieces,
+            _heading("The runtime of archspec: what every model shares, as far as this one uses it."),
+            *_spaced(self.pieces),
+            _heading("What the methods know about this model."),
             "\n\n".join(self.tables()),
-        ]
-        head, body = parts[:4], parts[4:]
-        return "\n\n".join(part for part in head if part) + "\n\n\n" + "\n\n\n".join(body) + "\n"
+        ]) + "\n"  # fmt: skip
 
     def docstring(self) -> str:
         """Where the file comes from."""
@@ -119,11 +82,7 @@ class _Emitter:
     def imports(self) -> Iterator[str]:
         """The imports."""
         yield "from __future__ import annotations\n"
-        yield from (f"import {name}" for name in runtime.imports("\n".join(self.pieces)))
-        yield "from collections.abc import Iterator, Mapping\n"
-        yield "import torch"
-        yield "from torch import Tensor, nn"
-        yield "from torch.nn import functional as F"
+        yield from runtime.import_lines(name for piece in (*self.methods, *self.pieces) for name in piece.uses)
         if self.plugins:
             yield ""
         yield from (f"import {module} as {plugin_alias(module)}" for module in self.plugins)
@@ -146,8 +105,7 @@ class _Emitter:
 
     def class_source(self) -> str:
         """The class: state, forward, predict, and the methods of every compiled module."""
-        blocks = [self.init(), self.forward(), self.predict(), *map(runtime.method_source, runtime.METHODS)]
-        blocks += [runtime.method_source("ids")] if self.ids else []
+        blocks = [self.init(), self.forward(), self.predict(), *(method.source for method in self.methods)]
         head = f'class {self.cls}(nn.Module):\n    """{_plain(self.spec.about) or self.spec.name}"""'
         return head + "\n\n" + "\n\n".join(textwrap.indent(block, "    ") for block in blocks)
 
@@ -168,10 +126,7 @@ class _Emitter:
             )
         made = []
         for name, module in self.program.modules.items():
-            settings = ", ".join(f"{key}={value!r}" for key, value in module.settings)
-            arguments = ", ".join(map(repr, module.arguments))
-            built = f"{plugin_alias(module.module)}.{module.cls}({settings}).build({arguments})"
-            made.append(f"self.{self.attributes.name(name)} = {built}.to(device, dtype)")
+            made.append(f"self.{self.attributes.name(name)} = placed({built(module)}, device, dtype)")
         lines += ["with seeded(seed):", *(f"    {line}" for line in made), "    self.reset_parameters()"]
         signature = (
             "def __init__(\n    self, *, seed: int | None = None, device: torch.device | str | None = None, "
@@ -282,12 +237,25 @@ class _Emitter:
         )
         modules = [f'    "{name}": "{self.attributes.name(name)}",' for name in self.program.modules]
         yield "\n".join(["MODULES = {", *modules, "}"]) if modules else "MODULES: dict[str, str] = {}"
+        lines = "\n".join(map(_plain_line, parts(self.graph, self.program)))
+        yield f'# What `print` shows.\nPARTS = """\\\n{lines}"""'
 
     def id_keys(self) -> list[str]:
         """The rows of IDS: what the program stacks, else every column of single ids."""
         columns = self.lowered.columns.values()
         single = (key for key, column in columns if (column.dtype, column.shape) == ("int", ("B",)))
         return [f"    {key!r}," for key in (self.ids.attr("keys") if self.ids else single)]
+
+
+def _heading(text: str) -> str:
+    return f"# {text} ".ljust(120, "-")
+
+
+def _spaced(pieces: Sequence[Piece]) -> Iterator[str]:
+    """Definitions one by one; constants that follow each other as one block."""
+    for constants, group in groupby(pieces, key=lambda piece: piece.is_constant):
+        sources = [piece.source for piece in group]
+        yield from ["\n".join(sources)] if constants else sources
 
 
 def _table(name: str, rows: list[str]) -> str:
@@ -326,6 +294,11 @@ def _words(data: object) -> str:
 def _plain(text: str) -> str:
     """Text from a spec as part of a docstring: one line, with nothing that could end it."""
     return " ".join(text.split()).encode("unicode_escape").decode().replace('"', "'") if text else ""
+
+
+def _plain_line(text: str) -> str:
+    """A line as part of a string, with nothing that could end it; its indentation stays."""
+    return text[: len(text) - len(text.lstrip())] + _plain(text)
 
 
 def _wrap_docstring(text: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Mapping, Sequence
 
-from archspec.program.program import Op
+from archspec.program.program import Module, Op
 
 ACTIVATIONS: Mapping[str, str] = {
     "relu": "F.relu", "silu": "F.silu", "gelu": "F.gelu", "tanh": "torch.tanh", "sigmoid": "torch.sigmoid",
@@ -32,6 +33,14 @@ def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
 def plugin_alias(module: str) -> str:
     """The name of a plugin's module in an emitted file: its own may be that of a function, class or variable there."""
     return f"{module.replace('.', '_').strip('_')}_plugin"
+
+
+def built(module: Module) -> str:
+    """The Python that makes a plugin's module."""
+    settings = ", ".join(f"{key}={_number(value)}" for key, value in module.settings)
+    if not all(key.isidentifier() and not keyword.iskeyword(key) for key, _ in module.settings):
+        settings = f"**{{{', '.join(f'{key!r}: {_number(value)}' for key, value in module.settings)}}}"
+    return f"{plugin_alias(module.module)}.{module.cls}({settings}).build({', '.join(map(repr, module.arguments))})"
 
 
 def functions_of(op: Op) -> tuple[str, ...]:
@@ -85,12 +94,9 @@ def _linear_name(op: Op) -> str:
 
 
 def _activation(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
-    """A product that is written inside belongs to nobody else: relu may overwrite it, which saves a block of memory."""
     function = ACTIVATIONS[op.attr("fn")]
-    fresh = x[0].startswith(("linear(", "linear_stack("))
-    if (slope := op.attr("slope")) is not None:
-        return f"{function}({x[0]}, {slope!r})"
-    return f"{function}_({x[0]})" if fresh and function == "F.relu" else f"{function}({x[0]})"
+    slope = "" if op.attr("slope") is None else f", {op.attr('slope')!r}"
+    return f"{function}{'_' if op.attr('in_place') else ''}({x[0]}{slope})"
 
 
 def _batch_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:

@@ -6,22 +6,26 @@ import keyword
 import re
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from archspec.compiler.runtime import reserved
 
-TAKEN = frozenset({"self", "batch", "gates", "logits", "torch", "nn", "F", "Tensor", "math", "print", "float", "dict"})
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+LOCAL = frozenset({"self", "batch", "gates", "logits"})
+"""What the methods of an emitted class bind before their first operation."""
 
 
 def class_name(spec_name: str) -> str:
-    """`ple_video` -> `PleVideo`."""
-    return "".join(part.capitalize() for part in spec_name.split("_") if part) or "Model"
+    """`ple_video` -> `PleVideo`; with `Model` behind it where the name means something else: `f` -> `FModel`."""
+    name = "".join(part.capitalize() for part in spec_name.split("_") if part) or "Model"
+    return f"{name}Model" if name in reserved() else name
 
 
-def identifier(text: str) -> str:
-    """The nearest Python identifier to any text."""
+def identifier(text: str, taken: frozenset[str] = frozenset()) -> str:
+    """The nearest Python identifier to any text, with `_` behind it where the word is taken."""
     name = re.sub(r"\W+", "_", text).strip("_") or "value"
     name = name if not name[0].isdigit() else f"_{name}"
-    return f"{name}_" if keyword.iskeyword(name) or name in TAKEN else name
+    return f"{name}_" if keyword.iskeyword(name) or name in taken else name
 
 
 _SHORT = (
@@ -48,43 +52,45 @@ def attribute_name(canonical: str) -> str:
 
 
 class Attributes:
-    """Attributes of the module: one per storage, constant and plugin module; different, and none of nn.Module's own."""
+    """Attributes of the module: one per storage, constant and plugin module, all different.
 
-    def __init__(self, taken: Iterable[str]) -> None:
-        self.taken = set(taken)
+    None is one of nn.Module's own: each holds the name of a section (`level1_...`, `..._tower`, `..._table`, ...).
+    """
+
+    def __init__(self) -> None:
         self.names: dict[str, str] = {}
 
     def name(self, canonical: str) -> str:
         """The attribute of a thing: a short form of its canonical name, numbered where two things would collide."""
         if canonical not in self.names:
-            base = name = attribute_name(canonical)
-            count = 1
-            while name in self.taken:
-                count += 1
-                name = f"{base}_{count}"
-            self.taken.add(name)
-            self.names[canonical] = name
+            self.names[canonical] = numbered(attribute_name(canonical), self.names.values())
         return self.names[canonical]
 
 
 class Variables:
     """Variables of a function body: a name is free again when the value it held is read no more."""
 
-    def __init__(self, taken: Iterable[str]) -> None:
-        self.taken = set(taken)
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.reserved = reserved() | LOCAL | frozenset(taken)
         self.bound: dict[str, str] = {}
+        self.used: set[str] = set()
 
     def bind(self, value: str, hint: str) -> str:
         """A name for a new value."""
-        name = base = identifier(hint)
-        count = 1
-        while name in self.taken:
-            count += 1
-            name = f"{base}_{count}"
-        self.taken.add(name)
+        name = numbered(identifier(hint, self.reserved), self.used | self.reserved)
+        self.used.add(name)
         self.bound[value] = name
         return name
 
     def release(self, value: str) -> None:
         """Frees the name of a value that nothing reads any more."""
-        self.taken.discard(self.bound[value])
+        self.used.discard(self.bound[value])
+
+
+def numbered(base: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where it is taken."""
+    name, count = base, 1
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    return name

@@ -1,81 +1,182 @@
-"""Source of the run-time pieces: what emitted files copy from `archspec.nn`, with everything that it calls."""
+"""The runtime section of an emitted file: the definitions of `archspec.nn` that it uses, in the order they stand there.
+
+The modules of `FILES` are written so that they read well in an emitted file, one after the other: each uses only torch,
+the standard library and what stands before it.
+"""
 
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
+import keyword
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-_NN = Path(__file__).parent.parent / "nn"
-_FILES = ("functional", "products", "module")
+NN = Path(__file__).parent.parent / "nn"
+FILES = ("functional", "products", "checks", "module")
+TABLES = frozenset({"WEIGHTS", "STACKS", "COLUMNS", "IDS", "CONSTANTS", "MODULES", "PARTS", "Batch"})
+"""What each emitted file defines for itself."""
 
-METHODS = ("gate_weights", "named_weights", "load_weights", "reset_parameters", "__getstate__", "check")
-"""Methods of every compiled module."""
-
-
-def method_source(name: str) -> str:
-    """Source of a method of every compiled module."""
-    return _methods()[name]
+ALWAYS = ("torch", "Tensor", "nn", "F", "Mapping")
+"""Imported by every emitted file."""
 
 
-def closure(names: Iterable[str]) -> list[str]:
-    """Source of functions, classes and constants of `archspec.nn` by name, and of all that they use."""
-    known, found = _definitions(), dict[str, str]()
-    queue = [name for name in names if name in known]
-    queue += [used for name in METHODS for used in _names(method_source(name)) if used in known]
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A function, class or constant of `archspec.nn`, or a method of `Compiled`."""
+
+    name: str
+    source: str
+    uses: frozenset[str]
+    """The names that it reads."""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is one assignment, which stands close to its neighbours."""
+        return not self.source.startswith(("def ", "class ", "@"))
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One name that a module of `archspec.nn` imports."""
+
+    name: str
+    module: str
+    attribute: str | None
+    """None: the module itself."""
+
+    @property
+    def is_torch(self) -> bool:
+        """Whether torch is what is imported; the standard library otherwise."""
+        return self.module.partition(".")[0] == "torch"
+
+
+def methods(*, ids: bool) -> list[Piece]:
+    """The methods of every compiled module, `ids` where it looks up several columns at once."""
+    left_out = {"predict"} if ids else {"predict", "ids"}
+    return [piece for piece in _methods() if piece.name not in left_out]
+
+
+def section(names: Iterable[str]) -> list[Piece]:
+    """The definitions of these names and of all that they use, without the tables of each emitted file."""
+    known = {piece.name: piece for piece in definitions()}
+    found: set[str] = set()
+    queue = list(names)
     while queue:
         name = queue.pop()
-        if name not in found:
-            found[name] = known[name]
-            queue += [used for used in _names(known[name]) if used in known]
-    return [found[name] for name in sorted(found, key=lambda name: (_rank(found[name]), name))]
+        if name in known and name not in found:
+            found.add(name)
+            queue += known[name].uses
+    return [piece for name, piece in known.items() if name in found]
 
 
-def _rank(source: str) -> int:
-    """Functions, then classes, then constants, which may call functions."""
-    return {"def": 0, "@fu": 0, "@co": 0, "cla": 1}.get(source[:3], 2)
+def import_lines(names: Iterable[str]) -> Iterator[str]:
+    """The import statements for these names: the standard library's, an empty line, torch's."""
+    used = {*names, *ALWAYS}
+    found = [item for item in imports() if item.name in used]
+    yield from _statements(item for item in found if not item.is_torch)
+    yield ""
+    yield from _statements(item for item in found if item.is_torch)
 
 
-def imports(source: str) -> list[str]:
-    """Standard modules that a source uses."""
-    used = _names(source)
-    return [name for name in ("contextlib", "functools", "math", "platform") if name in used]
-
-
-@functools.cache
-def _names(source: str) -> frozenset[str]:
-    return frozenset(node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name))
-
-
-@functools.cache
-def _definitions() -> dict[str, str]:
-    """Functions, classes and constants of the run-time files; tables that each emitted file has of its own left out."""
-    found: dict[str, str] = {}
-    for file in _FILES:
-        text = (_NN / f"{file}.py").read_text(encoding="utf-8")
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name != "Compiled":
-                found[node.name] = _source(text, node)
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                found[node.targets[0].id] = _source(text, node)
-    found.pop("Batch")  # every emitted file begins with it
-    return found
+def _statements(items: Iterable[Import]) -> Iterator[str]:
+    """Modules first, then names by module, as isort has them."""
+    by_module: dict[str, list[str]] = {}
+    modules: list[str] = []
+    for item in items:
+        if item.attribute is None:
+            modules.append(f"import {item.module}")
+        else:
+            alias = "" if item.attribute == item.name else f" as {item.name}"
+            by_module.setdefault(item.module, []).append(f"{item.attribute}{alias}")
+    yield from sorted(modules)
+    yield from (f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(by_module.items()))
 
 
 @functools.cache
-def _methods() -> dict[str, str]:
-    text = (_NN / "module.py").read_text(encoding="utf-8")
-    compiled = next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "Compiled")
-    return {node.name: _source(text, node) for node in compiled.body if isinstance(node, ast.FunctionDef)}
+def reserved() -> frozenset[str]:
+    """Names with a meaning in an emitted file: Python's own, and all that the runtime section may define or import."""
+    own = {piece.name for piece in definitions()} | {item.name for item in imports()} | TABLES
+    return frozenset({*own, *dir(builtins), *keyword.kwlist})
 
 
-def _source(text: str, node: ast.FunctionDef | ast.ClassDef | ast.Assign) -> str:
-    """Source of a definition without comments for linters."""
-    decorators = [] if isinstance(node, ast.Assign) else [decorator.lineno for decorator in node.decorator_list]
-    lines = text.splitlines()[min([node.lineno, *decorators]) - 1 : node.end_lineno]
-    return textwrap.dedent("\n".join(line.partition("  # noqa")[0].partition("  # type: ignore")[0] for line in lines))
+@functools.cache
+def definitions() -> tuple[Piece, ...]:
+    """Every function, class and constant of the runtime modules that a file may take over."""
+    found = []
+    for file in FILES:
+        lines, body = _parsed(file)
+        for node, following in zip(body, [*body[1:], None], strict=True):
+            name = _defined(node)
+            if name is not None and name not in TABLES | {"Compiled"}:
+                found.append(Piece(name, _source(lines, node, following), _names(node)))
+    return tuple(found)
+
+
+@functools.cache
+def imports() -> tuple[Import, ...]:
+    """Every name that the runtime modules import, but for those that they define for each other."""
+    found: dict[str, Import] = {}
+    for file in FILES:
+        for node in (part for statement in _parsed(file)[1] for part in _with_body(statement)):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    found[alias.asname or alias.name] = Import(alias.asname or alias.name, alias.name, None)
+            elif isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] not in _OWN:
+                for alias in node.names:
+                    name = alias.asname or alias.name
+                    found[name] = Import(name, node.module, alias.name)
+    return tuple(found.values())
+
+
+def _with_body(node: ast.stmt) -> list[ast.stmt]:
+    """The statement and, of `if TYPE_CHECKING`, what is imported there: an emitted file needs no such distinction."""
+    return [node, *node.body] if isinstance(node, ast.If) else [node]
+
+
+_OWN = {"archspec", "__future__"}
+
+
+@functools.cache
+def _methods() -> tuple[Piece, ...]:
+    lines, body = _parsed("module")
+    compiled = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == "Compiled")
+    functions = [node for node in compiled.body if isinstance(node, ast.FunctionDef)]
+    return tuple(Piece(node.name, _source(lines, node), _names(node)) for node in functions)
+
+
+@functools.cache
+def _parsed(file: str) -> tuple[list[str], list[ast.stmt]]:
+    text = (NN / f"{file}.py").read_text(encoding="utf-8")
+    return text.splitlines(), ast.parse(text).body
+
+
+def _defined(node: ast.stmt) -> str | None:
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+        case _:
+            return None
+
+
+def _names(node: ast.AST) -> frozenset[str]:
+    return frozenset(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+
+
+def _source(lines: list[str], node: ast.stmt, following: ast.stmt | None = None) -> str:
+    """Source of a definition, with the docstring that follows a constant, without comments for linters."""
+    decorators = getattr(node, "decorator_list", [])
+    first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+    last = node.end_lineno
+    if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(following, ast.Expr):
+        last = following.end_lineno
+    kept = (line.partition("  # noqa")[0].partition("  # type: ignore")[0] for line in lines[first - 1 : last])
+    return textwrap.dedent("\n".join(kept))

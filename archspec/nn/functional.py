@@ -77,7 +77,7 @@ def mix_seen(weights_GBn: Tensor, experts: list[Tensor] | tuple[Tensor, ...]) ->
 def select(ids: Tensor, cases: list[Tensor]) -> Tensor:
     """Each row takes its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""
     cases_BVH = torch.stack(cases, dim=1)
-    index = ids.view(-1, 1, 1).expand(-1, 1, cases_BVH.shape[2])
+    index = ids.long().view(-1, 1, 1).expand(-1, 1, cases_BVH.shape[2])
     return cases_BVH.gather(1, index).squeeze(1)
 
 
@@ -87,7 +87,7 @@ def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor: 
     Several sequences at once: `[N, B, L] -> [N, B, D]`. Many ids without a gradient are summed where the rows lie.
     """
     mask, known = (ids >= 0).unsqueeze(-1), ids.clamp_min(0)
-    if how == "max":
+    if how == "max" and ids.shape[-1]:  # of no ids at all the sum below makes zeros
         rows_BLD = F.embedding(known, table, sparse=sparse)
         largest = rows_BLD.masked_fill(~mask, float("-inf")).amax(dim=-2)
         return torch.where(mask.any(dim=-2), largest, torch.zeros_like(largest))

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-Batch = Mapping[str, Tensor]
+from archspec.nn.checks import COLUMNS, IDS, Batch, check_columns, ids_in_range, other_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 WEIGHTS: tuple[tuple[str, str, tuple[Any, ...], tuple[str, Any]], ...] = ()
 """Of an emitted file: canonical name, tensor that holds it, index into that, how it starts."""
 STACKS: tuple[str, ...] = ()
 """Of an emitted file: tensors `[E, D, H]` whose members are weights `[H, D]` lying transposed."""
-Columns = tuple[tuple[str, str, str, tuple[int | str, ...], int, int | None], ...]
-
-COLUMNS: Columns = ()
-"""Of an emitted file: input, batch key, dtype, shape, lowest id, first id too high (None: no bound)."""
-IDS: tuple[str, ...] = ()
-"""Of an emitted file: batch keys of the columns of single ids, in the order in which they are looked up."""
 CONSTANTS: dict[str, Any] = {}
 """Of an emitted file: buffers that are no weights."""
 MODULES: dict[str, str] = {}
 """Of an emitted file: canonical name -> attribute of a plugin's module."""
+PARTS = ""
+"""Of an emitted file: inputs, experts, gates and towers with shapes and parameters, one per line."""
+
+MOST_PROBLEMS = 10
+"""Problems of a set of weights that an error lists."""
 
 
 class Compiled(nn.Module):
@@ -55,27 +55,34 @@ class Compiled(nn.Module):
             for inner, value in getattr(self, attribute).state_dict().items():
                 yield f"{name}.{inner}", value
 
+    def weight_locations(self) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+        """Canonical name of every weight and statistic, the parameter or buffer that holds it, its index in that."""
+        for name, holder, index, _ in WEIGHTS:
+            yield name, holder, index
+        for name, attribute in MODULES.items():
+            for inner in getattr(self, attribute).state_dict():
+                yield f"{name}.{inner}", f"{attribute}.{inner}", ()
+
     def load_weights(self, mapping: Mapping[str, Tensor], strict: bool = True) -> None:  # noqa: FBT001, FBT002 - as load_state_dict
         """Copies weights by canonical name, such as `dict(other.named_weights())`; all of them or none.
 
         Raises:
-            ValueError: lists the weights that are missing or extra (with `strict`) and those of another shape.
+            ValueError: lists the weights that are missing or extra (with `strict`) and those of another shape; or the
+                model is on the meta device, which holds no values.
         """
         own = dict(self.named_weights())
-        problems = [
-            f"{name}: shape {list(mapping[name].shape)}, the model has {list(value.shape)}"
-            for name, value in own.items()
-            if name in mapping and mapping[name].shape != value.shape
-        ]
-        if strict:
-            problems += [f"{name}: missing" for name in own if name not in mapping]
-            problems += [f"{name}: the model has no such weight" for name in mapping if name not in own]
+        if any(value.is_meta for value in own.values()):
+            raise ValueError(f"{type(self).__name__} is on the meta device: call `to_empty(device=...)` first")
+        problems = misfits(own, mapping, strict)
         if problems:
-            raise ValueError(f"weights do not fit {type(self).__name__}:\n  " + "\n  ".join(problems))
+            shown = problems[:MOST_PROBLEMS]
+            shown += [f"and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+            raise ValueError(f"weights do not fit {type(self).__name__}:\n  " + "\n  ".join(shown))
         with torch.no_grad():
             for name, value in own.items():
                 if name in mapping:
                     value.copy_(mapping[name])
+        self.restore_constants()
 
     def reset_parameters(self) -> None:
         """Starts every weight anew, like `nn.Linear` and `nn.Embedding` would, in canonical order."""
@@ -87,18 +94,46 @@ class Compiled(nn.Module):
             elif kind == "normal":
                 nn.init.normal_(start, std=argument)
             else:
-                start.copy_(torch.tensor(argument))
+                start.copy_(torch.tensor(argument, device=start.device))
             views[name].copy_(start)
-        for name, rows in CONSTANTS.items():
-            getattr(self, name).copy_(torch.tensor(rows))
         for attribute in MODULES.values():
             for module in getattr(self, attribute).modules():
                 if hasattr(module, "reset_parameters"):
                     module.reset_parameters()
+        self.restore_constants()
+
+    def restore_constants(self) -> None:
+        """Writes the constants again: no state dict holds them, and `to_empty` leaves them without values."""
+        weight = next(self.parameters(), None)
+        for name, rows in CONSTANTS.items():
+            constant = getattr(self, name)
+            device, dtype = constant.device, constant.dtype
+            if constant.is_meta and weight is not None:  # the weights may have been assigned by `load_state_dict`
+                device, dtype = weight.device, weight.dtype if constant.is_floating_point() else dtype
+            values = torch.tensor(rows, device=device, dtype=dtype)
+            if constant.is_meta or constant.is_inference():
+                setattr(self, name, values)
+            elif type(constant) is Tensor:
+                constant.copy_(values)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 - as in nn.Module
+        """Moves the model as torch does; constants keep their values, also in `to_empty`."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call] # torch leaves it untyped
+        self.restore_constants()
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in nn.Module
+        """Loads as torch does; constants get their values, wherever the model was made."""
+        super()._load_from_state_dict(*args, **kwargs)
+        self.restore_constants()
 
     def __getstate__(self) -> dict[str, object]:
         """What copies and pickles hold: all but the losses of the last forward pass, which belong to its graph."""
         return {name: {} if name == "auxiliary_losses" else value for name, value in self.__dict__.items()}
+
+    def extra_repr(self) -> str:
+        """What `print` shows: inputs, experts, gates and towers with shapes and parameters."""
+        return PARTS
 
     def ids(self, batch: Batch) -> Tensor:
         """The columns of IDS as one `[N, B]`, after the check of the batch where `check_inputs` asks for it."""
@@ -112,76 +147,47 @@ class Compiled(nn.Module):
 
         Raises:
             KeyError: a column is missing; names it and what the batch holds.
-            ValueError: a column of another type or shape, or an id out of range; names the input and the first bad row.
+            TypeError: a column is not a tensor.
+            ValueError: a column of another type, shape or device, or an id out of range; names the input and the first
+                bad row.
         """
         ids = ids_in_range(batch)
-        check_columns(batch, COLUMNS if ids is None else other_columns())
+        weight = getattr(self, WEIGHTS[-1][1]) if WEIGHTS else next(self.parameters(), None)
+        if ids is not None and weight is not None and ids.device != weight.device:
+            ids = None
+        check_columns(batch, COLUMNS if ids is None else other_columns(), weight)
         return ids
 
 
-def ids_in_range(batch: Batch) -> Tensor | None:
-    """The columns of IDS as one `[N, B]`; None where one is not of int64 or is out of range: it gives no reason."""
-    try:
-        columns = [batch[key] for key in IDS]
-        ids = torch.stack(columns)
-    except (KeyError, RuntimeError, TypeError):
-        return None
-    if ids.dim() != 2 or {column.dtype for column in columns} != {torch.int64}:  # noqa: PLR2004 - [N, B]
-        return None
-    return ids if torch.equal(ids.clamp(*id_range(ids.device)), ids) else None
+def misfits(own: Mapping[str, Tensor], mapping: Mapping[str, Tensor], strict: bool) -> list[str]:  # noqa: FBT001 - the caller's own argument
+    """Why weights do not fit a model's own: other shapes, and with `strict` missing and extra names."""
+    problems = [
+        f"{name}: shape {list(mapping[name].shape)}, the model has {list(value.shape)}"
+        for name, value in own.items()
+        if name in mapping and mapping[name].shape != value.shape
+    ]
+    if strict:
+        problems += [f"{name}: missing" for name in own if name not in mapping]
+        problems += [f"{name}: the model has no such weight" for name in mapping if name not in own]
+    return problems
 
 
-@functools.cache
-def id_range(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Lowest and highest id of each column of IDS, `[N, 1]`, made once per device."""
-    endless = torch.iinfo(torch.int64).max
-    bounds = [[high for _, key, *_, high in COLUMNS if key == name and high is not None] for name in IDS]
-    highest = torch.tensor([min(high, default=endless) for high in bounds], device=device).unsqueeze(1) - 1
-    return torch.zeros_like(highest), highest
+def placed(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:
+    """A plugin's module on a device.
 
-
-@functools.cache
-def other_columns() -> Columns:
-    """The columns that are not among IDS, and before them one of those, which tells the number of rows."""
-    others = [column for column in COLUMNS if column[1] not in IDS]
-    first = [column for column in COLUMNS if column[1] in IDS][:1]
-    return (*first, *others) if others else ()
-
-
-def check_columns(batch: Batch, columns: Columns) -> None:
-    """Looks at one column after the other. Raises KeyError or ValueError for the first that is wrong."""
-    for column in columns:
-        check_column(batch, *column[:4])
-    rows = {key: len(batch[key]) for _, key, *_ in columns}
-    if len(set(rows.values())) > 1:
-        raise ValueError(
-            f"columns differ in length: {', '.join(f'`{key}` has {count} rows' for key, count in rows.items())}"
-        )
-    for name, key, _, _, low, high in (column for column in columns if column[2] == "int"):
-        bad = batch[key] < low
-        if high is not None:
-            bad |= batch[key] >= high
-        if bad.any():
-            row = int(bad.flatten(1).any(1).nonzero()[0]) if bad.dim() > 1 else int(bad.nonzero()[0])
-            range_ = f"{low}..{high - 1}" if high is not None else f"{low} and up"
-            found = batch[key][row].tolist()
-            raise ValueError(f"input `{name}`: id {found} in row {row} of column `{key}` is outside {range_}")
-
-
-def check_column(batch: Batch, name: str, key: str, dtype: str, shape: tuple[int | str, ...]) -> None:
-    """Raises KeyError for a missing column, ValueError for one of another shape or type."""
-    if key not in batch:
-        raise KeyError(
-            f"input `{name}` needs the column `{key}`; the batch holds {', '.join(map(str, batch)) or 'nothing'}"
-        )
-    column = batch[key]
-    fits = column.dim() == len(shape) and (len(shape) == 1 or isinstance(shape[1], str) or column.shape[1] == shape[1])
-    if not fits and not (shape == ("B", 1) and column.dim() == 1):
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"input `{name}`: column `{key}` has shape {list(column.shape)}, not [{wanted}]")
-    fits = column.is_floating_point() if dtype == "float" else column.dtype in {torch.int64, torch.int32}
-    if not fits:
-        raise ValueError(f"input `{name}`: column `{key}` holds {column.dtype}; it needs {dtype}s")
+    Raises:
+        ValueError: on `meta` it would lose buffers that no state dict holds.
+    """
+    module = module.to(device, dtype)
+    for name, part in module.named_modules():
+        lost = [buffer for buffer in part._non_persistent_buffers_set if part._buffers[buffer].is_meta]  # noqa: SLF001 - it has no public name
+        if lost:
+            where = ".".join(filter(None, (name, lost[0])))
+            raise ValueError(
+                f"{type(module).__name__} cannot be made on the meta device: no state dict holds its buffer `{where}`; "
+                "make the model on the device where it runs"
+            )
+    return module
 
 
 @contextlib.contextmanager

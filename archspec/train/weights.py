@@ -11,7 +11,7 @@ from archspec.graph.graph import INDEX_ROLES, Graph
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,13 @@ def homes(model: nn.Module, graph: Graph) -> tuple[Home, ...]:
     Raises:
         ValueError: the model was built from another spec than the graph.
     """
-    model = unwrapped(model)
-    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    tables = _tables(model)
-    found = [
+    inner: Any = unwrapped(model)
+    learning = {name for name, parameter in inner.named_parameters() if parameter.requires_grad}
+    return tuple(
         Home(name, _node(name, graph), holder, index)
-        for name, holder, index, *_ in tables["WEIGHTS"]
+        for name, holder, index in inner.weight_locations()
         if holder in learning
-    ]
-    for canonical, attribute in tables["MODULES"].items():
-        for name, _ in getattr(model, attribute).named_parameters():
-            if f"{attribute}.{name}" in learning:
-                found.append(Home(f"{canonical}.{name}", _node(canonical, graph), f"{attribute}.{name}", ()))
-    return tuple(found)
+    )
 
 
 def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
@@ -136,12 +130,4 @@ def _node(weight: str, graph: Graph) -> str:
 
 
 def _is_compiled(model: nn.Module) -> bool:
-    return "WEIGHTS" in _tables(model)
-
-
-def _tables(model: nn.Module) -> Mapping[str, Any]:
-    """What the emitted file knows about its weights: the globals of its own functions, whatever else bears its name."""
-    tables: Mapping[str, Any] = (
-        getattr(type(model).forward, "__globals__", {}) if hasattr(model, "named_weights") else {}
-    )
-    return tables
+    return hasattr(type(model), "weight_locations")

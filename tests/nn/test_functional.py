@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from archspec.nn.functional import mix, mix_all, mix_seen, pool
+from archspec.nn.functional import mix, mix_all, mix_seen, pool, select
 
 
 def drawn(*shape: int) -> Tensor:
@@ -49,3 +49,27 @@ def test_gates_mix_their_own_experts_and_shared_ones() -> None:
     mixed = mix_seen(weights, [own, shared[0], shared[1:]])
     plain = [mix(weights[g], [own[g], *shared]) for g in range(2)]
     torch.testing.assert_close(mixed, torch.stack(plain), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", ["mean", "sum", "max"])
+@pytest.mark.parametrize("shape", [(2, 0), (0, 0), (0, 4), (3, 2, 0), (3000, 0)])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_list_of_no_ids_is_pooled_to_zeros(*, how: str, shape: tuple[int, ...], sparse: bool) -> None:
+    """Lists of width 0 and batches of no rows give zeros, with a gradient of zeros, and without one too."""
+    table = drawn(7, 3)
+    ids = torch.empty(*shape, dtype=torch.int64)
+    ids.fill_(-1)
+    pooled = pool(ids, table, how, sparse)
+    assert pooled.shape == (*shape[:-1], 3)
+    assert not pooled.any()
+    (gradient,) = torch.autograd.grad(pooled.sum(), table)
+    assert not gradient.to_dense().any()
+    with torch.no_grad():
+        assert pool(ids, table, how, sparse).equal(pooled)
+
+
+def test_ids_that_select_may_be_small() -> None:
+    """int32 ids take the same case as int64."""
+    cases = [drawn(3, 2), drawn(3, 2) + 1]
+    ids = torch.tensor([1, 0, 1])
+    assert select(ids.int(), cases).equal(select(ids, cases))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -168,6 +168,95 @@ def test_a_model_is_made_without_memory_and_filled_later(*, optimize: bool) -> N
     assert all(value.isfinite().all() for value in outputs.values())
 
 
+def on_meta(model: Compiled) -> Compiled:
+    """A model of the same class whose tensors have shapes and no values."""
+    made: Compiled = type(model)(device="meta")
+    return made
+
+
+def emptied(model: Compiled) -> Compiled:
+    """The same with memory on the CPU that holds anything."""
+    made = on_meta(model).to_empty(device="cpu")
+    for value in (*made.parameters(), *made.buffers()):
+        torch.nn.init.constant_(value.detach(), 99)
+    return made
+
+
+def by_state_dict(model: Compiled) -> Compiled:
+    """What torch's users do."""
+    made = emptied(model)
+    made.load_state_dict(model.state_dict())
+    return made
+
+
+def by_assignment(model: Compiled) -> Compiled:
+    """Without memory of its own first."""
+    made = on_meta(model)
+    made.load_state_dict(model.state_dict(), assign=True)
+    return made
+
+
+def by_weights(model: Compiled) -> Compiled:
+    """By canonical names."""
+    made = emptied(model)
+    made.load_weights(dict(model.named_weights()))
+    return made
+
+
+def inside_another(model: Compiled) -> Compiled:
+    """As part of a larger module, which calls none of the part's own methods but `_apply`."""
+    outer = torch.nn.Sequential(on_meta(model)).to_empty(device="cpu")
+    for ours, theirs in zip(outer.parameters(), model.parameters(), strict=True):
+        ours.data.copy_(theirs)
+    made: Any = outer[0]
+    for name, value in model.state_dict().items():
+        made.state_dict()[name].copy_(value)
+    inner: Compiled = made
+    return inner
+
+
+def under_a_context(model: Compiled) -> Compiled:
+    """Made and moved while `torch.device("meta")` is the default."""
+    with torch.device("meta"):
+        made = archspec.compile(vars(type(model))["spec"])
+        made.to_empty(device="cpu")
+    made.load_state_dict(model.state_dict())
+    return made
+
+
+def there_and_back(model: Compiled) -> Compiled:
+    """Through half precision, where the weights come again from the model."""
+    made = copy.deepcopy(model).half().float()
+    made.load_state_dict(model.state_dict())
+    return made
+
+
+@pytest.mark.parametrize(
+    "way", [by_state_dict, by_assignment, by_weights, inside_another, under_a_context, there_and_back]
+)
+@pytest.mark.parametrize("name", ["hinet", "pepnet", "home", "star", "deepseek_moe"])
+def test_constants_are_there_after_loading(name: str, way: Callable[[Compiled], Compiled]) -> None:
+    """A state dict holds no `exclude` tables, domain gates or table offsets; a loaded model has them all the same."""
+    model = archspec.compile(spec_of(name), seed=0).eval()
+    batch = batch_of(spec_of(name), 5, dtype=torch.float32)
+    assert_agree(way(model).eval()(batch), model(batch), 0.0)
+
+
+@BOTH
+def test_weights_are_not_loaded_into_nothing(*, optimize: bool) -> None:
+    """On the meta device there is nothing to copy into: `load_weights` says so instead of doing nothing."""
+    model = everything(optimize=optimize)
+    with pytest.raises(ValueError, match="meta device: call `to_empty"):
+        on_meta(model).load_weights(dict(model.named_weights()))
+
+
+def test_weights_of_another_spec_are_told_in_a_few_lines() -> None:
+    """Of hundreds of names that do not fit, ten are listed and the rest is counted."""
+    model, other = (archspec.compile(spec_of(name), seed=0) for name in ("ple", "stem"))
+    with pytest.raises(ValueError, match=r"weights do not fit Ple:\n(  .*\n){10}  and \d+ more$"):
+        model.load_weights(dict(other.named_weights()))
+
+
 @BOTH
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_model_runs_on_cuda(*, optimize: bool) -> None:
@@ -191,7 +280,7 @@ def test_gate_weights_have_no_gradient_and_one_row_per_row(*, optimize: bool) ->
     torch.testing.assert_close(gates["level1.gates.a"].sum(1), torch.ones(5, dtype=torch.float64))
 
 
-WRONG: dict[str, tuple[Callable[[dict[str, Tensor]], object], type[Exception], str]] = {
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], type[Exception], str]] = {
     "missing": (lambda b: b.pop("user"), KeyError, r"input `user` needs the column `user`; the batch holds .*scene"),
     "renamed": (lambda b: b.pop("the one"), KeyError, "input `one` needs the column `the one`"),
     "floats for ids": (lambda b: b.update(user=b["user"].double()), ValueError, "input `user`: .*float64"),
@@ -209,6 +298,27 @@ WRONG: dict[str, tuple[Callable[[dict[str, Tensor]], object], type[Exception], s
     ),
     "domain": (lambda b: b["scene"].__setitem__(1, 2), ValueError, r"input `scene`: id 2 in row 1 .*0\.\.1"),
     "fewer rows": (lambda b: b.update(scene=b["scene"][:3]), ValueError, "3 rows"),
+    "less precise": (lambda b: b.update(x=b["x"].float()), ValueError, "input `x`: .*float32, .* in torch.float64"),
+    "half": (
+        lambda b: b.update({"the one": b["the one"].half()}),
+        ValueError,
+        "input `one`: column `the one` holds torch.float16",
+    ),
+    "array": (lambda b: b.update(x=b["x"].numpy()), TypeError, "input `x`: column `x` is a numpy.ndarray, not a torch"),
+    "array of ids": (lambda b: b.update(user=b["user"].numpy()), TypeError, "input `user`: .*numpy.ndarray"),
+    "list": (lambda b: b.update(x=b["x"].tolist()), TypeError, "input `x`: column `x` is a list"),
+    "list of ids": (lambda b: b.update(user=b["user"].tolist()), TypeError, "input `user`: .*a list"),
+    "nothing": (lambda b: b.update(past=None), TypeError, "input `past`: .*NoneType"),
+    "truths for numbers": (lambda b: b.update(x=b["x"] > 0), ValueError, "input `x`: .*bool"),
+    "small ids": (lambda b: b.update(user=b["user"].to(torch.int16)), ValueError, "input `user`: .*int16"),
+    "one number": (lambda b: b.update({"the one": torch.tensor(1.0)}), ValueError, r"input `one`: .*shape \[\]"),
+    "an axis more": (
+        lambda b: b.update(user=b["user"].unsqueeze(1)),
+        ValueError,
+        r"input `user`: .*\[5, 1\], not \[B\]",
+    ),
+    "elsewhere": (lambda b: b.update(x=b["x"].to("meta")), ValueError, r"input `x`: .* on meta, the model on cpu"),
+    "ids elsewhere": (lambda b: b.update(user=b["user"].to("meta")), ValueError, "input `user`: .* on meta"),
 }
 
 
@@ -221,6 +331,34 @@ def test_a_wrong_batch_is_refused_by_the_inputs_name(*, name: str, optimize: boo
     change(batch)
     with pytest.raises(error, match=message):
         model(batch)
+
+
+@BOTH
+@pytest.mark.parametrize(("batch", "message"), [([1, 2], "not a list"), (torch.ones(3), "not a Tensor")])
+def test_a_batch_is_a_mapping(*, batch: object, message: str, optimize: bool) -> None:
+    """A list or a tensor instead of a dict is a sentence."""
+    with pytest.raises(TypeError, match=f"a batch is a dict of tensors by column, {message}"):
+        everything(optimize=optimize)(batch)
+
+
+@BOTH
+def test_autocast_converts_numbers_but_float64(*, optimize: bool) -> None:
+    """Under autocast torch converts float32 and bfloat16; what it does not convert is refused."""
+    model, batch = everything(optimize=optimize).float().eval(), batch_of(EVERYTHING, 5, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(value.isfinite().all() for value in model({**batch, "x": batch["x"].bfloat16()}).values())
+        with pytest.raises(ValueError, match=r"input `x`: .*float64"):
+            model({**batch, "x": batch["x"].double()})
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["meituan_search", "star", "hinet", "pepnet"])
+def test_small_ids_are_ids(*, name: str, optimize: bool) -> None:
+    """int32 ids serve everywhere: in tables, sequences, domains, switches, gates and plugins."""
+    model, batch = archspec.compile(spec_of(name), optimize=optimize, seed=0), batch_of(spec_of(name), 5)
+    batch = {key: value.float() if value.is_floating_point() else value for key, value in batch.items()}
+    small = {key: value if value.is_floating_point() else value.int() for key, value in batch.items()}
+    assert_agree(model(small), model(batch), 0.0)
 
 
 LOOKED_UP_TOGETHER = (

@@ -1,0 +1,30 @@
+"""Which activations may overwrite what they read, which saves a block of memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archspec.program import Program
+
+FUNCTIONS = frozenset({"relu"})
+"""Those whose gradient torch computes from their result."""
+
+
+def in_place(program: Program) -> Program:
+    """The program with `in_place` on each activation of a matrix product that nothing else reads.
+
+    The gradient of a product needs its factors, not the product itself, so nobody misses what was overwritten.
+    """
+    producers, uses = program.producers(), program.uses()
+    ops = []
+    for op in program.ops:
+        fresh = (
+            op.kind == "activation"
+            and op.attr("fn") in FUNCTIONS
+            and producers[op.inputs[0].name].kind == "linear"
+            and uses[op.inputs[0].name] == 1
+        )
+        ops.append(replace(op, attrs=(*op.attrs, ("in_place", True))) if fresh else op)
+    return replace(program, ops=tuple(ops))

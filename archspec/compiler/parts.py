@@ -1,0 +1,63 @@
+"""What `print(model)` shows: the parts of a network, each with its kind, shapes and parameters."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from archspec.compiler.count import parameters
+from archspec.graph.widths import width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from archspec.graph.graph import Graph, Node
+    from archspec.program import Program
+
+_SECTIONS = {"input": "inputs", "feature_gate": "feature gates", "tower": "towers", "fusion": "fusion"}
+
+
+def parts(graph: Graph, program: Program) -> Iterator[str]:
+    """The lines: sections, and below each one line per input, group of experts, gate, tower and fusion."""
+    counts = parameters(graph, program)
+    nodes = [node for name in graph.order if (node := graph.nodes[name]).category != "task"]
+    nodes.sort(key=lambda node: _rank(node, graph))
+    for section, members in groupby(nodes, key=_section):
+        yield section
+        for title, group in groupby(members, key=_title):
+            yield f"  {_line(title, list(group), graph, counts)}"
+
+
+def _rank(node: Node, graph: Graph) -> int:
+    """Inputs, feature gates, level by level, towers, fusion; otherwise in the graph's order."""
+    before = {"input": -2, "feature_gate": -1}.get(node.category)
+    after = {"tower": 1, "fusion": 2}.get(node.category)
+    if before is not None:
+        return before
+    return node.level if after is None else len(graph.spec.levels) + after
+
+
+def _section(node: Node) -> str:
+    return _SECTIONS.get(node.category, f"level {node.level}")
+
+
+def _title(node: Node) -> str:
+    if node.category == "expert":
+        return f"experts {node.group}"
+    name = node.name.partition(".")[2].replace(".cases.", " for ")
+    return f"gate {name.rpartition('.')[2]}" if node.category == "gate" else name
+
+
+def _line(title: str, group: Sequence[Node], graph: Graph, counts: dict[str, int | None]) -> str:
+    """Such as `experts shared: 2 mlp [B, 64] -> [B, 32], 12,480 parameters`."""
+    node = group[0]
+    kind = f"{len(group)} {node.kind}" if len(group) > 1 else node.kind
+    if node.category == "gate":
+        kind += f" of {len(graph.seen[node.name])} experts"
+    stream = graph.streams.get((node.name, "from"))
+    reads = width_of(graph, stream) if stream is not None else None
+    shapes = " -> ".join(f"[B, {width}]" for width in (reads, graph.widths.get(node.name)) if width is not None)
+    found = [counts.get(member.name, 0) for member in group]
+    number = None if None in found else sum(count or 0 for count in found)
+    counted = f", {number:,} parameters" if number else ""
+    return f"{title}: {kind}{f' {shapes}' if shapes else ''}{counted}"
