@@ -221,6 +221,8 @@ def told(prepared: Prepared, stop: Callable[[], None]) -> None:
     report(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
     click.echo(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}", err=True)
+    for line in prepared.labels:
+        click.echo(f"  {line}", err=True)
     encoder = prepared.encoder
     columns = [name for name, demand in encoder.demands.items() if demand.encodes]
     for name in columns[:_LISTED]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.contract import ColumnName
+from archspec.diagnostics import unusable
 from archspec.graph.wiring import settings_names
 
 if TYPE_CHECKING:
@@ -40,11 +41,24 @@ class Demand:
     space: str | None = None
     optional: bool = False
     """Whether a label may be missing in any row: its loss knows which rows have one."""
+    masked: bool = False
+    """Whether rows where the label is missing are outside the task's sample space."""
+    tasks: tuple[str, ...] = ()
+    """The tasks whose label it is."""
+    plain: bool = False
+    """Whether values must stay as they are, because readers of other uses read them too."""
+    also: tuple[Demand, ...] = ()
+    """Demands of other uses whose values must fit as well."""
 
     @property
     def encodes(self) -> bool:
         """Whether values become ids, rather than staying the numbers they are."""
         return self.use in {"ids", "lists"}
+
+    @property
+    def of_input(self) -> bool:
+        """Whether the model reads the column."""
+        return self.use in _OF_INPUTS
 
     @property
     def several(self) -> bool:
@@ -56,6 +70,10 @@ class Demand:
         """The encodings that may be asked for."""
         if self.words:
             return ()
+        if self.plain:
+            return ("ids",) if self.encodes else ()
+        if self.use in {"label", "class"} and self.high is not None:
+            return ("classes", "soft") if self.use == "label" and not self.optional else ("classes",)
         if self.use == "numbers" and self.width == 1:
             return "numbers", "standard"
         return {"ids": ("ids", "vocabulary", "buckets"), "lists": ("ids", "vocabulary")}.get(self.use, ())
@@ -82,14 +100,15 @@ def demands(graph: Graph, grouped_by: str | None = None) -> dict[str, Demand]:
     return found
 
 
+_OF_INPUTS: Final = frozenset({"ids", "lists", "numbers"})
 _STRICTEST: tuple[Use, ...] = ("ids", "lists", "numbers", "class", "label", "weight", "column", "space", "key")
 
 
 def _both(one: Demand, other: Demand) -> Demand:
     """What satisfies both readers of one column."""
     one, other = sorted((one, other), key=lambda demand: _STRICTEST.index(demand.use))
-    if one.encodes != other.encodes or one.use != other.use:
-        return one
+    if one.use != other.use:
+        return _of_two_uses(one, other)
     highs = [demand.high for demand in (one, other) if demand.high is not None]
     widths = [demand.width for demand in (one, other) if demand.width is not None]
     return replace(
@@ -98,6 +117,33 @@ def _both(one: Demand, other: Demand) -> Demand:
         width=min(widths, default=None),
         space=one.space if one.space == other.space else None,
         optional=one.optional and other.optional,
+        masked=one.masked and other.masked,
+        tasks=(*one.tasks, *other.tasks),
+        plain=one.plain or other.plain,
+        also=(*one.also, *other.also),
+    )
+
+
+def _of_two_uses(one: Demand, other: Demand) -> Demand:
+    """What satisfies readers of two uses: values as they are, which fit both.
+
+    Raises:
+        SpecError: a task reads a column that holds several items in a row.
+    """
+    if one.use in _OF_INPUTS and other.use in _OF_INPUTS:
+        return one
+    if one.several:
+        unusable(
+            "AS721", f"{one.reader} reads several items a row from the column `{one.column}`, {other.reader} one",
+            help="name another column for one of them: `column:` of an input; `label:`, `when:` of a task",
+        )  # fmt: skip
+    checked = other.use in {"class", "label", "weight"}
+    narrowed = one.use in _OF_INPUTS or checked
+    return replace(
+        one,
+        plain=one.plain or narrowed,
+        masked=one.masked and not narrowed,
+        also=(*one.also, replace(other, plain=True, masked=False)) if checked else one.also,
     )
 
 
@@ -143,7 +189,10 @@ def _of_tasks(graph: Graph) -> Iterator[Demand]:
         if task.when is not None:
             yield Demand(task.when, "space", f"the sample space of {reader}")
         label = task.label or name
-        yield Demand(label, use, reader, high=high, space=task.when, optional=bool(joint))
+        yield Demand(
+            label, use, reader, high=high, space=task.when, optional=bool(joint),
+            masked=task.missing_labels == "mask", tasks=(name,),
+        )  # fmt: skip
         if task.weight_column is not None:
             yield Demand(task.weight_column, "weight", f"the rows' weights in {reader}", space=task.when)
         for loss in block.losses:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archspec.data.encodings import ENCODINGS, Encoding, Flag
-from archspec.data.faults import Fault
+from archspec.data.encodings import Encoding, Numbers
+from archspec.data.faults import MISSING, Fault
+from archspec.data.kept import ENCODINGS
+from archspec.data.labels import Labels, inside, label_encoding, learned_labels, reasons
 from archspec.data.survey import learned
-from archspec.data.values import lists
+from archspec.data.values import floats, lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from archspec.data.demands import Demand
     from archspec.data.encodings import Encoded
-    from archspec.data.survey import Read
-    from archspec.data.tables import Piece
+    from archspec.data.tables import Piece, Read
     from archspec.data.values import Array, Mask
 
 Columns = dict[str, "Encoded"]
@@ -38,6 +39,7 @@ class Encoder:
     def learn(cls, read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]) -> Encoder:
         """An encoder whose vocabularies, buckets and means come from the pieces that `read` gives for some columns."""
         encodings, longest = learned(read, demands, choices)
+        encodings |= learned_labels(read, demands, choices)
         widths = {name: d.width for name, d in demands.items() if d.width is not None and d.several}
         return cls(demands, encodings, {name: max(length, 1) for name, length in longest.items()} | widths)
 
@@ -50,7 +52,7 @@ class Encoder:
 
     def of_inputs(self) -> Encoder:
         """The encoder without the columns of tasks: for rows that have no labels."""
-        used = {name: demand for name, demand in self.demands.items() if demand.use in {"ids", "lists", "numbers"}}
+        used = {name: replace(demand, also=()) for name, demand in self.demands.items() if demand.of_input}
         return Encoder(used, self.encodings, self.widths)
 
     def text(self) -> str:
@@ -70,19 +72,21 @@ class Encoder:
             array = piece.columns[name]
             columns[name], fits, words = self._column(demand, array)
             if demand.space is not None:
-                fits |= ~self._inside(piece, demand.space)
-            if demand.optional:
-                fits[:] = True
+                fits |= ~inside(piece.columns[demand.space])
             if not fits.all():
-                faults += _faults(piece, demand, fits, words)
+                faults += _faults(piece, demand, self.encodings[name], fits, words)
                 good &= fits
+            for other in demand.also:
+                encoding = _fixed(other)
+                fits = encoding.encode(array)[1]
+                if other.space is not None:
+                    fits |= ~inside(piece.columns[other.space])
+                if not fits.all():
+                    faults += _faults(piece, other, encoding, fits, encoding.refusal())
+                    good &= fits
+            if demand.use == "space":
+                faults += _odd_flags(piece, demand)
         return columns, good, faults
-
-    def _inside(self, piece: Piece, space: str) -> Mask:
-        """Which rows belong to a task's sample space."""
-        flags, _ = Flag().encode(piece.columns[space])
-        inside: Mask = flags == 1
-        return inside
 
     def _column(self, demand: Demand, array: Array) -> tuple[Encoded, Mask, str]:
         """A column's values, which rows fit, and what is said of the others."""
@@ -114,17 +118,40 @@ def _padded(offsets: Any, values: Encoded, fits: Mask, width: int) -> tuple[Enco
     return np.where(real, values[safe], -1), (fits[safe] | ~real).all(1)
 
 
-def _faults(piece: Piece, demand: Demand, fits: Mask, words: str) -> Iterator[Fault]:
+def _fixed(demand: Demand) -> Encoding:
+    """How the values of a column are checked that is read in another way."""
+    return Numbers(low=0) if demand.use == "weight" else label_encoding(demand, None)
+
+
+def _faults(piece: Piece, demand: Demand, encoding: Encoding, fits: Mask, words: str) -> Iterator[Fault]:
     """The values of a column that do not fit: those that are missing, and the others."""
     array = piece.columns[demand.column]
+    if isinstance(encoding, Labels):
+        for rows, reason, way in reasons(demand, encoding, array, fits):
+            yield from _fault(piece, demand, rows, reason, way)
+        return
     missing = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-    for rows, reason in ((~fits & missing, "no value"), (~fits & ~missing, words)):
-        if rows.any():
-            first = int(np.flatnonzero(rows)[0])
-            text = str(array[first].as_py())
-            shown = f"`{text[:_SHOWN]}{'...' * (len(text) > _SHOWN)}` "
-            told = reason if reason == "no value" else shown + reason
-            yield Fault(piece.file, demand, reason, told, piece.first + first + 1, int(rows.sum()))
+    yield from _fault(piece, demand, ~fits & missing, MISSING)
+    yield from _fault(piece, demand, ~fits & ~missing, words)
+
+
+def _fault(piece: Piece, demand: Demand, rows: Mask, reason: str, way: str = "") -> Iterator[Fault]:
+    """The first of some rows and their count, if there are any."""
+    if rows.any():
+        first = int(np.flatnonzero(rows)[0])
+        text = str(piece.columns[demand.column][first].as_py())
+        shown = f"`{text[:_SHOWN]}{'...' * (len(text) > _SHOWN)}` "
+        told = reason if reason == MISSING else shown + reason
+        yield Fault(piece.file, demand, reason, told, piece.first + first + 1, int(rows.sum()), way)
+
+
+def _odd_flags(piece: Piece, demand: Demand) -> Iterator[Fault]:
+    """Values of a column of a sample space that are neither 0 nor 1, and therefore leave their rows out of it."""
+    numbers, known = floats(piece.columns[demand.column])
+    odd = known & (numbers != 0) & (numbers != 1)
+    reason, way = f"is not 1, so that the row is outside {demand.reader}", "write 1 in its rows and 0 in all others"
+    for fault in _fault(piece, demand, odd, reason, way):
+        yield replace(fault, legal=True)
 
 
 _SHOWN = 40

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from archspec.data.values import Array, Mask, floats, is_text, texts, whole
 
@@ -224,13 +224,6 @@ class Key(Encoding):
     def text(self) -> str:
         """What it is for."""
         return "groups of rows"
-
-
-AnyEncoding = Annotated[
-    Ids | Vocabulary | Buckets | Words | Numbers | Standard | Flag | Key, Field(discriminator="kind")
-]
-ENCODINGS: TypeAdapter[dict[str, AnyEncoding]] = TypeAdapter(dict[str, AnyEncoding])
-"""Encodings by column, as they are kept on disk."""
 
 
 def _missing(array: Array) -> Mask:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.diagnostics import Diagnostics
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from archspec.data.demands import Demand
     from archspec.diagnostics import Diagnostic
 
+MISSING: Final = "no value"
 Bad = Literal["stop", "skip"]
 """What becomes of rows with values that do not fit: the work stops, or goes on without them."""
 
@@ -29,6 +30,10 @@ class Fault:
     row: int
     """Of the first, counted from 1, the line of names not counted."""
     count: int
+    help: str = ""
+    """What can be done about it; empty: what the demand allows."""
+    legal: bool = False
+    """Whether the rows stay, and a warning tells of them."""
 
     def message(self) -> str:
         """The first value and its place, and how many more there are."""
@@ -38,9 +43,12 @@ class Fault:
     def way_out(self) -> str:
         """What can be done about it."""
         skip = "`--bad skip` leaves such rows out"
-        for kind, what in (("vocabulary", "numbers any values"), ("standard", "takes no value for the mean")):
-            if kind in self.demand.choices:
-                return f"`--encode {self.demand.column}={kind}` {what}; {skip}"
+        if self.help:
+            return self.help
+        if "vocabulary" in self.demand.choices:
+            return f"`--encode {self.demand.column}=vocabulary` numbers any values; {skip}"
+        if "standard" in self.demand.choices and self.reason == MISSING:
+            return f"`--encode {self.demand.column}=standard` takes no value for the mean; {skip}"
         return skip
 
 
@@ -61,7 +69,9 @@ class Faults:
         """All of them as warnings. Raises SpecError with all of them as errors where bad rows stop the work."""
         told = Diagnostics()
         for fault in self.found.values():
-            if bad == "stop":
+            if fault.legal:
+                told.warning("AS723", fault.message(), help=fault.help)
+            elif bad == "stop":
                 told.error("AS704", fault.message(), help=fault.way_out())
             else:
                 told.warning("AS704", fault.message(), help="these rows were left out")

@@ -13,6 +13,7 @@ from archspec.data.demands import demands
 from archspec.data.encoder import Encoder
 from archspec.data.encodings import Vocabulary
 from archspec.data.faults import Bad, Faults
+from archspec.data.label_counts import LabelCounts
 from archspec.data.rows import written_rows
 from archspec.data.survey import check_choices
 from archspec.data.tables import check_columns, open_tables
@@ -69,6 +70,8 @@ class Prepared:
     unknown: Mapping[str, float]
     """Column -> share of validation values that are in no vocabulary."""
     warnings: tuple[Diagnostic, ...]
+    labels: tuple[str, ...] = ()
+    """What each column of labels holds in the rows to train on, a line each."""
 
 
 def prepare(
@@ -114,7 +117,8 @@ def prepare(
         _check_enough(source, train, validation, warnings)
     write_whole(folder / ENCODING, encoder.text())
     unknown = {name: count / max(work.values[name], 1) for name, count in work.unknown.items()}
-    return Prepared(encoder, train.rows, validation.rows, work.skipped, unknown, warnings)
+    warnings += work.labels.warnings()
+    return Prepared(encoder, train.rows, validation.rows, work.skipped, unknown, warnings, tuple(work.labels.texts()))
 
 
 class _Work:
@@ -123,6 +127,7 @@ class _Work:
     def __init__(self, encoder: Encoder, watch: Callable[[str, int], None]) -> None:
         self.encoder, self.watch = encoder, watch
         self.faults = Faults()
+        self.labels = LabelCounts(encoder)
         self.unknown: Counter[str] = Counter()
         self.values: Counter[str] = Counter()
         self.skipped = self.seen = 0
@@ -137,6 +142,7 @@ class _Work:
         for writer, rows in ((train, good & ~held), (validation, good & held)):
             if rows.any():
                 writer.add({name: values[rows] for name, values in columns.items()})
+        self.labels.add(columns, good & ~held)
         self.count_unknown(columns, good & held)
 
     def count_unknown(self, columns: Columns, rows: Mask) -> None:

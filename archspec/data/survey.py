@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Key, Numbers, Standard, Vocabulary, Words
+from archspec.data.labels import check_listed, label_encoding
 from archspec.data.values import floats, is_list, is_text, lists, texts, whole
 from archspec.diagnostics import Diagnostics, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from archspec.data.demands import Demand
-    from archspec.data.tables import Piece
+    from archspec.data.tables import Read
     from archspec.data.values import Array
-
-    Read = Callable[[Collection[str]], Iterable[Piece]]
 
 _KEPT: Final = 1_000_000
 """Numbers that are kept to find the edges of buckets."""
@@ -101,10 +100,12 @@ def check_choices(choices: Mapping[str, str], demands: Mapping[str, Demand]) -> 
                 "AS705", f"the spec reads no column `{column}`",
                 help=f"did you mean `{near}`?" if near else f"it reads {', '.join(demands)}",
             )  # fmt: skip
-        elif kind not in (able := demands[column].choices):
+        elif kind.partition(":")[0] not in (able := demands[column].choices):
             has = f"takes {', '.join(able)}" if able else "is read as it is"
             reader = demands[column].reader
             problems.error("AS705", f"column `{column}` cannot be encoded as `{kind}`", help=f"{reader} {has}")
+        elif ":" in kind:
+            check_listed(demands[column], kind, problems)
     problems.raise_errors(status=2)
 
 
@@ -119,6 +120,7 @@ def learned(
         choices: encodings that were asked for, by column; one holds for all columns that share its ids.
     """
     by_home = {_home(demands[column]): kind for column, kind in choices.items()}
+    by_home |= {_home(demand): "ids" for demand in demands.values() if demand.plain and demand.encodes}
     asked = {name: by_home.get(_home(demand)) for name, demand in demands.items()}
     looked = {name for name, d in demands.items() if (d.encodes and not d.words) or asked[name] == "standard"}
     sights = {_home(demands[name]): Sight() for name in looked}
@@ -166,17 +168,14 @@ def _encoding(demand: Demand, kind: str, sight: Sight) -> Encoding:
         return Words(words=demand.words) if demand.words else _of_ids(kind, sight, demand.high)
     if kind == "standard":
         return Standard(mean=sight.mean, deviation=(sight.squares / max(sight.total, 1)) ** 0.5 or 1.0)
-    high = None if demand.high is None else demand.high - 1
     fixed: dict[str, Encoding] = {
         "numbers": Numbers(),
-        "class": Ids(high=demand.high),
-        "label": Numbers(low=None if high is None else 0, high=high),
         "weight": Numbers(low=0),
         "space": Flag(),
         "column": Numbers(),
         "key": Key(),
     }
-    return fixed[demand.use]
+    return label_encoding(demand, None) if demand.tasks else fixed[demand.use]
 
 
 def _of_ids(kind: str, sight: Sight, high: int | None) -> Encoding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -14,7 +15,7 @@ from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from archspec.data.demands import Demand
     from archspec.data.parts import Part
@@ -41,6 +42,10 @@ class Piece:
     first: int
     rows: int
     columns: Mapping[str, Any]
+
+
+Read = Callable[[Collection[str]], Iterable[Piece]]
+"""Gives some columns of rows, piece by piece."""
 
 
 @dataclass(frozen=True, slots=True)

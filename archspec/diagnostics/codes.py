@@ -115,4 +115,8 @@ CODES: dict[str, str] = {
     "AS710": "loss is no number",
     "AS715": "broken column",
     "AS720": "folder that is no folder of parts",
+    "AS721": "one column read as two things",
+    "AS722": "more values than classes",
+    "AS723": "sample space with other values than 0 and 1",
+    "AS724": "label that teaches nothing",
 }

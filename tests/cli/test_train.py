@@ -161,7 +161,7 @@ def test_mistakes_in_data(run: Run) -> None:
     parquet.write_table(rows.drop_columns(["watch"]), "less.parquet")
     bad, less = (run("train", "small.yaml", "--data", name) for name in ("bad.parquet", "less.parquet"))
     assert (bad.exit_code, less.exit_code) == (2, 2)
-    assert "`bad.parquet`, column `click`, row 1: `3` is outside 0..1; 39 more like it" in bad.stderr
+    assert "`bad.parquet`, column `click`, row 1: `3` is neither 0 nor 1; 39 more like it" in bad.stderr
     assert "`less.parquet` has no column `watch`, which task `watch` reads" in less.stderr
     assert not Path("runs/small").exists()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from archspec.data.encodings import (
-    ENCODINGS,
-    AnyEncoding,
     Buckets,
     Flag,
     Ids,
@@ -17,6 +16,8 @@ from archspec.data.encodings import (
     Vocabulary,
     Words,
 )
+from archspec.data.kept import ENCODINGS, AnyEncoding
+from archspec.data.labels import Labels
 
 ALL: dict[str, AnyEncoding] = {
     "a": Ids(high=3),
@@ -27,6 +28,8 @@ ALL: dict[str, AnyEncoding] = {
     "f": Standard(mean=2.0, deviation=4.0),
     "g": Flag(),
     "h": Key(),
+    "i": Labels(high=2),
+    "j": Labels(high=3, index=True, values=("1", "2", "5"), masked=True),
 }
 
 
@@ -45,6 +48,12 @@ ALL: dict[str, AnyEncoding] = {
         (ALL["f"], ["6", "x"], [1, 0], [1, 0]),
         (ALL["g"], [1, 0, 2, None], [1, 0, 0, 0], [1, 1, 1, 1]),
         (ALL["h"], [7, 2**62, None], [7, 2**62, 0], [1, 1, 0]),
+        (ALL["i"], [0, 1.0, 0.5, -1, 2, None], [0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]),
+        (ALL["i"], ["1", "0.0", "True", "yes"], [1, 0, 1, 0], [1, 1, 1, 0]),
+        (ALL["j"], [5, 1, 3, -1, None], [2, 0, 0, -1, -1], [1, 1, 0, 1, 1]),
+        (Labels(high=2, soft=True), [0.15, 1.0, 1.5, None], [np.float32(0.15), 1, 0, 0], [1, 1, 0, 0]),
+        (Labels(high=2, values=("no", "yes")), ["yes", "no", "-1", None], [1, 0, 0, 0], [1, 1, 0, 0]),
+        (Labels(), [-1.0, 2.5, float("inf"), None], [-1, 2.5, 0, 0], [1, 1, 0, 0]),
     ],
 )
 def test_values(encoding: AnyEncoding, values: list[object], encoded: list[float], fits: list[int]) -> None:

@@ -1,0 +1,16 @@
+"""Encodings as a run keeps them on disk, by column."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from archspec.data.encodings import Buckets, Flag, Ids, Key, Numbers, Standard, Vocabulary, Words
+from archspec.data.labels import Labels
+
+AnyEncoding = Annotated[
+    Ids | Vocabulary | Buckets | Words | Numbers | Standard | Labels | Flag | Key, Field(discriminator="kind")
+]
+ENCODINGS: TypeAdapter[dict[str, AnyEncoding]] = TypeAdapter(dict[str, AnyEncoding])
+"""Encodings by column, as they are kept on disk."""

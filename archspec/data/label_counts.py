@@ -1,0 +1,126 @@
+"""What is left of each label in the rows to train on: how many rows hold which value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from archspec.data.labels import Labels
+from archspec.diagnostics import Diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archspec.data.demands import Demand
+    from archspec.data.encoder import Columns, Encoder
+    from archspec.data.values import Mask
+    from archspec.diagnostics import Diagnostic
+
+_LISTED: Final = 12
+"""Classes that are told one by one."""
+
+
+@dataclass(slots=True)
+class LabelCount:
+    """The rows of one column of labels that lie in its tasks' sample space."""
+
+    demand: Demand
+    encoding: Labels
+    rows: int = 0
+    unlabeled: int = 0
+    """Rows of the sample space without a label."""
+    classes: Counter[int] = field(default_factory=Counter)
+    low: float = np.inf
+    high: float = -np.inf
+
+    def add(self, labels: np.ndarray) -> None:
+        """Counts the labels of some rows in the sample space."""
+        known = labels >= 0 if self.encoding.index else ~np.isnan(labels)
+        self.unlabeled += int((~known).sum())
+        labels = labels[known]
+        self.rows += len(labels)
+        if not len(labels):
+            return
+        self.low, self.high = min(self.low, float(labels.min())), max(self.high, float(labels.max()))
+        if self.encoding.high is not None and not self.encoding.soft:
+            found, counts = np.unique(labels, return_counts=True)
+            self.classes.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+
+    def text(self) -> str:
+        """What the rows hold: "0 in 134 rows, 1 in 133"."""
+        if not self.rows:
+            return "no row"
+        if not self.classes:
+            return f"{self.low:g} to {self.high:g} in {self.rows:,} rows"
+        told = [f"{self.named(label)} in {count:,}" for label, count in sorted(self.classes.items())]
+        more = f", and {len(told) - _LISTED} more classes" if len(told) > _LISTED else ""
+        return ", ".join(told[:_LISTED]) + more
+
+    def named(self, label: float) -> str:
+        """What is written for a class, or the number."""
+        values = self.encoding.values
+        return f"`{values[int(label)]}`" if values else f"{label:g}"
+
+    @property
+    def readers(self) -> str:
+        """The tasks that learn it."""
+        return " and ".join(f"`{task}`" for task in self.demand.tasks)
+
+
+class LabelCounts:
+    """The counts of all columns of labels."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.columns = {
+            name: LabelCount(demand, encoding)
+            for name, demand in encoder.demands.items()
+            if isinstance(encoding := encoder.encodings[name], Labels)
+        }
+
+    def add(self, columns: Columns, rows: Mask) -> None:
+        """Counts some rows of a piece."""
+        for name, count in self.columns.items():
+            space = count.demand.space
+            inside = rows if space is None else rows & (columns[space] == 1)
+            count.add(columns[name][inside])
+
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What cannot be learned from the rows: labels of one value, and classes without a row."""
+        told = Diagnostics()
+        for name, count in self.columns.items():
+            _warn(told, name, count)
+        return tuple(told.items)
+
+    def texts(self) -> Iterator[str]:
+        """A line for each column."""
+        for name, count in self.columns.items():
+            masked = f"; {count.unlabeled:,} rows have none" if count.unlabeled else ""
+            yield f"label `{name}`: {count.text()}{masked}"
+
+
+def _warn(told: Diagnostics, name: str, count: LabelCount) -> None:
+    if not count.rows:
+        told.warning(
+            "AS724", f"no row to train on has the label `{name}`: {count.readers} cannot be learned",
+            help="look at the column and at the `when` of its task",
+        )  # fmt: skip
+    elif count.low == count.high:
+        told.warning(
+            "AS724", f"the label `{name}` is {count.named(count.low)} in all {count.rows:,} rows to train on: "
+            f"{count.readers} cannot be learned, and a binary task has no AUC",
+            help="look at the column, and at the rows that `--bad skip` or `when` leave out",
+        )  # fmt: skip
+    if count.unlabeled and not count.demand.masked:
+        told.warning(
+            "AS724", f"{count.unlabeled:,} rows to train on have no label `{name}`; the loss of {count.readers} must "
+            "leave them out", help="or say `missing_labels: mask` in the task",
+        )  # fmt: skip
+    empty = [number for number in range(count.encoding.high or 0) if number not in count.classes]
+    if count.encoding.index and count.classes and empty[:1] == [0] and len(count.classes) > 1:
+        told.warning(
+            "AS724", f"the label `{name}` has no row of {count.named(0)}, the first of {count.encoding.high} classes",
+            help=f"classes count from 0: `--encode {name}=classes` numbers the values that the column holds",
+        )  # fmt: skip

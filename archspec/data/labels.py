@@ -1,0 +1,225 @@
+"""Labels: their encoding, and what is said of those that do not fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from archspec.data.encodings import Encoded, Encoding
+from archspec.data.faults import MISSING
+from archspec.data.values import Array, Mask, floats, texts
+from archspec.diagnostics import Diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from archspec.data.demands import Demand
+    from archspec.data.tables import Read
+
+CLASSES: Final = "classes"
+SOFT: Final = "soft"
+"""Encodings of labels that may be asked for: classes by what is written in the column, and labels between 0 and 1."""
+_ABSENT: Final = -1
+_SHOWN: Final = 8
+"""Values in a message."""
+
+
+class Labels(Encoding):
+    """Labels of a task: numbers, or classes from 0 to `high - 1`.
+
+    Missing are empty fields and, but for regression, -1. With `masked` they become NaN (-1 where `index`), which
+    `missing_labels: mask` reads; otherwise they do not fit.
+    """
+
+    kind: Literal["labels"] = "labels"
+    high: int | None = None
+    """Number of classes, 2 of a binary task; None: any finite number."""
+    index: bool = False
+    """Whether classes become int64, as a multiclass task reads them."""
+    values: tuple[str, ...] = ()
+    """What is written for each class; empty: its number."""
+    soft: bool = False
+    """Whether a binary label may lie between 0 and 1."""
+    masked: bool = False
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """Labels in float32, or classes in int64."""
+        numbers, fits = self._numbers(array)
+        missing = missing_labels(array, classes=self.high is not None)
+        values = np.where(fits, numbers, 0)
+        if self.masked:
+            fits = fits | missing
+            values = np.where(missing, _ABSENT if self.index else np.nan, values)
+        else:
+            fits = fits & ~missing
+        return values.astype(np.int64 if self.index else np.float32), fits
+
+    def _numbers(self, array: Array) -> tuple[Encoded, Mask]:
+        """The labels as numbers, and which of them the task can learn."""
+        if self.values:
+            import pyarrow as pa
+            import pyarrow.compute as pc
+
+            found = pc.index_in(texts(array), value_set=pa.array(self.values, pa.string()), skip_nulls=True)
+            places = pc.fill_null(found, _ABSENT).to_numpy(zero_copy_only=False)
+            return places, places >= 0
+        numbers, known = floats(array)
+        fits = known & (np.abs(numbers) <= np.finfo(np.float32).max)
+        if self.high is not None:
+            fits &= (numbers >= 0) & (numbers <= self.high - 1) & (self.soft | (numbers == np.floor(numbers)))
+        return numbers, fits
+
+    def refusal(self) -> str:
+        """The range."""
+        if self.values:
+            return f"is none of {', '.join(self.values)}"
+        if self.high is None:
+            return "is no finite number"
+        if self.index:
+            return f"is no class of 0..{self.high - 1}"
+        return "is outside 0..1" if self.soft else "is neither 0 nor 1"
+
+    def text(self) -> str:
+        """What becomes of them."""
+        masked = "; missing ones are masked" if self.masked else ""
+        if self.values:
+            return "classes: " + ", ".join(f"{value} is {number}" for number, value in enumerate(self.values)) + masked
+        if self.soft:
+            return f"soft labels from 0 to 1 (AUC counts those above one half as positive){masked}"
+        return ("numbers as they are" if self.high is None else f"classes 0..{self.high - 1}") + masked
+
+
+def missing_labels(array: Array, *, classes: bool) -> Mask:
+    """Where a column holds no label `[N]`: an empty field or NaN; where labels are classes, -1 too."""
+    missing: Mask = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    return missing | (floats(array)[0] == _ABSENT) if classes else missing
+
+
+def learned_labels(read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]) -> dict[str, Labels]:
+    """The encodings of the columns of labels; what is written for classes is looked up in the rows to learn from.
+
+    Args:
+        read: gives some columns of the rows to learn from, piece by piece.
+        demands: what the spec reads.
+        choices: encodings that were asked for, by column.
+
+    Raises:
+        SpecError: a column holds more classes than its task has.
+    """
+    labels = {name: demand for name, demand in demands.items() if demand.use in {"label", "class"}}
+    asked = {name: demand for name, demand in labels.items() if choices.get(name) == CLASSES}
+    counts: dict[str, set[str]] = {name: set() for name in asked}
+    spaces = {demand.space for demand in asked.values() if demand.space is not None}
+    for piece in read({*asked, *spaces}) if asked else ():
+        for name, demand in asked.items():
+            array = piece.columns[name]
+            if demand.space is not None:
+                import pyarrow as pa
+
+                array = array.filter(pa.array(inside(piece.columns[demand.space])))
+            counts[name] |= set(texts(array).unique().drop_null().to_pylist())
+    problems = Diagnostics()
+    for name, demand in asked.items():
+        _check_count(demand, counts[name], problems)
+    problems.raise_errors(status=2)
+    return {name: label_encoding(demand, choices.get(name), counts.get(name, ())) for name, demand in labels.items()}
+
+
+def inside(space: Array) -> Mask:
+    """Which rows belong to a sample space, whose column is given: those where it is 1."""
+    numbers, known = floats(space)
+    rows: Mask = known & (numbers == 1)
+    return rows
+
+
+def label_encoding(demand: Demand, kind: str | None, found: Iterable[str] = ()) -> Labels:
+    """The encoding of a column of labels.
+
+    Args:
+        demand: what is read.
+        kind: what was asked for: `soft`, `classes`, or `classes:` and what is written for each class, in order.
+        found: the distinct values of training rows, where `kind` is `classes`.
+    """
+    name, _, listed = (kind or "").partition(":")
+    values = _listed(listed) if listed else ()
+    if name == CLASSES and not values and demand.high is not None:
+        values = _in_order(found, demand.high)
+    return Labels(
+        high=demand.high, index=demand.use == "class", values=values, soft=name == SOFT,
+        masked=demand.masked or demand.optional,
+    )  # fmt: skip
+
+
+def check_listed(demand: Demand, kind: str, problems: Diagnostics) -> None:
+    """Adds an error where `classes:A,B,...` does not list one value for each class."""
+    name, _, listed = kind.partition(":")
+    values = _listed(listed)
+    if name != CLASSES or len(set(values)) != demand.high or len(values) != demand.high or not all(values):
+        problems.error(
+            "AS705", f"column `{demand.column}` cannot be encoded as `{kind}`",
+            help=f"`{CLASSES}:` lists what is written for each of the {demand.high} classes, in order, with commas",
+        )  # fmt: skip
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(value.strip() for value in text.split(","))
+
+
+def _check_count(demand: Demand, found: Iterable[str], problems: Diagnostics) -> None:
+    """Adds an error where there are more values than classes."""
+    values = sorted(value for value in found if value != str(_ABSENT))
+    if demand.high is not None and len(values) > demand.high:
+        some = ", ".join(f"`{value}`" for value in values[:_SHOWN]) + ", ..." * (len(values) > _SHOWN)
+        problems.error(
+            "AS722", f"column `{demand.column}` holds {len(values):,} values, {some}; {demand.reader} has "
+            f"{demand.high} classes", help="say `kind: multiclass` and as many `classes` in the spec, or name "
+            "another column with `label:`",
+        )  # fmt: skip
+
+
+def _in_order(counts: Iterable[str], classes: int) -> tuple[str, ...]:
+    """What is written for each class: whole numbers by size, without gaps where there is room; texts alphabetically."""
+    written = [value for value in counts if value != str(_ABSENT)]
+    if not all(value.isdecimal() and str(int(value)) == value for value in written):
+        try:
+            return tuple(sorted(written, key=float))
+        except ValueError:
+            return tuple(sorted(written))
+    numbers = sorted(map(int, written)) or [0]
+    for first in (min(numbers[0], 1), numbers[0]):
+        if numbers[-1] < first + classes:
+            return tuple(str(number) for number in range(first, first + classes))
+    return tuple(map(str, numbers))
+
+
+def reasons(demand: Demand, encoding: Labels, array: Array, fits: Mask) -> Iterator[tuple[Mask, str, str]]:
+    """Which labels `[N]` do not fit, what is said of them, and what can be done about it."""
+    classes, skip = encoding.high is not None, "`--bad skip` leaves such rows out of all tasks"
+    absent = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    missing = missing_labels(array, classes=classes)
+    numbers, known = floats(array)
+    inner = known & (numbers > 0) & (numbers < 1) & (encoding.high == 2) & (not encoding.values)  # noqa: PLR2004
+    others = ~fits & ~missing & ~inner
+    mask = _mask_help(demand)
+    yield ~fits & absent, MISSING, f"{mask}; {skip}"
+    yield ~fits & missing & ~absent, "is no label", f"{mask}; {skip}"
+    soft = [f"`--encode {demand.column}=soft` takes labels from 0 to 1"] if SOFT in demand.choices else []
+    yield ~fits & inner, encoding.refusal(), "; ".join([*soft, skip])
+    ways = [skip]
+    if CLASSES in demand.choices:
+        listed = f"`--encode {demand.column}=classes:A,B,...` says what is written for class 0, 1, ..."
+        found = f"`--encode {demand.column}=classes` numbers the values found, in order, from 0"
+        ways = [f"classes count from 0: {found}", listed, skip] if not encoding.values else [listed, skip]
+    yield others, encoding.refusal(), "; ".join(ways)
+
+
+def _mask_help(demand: Demand) -> str:
+    """How the rows stay for other tasks."""
+    sets = " ".join(f"--set tasks.{task}.missing_labels=mask" for task in demand.tasks)
+    named = " and ".join(f"`{task}`" for task in demand.tasks)
+    own = "that task" if len(demand.tasks) == 1 else "those tasks"
+    return (
+        f"`missing_labels: mask` in task {named} of the spec (or `{sets}`) leaves such rows out of {own} alone, as "
+        "`when: COLUMN` does with a column that is 1 in rows that have the label"
+    )
