@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.diagnostics import Diagnostics, SpecError
 from archspec.graph.answers import asked, contradiction, told
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
+from archspec.graph.outputs import output_of
 from archspec.graph.resolve import Reader, Resolver
 from archspec.graph.widths import seen_by
 from archspec.program import Builder, GateInputs, Part, Program, Scope, Value, verify
@@ -323,18 +324,6 @@ def _score(node: Node, at: Scope, parts: tuple[Part, ...], method: str = "lower"
     """What a fusion makes of its parts, `[B]`."""
     score: Value = told(node, method, at, parts, said="gives one number per row", shapes=[("B",)])
     return score
-
-
-def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multiclass"]:
-    """What a tower or fusion puts out."""
-    spec = graph.spec
-    if name in spec.tasks:
-        return spec.tasks[name].task.kind
-    if name in spec.fusion:
-        return "regression"
-    tower: Any = spec.towers[name]
-    output = tower.output if isinstance(tower, Switch) else tower.common.output
-    return output or "binary"
 
 
 class _Predict(_Columns):

@@ -36,12 +36,13 @@ CATEGORIES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 OPTIONAL: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "gate": {"check": ("seen",), "values": ("at", "gate"), "chosen": ("seen",)},
     "tower": {"head": ("at", "hidden", "outputs")},
-    "fusion": {"logits": ("at", "parts")},
+    "fusion": {"logits": ("at", "parts"), "excess": ("probabilities",)},
 }
 """Methods that a kind may have besides. `values`: what a gate mixes instead of the experts it sees, E times `[B, H]`.
 `chosen`: how many weights of a row at most are not zero, where those that are zero pass no gradient on.
 `head`: a tower's logits `[B, outputs]` from its hidden vector, instead of a linear layer. `logits`: a fusion's logit,
-for fusions that are a binary task."""
+for fusions that are a binary task. `excess`: by which part a fusion's score may leave 0..1, and how, or None; without
+it every fusion that has `logits` counts as a probability."""
 
 _MARK = "__archspec_kinds__"
 

@@ -9,6 +9,7 @@ from archspec.diagnostics import Diagnostics, Note, Span
 from archspec.graph.answers import objection, written
 from archspec.graph.cycle import report_cycle
 from archspec.graph.graph import Graph, Node, Stream
+from archspec.graph.outputs import excess, why
 from archspec.graph.reach import reach
 from archspec.graph.widths import seen_by, values_of, width_of
 from archspec.spec.spec import Block, Switch, TaskBlock
@@ -240,15 +241,28 @@ class _Checker:
         if task.task.kind == "multiclass":
             self.error(node, "AS215", f"{node.what} cannot be the multiclass task `{task.name}`", block.place,
                        notes=[Note(f"task `{task.name}`", task.place)], help="give the task a tower")  # fmt: skip
-        elif task.task.kind == "binary" and block.settings is not None and not hasattr(block.settings, "logits"):
+        elif task.task.kind == "binary" and block.settings is not None:
+            self.probability(node, block, task)
+
+    def probability(self, node: Node, block: Block, task: TaskBlock) -> None:
+        """A fusion that is a binary task must be a probability, whatever its parts are."""
+        notes = [Note(f"task `{task.name}`", task.place)]
+        if not hasattr(block.settings, "logits"):
             self.error(
-                node,
-                "AS215",
+                node, "AS215",
                 f"{node.what} of kind `{block.kind}` is no probability, but `{task.name}` is a binary task",
-                written(node, "kind"),
-                notes=[Note(f"task `{task.name}`", task.place)],
+                written(node, "kind"), notes=notes,
                 help="use `product` or `weighted_product`, or make the task a regression",
-            )
+            )  # fmt: skip
+            return
+        found: tuple[str, str] | None = self.asked(node, lambda: excess(self.graph, block))
+        if found is not None:
+            part, does = found
+            self.error(
+                node, "AS215", f"{node.what} {does}; `{task.name}` is a binary task", _part(block, part),
+                notes=[*notes, *why(self.graph, part)],
+                help="combine probabilities that cannot exceed 1, or make the task a regression (`kind: regression`)",
+            )  # fmt: skip
 
     def task(self, node: Node) -> int | None:
         """One logit, or one per class."""

@@ -20,14 +20,30 @@ if TYPE_CHECKING:
     from archspec.program import Part, Scope, Value
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+_ROUNDING = 1e-9
+"""By how much weights such as 0.7 + 0.2 + 0.1 may exceed 1."""
 Weights = Annotated[dict[str, Finite], Field(min_length=1)]
 
 
 class Times(Settings):
-    """A factor from the batch: fn(input)."""
+    """A factor from the batch: fn(input), a finite number for every finite input.
+
+    log1p and sqrt take max(x, 0), as lengths and counts are no less than 0, and exp takes min(x, 80).
+    """
 
     input: InputName
     fn: Literal["identity", "log1p", "sqrt", "exp"] = "identity"
+
+    def factor(self, at: Scope) -> Value:
+        """`[B]`: fn of the column."""
+        column = at.squeeze(at.column(self.input))
+        match self.fn:
+            case "identity":
+                return column
+            case "exp":
+                return at.apply("bounded_exp", column)
+            case _:
+                return at.activation(at.activation(column, "relu"), self.fn)
 
 
 class Fusion(Settings):
@@ -38,14 +54,21 @@ class Fusion(Settings):
 
     def factors(self, at: Scope) -> tuple[Value, ...]:
         """The factor from the batch, `[B]`, if there is one."""
-        if self.times is None:
-            return ()
-        column = at.squeeze(at.column(self.times.input))
-        return (column if self.times.fn == "identity" else at.activation(column, self.times.fn),)
+        return () if self.times is None else (self.times.factor(at),)
 
     def timed(self, at: Scope, score: Value) -> Value:
         """The score times its factor, `[B]`."""
         return at.product(score, *self.factors(at))
+
+    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
+        """The part by which the score, without its factor from the batch, may leave 0..1, and what happens there.
+
+        None where it cannot: only such a fusion can be a binary task.
+
+        Args:
+            probabilities: the parts that are probabilities themselves.
+        """
+        raise NotImplementedError
 
     def logit(self, at: Scope, logs: Iterable[Value]) -> Value:
         """The logit of the product that has these logarithms, times the factor; kept below one where it is larger."""
@@ -62,6 +85,12 @@ def log_probability(at: Scope, part: Part) -> Value:
     return at.activation(part.logits, "logsigmoid") if part.output == "binary" else at.apply("safe_log", part.logits)
 
 
+def value_among(names: Iterable[str], probabilities: frozenset[str]) -> tuple[str, str] | None:
+    """The first part that is no probability, and what is said of it."""
+    found = (name for name in names if name not in probabilities)
+    return next(((name, f"combines `{name}`, which is no probability") for name in found), None)
+
+
 @fusion("product")
 class Product(Fusion):
     """Probabilities multiply: pCTCVR = pCTR * pCVR (ESMM, 1804.07931, eq. 1)."""
@@ -69,6 +98,10 @@ class Product(Fusion):
     formula: ClassVar[str] = "p = prod_k p_k; logit of pq = -log(e^-a + e^-b + e^-(a+b)) for logits a, b"
     title: ClassVar[str] = "×"
     of: Names
+
+    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
+        """A product of probabilities is one."""
+        return value_among(self.of, probabilities)
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """`[B]`: the product."""
@@ -89,6 +122,11 @@ class Sum(Fusion):
     title: ClassVar[str] = "+"
     of: Names
 
+    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
+        """A sum of several probabilities may exceed 1."""
+        several = (self.of[1], "adds up probabilities, which may exceed 1") if len(self.of) > 1 else None
+        return value_among(self.of, probabilities) or several
+
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """`[B]`: the sum."""
         return self.timed(at, at.sum(*(probability(at, part) for part in parts)))
@@ -101,6 +139,13 @@ class WeightedSum(Fusion):
     formula: ClassVar[str] = "sum_k w_k p_k"
     title: ClassVar[str] = "Σ"
     of: Weights
+
+    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
+        """Of probabilities it is one where no weight is below 0 and they add up to 1 at most."""
+        low = next(((name, f"takes `{name}` times {w:g}") for name, w in self.of.items() if w < 0), None)
+        total = sum(self.of.values())
+        high = (next(reversed(self.of)), f"has weights that add up to {total:g}") if total > 1 + _ROUNDING else None
+        return value_among(self.of, probabilities) or low or high
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """`[B]`: the weighted sum."""
@@ -115,9 +160,14 @@ class WeightedProduct(Fusion):
     title: ClassVar[str] = "Π"
     of: Weights
 
+    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
+        """Of probabilities it is one where no power is below 0."""
+        low = ((name, f"takes `{name}` to the power {w:g}") for name, w in self.of.items() if w < 0)
+        return value_among(self.of, probabilities) or next(low, None)
+
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
-        """`[B]`: the weighted product."""
-        return self.timed(at, at.activation(at.sum(*self.logs(at, parts)), "exp"))
+        """`[B]`: the weighted product, e^80 at most."""
+        return self.timed(at, at.apply("bounded_exp", at.sum(*self.logs(at, parts))))
 
     def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """`[B]`: the logit of the weighted product."""

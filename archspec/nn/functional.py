@@ -164,6 +164,11 @@ def logit_of_log(log_p: Tensor) -> Tensor:
     return log_p - torch.log(-torch.expm1(log_p))
 
 
+def bounded_exp(x: Tensor) -> Tensor:
+    """exp x, with x no larger than 80: finite in single precision, also times a probability."""
+    return x.clamp_max(80.0).exp()
+
+
 def safe_log(x: Tensor) -> Tensor:
     """log x, with x no smaller than the smallest normal number."""
     return x.clamp_min(torch.finfo(x.dtype).tiny).log()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import archspec
 from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of
 
 INPUTS = "inputs: {x: {kind: dense, dim: 3}, size: {kind: dense, dim: 1}}\n"
@@ -106,9 +107,10 @@ def test_a_factor_counts_in_the_logit_too(*, optimize: bool) -> None:
 
 
 @BOTH
-def test_a_value_is_no_logit(*, optimize: bool) -> None:
-    """A product with a regression output multiplies by its value, also where the product is a binary task."""
-    text = model_text("y: {kind: binary}", "y: {kind: product, of: [p, v]}")
+@pytest.mark.parametrize("kind", ["product, of: [p, v]", "weighted_product, of: {p: 1, v: 1}"])
+def test_a_value_is_no_logit(*, kind: str, optimize: bool) -> None:
+    """A product with a regression output multiplies by its value, also where the product is a task."""
+    text = model_text("y: {kind: regression}", f"y: {{kind: {kind}}}")
     model, batch = model_of(text, optimize=optimize), batch_of(text, 6)
     for name, view in model.named_weights():
         if name == "towers.v.head.weight":
@@ -116,7 +118,81 @@ def test_a_value_is_no_logit(*, optimize: bool) -> None:
         if name == "towers.v.head.bias":
             view.fill_(0.25)
     logits = model(batch)
-    torch.testing.assert_close(logits["y"].sigmoid(), logits["p"].sigmoid() * 0.25, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(logits["y"], logits["p"].sigmoid() * 0.25, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "message"),
+    [
+        ("y: {kind: product, of: [p, v]}", "combines `v`, which is no probability"),
+        ("y: {kind: product, of: [v]}", "combines `v`, which is no probability"),
+        ("y: {kind: weighted_product, of: {v: 0.5, p: 1}}", "combines `v`, which is no probability"),
+        ("y: {kind: weighted_product, of: {p: 1, q: -0.5}}", "takes `q` to the power -0.5"),
+        ("s: {kind: sum, of: [p, q]}, y: {kind: product, of: [s, p]}", "combines `s`, which is no probability"),
+        ("s: {kind: product, of: [p, v]}, y: {kind: product, of: [q, s]}", "combines `s`, which is no probability"),
+        ("s: {kind: weighted_sum, of: {p: 0.7, q: 0.4}}, y: {kind: product, of: [s]}", "combines `s`, which is no"),
+        ("s: {kind: weighted_sum, of: {p: 0.7, q: -0.4}}, y: {kind: product, of: [s]}", "combines `s`, which is no"),
+    ],
+)
+def test_a_binary_task_is_a_probability(fusion: str, message: str) -> None:
+    """What may leave 0..1 is refused as a binary task, nested fusions too; the advice, a regression, is valid."""
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.load(model_text("y: {kind: binary}", fusion))
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.severity) == ("AS215", "error")
+    assert message in found.message
+    assert "`kind: regression`" in found.help
+    archspec.load(model_text("y: {kind: regression}", fusion))
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        "y: {kind: weighted_product, of: {p: 3, q: 0}}",
+        "s: {kind: weighted_sum, of: {p: 0.7, v: 0.1}}, w: {kind: product, of: [s, v]}, y: {kind: product, of: [p]}",
+        "s: {kind: weighted_sum, of: {p: 0.1, a: 0.9}}, a: {kind: product, of: [q]}, y: {kind: product, of: [s]}",
+        "s: {kind: sum, of: [p]}, y: {kind: product, of: [s, q], times: {input: size}}",
+    ],
+)
+def test_probabilities_of_probabilities_are_binary_tasks(fusion: str) -> None:
+    """Products, powers from 0 up and convex combinations stay legal; scores beside the task do not matter."""
+    archspec.load(model_text("y: {kind: binary}", fusion))
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["product, of: [p, q]", "sum, of: [p, v]", "weighted_product, of: {p: -1, v: 1}"])
+@pytest.mark.parametrize("fn", ["log1p", "sqrt", "exp", "identity"])
+@pytest.mark.parametrize("sizes", [[-2.0, -1.0, -0.5], [0.0, 1e30, -1e30], [90.0, 500.0, 3.0]])
+def test_no_number_of_a_batch_makes_a_score_of_no_number(
+    *, kind: str, fn: str, sizes: list[float], optimize: bool
+) -> None:
+    """log1p and sqrt take max(x, 0), exp min(x, 80): scores are finite in single precision wherever x times is."""
+    text = model_text("p: {kind: binary}", f"s: {{kind: {kind}, times: {{input: size, fn: {fn}}}}}")
+    model, batch = model_of(text, optimize=optimize, dtype=torch.float32), batch_of(text, 3)
+    batch = {name: value.float() for name, value in batch.items()}
+    batch["size"] = torch.tensor(sizes)[:, None]
+    scores = model.predict(batch)
+    x = batch["size"].squeeze(1)
+    factor = {"log1p": x.relu().log1p(), "sqrt": x.relu().sqrt(), "exp": x.clamp_max(80).exp(), "identity": x}[fn]
+    assert scores["s"].isfinite().all()
+    plain = model_of(text.replace(f", times: {{input: size, fn: {fn}}}", ""), optimize=optimize, dtype=torch.float32)
+    torch.testing.assert_close(scores["s"], plain.predict(batch)["s"] * factor, rtol=1e-5, atol=0)
+
+
+@BOTH
+@pytest.mark.parametrize("fn", ["log1p", "sqrt", "exp"])
+def test_no_number_of_a_batch_breaks_the_loss(*, fn: str, optimize: bool) -> None:
+    """A binary task with a factor: finite logits and gradients, whatever the column holds."""
+    text = model_text("y: {kind: binary}", f"y: {{kind: product, of: [p, q], times: {{input: size, fn: {fn}}}}}")
+    model, batch = model_of(text, optimize=optimize, dtype=torch.float32), batch_of(text, 4)
+    batch = {name: value.float() for name, value in batch.items()}
+    batch["size"] = torch.tensor([-2.0, -1.0, 0.0, 1e30])[:, None]
+    logits = model(batch)["y"]
+    torch.autograd.backward(torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.ones(4)))
+    assert logits.isfinite().all()
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    assert len(gradients) >= 2
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
 @BOTH

@@ -1,0 +1,57 @@
+"""What towers and fusions put out: probabilities, values or classes; and which fusions can be a binary task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from archspec.diagnostics import Note
+from archspec.spec.spec import Block, Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archspec.graph.graph import Graph
+
+
+def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multiclass"]:
+    """What a tower or fusion puts out."""
+    spec = graph.spec
+    if name in spec.tasks:
+        return spec.tasks[name].task.kind
+    if name in spec.fusion:
+        return "regression"
+    tower: Any = spec.towers[name]
+    output = tower.output if isinstance(tower, Switch) else tower.common.output
+    return output or "binary"
+
+
+def excess(graph: Graph, block: Block) -> tuple[str, str] | None:
+    """The part by which a fusion's score may leave 0..1, and what the fusion does there; None for a probability."""
+    kind: Any = block.settings
+    if not hasattr(kind, "excess"):
+        return None if hasattr(kind, "logits") else ("", f"of kind `{block.kind}` is no probability")
+    found: tuple[str, str] | None = kind.excess(frozenset(part for part in kind.of if _is_probability(graph, part)))
+    return found
+
+
+def why(graph: Graph, part: str) -> Iterator[Note]:
+    """Why a part is no probability, where it is a fusion of its own; and so on to the first that is none."""
+    fusion = graph.spec.fusion.get(part)
+    if fusion is None or part in graph.spec.tasks:
+        return
+    found = excess(graph, fusion)
+    if found is not None:
+        yield Note(f"fusion `{part}` {found[1]}", fusion.place)
+        yield from why(graph, found[0])
+
+
+def _is_probability(graph: Graph, name: str) -> bool:
+    """Whether an output lies in 0..1; one that is unknown or wrong is reported elsewhere, and counts as if it did."""
+    spec = graph.spec
+    if name in spec.tasks:
+        return spec.tasks[name].task.kind == "binary"
+    if name in spec.fusion:
+        return spec.fusion[name].settings is None or excess(graph, spec.fusion[name]) is None
+    tower = spec.towers.get(name)
+    known = isinstance(tower, Switch) or (tower is not None and tower.common is not None)
+    return not known or output_of(graph, name) == "binary"
