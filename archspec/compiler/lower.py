@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.diagnostics import Diagnostics, SpecError

@@ -1,8 +1,8 @@
-"""Kinds of losses: one number per row from logits and labels. torch is imported inside, as validating needs none."""
+"""Kinds of losses: one number per row from logits, or scores, and labels. torch is imported inside, for validating."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archspec.contract import Settings, loss
 from archspec.contract.settings import Positive
@@ -16,6 +16,8 @@ class Loss(Settings):
 
     tasks: ClassVar[tuple[str, ...]]
     """Kinds of tasks that the loss is for."""
+    reads: ClassVar[Literal["logits", "scores"]] = "logits"
+    """Whether `rows` gets the task's logits, or its scores: the probability of a binary task, a regression's value."""
 
 
 @loss("logistic")
@@ -34,13 +36,14 @@ class Logistic(Loss):
 
 @loss("mse")
 class SquaredError(Loss):
-    """Squared error: the default of regression tasks."""
+    """Squared error of the value, or of a binary task's probability: the default of regression tasks."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("regression",)
-    formula: ClassVar[str] = "(v - y)^2"
+    tasks: ClassVar[tuple[str, ...]] = ("regression", "binary")
+    reads: ClassVar[Literal["logits", "scores"]] = "scores"
+    formula: ClassVar[str] = "(v - y)^2; of a binary task (sigmoid(l) - y)^2"
 
     def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Values `[B]`, labels `[B]` -> `[B]`."""
+        """Scores `[B]`, labels `[B]` -> `[B]`."""
         return (logits - labels.to(logits.dtype)).square()
 
 

@@ -85,10 +85,16 @@ def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Colum
     rows = [
         _joint_losses(block, loss, (outputs, labels, logits, batch))
         if _joint(loss.settings)
-        else loss.settings.rows(outputs, labels)
+        else loss.settings.rows(_read(block, loss.settings, outputs), labels)
         for loss in block.losses
     ]
     return torch.stack(rows).sum(0)
+
+
+def _read(block: TaskBlock, kind: object, outputs: Tensor) -> Tensor:
+    """What a loss reads of the outputs: the logits, or where it asks for scores the probability of a binary task."""
+    scores = getattr(kind, "reads", "logits") == "scores"
+    return outputs.sigmoid() if scores and block.task.kind == "binary" else outputs
 
 
 def _joint_losses(block: TaskBlock, loss: Block, read: tuple[Tensor, Tensor, Columns, Columns]) -> Tensor:

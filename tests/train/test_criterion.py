@@ -53,6 +53,34 @@ def test_binary_loss_is_the_logistic_loss_with_its_gradient() -> None:
     torch.testing.assert_close(logits.grad, (torch.sigmoid(logits.detach()) - labels(1, 0)) / 2, rtol=0, atol=1e-15)
 
 
+def test_squared_error_of_a_binary_task_is_that_of_its_probability() -> None:
+    """(s(l) - y)^2 with the gradient 2 (s(l) - y) s(l) (1 - s(l)) / B; labels stay those of a binary task."""
+    criterion = criterion_of("{a: {kind: binary, loss: mse}}")
+    logits, truth = leaf(0.3, -1.2, 900.0, -900.0), labels(1, 0, 0.25, 1)
+    total, _ = criterion({"a": logits}, {"a": truth})
+    total.backward()
+    p = torch.sigmoid(logits.detach())
+    assert total.item() == pytest.approx((p - truth).square().mean().item(), abs=1e-15)
+    torch.testing.assert_close(logits.grad, 2 * (p - truth) * p * (1 - p) / 4, rtol=0, atol=1e-15)
+    assert torch.autograd.gradcheck(lambda value: criterion({"a": value}, {"a": truth})[0], logits)
+    with pytest.raises(ValueError, match=r"2.0 in row 0 of column `a` is outside 0..1"):
+        criterion({"a": leaf(0.0)}, {"a": labels(2)})
+
+
+@pytest.mark.parametrize("loss", ["mse", "[logistic, mse]"])
+def test_squared_error_of_a_product_is_that_of_the_product(loss: str) -> None:
+    """A fusion that is a binary task (ESMM) is a probability like any other; losses of one task add up."""
+    text = SPEC.format(tasks=f"{{p: {{kind: binary}}, y: {{kind: binary, loss: {loss}}}}}").replace("$task", "p")
+    model = archspec.compile(text + "  q: {}\nfusion: {y: {kind: product, of: [p, q]}}\n", seed=0).double()
+    batch = {"x": torch.ones(3, 2).double(), "p": labels(0, 1, 1), "y": labels(0, 1, 0)}
+    score = model.predict(batch)["y"]
+    _, parts = MultiTaskLoss(model)(model(batch), batch)
+    expected = (score - batch["y"]).square().mean()
+    if "logistic" in loss:
+        expected = expected + F.binary_cross_entropy(score, batch["y"])
+    assert parts["y"].item() == pytest.approx(expected.item(), abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("loss", "expected"),
     [
