@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from archspec import Settings, fusion, gate
+from archspec.contract.settings import NotNegative
 from archspec.kinds.fusion import Names
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Order(Settings):
     title: ClassVar[str] = "≥"
     of: Names
     """Outputs, earliest first."""
-    penalty: float = 0.6
+    penalty: NotNegative = 0.6
 
     def auxiliary(self, at: Scope, parts: tuple[Part, ...]) -> None:
         """Adds the penalty."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from archspec import KindError, Settings, gate
+from archspec.contract.settings import Count, NotNegative
 from archspec.program import Init
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ class DeepSeekMoE(Settings):
     paper: ClassVar[str] = "2401.06066; 2412.19437, section 2.1.2"
     formula: ClassVar[str] = "1 for `always`; s_i / sum of the chosen s for the k largest sigmoid(W x)_i + b_i, else 0"
     title: ClassVar[str] = "shared + top-k"
-    k: int
+    k: Count
     always: str = "shared"
     """The expert group that every row takes."""
-    update: float = 0.001
+    update: NotNegative = 0.001
     """Step of the biases b."""
 
     def check(self, seen: Seen) -> None:

@@ -2,43 +2,103 @@
 
 A selector is z in R^m, m = ceil(log2 n). S is the smooth step: 0 below -gamma/2, 1 above gamma/2, between them -2
 (t/gamma)^3 + 3/2 t/gamma + 1/2. Expert i gets r_i = product over bits b of S(z_b) where bit b of i is 1, else 1 -
-S(z_b); weights = sum_j softmax(w)_j r^(j). z and w are linear in the gate's selector, or are learned numbers
-(`selector: none`). Where n is no power of two, the weight of the codes beyond n is lost.
+S(z_b); weights = sum_j softmax(w)_j r^(j). z and w are linear in the gate's selector, with biases, or are learned
+numbers (`selector: none`).
+
+In training the loss gets two terms, both sums over rows and selectors as in the authors' code
+(google-research/dselect_k_moe): where n is no power of two, penalty / sum_i r_i, which keeps a selector from the codes
+that no expert has; and entropy * -sum_i r_i log(r_i + 1e-6), which hurries selectors towards one expert each. Not
+there: a schedule for `entropy`. Chosen here: the penalty of a selector that is wholly lost stays finite, and an expert
+that is alone has weight 1.
 """
 
 from __future__ import annotations
 
-from math import ceil, log2
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from archspec import Settings, gate
+from archspec.contract.settings import Count, NotNegative
 from archspec.program import GateInputs, Init, Scope, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SMALLEST = 1e-6
+"""The authors' EPSILON."""
+START = Init("uniform", 0.05)
+"""Of w: Keras's own."""
 
 
 @gate("dselect_k")
 class DSelectK(Settings):
     """k selectors of one expert each, by the bits of its number."""
 
-    k: int = 2
-    gamma: float = 1.0
+    paper: ClassVar[str] = "Hazimeh et al., NeurIPS 2021, arXiv 2106.03760"
+    formula: ClassVar[str] = "sum_j softmax(w)_j prod_b (S(z_jb) or 1 - S(z_jb), by bit b of the expert's number)"
+    k: Count = 2
+    gamma: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    """Width of the smooth step."""
+    bias: bool = True
+    """Biases of z and w."""
+    entropy: NotNegative = 0.0
+    """Weight of the selectors' entropy, added in training; 1e-6 is the authors' own where they use it."""
+    penalty: NotNegative = 1.0
+    """Weight of 1 / (sum of a selector's outputs), added in training where the number of experts is no power of two."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, n]`, or `[n]`; z starts near 0, where every step has a slope."""
-        n, start = gate.seen.count, Init("uniform", self.gamma / 100)
-        bits = self.k * max(1, ceil(log2(n)))
-        if gate.selector is None:
-            z, w = at.parameter("z", (bits,), start), at.parameter("w", (self.k,), start)
-        else:
-            at.weight("z.weight", (bits, gate.selector.width), start)
-            z, w = at.linear(gate.selector, bits, "z", bias=False), at.linear(gate.selector, self.k, "w", bias=False)
-        return at.apply("dselect_k:select", z, w, shape=(*z.shape[:-1], n), n=n, gamma=self.gamma)
+        n = gate.seen.count
+        bits = (n - 1).bit_length()
+        if bits == 0:
+            return at.apply("rows_like", at.constant([[1.0]]), gate.experts[0], shape=("B", 1))
+        z, w = self.logits(at, gate, bits)
+        codes = at.constant([[number >> bit & 1 for bit in range(bits)] for number in range(n)], "bool")
+        rows = z.shape[:-1]
+        r = at.apply("dselect_k:select", z, codes, shape=(*rows, self.k, n), gamma=self.gamma)
+        terms: dict[str, Any] = {"entropy": self.entropy, "penalty": 0.0 if n == 2**bits else self.penalty}
+        if any(terms.values()):
+            at.auxiliary_loss(at.apply("dselect_k:regularizer", r, shape=(), **terms))
+        return at.apply("dselect_k:combine", w, r, shape=(*rows, n))
+
+    def logits(self, at: Scope, gate: GateInputs, bits: int) -> tuple[Value, Value]:
+        """z `[B, k m]` and w `[B, k]`, or without the batch."""
+        made = []
+        for name, width, start in (("z", self.k * bits, Init("uniform", self.gamma / 100)), ("w", self.k, START)):
+            if gate.selector is None:
+                made.append(at.parameter(name, (width,), start))
+                continue
+            at.weight(f"{name}.weight", (width, gate.selector.width), start)
+            if self.bias:
+                at.weight(f"{name}.bias", (width,), start)
+            made.append(at.linear(gate.selector, width, name, bias=self.bias))
+        return made[0], made[1]
+
+    def detail(self) -> str:
+        """k."""
+        return f"k = {self.k}"
 
 
-def select(z, w, n, gamma):  # noqa: ANN001, ANN201 - tensors; torch is imported when a model runs
-    """z `[.., k m]`, w `[.., k]` -> weights `[.., n]`."""
+def select(z: Tensor, codes: Tensor, gamma: float) -> Tensor:
+    """z `[.., k m]`, codes bool `[n, m]` -> outputs of the selectors `[.., k, n]`."""
     import torch
 
-    t = z.unflatten(-1, (w.shape[-1], -1)).unsqueeze(-2).clamp(-gamma / 2, gamma / 2) / gamma
+    t = z.unflatten(-1, (-1, 1, codes.shape[1])).clamp(-gamma / 2, gamma / 2) / gamma
     step = -2 * t**3 + 1.5 * t + 0.5
-    ones = torch.arange(n, device=z.device).unsqueeze(-1) >> torch.arange(t.shape[-1], device=z.device) & 1
-    r = torch.where(ones == 1, step, 1 - step).prod(-1)
+    return torch.where(codes, step, 1 - step).prod(-1)
+
+
+def combine(w: Tensor, r: Tensor) -> Tensor:
+    """w `[.., k]`, r `[.., k, n]` -> weights `[.., n]`."""
     return (w.softmax(-1).unsqueeze(-1) * r).sum(-2)
+
+
+def regularizer(r: Tensor, entropy: float, penalty: float) -> Tensor:
+    """r `[.., k, n]` -> `[]`."""
+    total = r.new_zeros(())
+    if entropy:
+        total = total - entropy * (r * (r + SMALLEST).log()).sum()
+    if penalty:
+        total = total + penalty * (1 / r.sum(-1).clamp_min(SMALLEST)).sum()
+    return total

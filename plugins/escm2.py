@@ -12,7 +12,9 @@ clicks of the batch squared for `escm2_ipw`), and weight 1 for the imputation's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from archspec import ColumnName, OutputName, Settings, loss
 
@@ -36,7 +38,8 @@ class InversePropensity(Settings):
     """The output whose probability is that of being observed."""
     observed: ColumnName
     """The label column that says which rows were observed."""
-    clip: float = 0.05
+    clip: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """The smallest probability that counts."""
 
     def joint(self, logits: Tensor, labels: Tensor, outputs: Columns, batch: Columns) -> Tensor:
         """Logits `[B]`, labels `[B]`, all outputs and columns -> `[B]`."""

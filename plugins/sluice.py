@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from archspec import KindError, gate
+from archspec.contract.settings import NotNegative  # noqa: TC001 - pydantic reads it
 from archspec.kinds.gates import Linear
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Sluice(Linear):
     formula: ClassVar[str] = "weights a; loss + penalty * ||H_own^T H_apart||_F^2"
     apart: str
     """The expert group of the other subspace."""
-    penalty: float = 0.01
+    penalty: NotNegative = 0.01
 
     def check(self, seen: Seen) -> None:
         """Raises KindError where the gate does not see one expert of each name."""

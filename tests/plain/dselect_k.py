@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,24 +33,35 @@ class Selectors(nn.Module):
         super().__init__()
         self.experts, self.k, self.gamma = experts, k, gamma
         self.bits = math.ceil(math.log2(experts))
-        self.z = nn.Linear(width, k * self.bits, bias=False)
-        self.w = nn.Linear(width, k, bias=False)
+        self.z = nn.Linear(width, k * self.bits)
+        self.w = nn.Linear(width, k)
 
     def forward(self, x: Tensor) -> Tensor:
         """Weights of the experts, `[B, E]`."""
-        steps = smooth_step(self.z(x), self.gamma)
         shares = torch.softmax(self.w(x), dim=1)
+        self.outputs = [self.selector(j, x) for j in range(self.k)]
+        return mix(shares, self.outputs)
+
+    def selector(self, j: int, x: Tensor) -> Tensor:
+        """r^(j): what selector j gives each expert, `[B, E]`."""
+        steps = smooth_step(self.z(x), self.gamma)
         columns = []
         for expert in range(self.experts):
-            weight = torch.zeros_like(shares[:, 0])
-            for j in range(self.k):
-                r = torch.ones_like(weight)
-                for bit in range(self.bits):
-                    step = steps[:, j * self.bits + bit]
-                    r = r * (step if expert >> bit & 1 else 1 - step)
-                weight = weight + shares[:, j] * r
-            columns.append(weight)
+            r = torch.ones_like(steps[:, 0])
+            for bit in range(self.bits):
+                step = steps[:, j * self.bits + bit]
+                r = r * (step if expert >> bit & 1 else 1 - step)
+            columns.append(r)
         return torch.stack(columns, dim=1)
+
+    def regularizer(self, entropy: float) -> Tensor:
+        """Entropy of every selector and row; with unreachable codes 1 / (sum of its outputs), too; summed."""
+        total = torch.zeros(())
+        for r in self.outputs:
+            total = total - entropy * (r * torch.log(r + 1e-6)).sum()
+            if self.experts < 2**self.bits:
+                total = total + (1 / r.sum(dim=1)).sum()
+        return total
 
 
 class DselectK(Reference):
@@ -57,13 +69,15 @@ class DselectK(Reference):
 
     INPUTS = INPUTS
 
-    def __init__(self) -> None:
-        """Make eight experts, two selectors per task, and the towers."""
+    def __init__(self, experts: int = 8, entropy: float = 0.0) -> None:
+        """Make the experts, two selectors per task, and the towers."""
         super().__init__()
+        self.entropy, self.regular = entropy, entropy > 0 or experts & (experts - 1) > 0
         self.inputs = Inputs(INPUTS)
         width = self.inputs.width()
         self.level1 = Level(
-            {"shared": [Mlp(width, [64, 32]) for _ in range(8)]}, {task: Selectors(width, 8, 2) for task in TASKS}
+            {"shared": [Mlp(width, [64, 32]) for _ in range(experts)]},
+            {task: Selectors(width, experts, 2) for task in TASKS},
         )
         self.towers = nn.ModuleDict({task: Tower(32, [32]) for task in TASKS})
 
@@ -72,3 +86,8 @@ class DselectK(Reference):
         x = self.inputs.concat(batch)
         experts = self.level1.run("shared", x)
         return {task: self.towers[task](mix(self.level1.gates[task](x), experts)) for task in TASKS}
+
+    def auxiliary_losses(self) -> dict[str, Tensor]:
+        """What each gate adds to the loss, after a forward pass."""
+        gates = {f"level1.gates.{task}": cast("Selectors", self.level1.gates[task]) for task in TASKS}
+        return {name: gate.regularizer(self.entropy) for name, gate in gates.items()} if self.regular else {}

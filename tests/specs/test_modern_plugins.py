@@ -13,8 +13,9 @@ from torch import Tensor
 
 import archspec
 from archspec.train.criterion import MultiTaskLoss
-from tests.compiler.models import assert_equal
+from tests.compiler.models import assert_equal, weight_gradients
 from tests.plain.batches import batch_for
+from tests.plain.dselect_k import DselectK
 from tests.plain.escm2 import doubly_robust, doubly_robust_of_probability, inverse_propensity
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +75,92 @@ def test_dselect_k_becomes_exactly_one_hot() -> None:
     assert ((weights != 0).sum(1) <= 2).all()
     assert len(set(weights.argmax(1).tolist())) > 1
     assert_equal(weights.sum(1), torch.ones(32, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
+@pytest.mark.parametrize(("experts", "entropy"), [(8, 0.0), (8, 0.01), (6, 0.0), (3, 0.5), (2, 0.1)])
+def test_dselect_k_regularizer(experts: int, entropy: float, optimize: bool) -> None:  # noqa: FBT001 - pytest's parameter
+    """Outputs, what is added to the loss, and gradients are the written ones; 8 experts without entropy add nothing."""
+    spec = spec_of("dselect_k", ("count: 8", f"count: {experts}"), ("k: 2}", f"k: 2, entropy: {entropy}}}"))
+    model: Any = archspec.compile(spec, seed=0, optimize=optimize).double().train()
+    torch.manual_seed(1)
+    written = DselectK(experts, entropy).double()
+    with torch.no_grad():
+        for name, parameter in written.named_parameters():
+            if ".z." in name:
+                parameter.mul_(0.5)  # some steps reach 0 and 1, most lie between
+    model.load_weights(written.state_dict())
+    batch = batch_of("dselect_k", 9)
+    assert_equal(model(batch), written(batch))
+    assert_equal(dict(getattr(model, "auxiliary_losses", {})), written.auxiliary_losses())
+    assert bool(written.auxiliary_losses()) == ((experts, entropy) != (8, 0.0))
+    if written.auxiliary_losses():
+        torch.autograd.backward(list(model.auxiliary_losses.values()))
+        torch.autograd.backward(list(written.auxiliary_losses().values()))
+        wanted = {key: value.grad for key, value in written.named_parameters() if value.grad is not None}
+        found = weight_gradients(model)
+        assert any(".z." in key and value.any() for key, value in wanted.items())
+        assert_equal({key: found[key] for key in wanted}, wanted)
+
+
+def test_dselect_k_keeps_the_penalty_finite() -> None:
+    """A selector that lies wholly on codes without an expert costs much, and gives no NaN."""
+    model, batch = model_of("dselect_k", ("count: 8", "count: 5")).train(), batch_of("dselect_k")
+    weight(model, "level1.gates.engagement.z.weight").zero_()
+    weight(model, "level1.gates.engagement.z.bias").fill_(1.0)  # every bit 1: code 7 of 0..4
+    assert not model.gate_weights(batch)["level1.gates.engagement"].any()
+    model(batch)
+    loss = model.auxiliary_losses["level1.gates.engagement"]
+    assert loss.item() == pytest.approx(32 * 2 * 1e6)
+    torch.autograd.backward(loss)
+    assert all(gradient.isfinite().all() for gradient in weight_gradients(model).values())
+
+
+def test_dselect_k_of_one_expert() -> None:
+    """A single expert has weight 1 in every row, and there is nothing to select by; the lint says so."""
+    spec = spec_of("dselect_k", ("count: 8", "count: 1"))
+    assert {item.code for item in spec.diagnostics} == {"AS302"}
+    model = archspec.compile(spec, seed=0).double()
+    weights = model.gate_weights(batch_of("dselect_k"))
+    assert all(torch.equal(each, torch.ones(32, 1, dtype=torch.float64)) for each in weights.values())
+    assert [name for name, _ in model.named_weights() if ".gates." in name] == []
+
+
+def test_dselect_k_in_its_old_form() -> None:
+    """`bias: false, penalty: 0` has the weights of the old kind alone, and adds nothing to the loss."""
+    model = model_of("dselect_k", ("count: 8", "count: 6"), ("k: 2}", "k: 2, bias: false, penalty: 0}")).train()
+    model(batch_of("dselect_k"))
+    assert not getattr(model, "auxiliary_losses", {})
+    gate = [name for name, _ in model.named_weights() if name.startswith("level1.gates.engagement")]
+    assert gate == ["level1.gates.engagement.z.weight", "level1.gates.engagement.w.weight"]
+
+
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_dselect_k_is_exported(count: int) -> None:
+    """`torch.export` takes the model, for batches of any size."""
+    model, batch = model_of("dselect_k", ("count: 8", f"count: {count}")).eval(), batch_of("dselect_k")
+    rows = {key: {0: torch.export.Dim("rows")} for key in batch}
+    exported = torch.export.export(model, (batch,), dynamic_shapes=(rows,), strict=False)
+    other = batch_of("dselect_k", 5, 1)
+    assert_equal(exported.module()(other), model(other))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("dselect_k", "k: 2}", "k: 2, gamma: -0.2}"), ("dselect_k", "k: 2}", "k: 2, gamma: 0}"),
+        ("dselect_k", "k: 2}", "k: 0}"), ("dselect_k", "k: 2}", "k: 2, entropy: -1}"),
+        ("dselect_k", "k: 2}", "k: 2, penalty: -1}"), ("sluice", "penalty: 0.01", "penalty: -1"),
+        ("aitm", "penalty: 0.6", "penalty: -0.6"), ("deepseek_moe", "k: 2,", "k: 0,"),
+        ("deepseek_moe", "update: 0.001", "update: -1"), ("escm2", "clip: 0.05", "clip: 0"),
+        ("escm2", "clip: 0.05", "clip: 1.5"),
+    ],
+)  # fmt: skip
+def test_numbers_that_make_no_sense_are_refused(name: str, old: str, new: str) -> None:
+    """Plugins, too, refuse wrong numbers when a spec is validated, not with a traceback when it is compiled."""
+    with pytest.raises(archspec.SpecError) as raised:
+        archspec.build_graph(spec_of(name, (old, new)))
+    assert {item.code for item in raised.value.diagnostics} <= {"AS109", "AS210"}
 
 
 def test_dselect_k_without_a_selector() -> None:
