@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from archspec.diagnostics import suggest, unusable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import IO
+
+_KEPT = 50
+"""Characters of a file's name that are in the name of the file beside it: of four bytes each they still fit."""
 
 
 def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
@@ -43,22 +47,24 @@ def write_whole(path: str | os.PathLike[str], data: str | bytes, *, parents: boo
 def whole(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[IO[bytes]]:
     """A file for writing `path` piece by piece; it takes its place when the block ends, and vanishes where it fails.
 
+    The data is on the disk before the old file is replaced, so that neither a kill nor a loss of power leaves a half.
     Raises SpecError as `write_whole` does; an error of the block itself passes.
     """
-    if "\0" in os.fspath(path):
-        unusable("AS013", f"`{path}` cannot be written: a zero byte in the name")
-    target = Path(os.path.realpath(path))
-    with _reported(path):
+    with reported(path):
+        target = Path(os.path.realpath(path))
         if parents:
             target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode if target.exists() else None
         direct = mode is not None and not stat.S_ISREG(mode)
-        beside = target if direct else target.with_name(f".{target.name[:100]}.{token_hex(4)}.tmp")
+        beside = target if direct else target.with_name(f".{target.name[:_KEPT]}.{token_hex(4)}.tmp")
         file = beside.open("wb" if direct else "xb")  # raises IsADirectoryError for a folder
     try:
-        with _reported(path, own=True), file:
+        with reported(path, own=True), file:
             yield file
-        with _reported(path):
+            if not direct:
+                file.flush()
+                os.fsync(file.fileno())
+        with reported(path):
             if mode is not None and not direct:
                 beside.chmod(stat.S_IMODE(mode))
             if not direct:
@@ -70,19 +76,32 @@ def whole(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[IO
 
 
 @contextmanager
-def _reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[None]:
-    """Turns errors of writing into diagnostics; with `own`, only those of an open file: they name no file."""
+def reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[None]:
+    """Turns errors of writing `path` into diagnostics; with `own`, only those of an open file: they name no file."""
+    if "\0" in os.fspath(path):
+        unusable("AS013", f"`{path}` cannot be written: a zero byte in the name")
     try:
         yield
-    except OSError as error:
-        if own and error.filename is not None:
+    except (OSError, RuntimeError) as error:
+        failure = _failure(error)
+        if failure is None or (own and failure.filename is not None):
             raise
-        if isinstance(error, IsADirectoryError):
+        if isinstance(failure, IsADirectoryError):
             unusable("AS012", f"`{path}` is a folder", help="name a file in it")
-        if isinstance(error, FileExistsError | NotADirectoryError):
+        if isinstance(failure, FileExistsError | NotADirectoryError):
             file = next((str(part) for part in Path(path).parents if part.is_file()), os.fspath(path))
             unusable("AS013", f"`{file}` is a file: nothing can be written below it", help="name another folder")
-        if isinstance(error, FileNotFoundError):
+        if isinstance(failure, FileNotFoundError):
             folder, name = Path(path).parent, Path(path).name
             unusable("AS011", f"there is no folder `{folder}` to write `{name}` to", help="make it first")
-        unusable("AS013", f"`{path}` cannot be written: {error.strerror}")
+        full = failure.errno in {errno.ENOSPC, errno.EDQUOT}
+        unusable(
+            "AS013", f"`{path}` cannot be written: {failure.strerror}",
+            help="make room on its disk, or write to another one" if full else "",
+        )  # fmt: skip
+
+
+def _failure(error: OSError | RuntimeError) -> OSError | None:
+    """The error of the operating system; torch.save hides the one of its file behind a RuntimeError."""
+    found = error if isinstance(error, OSError) else error.__context__
+    return found if isinstance(found, OSError) else None

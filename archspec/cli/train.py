@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,10 +11,11 @@ import click
 from archspec.cli import options
 from archspec.cli.app import INTERRUPTED
 from archspec.cli.extras import need
-from archspec.cli.messages import report, show, warn
+from archspec.cli.messages import show, warn
+from archspec.cli.progress import Progress, leads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from archspec.data.faults import Bad
     from archspec.data.prepare import Prepared
@@ -120,6 +118,9 @@ bad_rows = click.option(
     "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that train together."
 )
 @click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each process. [default: as torch chooses]"
+)
+@click.option(
     "--grouped-by", metavar="COLUMN", help="Also measure AUC within the groups of this column, such as the user."
 )
 @click.option(
@@ -145,6 +146,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     interval: int,
     seed: int,
     devices: int,
+    threads: int | None,
     grouped_by: str | None,
     choices: dict[str, str],
     header: tuple[str, ...] | None,
@@ -163,24 +165,30 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     warn(graph.spec.diagnostics)
     from archspec.charts import learning_curves, write_figure
     from archspec.data.prepare import Source
-    from archspec.lightning.run import Recipe, Watch
+    from archspec.lightning.folder import CURVES
+    from archspec.lightning.recipe import Recipe
+    from archspec.lightning.run import Watch
     from archspec.lightning.run import train as run
 
     folder = Path(output or f"{FOLDER}/{graph.spec.name}")
     source = Source(files, validation, share, header, choices, bad, grouped_by)
-    recipe = Recipe(epochs, batch, learning_rate, weight_decay, patience or None, monitor, interval, seed, devices)
-    terminal = sys.stderr.isatty()
+    recipe = Recipe(
+        epochs, batch, learning_rate, weight_decay, patience or None, monitor, interval, seed, devices, threads
+    )
     quieted()
     try:
-        with counting(terminal) as (count, stop):
-            watch = Watch(lambda line: click.echo(line, err=True), count, lambda done: told(done, stop), bar=terminal)
+        with Progress(batch) as progress:
+            watch = Watch(
+                progress.say, progress.warn, progress.rows, lambda done: told(done, progress), progress.step
+            )  # fmt: skip
             results = run(graph, source, recipe, folder, resume=resume, watch=watch)
-    except SystemExit:  # how Lightning ends after an interrupt
-        click.echo(f"interrupted: the same command with --resume goes on with {folder}", err=True)
+    except KeyboardInterrupt:
+        if leads():
+            click.echo(f"interrupted: the same command with --resume goes on with {folder}", err=True)
         return INTERRUPTED
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if leads():
         curves = learning_curves(results.history, tasks=tuple(graph.spec.tasks))
-        write_figure(curves, folder / "curves.svg")
+        write_figure(curves, folder / CURVES)
         print_results(results, folder, tuple(graph.spec.tasks), as_json=as_json)
     return 0
 
@@ -194,43 +202,21 @@ def quieted() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
 
 
-@contextmanager
-def counting(terminal: bool) -> Iterator[tuple[Callable[[str, int], None], Callable[[], None]]]:  # noqa: FBT001 - a word of the output
-    """Shows how many rows are done with, on a terminal: what takes the count, and what ends it."""
-    if not terminal:
-        yield lambda _stage, _rows: None, lambda: None
-        return
-    from rich.console import Console
-    from rich.status import Status
-
-    status = Status("", console=Console(stderr=True))
-
-    def count(stage: str, rows: int) -> None:
-        status.start()
-        status.update(f"{stage}: {rows:,} rows")
-
-    try:
-        yield count, status.stop
-    finally:
-        status.stop()
-
-
-def told(prepared: Prepared, stop: Callable[[], None]) -> None:
-    """Says what became of the data, once counting has stopped: rows, encodings, and what does not fit."""
-    stop()
-    report(prepared.warnings)
+def told(prepared: Prepared, progress: Progress) -> None:
+    """Says what became of the data: rows, encodings, and what does not fit."""
+    progress.warn(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
-    click.echo(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}", err=True)
+    progress.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")
     for line in prepared.labels:
-        click.echo(f"  {line}", err=True)
+        progress.say(f"  {line}")
     encoder = prepared.encoder
     columns = [name for name, demand in encoder.demands.items() if demand.encodes]
     for name in columns[:_LISTED]:
         unknown = prepared.unknown.get(name)
         unseen = f"; {unknown:.2%} of the values to validate on are not in it" if unknown else ""
-        click.echo(f"  {name}: {encoder.encodings[name].text()}{unseen}", err=True)
+        progress.say(f"  {name}: {encoder.encodings[name].text()}{unseen}")
     if len(columns) > _LISTED:
-        click.echo(f"  and {len(columns) - _LISTED} more: encoding.json", err=True)
+        progress.say(f"  and {len(columns) - _LISTED} more: encoding.json")
 
 
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:
@@ -246,6 +232,7 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
     if as_json:
         told: dict[str, Any] = {
             "folder": str(folder), "epoch": results.best.get("epoch"), "step": results.best.get("step"),
+            "reason": results.reason,
             "loss": results.best.get("validation/loss"), "tasks": measured,
             "rows": {"train": results.train, "validation": results.validation, "skipped": results.skipped},
         }  # fmt: skip
@@ -262,4 +249,4 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
     for task, values in measured.items():
         table.add_row(task, *(f"{values[name]:.5f}" if name in values else "" for name in names))
     show(table)
-    click.echo(f"{folder}: weights of epoch {results.best.get('epoch')}, curves.svg, history.json")
+    click.echo(f"{folder}: weights of epoch {results.best.get('epoch')} ({results.reason}), curves.svg, history.json")

@@ -119,4 +119,12 @@ CODES: dict[str, str] = {
     "AS722": "more values than classes",
     "AS723": "sample space with other values than 0 and 1",
     "AS724": "label that teaches nothing",
+    "AS730": "another process trains in the folder",
+    "AS731": "wrong setting of a run",
+    "AS732": "more weights than memory holds",
+    "AS733": "file of a run missing or damaged",
+    "AS734": "run of a newer archspec",
+    "AS735": "file where a folder belongs, or the reverse",
+    "AS736": "monitored metric has no value",
+    "AS737": "data changed since the run began",
 }

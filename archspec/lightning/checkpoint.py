@@ -7,9 +7,11 @@ import pickle
 from typing import IO, TYPE_CHECKING, Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from archspec.compiler.emit import version
 from archspec.diagnostics import Diagnostic, SpecError, unusable
+from archspec.files import whole
 from archspec.graph.load import load_graph
 from archspec.spec.source import parse
 
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
 KEY = "archspec"
 """Where a checkpoint holds `{"spec": text, "digest": ..., "version": ...}`."""
 _PLAIN, _WRAPPED = "model.", "model._orig_mod."
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, on the same disk, and then in it: a kill or a full disk leaves the old one.
+
+    Lightning's own goes through TMPDIR and copies from there where that is another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object = None
+    ) -> None:
+        """Writes the file. Raises SpecError where the disk is full, or the file cannot be written."""
+        with whole(path) as file:
+            torch.save(checkpoint, file)
 
 
 def described(spec: Spec) -> dict[str, str]:

@@ -1,25 +1,298 @@
-"""What lies in the folder of a run. `rows/`, with the encoded rows, may be deleted when the run is over."""
+"""The folder of a run: what lies in it, who may write to it, and the one reader of its files.
+
+`run.json` says what was asked for, and holds the hash of every file that does not change after data is prepared: one
+that was edited, cut or swapped is refused with its name and a way out. `rows/`, with the encoded rows, may be deleted
+when the run is over.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from archspec.diagnostics import unusable
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from archspec.compiler.emit import version
+from archspec.data.encoder import Encoder
+from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source
+from archspec.data.rows import Rows
+from archspec.diagnostics import SpecError, unusable
+from archspec.files import write_whole
+from archspec.graph.load import load_graph
+from archspec.lightning.checkpoint import KEY, read_checkpoint
+from archspec.lightning.recipe import Recipe
+from archspec.nn.checkpoint import load_weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
+
+    from archspec.contract import Registry
+    from archspec.data.demands import Demand
+    from archspec.graph.graph import Graph
+    from archspec.lightning.module import MultiTaskModule
+    from archspec.nn.module import Compiled
 
 SPEC, RUN, RESULTS = "spec.yaml", "run.json", "results.json"
 """The canonical spec; what was asked for; what came of it."""
 LAST, WEIGHTS, HISTORY = "last.ckpt", "weights.safetensors", "history.json"
 """The checkpoint to go on from; the weights of the best epoch; all that was measured."""
+CURVES: Final = "curves.svg"
+"""The figure of what was measured."""
+STATE: Final = "keeper"
+"""Under what a checkpoint holds a run's state."""
+FORMAT: Final = 1
+"""Of `run.json`; a higher one is of a newer archspec."""
+FIXED: Final = (SPEC, ENCODING, TRAIN, VALIDATION)
+"""Files that stay as they are once data is prepared."""
+_ANEW: Final = "put the file back as it was, or train anew in another folder: `archspec train ... -o FOLDER`"
+_AGAIN: Final = (
+    f"put the file back as it was; or delete `{HISTORY}` and `{LAST}`, and `--resume` trains again from the first step"
+)
+_WAYS_OUT: Final = {
+    WEIGHTS: _AGAIN,
+    LAST: "put the file back as it was; or delete it, and `--resume` trains again from the first step",
+    HISTORY: f"put the file back as it was; or delete it, and `--resume` goes on from `{LAST}`",
+}
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run. Raises SpecError where it is missing or none."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class State(_Strict):
+    """`history.json`, and what a checkpoint holds of the run: epochs that are over, and all that was measured."""
+
+    epochs: int
+    best: dict[str, float]
+    waited: int
+    history: dict[str, list[tuple[int, float]]]
+    sums: dict[str, float]
+    summed: int
+
+
+class Stamp(_Strict):
+    """Size and time of change of a file of data when the run began."""
+
+    bytes: int
+    changed: int
+
+
+class RunFile(_Strict):
+    """`run.json`. What is missing in the file of an older archspec is not checked."""
+
+    format: int = FORMAT
+    archspec: str = ""
+    asked: dict[str, Any]
+    train: int
+    validation: int
+    skipped: int
+    sha256: dict[str, str] = {}
+    data: dict[str, Stamp] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run was asked for."""
+
+    spec: str
+    """The spec's digest."""
+    source: Source
+    recipe: Recipe
+
+
+_DIGEST, _SOURCE, _RECIPE = TypeAdapter(str), TypeAdapter(Source), TypeAdapter(Recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A folder that holds a run: each file is read, and checked, by one method.
+
+    Raises:
+        SpecError: from every method: the file is missing, cut, edited, a folder, or of a newer archspec. Names the file
+            and a way out.
+    """
+
+    path: Path
+    found: RunFile = field(init=False)
+    asked: Asked = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = _parsed(RunFile, self._bytes(RUN), self._place(RUN), _ANEW)
+        if found.format > FORMAT:
+            unusable(
+                "AS734", f"`{self._place(RUN)}` is of archspec {found.archspec}, which is newer than this one "
+                f"({version()})", help="use that version, or train anew in another folder",
+            )  # fmt: skip
+        object.__setattr__(self, "found", found)
+        object.__setattr__(self, "asked", self._asked(found))
+
+    def has(self, name: str) -> bool:
+        """Whether there is something of this name."""
+        return os.path.lexists(self.path / name)
+
+    def graph(self, registry: Registry) -> Graph:
+        """The graph of `spec.yaml`. Raises SpecError also where it needs a plugin that is not enabled."""
+        self.check(SPEC)
+        try:
+            graph = load_graph(self.path / SPEC, None, registry)
+        except SpecError as error:
+            if self.found.sha256 or any(item.code == "AS111" for item in error.diagnostics):
+                raise
+            self._damaged(SPEC, "is no valid spec")
+        if graph.spec.digest != self.asked.spec:
+            self._damaged(SPEC, f"is another spec than the run was trained with, by archspec {self.found.archspec}")
+        return graph
+
+    def encoder(self, demands: Mapping[str, Demand]) -> Encoder:
+        """The encodings of the run's columns."""
+        self.check(ENCODING)
+        try:
+            return Encoder.from_text(self._bytes(ENCODING).decode(), demands)
+        except (ValueError, TypeError, KeyError) as error:
+            self._damaged(ENCODING, f"cannot be read: {_first_line(error)}")
+
+    def rows(self, name: str) -> Rows:
+        """The encoded rows of `TRAIN` or `VALIDATION`."""
+        self.check(name)
+        try:
+            return Rows(self.path / name)
+        except (ValueError, OSError) as error:  # pyarrow's errors are of these
+            self._damaged(name, f"cannot be read: {_first_line(error)}")
+
+    def state(self) -> State | None:
+        """What was measured until the last epoch that ended; None before the first one."""
+        if not self.has(HISTORY):
+            return None
+        return _parsed(State, self._bytes(HISTORY), self._place(HISTORY), _WAYS_OUT[HISTORY])
+
+    def load_weights(self, model: Compiled) -> None:
+        """Copies the weights of the best epoch into the model."""
+        self._bytes(WEIGHTS, whole=False)
+        try:
+            load_weights(model, self.path / WEIGHTS)
+        except SpecError as error:
+            self._damaged(WEIGHTS, error.diagnostics[0].message.partition(": ")[2])
+        except ValueError as error:
+            self._damaged(WEIGHTS, " ".join(str(error).split()))
+
+    def check(self, *names: str) -> None:
+        """Whether files are still what they were when data was prepared."""
+        for name in names:
+            self._bytes(name, whole=False)
+            expected = self.found.sha256.get(name)
+            if expected is not None and _hash(self.path / name) != expected:
+                self._damaged(name, "is not as the run wrote it: it was edited or cut")
+
+    def checkpoint(self, module: MultiTaskModule) -> Path | None:
+        """The checkpoint to go on from, if there is one and it is of this module; then its best weights must be there.
+
+        They are copied into the module on the way: what the checkpoint holds replaces them.
+        """
+        if not self.has(LAST):
+            return None
+        self._bytes(LAST, whole=False)
+        try:
+            found = read_checkpoint(self.path / LAST)
+        except SpecError as error:
+            self._damaged(LAST, "cannot be read: " + error.diagnostics[0].message.rpartition(": ")[2])
+        if not found.keys() >= {"state_dict", "optimizer_states", "loops", "callbacks", "global_step", "epoch"}:
+            self._damaged(LAST, "is no checkpoint of a run")
+        own = {name: value.shape for name, value in module.state_dict().items()}
+        if {name: value.shape for name, value in found["state_dict"].items()} != own:
+            wrote = found[KEY].get("version")
+            self._damaged(LAST, f"holds other weights than the model has: it was written by archspec {wrote}")
+        try:
+            state = State.model_validate(found["callbacks"].get(STATE), strict=False)
+        except ValidationError as error:
+            self._damaged(LAST, _where(error))
+        if state.best:
+            self.load_weights(module.model)  # type: ignore[arg-type] # a compiled model
+        return self.path / LAST
+
+    def _asked(self, found: RunFile) -> Asked:
+        asked = TypeAdapter(dict[str, Any]).dump_json(found.asked)
+        try:
+            return Asked(
+                _DIGEST.validate_python(found.asked.get("spec"), strict=True),
+                _SOURCE.validate_json(asked, strict=True),
+                _RECIPE.validate_json(asked, strict=True),
+            )
+        except ValidationError as error:
+            _refuse_file(self._place(RUN), f"`asked`: {_where(error)}", _ANEW)
+
+    def _place(self, name: str) -> Path:
+        return self.path / name
+
+    def _bytes(self, name: str, *, whole: bool = True) -> bytes:
+        """A file's content; with `whole=False`, only whether it can be read."""
+        try:
+            with self._place(name).open("rb") as file:
+                return file.read(None if whole else 1)
+        except FileNotFoundError:
+            self._damaged(name, "is missing")
+        except OSError as error:
+            self._damaged(name, f"cannot be read: {error.strerror}")
+
+    def _damaged(self, name: str, what: str) -> NoReturn:
+        _refuse_file(self._place(name), what, _WAYS_OUT.get(name, _ANEW))
+
+
+def check_places(folder: Path) -> None:
+    """Raises SpecError where something that is no file lies where a run keeps one."""
+    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, *FIXED):
+        place = folder / name
+        if os.path.lexists(place) and not place.is_file():
+            what = "is a folder" if place.is_dir() else "is no file"
+            unusable("AS735", f"`{place}` {what}, where a run keeps a file of that name", help="move it elsewhere")
+    rows = folder / ROWS
+    if os.path.lexists(rows) and not rows.is_dir():
+        unusable("AS735", f"`{rows}` is no folder, where a run keeps its rows", help="move it elsewhere")
+
+
+def write_run(folder: Path, asked: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:
+    """Writes `run.json`, which says that all else is prepared, and how it looks."""
+    stamps = {name: stamp for name in files if (stamp := stamp_of(name)) is not None}
+    hashes = {name: _hash(folder / name) for name in FIXED}
+    run = RunFile(archspec=version(), asked=dict(asked), sha256=hashes, data=stamps, **rows)
+    write_whole(folder / RUN, run.model_dump_json(indent=1) + "\n")
+
+
+def stamp_of(file: str) -> Stamp | None:
+    """How a file of data looks now; None where there is none."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        unusable("AS708", f"`{path}` cannot be read: {error}")
-    return found
+        found = Path(file).stat()
+    except (OSError, ValueError):
+        return None
+    return Stamp(bytes=found.st_size, changed=found.st_mtime_ns)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parsed(model: type[_Model], text: bytes, place: Path, way_out: str) -> _Model:
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        _refuse_file(place, _where(error), way_out)
+
+
+def _refuse_file(place: Path, what: str, way_out: str) -> NoReturn:
+    unusable("AS733", f"`{place}` {what}", help=way_out)
+
+
+def _where(error: ValidationError) -> str:
+    """The first problem of a file, with its place in it."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Input ")
+    return f"is damaged: `{place}` {said}" if place else f"is damaged: {said}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

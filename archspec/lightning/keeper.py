@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from archspec.diagnostics import unusable
+from archspec.diagnostics import Diagnostic, unusable
 from archspec.files import write_whole
-from archspec.lightning.folder import HISTORY, LAST, WEIGHTS
+from archspec.lightning.folder import HISTORY, LAST, STATE, WEIGHTS
 from archspec.nn.checkpoint import save_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from lightning.pytorch import LightningModule, Trainer
+    from torch import Tensor
 
-STATE: Final = "keeper"
-"""Under what a checkpoint holds a run's state."""
 HIGHER: Final = ("auc", "accuracy")
 """Metrics whose names end so are the better the higher they are; all others the lower."""
 _STEPS: Final = 1_000_003
@@ -30,12 +30,25 @@ _POINTS: Final = 50
 """Points of the curve of training losses per epoch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of training that is over: epoch and step count from 1; `loss` is its loss `[]`."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: Tensor
+
+
 class Keeper(Checkpoint):
     """Keeps a run, so that one that is killed at any moment goes on from its last checkpoint as if it had not been.
 
     Every `interval` steps, and after the first of an epoch, it writes `last.ckpt`; after every epoch `history.json`
     and, where the monitored metric is the best so far, `weights.safetensors`. It stops the training where the metric
-    did not improve for `patience` epochs. Dropout and other randomness of a step depend on the seed and the step alone.
+    did not improve for `patience` epochs. An epoch without a value of the metric is a warning, and no reason to stop;
+    until there is one, the latest epoch's weights are kept. Dropout and other randomness of a step depend on the seed
+    and the step alone.
 
     Args:
         folder: where the files go.
@@ -44,13 +57,17 @@ class Keeper(Checkpoint):
         patience: epochs without improvement after which training stops; None never stops early.
         seed: of the randomness of training steps.
         say: told in a line of each epoch that ends.
+        warn: told of a metric without a value.
+        step: told of each step that ends.
     """
 
     def __init__(  # noqa: PLR0913 - what a run keeps
-        self, folder: Path, *, interval: int, monitor: str, patience: int | None, seed: int, say: Callable[[str], None]
-    ) -> None:
+        self, folder: Path, *, interval: int, monitor: str, patience: int | None, seed: int, say: Callable[[str], None],
+        warn: Callable[[Iterable[Diagnostic]], None], step: Callable[[Step], None] | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.interval, self.monitor, self.patience = folder, interval, monitor, patience
-        self.seed, self.say = seed, say
+        self.seed, self.say, self.warn, self.step = seed, say, warn, step
+        self._warned = False
         self.forget()
 
     def forget(self) -> None:
@@ -60,7 +77,7 @@ class Keeper(Checkpoint):
         self.best: dict[str, float] = {}
         """What was measured where the monitored metric was best, with `step` and `epoch`."""
         self.waited = 0
-        """Epochs since then."""
+        """Epochs since then in which the metric had a value."""
         self.epochs = 0
         """Epochs that are over."""
         self._sums: dict[str, Any] = {}
@@ -75,6 +92,16 @@ class Keeper(Checkpoint):
     def stopped(self) -> bool:
         """Whether the metric did not improve for too long."""
         return self.patience is not None and self.waited >= self.patience
+
+    @property
+    def reason(self) -> str:
+        """Why the weights are those of the epoch they are of."""
+        if not self.best:
+            return ""
+        value = self.best.get(self.monitor, nan)
+        if isfinite(value):
+            return f"the best {self.monitor}, {value:.5f}"
+        return f"the last one: {self.monitor} has no value"
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of the run."""
@@ -114,6 +141,9 @@ class Keeper(Checkpoint):
         self._summed += 1
         if step % max(per_epoch // _POINTS, 1) == 0:
             self._mark(step)
+        if self.step is not None and trainer.is_global_zero:
+            epochs = trainer.max_epochs or 0
+            self.step(Step(trainer.current_epoch + 1, epochs, batch_idx + 1, per_epoch, outputs["loss"].detach()))
         # Not after the last step: Lightning goes on within an epoch exactly, but not between two.
         if (step % self.interval == 0 or (batch_idx == 0 and step > 1)) and batch_idx + 1 < per_epoch:
             trainer.save_checkpoint(self.folder / LAST, weights_only=False)
@@ -140,7 +170,10 @@ class Keeper(Checkpoint):
         step = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
         for name, value in measured.items():
             self.history.setdefault(name, []).append((step, value))
-        self.waited += 1
+        has_value = isfinite(measured.get(self.monitor, nan))
+        self.waited += has_value
+        if not has_value and trainer.is_global_zero:
+            self._warn(trainer.current_epoch + 1)
         if self._improved(measured):
             self.best = {"epoch": trainer.current_epoch + 1, "step": step, **measured}
             self.waited = 0
@@ -157,11 +190,23 @@ class Keeper(Checkpoint):
             write_whole(self.folder / HISTORY, json.dumps(self.state_dict()) + "\n")
 
     def _improved(self, measured: dict[str, float]) -> bool:
-        value = measured.get(self.monitor, nan)
-        if not isfinite(value) or not self.best:
-            return not self.best
-        best = self.best.get(self.monitor, nan)
-        return not isfinite(best) or (value > best if self.monitor.endswith(HIGHER) else value < best)
+        value, best = measured.get(self.monitor, nan), self.best.get(self.monitor, nan)
+        if not isfinite(best):
+            return True
+        return isfinite(value) and (value > best if self.monitor.endswith(HIGHER) else value < best)
+
+    def _warn(self, epoch: int) -> None:
+        """Says once that nothing can be told by the monitored metric."""
+        if not self._warned:
+            self._warned = True
+            self.warn([
+                Diagnostic(
+                    "AS736", f"`{self.monitor}` has no value after epoch {epoch}: training goes on and is not stopped "
+                    "early; " + ("the best epoch so far is kept" if self.best else "the latest epoch is kept"),
+                    help="an AUC needs validation rows of both classes, any metric needs rows of its task; "
+                    "or `--monitor validation/task_losses`", severity="warning",
+                )
+            ])  # fmt: skip
 
     def _line(self, epoch: int, measured: dict[str, float]) -> str:
         """An epoch in a line: the losses, and the monitored metric."""

@@ -4,60 +4,50 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
 
 from archspec.data.batches import OrderedBatches, ShuffledBatches
-from archspec.data.prepare import ROWS, TRAIN, VALIDATION, Source, prepare
-from archspec.data.rows import Rows
-from archspec.diagnostics import Diagnostics, suggest, unusable
+from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
+from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
-from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, read_json
+from archspec.lightning.asked import asked_of, changed_files, check_same
+from archspec.lightning.checkpoint import WholeCheckpoints
+from archspec.lightning.folder import (
+    FIXED,
+    HISTORY,
+    LAST,
+    RESULTS,
+    RUN,
+    SPEC,
+    WEIGHTS,
+    RunFolder,
+    check_places,
+    write_run,
+)
 from archspec.lightning.keeper import Keeper
+from archspec.lightning.lock import claimed
 from archspec.lightning.module import MultiTaskModule
+from archspec.lightning.recipe import check_recipe, using
 from archspec.lightning.trained import ROWS_AT_ONCE
+from archspec.train.weights import homes, trained_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
+
+    from torch import nn
 
     from archspec.data.prepare import Prepared
+    from archspec.diagnostics import Diagnostic
     from archspec.graph.graph import Graph
-
-FREE: Final = frozenset({"epochs", "patience", "interval", "devices"})
-"""Settings that may differ when a run goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a run trains.
-
-    Args:
-        epochs: at most so many passes over the rows.
-        batch: rows of a step.
-        learning_rate: of AdamW, and of SparseAdam for sparse tables.
-        weight_decay: of AdamW.
-        patience: epochs without improvement after which training stops; None never stops early.
-        monitor: what must improve, such as `validation/income/auc`; by default the sum of the tasks' losses, each
-            times its `weight`, which neither decay nor the balance moves by itself as they do `validation/loss`.
-        interval: steps between checkpoints.
-        seed: of first weights, order of rows, and dropout.
-        devices: processes of this machine that train together, one per accelerator where there are any.
-    """
-
-    epochs: int = 10
-    batch: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    patience: int | None = 2
-    monitor: str = "validation/task_losses"
-    interval: int = 500
-    seed: int = 0
-    devices: int = 1
+    from archspec.lightning.keeper import Step
+    from archspec.lightning.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +59,20 @@ class Results:
     train: int
     validation: int
     skipped: int
+    reason: str = ""
+    """Why this epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a run tells while it goes on: lines, and how many rows are done with in which stage."""
+    """What a run tells while it goes on: lines, warnings, and how many rows or steps are done with."""
 
     say: Callable[[str], None] = lambda _: None
+    warn: Callable[[Iterable[Diagnostic]], None] = lambda _: None
     rows: Callable[[str, int], None] = lambda _, __: None
     prepared: Callable[[Prepared], None] = lambda _: None
-    bar: bool = False
-    """Whether Lightning draws a progress bar."""
+    step: Callable[[Step], None] | None = None
+    """Told of each step of training."""
 
 
 def train(  # noqa: PLR0913 - what a run is made of
@@ -96,7 +89,8 @@ def train(  # noqa: PLR0913 - what a run is made of
     The folder gets `spec.yaml`, `run.json` (what was asked for), `encoding.json`, `rows/` (encoded rows),
     `last.ckpt`, `weights.safetensors` (of the best epoch, by canonical name), `history.json` and `results.json`.
     With the same arguments and `resume`, a run that was killed at any moment goes on from its last checkpoint and ends
-    as an unbroken one: on a CPU with the same weights, bit for bit.
+    as an unbroken one: on a CPU with the same weights, bit for bit. A run that kept nothing yet is begun anew, also
+    with other arguments.
 
     Args:
         graph: of the spec; its plugins stay enabled.
@@ -107,105 +101,146 @@ def train(  # noqa: PLR0913 - what a run is made of
         watch: what is told meanwhile.
 
     Raises:
-        SpecError: data that does not fit, a folder that holds another run, a metric that is not measured.
+        SpecError: data that does not fit, a folder that holds another run or in which another process trains, a file of
+            the run that is missing or damaged, a metric that is not measured. What is refused leaves no folder behind,
+            and one that was there as it was.
+        KeyboardInterrupt: Ctrl-C; what the last checkpoint holds is kept.
     """
     watch = watch or Watch()
-    asked = _asked(graph, source, recipe)
-    joins = os.environ.get("LOCAL_RANK", "0") != "0"  # another process of this run prepared everything
-    if (folder / RUN).exists():
-        if not (resume or joins):
-            unusable(
-                "AS706", f"`{folder}` holds a run", help="`--resume` goes on with it; or name another folder with `-o`"
-            )
-        _check_same(folder, asked)
-    else:
-        _prepare(graph, source, folder, asked, watch)
-    kept = read_json(folder / RUN)
-    keeper = Keeper(
-        folder, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
-        say=watch.say,
-    )  # fmt: skip
-    _fit(graph, source, recipe, keeper, watch)
-    results = Results(keeper.best, keeper.history, kept["train"], kept["validation"], kept["skipped"])
-    if not joins:
+    check_recipe(graph, recipe, source.grouped_by)
+    if ".." in folder.parts or (folder.is_symlink() and not folder.exists()):
+        folder = Path(os.path.realpath(folder))
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of this run prepared everything, and has the lock
+        with using(recipe.threads), ended():
+            return _trained(graph, source, recipe, RunFolder(folder), watch)
+    with claimed(folder), using(recipe.threads), ended():
+        run = _opened(graph, source, recipe, folder, resume=resume, watch=watch)
+        results = _trained(graph, source, recipe, run, watch)
         told = {name: value for name, value in asdict(results).items() if name != "history"}
         write_whole(folder / RESULTS, json.dumps(told, indent=1) + "\n")
     return results
 
 
+def _opened(  # noqa: PLR0913 - as train
+    graph: Graph, source: Source, recipe: Recipe, folder: Path, *, resume: bool, watch: Watch
+) -> RunFolder:
+    """The run in the folder: the one that was begun there, or a new one with its data prepared."""
+    check_places(folder)
+    for left in (*folder.glob(".*.tmp"), *folder.glob("rows/.*.tmp")):  # of a run that was killed meanwhile
+        left.unlink()
+    asked = asked_of(graph, source, recipe)
+    if not any((folder / name).exists() for name in (WEIGHTS, LAST, HISTORY)):  # nothing to lose but prepared rows
+        run = _begun(folder, asked) if resume else None
+        if run is None:
+            _prepare(graph, source, folder, asked, watch)
+            return RunFolder(folder)
+    elif resume:
+        run = RunFolder(folder)
+        check_same(run, asked)
+        run.check(SPEC, ENCODING)
+    else:
+        unusable(
+            "AS706", f"`{folder}` holds a run", help="`--resume` goes on with it; or name another folder with `-o`"
+        )
+    watch.warn(changed_files(run))
+    return run
+
+
+def _begun(folder: Path, asked: dict[str, Any]) -> RunFolder | None:
+    """The run that was prepared there, but not trained, if it is whole and was asked for in the same way."""
+    if not (folder / RUN).exists():
+        return None
+    try:
+        run = RunFolder(folder)
+        check_same(run, asked)
+        run.check(*FIXED)
+    except SpecError:
+        return None
+    return run
+
+
 def _prepare(graph: Graph, source: Source, folder: Path, asked: dict[str, Any], watch: Watch) -> None:
     """Encodes the data; `run.json` comes last, and says that all else is there."""
-    for left in folder.glob("rows/.*.tmp"):  # of a run that was killed meanwhile
-        left.unlink()
     try:
         prepared = prepare(graph, source, folder, watch=watch.rows)
     except BaseException:
-        for made in (folder / ROWS, folder):
-            with suppress(OSError):  # it is not there, or something lies in it
-                made.rmdir()
+        with suppress(OSError):  # it is not there, or something lies in it
+            (folder / ROWS).rmdir()
         raise
     watch.prepared(prepared)
     write_whole(folder / SPEC, graph.spec.text())
     rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
-    write_whole(folder / RUN, json.dumps({"asked": asked, **rows}, indent=1) + "\n")
+    write_run(folder, asked, rows, (*source.files, *source.validation))
 
 
-def _fit(graph: Graph, source: Source, recipe: Recipe, keeper: Keeper, watch: Watch) -> None:
+def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, watch: Watch) -> Results:
     """Trains what is left of a run."""
-    last, history = keeper.folder / LAST, keeper.folder / HISTORY
-    if history.exists():
-        keeper.load_state_dict(read_json(history))
-        if keeper.stopped or keeper.epochs >= recipe.epochs:
-            return
-        keeper.forget()  # the checkpoint may be older, and knows what had been measured then
+    keeper = Keeper(
+        run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
+        say=watch.say, warn=watch.warn, step=watch.step,
+    )  # fmt: skip
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
         grouped_by=source.grouped_by,
     )  # fmt: skip
-    _check_monitor(recipe.monitor, module)
-    model: Any = module.model
-    model.check_inputs = module.criterion.check_labels = False  # every value was looked at
-    bar: list[Callback] = [RichProgressBar(console_kwargs={"stderr": True})] if watch.bar else []
-    trainer = Trainer(
-        max_epochs=recipe.epochs, devices=recipe.devices, strategy="auto" if recipe.devices == 1 else "ddp",
-        callbacks=[keeper, *bar], logger=False, enable_model_summary=False,
-        enable_progress_bar=watch.bar, num_sanity_val_steps=0, use_distributed_sampler=False,
-        default_root_dir=keeper.folder,
-    )  # fmt: skip
-    trainer.fit(
-        module,
-        ShuffledBatches(Rows(keeper.folder / TRAIN), recipe.batch, recipe.seed),
-        OrderedBatches(Rows(keeper.folder / VALIDATION), max(recipe.batch, ROWS_AT_ONCE)),
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,  # plain data and tensors: a foreign folder runs no code
-    )
-
-
-def _check_monitor(monitor: str, module: MultiTaskModule) -> None:
-    """Raises SpecError where a metric is monitored that nothing measures."""
-    known = [f"validation/{name}" for name in module.measures.names()]
-    if monitor not in known:
-        near = suggest(monitor, known)
-        listed = ", ".join(known)
-        unusable(
-            "AS707", f"nothing measures `{monitor}`", help=f"did you mean `{near}`? " * bool(near) + f"known: {listed}"
+    if not _over(run, recipe, keeper, module):
+        going_on = run.checkpoint(module)
+        train_rows, validation_rows = run.rows(TRAIN), run.rows(VALIDATION)
+        trainer = _trainer(graph, recipe, module, keeper)
+        model: Any = module.model
+        model.check_inputs = module.criterion.check_labels = False  # every value was looked at
+        trainer.fit(
+            module,
+            ShuffledBatches(train_rows, recipe.batch, recipe.seed),
+            OrderedBatches(validation_rows, max(recipe.batch, ROWS_AT_ONCE)),
+            ckpt_path=going_on,
+            weights_only=True,  # plain data and tensors: a foreign folder runs no code
         )
+    found = run.found
+    return Results(keeper.best, keeper.history, found.train, found.validation, found.skipped, keeper.reason)
 
 
-def _asked(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
-    """What a run was asked for, as JSON holds it."""
-    found: dict[str, Any] = json.loads(json.dumps({"spec": graph.spec.digest, **asdict(source), **asdict(recipe)}))
-    return found
+@contextmanager
+def ended() -> Iterator[None]:
+    """What ends a training from outside, as it is: Lightning exits after Ctrl-C; torch runs out of memory."""
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, as is that of a CPU
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        told = str(error).strip().partition("\n")[0]
+        unusable("AS732", f"not enough memory: {told}", help="lower `--batch`, or make the model smaller")
 
 
-def _check_same(folder: Path, asked: dict[str, Any]) -> None:
-    """Raises SpecError where a folder holds a run that was asked for otherwise."""
-    problems = Diagnostics()
-    kept = read_json(folder / RUN)["asked"]
-    for name, value in asked.items():
-        if name not in FREE and kept.get(name) != value:
-            problems.error(
-                "AS706", f"the run in `{folder}` has {name} {kept.get(name)}, now it is {value}",
-                help="go on with what the run was begun with, or name another folder with `-o`",
-            )  # fmt: skip
-    problems.raise_errors(status=2)
+def _over(run: RunFolder, recipe: Recipe, keeper: Keeper, module: MultiTaskModule) -> bool:
+    """Whether nothing is left to train. Raises SpecError where a run that is over has no weights."""
+    state = run.state()
+    if state is None:
+        return False
+    keeper.load_state_dict(state.model_dump())
+    if keeper.stopped or keeper.epochs >= recipe.epochs:
+        run.load_weights(module.model)  # type: ignore[arg-type] # a compiled model
+        return True
+    keeper.forget()  # the checkpoint may be older, and knows what had been measured then
+    return False
+
+
+def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, keeper: Keeper) -> Trainer:
+    """Lightning's, with checkpoints that are whole or absent; it writes and draws nothing of its own."""
+    strategy: Any = "auto"
+    if recipe.devices > 1:
+        strategy = DDPStrategy(find_unused_parameters=untrained(module.model, graph))
+    return Trainer(
+        max_epochs=recipe.epochs, devices=recipe.devices, strategy=strategy, plugins=[WholeCheckpoints()],
+        callbacks=[keeper], logger=False, enable_model_summary=False, enable_progress_bar=False,
+        num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=keeper.folder,
+    )  # fmt: skip
+
+
+def untrained(model: nn.Module, graph: Graph) -> bool:
+    """Whether a parameter gets no gradient from any task: of an output without a task, or behind `detach`."""
+    tasks = trained_by(graph)
+    trained = {home.parameter for home in homes(model, graph) if tasks[home.node]}
+    return any(parameter.requires_grad and name not in trained for name, parameter in model.named_parameters())

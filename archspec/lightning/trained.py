@@ -11,18 +11,15 @@ from archspec import plugins as plugin_door
 from archspec.compiler.compile import compile as compile_spec
 from archspec.data.batches import OrderedBatches, table_batches
 from archspec.data.demands import demands
-from archspec.data.encoder import Encoder
-from archspec.data.prepare import ENCODING, VALIDATION
-from archspec.data.rows import Rows
+from archspec.data.prepare import VALIDATION
 from archspec.diagnostics import unusable
-from archspec.graph.load import load_graph
-from archspec.lightning.folder import RUN, SPEC, WEIGHTS, read_json
-from archspec.nn.checkpoint import load_weights
+from archspec.lightning.folder import HISTORY, LAST, RUN, WEIGHTS, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from archspec.data.batches import Batch
+    from archspec.data.encoder import Encoder
     from archspec.data.faults import Bad
     from archspec.data.parts import Name
     from archspec.graph.graph import Graph
@@ -45,11 +42,11 @@ class Trained:
         """The rows that the run was validated on, as batches.
 
         Raises:
-            SpecError: the run's `rows/` were deleted.
+            SpecError: the run's `rows/` were deleted, or are not as the run wrote them.
         """
         if not (self.folder / VALIDATION).is_file():
             unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
-        return OrderedBatches(Rows(self.folder / VALIDATION), ROWS_AT_ONCE)
+        return OrderedBatches(RunFolder(self.folder).rows(VALIDATION), ROWS_AT_ONCE)
 
     def batches(
         self, files: Name | Iterable[Name], *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
@@ -69,19 +66,19 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
         plugins: the plugins that the spec needs; the folder asks for them, and never enables any.
 
     Raises:
-        SpecError: it is no folder of a run, or the run has kept no weights yet, or its spec needs a plugin.
+        SpecError: it is no folder of a run, or the run has kept no weights yet, or its spec needs a plugin; or one of
+            its files is missing, cut or edited.
     """
     path = Path(folder)
     path = path if path.is_dir() else path.parent
-    if not (path / RUN).is_file():
+    if not any((path / name).exists() for name in (RUN, WEIGHTS, LAST, HISTORY)):
         unusable("AS708", f"`{os.fspath(folder)}` is no run", help="give a folder that `archspec train` wrote")
-    if not (path / WEIGHTS).is_file():
+    run = RunFolder(path)
+    if not any(run.has(name) for name in (WEIGHTS, HISTORY)):
         unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
-    graph = load_graph(path / SPEC, None, plugin_door.load(plugins))
-    grouped_by = read_json(path / RUN)["asked"]["grouped_by"]
-    text = (path / ENCODING).read_text(encoding="utf-8")
-    encoder = Encoder.from_text(text, demands(graph, grouped_by))
+    graph = run.graph(plugin_door.load(plugins))
+    encoder = run.encoder(demands(graph, run.asked.source.grouped_by))
     model = compile_spec(graph.spec)
-    load_weights(model, path / WEIGHTS)
+    run.load_weights(model)
     model.eval()
     return Trained(path, graph, model, encoder)

@@ -121,7 +121,8 @@ def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise SystemExit(1)
 
-    monkeypatch.setattr("archspec.lightning.run.train", interrupted)
+    parquet.write_table(table(60, 0), "a.parquet")
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", interrupted)
     result = run("train", "small.yaml", "--data", "a.parquet")
     assert result.exit_code == 130
     assert f"--resume goes on with {Path('runs/small')}" in result.stderr

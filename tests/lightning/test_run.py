@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -25,9 +24,10 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import read_checkpoint
-from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
-from archspec.lightning.keeper import STATE, Keeper
-from archspec.lightning.run import Recipe, Watch, train
+from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
+from archspec.lightning.keeper import Keeper
+from archspec.lightning.recipe import Recipe
+from archspec.lightning.run import Watch, train
 from archspec.lightning.trained import load_run
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def test_a_metric_that_nothing_measures(graph: Graph, source: Source, tmp_path: 
 def test_a_loss_that_is_no_number(graph: Graph, source: Source, tmp_path: Path) -> None:
     """Training stops with a sentence when the loss is lost."""
     with pytest.raises(SpecError, match="AS710"):
-        train(graph, source, replace(RECIPE, learning_rate=math.inf), tmp_path / "run")
+        train(graph, source, replace(RECIPE, learning_rate=1e30), tmp_path / "run")
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:

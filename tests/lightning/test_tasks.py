@@ -18,7 +18,8 @@ from archspec.data.prepare import Source
 from archspec.graph.load import load_graph
 from archspec.lightning import MultiTaskModule
 from archspec.lightning.measures import Measures
-from archspec.lightning.run import Recipe, train
+from archspec.lightning.recipe import Recipe
+from archspec.lightning.run import train
 from archspec.lightning.trained import load_run
 from archspec.train.criterion import MultiTaskLoss
 from tests.drawn import BALANCES, ONE_TO_FOUR, Drawn, tasks

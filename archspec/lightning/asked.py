@@ -1,0 +1,73 @@
+"""What a run was asked for, and whether it goes on with the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archspec.diagnostics import Diagnostic, Diagnostics
+from archspec.lightning.folder import stamp_of
+from archspec.lightning.recipe import FREE
+
+if TYPE_CHECKING:
+    from archspec.data.prepare import Source
+    from archspec.graph.graph import Graph
+    from archspec.lightning.folder import RunFolder
+    from archspec.lightning.recipe import Recipe
+
+_FILES = ("files", "validation")
+
+
+def asked_of(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
+    """What a run is asked for, as JSON holds it."""
+    found: dict[str, Any] = json.loads(json.dumps({"spec": graph.spec.digest, **asdict(source), **asdict(recipe)}))
+    return found
+
+
+def check_same(run: RunFolder, asked: dict[str, Any]) -> None:
+    """Raises SpecError where a folder holds a run that was asked for otherwise: with each difference.
+
+    Files may lie in another place, if they have their names and sizes: a run, and its data, may be moved.
+    """
+    problems = Diagnostics()
+    kept = {**asked_of_run(run)}
+    for name, value in asked.items():
+        if name in FREE or kept.get(name) == value or (name in _FILES and _moved(run, kept.get(name, ()), value)):
+            continue
+        problems.error(
+            "AS706", f"the run in `{run.path}` has {name} {kept.get(name)}, now it is {value}",
+            help="go on with what the run was begun with, or name another folder with `-o`",
+        )  # fmt: skip
+    problems.raise_errors(status=2)
+
+
+def asked_of_run(run: RunFolder) -> dict[str, Any]:
+    """What the run in the folder was asked for, as JSON holds it, with defaults where an older archspec knew less."""
+    asked = run.asked
+    found: dict[str, Any] = json.loads(json.dumps({"spec": asked.spec, **asdict(asked.source), **asdict(asked.recipe)}))
+    return found
+
+
+def changed_files(run: RunFolder) -> list[Diagnostic]:
+    """Warnings about files of data that were changed since the run began: it goes on with the rows of then."""
+    return [
+        Diagnostic(
+            "AS737", f"`{name}` was changed after the run began, which goes on with the rows that it encoded then",
+            help="to train on the new ones, name another folder with `-o`", severity="warning",
+        )
+        for name, stamp in run.found.data.items()
+        if (now := stamp_of(name)) is not None and now != stamp
+    ]  # fmt: skip
+
+
+def _moved(run: RunFolder, kept: list[str], now: list[str]) -> bool:
+    """Whether these are the same files in another place."""
+    if len(kept) != len(now):
+        return False
+    for old, new in zip(kept, now, strict=True):
+        was, found = run.found.data.get(old), stamp_of(new)
+        if Path(old).name != Path(new).name or was is None or (found is not None and found.bytes != was.bytes):
+            return False
+    return True

@@ -1,0 +1,203 @@
+"""How a run trains, and what of it is refused before anything is written."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import torch
+from pydantic import Field, TypeAdapter, ValidationError
+
+from archspec.compiler.count import count
+from archspec.data.demands import demands
+from archspec.diagnostics import Diagnostics, suggest
+from archspec.lightning.measures import Measures
+from archspec.lightning.optimizers import has_sparse_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archspec.graph.graph import Graph
+
+FREE: Final = frozenset({"epochs", "patience", "interval", "devices", "threads"})
+"""Settings that may differ when a run goes on."""
+_BYTES: Final = 16
+"""Of a parameter in training: itself, its gradient, and AdamW's two moments, 4 each."""
+_PROCESSES: Final = 8
+"""Processes that any machine may be asked for, however few cores it has."""
+_LISTED: Final = 30
+"""Metrics that a message lists."""
+
+_Positive = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a run trains.
+
+    Args:
+        epochs: at most so many passes over the rows.
+        batch: rows of a step.
+        learning_rate: of AdamW, and of SparseAdam for sparse tables.
+        weight_decay: of AdamW.
+        patience: epochs without improvement after which training stops; None never stops early.
+        monitor: what must improve, such as `validation/income/auc`; by default the sum of the tasks' losses, each
+            times its `weight`, which neither decay nor the balance moves by itself as they do `validation/loss`.
+        interval: steps between checkpoints.
+        seed: of first weights, order of rows, and dropout; below 2**64.
+        devices: processes of this machine that train together, one per accelerator where there are any.
+        threads: of each process; None leaves it to torch. Other counts round sums otherwise.
+    """
+
+    epochs: _Positive = 10
+    batch: _Positive = 512
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    patience: _Positive | None = 2
+    monitor: str = "validation/task_losses"
+    interval: _Positive = 500
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    devices: _Positive = 1
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+_RECIPE: Final[TypeAdapter[Recipe]] = TypeAdapter(Recipe)
+
+
+def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
+    """Looks at everything that can be known without the data, so that a run that is refused leaves nothing behind.
+
+    Raises:
+        SpecError: with all of it: settings out of range, a metric that nothing measures, groups that are none, more
+            processes than the machine has, more weights than its memory holds.
+    """
+    problems = Diagnostics()
+    _check_values(recipe, problems)
+    _check_groups(graph, grouped_by, problems)
+    _check_devices(graph, recipe.devices, problems)
+    problems.raise_errors(status=2)
+    _check_monitor(graph, recipe.monitor, grouped_by, problems)
+    _check_memory(graph, problems)
+    problems.raise_errors(status=2)
+
+
+def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
+    """Each setting alone."""
+    try:
+        _RECIPE.validate_python(asdict(recipe))
+    except ValidationError as error:
+        for wrong in error.errors(include_url=False):
+            option = str(wrong["loc"][0]).replace("_", "-")
+            said = wrong["msg"].removeprefix("Input ")
+            problems.error("AS731", f"`--{option}` is {wrong['input']}: it {said}")
+
+
+def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -> None:
+    """Groups are told by ids, and only the AUC of binary tasks is measured in them."""
+    if grouped_by is None:
+        return
+    if all(block.task.kind != "binary" for block in graph.spec.tasks.values()):
+        problems.error(
+            "AS731", f"`--grouped-by {grouped_by}` measures AUC within groups, but no task of `{graph.spec.name}` is "
+            "binary", help="leave it out",
+        )  # fmt: skip
+    demand = demands(graph, grouped_by)[grouped_by]
+    if demand.use not in {"ids", "class", "key"}:
+        what = "lists" if demand.use == "lists" else "numbers"
+        problems.error(
+            "AS731", f"`--grouped-by {grouped_by}`: {demand.reader} reads this column as {what}, which name no groups",
+            help="name a column of ids, such as the user's; the model need not read it",
+        )  # fmt: skip
+
+
+def _check_devices(graph: Graph, devices: int, problems: Diagnostics) -> None:
+    """No more processes than the machine can run, and none that would have to exchange sparse gradients."""
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    most = cards or max(os.cpu_count() or 1, _PROCESSES)
+    if devices > most:
+        has = f"{cards} GPU{'s' * (cards > 1)}" if cards else f"{os.cpu_count()} cores"
+        problems.error(
+            "AS731", f"`--devices {devices}`: this machine has {has}", help=f"`--devices {most}` is the most it can do"
+        )
+    if devices > 1 and has_sparse_tables(graph.spec):
+        problems.error(
+            "AS731", f"`--devices {devices}`: `{graph.spec.name}` has tables with sparse gradients, which processes do "
+            "not exchange", help="train it in one process, or without `sparse_grad`",
+        )  # fmt: skip
+
+
+def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: Diagnostics) -> None:
+    """Something must measure what is monitored."""
+    known = [f"validation/{name}" for name in Measures(graph.spec, grouped_by).names()]
+    if monitor in known:
+        return
+    near = suggest(monitor, known)
+    more = f", and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    listed = ", ".join(known[:_LISTED]) + more
+    problems.error(
+        "AS707", f"nothing measures `{monitor}`", help=f"did you mean `{near}`? " * bool(near) + f"known: {listed}"
+    )
+
+
+def _check_memory(graph: Graph, problems: Diagnostics) -> None:
+    """The memory must hold what training keeps of every weight."""
+    costs = count(graph)
+    needed, held = (costs.known.parameters or 0) * _BYTES, memory()
+    if held is None or needed <= held:
+        return
+    node, cost = max(costs.nodes.items(), key=lambda item: item[1].parameters or 0)
+    problems.error(
+        "AS732", f"training `{graph.spec.name}` needs {_shown(needed)} of memory for weights, gradients and AdamW's "
+        f"two moments; this machine has {_shown(held)}",
+        help=f"most is for `{node}`, with {cost.parameters:,} weights: make it smaller",
+    )  # fmt: skip
+
+
+def memory() -> int | None:
+    """Bytes of memory of what trains: the first GPU, or the machine; None where nothing tells."""
+    if torch.cuda.is_available():
+        properties: Any = torch.cuda.get_device_properties(0)
+        return int(properties.total_memory)
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # no such question on this system
+        return None
+    limit = Path("/sys/fs/cgroup/memory.max")  # of a container
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
+    return min(machine, int(text)) if text.isdecimal() else machine
+
+
+def _shown(size: int) -> str:
+    """A number of bytes, such as `4.0 TB`."""
+    value, unit = float(size), "B"
+    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):  # noqa: B007 - the last one is kept
+        value /= 1000
+        if value < 1000:  # noqa: PLR2004 - the step of units
+            break
+    return f"{value:,.1f} {unit}"
+
+
+@contextmanager
+def using(threads: int | None) -> Iterator[None]:
+    """Computes and reads with so many threads; processes that Lightning starts do so, too."""
+    if threads is None:
+        yield
+        return
+    import pyarrow as pa
+
+    before, reading, variable = torch.get_num_threads(), pa.cpu_count(), os.environ.get("OMP_NUM_THREADS")
+    try:
+        torch.set_num_threads(threads)
+        pa.set_cpu_count(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        yield
+    finally:
+        torch.set_num_threads(before)
+        pa.set_cpu_count(reading)
+        if variable is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = variable

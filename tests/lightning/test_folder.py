@@ -1,0 +1,290 @@
+"""The files of a run: one that is missing, cut, edited or swapped is a sentence with its name and a way out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archspec.cli.gates import gates as gates_command
+from archspec.data.prepare import ENCODING, TRAIN, VALIDATION, Source
+from archspec.diagnostics import SpecError
+from archspec.graph.load import load_graph
+from archspec.lightning.folder import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
+from archspec.lightning.recipe import Recipe
+from archspec.lightning.run import Watch, train
+from archspec.lightning.trained import load_run
+from archspec.plugins import load as load_plugins
+
+if TYPE_CHECKING:
+    from archspec.graph.graph import Graph
+
+TEXT = """
+archspec: 1
+name: g
+inputs: {user: {kind: sparse, vocab: 100, dim: 4}}
+tasks: {click: {kind: binary}, like: {kind: binary, label: click}}
+levels: [{experts: {e: {count: 2, units: [4]}}, gates: {$task: {sees: e}}}]
+towers: {$task: {}}
+"""
+RECIPE = Recipe(epochs=2, batch=50, interval=2)
+MORE = replace(RECIPE, epochs=3)
+STEPS = 5
+"""Of an epoch."""
+READ = (RUN, SPEC, ENCODING, WEIGHTS)
+"""What `load_run` reads."""
+RESUMED = (RUN, SPEC, ENCODING, HISTORY, LAST, WEIGHTS, TRAIN, VALIDATION)
+"""What going on with a run reads."""
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """A small model with gates."""
+    return load_graph(TEXT, None, load_plugins([]))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """300 rows."""
+    path = tmp_path_factory.mktemp("rows") / "a.csv"
+    path.write_text("user,click\n" + "".join(f"{i % 50},{i % 2}\n" for i in range(300)))
+    return Source((str(path),))
+
+
+@pytest.fixture(scope="module")
+def sound(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs that is over."""
+    folder = tmp_path_factory.mktemp("sound") / "run"
+    train(graph, source, RECIPE, folder)
+    return folder
+
+
+@pytest.fixture
+def run(sound: Path, tmp_path: Path) -> Path:
+    """A copy of the run."""
+    return shutil.copytree(sound, tmp_path / "x")
+
+
+def damage(path: Path, how: str) -> None:
+    """Does to a file what disks, people and copies do."""
+    content = path.read_bytes()
+    path.unlink()
+    if how == "a folder":
+        path.mkdir()
+    elif how != "gone":
+        path.write_bytes({"half": content[: len(content) // 2], "empty": b"", "{}": b"{}", "[]": b"[]"}[how])
+
+
+def refused(told: pytest.ExceptionInfo[SpecError], path: Path) -> None:
+    """One error that names the file and has a way out."""
+    (item,) = told.value.diagnostics
+    assert str(path) in item.message
+    assert item.help
+    assert told.value.status == 2
+
+
+DAMAGES = ("half", "empty", "{}", "[]", "gone", "a folder")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("name", READ)
+def test_a_run_with_a_damaged_file_is_not_opened(run: Path, name: str, how: str) -> None:
+    """Every file that a model is made of is looked at; none is guessed."""
+    damage(run / name, how)
+    with pytest.raises(SpecError) as told:
+        load_run(run)
+    refused(told, run / name)
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_run_with_a_damaged_file_does_not_go_on(graph: Graph, source: Source, run: Path, name: str, how: str) -> None:
+    """Every file that training goes on with is looked at; of two, only one being there is enough to go on."""
+    damage(run / name, how)
+    if how == "gone" and name in {HISTORY, LAST}:
+        assert train(graph, source, MORE, run, resume=True).history["validation/loss"][-1][0] == 3 * STEPS
+        return
+    with pytest.raises(SpecError) as told:
+        train(graph, source, MORE, run, resume=True)
+    refused(told, run / name)
+
+
+@pytest.mark.parametrize("name", [LAST, HISTORY, WEIGHTS])
+def test_the_way_out_works(graph: Graph, source: Source, sound: Path, run: Path, name: str) -> None:
+    """What the message says to delete is deleted, and the run ends as if nothing had been lost."""
+    damage(run / name, "half")
+    with pytest.raises(SpecError, match="AS733") as told:
+        train(graph, source, MORE, run, resume=True)
+    advice = told.value.diagnostics[0].help
+    assert "delete" in advice
+    for other in {LAST, HISTORY} if name == WEIGHTS else {name}:
+        (run / other).unlink()
+    found = train(graph, source, MORE, run, resume=True)
+    whole = train(graph, source, MORE, sound.parent / f"three epochs, not without {name}")
+    assert found == whole
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_run_that_is_over_needs_its_weights(graph: Graph, source: Source, run: Path, how: str) -> None:
+    """A finished run whose weights are lost is not called fine."""
+    damage(run / WEIGHTS, how)
+    with pytest.raises(SpecError) as told:
+        train(graph, source, RECIPE, run, resume=True)
+    refused(told, run / WEIGHTS)
+
+
+@pytest.mark.parametrize("name", [VALIDATION, TRAIN])
+def test_rows_that_were_edited_are_not_used(graph: Graph, source: Source, run: Path, name: str) -> None:
+    """One flipped byte in the encoded rows is noticed; `rows/` as a whole may be gone for a run that is over."""
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / name).write_bytes(content)
+    with pytest.raises(SpecError) as told:
+        train(graph, source, MORE, run, resume=True)
+    refused(told, run / name)
+    if name == VALIDATION:
+        with pytest.raises(SpecError, match="AS733"):
+            load_run(run).validation()
+    shutil.rmtree(run / "rows")
+    assert train(graph, source, RECIPE, run, resume=True).best["epoch"] == 2
+    with pytest.raises(SpecError, match="AS708"):
+        load_run(run).validation()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("asked", []), ("asked", {}), ("train", "270"), ("asked.batch", "50"), ("asked.grouped_by", 3),
+        ("asked.files", "a.csv"), ("asked.learning_rate", None), ("sha256", [1]), ("format", "one"),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_wrong_type_is_told_with_its_place(run: Path, place: str, value: object) -> None:
+    """`run.json` is read by its types, not by trial."""
+    content = json.loads((run / RUN).read_text())
+    *outer, last = place.split(".")
+    (content[outer[0]] if outer else content)[last] = value
+    (run / RUN).write_text(json.dumps(content))
+    with pytest.raises(SpecError, match="AS733") as told:
+        load_run(run)
+    refused(told, run / RUN)
+    if not (place == "asked" and not value):
+        assert last in told.value.diagnostics[0].message
+
+
+def test_an_edited_spec_is_refused(run: Path) -> None:
+    """Weights belong to the spec that they were trained with, whether or not their shapes would fit another."""
+    (run / SPEC).write_text((run / SPEC).read_text().replace("[4]", "[5]"))
+    with pytest.raises(SpecError, match="was edited or cut"):
+        load_run(run)
+
+
+def test_weights_of_another_model_are_refused(graph: Graph, source: Source, run: Path, tmp_path: Path) -> None:
+    """A weights file of another network, whole as it is, is not these weights."""
+    other = load_graph(TEXT.replace("units: [4]", "units: [5]"), None, load_plugins([]))
+    train(other, source, RECIPE, tmp_path / "other")
+    shutil.copy(tmp_path / "other" / WEIGHTS, run / WEIGHTS)
+    with pytest.raises(SpecError) as told:
+        load_run(run)
+    refused(told, run / WEIGHTS)
+    shutil.copy(tmp_path / "other" / LAST, run / LAST)
+    with pytest.raises(SpecError) as told:
+        train(graph, source, MORE, run, resume=True)
+    refused(told, run / LAST)
+
+
+@pytest.mark.parametrize("name", [RESULTS, CURVES])
+def test_a_folder_where_a_result_goes_is_told_before_training(
+    graph: Graph, source: Source, run: Path, name: str
+) -> None:
+    """What is only written is looked at first, too; and what is damaged there is written anew."""
+    (run / name).unlink(missing_ok=True)
+    (run / name).mkdir()
+    with pytest.raises(SpecError, match="AS735"):
+        train(graph, source, MORE, run, resume=True)
+    (run / name).rmdir()
+    (run / RESULTS).write_text("{")
+    train(graph, source, RECIPE, run, resume=True)
+    assert json.loads((run / RESULTS).read_text())["best"]["epoch"] == 2
+
+
+def test_a_run_of_an_older_archspec_is_opened(graph: Graph, source: Source, run: Path) -> None:
+    """Without hashes, and with settings that were not known then, a run is read and goes on."""
+    content = json.loads((run / RUN).read_text())
+    for name in ("format", "archspec", "sha256", "data"):
+        del content[name]
+    del content["asked"]["threads"]
+    (run / RUN).write_text(json.dumps(content))
+    assert load_run(run).graph.spec.digest == graph.spec.digest
+    assert train(graph, source, MORE, run, resume=True).history["validation/loss"][-1][0] == 3 * STEPS
+    (run / SPEC).write_text("archspec: 1\nname: [")
+    with pytest.raises(SpecError) as told:
+        load_run(run)
+    refused(told, run / SPEC)
+
+
+def test_a_run_of_a_newer_archspec_is_refused(run: Path) -> None:
+    """A format that is not known is not guessed."""
+    content = json.loads((run / RUN).read_text())
+    (run / RUN).write_text(json.dumps(content | {"format": 2, "archspec": "9.0"}))
+    with pytest.raises(SpecError, match="AS734") as told:
+        load_run(run)
+    assert "archspec 9.0" in str(told.value)
+
+
+def test_weights_without_their_run_are_not_overwritten(graph: Graph, source: Source, run: Path) -> None:
+    """Where `run.json` is lost, neither a new run nor a resumed one touches what is left."""
+    (run / RUN).unlink()
+    before = (run / WEIGHTS).read_bytes()
+    for resume in (False, True):
+        with pytest.raises(SpecError):
+            train(graph, source, RECIPE, run, resume=resume)
+    assert (run / WEIGHTS).read_bytes() == before
+
+
+def test_a_run_may_be_moved(graph: Graph, source: Source, run: Path, tmp_path: Path) -> None:
+    """Folder and data may go elsewhere, also by a link, also without the data; other files are other files."""
+    moved = run.rename(tmp_path / "a b ü")
+    (tmp_path / "link").symlink_to(moved)
+    for place in (tmp_path / "data", tmp_path / "other"):
+        place.mkdir()
+        shutil.copy(source.files[0], place)
+    same = replace(source, files=(str(tmp_path / "data" / "a.csv"),))
+    assert train(graph, same, MORE, tmp_path / "link", resume=True).best["epoch"] == 3
+    assert load_run(tmp_path / "link").encoder.encodings
+    (tmp_path / "other" / "a.csv").write_text("user,click\n1,1\n")
+    with pytest.raises(SpecError, match="AS706"):
+        train(graph, replace(source, files=(str(tmp_path / "other" / "a.csv"),)), MORE, moved, resume=True)
+
+
+def test_changed_data_is_a_warning(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """A run goes on with the rows that it encoded; that its files changed meanwhile is told."""
+    path = Path(shutil.copy(source.files[0], tmp_path / "b.csv"))
+    own = replace(source, files=(str(path),))
+    train(graph, own, RECIPE, tmp_path / "run")
+    told: list[str] = []
+    watch = Watch(warn=lambda items: told.extend(item.code for item in items))
+    train(graph, own, RECIPE, tmp_path / "run", resume=True, watch=watch)
+    assert told == []
+    path.write_text(path.read_text() + "1,1\n")
+    train(graph, own, RECIPE, tmp_path / "run", resume=True, watch=watch)
+    assert told == ["AS737"]
+    path.unlink()
+    assert train(graph, own, MORE, tmp_path / "run", resume=True).history["validation/loss"][-1][0] == 3 * STEPS
+
+
+def test_gates_reads_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`archspec gates` writes nothing into the run's folder and works while another process trains there."""
+    from click.testing import CliRunner
+
+    from archspec.lightning.lock import claimed
+
+    monkeypatch.chdir(run.parent)
+    with claimed(run):
+        before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+        result = CliRunner().invoke(gates_command, ["x"], catch_exceptions=False)
+        assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert result.exit_code == 0

@@ -1,0 +1,190 @@
+"""What of a run is refused before anything is written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import parquet
+
+from archspec.data.prepare import Source
+from archspec.diagnostics import SpecError
+from archspec.graph.load import load_graph
+from archspec.lightning import recipe as recipes
+from archspec.lightning.folder import WEIGHTS
+from archspec.lightning.recipe import Recipe, check_recipe
+from archspec.lightning.run import train
+from archspec.plugins import load as load_plugins
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archspec.graph.graph import Graph
+
+TEXT = """
+archspec: 1
+name: ok
+inputs: {user: {kind: sparse, vocab: 50, dim: 2}, x: {kind: dense, dim: 1}, seen: {kind: sequence, vocab: 9, dim: 2}}
+tasks: {click: {kind: binary}, like: {kind: binary}}
+towers: {$task: {from: inputs}}
+"""
+RECIPE = Recipe(epochs=1, batch=100)
+
+
+def graph_of(text: str = TEXT) -> Graph:
+    """The graph of a text."""
+    return load_graph(text, None, load_plugins([]))
+
+
+def refusal(recipe: Recipe, text: str = TEXT, grouped_by: str | None = None) -> SpecError:
+    """What is said of a recipe."""
+    with pytest.raises(SpecError) as told:
+        check_recipe(graph_of(text), recipe, grouped_by)
+    assert told.value.status == 2
+    return told.value
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("seed", 2**64), ("seed", -1), ("learning_rate", math.nan), ("learning_rate", math.inf), ("learning_rate", 0.0),
+        ("learning_rate", -1.0), ("weight_decay", math.nan), ("weight_decay", -0.1), ("weight_decay", math.inf),
+        ("batch", 0), ("epochs", 0), ("interval", 0), ("patience", 0), ("patience", -2), ("devices", 0),
+        ("devices", 100_000), ("threads", 0), ("threads", 100_000), ("epochs", 1.5), ("batch", "many"),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_named(setting: str, value: Any) -> None:  # noqa: ANN401 - wrong on purpose
+    """A setting that no training can have is one sentence with its option and value."""
+    changed: Any = {setting: value}
+    (item,) = refusal(replace(RECIPE, **changed)).diagnostics
+    assert item.code == "AS731"
+    assert item.message.startswith(f"`--{setting.replace('_', '-')}")
+    assert str(value) in item.message
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    """Several wrong settings are several sentences."""
+    assert len(refusal(replace(RECIPE, batch=0, epochs=0), grouped_by="x").diagnostics) == 3
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64 - 1])
+def test_the_largest_seeds_train(tmp_path: Path, seed: int) -> None:
+    """A seed of 64 bits is one that everything takes."""
+    assert train(graph_of(), rows(tmp_path), replace(RECIPE, seed=seed), tmp_path / "run").best["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "word"), [("x", "numbers"), ("click", "numbers"), ("seen", "lists")],
+)  # fmt: skip
+def test_groups_need_ids(column: str, word: str) -> None:
+    """What the model reads as numbers or lists groups no rows."""
+    (item,) = refusal(RECIPE, grouped_by=column).diagnostics
+    assert f"`--grouped-by {column}`" in item.message
+    assert word in item.message
+
+
+def test_groups_may_be_anything_that_the_model_does_not_read(tmp_path: Path) -> None:
+    """A column of its own groups rows by its texts; so does one of ids. Fractions are refused with the data."""
+    source = rows(tmp_path)
+    for column in ("day", "user"):
+        found = train(graph_of(), replace(source, grouped_by=column), RECIPE, tmp_path / column)
+        assert "validation/click/grouped_auc" in found.best
+    with pytest.raises(SpecError, match="AS704"):
+        train(graph_of(), replace(source, grouped_by="price"), RECIPE, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_groups_without_a_binary_task() -> None:
+    """There is no AUC to measure in groups."""
+    text = TEXT.replace("binary", "regression")
+    assert "no task of `ok` is binary" in str(refusal(RECIPE, text, "user"))
+
+
+def test_sparse_gradients_and_several_processes() -> None:
+    """What Lightning refuses with a traceback is refused with a sentence."""
+    text = TEXT.replace("vocab: 50, dim: 2", "vocab: 50, dim: 2, sparse_grad: true")
+    assert "sparse gradients" in str(refusal(replace(RECIPE, devices=2), text))
+
+
+def test_a_metric_that_nothing_measures_lists_some() -> None:
+    """The list of what is measured does not fill the screen."""
+    many = "tasks: {" + ", ".join(f"t{number}: {{}}" for number in range(100)) + "}"
+    text = TEXT.replace("tasks: {click: {kind: binary}, like: {kind: binary}}", many)
+    (item,) = refusal(replace(RECIPE, monitor="auc"), text).diagnostics
+    assert item.code == "AS707"
+    assert item.help.endswith("more")
+    assert len(item.help) < 2000
+
+
+def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The needed and the present memory are told, and which block needs most; where nothing tells, training starts."""
+    monkeypatch.setattr(recipes, "memory", lambda: 2000)
+    (item,) = refusal(RECIPE).diagnostics
+    assert item.code == "AS732"
+    assert "needs 2.1 kB" in item.message
+    assert "has 2.0 kB" in item.message
+    assert "`inputs.user`, with 100 weights" in item.help
+    monkeypatch.setattr(recipes, "memory", lambda: None)
+    check_recipe(graph_of(), RECIPE, None)
+
+
+def test_memory_is_that_of_this_machine() -> None:
+    """A machine that runs this has between 256 MB and 100 TB."""
+    held = recipes.memory()
+    assert held is None or 2**28 < held < 10**14
+
+
+def rows(folder: Path) -> Source:
+    """200 rows in a file."""
+    table = pa.table({
+        "user": [i % 50 for i in range(200)], "x": [i / 7 for i in range(200)], "seen": [[i % 9] for i in range(200)],
+        "click": [i // 50 % 2 for i in range(200)], "like": [i % 3 // 2 for i in range(200)],
+        "day": [f"d{i % 3}" for i in range(200)], "price": [i % 5 / 2 for i in range(200)],
+    })  # fmt: skip
+    parquet.write_table(table, folder / "a.parquet")
+    return Source((str(folder / "a.parquet"),), share=0.3)
+
+
+@pytest.mark.parametrize("name", ["there", "new/run"])
+def test_a_refused_run_leaves_nothing(tmp_path: Path, name: str) -> None:
+    """No folder is made, and one that was there is as it was; the corrected command then runs in either."""
+    source, folder = rows(tmp_path), tmp_path / name
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    wrong = replace(RECIPE, monitor="validation/click/acu")
+    with pytest.raises(SpecError, match="AS707"):
+        train(graph_of(), source, wrong, folder)
+    with pytest.raises(SpecError, match="AS702"):
+        train(graph_of(TEXT.replace("user:", "usr:")), source, RECIPE, folder)
+    assert sorted(tmp_path.rglob("*")) == before
+    train(graph_of(), source, replace(wrong, monitor="validation/click/auc"), folder)
+    assert (folder / WEIGHTS).exists()
+
+
+def test_a_run_that_failed_before_it_kept_anything_is_begun_anew(tmp_path: Path) -> None:
+    """A learning rate at which the loss is lost does not block the folder for the right one, with or without resume."""
+    source = rows(tmp_path)
+    for resume in (False, True):
+        folder = tmp_path / f"run{resume}"
+        with pytest.raises(SpecError, match="AS710"):
+            train(graph_of(), source, replace(RECIPE, learning_rate=1e30, batch=10), folder)
+        found = train(graph_of(), source, RECIPE, folder, resume=resume)
+        assert found == train(graph_of(), source, RECIPE, tmp_path / f"other{resume}")
+
+
+def test_threads_are_used_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training and reading use as many threads as asked; afterwards the process has those that it had."""
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        "archspec.lightning.run.Keeper.on_validation_end",
+        lambda *_: seen.append((torch.get_num_threads(), pa.cpu_count())),
+    )
+    before = torch.get_num_threads(), pa.cpu_count()
+    train(graph_of(), rows(tmp_path), replace(RECIPE, threads=3), tmp_path / "run")
+    assert seen == [(3, 3)]
+    assert (torch.get_num_threads(), pa.cpu_count()) == before
