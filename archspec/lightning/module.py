@@ -25,6 +25,7 @@ from archspec.lightning.optimizers import (
     OptimizerHook,
     Optimizers,
     check_trainer,
+    clips_scaled,
     default_optimizers,
     has_sparse_tables,
     learning_groups,
@@ -226,12 +227,12 @@ class MultiTaskModule(LightningModule):
         """
         groups = learning_groups(self.model, self.criterion, self.spec)
         if self.optimizer is None:
-            made: Optimizers = default_optimizers(groups, self.learning_rate, self.weight_decay)
+            fusible = not clips_scaled(self.trainer)
+            made: Optimizers = default_optimizers(groups, self.learning_rate, self.weight_decay, fusible=fusible)
         else:
             made = self.optimizer(groups)
-        several = isinstance(made, Sequence) and len(made) > 1
-        self.automatic_optimization = not several
-        check_trainer(self.trainer, self.spec, several=several)
+        self.automatic_optimization = not (isinstance(made, Sequence) and len(made) > 1)
+        check_trainer(self.trainer, self.spec, made)
         return made
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.optim import AdamW, Optimizer, SparseAdam
 
@@ -53,14 +54,16 @@ def learning_groups(model: nn.Module, criterion: MultiTaskLoss, spec: Spec) -> l
     return groups
 
 
-def default_optimizers(groups: list[ParameterGroup], learning_rate: float, weight_decay: float) -> list[Optimizer]:
+def default_optimizers(
+    groups: list[ParameterGroup], learning_rate: float, weight_decay: float, *, fusible: bool = True
+) -> list[Optimizer]:
     """AdamW for dense gradients, fused where the device allows; SparseAdam, which decays nothing, for sparse ones."""
     dense = [{**group} for group in groups if not group["sparse"]]
     sparse = [{**group} for group in groups if group["sparse"]]
     made: list[Optimizer] = []
     if dense:
         parameters = [parameter for group in groups if not group["sparse"] for parameter in group["params"]]
-        fused = all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
+        fused = fusible and all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
         made.append(AdamW(dense, lr=learning_rate, weight_decay=weight_decay, fused=fused))
     if sparse:
         made.append(SparseAdam(sparse, lr=learning_rate))
@@ -72,20 +75,38 @@ def has_sparse_tables(spec: Spec) -> bool:
     return any(getattr(block.settings, "sparse_grad", None) for block in spec.inputs.values())
 
 
-def check_trainer(trainer: Trainer, spec: Spec, *, several: bool) -> None:
-    """Refuses what Lightning cannot do, or looks at only before it knows how many optimizers a hook makes.
+def clips_scaled(trainer: Trainer) -> bool:
+    """Whether the Trainer clips gradients in mixed precision, where Lightning takes no fused optimizer."""
+    return bool(trainer.gradient_clip_val) and isinstance(trainer.precision_plugin, MixedPrecision)
+
+
+def check_trainer(trainer: Trainer, spec: Spec, made: Optimizers) -> None:
+    """Refuses what Lightning cannot do, or looks at only when it trains already.
 
     Raises:
         MisconfigurationException: sparse gradients in several processes; several optimizers, and a Trainer option that
-            works with one only.
+            works with one only; a fused optimizer whose gradients would be clipped in mixed precision.
     """
     if has_sparse_tables(spec) and trainer.world_size > 1:
         raise MisconfigurationException(
             f"`{spec.name}` has tables with sparse gradients, which DDP and FSDP2 do not exchange: "
             "train it in one process, or without `sparse_grad`"
         )
+    several = isinstance(made, Sequence) and len(made) > 1
     if several and (trainer.gradient_clip_val or trainer.accumulate_grad_batches != 1):
         raise MisconfigurationException(
             f"`{spec.name}` is trained by several optimizers, which work with neither "
             "Trainer(gradient_clip_val=...) nor Trainer(accumulate_grad_batches=...)"
         )
+    if clips_scaled(trainer) and any(group.get("fused") for group in _groups(made)):
+        raise MisconfigurationException(
+            "Lightning clips no gradients of a fused optimizer in mixed precision: "
+            "make the optimizer without `fused`, or leave Trainer(gradient_clip_val=...) out"
+        )
+
+
+def _groups(made: Optimizers) -> list[dict[str, Any]]:
+    """The parameter groups of what a hook made."""
+    several = made if isinstance(made, Sequence) else [made]
+    optimizers = [each["optimizer"] if isinstance(each, dict) else each for each in several]
+    return [group for optimizer in optimizers for group in getattr(optimizer, "param_groups", ())]

@@ -45,11 +45,14 @@ class Entries:
     def jacobian(self, losses: Tensor, parameters: list[Tensor]) -> Tensor:
         """Gradients `[T, N]` of losses `[T]`, averaged over processes: one backward pass per task, the graph is kept.
 
+        In single precision at least: what is done with them (eigenvalues, quadratic programs) takes no less.
+
         Raises:
             ValueError: a gradient is sparse.
         """
         rows = [self._row(loss, parameters) for loss in losses.unbind()]
-        return average(torch.stack(rows))
+        stacked = torch.stack(rows)
+        return average(stacked.float() if stacked.dtype in {torch.float16, torch.bfloat16} else stacked)
 
     def _row(self, loss: Tensor, parameters: list[Tensor]) -> Tensor:
         gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)

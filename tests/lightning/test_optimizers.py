@@ -110,4 +110,45 @@ def test_sparse_tables_in_several_processes_are_refused() -> None:
     with pytest.raises(
         MisconfigurationException, match="`mixed` has tables with sparse gradients, which DDP and FSDP2"
     ):
-        check_trainer(TwoProcesses(), archspec.load(SPARSE), several=True)  # type: ignore[arg-type] # all that it asks
+        check_trainer(TwoProcesses(), archspec.load(SPARSE), [])  # type: ignore[arg-type] # all that it asks
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped(precision: Any) -> None:  # noqa: ANN401 - a literal of Lightning's
+    """The norm of the gradients that the optimizer gets is the one asked for, in mixed precision too."""
+    norms: list[float] = []
+
+    class Watched(AdamW):
+        def step(self, closure: Any = None) -> Any:  # noqa: ANN401 - torch's signature
+            """Takes note of the norm, which is clipped when Lightning's closure has run."""
+            found = closure()
+            parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+            norms.append(float(torch.cat([p.grad.flatten() for p in parameters]).norm()))
+            return found
+
+    def hook(groups: list[ParameterGroup]) -> Optimizer:
+        return Watched([{**group} for group in groups], lr=1e-3)
+
+    options = {"precision": precision, "gradient_clip_val": 0.01}
+    fitted(MultiTaskModule(TEXT, optimizer=hook), loader_of(2), **options)
+    assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
+    module = MultiTaskModule(TEXT, seed=0)
+    fitted(module, loader_of(1), **options)  # the default optimizer, which is not fused where Lightning takes none
+    assert int(module.criterion.steps) == 1
+
+
+def test_a_fused_optimizer_of_a_hook_that_cannot_be_clipped_is_refused() -> None:
+    """One sentence before the first step, for an optimizer alone and for one with its schedule."""
+
+    def alone(groups: list[ParameterGroup]) -> Optimizer:
+        return AdamW([{**group} for group in groups], fused=True)
+
+    def scheduled(groups: list[ParameterGroup]) -> Optimizers:
+        fused = alone(groups)
+        return {"optimizer": fused, "lr_scheduler": ExponentialLR(fused, gamma=0.5)}
+
+    for made in (alone, scheduled):
+        module = MultiTaskModule(TEXT, optimizer=made)
+        with pytest.raises(MisconfigurationException, match="clips no gradients of a fused optimizer in mixed"):
+            fitted(module, loader_of(1), precision="bf16-mixed", gradient_clip_val=1.0)
+        assert int(module.criterion.steps) == 0

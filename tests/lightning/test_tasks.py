@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -88,6 +89,20 @@ def test_any_tasks_make_a_run(drawn: Drawn, tmp_path: Path) -> None:
     trained = load_run(tmp_path / "run")
     scores = trained.model.predict(next(iter(trained.validation())))
     assert all(torch.isfinite(scores[name]).all() for name in drawn.names)
+
+
+@pytest.mark.parametrize("balance", BALANCES)
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_every_balance_trains_in_half_precision(balance: str, precision: Any) -> None:  # noqa: ANN401 - a literal
+    """Gradients are combined in single precision whatever the model computes in; clipped, too."""
+    drawn = ONE_TO_FOUR[4]
+    rows = drawn.rows(16)
+    if precision == "bf16-true":
+        rows["x"] = rows["x"].bfloat16()
+    module = MultiTaskModule(drawn.text(balance), seed=0)
+    found = logged(fitted(module, Loader([rows] * 2), Loader([rows]), precision=precision, gradient_clip_val=0.5))
+    assert all(isfinite(value) for value in found.values())
+    assert int(module.criterion.steps) == 2
 
 
 WEIGHTING = ("sum", "uncertainty", "dwa", "gradnorm", "{kind: gradnorm, rate: 0.5}")

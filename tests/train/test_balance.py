@@ -266,6 +266,25 @@ def test_aggregation_replaces_the_gradient_of_shared_weights_only(
         torch.testing.assert_close(gradient_of(model, f"towers.{tower}.head.weight").flatten(), expected)
 
 
+@pytest.mark.parametrize("balance", ["upgrad", "mgda", "imtl_g", "aligned_mtl"])
+def test_gradients_are_combined_in_single_precision_under_autocast(balance: str) -> None:
+    """Of the same gradients, the combination under bfloat16 autocast is that without, within rounding of float32."""
+    pytest.importorskip("torchjd", reason="the extra `train` installs it")
+    model, _ = bottom_model(balance)
+    model.float()
+    criterion = MultiTaskLoss(model)
+    batch = {name: column.float() if column.is_floating_point() else column for name, column in BATCH.items()}
+    found = []
+    for half in (False, True):
+        model.zero_grad()
+        logits = model(batch)  # outside autocast: only what the criterion does may differ
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            total, _ = criterion(logits, batch)
+        total.backward()
+        found.append(gradient_of(model, "level1.experts.bottom.0.layers.0.weight").clone())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("balance", ["upgrad", "mgda", "pcgrad", "imtl_g", "aligned_mtl"])
 def test_a_task_without_rows_takes_no_part_in_aggregation(balance: str) -> None:
     """Task b alone has rows: shared weights get its gradient, whole, and not the zero that MGDA makes with another."""
