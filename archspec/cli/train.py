@@ -10,6 +10,7 @@ import click
 
 from archspec.cli import options
 from archspec.cli.app import INTERRUPTED
+from archspec.cli.columns import columns_table
 from archspec.cli.extras import need
 from archspec.cli.messages import show, warn
 from archspec.cli.progress import Progress, leads
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from archspec.lightning.run import Results
 
 FOLDER: Final = "runs"
-_LISTED: Final = 24
 """Columns whose encodings are told one by one."""
 
 
@@ -203,20 +203,13 @@ def quieted() -> None:
 
 
 def told(prepared: Prepared, progress: Progress) -> None:
-    """Says what became of the data: rows, encodings, and what does not fit."""
+    """Says what became of the data: rows, columns, and what does not fit."""
     progress.warn(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
     progress.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")
     for line in prepared.labels:
         progress.say(f"  {line}")
-    encoder = prepared.encoder
-    columns = [name for name, demand in encoder.demands.items() if demand.encodes]
-    for name in columns[:_LISTED]:
-        unknown = prepared.unknown.get(name)
-        unseen = f"; {unknown:.2%} of the values to validate on are not in it" if unknown else ""
-        progress.say(f"  {name}: {encoder.encodings[name].text()}{unseen}")
-    if len(columns) > _LISTED:
-        progress.say(f"  and {len(columns) - _LISTED} more: encoding.json")
+    progress.say(columns_table(prepared.columns))
 
 
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:

@@ -11,16 +11,16 @@ import numpy as np
 from archspec.data.encodings import Encoding, Numbers
 from archspec.data.faults import MISSING, Fault
 from archspec.data.kept import ENCODINGS
-from archspec.data.labels import Labels, inside, label_encoding, learned_labels, reasons
-from archspec.data.survey import learned
-from archspec.data.values import floats, lists
+from archspec.data.labels import Labels, inside, label_encoding, reasons
+from archspec.data.values import floats, lists, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from archspec.data.demands import Demand
     from archspec.data.encodings import Encoded
-    from archspec.data.tables import Piece, Read
+    from archspec.data.survey import Learned
+    from archspec.data.tables import Piece
     from archspec.data.values import Array, Mask
 
 Columns = dict[str, "Encoded"]
@@ -36,12 +36,11 @@ class Encoder:
     widths: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def learn(cls, read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]) -> Encoder:
-        """An encoder whose vocabularies, buckets and means come from the pieces that `read` gives for some columns."""
-        encodings, longest = learned(read, demands, choices)
-        encodings |= learned_labels(read, demands, choices)
+    def of(cls, learned: Learned, demands: Mapping[str, Demand]) -> Encoder:
+        """An encoder whose vocabularies, buckets and means are those that were learned."""
         widths = {name: d.width for name, d in demands.items() if d.width is not None and d.several}
-        return cls(demands, encodings, {name: max(length, 1) for name, length in longest.items()} | widths)
+        longest = {name: max(length, 1) for name, length in learned.longest.items()}
+        return cls(demands, learned.encodings, longest | widths)
 
     @classmethod
     def from_text(cls, text: str, demands: Mapping[str, Demand]) -> Encoder:
@@ -130,9 +129,9 @@ def _faults(piece: Piece, demand: Demand, encoding: Encoding, fits: Mask, words:
         for rows, reason, way in reasons(demand, encoding, array, fits):
             yield from _fault(piece, demand, rows, reason, way)
         return
-    missing = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-    yield from _fault(piece, demand, ~fits & missing, MISSING)
-    yield from _fault(piece, demand, ~fits & ~missing, words)
+    absent = missing(array)
+    yield from _fault(piece, demand, ~fits & absent, MISSING)
+    yield from _fault(piece, demand, ~fits & ~absent, words)
 
 
 def _fault(piece: Piece, demand: Demand, rows: Mask, reason: str, way: str = "") -> Iterator[Fault]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from archspec.data.values import Array, Mask, floats, is_text, texts, whole
+from archspec.data.numerals import numeral
+from archspec.data.values import Array, Mask, Reading, floats, missing, texts, whole
 
 Encoded = NDArray[Any]
 """Ids in int64, or numbers in float32."""
@@ -55,20 +56,22 @@ class Ids(Encoding):
 
 
 class Vocabulary(Encoding):
-    """Values numbered from 1; 0 is every value that is not among them, and no value."""
+    """Values numbered from 1; 0 is every value that is not among them, and no value where that has no id of its own."""
 
     kind: Literal["vocabulary"] = "vocabulary"
     values: tuple[str, ...]
     others: int = 0
     """Distinct values that were seen but found no room."""
+    reading: Reading = "verbatim"
+    """What the texts of the column are."""
+    missing: bool = False
+    """Whether no value has an id of its own, the one after those of the values."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The place of each value."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        found = pc.index_in(texts(array), value_set=pa.array(self.values, pa.string()), skip_nulls=True)
-        ids = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+        ids = _places(texts(array, self.reading), self.values) + 1
+        if self.missing:
+            ids[missing(array)] = len(self.values) + 1
         return ids, np.ones(len(ids), dtype=np.bool_)
 
     def refusal(self) -> str:
@@ -78,7 +81,7 @@ class Vocabulary(Encoding):
     def text(self) -> str:
         """How many values are known."""
         left = f"; {self.others:,} rarer ones share id 0 with values never seen" if self.others else ""
-        return f"vocabulary of {len(self.values):,} values{left}"
+        return f"vocabulary of {len(self.values):,} values{', and an id for no value' * self.missing}{left}"
 
 
 class Buckets(Encoding):
@@ -91,7 +94,7 @@ class Buckets(Encoding):
         """One more than the number of edges at or below each value."""
         numbers, known = floats(array)
         places = np.searchsorted(np.asarray(self.edges), np.where(known, numbers, 0), side="right") + 1
-        return np.where(known, places, 0), known | _missing(array)
+        return np.where(known, places, 0), known | missing(array)
 
     def refusal(self) -> str:
         """What it takes."""
@@ -103,30 +106,35 @@ class Buckets(Encoding):
 
 
 class Words(Encoding):
-    """Names of a domain's values, or indices into them."""
+    """Names of a domain's values, or whole numbers that count them."""
 
     kind: Literal["words"] = "words"
     words: tuple[str, ...]
+    first: Literal[0, 1] | None = 0
+    """The number of the first name; None: numbers are only names."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The index of each word."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        numbers, known = whole(array)
-        known = known & (numbers >= 0) & (numbers < len(self.words))
-        found = pc.index_in(texts(array), value_set=pa.array(self.words), skip_nulls=True)
-        places = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-        ids = np.where(places >= 0, places, np.where(known, numbers, 0))
-        return ids, known | (places >= 0)
+        places = _places(texts(array, "texts"), self.words)
+        if self.first is None:
+            numerals = tuple(map(numeral, self.words))
+            more = _places(texts(array, "numbers"), numerals if len({*numerals}) == len(numerals) else self.words)
+        else:
+            numbers, known = whole(array)
+            counted = known & (numbers >= self.first) & (numbers < self.first + len(self.words))
+            more = np.where(counted, numbers - self.first, -1)
+        places = np.where(places >= 0, places, more)
+        return np.where(places >= 0, places, 0), places >= 0
 
     def refusal(self) -> str:
         """The words."""
-        return f"is none of {', '.join(self.words)} (nor an index into them)"
+        count = f" (nor a number of 1..{len(self.words)})" if self.first else " (nor an index into them)"
+        return f"is none of {', '.join(self.words)}{'' if self.first is None else count}"
 
     def text(self) -> str:
         """The words."""
-        return f"one of {', '.join(self.words)}"
+        counted = f", counted from 1: 1 is {self.words[0]}" if self.first == 1 else ""
+        return f"one of {', '.join(self.words)}{counted}"
 
 
 class Numbers(Encoding):
@@ -168,7 +176,8 @@ class Standard(Encoding):
         """`(x - mean) / deviation`, in single precision."""
         numbers, known = floats(array)
         scaled = (np.where(known, numbers, self.mean) - self.mean) / self.deviation
-        return scaled.astype(np.float32), known | _missing(array)
+        fits = np.abs(scaled) <= np.finfo(np.float32).max
+        return np.where(fits, scaled, 0).astype(np.float32), fits & (known | missing(array))
 
     def refusal(self) -> str:
         """What it takes."""
@@ -187,7 +196,7 @@ class Flag(Encoding):
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """1 or 0; no value is 0."""
         numbers, known = floats(array)
-        return (known & (numbers == 1)).astype(np.float32), known | _missing(array)
+        return (known & (numbers == 1)).astype(np.float32), known | missing(array)
 
     def refusal(self) -> str:
         """What it takes."""
@@ -204,18 +213,21 @@ class Key(Encoding):
     kind: Literal["key"] = "key"
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """Whole numbers as they are, texts as 63 bits of their hash."""
+        """Whole numbers as they are, whatever their type; texts, and what 64 bits do not hold, as 63 bits of a hash."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        if not is_text(array):
-            return whole(array)
-        coded = texts(array).dictionary_encode()
-        keys = [
+        numbers, known = whole(array)
+        absent = missing(array)
+        if known.all() or pa.types.is_floating(array.type):
+            return numbers, known
+        coded = texts(array, "texts").dictionary_encode()
+        hashes = [
             int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest()) >> 1
             for value in coded.dictionary.to_pylist()
         ]
-        places = pc.fill_null(coded.indices, len(keys)).to_numpy(zero_copy_only=False)
-        return np.asarray([*keys, 0], dtype=np.int64)[places], ~_missing(array)
+        places = pc.fill_null(coded.indices, len(hashes)).to_numpy(zero_copy_only=False)
+        return np.where(known, numbers, np.asarray([*hashes, 0], dtype=np.int64)[places]), ~absent
 
     def refusal(self) -> str:
         """What it takes."""
@@ -226,8 +238,11 @@ class Key(Encoding):
         return "groups of rows"
 
 
-def _missing(array: Array) -> Mask:
+def _places(array: Array, values: tuple[str, ...]) -> NDArray[np.int64]:
+    """The place of each text among the values; -1 where it is not among them."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    missing: Mask = pc.is_null(array, nan_is_null=True).to_numpy(zero_copy_only=False)
-    return missing
+    found = pc.index_in(array, value_set=pa.array(values, pa.string()), skip_nulls=True)
+    places: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places

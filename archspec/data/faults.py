@@ -45,6 +45,9 @@ class Fault:
         skip = "`--bad skip` leaves such rows out"
         if self.help:
             return self.help
+        if self.demand.words:
+            count = len(self.demand.words)
+            return f"write the names, or count them from 0 to {count - 1} or from 1 to {count} throughout; {skip}"
         if "vocabulary" in self.demand.choices:
             return f"`--encode {self.demand.column}=vocabulary` numbers any values; {skip}"
         if "standard" in self.demand.choices and self.reason == MISSING:

@@ -8,7 +8,8 @@ import numpy as np
 
 from archspec.data.encodings import Encoded, Encoding
 from archspec.data.faults import MISSING
-from archspec.data.values import Array, Mask, floats, texts
+from archspec.data.numerals import spelled
+from archspec.data.values import Array, Mask, floats, missing, texts
 from archspec.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ class Labels(Encoding):
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """Labels in float32, or classes in int64."""
         numbers, fits = self._numbers(array)
-        missing = missing_labels(array, classes=self.high is not None)
+        unlabeled = missing_labels(array, classes=self.high is not None)
         values = np.where(fits, numbers, 0)
         if self.masked:
-            fits = fits | missing
-            values = np.where(missing, _ABSENT if self.index else np.nan, values)
+            fits = fits | unlabeled
+            values = np.where(unlabeled, _ABSENT if self.index else np.nan, values)
         else:
-            fits = fits & ~missing
+            fits = fits & ~unlabeled
         return values.astype(np.int64 if self.index else np.float32), fits
 
     def _numbers(self, array: Array) -> tuple[Encoded, Mask]:
@@ -92,8 +93,8 @@ class Labels(Encoding):
 
 def missing_labels(array: Array, *, classes: bool) -> Mask:
     """Where a column holds no label `[N]`: an empty field or NaN; where labels are classes, -1 too."""
-    missing: Mask = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-    return missing | (floats(array)[0] == _ABSENT) if classes else missing
+    absent = missing(array)
+    return absent | (floats(array)[0] == _ABSENT) if classes else absent
 
 
 def learned_labels(read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]) -> dict[str, Labels]:
@@ -163,7 +164,7 @@ def check_listed(demand: Demand, kind: str, problems: Diagnostics) -> None:
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    return tuple(value.strip() for value in text.split(","))
+    return tuple(spelled(value.strip()) for value in text.split(","))
 
 
 def _check_count(demand: Demand, found: Iterable[str], problems: Diagnostics) -> None:
@@ -196,14 +197,14 @@ def _in_order(counts: Iterable[str], classes: int) -> tuple[str, ...]:
 def reasons(demand: Demand, encoding: Labels, array: Array, fits: Mask) -> Iterator[tuple[Mask, str, str]]:
     """Which labels `[N]` do not fit, what is said of them, and what can be done about it."""
     classes, skip = encoding.high is not None, "`--bad skip` leaves such rows out of all tasks"
-    absent = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-    missing = missing_labels(array, classes=classes)
+    absent = missing(array)
+    unlabeled = missing_labels(array, classes=classes)
     numbers, known = floats(array)
     inner = known & (numbers > 0) & (numbers < 1) & (encoding.high == 2) & (not encoding.values)  # noqa: PLR2004
-    others = ~fits & ~missing & ~inner
+    others = ~fits & ~unlabeled & ~inner
     mask = _mask_help(demand)
     yield ~fits & absent, MISSING, f"{mask}; {skip}"
-    yield ~fits & missing & ~absent, "is no label", f"{mask}; {skip}"
+    yield ~fits & unlabeled & ~absent, "is no label", f"{mask}; {skip}"
     soft = [f"`--encode {demand.column}=soft` takes labels from 0 to 1"] if SOFT in demand.choices else []
     yield ~fits & inner, encoding.refusal(), "; ".join([*soft, skip])
     ways = [skip]

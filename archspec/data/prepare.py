@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping  # noqa: TC003 - a run's file is read as a Source, by its annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from archspec.data.columns import Tally, as_text, many_unknown
 from archspec.data.demands import demands
 from archspec.data.encoder import Encoder
-from archspec.data.encodings import Vocabulary
 from archspec.data.faults import Bad, Faults
 from archspec.data.label_counts import LabelCounts
 from archspec.data.rows import written_rows
-from archspec.data.survey import check_choices
+from archspec.data.survey import check_choices, learned
 from archspec.data.tables import check_columns, open_tables
 from archspec.data.types import check_types
 from archspec.diagnostics import Diagnostic, SpecError
@@ -26,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
-    from archspec.data.encoder import Columns
+    from archspec.data.columns import ColumnReport
     from archspec.data.rows import RowsWriter
     from archspec.data.tables import Piece, Table
     from archspec.data.values import Mask
     from archspec.graph.graph import Graph
 
 ROWS, TRAIN, VALIDATION, ENCODING = "rows", "rows/train.arrow", "rows/validation.arrow", "encoding.json"
+COLUMNS = "columns.json"
 """Files of a prepared folder."""
 _SPLIT: Final = 2**32
 
@@ -68,8 +68,7 @@ class Prepared:
     train: int
     validation: int
     skipped: int
-    unknown: Mapping[str, float]
-    """Column -> share of validation values that are in no vocabulary."""
+    columns: tuple[ColumnReport, ...]
     warnings: tuple[Diagnostic, ...]
     labels: tuple[str, ...] = ()
     """What each column of labels holds in the rows to train on, a line each."""
@@ -78,7 +77,7 @@ class Prepared:
 def prepare(
     graph: Graph, source: Source, folder: Path, *, watch: Callable[[str, int], None] = lambda _, __: None
 ) -> Prepared:
-    """Reads files twice, to learn encodings and to encode; writes `rows/*.arrow` and `encoding.json`.
+    """Reads files twice, to learn encodings and to encode; writes `rows/*.arrow`, `encoding.json`, `columns.json`.
 
     Args:
         graph: what reads the data.
@@ -105,7 +104,8 @@ def prepare(
             watch("looking at values", seen)
             yield _part(piece, ~held)
 
-    encoder = Encoder.learn(read, wanted, source.choices)
+    learnt = learned(read, wanted, source.choices)
+    encoder = Encoder.of(learnt, wanted)
     work = _Work(encoder, watch)
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
@@ -116,10 +116,11 @@ def prepare(
             work.encode(piece, np.ones(piece.rows, dtype=np.bool_), train, validation)
         warnings = work.faults.report(source.bad)
         _check_enough(source, train, validation, warnings)
+    columns = work.tally.reports(learnt)
     write_whole(folder / ENCODING, encoder.text())
-    unknown = {name: count / max(work.values[name], 1) for name, count in work.unknown.items()}
-    warnings += work.labels.warnings()
-    return Prepared(encoder, train.rows, validation.rows, work.skipped, unknown, warnings, tuple(work.labels.texts()))
+    write_whole(folder / COLUMNS, as_text(columns))
+    warnings = (*warnings, *work.labels.warnings(), *learnt.warnings, *many_unknown(columns))
+    return Prepared(encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()))
 
 
 class _Work:
@@ -129,8 +130,7 @@ class _Work:
         self.encoder, self.watch = encoder, watch
         self.faults = Faults()
         self.labels = LabelCounts(encoder)
-        self.unknown: Counter[str] = Counter()
-        self.values: Counter[str] = Counter()
+        self.tally = Tally(encoder)
         self.skipped = self.seen = 0
 
     def encode(self, piece: Piece, held: Mask, train: RowsWriter, validation: RowsWriter) -> None:
@@ -144,15 +144,7 @@ class _Work:
             if rows.any():
                 writer.add({name: values[rows] for name, values in columns.items()})
         self.labels.add(columns, good & ~held)
-        self.count_unknown(columns, good & held)
-
-    def count_unknown(self, columns: Columns, rows: Mask) -> None:
-        """Counts the values of validation rows that no vocabulary holds."""
-        for name, encoding in self.encoder.encodings.items():
-            if isinstance(encoding, Vocabulary):
-                ids = columns[name][rows]
-                self.unknown[name] += int((ids == 0).sum())
-                self.values[name] += int((ids >= 0).sum())
+        self.tally.add(piece, columns, good & held)
 
 
 def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> Iterator[tuple[Piece, Mask]]:

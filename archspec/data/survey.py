@@ -2,92 +2,54 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Key, Numbers, Standard, Vocabulary, Words
-from archspec.data.labels import check_listed, label_encoding
-from archspec.data.values import floats, is_list, is_text, lists, texts, whole
-from archspec.diagnostics import Diagnostics, suggest
+from archspec.data.labels import check_listed, label_encoding, learned_labels
+from archspec.data.numerals import numeral
+from archspec.data.sight import Sight
+from archspec.data.values import is_list, is_text, lists
+from archspec.diagnostics import Diagnostic, Diagnostics, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from archspec.data.demands import Demand
-    from archspec.data.tables import Read
-    from archspec.data.values import Array
+    from archspec.data.tables import Piece, Read
+    from archspec.data.values import Array, Reading
 
-_KEPT: Final = 1_000_000
-"""Numbers that are kept to find the edges of buckets."""
 _BUCKETS: Final = 64
 """Buckets of a column whose input does not say how many ids there are."""
 
+_FIXED: Final = {
+    "numbers": "dense input", "class": "label", "label": "label", "weight": "weight", "space": "sample space",
+    "column": "a loss reads it", "key": "groups rows",
+}  # fmt: skip
+"""Why columns have the encoding that they have whatever their values are, by use."""
 
-@dataclass
-class Sight:
-    """What was seen of the values of a family of columns."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    only_whole: bool = True
-    only_numbers: bool = True
-    longest: int = 0
-    total: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-    sample: list[NDArray[np.float64]] = field(default_factory=list)
-    stride: int = 1
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A decision for all columns that share their ids: the encoding, why, and how texts are read."""
 
-    def look(self, array: Array, *, counted: bool) -> None:
-        """Takes some more values in; counts the distinct ones where asked."""
-        if is_list(array):
-            offsets, array = lists(array)
-            self.longest = max(self.longest, int(np.diff(offsets).max(initial=0)))
-        missing = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-        self.only_whole = self.only_whole and bool((whole(array)[1] | missing).all())
-        numbers, known = floats(array)
-        self.only_numbers = self.only_numbers and bool((known | missing).all())
-        if counted:
-            found = texts(array).drop_null().value_counts()
-            self.counts.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
-        if known.any():
-            self.measure(numbers[known])
+    kind: str
+    why: str
+    reading: Reading = "texts"
 
-    def measure(self, numbers: NDArray[np.float64]) -> None:
-        """Adds numbers to mean and deviation (Chan et al., 1979), and every stride-th of them to the sample."""
-        count, mean = len(numbers), float(numbers.mean())
-        step = mean - self.mean
-        whole_count = self.total + count
-        self.squares += float(np.square(numbers - mean).sum()) + step * step * self.total * count / whole_count
-        self.mean += step * count / whole_count
-        self.sample.append(numbers[(-self.total) % self.stride :: self.stride])
-        self.total = whole_count
-        if sum(map(len, self.sample)) > _KEPT:
-            self.sample = [np.concatenate(self.sample)[::2]]
-            self.stride *= 2
 
-    def edges(self, buckets: int) -> tuple[float, ...]:
-        """Where buckets begin, less the first. Rows are shared out evenly, but a value is never cut in two.
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the rows to train on tell of each column."""
 
-        A frequent value, such as the 0 of most amounts, has a bucket of its own, and the others share what is left.
-        """
-        if not self.sample:
-            return ()
-        values, counts = np.unique(np.concatenate(self.sample), return_counts=True)
-        upto = np.cumsum(counts)
-        found: list[float] = []
-        last = -1
-        for left in range(buckets, 1, -1):
-            taken = upto[last] if last >= 0 else 0
-            last = max(int(np.searchsorted(upto, taken + (upto[-1] - taken) / left)), last + 1)
-            if last + 1 >= len(values):
-                break
-            found.append(float(values[last + 1]))
-        return tuple(found)
+    encodings: Mapping[str, Encoding]
+    longest: Mapping[str, int]
+    """The longest list, of columns of lists."""
+    found: Mapping[str, str]
+    """What a column holds, in words, and"""
+    why: Mapping[str, str]
+    """why it is encoded as it is."""
+    warnings: tuple[Diagnostic, ...]
 
 
 def check_choices(choices: Mapping[str, str], demands: Mapping[str, Demand]) -> None:
@@ -109,50 +71,102 @@ def check_choices(choices: Mapping[str, str], demands: Mapping[str, Demand]) -> 
     problems.raise_errors(status=2)
 
 
-def learned(
-    read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]
-) -> tuple[dict[str, Encoding], dict[str, int]]:
-    """Encodings by column, and the longest list by column.
+def learned(read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]) -> Learned:
+    """Encodings by column: one decision for each column, over all rows to learn from.
 
     Args:
         read: gives some columns of the rows to learn from, piece by piece.
         demands: what the spec reads.
         choices: encodings that were asked for, by column; one holds for all columns that share its ids.
+
+    Raises:
+        SpecError: texts of which two are one number (AS711), ids that floats have rounded (AS712), where nothing was
+            asked for.
     """
     by_home = {_home(demands[column]): kind for column, kind in choices.items()}
     by_home |= {_home(demand): "ids" for demand in demands.values() if demand.plain and demand.encodes}
-    asked = {name: by_home.get(_home(demand)) for name, demand in demands.items()}
-    looked = {name for name, d in demands.items() if (d.encodes and not d.words) or asked[name] == "standard"}
-    sights = {_home(demands[name]): Sight() for name in looked}
-    for piece in read(looked) if looked else ():
-        for name in looked:
-            array, kind = piece.columns[name], asked[name]
-            if demands[name].use == "lists" and is_text(array):
-                array = _as_lists(array)
-            counted = kind == "vocabulary" or (kind is None and _texts(array))
-            sights[_home(demands[name])].look(array, counted=counted)
+    asked = {_home(demand): by_home.get(_home(demand)) for demand in demands.values()}
+    sights = _seen(read, demands, asked)
     several = {_home(demand) for demand in demands.values() if demand.use == "lists"}
-    found = {}
+    problems = Diagnostics()
+    found: dict[str, Encoding] = {}
+    chosen: dict[str, Choice] = {}
     for name, demand in demands.items():
         home = _home(demand)
         sight = sights.get(home, Sight())
-        found[name] = _encoding(demand, asked[name] or _natural(sight, several=home in several), sight)
-    return found, {name: sights[_home(demands[name])].longest for name in looked if demands[name].use == "lists"}
+        if home not in chosen:
+            chosen[home] = _choice(demand, asked[home], sight, several=home in several)
+            if home in sights:
+                _check(problems, name, chosen[home], sight, asked=asked[home] is not None)
+        found[name] = _encoding(demand, chosen[home], sight)
+        _check_domain(problems, name, found[name], sight)
+    problems.raise_errors(status=2)
+    found |= learned_labels(read, demands, choices)
+    looked = [name for name, demand in demands.items() if _home(demand) in sights]
+    return Learned(
+        found,
+        {name: sights[_home(demands[name])].longest for name in looked if demands[name].use == "lists"},
+        {name: _found(demand, sights.get(_home(demand))) for name, demand in demands.items()},
+        {name: chosen[_home(demand)].why for name, demand in demands.items()},
+        tuple(problems.items),
+    )
 
 
 def _home(demand: Demand) -> str:
     return demand.family or demand.column
 
 
-def _as_lists(array: Array) -> Array:
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def _seen(read: Read, demands: Mapping[str, Demand], asked: Mapping[str, str | None]) -> dict[str, Sight]:
+    """What was seen of each home whose encoding depends on its values.
+
+    Texts are counted at once. Numbers are counted in a second reading, and only where texts turn out to be among them:
+    ids that stay as they are may be too many to keep.
+    """
+    looked = {name for name, demand in demands.items() if demand.encodes or asked[_home(demand)] == "standard"}
+    sights = {_home(demands[name]): Sight() for name in looked}
+    for piece in read(looked) if looked else ():
+        for name in looked:
+            array, kind = _as_lists(piece, demands[name]), asked[_home(demands[name])]
+            counted = kind == "vocabulary" or (kind is None and _texts(array))
+            sights[_home(demands[name])].look(array, counted=counted)
+    several = {_home(demand) for demand in demands.values() if demand.use == "lists"}
+    again = {
+        name
+        for name in looked
+        if sights[_home(demands[name])].uncounted and asked[_home(demands[name])] is None
+        and _counts(sights[_home(demands[name])], several=_home(demands[name]) in several)
+    }  # fmt: skip
+    for name in again:
+        sights[_home(demands[name])].counts.clear()
+    for piece in read(again) if again else ():
+        for name in again:
+            sights[_home(demands[name])].count(_as_lists(piece, demands[name]))
+    return sights
+
+
+def _counts(sight: Sight, *, several: bool) -> bool:
+    """Whether the decision needs every distinct value."""
+    return _natural(sight, several=several) == "vocabulary" or any(numeral(text) != text for text in sight.counts)
+
+
+def _as_lists(piece: Piece, demand: Demand) -> Array:
     import pyarrow as pa
 
+    array = piece.columns[demand.column]
+    if demand.use != "lists" or not is_text(array):
+        return array
     offsets, items = lists(array)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
 
 
 def _texts(array: Array) -> bool:
     return is_text(array.values if is_list(array) else array)
+
+
+# -- deciding ----------------------------------------------------------------------------------------------------------
 
 
 def _natural(sight: Sight, *, several: bool) -> str:
@@ -162,11 +176,81 @@ def _natural(sight: Sight, *, several: bool) -> str:
     return "buckets" if sight.only_numbers and not several else "vocabulary"
 
 
-def _encoding(demand: Demand, kind: str, sight: Sight) -> Encoding:
+def _choice(demand: Demand, asked: str | None, sight: Sight, *, several: bool) -> Choice:
+    """The decision for a column, and for those that share its ids."""
+    if demand.plain and demand.encodes:
+        return Choice("ids", "a task reads it, too", "numbers")
+    if not demand.encodes:
+        return Choice(asked or demand.use, "--encode" if asked else _FIXED[demand.use])
+    if demand.words:
+        return Choice("words", "values of the domain")
+    kind = asked or _natural(sight, several=several)
+    code = None if sight.typed else sight.padded()
+    if asked:
+        split = code is not None or sight.twins() is not None
+        reading: Reading = "numbers" if sight.only_numbers and not split else "texts"
+        return Choice(kind, "--encode", reading)
+    beyond = demand.high is not None and sight.high is not None and sight.high >= demand.high
+    if kind == "ids" and code is not None and beyond:
+        return Choice("vocabulary", f"codes such as {code}", "texts")
+    why = "all are whole" if kind == "ids" else "not all are whole" if sight.only_numbers else "not all are numbers"
+    return Choice(kind, why, "numbers" if sight.only_numbers else "texts")
+
+
+def _check(problems: Diagnostics, column: str, choice: Choice, sight: Sight, *, asked: bool) -> None:
+    """Reports ids of which nobody can say whether they are the same."""
+    if choice.kind in {"ids", "vocabulary"} and sight.only_numbers and not asked and (twins := sight.twins()):
+        one = f"`--encode {column}=ids` makes them one id, " if sight.only_whole else "write them alike, or "
+        problems.error(
+            "AS711", f"column `{column}` holds `{twins[0]}` and `{twins[1]}`: two texts, but one number",
+            help=f"{one}`--encode {column}=vocabulary` two",
+        )  # fmt: skip
+    if choice.kind in {"ids", "vocabulary"} and sight.only_numbers and sight.rounded is not None:
+        message = (
+            f"column `{column}` holds ids beyond 2^53 in floats, such as {sight.rounded:.17g}: they have lost their "
+            "last digits, and several ids may have become one"
+        )
+        if asked:
+            problems.warning("AS712", message, help="write them as integers or as texts")
+        else:
+            problems.error(
+                "AS712", message,
+                help=f"write them as integers or as texts; `--encode {column}=vocabulary` numbers what is left of them",
+            )  # fmt: skip
+    if not (sight.texts or sight.typed):
+        problems.warning("AS713", f"column `{column}` holds no value in any row to train on")
+
+
+def _check_domain(problems: Diagnostics, column: str, encoding: Encoding, sight: Sight) -> None:
+    """Says how numbers are mapped to the values of a domain, where they may have been meant otherwise."""
+    if not isinstance(encoding, Words) or encoding.first is None or not sight.low or sight.low < 0:
+        return
+    words, last = encoding.words, encoding.first + len(encoding.words) - 1
+    counted = f"{encoding.first} is `{words[0]}`, {last} is `{words[-1]}`"
+    problems.warning(
+        "AS716",
+        f"column `{column}` holds numbers from {sight.low} to {sight.high}, counted from {encoding.first}: {counted}",
+        help=f"if that is not what is meant, write the names: {', '.join(words)}",
+    )  # fmt: skip
+
+
+def _found(demand: Demand, sight: Sight | None) -> str:
+    """What a column holds, in words."""
+    if sight is None:
+        words = {"class": "whole numbers", "key": "anything"}.get(demand.use, "numbers")
+    elif sight.only_numbers:
+        words = "whole numbers" if sight.only_whole else "numbers"
+        words = words if sight.texts or sight.typed else "no values"
+    else:
+        words = "texts and numbers" if sight.typed else "texts"
+    return f"lists of {words}" if demand.several else words
+
+
+def _encoding(demand: Demand, choice: Choice, sight: Sight) -> Encoding:
     """The encoding of a column of given use."""
     if demand.encodes:
-        return Words(words=demand.words) if demand.words else _of_ids(kind, sight, demand.high)
-    if kind == "standard":
+        return _of_words(demand.words, sight) if demand.words else _of_ids(choice, sight, demand.high)
+    if choice.kind == "standard":
         return Standard(mean=sight.mean, deviation=(sight.squares / max(sight.total, 1)) ** 0.5 or 1.0)
     fixed: dict[str, Encoding] = {
         "numbers": Numbers(),
@@ -178,10 +262,22 @@ def _encoding(demand: Demand, kind: str, sight: Sight) -> Encoding:
     return label_encoding(demand, None) if demand.tasks else fixed[demand.use]
 
 
-def _of_ids(kind: str, sight: Sight, high: int | None) -> Encoding:
-    if kind == "vocabulary":
-        room = None if high is None else high - 1
-        ranked = sorted(sight.counts.items(), key=lambda item: (-item[1], item[0]))
-        values = tuple(value for value, _ in ranked[:room])
-        return Vocabulary(values=values, others=len(ranked) - len(values))
-    return Buckets(edges=sight.edges((high or _BUCKETS) - 1)) if kind == "buckets" else Ids(high=high)
+def _of_words(words: tuple[str, ...], sight: Sight) -> Words:
+    """Names, or numbers: names where the words are numbers themselves, else counted from 0 or from 1."""
+    if any(numeral(word).removeprefix("-").isdecimal() for word in words):
+        return Words(words=words, first=None)
+    return Words(words=words, first=1 if sight.high == len(words) and (sight.low or 0) > 0 else 0)
+
+
+def _of_ids(choice: Choice, sight: Sight, high: int | None) -> Encoding:
+    if choice.kind == "buckets":
+        return Buckets(edges=sight.edges((high or _BUCKETS) - 1))
+    if choice.kind == "ids":
+        return Ids(high=high)
+    counts = sight.as_numbers() if choice.reading == "numbers" else sight.counts
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    room = len(ranked) + 1 if high is None else high - 1
+    # No value takes the place of the rarest one where it is more frequent.
+    absent = sight.missing > 0 and (len(ranked) < room or (room > 0 and sight.missing > ranked[room - 1][1]))
+    values = tuple(value for value, _ in ranked[: room - absent])
+    return Vocabulary(values=values, others=len(ranked) - len(values), reading=choice.reading, missing=absent)

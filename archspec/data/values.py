@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import re
+from decimal import Decimal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archspec.data.numerals import numeral, spelled
+
 Mask = NDArray[np.bool_]
 Array = Any
 """An Arrow array: pyarrow comes without types."""
+Reading = Literal["verbatim", "texts", "numbers"]
+"""What the texts of a column are; `verbatim` is how vocabularies were read that do not say it."""
 
-_NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+NONE: Final = (
+    "", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "NaT", r"\N",
+)  # fmt: skip
+"""Texts that are no value, as pandas, R, Spark and databases write it."""
+EXACT: Final = 2**53
+"""From here up, a float does not know every whole number."""
+_HIGHEST: Final = 2**63 - 1
+_NUMBER: Final = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?))$"
+_DIGITS: Final = re.compile(r"[+-]?\d{1,40}")
+_WRITTEN: Final = {"numbers": r"^(0|-?[1-9]\d*)$", "texts": r"^(?i:true|false)$|^-?\d+\.0*$"}
+"""Among numbers, what is written as it should be; among texts, what is not."""
 _SEPARATORS: Final = r"[\s|;,]+"
 """Between the items of a list that is written as text."""
 
@@ -51,25 +67,35 @@ def is_scalar(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
     return bool(text or number or types.is_null(kind))
 
 
-def texts(array: Array) -> Array:
-    """Values as texts; a float that is whole as one without a point."""
+def cleaned(array: Array) -> Array:
+    """A column without a dictionary, its texts without white space around them; NaN and what is in NONE are null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     array = _decoded(array)
+    if is_text(array):
+        bare = pc.utf8_trim_whitespace(array)
+        return pc.if_else(pc.is_in(bare, value_set=pa.array(NONE, bare.type)), pa.scalar(None, bare.type), bare)
     if pa.types.is_floating(array.type):
-        numbers, known = floats(array)
-        if bool((numbers[known] == np.floor(numbers[known])).all()):
-            array = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
-    return pc.cast(array, pa.string())
+        return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    return array
+
+
+def missing(array: Array) -> Mask:
+    """Which values are no value."""
+    found: Mask = cleaned(array).is_null().to_numpy(zero_copy_only=False)
+    return found
 
 
 def floats(array: Array) -> tuple[NDArray[np.float64], Mask]:
-    """Values as numbers `[N]`, and which of them are finite numbers; `true` is 1 and `false` 0, as a text too."""
+    """Values as numbers `[N]`, and which of them are finite numbers; `true` is 1 and `false` 0, as a text too.
+
+    What is no number is NaN.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    array = _decoded(array)
+    array = cleaned(array)
     if is_text(array):
         for number, word in enumerate(("false", "true")):
             array = pc.if_else(pc.equal(pc.utf8_lower(array), word), str(number), array)
@@ -80,18 +106,67 @@ def floats(array: Array) -> tuple[NDArray[np.float64], Mask]:
 
 
 def whole(array: Array) -> tuple[NDArray[np.int64], Mask]:
-    """Values as whole numbers `[N]`, and which of them are."""
+    """Values as whole numbers `[N]`, and which of them are: numbers of 64 bits whose digits are all known."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    array = _decoded(array)
+    array = cleaned(array)
     if pa.types.is_integer(array.type) and not pa.types.is_uint64(array.type):
         known = pc.is_valid(array).to_numpy(zero_copy_only=False)
         return pc.fill_null(pc.cast(array, pa.int64()), 0).to_numpy(zero_copy_only=False), known
-    numbers, known = floats(array)
-    # Beyond 2^53 a float no longer knows every whole number.
-    known = known & (np.floor(numbers) == numbers) & (np.abs(numbers) <= 2**53)
-    return np.where(known, numbers, 0).astype(np.int64), known
+    numbers, finite = floats(array)
+    near = finite & (np.floor(numbers) == numbers)
+    known = near & (np.abs(numbers) < EXACT)
+    found = np.where(known, numbers, 0).astype(np.int64)
+    places = np.flatnonzero(near & ~known)
+    for place, value in zip(places, array.take(pa.array(places)).to_pylist(), strict=True):
+        digits = exactly(value)
+        if digits is not None and -_HIGHEST - 1 <= digits <= _HIGHEST:
+            found[place], known[place] = digits, True
+    return found, known
+
+
+def exactly(value: object) -> int | None:
+    """A large whole number, or its text, digit by digit. None for a float, or a text in a float's notation."""
+    if isinstance(value, Decimal):
+        return int(value)
+    if isinstance(value, str):
+        return int(value) if _DIGITS.fullmatch(value) else None
+    return value if isinstance(value, int) else None
+
+
+def unbroken(array: Array) -> tuple[Mask, Mask]:
+    """Which values are whole numbers of any size, and which of those were rounded: a float beyond 2^53 lost digits."""
+    import pyarrow as pa
+
+    array = cleaned(array)
+    numbers, finite = floats(array)
+    near = finite & (np.floor(numbers) == numbers)
+    rounded = near & (np.abs(numbers) >= EXACT)
+    if not pa.types.is_floating(array.type):
+        places = np.flatnonzero(rounded)
+        values = array.take(pa.array(places)).to_pylist()
+        rounded[places] = [exactly(value) is None for value in values]
+    return near, rounded
+
+
+def texts(array: Array, reading: Reading = "texts") -> Array:
+    """Values as texts `[N]`, the same value as the same text whatever its type and its column; no value stays none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if reading == "verbatim":
+        return _verbatim(array)
+    array = cleaned(array)
+    if pa.types.is_boolean(array.type) and reading == "numbers":
+        array = pc.cast(array, pa.int8())
+    if pa.types.is_floating(array.type):
+        return _of_floats(array)
+    if pa.types.is_decimal(array.type):
+        return _each(pc.cast(array, pa.string()), "numbers")
+    if is_text(array):
+        return _each(array, reading)
+    return pc.cast(array, pa.string())
 
 
 def lists(array: Array) -> tuple[NDArray[np.int64], Array]:
@@ -120,3 +195,48 @@ def _decoded(array: Array) -> Array:
     import pyarrow as pa
 
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _each(array: Array, reading: Reading) -> Array:
+    """Texts, of which only those are looked at one by one that may be written otherwise."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    matches = pc.match_substring_regex(array, _WRITTEN[reading])
+    told = pc.all(matches) if reading == "numbers" else pc.invert(pc.any(matches))
+    if array.null_count == len(array) or told.as_py():
+        return pc.cast(array, pa.string())
+    coded = array.dictionary_encode()
+    write = numeral if reading == "numbers" else spelled
+    return pa.array([write(text) for text in coded.dictionary.to_pylist()], pa.string()).take(coded.indices)
+
+
+def _of_floats(array: Array) -> Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = array.is_valid().to_numpy(zero_copy_only=False)
+    numbers = pc.fill_null(array, pa.scalar(0, array.type)).to_numpy(zero_copy_only=False)
+    if bool(((np.floor(numbers) == numbers) & (np.abs(numbers) < EXACT)).all()):
+        return pc.cast(pa.array(numbers.astype(np.int64), mask=~known), pa.string())
+    values, places = np.unique(numbers, return_inverse=True)
+    # The shortest text that reads as the number in its own precision: 0.1, not 0.10000000149011612.
+    written = pa.array([numeral(float(str(value))) for value in values], pa.string())
+    return written.take(pa.array(places, mask=~known))
+
+
+def _verbatim(array: Array) -> Array:
+    """Texts of vocabularies that do not say how they are read: as written; a float that is whole, without a point."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind: Any = array.type
+    if pa.types.is_dictionary(kind):
+        array = array.dictionary_decode()
+    written = pc.cast(array, pa.string())
+    if not pa.types.is_floating(array.type):
+        return written
+    numbers = pc.fill_null(pc.cast(array, pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+    whole = (np.floor(numbers) == numbers) & (np.abs(numbers) < EXACT)
+    digits = pc.cast(pa.array(np.where(whole, numbers, 0).astype(np.int64)), pa.string())
+    return pc.if_else(pa.array(whole), digits, written)

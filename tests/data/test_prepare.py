@@ -95,7 +95,7 @@ def test_vocabularies_come_from_training_rows(graph: Graph, rows: Columns, tmp_p
     files = written(tmp_path, rows), written(tmp_path, other, "other.parquet")
     prepared = prepare(graph, Source(files[:1], files[1:]), tmp_path)
     assert (prepared.train, prepared.validation) == (40, 40)
-    assert prepared.unknown["city"] == 0.5
+    assert {report.column: report.unknown for report in prepared.columns}["city"] == 0.5
     batch = next(iter(OrderedBatches(Rows(tmp_path / VALIDATION), 40)))
     assert batch["city"][:20].eq(0).all()
     assert batch["city"][20:].gt(0).all()

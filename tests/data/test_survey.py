@@ -10,7 +10,8 @@ import pytest
 
 from archspec.data.demands import Demand
 from archspec.data.encodings import Buckets, Ids, Standard, Vocabulary
-from archspec.data.survey import Sight, check_choices, learned
+from archspec.data.sight import Sight
+from archspec.data.survey import check_choices, learned
 from archspec.data.tables import Piece
 from archspec.diagnostics import SpecError
 
@@ -31,7 +32,7 @@ def encoding(values: list[Any], demand: Demand = CITY, kind: str | None = None) 
             part = values[start : start + 2]
             yield Piece("f", start, len(part), {name: pa.array(part)})
 
-    return learned(read, {name: demand}, {} if kind is None else {name: kind})[0][name]
+    return learned(read, {name: demand}, {} if kind is None else {name: kind}).encodings[name]
 
 
 def test_what_values_suggest() -> None:
@@ -45,12 +46,12 @@ def test_what_values_suggest() -> None:
 def test_a_vocabulary_keeps_the_most_frequent_values() -> None:
     """Ids are given by frequency, then by name; 0 stays free, and what finds no room is counted."""
     found = encoding(["d", "b", "b", "c", "c", "a", "c", "e"])
-    assert found == Vocabulary(values=("c", "b", "a"), others=2)
+    assert found == Vocabulary(values=("c", "b", "a"), others=2, reading="texts")
 
 
 def test_what_is_asked_for_wins() -> None:
     """Integers can have a vocabulary or buckets, too."""
-    assert encoding([900, 7, 900], kind="vocabulary") == Vocabulary(values=("900", "7"))
+    assert encoding([900, 7, 900], kind="vocabulary") == Vocabulary(values=("900", "7"), reading="numbers")
     assert encoding([1, 2, 3, 4, 5, 6], kind="buckets") == Buckets(edges=(3.0, 5.0))
 
 
@@ -84,14 +85,14 @@ def test_a_family_has_one_encoding() -> None:
         columns = {"city": pa.array(["a", "a", "a"]), "visited": pa.array([["b", "b"], None, ["c", "a", "b", "b"]])}
         yield Piece("f", 0, 3, columns)
 
-    found, longest = learned(read, {"city": CITY, "visited": VISITED}, {})
-    assert found["city"] == found["visited"] == Vocabulary(values=("a", "b", "c"))
-    assert longest == {"visited": 4}
+    found = learned(read, {"city": CITY, "visited": VISITED}, {})
+    assert found.encodings["city"] == found.encodings["visited"] == Vocabulary(values=("a", "b", "c"), reading="texts")
+    assert found.longest == {"visited": 4}
 
 
 def test_many_numbers_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edges of buckets come from a sample of limited size that is spread over all rows."""
-    monkeypatch.setattr("archspec.data.survey._KEPT", 100)
+    monkeypatch.setattr("archspec.data.sight._KEPT", 100)
     sight = Sight()
     for start in range(0, 10_000, 37):
         sight.measure(np.arange(start, min(start + 37, 10_000), dtype=np.float64))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from archspec.data.values import floats, lists, texts, trimmed, whole
+from archspec.data.values import floats, lists, trimmed, whole
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,6 @@ def test_numbers_in_texts() -> None:
 def test_large_ids_keep_their_digits() -> None:
     """An int64 beyond what a float holds is read exactly."""
     assert whole(pa.array([2**62 + 1]))[0].tolist() == [2**62 + 1]
-
-
-def test_texts_of_numbers() -> None:
-    """An id means the same as an integer, as a whole float (which pandas makes of gaps) and as a text."""
-    assert texts(pa.array([7, None])).to_pylist() == ["7", None]
-    assert texts(pa.array([7.0, None])).to_pylist() == ["7", None]
-    assert texts(pa.array(["7", None])).to_pylist() == ["7", None]
-    assert texts(pa.array([7.5, None])).to_pylist() == ["7.5", None]
 
 
 def test_lists_and_their_texts() -> None:

@@ -1,0 +1,92 @@
+"""What became of each column, in one row each: what it holds, how it is encoded and why, and what is missing in it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from archspec.data.encodings import Vocabulary
+from archspec.data.values import missing
+from archspec.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from archspec.data.encoder import Columns, Encoder
+    from archspec.data.survey import Learned
+    from archspec.data.tables import Piece
+    from archspec.data.values import Mask
+
+_MANY: Final = 0.1
+"""Share of unknown values that is worth a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReport:
+    """One column: what reads it, what it holds, its encoding in words, and why it has that."""
+
+    column: str
+    reader: str
+    holds: str
+    encoding: str
+    why: str
+    missing: float
+    """Share of rows without a value."""
+    unknown: float | None
+    """Share of the values of validation rows that its vocabulary does not hold; None without a vocabulary."""
+
+
+class Tally:
+    """Counts rows without a value, and values that no vocabulary holds, while rows are encoded."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.rows = 0
+        self.missing: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        self.values: Counter[str] = Counter()
+
+    def add(self, piece: Piece, columns: Columns, held_out: Mask) -> None:
+        """Counts the rows of a piece; no value is not an unknown one."""
+        self.rows += piece.rows
+        for name, encoding in self.encoder.encodings.items():
+            absent = missing(piece.columns[name])
+            self.missing[name] += int(absent.sum())
+            if isinstance(encoding, Vocabulary):
+                ids = columns[name][held_out & ~absent]
+                self.unknown[name] += int((ids == 0).sum())
+                self.values[name] += int((ids >= 0).sum())
+
+    def reports(self, learned: Learned) -> tuple[ColumnReport, ...]:
+        """A row for each column, in the order in which the spec reads them."""
+        return tuple(
+            ColumnReport(
+                name, demand.reader, learned.found[name], encoding.text(), learned.why[name],
+                self.missing[name] / max(self.rows, 1),
+                self.unknown[name] / max(self.values[name], 1) if isinstance(encoding, Vocabulary) else None,
+            )
+            for name, demand, encoding in (
+                (name, self.encoder.demands[name], encoding) for name, encoding in self.encoder.encodings.items()
+            )
+        )  # fmt: skip
+
+
+def many_unknown(reports: Iterable[ColumnReport]) -> tuple[Diagnostic, ...]:
+    """A warning for each column many of whose validation values are unknown."""
+    return tuple(
+        Diagnostic(
+            "AS714",
+            f"{report.unknown:.1%} of the values of column `{report.column}` to validate on are not in its vocabulary",
+            help="they all share id 0; see whether both files write them alike, or train on rows that hold them",
+            severity="warning",
+        )
+        for report in reports
+        if report.unknown is not None and report.unknown > _MANY
+    )
+
+
+def as_text(reports: Iterable[ColumnReport]) -> str:
+    """The table as JSON."""
+    return json.dumps([asdict(report) for report in reports], indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,141 @@
+"""What was seen of the values of a column, or of all columns that share their ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from archspec.data.numerals import numeral, padded
+from archspec.data.values import floats, is_list, is_text, lists, missing, texts, unbroken, whole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from archspec.data.values import Array
+
+_KEPT: Final = 1_000_000
+"""Numbers that are kept to find the edges of buckets."""
+LARGEST: Final = float(np.finfo(np.float32).max)
+
+
+@dataclass
+class Sight:
+    """What was seen of the values of a family of columns, in all files to train on."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """How often each value was there, by its text among texts."""
+    uncounted: bool = False
+    """Whether some values were not counted: numbers are, once it turns out that texts are among them."""
+    only_whole: bool = True
+    only_numbers: bool = True
+    texts: bool = False
+    """Whether some values came as texts."""
+    typed: bool = False
+    """Whether some values came as numbers."""
+    missing: int = 0
+    rounded: float | None = None
+    """A whole number that a float has rounded."""
+    low: int | None = None
+    high: int | None = None
+    """The least and the largest whole number."""
+    longest: int = 0
+    total: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    sample: list[NDArray[np.float64]] = field(default_factory=list)
+    stride: int = 1
+
+    def look(self, array: Array, *, counted: bool) -> None:
+        """Takes some more values in; counts the distinct ones where asked."""
+        if is_list(array):
+            offsets, array = lists(array)
+            self.longest = max(self.longest, int(np.diff(offsets).max(initial=0)))
+        absent = missing(array)
+        self.missing += int(absent.sum())
+        if absent.all():
+            return
+        self.texts |= is_text(array)
+        self.typed |= not is_text(array)
+        self._measure_whole(array, absent)
+        numbers, known = floats(array)
+        self.only_numbers = self.only_numbers and not bool((np.isnan(numbers) & ~absent).any())
+        if counted:
+            self.count(array)
+        self.uncounted |= not counted
+        known &= np.abs(numbers) <= LARGEST
+        if known.any():
+            self.measure(numbers[known])
+
+    def count(self, array: Array) -> None:
+        """Counts the distinct values."""
+        if is_list(array):
+            array = lists(array)[1]
+        found = texts(array, "texts").drop_null().value_counts()
+        self.counts.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+
+    def as_numbers(self) -> Counter[str]:
+        """The counts by number: those of `12` and `12.0` in one."""
+        found: Counter[str] = Counter()
+        for text, count in self.counts.items():
+            found[numeral(text)] += count
+        return found
+
+    def padded(self) -> str | None:
+        """A counted text that is a number with zeros before it."""
+        return next(filter(padded, self.counts), None)
+
+    def twins(self) -> tuple[str, str] | None:
+        """Two counted texts that are one number, such as `7` and `007`; a truth value is not like its number."""
+        seen: dict[str, str] = {}
+        for text in self.counts:
+            number = text if text in {"true", "false"} else numeral(text)
+            other = seen.setdefault(number, text)
+            if other != text:
+                return other, text
+        return None
+
+    def _measure_whole(self, array: Array, absent: NDArray[np.bool_]) -> None:
+        near, rounded = unbroken(array)
+        self.only_whole = self.only_whole and bool((near | absent).all())
+        if rounded.any() and self.rounded is None:
+            self.rounded = float(floats(array)[0][rounded][0])
+        numbers, known = whole(array)
+        if known.any():
+            low, high = int(numbers[known].min()), int(numbers[known].max())
+            self.low = low if self.low is None else min(self.low, low)
+            self.high = high if self.high is None else max(self.high, high)
+
+    def measure(self, numbers: NDArray[np.float64]) -> None:
+        """Adds numbers to mean and deviation (Chan et al., 1979), and every stride-th of them to the sample."""
+        count, mean = len(numbers), float(numbers.mean())
+        step = mean - self.mean
+        whole_count = self.total + count
+        self.squares += float(np.square(numbers - mean).sum()) + step * step * self.total * count / whole_count
+        self.mean += step * count / whole_count
+        self.sample.append(numbers[(-self.total) % self.stride :: self.stride])
+        self.total = whole_count
+        if sum(map(len, self.sample)) > _KEPT:
+            self.sample = [np.concatenate(self.sample)[::2]]
+            self.stride *= 2
+
+    def edges(self, buckets: int) -> tuple[float, ...]:
+        """Where buckets begin, less the first. Rows are shared out evenly, but a value is never cut in two.
+
+        A frequent value, such as the 0 of most amounts, has a bucket of its own, and the others share what is left.
+        """
+        if not self.sample:
+            return ()
+        values, counts = np.unique(np.concatenate(self.sample), return_counts=True)
+        upto = np.cumsum(counts)
+        found: list[float] = []
+        last = -1
+        for left in range(buckets, 1, -1):
+            taken = upto[last] if last >= 0 else 0
+            last = max(int(np.searchsorted(upto, taken + (upto[-1] - taken) / left)), last + 1)
+            if last + 1 >= len(values):
+                break
+            found.append(float(values[last + 1]))
+        return tuple(found)
