@@ -157,7 +157,7 @@ def table_batches(
             columns, good, found = encoder.encode(piece)
             faults = Faults()
             faults.add(found)
-            faults.report(bad)
+            faults.report(bad, scoring=True)
             if good.any():
                 rows = np.flatnonzero(good)
                 yield Batch(as_batch(columns, rows), piece.file, piece.first + rows)

@@ -40,8 +40,16 @@ class Fault:
         more = f"; {self.count - 1:,} more like it" if self.count > 1 else ""
         return f"`{self.file}`, column `{self.demand.column}`, row {self.row:,}: {self.words}{more}"
 
+    def way_out_of_scoring(self) -> str:
+        """What can be done about it where a run that is over encodes new rows."""
+        skip = '`bad="skip"` (of a command: `--bad skip`) leaves such rows out; a batch\'s `rows` tells which are left'
+        for kind, taken in (("vocabulary", "any value"), ("standard", "missing values")):
+            if kind in self.demand.choices and (kind == "vocabulary" or self.reason == MISSING):
+                return f"{skip}. A run that is trained with `--encode {self.demand.column}={kind}` takes {taken}"
+        return skip
+
     def way_out(self) -> str:
-        """What can be done about it."""
+        """What can be done about it before training."""
         skip = "`--bad skip` leaves such rows out"
         if self.help:
             return self.help
@@ -68,14 +76,14 @@ class Faults:
             first = self.found.get(key)
             self.found[key] = replace(first, count=first.count + fault.count) if first else fault
 
-    def report(self, bad: Bad) -> tuple[Diagnostic, ...]:
+    def report(self, bad: Bad, *, scoring: bool = False) -> tuple[Diagnostic, ...]:
         """All of them as warnings. Raises SpecError with all of them as errors where bad rows stop the work."""
         told = Diagnostics()
         for fault in self.found.values():
             if fault.legal:
                 told.warning("AS723", fault.message(), help=fault.help)
             elif bad == "stop":
-                told.error("AS704", fault.message(), help=fault.way_out())
+                told.error("AS704", fault.message(), help=fault.way_out_of_scoring() if scoring else fault.way_out())
             else:
                 told.warning("AS704", fault.message(), help="these rows were left out")
         told.raise_errors(status=2)

@@ -219,8 +219,8 @@ def _mask_help(demand: Demand) -> str:
     """How the rows stay for other tasks."""
     sets = " ".join(f"--set tasks.{task}.missing_labels=mask" for task in demand.tasks)
     named = " and ".join(f"`{task}`" for task in demand.tasks)
-    own = "that task" if len(demand.tasks) == 1 else "those tasks"
+    own, in_tasks = ("that task", "task") if len(demand.tasks) == 1 else ("those tasks", "tasks")
     return (
-        f"`missing_labels: mask` in task {named} of the spec (or `{sets}`) leaves such rows out of {own} alone, as "
-        "`when: COLUMN` does with a column that is 1 in rows that have the label"
+        f"`missing_labels: mask` in {in_tasks} {named} of the spec (or `{sets}`) leaves such rows out of {own} alone, "
+        "as `when: COLUMN` does with a column that is 1 in rows that have the label"
     )

@@ -204,6 +204,33 @@ def test_batches_know_their_rows(graph: Graph, rows: Columns, tmp_path: Path) ->
     assert batch["price"].tolist() == [float(row) for row in batch.rows]
 
 
+def test_the_way_out_of_an_unseen_id_when_scoring(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """The help names what exists where rows are scored, and an encoding for the next run; both work."""
+    prepared = prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
+    new = written(tmp_path, rows | {"user": [500] * 20 + [3] * 20}, "new.parquet")
+    with pytest.raises(SpecError, match=r"`500` is no id of 0\.\.9") as caught:
+        list(table_batches(new, prepared.encoder.of_inputs()))
+    (item,) = caught.value.diagnostics
+    assert item.help.startswith('`bad="skip"` (of a command: `--bad skip`) leaves such rows out')
+    assert "`--encode user=vocabulary`" in item.help
+    (batch,) = table_batches(new, prepared.encoder.of_inputs(), bad="skip")
+    assert batch.rows.tolist() == list(range(20, 40))
+    source = Source((written(tmp_path, rows),), choices={"user": "vocabulary"})
+    again = prepare(graph, source, tmp_path / "again").encoder
+    (batch,) = table_batches(new, again.of_inputs())
+    assert len(batch.rows) == 40
+
+
+def test_a_missing_number_when_scoring(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+    """Only for a missing number does the help name `standard`: a text would fail again."""
+    encoder = prepare(graph, Source((written(tmp_path, rows),)), tmp_path).encoder.of_inputs()
+    for value, named in ((None, True), (float("inf"), False)):
+        new = written(tmp_path, rows | {"price": [1.0, value] * 20}, "new.parquet")
+        with pytest.raises(SpecError) as caught:
+            list(table_batches(new, encoder))
+        assert ("--encode price=standard" in caught.value.diagnostics[0].help) == named
+
+
 def test_rows_are_counted_through_a_file(graph: Graph, rows: Columns, tmp_path: Path, monkeypatch: Any) -> None:  # noqa: ANN401 - pytest's
     """Row numbers go on from one batch of a file to the next, and begin again with the next file."""
     monkeypatch.setattr("archspec.data.tables._ROWS", 16)
