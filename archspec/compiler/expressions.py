@@ -90,7 +90,7 @@ def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
 
 
 def _linear_name(op: Op) -> str:
-    return ("linear_stack" if _is_stack(op) else "linear") + ("_bf16" if op.attr("precision") == "bf16" else "")
+    return ("linear_stack" if op.inputs[0].is_stack else "linear") + ("_bf16" if op.attr("precision") == "bf16" else "")
 
 
 def _activation(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
@@ -106,8 +106,10 @@ def _batch_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
 
 def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
     width, own = op.output.width, "".join(f", {key}={value!r}" for key, value in op.attrs)
-    if _is_stack(op):
-        return f"F.layer_norm({x[0]}, ({width},){own}) * {w[0]}.unsqueeze(1) + {w[1]}.unsqueeze(1)"
+    if op.inputs[0].is_stack:
+        tokens = len(op.inputs[0].features) > 1
+        scale, shift = (f"{weight}[:, None, None]" if tokens else f"{weight}.unsqueeze(1)" for weight in w)
+        return f"F.layer_norm({x[0]}, ({width},){own}) * {scale} + {shift}"
     return f"F.layer_norm({x[0]}, ({width},), {w[0]}, {w[1]}{own})"
 
 
@@ -122,7 +124,8 @@ def _mix_chosen(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
         weights, rest = rest[:count], rest[count:]
         biases = weights[1] if count > 1 else "None"
         layers.append(f'({weights[0]}, {biases}, "{function}")')
-    return f"mix_chosen({x[0]}, [{', '.join(x[1:])}], [{', '.join(layers)}])"
+    rounded = ", bf16=True" if op.attr("precision") == "bf16" else ""
+    return f"mix_chosen({x[0]}, [{', '.join(x[1:])}], [{', '.join(layers)}]{rounded})"
 
 
 def _mix_seen(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
@@ -139,17 +142,22 @@ def _mix_seen(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
 
 def _fold(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
     count = op.attr("count")
-    if len(op.inputs[0].shape) == 2:  # noqa: PLR2004 - rows
+    source = op.inputs[0]
+    parts = f"{x[0]}.unflatten(-1, ({count}, {op.output.width}))"
+    if source.is_stack:
         return (
-            f"{x[0]}.unflatten(-1, ({count}, {op.output.width})).transpose(0, 1)"
-            if count > 1
-            else f"{x[0]}.unsqueeze(0)"
+            f"{parts}.movedim(-2, 1).flatten(0, 1)"
+            if len(source.features) > 1
+            else f"{parts}.transpose(1, 2).flatten(0, 1)"
         )
-    return f"{x[0]}.unflatten(-1, ({count}, {op.output.width})).transpose(1, 2).flatten(0, 1)"
+    if count == 1:
+        return f"{x[0]}.unsqueeze(0)"
+    return f"{parts}.movedim(-2, 0)" if len(source.features) > 1 else f"{parts}.transpose(0, 1)"
 
 
-def _is_stack(op: Op) -> bool:
-    return len(op.inputs[0].shape) == 3  # noqa: PLR2004 - [E, B, D]
+def _unfold(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
+    tokens = len(op.inputs[0].features) > 1
+    return f"{x[0]}.movedim(0, -2).flatten(-2)" if tokens else f"{x[0]}.transpose(0, 1).flatten(1)"
 
 
 _EXPRESSIONS: Mapping[str, Expression] = {
@@ -182,7 +190,7 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "members": lambda op, x, _: f"{x[0]}[{op.attr('start')}:{op.attr('stop')}]",
     "member": lambda op, x, _: f"{x[0]}.squeeze(0)" if op.inputs[0].shape[0] == 1 else f"{x[0]}[{op.attr('index')}]",
     "fold": _fold,
-    "unfold": lambda _, x, __: f"{x[0]}.transpose(0, 1).flatten(1)",
+    "unfold": _unfold,
     "select": lambda _, x, __: f"select({x[0]}, [{', '.join(x[1:])}])",
     "squeeze": lambda _, x, __: f"{x[0]}.squeeze(-1)",
     "apply": _apply,

@@ -128,6 +128,4 @@ def planned(program: Program, plan: Plan) -> Program:
 def product_of(op: Op) -> Product:
     """The shape of a product."""
     (x,) = op.inputs
-    experts = x.shape[0] if len(x.shape) == 3 else None  # noqa: PLR2004 - a stack [E, B, D]
-    assert experts is None or isinstance(experts, int)
-    return Product(experts, x.width, op.output.width)
+    return Product(int(x.shape[0]) if x.is_stack else None, x.width, op.output.width)

@@ -18,19 +18,25 @@ def mix(weights: Tensor, experts: list[Tensor]) -> Tensor:
     return (weights.unsqueeze(-1) * experts_BEH).sum(dim=1)
 
 
-def mix_chosen(x: Tensor, weights: list[Tensor], layers: list[tuple[Tensor, Tensor | None, str]]) -> Tensor:
+def mix_chosen(
+    x: Tensor,
+    weights: list[Tensor],
+    layers: list[tuple[Tensor, Tensor | None, str]],
+    bf16: bool = False,  # noqa: FBT001, FBT002 - written by the compiler
+) -> Tensor:
     """Gates' weighted sums of experts that few rows chose: `[B, D], G times [B, E] -> [G, B, H]`.
 
     Each expert runs on the rows that any gate weighs it for. A layer is (weights `[E, H, D]`, biases `[E, H]` or None,
     activation or "none"). On a GPU, and where a graph is made (`torch.compile`, export), all experts run on all rows:
-    which rows choose an expert is data.
+    which rows choose an expert is data. `bf16` rounds the factors of the layers' products.
     """
+    factor = torch.bfloat16 if bf16 else x.dtype
     weights_BGE = torch.stack(weights, dim=1)
     count = weights_BGE.shape[2]
     if x.is_cuda or torch.compiler.is_compiling():
         h_EBH = x.expand(count, *x.shape)
         for weight, bias, activation in layers:
-            product = torch.bmm(h_EBH, weight.transpose(1, 2))
+            product = torch.bmm(h_EBH.to(factor), weight.transpose(1, 2).to(factor)).to(x.dtype)
             product = product if bias is None else product + bias.unsqueeze(1)
             h_EBH = product if activation == "none" else getattr(F, activation)(product)
         return torch.bmm(weights_BGE, h_EBH.transpose(0, 1)).transpose(0, 1)
@@ -38,7 +44,13 @@ def mix_chosen(x: Tensor, weights: list[Tensor], layers: list[tuple[Tensor, Tens
     parts = list(torch.split(x[row], torch.bincount(expert, minlength=count).tolist()))
     for weight, bias, activation in layers:
         biases = [None] * count if bias is None else list(bias.unbind())
-        parts = [F.linear(part, w, b) for part, w, b in zip(parts, weight.unbind(), biases, strict=True)]
+        if bf16:
+            products = [
+                F.linear(part.to(factor), w).to(x.dtype) for part, w in zip(parts, weight.to(factor), strict=True)
+            ]
+            parts = [part if b is None else part + b for part, b in zip(products, biases, strict=True)]
+        else:
+            parts = [F.linear(part, w, b) for part, w, b in zip(parts, weight.unbind(), biases, strict=True)]
         parts = parts if activation == "none" else [getattr(F, activation)(part) for part in parts]
     weighted = weights_BGE[row, :, expert].unsqueeze(2) * torch.cat(parts).unsqueeze(1)
     return weighted.new_zeros(len(x), *weighted.shape[1:]).index_add(0, row, weighted).transpose(0, 1)
@@ -107,12 +119,14 @@ def batch_norm(
     eps: float = 1e-5,
     momentum: float = 0.1,
 ) -> Tensor:
-    """Batch normalisation of `[B, D]`; weights are scale, shift, running mean and running variance.
+    """Batch normalisation of `[..., D]` over all rows or tokens; weights are scale, shift, running mean and variance.
 
     A batch of one row or none has no variance: the running statistics serve it, in training too.
     """
     scale, shift, mean, var = weights
-    return F.batch_norm(x, mean, var, scale, shift, training and x.shape[0] > 1, momentum, eps)
+    rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
+    normed = F.batch_norm(rows, mean, var, scale, shift, training and rows.shape[0] > 1, momentum, eps)
+    return normed if rows is x else normed.view_as(x)
 
 
 def rows_like(weights: Tensor, x: Tensor) -> Tensor:

@@ -59,14 +59,18 @@ def lowering(plan: Plan, x: Tensor, rows: int, weights: int) -> str:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plan: Plan = ()) -> Tensor:
-    """`x W^T + b`: `[B, D], [H, D], [H] -> [B, H]`."""
-    if lowering(plan, x, x.shape[0], weight.numel()) == "onednn":
+    """`x W^T + b`: `[..., D], [H, D], [H] -> [..., H]`, rows or tokens."""
+    rows = x.shape[0] if x.dim() == 2 else x.numel() // x.shape[-1]  # noqa: PLR2004 - [B, D]
+    if lowering(plan, x, rows, weight.numel()) == "onednn":
         return onednn_linear(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
 def linear_stack(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = None, plan: Plan = ()) -> Tensor:
-    """A linear layer per member of a stack: `[E, B, D], [E, D, H], [E, H] -> [E, B, H]`."""
+    """A linear layer per member of a stack: `[E, B, D], [E, D, H], [E, H] -> [E, B, H]`; tokens as rows."""
+    if x_EBD.dim() > 3:  # noqa: PLR2004 - [E, B, T, D]
+        rows = x_EBD.shape[1:-1]
+        return linear_stack(x_EBD.flatten(1, -2), weight_EDH, bias_EH, plan).view(len(x_EBD), *rows, -1)
     how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EDH.shape[1] * weight_EDH.shape[2])
     if how == "each" and not torch.is_grad_enabled():
         return linear_each(x_EBD, weight_EDH, bias_EH)
@@ -92,21 +96,25 @@ def linear_each(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Te
 
 
 def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x W^T + b` with factors rounded to bfloat16: `[B, D], [H, D], [H] -> [B, H]`, of x's type."""
+    """`x W^T + b` with factors rounded to bfloat16: `[..., D], [H, D], [H] -> [..., H]`, of x's type."""
     product = F.linear(x.bfloat16(), weight.bfloat16()).to(x.dtype)
     return product if bias is None else product + bias
 
 
 def linear_stack_bf16(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = None) -> Tensor:
     """`linear_stack` with factors rounded to bfloat16."""
+    if x_EBD.dim() > 3:  # noqa: PLR2004 - [E, B, T, D]
+        rows = x_EBD.shape[1:-1]
+        return linear_stack_bf16(x_EBD.flatten(1, -2), weight_EDH, bias_EH).view(len(x_EBD), *rows, -1)
     product = torch.bmm(x_EBD.bfloat16(), weight_EDH.bfloat16()).to(x_EBD.dtype)
     return product if bias_EH is None else product + bias_EH.unsqueeze(1)
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`x W^T + b` in oneDNN: `[B, D], [H, D], [H] -> [B, H]`."""
-    product: Tensor = OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
-    return product
+    """`x W^T + b` in oneDNN: `[..., D], [H, D], [H] -> [..., H]`."""
+    rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
+    product: Tensor = OneDnnLinear.apply(rows, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
+    return product if rows is x else product.view(*x.shape[:-1], -1)
 
 
 class OneDnnLinear(torch.autograd.Function):

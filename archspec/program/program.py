@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -14,16 +15,48 @@ if TYPE_CHECKING:
 Dim = int | str
 """A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""
 
+Dtype = Literal["float", "int", "bool"]
+
 Attr = int | float | str | bool | None | tuple["Attr", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One tensor of the program. `shape` such as `("B", 64)`; `dtype` is "float", "int" or "bool"."""
+    """One tensor of the program.
+
+    The place of the batch axis tells what a value is, and nobody counts axes: rows are `("B", W)`, tokens
+    `("B", T, W)`, numbers `("B",)`; a stack holds several of one shape along a first axis, `(E, "B", ...)`; a value
+    without `"B"` is the same for every row.
+    """
 
     name: str
     shape: tuple[Dim, ...]
-    dtype: Literal["float", "int", "bool"] = "float"
+    dtype: Dtype = "float"
+
+    @property
+    def batch_axis(self) -> int | None:
+        """0 for rows, tokens and numbers, 1 for a stack of them, None for what is the same for every row."""
+        return self.shape.index("B") if "B" in self.shape else None
+
+    @property
+    def is_stack(self) -> bool:
+        """`(E, "B", ...)`."""
+        return self.batch_axis == 1
+
+    @property
+    def features(self) -> tuple[Dim, ...]:
+        """The axes behind the batch: `(W,)` of rows, `(T, W)` of tokens, none of numbers; without a batch, all axes."""
+        return self.shape if self.batch_axis is None else self.shape[self.batch_axis + 1 :]
+
+    @property
+    def is_rows(self) -> bool:
+        """`("B", W)`."""
+        return self.batch_axis == 0 and len(self.features) == 1
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether it is rows or tokens, which have a last axis to cut: `("B", W)` or `("B", T, W)`."""
+        return self.batch_axis == 0 and len(self.features) > 0
 
     @property
     def width(self) -> int:
@@ -130,7 +163,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Operations in topological order, the weights they use, and what they give back."""
+    """Operations in topological order, their weights, and what they give back. Its mappings are read-only copies."""
 
     ops: tuple[Op, ...]
     outputs: tuple[Output, ...]
@@ -139,6 +172,10 @@ class Program:
     modules: Mapping[str, Module] = field(default_factory=dict)
     hints: Mapping[str, str] = field(default_factory=dict)
     """Value name -> what a person would call the variable."""
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "storages", "modules", "hints"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __str__(self) -> str:
         """The program as text, one operation a line."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archspec.program.program import (
     Attr,
     Dim,
+    Dtype,
     Init,
     Module,
     Op,
@@ -139,7 +140,7 @@ class Scope:
         *,
         weights: Sequence[str] = (),
         name: str | None = None,
-        dtype: Literal["float", "int", "bool"] = "float",
+        dtype: Dtype = "float",
         **attrs: Attr,
     ) -> Value:
         """Any operation of the program; the methods below are the usual ones."""

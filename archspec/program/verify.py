@@ -10,7 +10,8 @@ from archspec.program.operations import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archspec.program.program import Op, Program
+    from archspec.program.operations import Operation
+    from archspec.program.program import Op, Program, Slot, Storage, Value
 
 
 def verify(program: Program, *, after: str = "lowering") -> Program:
@@ -28,32 +29,115 @@ def verify(program: Program, *, after: str = "lowering") -> Program:
 def illegal(program: Program) -> Iterator[tuple[Op, str]]:
     """The operations that are not legal, and why: a defect of archspec, or of the `lower` of the block's kind."""
     for op in program.ops:
-        rule = OPERATIONS.get(op.kind)
-        if rule is None:
-            yield op, f"{op}: no operation `{op.kind}`"
-        elif missing := [name for name in op.weights if name not in program.storages]:
-            yield op, f"{op}: no storage {missing}"
-        elif len(op.weights) not in rule.weights:
-            yield op, f"{op}: {len(op.weights)} weights, not {rule.weights}"
-        elif (shape := rule.shape(op, tuple(program.storages[name].shape for name in op.weights))) != op.output.shape:
-            yield op, f"{op}: shape {op.output.shape}, its operands give {shape}"
-        elif op.kind == "call" and op.attr("module") not in program.modules:
-            yield op, f"{op}: no module `{op.attr('module')}`"
+        if problem := _problem(op, program):
+            yield op, f"{op}: {problem}"
+
+
+def _problem(op: Op, program: Program) -> str:
+    """The first thing that is wrong with an operation by itself; empty for a legal one."""
+    rule = OPERATIONS.get(op.kind)
+    if rule is None:
+        return f"no operation `{op.kind}`"
+    least, most = rule.operands
+    if len(op.inputs) < least or (most is not None and len(op.inputs) > most):
+        return f"{len(op.inputs)} operands, not {_counts(least, most)}"
+    return _weights(op, rule, program) or _attributes(op, rule) or _types(op, rule) or _shape(op, rule, program)
+
+
+def _weights(op: Op, rule: Operation, program: Program) -> str:
+    if missing := [name for name in op.weights if name not in program.storages]:
+        return f"no storage {missing}"
+    if op.kind == "call" and op.attr("module") not in program.modules:
+        return f"no module `{op.attr('module')}`"
+    return "" if len(op.weights) in rule.weights else f"{len(op.weights)} weights, not {rule.weights}"
+
+
+def _shape(op: Op, rule: Operation, program: Program) -> str:
+    try:
+        shape = rule.shape(op, tuple(program.storages[name].shape for name in op.weights))
+    except (AssertionError, IndexError, TypeError, ValueError):  # axes that the rule unpacks are not there
+        return f"its operands cannot give {op.output.shape}"
+    return "" if shape == op.output.shape else f"shape {op.output.shape}, its operands give {shape}"
+
+
+def _counts(least: int, most: int | None) -> str:
+    if most is None:
+        return f"{least} or more"
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _attributes(op: Op, rule: Operation) -> str:
+    known = {**rule.required, **rule.optional}
+    found = dict(op.attrs)
+    if len(found) < len(op.attrs):
+        return "an attribute twice"
+    if missing := [name for name in rule.required if name not in found]:
+        return f"no attribute `{missing[0]}`"
+    for name, value in found.items():
+        if name not in known:
+            return f"no attribute `{name}` is known"
+        if not known[name](value):
+            return f"attribute `{name}` cannot be {value!r}"
+    return ""
+
+
+def _types(op: Op, rule: Operation) -> str:
+    for place, value in enumerate(op.inputs):
+        wanted = rule.reads[min(place, len(rule.reads) - 1)]
+        if wanted not in {"any", value.dtype}:
+            return f"`{value.name}` is {value.dtype}, not {wanted}"
+    given = op.inputs[-1].dtype if rule.gives == "same" else rule.gives
+    if rule.gives == "same" and rule.reads == ("any",) and len({value.dtype for value in op.inputs}) > 1:
+        return "operands of different types"
+    return "" if given in {"any", op.output.dtype} else f"gives {given}, not {op.output.dtype}"
 
 
 def _order(program: Program) -> Iterator[str]:
-    known: set[str] = set()
+    """Everything is made once, before it is read, and read as what it is."""
+    known: dict[str, Value] = {}
     for op in program.ops:
-        yield from (f"{op}: reads `{value.name}` before it is made" for value in op.inputs if value.name not in known)
+        for value in op.inputs:
+            if value.name not in known:
+                yield f"{op}: reads `{value.name}` before it is made"
+            elif value != known[value.name]:
+                yield f"{op}: reads `{value.name}` as {_of(value)}, it is {_of(known[value.name])}"
         if op.output.name in known:
             yield f"{op}: makes `{op.output.name}` a second time"
-        known.add(op.output.name)
+        known[op.output.name] = op.output
     for output in program.outputs:
+        name = f"output {output.section}.{output.name}"
         if output.value.name not in known:
-            yield f"output {output.section}.{output.name}: nothing makes `{output.value.name}`"
+            yield f"{name}: nothing makes `{output.value.name}`"
+        elif output.value != known[output.value.name]:
+            yield f"{name}: is {_of(known[output.value.name])}, not {_of(output.value)}"
+
+
+def _of(value: Value) -> str:
+    return f"{value.dtype} [{', '.join(map(str, value.shape))}]"
 
 
 def _storages(program: Program) -> Iterator[str]:
+    """Every weight lives in exactly one place, of its own shape."""
     homes = Counter(slot.weight for storage in program.storages.values() for slot in storage.slots)
     yield from (f"storage of an unknown weight `{name}`" for name in homes if name not in program.weights)
     yield from (f"weight `{name}` lives in {homes[name]} places" for name in program.weights if homes[name] != 1)
+    for name, storage in program.storages.items():
+        if name != storage.name:
+            yield f"storage `{storage.name}` is kept as `{name}`"
+        for slot in storage.slots:
+            weight = program.weights.get(slot.weight)
+            if weight is not None and region(slot, storage) != weight.shape:
+                yield f"weight `{slot.weight}` is {weight.shape}, its place in `{name}` is {region(slot, storage)}"
+
+
+def region(slot: Slot, storage: Storage) -> tuple[int, ...]:
+    """The shape of the part of a storage that a slot covers, as the weight has it; `()` for one outside of it."""
+    sizes: list[int] = []
+    for axis, size in enumerate(storage.shape):
+        part = slot.index[axis] if axis < len(slot.index) else (0, size)
+        start, stop = part if isinstance(part, tuple) else (part, part + 1)
+        if not 0 <= start < stop <= size:
+            return ()
+        if isinstance(part, tuple):
+            sizes.append(stop - start)
+    return tuple(reversed(sizes)) if slot.transposed else tuple(sizes)

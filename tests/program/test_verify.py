@@ -35,6 +35,44 @@ BROKEN: dict[str, tuple[Program, str]] = {
     "weights": (changed(PLE, "linear", lambda op: replace(op, weights=())), "0 weights, not"),
     "storage": (changed(PLE, "linear", lambda op: replace(op, weights=("none",))), "no storage"),
     "output": (replace(PLE, outputs=(Output("logits", "y", Value("none", ("B",))),)), "nothing makes `none`"),
+    "operands": (changed(PLE, "activation", lambda op: replace(op, inputs=op.inputs * 2)), "2 operands, not 1"),
+    "no operands": (changed(PLE, "concat", lambda op: replace(op, inputs=())), "0 operands, not 2 or more"),
+    "function": (
+        changed(PLE, "activation", lambda op: replace(op, attrs=(("fn", "guess"),))),
+        "`fn` cannot be 'guess'",
+    ),
+    "no function": (changed(PLE, "activation", lambda op: replace(op, attrs=())), "no attribute `fn`"),
+    "unknown attribute": (
+        changed(PLE, "softmax", lambda op: replace(op, attrs=(("k", 1),))),
+        "no attribute `k` is known",
+    ),
+    "what is read": (
+        changed(PLE, "softmax", lambda op: replace(op, inputs=(replace(op.inputs[0], shape=("B", 9)),))),
+        r"as float \[B, 9\], it is float \[B, 5\]",
+    ),
+    "type": (
+        changed(PLE, "pool", lambda op: replace(op, inputs=(replace(op.inputs[0], dtype="float"),))),
+        "is float, not int",
+    ),
+    "type given": (
+        changed(PLE, "softmax", lambda op: replace(op, output=replace(op.output, dtype="int"))),
+        "gives float, not int",
+    ),
+    "what is given back": (
+        replace(PLE, outputs=(replace(PLE.outputs[0], value=replace(PLE.outputs[0].value, shape=("B", 2))),)),
+        r"output gates.*: is float \[B, 5\], not float \[B, 2\]",
+    ),
+    "two homes": (
+        replace(PLE, storages={**PLE.storages, "other": replace(next(iter(PLE.storages.values())), name="other")}),
+        "lives in 2 places",
+    ),
+    "another shape of a home": (
+        replace(
+            PLE,
+            storages={name: replace(storage, shape=(3, *storage.shape[1:])) for name, storage in PLE.storages.items()},
+        ),
+        r"is \(2000, 16\), its place in `inputs.user.weight` is \(3, 16\)",
+    ),
     "home": (replace(PLE, storages=dict(list(PLE.storages.items())[1:])), "lives in 0 places"),
 }
 
@@ -62,3 +100,33 @@ def test_a_program_prints_one_operation_a_line() -> None:
     assert len(lines) == len(PLE.ops) + len(PLE.outputs)
     assert lines[0].startswith("inputs.user.column [B] = column()")
     assert lines[-1].startswith(("logits.", "gates."))
+
+
+@pytest.mark.parametrize("name", ["weights", "storages", "modules", "hints"])
+def test_a_program_cannot_be_changed(name: str) -> None:
+    """Its mappings are read-only copies: neither the program nor the mapping it was made from changes the other."""
+    with pytest.raises(TypeError):
+        getattr(PLE, name)["new"] = None
+    mine = dict(getattr(PLE, name))
+    made = replace(PLE, **{name: mine})  # type: ignore[arg-type] # one field of four
+    mine.clear()
+    assert getattr(made, name) == getattr(PLE, name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sorts", "features"),
+    [
+        (("B",), set(), ()),
+        (("B", 4), {"is_rows", "has_columns"}, (4,)),
+        (("B", 3, 4), {"has_columns"}, (3, 4)),
+        ((2, "B"), {"is_stack"}, ()),
+        ((2, "B", 4), {"is_stack"}, (4,)),
+        ((2, "B", 3, 4), {"is_stack"}, (3, 4)),
+        ((4,), set(), (4,)),
+    ],
+)
+def test_a_value_knows_what_it_is(shape: tuple[int | str, ...], sorts: set[str], features: tuple[int, ...]) -> None:
+    """The place of the batch axis tells rows, tokens, numbers and stacks apart."""
+    value = Value("x", shape)
+    assert {name for name in ("is_stack", "is_rows", "has_columns") if getattr(value, name)} == sorts
+    assert value.features == features

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
+from archspec.program.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from archspec.program import Op, Program
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 def bfloat16_products(program: Program) -> PassResult:
     """Replaces `y = x W^T + b` with `y = bf16(x) bf16(W)^T + b`, except where W is the head of a tower.
+
+    So in every operation that is made of products: the table of operations knows which.
 
     >>> from archspec.compiler.passes.example import example
     >>> print(bfloat16_products(example("a = linear(x)", output="a")).program)
@@ -22,9 +25,7 @@ def bfloat16_products(program: Program) -> PassResult:
     """
     ops, kept, changed = [], [], []
     for op in program.ops:
-        if op.kind == "mix_chosen":
-            kept.append(f"{op.output.name}: experts that rows choose stay as they are")
-        if op.kind != "linear" or op.attr("precision"):
+        if not OPERATIONS[op.kind].multiplies or op.attr("precision"):
             ops.append(op)
         elif _is_head(op, program):
             kept.append(f"{op.output.name}: a tower's head stays as it is")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A value inside a container: columns start to stop of rows `[B, W]`, or of one member of a stack `[E, B, W]`.
+    """A value inside a container: columns start to stop of rows or tokens, or of one member of a stack of them.
 
     A value `[B]` may be a member of `[E, B]`; its columns are 0 to 1.
     """
@@ -95,7 +95,7 @@ class Layout:
     @staticmethod
     def is_whole(place: Place) -> bool:
         """Whether the value is all of its member."""
-        return len(place.container.shape) == 2 or (place.start, place.stop) == (0, place.container.width)  # noqa: PLR2004 - [E, B]
+        return not place.container.features or (place.start, place.stop) == (0, place.container.width)
 
     def put(self, value: Value, container: Value, member: int | None, start: int, stop: int) -> None:
         """Says where a value lives from now on."""
@@ -117,9 +117,10 @@ class Layout:
                 place is not None
                 and last is not None
                 and (place.container, place.member, place.start) == (last.container, last.member, last.stop)
-                and len(place.container.shape) + (place.member is None) == 3  # noqa: PLR2004 - a stack, or rows
+                and place.container.features
             ):
-                both = Value(f"{found[-1].name}+{value.name}", ("B", found[-1].width + value.width))
+                shape = (*value.shape[:-1], found[-1].width + value.width)
+                both = Value(f"{found[-1].name}+{value.name}", shape, value.dtype)
                 self.places[both.name] = replace(last, stop=place.stop)
                 found[-1] = both
                 continue
@@ -133,7 +134,7 @@ class Layout:
         runs: list[Grid | Value] = []
         for value in values:
             place = self.places.get(value.name)
-            if place is None or len(place.container.shape) + (place.member is None) < 3:  # noqa: PLR2004 - a stack, or rows
+            if place is None or not place.container.features:
                 runs.append(value)
                 continue
             width = place.stop - place.start
@@ -149,14 +150,14 @@ class Layout:
         return _merged(runs)
 
     def rows(self, values: Sequence[Value]) -> Value | None:
-        """The values side by side `[B, E W]`, if they already stand so; else None."""
+        """The values side by side `[..., E W]`, if they already are; else None."""
         runs = self.grids(values)
         if len(runs) != 1 or not isinstance(runs[0], Grid) or runs[0].first is not None:
             return None
         return self._columns(runs[0].container, runs[0])
 
     def stack(self, values: Sequence[Value]) -> Value:
-        """The values as a stack `[E, B, W]` (`[E, B]` of values `[B]`): a view if they are neighbours, else a copy."""
+        """The values of one shape as a stack `[E, ...]`: a view if they are neighbours, else a copy."""
         key = tuple(value.name for value in values)
         if key not in self.stacks:
             parts: list[Value] = []
@@ -186,7 +187,8 @@ class Layout:
         size = int(value.shape[0]) if grid.first is not None else 1
         if grid.count == 1 and grid.first is not None:
             return value
-        return self.op("fold", (value,), (size * grid.count, "B", grid.width), count=grid.count)
+        rows = value.shape[1:-1] if value.is_stack else value.shape[:-1]
+        return self.op("fold", (value,), (size * grid.count, *rows, grid.width), count=grid.count)
 
     def _columns(self, value: Value, grid: Grid) -> Value:
         stop = grid.start + grid.count * grid.width

@@ -26,13 +26,13 @@ def shared_lookups(program: Program) -> PassResult:
     Several lookups in one table count as one table. A table that another operation reads too stays alone, and tables
     with dense gradients are put together up to 32 MiB.
     """
-    uses = Counter(name for op in program.ops for name in op.weights if op.kind != "embed")
+    others = Counter(name for op in program.ops for name in op.weights if not _is_lookup(op))
     groups: dict[tuple[int, bool], list[Op]] = {}
     misses = []
     for op in program.ops:
-        if op.kind == "embed" and op.inputs[0].shape == ("B",):
-            if uses[op.weights[0]]:
-                misses.append(f"{op.output.name}: its table is pooled over a sequence too")
+        if _is_lookup(op):
+            if others[op.weights[0]]:
+                misses.append(f"{op.output.name}: its table is read for a sequence too")
             else:
                 groups.setdefault((op.output.width, bool(op.attr("sparse"))), []).append(op)
     storages = dict(program.storages)
@@ -56,6 +56,11 @@ def shared_lookups(program: Program) -> PassResult:
             ops.append(op)
     rewrites = tuple(f"one lookup for {len(part)} inputs of width {part[0].output.width}" for part in last.values())
     return PassResult(replace(program, ops=in_order(ops), storages=storages, hints=hints), rewrites, tuple(misses))
+
+
+def _is_lookup(op: Op) -> bool:
+    """Whether it looks one id up per row; a list of ids is left to other passes."""
+    return op.kind == "embed" and op.inputs[0].shape == ("B",)
 
 
 def _is_ids(op: Op) -> bool:

@@ -151,7 +151,7 @@ class _Fusion:
     def members_of(self, container: Value, members: list[Op]) -> bool:
         """Each output is a member of the stack."""
         for index, op in enumerate(members):
-            width = op.output.width if len(op.output.shape) > 1 else 1
+            width = op.output.width if op.output.features else 1
             self.layout.put(op.output, container, index, 0, width)
         return True
 
@@ -163,21 +163,26 @@ class _Fusion:
             start += op.output.width
         return True
 
-    def on_rows(self, members: list[Op]) -> bool:
-        """Whether the operations work on rows `[B, W]`."""
-        return all(len(value.shape) == 2 and value.shape[0] == "B" for op in members for value in op.inputs[:1])  # noqa: PLR2004 - [B, W]
+    @staticmethod
+    def on_columns(members: list[Op]) -> bool:
+        """Whether the operations work on rows or tokens of known width, and not on what is a stack already."""
+        return all(
+            op.inputs[0].has_columns and all(isinstance(size, int) for size in op.output.features[-1:])
+            for op in members
+        )
 
     def linear(self, members: list[Op]) -> bool:
-        """`[E, B, D]` times `[E, D, H]`."""
-        if not self.on_rows(members) or not self.own_weights(members):
+        """`[E, ..., D]` times `[E, D, H]`."""
+        if not self.on_columns(members) or not self.own_weights(members):
             return False
         x = self.layout.stack([op.inputs[0] for op in members])
         weights = self.merged(members, _stacked_for_products, "stack")
-        return self.members_of(self.one(members, (x,), (len(members), "B", members[0].output.width), weights), members)
+        shape = (len(members), *members[0].output.shape)
+        return self.members_of(self.one(members, (x,), shape, weights), members)
 
     def elementwise(self, members: list[Op]) -> bool:
         """In place where they stand side by side, else on a stack."""
-        if not self.on_rows(members):
+        if not self.on_columns(members):
             return False
         values = [op.inputs[0] for op in members]
         rows = self.layout.rows(values)
@@ -187,7 +192,7 @@ class _Fusion:
 
     def stacked(self, members: list[Op]) -> bool:
         """On a stack; a squeeze of `[E, B, 1]` gives `[E, B]`."""
-        if not self.on_rows(members):
+        if not self.on_columns(members):
             return False
         stack = self.layout.stack([op.inputs[0] for op in members])
         return self.members_of(self.one(members, (stack,), (len(members), *members[0].output.shape)), members)
@@ -203,7 +208,7 @@ class _Fusion:
 
     def layer_norm(self, members: list[Op]) -> bool:
         """On a stack, each member with its own scale and shift."""
-        if not self.on_rows(members) or not self.own_weights(members):
+        if not self.on_columns(members) or not self.own_weights(members):
             return False
         stack = self.layout.stack([op.inputs[0] for op in members])
         weights = self.merged(members, stacked, "stack")
@@ -211,32 +216,33 @@ class _Fusion:
 
     def batch_norm(self, members: list[Op]) -> bool:
         """Statistics are per column, so columns of all members side by side are one batch norm."""
-        if not self.on_rows(members) or not self.own_weights(members):
+        if not self.on_columns(members) or not self.own_weights(members):
             return False
         values = [op.inputs[0] for op in members]
         rows = self.layout.rows(values)
         if rows is None:
             stack = self.layout.stack(values)
-            rows = self.layout.op("unfold", (stack,), ("B", int(stack.shape[0]) * stack.width))
+            rows = self.layout.op("unfold", (stack,), (*stack.shape[1:-1], int(stack.shape[0]) * stack.width))
         return self.columns_of(self.one(members, (rows,), rows.shape, self.merged(members, rows_of, "wide")), members)
 
     def broadcast(self, members: list[Op]) -> bool:
         """Stacks of operands; one that all members share is read once and broadcasts."""
-        if any(len(value.shape) != 2 or value.shape[0] != "B" for op in members for value in op.inputs):  # noqa: PLR2004 - [B, W]
-            return False
+        values = [value for op in members for value in op.inputs]
+        if not all(value.has_columns for value in values) or len({len(value.features) for value in values}) > 1:
+            return False  # rows and tokens broadcast, but their axes would not meet on a stack
         operands = []
         for place in range(len(members[0].inputs)):
             values = [op.inputs[place] for op in members]
             same = len({value.name for value in values}) == 1
             operands.append(self.layout.single(values[0]) if same else self.layout.stack(values))
-        if all(len(value.shape) == 2 for value in operands):  # noqa: PLR2004 - [B, W]
+        if not any(value.is_stack for value in operands):
             return False
         return self.members_of(self.one(members, tuple(operands), (len(members), *members[0].output.shape)), members)
 
 
 def _stacked_for_products(name: str, storages: Sequence[Storage]) -> Storage:
     """Matrices lie transposed, biases as they are."""
-    matrices = len(storages[0].shape) == 2  # noqa: PLR2004 - [H, D]
+    matrices = len(storages[0].shape) == 2  # noqa: PLR2004 - a weight [H, D], not a value
     return stacked_transposed(name, storages) if matrices else stacked(name, storages)
 
 

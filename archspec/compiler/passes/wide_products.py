@@ -54,11 +54,11 @@ def _activations(program: Program) -> dict[str, Op]:
 
 
 def _groups(program: Program, activations: Mapping[str, Op]) -> dict[object, list[Op]]:
-    """Linear operations on rows `[B, D]` by sort; those whose weights others use too stay alone."""
+    """Linear operations on rows or tokens by sort; those whose weights others use too stay alone."""
     uses = Counter(name for op in program.ops for name in op.weights)
     groups: dict[object, list[Op]] = {}
     for op in program.ops:
-        if op.kind == "linear" and len(op.inputs[0].shape) == 2 and all(uses[name] == 1 for name in op.weights):  # noqa: PLR2004 - [B, D]
+        if op.kind == "linear" and op.inputs[0].has_columns and all(uses[name] == 1 for name in op.weights):
             activation = activations.get(op.output.name)
             key = (op.inputs[0].name, len(op.weights), activation.attrs if activation else None)
             groups.setdefault(key, []).append(op)
@@ -70,16 +70,17 @@ def _wide(members: list[Op], activations: Mapping[str, Op], storages: dict[str, 
     widths = list(dict.fromkeys(op.output.width for op in members))
     members = sorted(members, key=lambda op: widths.index(op.output.width))
     head, total = members[0], sum(op.output.width for op in members)
+    shape = (*head.inputs[0].shape[:-1], total)
     weights = [
         side_by_side(f"{head.weights[place]}~wide", [storages.pop(op.weights[place]) for op in members])
         for place in range(len(head.weights))
     ]
     storages.update((storage.name, storage) for storage in weights)
-    wide = Value(f"{head.output.name}~wide", ("B", total))
+    wide = Value(f"{head.output.name}~wide", shape)
     ops = [Op("linear", head.inputs, wide, tuple(storage.name for storage in weights), (), head.node)]
     activation = activations.get(head.output.name)
     if activation is not None:
-        active = Value(f"{activation.output.name}~wide", ("B", total))
+        active = Value(f"{activation.output.name}~wide", shape)
         ops.append(replace(activation, inputs=(wide,), output=active))
         wide = active
     start = 0

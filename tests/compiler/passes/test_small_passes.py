@@ -73,7 +73,7 @@ def test_a_table_that_a_sequence_pools_stays_alone() -> None:
     text = PLE.replace("tasks:", "  h: {kind: sequence, table: a, length: 2}\ntasks:")
     before = plain(text)
     optimized, result = after(before, shared_lookups)
-    assert result.misses == ("inputs.a.embed: its table is pooled over a sequence too",)
+    assert result.misses == ("inputs.a.embed: its table is read for a sequence too",)
     assert_same(before, optimized)
 
 
