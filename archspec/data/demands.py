@@ -49,6 +49,8 @@ class Demand:
     """Whether values must stay as they are, because readers of other uses read them too."""
     also: tuple[Demand, ...] = ()
     """Demands of other uses whose values must fit as well."""
+    groups: bool = False
+    """Whether its values as they are written also group rows in metrics: an encoding gives all unknown ones one id."""
 
     @property
     def encodes(self) -> bool:
@@ -95,9 +97,26 @@ def demands(graph: Graph, grouped_by: str | None = None) -> dict[str, Demand]:
         if demand.high is not None and demand.family:
             highs[demand.family] = min(demand.high, highs.get(demand.family, demand.high))
     found = {name: replace(demand, high=highs.get(demand.family, demand.high)) for name, demand in found.items()}
-    if grouped_by is not None:
-        found.setdefault(grouped_by, Demand(grouped_by, "key", "the groups of grouped AUC"))
+    if grouped_by in found:
+        found[grouped_by] = replace(found[grouped_by], groups=True)
+    elif grouped_by is not None:
+        found[grouped_by] = group_demand(grouped_by)
     return found
+
+
+def group_demand(column: str) -> Demand:
+    """What metrics ask of the column that groups rows."""
+    return Demand(column, "key", "the groups of grouped AUC")
+
+
+def group_column(found: Mapping[str, Demand], grouped_by: str | None) -> str | None:
+    """The column of a batch that holds the groups: one of its own where the spec reads the file's column too."""
+    return as_written(grouped_by) if grouped_by is not None and found[grouped_by].groups else grouped_by
+
+
+def as_written(column: str) -> str:
+    """The name of a batch's column with a key for each value of a file's column, whatever its encoding knows."""
+    return f"{column} as written"
 
 
 _OF_INPUTS: Final = frozenset({"ids", "lists", "numbers"})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archspec.data.encodings import Encoding, Numbers
+from archspec.data.demands import as_written, group_demand
+from archspec.data.encodings import NO_GROUP, Encoding, Key, Numbers
 from archspec.data.faults import MISSING, Fault
 from archspec.data.kept import ENCODINGS
 from archspec.data.labels import Labels, inside, label_encoding, reasons
@@ -51,7 +52,9 @@ class Encoder:
 
     def of_inputs(self) -> Encoder:
         """The encoder without the columns of tasks: for rows that have no labels."""
-        used = {name: replace(demand, also=()) for name, demand in self.demands.items() if demand.of_input}
+        used = {
+            name: replace(demand, also=(), groups=False) for name, demand in self.demands.items() if demand.of_input
+        }
         return Encoder(used, self.encodings, self.widths)
 
     def text(self) -> str:
@@ -75,6 +78,14 @@ class Encoder:
             if not fits.all():
                 faults += _faults(piece, demand, self.encodings[name], fits, words)
                 good &= fits
+            if demand.groups:
+                keys, fits = Key().encode(array)
+                absent = missing(array)
+                fits |= absent
+                columns[as_written(name)] = np.where(absent, NO_GROUP, keys)
+                if not fits.all():
+                    faults += _faults(piece, group_demand(name), Key(), fits, Key().refusal())
+                    good &= fits
             for other in demand.also:
                 encoding = _fixed(other)
                 fits = encoding.encode(array)[1]

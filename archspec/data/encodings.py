@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from archspec.data.values import Array, Mask, Reading, floats, missing, texts, w
 
 Encoded = NDArray[Any]
 """Ids in int64, or numbers in float32."""
+NO_GROUP: Final = -(2**63)
+"""The key of a row that belongs to no group."""
 
 
 class Encoding(BaseModel):

@@ -65,7 +65,7 @@ class RowsWriter:
     def _block(self, columns: Columns) -> None:
         import pyarrow as pa
 
-        arrays = [_as_arrow(values, self._demands[name]) for name, values in columns.items()]
+        arrays = [_as_arrow(values, self._demands.get(name)) for name, values in columns.items()]
         batch = pa.record_batch(arrays, names=list(columns))
         if self._sink is None:
             self._sink = pa.ipc.new_file(self._file, batch.schema)
@@ -118,10 +118,12 @@ def as_batch(columns: Mapping[str, Encoded], rows: slice | NDArray[np.int64] | N
     return batch
 
 
-def _as_arrow(values: Encoded, demand: Demand) -> Any:  # noqa: ANN401 - pyarrow comes without types
+def _as_arrow(values: Encoded, demand: Demand | None) -> Any:  # noqa: ANN401 - pyarrow comes without types
+    """A column as Arrow holds it; of groups (no demand, or `key`) all bits are kept."""
     import pyarrow as pa
 
-    small = values.dtype.kind == "i" and demand.use != "key" and demand.high is not None and demand.high <= _SMALL
+    high = None if demand is None or demand.use == "key" else demand.high
+    small = values.dtype.kind == "i" and high is not None and high <= _SMALL
     flat = pa.array((values.astype(np.int32) if small else values).reshape(-1))
     return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 

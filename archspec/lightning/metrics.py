@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
+from archspec.data.encodings import NO_GROUP
 from archspec.lightning.grouped_auc import AUC, GroupedAUC
 from archspec.train.rows import Columns, listed, task_rows
 
@@ -147,7 +148,9 @@ class TaskMetrics(nn.Module):
             _metric(metric).update(outputs, labels)
         if self.grouped is not None and self.grouped_by is not None:
             groups = group_ids(batch, self.grouped_by)
-            self.grouped.update(outputs, labels, groups if inside is None else groups[inside])
+            groups = groups if inside is None else groups[inside]
+            known = groups != NO_GROUP
+            self.grouped.update(outputs[known], labels[known], groups[known])
 
     def compute(self) -> dict[str, Tensor]:
         """The metrics that have a value, by name: without a row there is none, with one class no area. Collective."""

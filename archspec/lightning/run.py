@@ -14,6 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from archspec.data.batches import OrderedBatches, ShuffledBatches
+from archspec.data.demands import demands, group_column
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
@@ -181,7 +182,7 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, watch
     )  # fmt: skip
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
-        grouped_by=source.grouped_by,
+        grouped_by=group_column(demands(graph, source.grouped_by), source.grouped_by),
     )  # fmt: skip
     if not _over(run, recipe, keeper, module):
         going_on = run.checkpoint(module)

@@ -70,6 +70,32 @@ def test_no_rows() -> None:
         assert len(found) == len(known) == 0
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([12, 3, 12]),
+        pa.array(["12", "3", "12"]),
+        pa.array([12.0, 3.0, 12.0]),
+        pa.array([12, 3, 12], pa.uint64()),
+        pa.array(["12", "3", "12"]).dictionary_encode(),
+    ],
+)
+def test_keys_are_of_what_is_written(array: pa.Array) -> None:
+    """A user 12 is the same in a file of integers, of texts, of whole floats, and as a category."""
+    keys, fits = Key().encode(array)
+    assert fits.all()
+    assert keys.tolist() == Key().encode(pa.array(["12", "3", "12"]))[0].tolist()
+
+
+def test_keys_of_large_numbers_fractions_and_nothing() -> None:
+    """uint64 keeps its last digit; a fraction, and no value, name no group."""
+    large, fits = Key().encode(pa.array([2**64 - 1, 2**64 - 2], pa.uint64()))
+    assert fits.all()
+    assert large[0] != large[1]
+    _, fits = Key().encode(pa.array([0.5, 1.0, None]))
+    assert fits.tolist() == [False, True, False]
+
+
 def test_keys_of_texts() -> None:
     """The same text has the same key everywhere, other texts other ones; keys are not negative."""
     first, _ = Key().encode(pa.array(["a", "b", None, "a"]))

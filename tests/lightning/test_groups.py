@@ -1,0 +1,88 @@
+"""Grouped AUC of a run: by the user as written, whatever the model knows of users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from archspec import plugins
+from archspec.data.prepare import Source
+from archspec.diagnostics import SpecError
+from archspec.graph.load import load_graph
+from archspec.lightning.grouped_auc import mean_auc
+from archspec.lightning.recipe import Recipe
+from archspec.lightning.run import train
+from archspec.lightning.trained import load_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = """
+archspec: 1
+name: grouped
+inputs: {user: {kind: sparse, vocab: 6, dim: 2}, x: {kind: dense, dim: 1}}
+tasks: {a: {kind: binary, when: seen}}
+towers: {a: {from: inputs}}
+"""
+COLUMNS: dict[str, list[Any]] = {
+    "x": [0.0, 1.0, 10.0, 11.0, 5.0, 6.0, 7.0, 8.0],
+    "a": [0, 1, 1, 0, 1, 0, 1, 0],
+    "seen": [1, 1, 1, 1, 1, 1, 1, 0],
+}
+
+
+def grouped(folder: Path, train_users: list[Any], users: list[Any], **options: Any) -> tuple[float, list[int]]:  # noqa: ANN401 - of Source
+    """The grouped AUC of a run on users that it was not trained on, and each row's group by hand (-1: none)."""
+    count = len(train_users)
+    rows = {"user": train_users, "x": [0.1 * row for row in range(count)], "a": [row % 2 for row in range(count)],
+            "seen": [1] * count, "who": train_users}  # fmt: skip
+    parquet.write_table(pa.table(rows), folder / "train.parquet")
+    parquet.write_table(pa.table({"user": users, "who": users, **COLUMNS}), folder / "validation.parquet")
+    source = Source((str(folder / "train.parquet"),), (str(folder / "validation.parquet"),), **options)
+    graph = load_graph(TEXT, None, plugins.load([]))
+    results = train(graph, source, Recipe(epochs=1, batch=8), folder / "run")
+    trained = load_run(folder / "run")
+    (batch,) = trained.validation()
+    names = list(dict.fromkeys(users))
+    inside = [row for row, user in enumerate(users) if user is not None and COLUMNS["seen"][row]]
+    area = mean_auc(
+        trained.model(batch)["a"].detach()[inside], batch["a"][inside] == 1,
+        batch["a"].new_tensor([names.index(users[row]) for row in inside]).long(),
+    )  # fmt: skip
+    assert results.best["validation/a/grouped_auc"] == pytest.approx(float(area), abs=1e-6)  # type: ignore[arg-type] # a tensor
+    return results.best["validation/a/grouped_auc"], batch["user"].tolist()
+
+
+KNOWN = [f"k{row % 3}" for row in range(40)]
+UNKNOWN = ["p", "p", "q", "q", "k0", "k0", "p", "q"]
+
+
+@pytest.mark.parametrize("column", ["user", "who"])
+def test_users_that_training_did_not_hold_are_groups_of_their_own(column: str, tmp_path: Path) -> None:
+    """To the model they are all id 0; the metric tells them apart, in a column that the model reads or another."""
+    _, ids = grouped(tmp_path, KNOWN, UNKNOWN, grouped_by=column)
+    assert ids[:4] == [0, 0, 0, 0]
+
+
+def test_users_in_buckets_are_groups_of_their_own(tmp_path: Path) -> None:
+    """Ids beyond those of training fall in one bucket with others, and are users all the same."""
+    users = [900, 900, 901, 901, 902, 902, 900, 901]
+    _, ids = grouped(tmp_path, list(range(40)), users, grouped_by="user", choices={"user": "buckets"})
+    assert len(set(ids)) == 1
+
+
+def test_rows_without_a_user_are_in_no_group(tmp_path: Path) -> None:
+    """No value is no user: such rows are measured by all metrics but this one."""
+    grouped(tmp_path, KNOWN, ["p", "p", None, None, "q", "q", "p", None], grouped_by="user")
+
+
+def test_a_column_of_fractions_names_no_groups(tmp_path: Path) -> None:
+    """It is refused with file, column and row before anything is trained."""
+    with pytest.raises(SpecError, match=r"column `who`, row 1: `0.5` is neither a whole number nor a text"):
+        grouped(tmp_path, [0.5, 1.5] * 20, [0.5] * 8, grouped_by="who", choices={"user": "buckets"})
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    with pytest.raises(SpecError, match=r"column `user`, row 1: `0.5` is neither a whole number nor a text"):
+        grouped(tmp_path, [0.5, 1.5] * 20, [0.5] * 8, grouped_by="user", choices={"user": "buckets"})
