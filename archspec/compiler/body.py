@@ -109,9 +109,10 @@ class Body:
         """The line of one operation; none where its reader writes it inside."""
         operands = [self.operand(value.name) for value in op.inputs]
         weights = [f"self.{self.attribute(name)}" for name in (*op.weights, *self.things(op))]
+        weights += [self.view(op.attr("weight"))] if op.kind == "weight" else []
         text = expression(op, operands, weights)
         name = op.output.name
-        if op.kind in {"parameter", "constant"} or (op.kind == "detach" and len(text) < 40):  # noqa: PLR2004 - stays readable inside a line
+        if op.kind in {"parameter", "weight", "constant"} or (op.kind == "detach" and len(text) < 40):  # noqa: PLR2004 - stays readable inside a line
             self.pending[name] = text
             return []
         if op.kind in INLINE and self.uses[name] == 1 and self.inlines(op, text):
@@ -136,6 +137,12 @@ class Body:
         if op.kind == "constant":
             return (op.output.name,)
         return (op.attr("module"),) if op.kind == "call" else ()
+
+    def view(self, weight: str) -> str:
+        """A canonical weight where it lies."""
+        storage, slot = self.program.homes()[weight]
+        index = ", ".join(f"{i[0]}:{i[1]}" if isinstance(i, tuple) else str(i) for i in slot.index)
+        return f"self.{self.attribute(storage.name)}{f'[{index}]' if index else ''}{'.mT' if slot.transposed else ''}"
 
     def operand(self, name: str) -> str:
         """How a value is written where it is read."""

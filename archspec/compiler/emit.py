@@ -206,7 +206,7 @@ class _Emitter:
 
     def tables(self) -> Iterator[str]:
         """What the methods know about this model."""
-        homes = {slot.weight: (storage, slot) for storage in self.program.storages.values() for slot in storage.slots}
+        homes = self.program.homes()
         rows = []
         for name, weight in self.program.weights.items():
             storage, slot = homes[name]

@@ -163,6 +163,7 @@ def _unfold(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
 _EXPRESSIONS: Mapping[str, Expression] = {
     "column": _column,
     "parameter": lambda _, __, w: w[0],
+    "weight": lambda _, __, w: w[0],
     "constant": lambda _, __, w: w[0],
     "embed": lambda op, x, w: f"F.embedding({x[0]}, {w[0]}{_sparse(op)})",
     "pool": lambda op, x, w: f'pool({x[0]}, {w[0]}, "{op.attr("how")}"{_sparse(op)})',

@@ -217,7 +217,8 @@ class _Forward(_Columns):
         experts = tuple(self.expert(expert.node, at, detached=expert.detached) for expert in seen)
         exclude = block.common.exclude
         allowed = self.allowed(node, exclude, at) if exclude and not exclude.after_softmax else None
-        gate = GateInputs(seen_by(self.graph, node), self.selector(node, at), experts, allowed)
+        names = tuple(expert.node for expert in seen)
+        gate = GateInputs(seen_by(self.graph, node), self.selector(node, at), experts, allowed, names)
         said = f"sees {len(experts)} experts, {gate.seen.width} wide"
         if hasattr(block.settings, "lower"):
             shapes = [("B", len(experts)), (len(experts),)]

@@ -40,6 +40,7 @@ def seen_by(graph: Graph, node: Node) -> Seen:
         width=(graph.widths.get(seen[0].node) or 0) if seen else 0,
         selector=None if static or stream is None else width_of(graph, stream) or 0,
         domain=values_of(inputs, domain.partition(".")[2]) if domain else None,
+        settings=tuple(getattr(graph.nodes[expert.node].block, "settings", None) for expert in seen),
         excludes=values_of(inputs, block.common.exclude.domain) if block.common.exclude else None,
     )
 

@@ -102,6 +102,7 @@ OPERATIONS: Mapping[str, Operation] = {
         shapes.declared, (0, 0), gives="any", required={"key": _text, "source": _one_of("batch", "logits")}, flops=_free
     ),
     "parameter": Operation(shapes.parameter, (0, 0), weights=(1,), flops=_free),
+    "weight": Operation(shapes.declared, (0, 0), required={"weight": _text}, flops=_free),
     "constant": Operation(shapes.declared, (0, 0), gives="any", required={"data": _tuple}, flops=_free),
     "ids": Operation(shapes.ids, (0, 0), gives="int", required={"keys": _tuple}, flops=_free),
     # tables

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 Dim = int | str
 """A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""
@@ -186,6 +186,16 @@ class Program:
     def producers(self) -> dict[str, Op]:
         """Value name -> the operation that makes it."""
         return {op.output.name: op for op in self.ops}
+
+    def homes(self) -> dict[str, tuple[Storage, Slot]]:
+        """Canonical weight -> the storage that holds it, and where in it."""
+        return {slot.weight: (storage, slot) for storage in self.storages.values() for slot in storage.slots}
+
+    def read_storages(self, ops: Collection[Op]) -> set[str]:
+        """Names of the storages that operations read, as their weights or by a weight's canonical name."""
+        homes = self.homes()
+        views = {homes[op.attr("weight")][0].name for op in ops if op.kind == "weight"}
+        return {name for op in ops for name in op.weights} | views
 
     def uses(self) -> dict[str, int]:
         """Value name -> how many operations and outputs read it."""

@@ -24,7 +24,7 @@ from archspec.program.program import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from archspec.contract import Reference
+    from archspec.contract import Reference, Settings
 
 Norm = Literal["none", "batch", "layer"]
 
@@ -45,6 +45,8 @@ class Seen:
     """Values of the selector, where it is a domain input."""
     excludes: tuple[str, ...] | None = None
     """Values of the domain input named by `exclude`."""
+    settings: tuple[Settings | None, ...] = ()
+    """The settings of each expert seen, in order; None where a mistake hides them."""
 
     @property
     def count(self) -> int:
@@ -61,6 +63,8 @@ class GateInputs:
     experts: tuple[Value, ...]
     allowed: Value | None = None
     """`[B, E]` bool, False where `exclude` leaves the expert out."""
+    names: tuple[str, ...] = ()
+    """The canonical name of each expert seen: `at.weights_of(name)` gives its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,17 @@ class Scope:
         return self.op(
             "parameter", (), shape, weights=(self.weight(name, shape, init, trainable=trainable),), name=name
         )
+
+    def weights_of(self, block: str) -> dict[str, Value]:
+        """The weights that another block reads, by their canonical names, in the order of use; it is lowered already.
+
+        They are the block's own: a gradient trains them, and fusing the block's layers is as possible as before. A
+        module that a kind builds shows none.
+        """
+        read = [op for op in self.builder.ops if op.node == block or op.node.startswith(f"{block}.")]
+        names = dict.fromkeys(name for op in read for name in op.weights)
+        shapes = {name: self.builder.weights[name].shape for name in names}
+        return {name: self.op("weight", (), shape, name="weight", weight=name) for name, shape in shapes.items()}
 
     def constant(self, rows: Sequence[Sequence[float]], dtype: Literal["float", "bool"] = "float") -> Value:
         """A fixed table, `[rows, columns]`; not a weight, not in checkpoints."""

@@ -49,6 +49,14 @@ def _weights(op: Op, rule: Operation, program: Program) -> str:
         return f"no storage {missing}"
     if op.kind == "call" and op.attr("module") not in program.modules:
         return f"no module `{op.attr('module')}`"
+    if op.kind == "weight":
+        weight = program.weights.get(op.attr("weight"))
+        if weight is None or weight.shape != op.output.shape:
+            return (
+                f"shape {op.output.shape}, the weight has {weight.shape}"
+                if weight
+                else f"no weight `{op.attr('weight')}`"
+            )
     return "" if len(op.weights) in rule.weights else f"{len(op.weights)} weights, not {rule.weights}"
 
 

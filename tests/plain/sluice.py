@@ -41,13 +41,13 @@ class Sluice(Reference):
             read = {task: torch.cat([mixed[f"{task}_a"], mixed[f"{task}_b"]], dim=1) for task in TASKS}
             layers.append(read)
             for task in TASKS:
-                product = h[f"{task}_a"].T @ h[f"{task}_b"]
-                self.overlaps[f"level{number}.gates.{task}_a"] = torch.linalg.matrix_norm(product) ** 2
+                a, b = (level.state_dict(keep_vars=True)[f"experts.{task}_{half}.0.layers.0.weight"] for half in "ab")
+                self.overlaps[f"level{number}.gates.{task}_a"] = torch.linalg.matrix_norm(a.T @ b) ** 2
         return {
             task: tower(mix(self.level3.gates[task](len(x)), [layer[task] for layer in layers]))
             for task, tower in self.towers.items()
         }
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
-        """0.01 times the squared Frobenius norm of H_a^T H_b, per task and layer."""
+        """0.01 times the squared Frobenius norm of W_a^T W_b, per task and layer."""
         return {name: PENALTY * overlap for name, overlap in self.overlaps.items()}

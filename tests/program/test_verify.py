@@ -34,6 +34,14 @@ BROKEN: dict[str, tuple[Program, str]] = {
     ),
     "weights": (changed(PLE, "linear", lambda op: replace(op, weights=())), "0 weights, not"),
     "storage": (changed(PLE, "linear", lambda op: replace(op, weights=("none",))), "no storage"),
+    "weight that is none": (
+        changed(PLE, "linear", lambda op: Op("weight", (), op.output, (), (("weight", "none"),))),
+        "no weight `none`",
+    ),
+    "weight of another shape": (
+        changed(PLE, "linear", lambda op: Op("weight", (), op.output, (), (("weight", op.weights[0]),))),
+        "the weight has",
+    ),
     "output": (replace(PLE, outputs=(Output("logits", "y", Value("none", ("B",))),)), "nothing makes `none`"),
     "operands": (changed(PLE, "activation", lambda op: replace(op, inputs=op.inputs * 2)), "2 operands, not 1"),
     "no operands": (changed(PLE, "concat", lambda op: replace(op, inputs=())), "0 operands, not 2 or more"),

@@ -238,14 +238,74 @@ def test_star_takes_each_row_to_its_own_domain() -> None:
     assert torch.equal(changed, batch["scene"] == 1)
 
 
+GATE = "level1.gates.entity_a"
+
+
+def halves(model: Any, layer: int = 0) -> list[Tensor]:  # noqa: ANN401 - an emitted class
+    """The weight matrices of both halves of task `entity` at level 1."""
+    return [weight(model, f"level1.experts.entity_{half}.0.layers.{layer}.weight") for half in "ab"]
+
+
+@pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
+def test_sluice_penalty_is_that_of_the_weights(optimize: bool) -> None:  # noqa: FBT001 - pytest's parameter
+    """penalty * ||W_a^T W_b||_F^2, whatever the batch holds and however large it is; 2 W_b W_b^T W_a its gradient."""
+    model: Any = archspec.compile(spec_of("sluice"), optimize=optimize, seed=0).double().train()
+    a, b = halves(model)
+    wanted = 0.01 * ((a @ a.T) * (b @ b.T)).sum()
+    for rows, seed in ((1, 0), (32, 0), (32, 1), (4000, 2)):
+        model(batch_of("sluice", rows, seed))
+        assert_equal(model.auxiliary_losses[GATE], wanted)
+    torch.autograd.backward(model.auxiliary_losses[GATE])
+    found = {name: value for name, value in weight_gradients(model).items() if value.any()}
+    assert_equal(found, {
+        "level1.experts.entity_a.0.layers.0.weight": 0.02 * b @ b.T @ a,
+        "level1.experts.entity_b.0.layers.0.weight": 0.02 * a @ a.T @ b,
+    })  # fmt: skip
+
+
 def test_sluice_penalty_is_zero_for_orthogonal_halves() -> None:
-    """Halves whose columns are orthogonal over the batch cost nothing."""
-    model, batch = model_of("sluice").train(), batch_of("sluice")
-    for half in ("weight", "bias"):
-        weight(model, f"level1.experts.entity_b.0.layers.0.{half}").zero_()
-    model(batch)
-    assert model.auxiliary_losses["level1.gates.entity_a"].item() == 0
+    """Halves whose rows combine to orthogonal columns cost nothing; biases do not count."""
+    model = model_of("sluice").train()
+    a, b = halves(model)
+    a[16:] = 0
+    b[:16] = 0
+    model(batch_of("sluice"))
+    assert model.auxiliary_losses[GATE].item() == 0
     assert model.auxiliary_losses["level1.gates.chunk_a"].item() > 0
+
+
+def test_sluice_penalty_of_deep_halves() -> None:
+    """Every hidden layer adds its own, those of a modulation add none."""
+    deep = "units: [16, 32], modulate: {units: [4]}"
+    model = model_of("sluice", ("${task}_a: {units: [32]}", f"${{task}}_a: {{{deep}}}"),
+                     ("${task}_b: {units: [32]}", f"${{task}}_b: {{{deep}}}")).train()  # fmt: skip
+    model(batch_of("sluice"))
+    wanted = sum(0.01 * (a.T @ b).square().sum() for a, b in (halves(model, 0), halves(model, 1)))
+    assert_equal(model.auxiliary_losses[GATE], wanted)
+
+
+@pytest.mark.parametrize("units", ["[16, 32]", "[32], kind: identity"])
+def test_sluice_halves_must_compare(units: str) -> None:
+    """Halves with other layers, or none, are refused by `validate`, before anything is built."""
+    identity = "identity" in units
+    edit = (
+        "${task}_b: {units: [32]}",
+        "${task}_b: {kind: identity}" if identity else f"${{task}}_b: {{units: {units}}}",
+    )
+    width = (("dim: 128", "dim: 32"),) if identity else ()
+    with pytest.raises(archspec.SpecError, match="weights do not compare"):
+        archspec.build_graph(spec_of("sluice", edit, *width))
+
+
+def test_sluice_in_its_old_form() -> None:
+    """`of: outputs` is penalty * ||H_a^T H_b||_F^2 of the outputs on the batch."""
+    model, batch = model_of("sluice", ("penalty: 0.01}", "penalty: 0.01, of: outputs}")).train(), batch_of("sluice")
+    model(batch)
+    h = [
+        torch.relu(batch["text"] @ w.T + weight(model, f"level1.experts.entity_{half}.0.layers.0.bias"))
+        for half, w in zip("ab", halves(model), strict=True)
+    ]
+    assert_equal(model.auxiliary_losses[GATE], 0.01 * (h[0].T @ h[1]).square().sum())
 
 
 DOUBLY_ROBUST = {"": doubly_robust_of_probability, ", imputed: value": doubly_robust}

@@ -32,7 +32,7 @@ def dead_operations(program: Program) -> PassResult:
             kept.append(op)
             needed.update(value.name for value in op.inputs)
     ops = tuple(reversed(kept))
-    used = {name for op in ops for name in op.weights}
+    used = program.read_storages(ops)
     storages = {name: storage for name, storage in program.storages.items() if name in used or storage.idle}
     alive = {slot.weight for storage in storages.values() for slot in storage.slots}
     called = {op.attr("module") for op in ops if op.kind == "call"}

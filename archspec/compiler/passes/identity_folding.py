@@ -102,7 +102,7 @@ class _Folding:
         outputs = tuple(self.given_back(output) for output in self.program.outputs)
         alive = _alive(self.ops, outputs)
         ops = tuple(op for op in self.ops if op.output.name in alive)
-        used = {name for op in ops for name in op.weights}
+        used = self.program.read_storages(ops)
         storages = {
             name: storage if name in used else replace(storage, idle=True)
             for name, storage in self.program.storages.items()
