@@ -51,12 +51,13 @@ def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str
     return data_files(words)
 
 
-def choices_of(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
-    """COLUMN=KIND by column. Raises BadParameter for another form."""
+def choices_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """COLUMN=KIND by column, or COLUMN=ITEM. Raises BadParameter for another form."""
     pairs = [word.rpartition("=") for word in words]
     for word, (column, _, kind) in zip(words, pairs, strict=True):
         if not column or not kind:
-            raise click.BadParameter(f"`{word}` is not of the form COLUMN=KIND, such as `city=vocabulary`")
+            such = "history=0" if option.name == "padding" else "city=vocabulary"
+            raise click.BadParameter(f"`{word}` is not of the form {option.make_metavar(_context)}, such as `{such}`")
     return {column: kind for column, _, kind in pairs}
 
 
@@ -125,7 +126,11 @@ bad_rows = click.option(
 )
 @click.option(
     "--encode", "choices", multiple=True, metavar="COLUMN=KIND", callback=choices_of,
-    help="ids, vocabulary, buckets; numbers, standard. [default: what the column's values are]",
+    help="ids, vocabulary, buckets; numbers, standard; a label: classes, soft. [default: what the values are]",
+)  # fmt: skip
+@click.option(
+    "--padding", multiple=True, metavar="COLUMN=ITEM", callback=choices_of,
+    help="What fills lists up in a column and is no item, besides -1.",
 )  # fmt: skip
 @header
 @bad_rows
@@ -149,6 +154,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     threads: int | None,
     grouped_by: str | None,
     choices: dict[str, str],
+    padding: dict[str, str],
     header: tuple[str, ...] | None,
     bad: Bad,
     *,
@@ -171,7 +177,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     from archspec.lightning.run import train as run
 
     folder = Path(output or f"{FOLDER}/{graph.spec.name}")
-    source = Source(files, validation, share, header, choices, bad, grouped_by)
+    source = Source(files, validation, share, header, choices, bad, grouped_by, padding)
     recipe = Recipe(
         epochs, batch, learning_rate, weight_decay, patience or None, monitor, interval, seed, devices, threads
     )

@@ -152,6 +152,7 @@ def table_batches(
     tables = open_tables(data_files(files), header)
     check_columns(tables, encoder.demands)
     check_types(tables, encoder.demands)
+    encoder = encoder.for_tables(tables)
     for table in tables:
         for piece in table.pieces(encoder.demands):
             columns, good, found = encoder.encode(piece)

@@ -14,6 +14,7 @@ from archspec.diagnostics import Diagnostic
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from archspec.data.demands import Demand
     from archspec.data.encoder import Columns, Encoder
     from archspec.data.survey import Learned
     from archspec.data.tables import Piece
@@ -59,11 +60,20 @@ class Tally:
                 self.unknown[name] += int((ids == 0).sum())
                 self.values[name] += int((ids >= 0).sum())
 
+    def _lists(self, demand: Demand, learned: Learned) -> str:
+        """How the lists of a column are read; empty where it holds none."""
+        if not demand.several:
+            return ""
+        width, longest = self.encoder.widths[demand.column], learned.longest.get(demand.column, 0)
+        cut = f"of up to {longest:,} items the last {width:,}" if longest > width else ""
+        return "; ".join(filter(None, (self.encoder.forms[demand.column].text(), cut)))
+
     def reports(self, learned: Learned) -> tuple[ColumnReport, ...]:
         """A row for each column, in the order in which the spec reads them."""
         return tuple(
             ColumnReport(
-                name, demand.reader, learned.found[name], encoding.text(), learned.why[name],
+                name, demand.reader, learned.found[name], encoding.text(),
+                "; ".join(filter(None, (learned.why[name], self._lists(demand, learned)))),
                 self.missing[name] / max(self.rows, 1),
                 self.unknown[name] / max(self.values[name], 1) if isinstance(encoding, Vocabulary) else None,
             )

@@ -11,17 +11,19 @@ import numpy as np
 from archspec.data.demands import as_written, group_demand
 from archspec.data.encodings import NO_GROUP, Encoding, Key, Numbers
 from archspec.data.faults import MISSING, Fault
+from archspec.data.items import ListForm
 from archspec.data.kept import ENCODINGS
 from archspec.data.labels import Labels, inside, label_encoding, reasons
+from archspec.data.list_survey import list_forms, with_lists
 from archspec.data.values import floats, lists, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from archspec.data.demands import Demand
     from archspec.data.encodings import Encoded
     from archspec.data.survey import Learned
-    from archspec.data.tables import Piece
+    from archspec.data.tables import Piece, Table
     from archspec.data.values import Array, Mask
 
 Columns = dict[str, "Encoded"]
@@ -35,38 +37,56 @@ class Encoder:
     demands: Mapping[str, Demand]
     encodings: Mapping[str, Encoding]
     widths: Mapping[str, int] = field(default_factory=dict)
+    forms: Mapping[str, ListForm] = field(default_factory=dict)
+    """How lists are written, by column."""
 
     @classmethod
-    def of(cls, learned: Learned, demands: Mapping[str, Demand]) -> Encoder:
+    def of(cls, learned: Learned, demands: Mapping[str, Demand], forms: Mapping[str, ListForm]) -> Encoder:
         """An encoder whose vocabularies, buckets and means are those that were learned."""
         widths = {name: d.width for name, d in demands.items() if d.width is not None and d.several}
         longest = {name: max(length, 1) for name, length in learned.longest.items()}
-        return cls(demands, learned.encodings, longest | widths)
+        return cls(demands, learned.encodings, longest | widths, forms)
 
     @classmethod
     def from_text(cls, text: str, demands: Mapping[str, Demand]) -> Encoder:
         """The encoder that `text()` wrote; columns that are asked for no more are left out."""
         data = json.loads(text)
         encodings = ENCODINGS.validate_python(data["columns"])
-        return cls(demands, {name: encodings[name] for name in demands}, data["widths"])
+        forms = {name: ListForm.model_validate(form) for name, form in data.get("lists", {}).items()}
+        lists = {name: forms.get(name, ListForm()) for name, demand in demands.items() if demand.several}
+        return cls(demands, {name: encodings[name] for name in demands}, data["widths"], lists)
 
     def of_inputs(self) -> Encoder:
         """The encoder without the columns of tasks: for rows that have no labels."""
         used = {
             name: replace(demand, also=(), groups=False) for name, demand in self.demands.items() if demand.of_input
         }
-        return Encoder(used, self.encodings, self.widths)
+        return replace(self, demands=used)
+
+    def for_tables(self, tables: Iterable[Table]) -> Encoder:
+        """The encoder that reads lists that are written as text, where no file of the run had any."""
+        unknown = {
+            name: demand for name, demand in self.demands.items() if demand.several and not self.forms[name].between
+        }
+        found = list_forms(tables, unknown, {})
+        forms = {name: self.forms[name].model_copy(update={"between": form.between}) for name, form in found.items()}
+        return replace(self, forms={**self.forms, **forms})
 
     def text(self) -> str:
         """The encodings as JSON."""
-        columns = {name: encoding.model_dump(mode="json") for name, encoding in self.encodings.items()}
-        return json.dumps({"columns": columns, "widths": dict(self.widths)}, indent=1, ensure_ascii=False) + "\n"
+        data = {
+            "columns": {name: encoding.model_dump(mode="json") for name, encoding in self.encodings.items()},
+            "widths": dict(self.widths),
+            "lists": {name: form.model_dump(mode="json") for name, form in self.forms.items()},
+        }
+        return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
     def encode(self, piece: Piece) -> tuple[Columns, Mask, list[Fault]]:
         """The columns of a piece, which of its rows fit in every column, and what does not fit.
 
         The types of its columns must be those that `check_types` lets pass.
         """
+        piece = with_lists(piece, {name: form for name, form in self.forms.items() if name in self.demands})
         columns: Columns = {}
         faults: list[Fault] = []
         good = np.ones(piece.rows, dtype=np.bool_)

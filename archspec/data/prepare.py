@@ -14,11 +14,12 @@ from archspec.data.demands import demands
 from archspec.data.encoder import Encoder
 from archspec.data.faults import Bad, Faults
 from archspec.data.label_counts import LabelCounts
+from archspec.data.list_survey import ListEnds, list_forms, with_lists
 from archspec.data.rows import written_rows
 from archspec.data.survey import check_choices, learned
 from archspec.data.tables import check_columns, open_tables
 from archspec.data.types import check_types
-from archspec.diagnostics import Diagnostic, SpecError
+from archspec.diagnostics import Diagnostic, Diagnostics, SpecError
 from archspec.files import write_whole
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Source:
         choices: encodings by column that differ from what its values suggest.
         bad: what becomes of rows that hold a value that does not fit: `stop` before anything is written, or `skip`.
         grouped_by: a column whose values group rows in metrics.
+        padding: by column of lists, an item that is none, besides -1.
     """
 
     files: tuple[str, ...]
@@ -58,6 +60,7 @@ class Source:
     choices: Mapping[str, str] = field(default_factory=dict)
     bad: Bad = "stop"
     grouped_by: str | None = None
+    padding: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def prepare(
     check_columns((*tables, *held_out), wanted)
     check_types((*tables, *held_out), wanted)
     check_choices(source.choices, wanted)
+    forms = list_forms((*tables, *held_out), wanted, source.padding)
     share = 0.0 if held_out else source.share
 
     def read(columns: Collection[str]) -> Iterator[Piece]:
@@ -102,10 +106,10 @@ def prepare(
         for piece, held in _split(tables, columns, share):
             seen += piece.rows
             watch("looking at values", seen)
-            yield _part(piece, ~held)
+            yield with_lists(_part(piece, ~held), forms)
 
     learnt = learned(read, wanted, source.choices)
-    encoder = Encoder.of(learnt, wanted)
+    encoder = Encoder.of(learnt, wanted, forms)
     work = _Work(encoder, watch)
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
@@ -119,7 +123,7 @@ def prepare(
     columns = work.tally.reports(learnt)
     write_whole(folder / ENCODING, encoder.text())
     write_whole(folder / COLUMNS, as_text(columns))
-    warnings = (*warnings, *work.labels.warnings(), *learnt.warnings, *many_unknown(columns))
+    warnings = (*warnings, *work.labels.warnings(), *learnt.warnings, *work.padding(), *many_unknown(columns))
     return Prepared(encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()))
 
 
@@ -131,10 +135,14 @@ class _Work:
         self.faults = Faults()
         self.labels = LabelCounts(encoder)
         self.tally = Tally(encoder)
+        self.lists = {name: ListEnds(demand) for name, demand in encoder.demands.items() if demand.use == "lists"}
         self.skipped = self.seen = 0
 
     def encode(self, piece: Piece, held: Mask, train: RowsWriter, validation: RowsWriter) -> None:
         """Encodes a piece and gives its rows to one writer or the other; bad rows to neither."""
+        piece = with_lists(piece, self.encoder.forms, padding=True)
+        for name, ends in self.lists.items():
+            ends.look(piece.columns[name])
         columns, good, faults = self.encoder.encode(piece)
         self.faults.add(faults)
         self.skipped += int((~good).sum())
@@ -145,6 +153,13 @@ class _Work:
                 writer.add({name: values[rows] for name, values in columns.items()})
         self.labels.add(columns, good & ~held)
         self.tally.add(piece, columns, good & held)
+
+    def padding(self) -> tuple[Diagnostic, ...]:
+        """Warnings of items that look like padding."""
+        told = Diagnostics()
+        for name, ends in self.lists.items():
+            ends.warn(told, self.encoder.forms[name])
+        return tuple(told.items)
 
 
 def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> Iterator[tuple[Piece, Mask]]:

@@ -9,14 +9,14 @@ from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Key, Numbers, 
 from archspec.data.labels import check_listed, label_encoding, learned_labels
 from archspec.data.numerals import numeral
 from archspec.data.sight import Sight
-from archspec.data.values import is_list, is_text, lists
+from archspec.data.values import is_list, is_text
 from archspec.diagnostics import Diagnostic, Diagnostics, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from archspec.data.demands import Demand
-    from archspec.data.tables import Piece, Read
+    from archspec.data.tables import Read
     from archspec.data.values import Array, Reading
 
 _BUCKETS: Final = 64
@@ -129,7 +129,7 @@ def _seen(read: Read, demands: Mapping[str, Demand], asked: Mapping[str, str | N
     sights = {_home(demands[name]): Sight() for name in looked}
     for piece in read(looked) if looked else ():
         for name in looked:
-            array, kind = _as_lists(piece, demands[name]), asked[_home(demands[name])]
+            array, kind = piece.columns[name], asked[_home(demands[name])]
             counted = kind == "vocabulary" or (kind is None and _texts(array))
             sights[_home(demands[name])].look(array, counted=counted)
     several = {_home(demand) for demand in demands.values() if demand.use == "lists"}
@@ -143,23 +143,13 @@ def _seen(read: Read, demands: Mapping[str, Demand], asked: Mapping[str, str | N
         sights[_home(demands[name])].counts.clear()
     for piece in read(again) if again else ():
         for name in again:
-            sights[_home(demands[name])].count(_as_lists(piece, demands[name]))
+            sights[_home(demands[name])].count(piece.columns[name])
     return sights
 
 
 def _counts(sight: Sight, *, several: bool) -> bool:
     """Whether the decision needs every distinct value."""
     return _natural(sight, several=several) == "vocabulary" or any(numeral(text) != text for text in sight.counts)
-
-
-def _as_lists(piece: Piece, demand: Demand) -> Array:
-    import pyarrow as pa
-
-    array = piece.columns[demand.column]
-    if demand.use != "lists" or not is_text(array):
-        return array
-    offsets, items = lists(array)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
 
 
 def _texts(array: Array) -> bool:

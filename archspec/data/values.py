@@ -28,8 +28,6 @@ _NUMBER: Final = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?))$"
 _DIGITS: Final = re.compile(r"[+-]?\d{1,40}")
 _WRITTEN: Final = {"numbers": r"^(0|-?[1-9]\d*)$", "texts": r"^(?i:true|false)$|^-?\d+\.0*$"}
 """Among numbers, what is written as it should be; among texts, what is not."""
-_SEPARATORS: Final = r"[\s|;,]+"
-"""Between the items of a list that is written as text."""
 
 
 def trimmed(texts: Array) -> Array:
@@ -171,15 +169,8 @@ def texts(array: Array, reading: Reading = "texts") -> Array:
 
 def lists(array: Array) -> tuple[NDArray[np.int64], Array]:
     """Where each row's list begins in the array of all items, `[N + 1]`, and that array; no value is an empty list."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    if is_text(array):
-        array = pc.split_pattern_regex(pc.utf8_trim(_decoded(array), " \t[]()|;,"), _SEPARATORS)
-        lengths = pc.fill_null(pc.list_value_length(array), 0)
-        # Splitting an empty text gives one empty item.
-        first = pc.list_element(pc.if_else(pc.greater(lengths, 0), array, pa.scalar([""], array.type)), 0)
-        array = pc.if_else(pc.equal(first, ""), pa.scalar(None, array.type), array)
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), pc.list_flatten(array)
 

@@ -124,6 +124,7 @@ CODES: dict[str, str] = {
     "AS722": "more values than classes",
     "AS723": "sample space with other values than 0 and 1",
     "AS724": "label that teaches nothing",
+    "AS725": "items that look like padding",
     "AS730": "another process trains in the folder",
     "AS731": "wrong setting of a run",
     "AS732": "more weights than memory holds",

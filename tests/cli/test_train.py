@@ -156,6 +156,20 @@ def test_a_folder_of_parts_is_read(run: Run) -> None:
     assert rows["train"] + rows["validation"] == 80
 
 
+def test_padding_of_lists(run: Run) -> None:
+    """`--padding` is an option of `train`; another form of it is wrong usage."""
+    Path("list.yaml").write_text(SPEC.replace("user: {kind: sparse", "user: {kind: sequence"))
+    user = [[4, 5, 0, 0], [7, 0, 0, 0], [1, 2, 3, 4], [9, 8, 0, 0]] * 10
+    parquet.write_table(table(40, 0).set_column(0, "user", pa.array(user)), "a.parquet")
+    words = ("train", "list.yaml", "--data", "a.parquet", "--epochs", "1")
+    told = run(*words, "-o", "one")
+    assert told.exit_code == 0
+    assert "`--padding user=0` says that it is none" in told.stderr
+    assert "AS725" not in run(*words, "-o", "two", "--padding", "user=0").stderr
+    wrong = run(*words, "-o", "three", "--padding", "user")
+    assert (wrong.exit_code, "not of the form COLUMN=ITEM" in wrong.stderr) == (2, True)
+
+
 def test_mistakes_in_data(run: Run) -> None:
     """Bad values and missing columns end with status 2 and sentences; no folder is left."""
     Path("small.yaml").write_text(SPEC)

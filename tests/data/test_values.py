@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from archspec.data.items import ListForm
 from archspec.data.values import floats, lists, trimmed, whole
 
 
@@ -51,7 +52,7 @@ def test_lists_and_their_texts() -> None:
         pa.array(["a b", None, "", "c"]),
         pa.array(["[a, b]", "[]", " ", "|c|"]),
     ):
-        offsets, items = lists(array)
+        offsets, items = lists(ListForm().real(array))
         assert offsets.tolist() == [0, 2, 2, 2, 3]
         assert items.to_pylist() == ["a", "b", "c"]
 

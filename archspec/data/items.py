@@ -1,0 +1,137 @@
+"""Lists of items in a column: how they are written, and which items are none."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from archspec.data.values import Array, Mask, cleaned, is_list, is_text, lists
+
+Between = Literal["any", "|", ";", ",", "tab", "blank"]
+"""What stands between the items of a list that is written as text; `any` of them where all items are numbers."""
+
+PADDING: Final = "-1"
+"""Pads lists in the language, and in every column."""
+_SPLIT: Final[dict[Between, str]] = {"any": r"[\s|;,]+", "|": r"\|", ";": ";", ",": ",", "tab": "\t", "blank": r"\s+"}
+_WORDS: Final[dict[Between, str]] = {"any": "blanks, `|`, `;` or `,`", "tab": "tabs", "blank": "blanks"}
+_MARK: Final = "\x1f"  # the ASCII unit separator: it stands in no text
+_QUOTED: Final = r"""^\s*(\[.*['"].*\]|\(.*['"].*\))\s*$"""
+"""Brackets around items in quotes."""
+_BARE: Final = r"^\s*[\[(][^'\"\[\]()]*[\])]\s*$"
+"""Brackets around items without quotes."""
+BRACKETED: Final = f"{_BARE}|{_QUOTED}"
+"""Texts in which the marks of a column mean nothing."""
+_ITEM: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,'"]+))\s*,?""")
+
+
+class ListForm(BaseModel):
+    """How the lists of a column are written; `padding` are texts of items that are none, besides missing ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    between: Between | None = None
+    """None: no list was written as text."""
+    padding: tuple[str, ...] = (PADDING,)
+
+    def text(self) -> str:
+        """How lists are read; empty where there is nothing to say."""
+        between = f"items with {_WORDS.get(self.between, f'`{self.between}`')} between" if self.between else ""
+        padding = ", ".join(value for value in self.padding if value != PADDING)
+        return "; ".join(filter(None, (between, f"{padding} pads" if padding else "")))
+
+    def whole(self, array: Array) -> Array:
+        """The lists `[N]` with all their items; no value is an empty list.
+
+        Lists may be written in brackets, as JSON and Python write them; then items in quotes stay whole.
+        """
+        return array if is_list(array) else self._split(cleaned(array))
+
+    def real(self, array: Array) -> Array:
+        """The lists `[N]` without missing and padding items; all items where nothing can be padding."""
+        import pyarrow as pa
+
+        array = self.whole(array)
+        if not self.padding:
+            return array
+        offsets, items = lists(array)
+        items = cleaned(items)
+        none = items.is_null().to_numpy(zero_copy_only=False)
+        for value in self.padding:
+            none = none | equal(items, value)
+        if none.any():
+            offsets = np.concatenate([[0], np.cumsum(~none)])[offsets]
+            items = items.filter(pa.array(~none))
+        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), items)
+
+    def _split(self, array: Array) -> Array:
+        """Texts as lists of texts."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        array = pc.cast(array, pa.string())
+        bare = pc.match_substring_regex(array, _BARE)
+        inner = pc.utf8_trim(array, " \t[]()")
+        between = self.between or "any"
+        if between == "any":
+            marked = pc.replace_substring_regex(pc.utf8_trim(inner, " \t\r\n|;,"), _SPLIT["any"], _MARK)
+        else:
+            # In brackets without quotes, commas stand between items; numpy writes blanks.
+            commas = pc.replace_substring(inner, ",", _MARK)
+            blanks = pc.replace_substring_regex(inner, _SPLIT["blank"], _MARK)
+            in_brackets = pc.if_else(pc.match_substring(inner, ","), commas, blanks)
+            marked = pc.if_else(bare, in_brackets, pc.replace_substring_regex(array, _SPLIT[between], _MARK))
+        quoted = pc.match_substring_regex(array, _QUOTED)
+        if pc.any(quoted).as_py():
+            coded = array.dictionary_encode()
+            read = [
+                _MARK.join(quoted_items(text)) if text[:1] in "[(" else text for text in coded.dictionary.to_pylist()
+            ]
+            marked = pc.if_else(quoted, pa.array(read, pa.string()).take(coded.indices), marked)
+        marked = pc.if_else(pc.equal(marked, ""), pa.scalar(None, pa.string()), marked)
+        return pc.split_pattern(marked, _MARK)
+
+
+def quoted_items(text: str) -> list[str]:
+    """The items of a list as JSON or Python write it; a missing one is empty.
+
+    >>> quoted_items("['Film Noir', 'y', None]"), quoted_items('["a, b", 3, null]')
+    (['Film Noir', 'y', ''], ['a, b', '3', ''])
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = [_of_python(match) for match in _ITEM.finditer(text.strip()[1:-1])]
+    return ["" if item is None else item if isinstance(item, str) else json.dumps(item) for item in found]
+
+
+def _of_python(match: re.Match[str]) -> str | None:
+    """An item of a list that Python wrote."""
+    quoted = match[1] if match[1] is not None else match[2]
+    if quoted is not None:
+        return re.sub(r"\\(.)", r"\1", quoted)
+    bare = match[3].strip()
+    return None if bare == "None" else bare
+
+
+def equal(items: Array, value: str) -> Mask:
+    """Which items are a value that is given as a text; whole numbers are equal however they are written."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind: Any = items.type
+    if pa.types.is_null(kind):
+        return np.zeros(len(items), dtype=np.bool_)
+    if is_text(items):
+        found = pc.is_in(items, value_set=pa.array([value, f"{value}.0"], kind))
+    else:
+        try:
+            number = pa.scalar(int(value) if value.lstrip("-").isdecimal() else float(value))
+            found = pc.fill_null(pc.equal(items, number.cast(kind)), fill_value=False)
+        except (ValueError, OverflowError, pa.ArrowException):  # a text, or a number that the type does not hold
+            return np.zeros(len(items), dtype=np.bool_)
+    mask: Mask = found.to_numpy(zero_copy_only=False)
+    return mask

@@ -1,0 +1,195 @@
+"""How the lists of each column are written: decided once, over all files, before their items are looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from archspec.data.items import BRACKETED, PADDING, Between, ListForm, equal
+from archspec.data.values import cleaned, is_list, lists, texts
+from archspec.diagnostics import Diagnostics, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from archspec.data.demands import Demand
+    from archspec.data.tables import Piece, Table
+    from archspec.data.values import Array
+
+_NUMBER: Final = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NA|null|None"
+_NUMBERS: Final = rf"^[\s\[(|;,]*(({_NUMBER})([\s|;,]+({_NUMBER}))*)?[\s\])|;,]*$"
+_MARKS: Final[tuple[tuple[Between, str], ...]] = (("|", "|"), (";", ";"), (",", ","), ("tab", "\t"))
+_SHARE: Final = 0.05
+"""Of the lists must end in a value that looks like padding."""
+
+
+@dataclass
+class Ends:
+    """How often one value stands at an end of lists, and how often elsewhere: padding stands nowhere else."""
+
+    value: str
+    last: bool
+    items: int = 0
+    at_end: int = 0
+    lists: int = 0
+    several: int = 0
+
+    def look(self, offsets: NDArray[np.int64], items: Array) -> None:
+        """Counts it in some lists."""
+        places = np.arange(len(items))
+        found = equal(items, self.value)
+        starts, ends = offsets[:-1][np.diff(offsets) > 0], offsets[1:][np.diff(offsets) > 0]
+        if self.last:
+            others = np.maximum.accumulate(np.where(found, -1, places))[ends - 1]
+            runs = ends - 1 - np.maximum(others, starts - 1)
+        else:
+            others = np.minimum.accumulate(np.where(found, len(items), places)[::-1])[::-1][starts]
+            runs = np.minimum(others, ends) - starts
+        self.items += int(found.sum())
+        self.at_end += int(runs.sum())
+        self.lists += int((runs > 0).sum())
+        self.several += int((runs > 1).sum())
+
+    def pads(self, lists: int) -> bool:
+        """Whether the value looks like padding of so many lists."""
+        return self.several > 0 and self.items == self.at_end and _SHARE * lists <= self.lists
+
+
+@dataclass
+class Marks:
+    """What stands in the texts of a column of lists."""
+
+    seen: bool = False
+    numbers: bool = True
+    found: set[Between] = field(default_factory=set)
+
+    def look(self, array: Array) -> None:
+        """Takes some more lists in. In brackets, marks mean nothing."""
+        import pyarrow.compute as pc
+
+        self.seen = True
+        self.numbers = self.numbers and pc.all(pc.match_substring_regex(array, _NUMBERS)).as_py() is not False
+        plain = array.filter(pc.invert(pc.match_substring_regex(array, BRACKETED)))
+        for name, mark in _MARKS:
+            if name not in self.found and pc.any(pc.match_substring(plain, mark)).as_py():
+                self.found.add(name)
+
+    def between(self) -> Between | None:
+        """What stands between items: any of the marks between numbers, else the first of them that occurs."""
+        if not self.seen:
+            return None
+        if self.numbers:
+            return "any"
+        return next((name for name, _ in _MARKS if name in self.found), "blank")
+
+
+@dataclass
+class ListEnds:
+    """The lengths of the lists of a column, and what stands at their ends."""
+
+    demand: Demand
+    rows: int = 0
+    shortest: int | None = None
+    longest: int = 0
+    ends: tuple[Ends, ...] = ()
+
+    def look(self, array: Array) -> None:
+        """Takes some more lists in, with their padding; empty ones do not count."""
+        offsets, items = lists(array)
+        items = cleaned(items)
+        lengths = np.diff(offsets)
+        lengths = lengths[lengths > 0]
+        self.rows += len(lengths)
+        if not len(lengths):
+            return
+        low, self.longest = int(lengths.min()), max(self.longest, int(lengths.max()))
+        self.shortest = low if self.shortest is None else min(self.shortest, low)
+        if not self.ends:
+            self.ends = tuple(_most_frequent(offsets, items))
+        for end in self.ends:
+            end.look(offsets, items)
+
+    def warn(self, told: Diagnostics, form: ListForm) -> None:
+        """Warns of an end that looks like padding: all lists are of one length, and it stands nowhere else."""
+        if self.shortest != self.longest or self.longest < 2:  # noqa: PLR2004 - a list of one item is not padded
+            return
+        for end in self.ends:
+            if end.pads(self.rows) and end.value not in form.padding:
+                column, at = self.demand.column, "end" if end.last else "begin"
+                told.warning(
+                    "AS725", f"column `{column}`: {end.lists / self.rows:.0%} of the lists, which all have "
+                    f"{self.longest} items, {at} with `{end.value}`, which is nowhere else: it looks like padding, and "
+                    f"{self.demand.reader} takes it for an item",
+                    help=f"`--padding {column}={end.value}` says that it is none; so is -1 in every column",
+                )  # fmt: skip
+                return
+
+
+def _most_frequent(offsets: NDArray[np.int64], items: Array) -> Iterator[Ends]:
+    """The most frequent last and first items."""
+    import pyarrow as pa
+
+    filled = np.diff(offsets) > 0
+    for last, places in ((True, offsets[1:][filled] - 1), (False, offsets[:-1][filled])):
+        counts = texts(items.take(pa.array(places))).drop_null().value_counts()
+        found = sorted(counts.to_pylist(), key=lambda item: (-item["counts"], item["values"]))
+        if found:
+            yield Ends(found[0]["values"], last)
+
+
+def list_forms(
+    tables: Iterable[Table], demands: Mapping[str, Demand], padding: Mapping[str, str]
+) -> dict[str, ListForm]:
+    """How the lists of each column are written.
+
+    Args:
+        tables: all files, so that one decision holds for all; only columns of texts are read.
+        demands: what the spec reads.
+        padding: by column, what is no item, besides -1.
+
+    Raises:
+        SpecError: padding is declared for a column that is not read as a list.
+    """
+    _check_padding(padding, demands)
+    marks = {name: Marks() for name, demand in demands.items() if demand.several}
+    for table in tables if marks else ():
+        for piece in table.pieces(marks):
+            written = {name: array for name, array in piece.columns.items() if not is_list(array)}
+            for name, array in written.items():
+                marks[name].look(cleaned(array))
+            if not written:
+                break  # all pieces of a file have its types
+    forms = {}
+    for name, mark in marks.items():
+        more = (padding[name],) if name in padding else ()
+        forms[name] = ListForm(
+            between=mark.between(), padding=(PADDING, *more) if demands[name].use == "lists" else ()
+        )  # fmt: skip
+    return forms
+
+
+def with_lists(piece: Piece, forms: Mapping[str, ListForm], *, padding: bool = False) -> Piece:
+    """A piece whose texts of lists are lists; items that are padding stay where asked."""
+    columns = {
+        name: form.whole(piece.columns[name]) if padding else form.real(piece.columns[name])
+        for name, form in forms.items()
+        if name in piece.columns
+    }
+    return replace(piece, columns={**piece.columns, **columns})
+
+
+def _check_padding(padding: Mapping[str, str], demands: Mapping[str, Demand]) -> None:
+    problems = Diagnostics()
+    lists = [name for name, demand in demands.items() if demand.use == "lists"]
+    for column in padding:
+        if column not in lists:
+            near = suggest(column, lists)
+            problems.error(
+                "AS705", f"the spec reads no lists from the column `{column}`",
+                help=f"did you mean `{near}`?" if near else f"it reads lists from {', '.join(lists) or 'no column'}",
+            )  # fmt: skip
+    problems.raise_errors(status=2)

@@ -1,0 +1,144 @@
+"""Lists of items: how they are written, and which items are none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+from archspec.data.demands import Demand
+from archspec.data.items import ListForm, quoted_items
+from archspec.data.list_survey import list_forms
+from archspec.data.tables import open_tables
+from archspec.diagnostics import SpecError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAGS = Demand("tags", "lists", "input `tags`", width=3, high=9, family="tags")
+VECTOR = Demand("tags", "numbers", "input `tags`", width=2)
+
+
+def files(folder: Path, *columns: list[Any]) -> list[str]:
+    """Files with a column `tags` each: texts as CSV, lists as Parquet."""
+    paths = []
+    for number, column in enumerate(columns):
+        array = pa.array(column)
+        name = str(folder / f"{number}.{'csv' if pa.types.is_string(array.type) else 'parquet'}")
+        write = csv.write_csv if name.endswith("csv") else parquet.write_table
+        write(pa.table({"tags": array}), name)
+        paths.append(name)
+    return paths
+
+
+def read(folder: Path, *columns: list[Any], demand: Demand = TAGS, padding: str | None = None) -> list[Any]:
+    """The lists of files, read in one form."""
+    tables = open_tables(files(folder, *columns))
+    form = list_forms(tables, {"tags": demand}, {} if padding is None else {"tags": padding})["tags"]
+    pieces = [piece.columns["tags"] for table in tables for piece in table.pieces(["tags"])]
+    return [row for array in pieces for row in form.real(array).to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("written", "lists"),
+    [
+        (["3 17 4", "8"], [["3", "17", "4"], ["8"]]),
+        (["3,17|4", "8;1"], [["3", "17", "4"], ["8", "1"]]),
+        (["[3, 17]", "[8 1]", "(2,)", "[]"], [["3", "17"], ["8", "1"], ["2"], []]),
+        (["Film Noir|y", "Film Noir"], [["Film Noir", "y"], ["Film Noir"]]),
+        (["Film Noir; y", "z"], [["Film Noir", "y"], ["z"]]),
+        (["Film Noir, y", "z"], [["Film Noir", "y"], ["z"]]),
+        (["a\tFilm Noir", "z"], [["a", "Film Noir"], ["z"]]),
+        (["red blue", "red"], [["red", "blue"], ["red"]]),
+        (["a, b|c", "d"], [["a, b", "c"], ["d"]]),
+        (["['Film Noir', 'y']", "['z']"], [["Film Noir", "y"], ["z"]]),
+        (['["Film Noir", "y"]', '["\\u00e9\\"", null]'], [["Film Noir", "y"], ['é"']]),
+        (["['it\\'s', None, \"b c\"]"], [["it's", "b c"]]),
+        (["('a b', 'c')", "('d',)"], [["a b", "c"], ["d"]]),
+        (["['a' 'b c']"], [["a", "b c"]]),
+        (["[Film Noir, y]", "[z]"], [["Film Noir", "y"], ["z"]]),
+        (["[x] a|b [y]"], [["[x] a", "b [y]"]]),
+        (["['a|b', 'c']", "d|e f"], [["a|b", "c"], ["d", "e f"]]),
+        (["a||b|", "|c"], [["a", "b"], ["c"]]),
+        (["", "[]", "()", " ", "['']", "[None]", "a"], [[], [], [], [], [], [], ["a"]]),
+        (["1.5, -2e3", "7"], [["1.5", "-2e3"], ["7"]]),
+        (["4 5 -1", "-1 -1 -1", "-1 6"], [["4", "5"], [], ["6"]]),
+        (["a|-1|b|-1.0"], [["a", "b"]]),
+        (["[1, null, 3]", "[nan]"], [["1", "3"], []]),
+    ],
+)
+def test_written_lists(tmp_path: Path, written: list[str], lists: list[list[str]]) -> None:
+    """Items are what stands between marks, or in quotes; missing items and -1 are none, and neither are empty lists."""
+    assert read(tmp_path, written) == lists
+
+
+def test_one_mark_for_all_files(tmp_path: Path) -> None:
+    """A file in which every row has one tag is read as the file that shows what stands between tags."""
+    assert read(tmp_path, ["Film Noir", "y"], ["a|Film Noir"]) == [["Film Noir"], ["y"], ["a", "Film Noir"]]
+
+
+@pytest.mark.parametrize(
+    ("column", "lists"),
+    [
+        ([[4, 5, -1], None, [], [-1, None, 6]], [[4, 5], [], [], [6]]),
+        ([[4.0, -1.0], [float("nan"), 2.0]], [[4.0], [2.0]]),
+        ([["a", "-1", None, " b ", ""]], [["a", "b"]]),
+        ([[None, None]], [[]]),
+    ],
+)
+def test_lists_of_all_types(tmp_path: Path, column: list[Any], lists: list[list[Any]]) -> None:
+    """-1 pads lists as in the language, whatever the type; missing items are no items."""
+    assert read(tmp_path, column) == lists
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "lists"),
+    [
+        ([[4, 5, 0, 0], [7, 0, -1, -1]], "0", [[4, 5], [7]]),
+        (["4 5 0 0", "0 0 7 0"], "0", [["4", "5"], ["7"]]),
+        ([["a", "<pad>"], ["<pad>", "-1"]], "<pad>", [["a"], []]),
+        ([[4.0, 0.0]], "0", [[4.0]]),
+        ([[4, 5]], "<pad>", [[4, 5]]),
+    ],
+)
+def test_declared_padding(tmp_path: Path, column: list[Any], value: str, lists: list[list[Any]]) -> None:
+    """What is declared to be padding is no item, beside -1."""
+    assert read(tmp_path, column, padding=value) == lists
+
+
+@pytest.mark.parametrize("kind", [pa.uint64(), pa.int64(), pa.uint8(), pa.float32(), pa.decimal128(24, 2)])
+@pytest.mark.parametrize("form", [ListForm(), ListForm(padding=("-1", "0"))])
+def test_padding_of_all_types(kind: Any, form: ListForm) -> None:  # noqa: ANN401 - pyarrow comes without types
+    """A type that has no -1 has no padding by it; 0 is 0 in every type."""
+    array = pa.array([[4, 0], [7]]).cast(pa.list_(kind))
+    assert form.real(array).to_pylist() == ([[4], [7]] if "0" in form.padding else [[4, 0], [7]])
+
+
+def test_numbers_keep_their_places(tmp_path: Path) -> None:
+    """In a list for a dense input -1 is a number, and nothing is left out."""
+    assert read(tmp_path, ["[-1, 2.5]", "0 -1"], demand=VECTOR) == [["-1", "2.5"], ["0", "-1"]]
+    assert read(tmp_path, [[-1.0, None]], demand=VECTOR) == [[-1.0, None]]
+
+
+def test_padding_of_what_is_no_list() -> None:
+    """Padding is declared for lists alone."""
+    with pytest.raises(SpecError, match="reads no lists from the column `tag`") as caught:
+        list_forms([], {"tags": TAGS}, {"tag": "0"})
+    assert caught.value.diagnostics[0].help == "did you mean `tags`?"
+    with pytest.raises(SpecError, match="AS705"):
+        list_forms([], {"tags": VECTOR}, {"tags": "0"})
+
+
+def test_categories_are_lists_too() -> None:
+    """A dictionary column, as pandas makes of categories, is read as its texts."""
+    assert ListForm(between="|").real(pa.array(["a|b", None, "a|b"]).dictionary_encode()).to_pylist() == [
+        ["a", "b"], [], ["a", "b"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000 + "]", "['a", "[']", "[1" + "0" * 5000 + "]", "['a', ['b']]"])
+def test_broken_lists_are_some_items(text: str) -> None:
+    """Whatever stands in brackets ends as texts, soon."""
+    assert all(isinstance(item, str) for item in quoted_items(text))

@@ -1,0 +1,172 @@
+"""Columns of lists, from files to batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+from archspec import plugins
+from archspec.data.batches import OrderedBatches, table_batches
+from archspec.data.demands import demands
+from archspec.data.encoder import Encoder
+from archspec.data.prepare import ENCODING, TRAIN, VALIDATION, Prepared, Source, prepare
+from archspec.data.rows import Rows
+from archspec.diagnostics import SpecError
+from archspec.graph.load import load_graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archspec.graph.graph import Graph
+
+Lists = list[Any]
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """A spec that reads lists of up to three items."""
+    return load_graph(
+        """
+archspec: 1
+name: lists
+inputs: {u: {kind: sequence, vocab: 100, dim: 2, length: 3}}
+tasks: {a: {}}
+towers: {a: {from: u}}
+""",
+        None,
+        plugins.load([]),
+    )
+
+
+def written(path: Path, lists: Lists) -> str:
+    """Lists as a file, with a label."""
+    table = pa.table({"u": lists, "a": [row % 2 for row in range(len(lists))]})
+    (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, path)
+    return str(path)
+
+
+def prepared(graph: Graph, folder: Path, lists: Lists, **options: Any) -> tuple[Prepared, list[list[int]]]:  # noqa: ANN401 - a Source's options
+    """What lists become; the same rows train and validate."""
+    name = "rows.csv" if isinstance(lists[0], str) else "rows.parquet"
+    file = written(folder / name, lists)
+    found = prepare(graph, Source((file,), (file,), **options), folder / "run")
+    return found, next(iter(OrderedBatches(Rows(folder / "run" / TRAIN), 999)))["u"].tolist()
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_minus_one_pads(graph: Graph, tmp_path: Path, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """-1 is no item, wherever it stands, among ids and in a vocabulary; of long lists the last real items are kept."""
+    lists = [[4, 5, -1], [-1, 6, -1], [-1, -1], [1, 2, 3, 4, -1, -1]]
+    column = [" ".join(map(str, row)) for row in lists] if text else lists
+    expected = [[4, 5, -1], [6, -1, -1], [-1, -1, -1], [2, 3, 4]]
+    assert prepared(graph, tmp_path, column)[1] == expected
+    found, ids = prepared(graph, tmp_path, column, choices={"u": "vocabulary"})
+    values = found.encoder.encodings["u"].values  # type: ignore[attr-defined] # a vocabulary
+    assert "-1" not in values
+    assert [[int(values[i - 1]) if i > 0 else i for i in row] for row in ids] == expected
+    assert not found.warnings
+
+
+def test_lists_as_python_and_json_write_them(graph: Graph, tmp_path: Path) -> None:
+    """Items in quotes stay whole; what stands between items is in the table of columns, and so is what is cut."""
+    found, ids = prepared(graph, tmp_path, ["['Film Noir', 'y']", '["y", null]', "[]", "['a', 'b', 'c', 'y']"])
+    assert found.encoder.encodings["u"].values[:1] == ("y",)  # type: ignore[attr-defined] # a vocabulary
+    assert ids[1:3] == [[1, -1, -1], [-1, -1, -1]]
+    assert len(set(ids[0]) - {-1, 1}) == 1
+    (report,) = (column for column in found.columns if column.column == "u")
+    assert "of up to 4 items the last 3" in report.why
+
+
+def test_what_stands_between_is_kept_with_the_run(graph: Graph, tmp_path: Path) -> None:
+    """New rows are split as the run's were, though nothing in them shows how."""
+    found, _ = prepared(graph, tmp_path, ["Film Noir|y", "y"])
+    assert any("items with `|` between" in column.why for column in found.columns)
+    encoder = Encoder.from_text((tmp_path / "run" / ENCODING).read_text(encoding="utf-8"), demands(graph))
+    assert encoder == found.encoder
+    new = written(tmp_path / "new.csv", ["Film Noir"])
+    (batch,) = table_batches(new, encoder.of_inputs())
+    assert sorted(batch["u"].tolist()[0]) == [-1, -1, 2]
+
+
+def test_validation_decides_too(graph: Graph, tmp_path: Path) -> None:
+    """One decision for all files: those to validate on show that blanks stand within tags."""
+    files = written(tmp_path / "a.csv", ["Film Noir", "y"]), written(tmp_path / "b.csv", ["Film Noir|y"])
+    found = prepare(graph, Source(files[:1], files[1:]), tmp_path / "run")
+    assert found.encoder.encodings["u"].values == ("Film Noir", "y")  # type: ignore[attr-defined] # a vocabulary
+    assert next(iter(OrderedBatches(Rows(tmp_path / "run" / VALIDATION), 9)))["u"].tolist() == [[1, 2, -1]]
+
+
+def test_texts_of_lists_are_new_to_the_run(graph: Graph, tmp_path: Path) -> None:
+    """A run on Parquet lists scores a CSV file: the file itself shows what stands between its items."""
+    found, _ = prepared(graph, tmp_path, [["Film Noir", "y"], ["y"]])
+    new = written(tmp_path / "new.csv", ["Film Noir|y", "y"])
+    (batch,) = table_batches(new, found.encoder.of_inputs())
+    assert batch["u"].tolist() == [[2, 1, -1], [1, -1, -1]]
+
+
+PADDED = [[4, 5, 0], [7, 0, 0], [1, 2, 3], [9, 0, 0], [8, 6, 5]]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("text", [True, False])
+def test_undeclared_padding_is_a_warning(graph: Graph, tmp_path: Path, side: str, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Lists of one length that 0 fills up are told, with an option that works and ends the warning."""
+    lists = [row[::-1] if side == "left" else row for row in PADDED]
+    column: Lists = [" ".join(map(str, row)) for row in lists] if text else lists
+    found, ids = prepared(graph, tmp_path, column)
+    (warning,) = found.warnings
+    assert warning.code == "AS725"
+    assert (
+        f"60% of the lists, which all have 3 items, {'begin' if side == 'left' else 'end'} with `0`" in warning.message
+    )
+    assert ids == lists
+    words = warning.help.split("`")[1].split()
+    assert words[0] == "--padding"
+    name, _, value = words[1].partition("=")
+    again, ids = prepared(graph, tmp_path, column, padding={name: value})
+    assert not again.warnings
+    real = [[item for item in row if item] for row in lists]
+    assert ids == [row + [-1] * (3 - len(row)) for row in real]
+    assert any("0 pads" in report.why for report in again.columns)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        [[4, 5, 0], [7, 0], [0, 0, 0]],  # of several lengths
+        [[4, 0, 5], [7, 0, 0], [1, 0, 0]],  # 0 stands elsewhere too
+        [[4, 5, 0], [7, 6, 0], [1, 2, 0]],  # never twice
+        [[0], [0], [1]],
+        [[4, 5, -1], [7, -1, -1], [1, -1, -1]],
+    ],
+)
+def test_what_does_not_look_like_padding(graph: Graph, tmp_path: Path, lists: Lists) -> None:
+    """Nothing is said of lists whose last items may be items."""
+    assert not prepared(graph, tmp_path, lists)[0].warnings
+
+
+def test_padding_is_found_across_pieces(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a value stands is counted over all rows: once in the middle, in the last row, and it is no padding."""
+    monkeypatch.setattr("archspec.data.tables._ROWS", 7)
+    lists = (np.asarray(PADDED * 20)).tolist()
+    assert [item.code for item in prepared(graph, tmp_path, lists)[0].warnings] == ["AS725"]
+    assert not prepared(graph, tmp_path, [*lists, [4, 0, 5]])[0].warnings
+
+
+def test_a_wrong_item_is_told(graph: Graph, tmp_path: Path) -> None:
+    """An item that is no id is told with its list; the way out works."""
+    with pytest.raises(SpecError, match="holds an item that is no id") as caught:
+        prepared(graph, tmp_path, [[4, 100, -1], [5]])
+    assert "`--encode u=vocabulary`" in caught.value.diagnostics[0].help
+    assert prepared(graph, tmp_path, [[4, 100, -1], [5]], choices={"u": "vocabulary"})[0].skipped == 0
+
+
+def test_no_list_has_an_item(graph: Graph, tmp_path: Path) -> None:
+    """Empty lists alone are rows without history."""
+    columns: list[Lists] = [[[], []], ["[]", "[]"], [None, []]]
+    for column in columns:
+        assert prepared(graph, tmp_path, column)[1] == [[-1, -1, -1]] * 2
