@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import builtins
-import hashlib
-import linecache
-import sys
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec import plugins as plugin_door
 from archspec.compiler.emit import emit
+from archspec.compiler.living import class_of
 from archspec.compiler.lower import Lowered, lower
-from archspec.compiler.names import class_name
 from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES
 from archspec.compiler.tune import Plan, planned
+from archspec.diagnostics import SpecError
+from archspec.graph.answers import asked, contradiction
 from archspec.graph.load import graph_of, load_graph
 from archspec.program import verify
 from archspec.spec.spec import Spec
@@ -24,8 +21,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-    from archspec.graph.graph import Graph
+    from archspec.graph.graph import Graph, Node
     from archspec.nn.module import Compiled
+    from archspec.program.program import Module
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +86,25 @@ def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the publi
 
 
 def instantiate(built: Built, *, seed: int | None = None) -> Compiled:
-    """The module of a built spec, with fresh weights."""
-    spec = built.graph.spec
-    cls = getattr(execute(built.source, spec), class_name(spec.name))
-    cls.spec = spec  # what losses and parameter groups ask of a model
-    model: Compiled = cls(seed=seed)
+    """The module of a built spec, with fresh weights.
+
+    Raises:
+        SpecError: AS210 or AS502: a plugin's kind fails to build its module.
+    """
+    cls: Any = class_of(built.source, built.graph.spec)
+    try:
+        model: Compiled = cls(seed=seed)
+    except Exception:
+        for module in built.lowered.forward.modules.values():
+            _check_build(built.graph.nodes[module.name], module)
+        raise
     return model
 
 
-def execute(source: str, spec: Spec) -> ModuleType:
-    """The module of an emitted source, known to tracebacks, debuggers and `torch.compile` under a name of its own."""
-    name = f"archspec_built.{spec.name}_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-    file = f"<{name}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    module = sys.modules[name] = ModuleType(name)
-    module.__file__ = file
-    namespace: dict[str, Any] = module.__dict__
-    exec(builtins.compile(source, file, "exec"), namespace)  # noqa: S102 - archspec wrote it; a spec's strings are data in it
-    return module
+def _check_build(node: Node, module: Module) -> None:
+    """Builds a plugin's module once more, to say what is wrong with it. Raises SpecError."""
+    from torch import nn
+
+    answer = asked(node, "build", *module.arguments)
+    if not isinstance(answer, nn.Module):
+        raise SpecError([contradiction(node, f"gives a `{type(answer).__name__}` from `build`, not an nn.Module")])

@@ -11,6 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from archspec.compiler.lower import lower
+from archspec.graph.answers import asked
 from archspec.program.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ def _flops(op: Op, program: Program, graph: Graph) -> Cost:
 
 def _told(module: Module, graph: Graph, method: str) -> int | None:
     """What the kind of an opaque module says of itself, by its method `parameters` or `flops`."""
-    settings = getattr(graph.nodes[module.name].block, "settings", None)
-    answer: int | None = (
-        getattr(settings, method)(*module.arguments) if callable(getattr(settings, method, None)) else None
-    )
+    node = graph.nodes[module.name]
+    told = callable(getattr(getattr(node.block, "settings", None), method, None))
+    answer: int | None = asked(node, method, *module.arguments) if told else None
     return answer

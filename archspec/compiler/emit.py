@@ -14,7 +14,7 @@ from archspec.compiler.expressions import built, functions_of, plugin_alias
 from archspec.compiler.in_place import in_place
 from archspec.compiler.names import Attributes, class_name
 from archspec.compiler.parts import parts
-from archspec.program import Output
+from archspec.program import Output, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -85,6 +85,8 @@ class _Emitter:
         yield from runtime.import_lines(name for piece in (*self.methods, *self.pieces) for name in piece.uses)
         if self.plugins:
             yield ""
+        if any(isinstance(value, Seen) for module in self.program.modules.values() for value in module.arguments):
+            yield "from archspec.program import Seen"
         yield from (f"import {module} as {plugin_alias(module)}" for module in self.plugins)
 
     def routing(self) -> Iterator[str]:
@@ -105,7 +107,8 @@ class _Emitter:
 
     def class_source(self) -> str:
         """The class: state, forward, predict, and the methods of every compiled module."""
-        blocks = [self.init(), self.forward(), self.predict(), *(method.source for method in self.methods)]
+        modules = [self.plugin_modules()] if self.program.modules else []
+        blocks = [self.init(), self.forward(), self.predict(), *modules, *(method.source for method in self.methods)]
         head = f'class {self.cls}(nn.Module):\n    """{_plain(self.spec.about) or self.spec.name}"""'
         return head + "\n\n" + "\n\n".join(textwrap.indent(block, "    ") for block in blocks)
 
@@ -124,10 +127,13 @@ class _Emitter:
             lines.append(
                 f'self.register_buffer("{self.attributes.name(name)}", torch.empty({size}{kind}), persistent=False)'
             )
-        made = []
-        for name, module in self.program.modules.items():
-            made.append(f"self.{self.attributes.name(name)} = placed({built(module)}, device, dtype)")
-        lines += ["with seeded(seed):", *(f"    {line}" for line in made), "    self.reset_parameters()"]
+        lines.append("with seeded(seed):")
+        if self.program.modules:
+            lines += [
+                "    for name, module in self.plugin_modules().items():",
+                "        setattr(self, name, placed(module, device, dtype))",
+            ]
+        lines.append("    self.reset_parameters()")
         signature = (
             "def __init__(\n    self, *, seed: int | None = None, device: torch.device | str | None = None, "
             "dtype: torch.dtype | None = None\n) -> None:"
@@ -142,6 +148,18 @@ class _Emitter:
             line = f"self.{attribute} = nn.Parameter(torch.empty({size}, **empty){idle})"
             return f"{line}  # no output depends on it" if storage.idle else line
         return f'self.register_buffer("{attribute}", torch.empty({size}, **empty))'
+
+    def plugin_modules(self) -> str:
+        """`plugin_modules`: what the kinds of plugins build."""
+        made = [
+            f'        "{self.attributes.name(name)}": {built(module)},' for name, module in self.program.modules.items()
+        ]
+        return "\n".join([
+            "@staticmethod",
+            "def plugin_modules() -> dict[str, nn.Module]:",
+            '    """New modules of plugins, by attribute."""',
+            "    return {", *made, "    }",
+        ])  # fmt: skip
 
     def forward(self) -> str:
         """`forward`: from a batch to logits."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
-from archspec.program.program import Module, Op
+from archspec.program.program import Attr, Module, Op
+from archspec.program.scope import Seen
 
 ACTIVATIONS: Mapping[str, str] = {
     "relu": "F.relu", "silu": "F.silu", "gelu": "F.gelu", "tanh": "torch.tanh", "sigmoid": "torch.sigmoid",
@@ -40,7 +42,17 @@ def built(module: Module) -> str:
     settings = ", ".join(f"{key}={_number(value)}" for key, value in module.settings)
     if not all(key.isidentifier() and not keyword.iskeyword(key) for key, _ in module.settings):
         settings = f"**{{{', '.join(f'{key!r}: {_number(value)}' for key, value in module.settings)}}}"
-    return f"{plugin_alias(module.module)}.{module.cls}({settings}).build({', '.join(map(repr, module.arguments))})"
+    return (
+        f"{plugin_alias(module.module)}.{module.cls}({settings}).build({', '.join(map(_argument, module.arguments))})"
+    )
+
+
+def _argument(value: Attr | Seen) -> str:
+    """What a `build` takes; of a gate's surroundings, those that there are."""
+    if not isinstance(value, Seen):
+        return repr(value)
+    known = {field.name: getattr(value, field.name) for field in fields(value)}
+    return f"Seen({', '.join(f'{name}={found!r}' for name, found in known.items() if found not in {None, ()})})"
 
 
 def functions_of(op: Op) -> tuple[str, ...]:

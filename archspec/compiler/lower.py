@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.diagnostics import Diagnostics, SpecError
-from archspec.graph.answers import asked, contradiction, told
+from archspec.graph.answers import asked, contradiction, told, unreachable
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
 from archspec.graph.outputs import output_of
 from archspec.graph.resolve import Reader, Resolver
 from archspec.graph.widths import seen_by
-from archspec.program import Builder, GateInputs, Part, Program, Scope, Value, verify
-from archspec.program.program import Attr, Module
+from archspec.program import Builder, GateInputs, Part, Program, Scope, Seen, Value, verify
+from archspec.program.program import Attr, Dim, Module
 from archspec.program.verify import illegal
 from archspec.spec.spec import Block, Switch
 
@@ -172,14 +172,21 @@ class _Forward(_Columns):
             value: Value = told(node, "lower", at, *values, said=f"says that it is {width} wide", shapes=[("B", width)])
             return value
         (x,) = values
-        return self.opaque(at, block, (x.width,), [x], width)
+        return self.opaque(node, at, (x.width,), [x], ("B", width))
 
-    def opaque(self, at: Scope, block: Block, arguments: tuple[Attr, ...], values: list[Value], width: int) -> Value:
+    @staticmethod
+    def opaque(
+        node: Node, at: Scope, arguments: tuple[Attr | Seen, ...], values: list[Value], shape: tuple[Dim, ...]
+    ) -> Value:
         """A call of the module that a plugin's kind builds."""
+        block = node.block
+        assert isinstance(block, Block)
         cls = type(block.settings)
+        if "<locals>" in cls.__qualname__:
+            raise SpecError([unreachable(node)])
         settings = tuple(sorted(block.settings.model_dump(mode="json", by_alias=True).items()))
         module = Module(at.name, cls.__module__, cls.__qualname__, settings, arguments)
-        return at.call(module, values, ("B", width))
+        return at.call(module, values, shape)
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
@@ -204,7 +211,7 @@ class _Forward(_Columns):
             said = f"scales {count} {'fields' if per_field else 'elements'}"
             factors = told(node, "lower", at, selector, count, said=said, shapes=[("B", count)])
         else:
-            factors = self.opaque(at, block, (selector.width, count), [selector], count)
+            factors = self.opaque(node, at, (selector.width, count), [selector], ("B", count))
         factors = self.builder.hint(at.scale(factors, scale), f"{block.name}_factors")
         if not per_field:
             return at.product(self.concat(fields, at), factors)
@@ -224,9 +231,10 @@ class _Forward(_Columns):
             shapes = [("B", len(experts)), (len(experts),)]
             weights = told(node, "lower", at, gate, said=said, shapes=shapes)
         else:
-            selector = gate.selector
-            arguments = (selector.width if selector else None, len(experts))
-            weights = self.opaque(at, block, arguments, [selector] if selector else [], len(experts))
+            given = [value for value in (gate.selector, gate.allowed) if value is not None]
+            shape = ("B", len(experts)) if given else (len(experts),)
+            surroundings = replace(gate.seen, settings=())  # what a built file can write down
+            weights = self.opaque(node, at, (surroundings,), given, shape)
         if exclude and exclude.after_softmax:
             weights = at.product(weights, self.allowed(node, exclude, at, "float"))
         self.builder.hint(weights, f"{block.name}_weights")

@@ -59,7 +59,7 @@ class Import:
 
 def methods(*, ids: bool) -> list[Piece]:
     """The methods of every compiled module, `ids` where it looks up several columns at once."""
-    left_out = {"predict"} if ids else {"predict", "ids"}
+    left_out = {"predict", "plugin_modules"} if ids else {"predict", "plugin_modules", "ids"}
     return [piece for piece in _methods() if piece.name not in left_out]
 
 
@@ -103,7 +103,7 @@ def _statements(items: Iterable[Import]) -> Iterator[str]:
 def reserved() -> frozenset[str]:
     """Names with a meaning in an emitted file: Python's own, and all that the runtime section may define or import."""
     own = {piece.name for piece in definitions()} | {item.name for item in imports()} | TABLES
-    return frozenset({*own, *dir(builtins), *keyword.kwlist})
+    return frozenset({*own, *dir(builtins), *keyword.kwlist, "Seen"})
 
 
 @functools.cache

@@ -97,6 +97,7 @@ CODES: dict[str, str] = {
     # AS501-AS599: plugins
     "AS501": "plugin cannot be used",
     "AS502": "kind failed",
+    "AS503": "kind that a built file cannot import",
     # AS601-AS699: figures
     "AS601": "no program that draws",
     "AS602": "drawing failed",

@@ -32,6 +32,12 @@ def contradiction(node: Node, problem: str) -> Diagnostic:
     return _diagnostic("AS502", node, f"{_kind(node)} {problem}", node.block.place, help)
 
 
+def unreachable(node: Node) -> Diagnostic:
+    """A kind that builds a module and whose class no emitted file can import."""
+    message = f"{_kind(node)} builds a module, but its class is defined inside a function: no built file can import it"
+    return _diagnostic("AS503", node, message, node.block.place, "define the class at the top of its module")
+
+
 def told(
     node: Node,
     method: str,

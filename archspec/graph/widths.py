@@ -33,7 +33,7 @@ def seen_by(graph: Graph, node: Node) -> Seen:
         domain = next((edge.source for edge in graph.into(node.name, "domain")), None)
     stream = graph.streams.get((node.name, "selector"))
     static = is_none(block.common.selector) if block.common.selector else domain is None
-    seen = graph.seen[node.name]
+    seen, exclude = graph.seen[node.name], block.common.exclude
     return Seen(
         gate=block.name,
         groups=tuple(expert.group for expert in seen),
@@ -41,7 +41,7 @@ def seen_by(graph: Graph, node: Node) -> Seen:
         selector=None if static or stream is None else width_of(graph, stream) or 0,
         domain=values_of(inputs, domain.partition(".")[2]) if domain else None,
         settings=tuple(getattr(graph.nodes[expert.node].block, "settings", None) for expert in seen),
-        excludes=values_of(inputs, block.common.exclude.domain) if block.common.exclude else None,
+        excludes=values_of(inputs, exclude.domain) if exclude and not exclude.after_softmax else None,
     )
 
 

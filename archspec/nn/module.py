@@ -39,6 +39,11 @@ class Compiled(nn.Module):
         """Probabilities, values and fused scores by name; each emitted class writes its own."""
         raise NotImplementedError
 
+    @staticmethod
+    def plugin_modules() -> dict[str, nn.Module]:
+        """New modules of plugins, by attribute; classes whose kinds build modules write their own."""
+        return {}
+
     def gate_weights(self, batch: Batch) -> dict[str, Tensor]:
         """What each gate makes of a batch: canonical name -> weights `[B, experts seen]`. No gradient."""
         gates: dict[str, Tensor] = {}

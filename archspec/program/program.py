@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from archspec.program.scope import Seen
+
 Dim = int | str
 """A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""
 
@@ -146,7 +148,7 @@ class Module:
     module: str
     cls: str
     settings: tuple[tuple[str, Attr], ...]
-    arguments: tuple[Attr, ...]
+    arguments: tuple[Attr | Seen, ...]
 
 
 Section = Literal["logits", "gates", "losses", "scores"]

@@ -39,12 +39,12 @@ class Seen:
     """The expert group of each expert seen, in order; its length is E."""
     width: int
     """H: width of each expert."""
-    selector: int | None
+    selector: int | None = None
     """Width of the selector, None for a static gate."""
     domain: tuple[str, ...] | None = None
     """Values of the selector, where it is a domain input."""
     excludes: tuple[str, ...] | None = None
-    """Values of the domain input named by `exclude`."""
+    """Values of the domain input named by `exclude`, where the kind itself leaves experts out: before a softmax."""
     settings: tuple[Settings | None, ...] = ()
     """The settings of each expert seen, in order; None where a mistake hides them."""
 

@@ -1,0 +1,141 @@
+"""Kinds of every category that can build an opaque module: an expert, gates, a feature gate and a tower."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from archspec import Settings, expert, feature_gate, gate, tower
+from archspec.contract.settings import Count
+
+if TYPE_CHECKING:
+    from archspec import Width
+    from archspec.program import Seen
+
+
+@expert("opaque_expert")
+class OpaqueExpert(Settings):
+    """Two projections, multiplied; its module is a class inside a function, which no pickle finds by name."""
+
+    units: Count = 4
+
+    def width(self, input: Width) -> Width:
+        """Its own."""
+        return self.units
+
+    def build(self, input: Width) -> nn.Module:
+        """`[B, D] -> [B, units]`."""
+
+        class Product(nn.Module):
+            def __init__(self, units: int) -> None:
+                super().__init__()
+                self.left, self.right = nn.Linear(input, units), nn.Linear(input, units)
+
+            def forward(self, x: Tensor) -> Tensor:
+                product: Tensor = self.left(x) * self.right(x)
+                return product
+
+        return Product(self.units)
+
+    def parameters(self, input: Width) -> int:
+        """Of both."""
+        return 2 * self.units * (input + 1)
+
+    def flops(self, input: Width) -> int:
+        """Two products and a multiplication."""
+        return self.units * (4 * input + 1)
+
+
+class Weigher(nn.Module):
+    """Softmax of a linear layer; experts that a row's domain leaves out get nothing."""
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, count)
+
+    def forward(self, x: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """`[B, D] -> [B, E]`."""
+        logits = self.layer(x)
+        return torch.softmax(logits if allowed is None else logits.masked_fill(~allowed, float("-inf")), dim=-1)
+
+
+@gate("opaque_gate")
+class OpaqueGate(Settings):
+    """softmax(W s + b), with `exclude`."""
+
+    excluded: ClassVar[float] = float("-inf")
+    penalty: float = Field(default=0.5, alias="lambda")
+    """A setting whose name is a Python keyword."""
+
+    def build(self, seen: Seen) -> nn.Module:
+        """`[B, D] -> [B, E]`."""
+        assert seen.selector is not None
+        return Weigher(seen.selector, seen.count)
+
+    def parameters(self, seen: Seen) -> int:
+        """One per expert and feature, and biases."""
+        return seen.count * ((seen.selector or 0) + 1)
+
+
+class Free(nn.Module):
+    """Learned numbers."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(torch.linspace(0, 1, count))
+
+    def forward(self) -> Tensor:
+        """`[E]`."""
+        return self.numbers * 1
+
+
+@gate("opaque_static")
+class OpaqueStatic(Settings):
+    """Numbers, the same for every row."""
+
+    def build(self, seen: Seen) -> nn.Module:
+        """`[E]`."""
+        return Free(seen.count)
+
+
+@gate("opaque_domain")
+class OpaqueDomain(Settings):
+    """Weights of each domain's own."""
+
+    selects: ClassVar[str] = "domain"
+
+    def build(self, seen: Seen) -> nn.Module:
+        """`[B] -> [B, E]`."""
+        assert seen.domain is not None
+        return nn.Embedding(len(seen.domain), seen.count)
+
+
+@feature_gate("opaque_factors")
+class OpaqueFactors(Settings):
+    """A linear layer."""
+
+    def build(self, selector: Width, count: int) -> nn.Module:
+        """`[B, D] -> [B, count]`."""
+        return nn.Linear(selector, count)
+
+    def parameters(self, selector: Width, count: int) -> int:
+        """Weights and biases."""
+        return count * (selector + 1)
+
+
+@tower("opaque_tower")
+class OpaqueTower(Settings):
+    """A linear layer with batch normalisation."""
+
+    units: Count = 3
+
+    def width(self, input: Width) -> Width:
+        """Its own."""
+        return self.units
+
+    def build(self, input: Width) -> nn.Module:
+        """`[B, D] -> [B, units]`."""
+        return nn.Sequential(nn.Linear(input, self.units), nn.LayerNorm(self.units))

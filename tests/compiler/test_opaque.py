@@ -1,0 +1,201 @@
+"""Kinds that build a module: they run, are counted, stand side by side, save, load, copy and pickle like all others."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import nn
+
+import archspec
+from archspec.compiler.compile import build, instantiate
+from archspec.compiler.count import count
+from archspec.graph.load import graph_of
+from archspec.testing import check_kind
+from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, run
+
+if TYPE_CHECKING:
+    from archspec import Width
+    from archspec.nn.module import Compiled
+
+KINDS = Path(__file__).with_name("opaque_kinds.py")
+
+TEXT = (
+    HEAD
+    + """
+inputs:
+  x: {kind: dense, dim: 3}
+  user: {kind: sparse, vocab: 5, dim: 2}
+  scene: {kind: domain, values: [one, two], dim: 2}
+feature_gates:
+  scaled: {kind: opaque_factors, from: [x, user], selector: scene}
+tasks: {one: {}, two: {}, all_rows: {}}
+levels:
+  - experts:
+      one: {kind: opaque_expert, from: scaled}
+      two: {kind: opaque_expert, from: scaled}
+      shared: {kind: opaque_expert, count: 3, from: scaled}
+    gates:
+      one: {kind: opaque_gate, sees: all, selector: x, exclude: scene}
+      two: {kind: opaque_domain, sees: all, selector: scene}
+      all_rows: {kind: opaque_static, sees: all, selector: none}
+towers:
+  one: {kind: opaque_tower}
+  two: {kind: opaque_tower}
+  all_rows: {units: [2]}
+"""
+)
+
+
+def spec() -> archspec.Spec:
+    """All of them in one."""
+    return archspec.load(TEXT, plugins=[KINDS])
+
+
+def model_and_batch(*, optimize: bool) -> tuple[Compiled, dict[str, torch.Tensor]]:
+    """A float64 model and five rows."""
+    return archspec.compile(spec(), optimize=optimize, seed=0).double(), batch_of(spec(), 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("opaque_expert", {}),
+        ("opaque_gate", {}),
+        ("opaque_gate", {"exclude": "scene"}),
+        ("opaque_static", {"selector": "none"}),
+        ("opaque_domain", {"selector": "scene"}),
+        ("opaque_factors", {}),
+        ("opaque_tower", {}),
+    ],
+)
+def test_the_test_kit_takes_modules(kind: str, settings: dict[str, Any]) -> None:
+    """`check_kind` finds nothing wrong with kinds that `build`: shapes, gradients, batches, torch.compile."""
+    check_kind(kind, plugins=[KINDS], settings=settings)
+
+
+def test_plain_and_optimized_models_with_modules_are_equal() -> None:
+    """From one seed: outputs, gradients, and a zero where a domain leaves an expert out."""
+    plain, batch = model_and_batch(optimize=False)
+    optimized, _ = model_and_batch(optimize=True)
+    for actual, wanted in zip(run(optimized, batch), run(plain, batch), strict=True):
+        assert_agree(actual, wanted, 1e-12)
+    weights = optimized.gate_weights(batch)["level1.gates.one"]
+    assert weights.shape == (5, 5)
+    own = batch["scene"]
+    assert not weights[torch.arange(5), own].any()
+    assert optimized.gate_weights(batch)["level1.gates.all_rows"].shape == (5, 5)
+
+
+@BOTH
+def test_modules_are_counted(*, optimize: bool) -> None:
+    """What kinds say of themselves is what their modules hold; what says nothing is unknown, not zero."""
+    counted = count(graph_of(spec())).nodes
+    model, _ = model_and_batch(optimize=optimize)
+    held: dict[str, int] = {}
+    for name, value in model.named_weights():
+        node = next((node for node in counted if name.startswith(f"{node}.")), "")
+        held[node] = held.get(node, 0) + value.numel()
+    told = ["level1.experts.one.0", "level1.experts.shared.2", "level1.gates.one", "feature_gates.scaled"]
+    assert all(counted[node].parameters == held[node] for node in told)
+    assert counted["level1.gates.two"].parameters is None
+    assert counted["level1.experts.one.0"].flops == 4 * (4 * 5 + 1)
+
+
+@BOTH
+def test_weights_of_modules_are_saved_and_loaded(*, optimize: bool, tmp_path: Path) -> None:
+    """By canonical name into the other module of the spec, and by state dict, from the meta device too."""
+    model, batch = model_and_batch(optimize=optimize)
+    archspec.save_weights(model, tmp_path / "weights.safetensors")
+    other = archspec.compile(spec(), optimize=not optimize, seed=5).double()
+    archspec.load_weights(other, tmp_path / "weights.safetensors")
+    assert_agree(other.eval()(batch), model.eval()(batch), 1e-12)
+    empty = type(model)(device="meta").to_empty(device="cpu").double()
+    empty.load_state_dict(model.state_dict())
+    assert_agree(empty.eval()(batch), model.eval()(batch), 0.0)
+
+
+@BOTH
+def test_modules_are_copied_and_pickled(*, optimize: bool) -> None:
+    """Copies and pickles keep weights, frozen ones and modes, for classes that are found by name and for others."""
+    model, batch = model_and_batch(optimize=optimize)
+    expert: Any = model.get_submodule("level1_one_0")
+    expert.left.weight.requires_grad_(requires_grad=False)
+    expert.right.eval()
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    for made in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), torch.load(file, weights_only=False)):  # noqa: S301 - its own
+        assert type(made) is type(model)
+        assert_agree(made(batch), model(batch), 0.0)
+        assert [p.requires_grad for p in made.parameters()] == [p.requires_grad for p in model.parameters()]
+        assert [m.training for m in made.modules()] == [m.training for m in model.modules()]
+        assert not {p.data_ptr() for p in made.parameters()} & {p.data_ptr() for p in model.parameters()}
+
+
+def test_printing_shows_modules_and_parts() -> None:
+    """`print(model)` lists the parts of the network, and the modules of plugins below."""
+    text = str(archspec.compile(spec(), seed=0))
+    for line in (
+        "user: sparse [B, 2], 10 parameters",
+        "experts shared: 3 opaque_expert [B, 5] -> [B, 4], 144 parameters",
+        "gate two: opaque_domain of 5 experts",
+        "all_rows: mlp [B, 4] -> [B, 2], 13 parameters",
+        "(left): Linear(in_features=5, out_features=4, bias=True)",
+    ):
+        assert line in text
+
+
+def test_a_kind_inside_a_function_is_refused_by_name() -> None:
+    """A built file imports the class of a kind that builds a module: one that it cannot find is a diagnostic."""
+
+    @archspec.expert("hidden_away")
+    class HiddenAway(archspec.Settings):
+        """One layer."""
+
+        def width(self, input: Width) -> Width:
+            return input
+
+        def build(self, input: Width) -> nn.Module:
+            return nn.Linear(input, input)
+
+    loaded = archspec.load(TEXT.replace("opaque_expert", "hidden_away"), plugins=[KINDS, HiddenAway])
+    with pytest.raises(archspec.SpecError, match=r"AS503.*expert.*`hidden_away` .*inside a function") as raised:
+        archspec.compile(loaded)
+    assert "top of its module" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda *_: 3, "AS502.*gives a `int` from `build`, not an nn.Module"),
+        (lambda *_: 1 / 0, "AS502.*failed: ZeroDivisionError"),
+    ],
+)
+def test_a_kind_that_builds_nothing_good_is_told(wrong: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - a method of any fault
+    """`build` raises an error or returns something else: the kind is named, where it stands in the spec."""
+    built = build(graph_of(spec()))
+    cls = type(spec().levels[0].gates["one"].settings)
+    monkeypatch.setattr(cls, "build", wrong)
+    with pytest.raises(archspec.SpecError, match=message):
+        instantiate(built)
+
+
+def test_a_module_that_meta_would_break_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A buffer that no state dict holds is lost on the meta device: that is said when the model is made."""
+
+    def build_with_buffer(_: object, seen: archspec.Width) -> nn.Module:
+        module = nn.Linear(5, 4)
+        module.register_buffer("table", torch.ones(seen), persistent=False)
+        return module
+
+    cls = type(archspec.compile(spec(), seed=0))
+    monkeypatch.setattr(type(spec().levels[0].experts["one"].settings), "build", build_with_buffer)
+    with pytest.raises(ValueError, match=r"cannot be made on the meta device: no state dict holds its buffer `table`"):
+        cls(device="meta")
+    assert cls(seed=0).get_submodule("level1_one_0").state_dict().keys() == {"weight", "bias"}
