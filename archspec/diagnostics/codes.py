@@ -134,4 +134,5 @@ CODES: dict[str, str] = {
     "AS735": "file where a folder belongs, or the reverse",
     "AS736": "monitored metric has no value",
     "AS737": "data changed since the run began",
+    "AS738": "balance cannot read gradients",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec import plugins as plugin_door
 from archspec.diagnostics import Diagnostics
+from archspec.graph.balance import check_balance
 from archspec.graph.check import check
 from archspec.graph.connect import connect
 from archspec.graph.lint import lint, report_unread, unread
@@ -48,6 +49,8 @@ def load_graph(source: str | os.PathLike[str], overrides: Overrides | None, regi
     names = unread(graph)
     report_unread(graph, names, diagnostics)
     graph = graph.without(names)
+    check_balance(graph, diagnostics)
+    diagnostics.raise_errors()
     lint(graph, diagnostics)
     graph.spec = _canonical(spec, graph, names).saying(tuple(diagnostics.items))
     return graph

@@ -1,4 +1,4 @@
-"""Which task's loss has a gradient where."""
+"""Which task's loss has a gradient where, and which weights tasks share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from archspec.graph.graph import INDEX_ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from archspec.graph.graph import Graph
 
@@ -35,3 +35,38 @@ def _bits(mask: int) -> Iterator[int]:
         lowest = mask & -mask
         yield lowest.bit_length() - 1
         mask ^= lowest
+
+
+def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Node -> the tasks whose loss reaches its weights, in the spec's order; a shared table counts all its readers."""
+    found = {name: set(tasks) for name, tasks in graph.tasks.items()}
+    for name, block in graph.spec.inputs.items():
+        table = getattr(block.settings, "table", None)
+        if table is not None and f"inputs.{name}" in found:
+            found.setdefault(f"inputs.{table}", set()).update(found[f"inputs.{name}"])
+    return {name: tuple(task for task in graph.spec.tasks if task in tasks) for name, tasks in found.items()}
+
+
+def last_nodes(graph: Graph, holders: Collection[str]) -> set[str]:
+    """Of the nodes that hold weights, gates aside: those that the most tasks train, with no such one behind them."""
+    tasks = trained_by(graph)
+    able = {name for name in holders if graph.nodes[name].category != "gate"}
+    most = max((len(tasks[node]) for node in able), default=0)
+    widest = {node for node in able if len(tasks[node]) == most > 1}
+    return widest - _below(widest, graph)
+
+
+def _below(nodes: set[str], graph: Graph) -> set[str]:
+    """Nodes that one of the given nodes reads, directly or not."""
+    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for edge in graph.edges:
+        if not edge.detached and edge.role not in INDEX_ROLES:
+            sources[edge.target].append(edge.source)
+    found: set[str] = set()
+    queue = [source for node in nodes for source in sources[node]]
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += sources[name]
+    return found

@@ -67,7 +67,7 @@ class State(_Strict):
     """`history.json`, and what a checkpoint holds of the run: epochs that are over, and all that was measured."""
 
     epochs: int
-    best: dict[str, float]
+    best: dict[str, int | float]
     waited: int
     history: dict[str, list[tuple[int, float]]]
     sums: dict[str, float]

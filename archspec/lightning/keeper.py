@@ -213,5 +213,7 @@ class Keeper(Checkpoint):
         shown = dict.fromkeys(("validation/loss", self.monitor))
         last = self.history.get("train/loss")
         train = f"train/loss {last[-1][1]:.5f}, " if last else ""
+        word = " (best)" if self.monitor in measured else " (kept)"
+        kept = word if self.best.get("epoch") == epoch else ""
         values = ", ".join(f"{name} {measured[name]:.5f}" for name in shown if name in measured)
-        return f"epoch {epoch}: {train}{values}{'' if self.waited else ' (best)'}"
+        return f"epoch {epoch}: {train}{values}{kept}"

@@ -18,6 +18,7 @@ from archspec.data.demands import demands, group_column
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
+from archspec.graph.reach import trained_by
 from archspec.lightning.asked import asked_of, changed_files, check_same
 from archspec.lightning.checkpoint import WholeCheckpoints
 from archspec.lightning.folder import (
@@ -37,7 +38,7 @@ from archspec.lightning.lock import claimed
 from archspec.lightning.module import MultiTaskModule
 from archspec.lightning.recipe import check_recipe, using
 from archspec.lightning.trained import ROWS_AT_ONCE
-from archspec.train.weights import homes, trained_by
+from archspec.train.weights import homes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

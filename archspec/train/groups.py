@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from archspec.graph.load import graph_of
-from archspec.train.weights import Home, homes, spec_of, trained_by, unwrapped
+from archspec.graph.reach import trained_by
+from archspec.train.weights import Home, homes, spec_of, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from archspec.graph.graph import INDEX_ROLES, Graph
+from archspec.graph.reach import last_nodes, trained_by
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from archspec.graph.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +64,6 @@ def homes(model: nn.Module, graph: Graph) -> tuple[Home, ...]:
     )
 
 
-def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Node -> the tasks whose loss reaches its weights, in the spec's order; a shared table counts all its readers."""
-    found = {name: set(tasks) for name, tasks in graph.tasks.items()}
-    for name, block in graph.spec.inputs.items():
-        table = getattr(block.settings, "table", None)
-        if table is not None and f"inputs.{name}" in found:
-            found.setdefault(f"inputs.{table}", set()).update(found[f"inputs.{name}"])
-    return {name: tuple(task for task in graph.spec.tasks if task in tasks) for name, tasks in found.items()}
-
-
 def shared(found: tuple[Home, ...], graph: Graph) -> tuple[Home, ...]:
     """The weights that more than one task trains."""
     tasks = trained_by(graph)
@@ -83,11 +75,7 @@ def last_shared(found: tuple[Home, ...], graph: Graph) -> tuple[Home, ...]:
 
     Gates are passed over: their weights say who is mixed, the experts' what is shared. Plugins' modules count whole.
     """
-    tasks = trained_by(graph)
-    able = {home.node for home in found if graph.nodes[home.node].category != "gate"}
-    most = max((len(tasks[node]) for node in able), default=0)
-    widest = {node for node in able if len(tasks[node]) == most > 1}
-    last = widest - _below(widest, graph)
+    last = last_nodes(graph, {home.node for home in found})
     return tuple(home for node in graph.order if node in last for home in _last_layer(node, found))
 
 
@@ -99,22 +87,6 @@ def _last_layer(node: str, found: tuple[Home, ...]) -> Iterator[Home]:
         if home.weight.endswith(".weight") and not {"norms", "modulate"} & set(home.weight.split("."))
     ]
     yield from layers[-1:] or own
-
-
-def _below(nodes: set[str], graph: Graph) -> set[str]:
-    """Nodes that one of the given nodes reads, directly or not."""
-    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for edge in graph.edges:
-        if not edge.detached and edge.role not in INDEX_ROLES:
-            sources[edge.target].append(edge.source)
-    found: set[str] = set()
-    queue = [source for node in nodes for source in sources[node]]
-    while queue:
-        name = queue.pop()
-        if name not in found:
-            found.add(name)
-            queue += sources[name]
-    return found
 
 
 def _node(weight: str, graph: Graph) -> str:
