@@ -259,6 +259,13 @@ def free_level(world: World, number: int, below: Widths) -> tuple[Data, Widths]:
         if number > 1 and (name not in below or world.chance(20)):
             settings["from"], _ = reference(world, world.widths | below)
         experts[name] = settings | {"count": groups[name]}
+        if (owners := [other for other in groups if other != name and "like" not in experts[other]]) and world.chance(
+            20
+        ):
+            owner = world.pick(owners)
+            source = experts[owner].get("from", owner if number > 1 else "inputs")
+            experts[name] = {"like": owner, "from": world.pick([source, {"detach": source}, {"sum": [source, source]}])}
+            groups[name] = groups[owner]
     gates: dict[str, Data] = {}
     for name in world.some([*world.tasks, "shared"], at_least=1):
         gates[name] = gate(world, name, groups, list(gates))

@@ -55,6 +55,7 @@ def summed_up(graph: Graph, counted: Count) -> dict[str, Any]:
             "node": name,
             "category": node.category,
             "kind": node.kind,
+            **({"like": node.like} if node.like else {}),
             "width": graph.widths[name],
             "parameters": counted.nodes[name].parameters,
             "flops": counted.nodes[name].flops,
@@ -87,7 +88,8 @@ def _print_table(graph: Graph, counted: Count) -> None:
     for row in summed_up(graph, counted)["nodes"]:
         tasks = "all" if tuple(row["tasks"]) == every else ", ".join(row["tasks"])
         numbers = (_number(row[key]) for key in ("width", "parameters", "flops"))
-        table.add_row(*map(Text, (row["node"], row["kind"], *numbers, tasks)))
+        kind = f"{row['kind']}, like {row['like']}" if "like" in row else row["kind"]
+        table.add_row(*map(Text, (row["node"], kind, *numbers, tasks)))
     show(Text(f"{graph.spec.name}  {graph.spec.about}".rstrip()), table)
 
 

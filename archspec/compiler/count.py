@@ -17,7 +17,7 @@ from archspec.program.operations import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from archspec.graph.graph import Graph
+    from archspec.graph.graph import Graph, Node
     from archspec.program import Op, Program
     from archspec.program.program import Module
 
@@ -54,7 +54,8 @@ class Count:
 def count(graph: Graph) -> Count:
     """Parameters and FLOPs per row of each node of a checked graph.
 
-    A weight belongs to the node whose canonical name begins its own; a shared table to the input that owns it. A node
+    A weight belongs to the node whose canonical name begins its own; a shared table to the input that owns it, and an
+    expert's shared weights to the expert that owns them. A node
     that is a plugin's module counts what the kind's methods `parameters(...)` and `flops(...)` say, which take the
     arguments of its `build`.
     """
@@ -73,7 +74,8 @@ def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
             home = _home(name, program, counts)
             counts[home] = _sum(counts[home], prod(weight.shape))
     for module in program.modules.values():
-        counts[module.name] = _sum(counts[module.name], _told(module, graph, "parameters"))
+        node = _caller(module, program, counts)
+        counts[node] = _sum(counts[node], _told(module, graph.nodes[node], "parameters"))
     return counts
 
 
@@ -97,15 +99,21 @@ def _home(weight: str, program: Program, nodes: Container[str]) -> str:
     return next(owner for reader in readers if (owner := _owner(reader, nodes)))
 
 
+def _caller(module: Module, program: Program, nodes: Container[str]) -> str:
+    """The node of a module: the one of its name, or, where that is pruned, the first that calls it."""
+    if module.name in nodes:
+        return module.name
+    return next(op.node for op in program.ops if op.kind == "call" and op.attr("module") == module.name)
+
+
 def _flops(op: Op, program: Program, graph: Graph) -> Cost:
     if op.kind == "call":
-        return Cost(flops=_told(program.modules[op.attr("module")], graph, "flops"))
+        return Cost(flops=_told(program.modules[op.attr("module")], graph.nodes[op.node], "flops"))
     return Cost(flops=OPERATIONS[op.kind].flops(op))
 
 
-def _told(module: Module, graph: Graph, method: str) -> int | None:
+def _told(module: Module, node: Node, method: str) -> int | None:
     """What the kind of an opaque module says of itself, by its method `parameters` or `flops`."""
-    node = graph.nodes[module.name]
     told = callable(getattr(getattr(node.block, "settings", None), method, None))
     answer: int | None = asked(node, method, *module.arguments) if told else None
     return answer

@@ -92,8 +92,8 @@ class _Emitter:
     def routing(self) -> Iterator[str]:
         """Who sees whom, as comments."""
         for number, level in enumerate(self.spec.levels, 1):
-            sizes = {name: block.common.count for name, block in level.experts.items()}
-            experts = ", ".join(f"{name} ({count})" for name, count in sizes.items())
+            like = {name: f", like {block.common.like}" for name, block in level.experts.items() if block.common.like}
+            experts = ", ".join(f"{name} ({b.common.count}{like.get(name, '')})" for name, b in level.experts.items())
             yield from _comment(f"level {number}: experts {experts}")
             for name, block in level.gates.items():
                 seen = block.common.sees.data()

@@ -114,7 +114,7 @@ class _Forward(_Columns):
     def visit(self, node: Node) -> None:
         """Lowers one node."""
         self.node = node
-        at = Scope(self.builder, node.name)
+        at = Scope(self.builder, node.name, node.like or "")
         match node.category:
             case "input":
                 self.input(node, at)
@@ -185,7 +185,7 @@ class _Forward(_Columns):
         if "<locals>" in cls.__qualname__:
             raise SpecError([unreachable(node)])
         settings = tuple(sorted(block.settings.model_dump(mode="json", by_alias=True).items()))
-        module = Module(at.name, cls.__module__, cls.__qualname__, settings, arguments)
+        module = Module(at.home, cls.__module__, cls.__qualname__, settings, arguments)
         return at.call(module, values, shape)
 
     # -- nodes --------------------------------------------------------------------------------------------------------

@@ -83,6 +83,10 @@ CODES: dict[str, str] = {
     "AS216": "domain input without an embedding",
     "AS217": "one column read as two things",
     "AS230": "gate without a softmax",
+    "AS231": "setting of another group's weights",
+    "AS232": "shared weights on different widths",
+    "AS233": "shared weights without an owner",
+    "AS234": "experts that give the same",
     "AS235": "setting that changes nothing",
     # AS301-AS399: legal, but probably not meant
     "AS301": "expert that no gate sees",

@@ -11,6 +11,7 @@ from archspec.graph.cycle import report_cycle
 from archspec.graph.graph import Graph, Node, Stream
 from archspec.graph.outputs import excess, why
 from archspec.graph.reach import reach
+from archspec.graph.sharing import check_sharing
 from archspec.graph.widths import seen_by, values_of, width_of
 from archspec.spec.spec import Block, Switch, TaskBlock
 
@@ -31,6 +32,7 @@ def check(graph: Graph, diagnostics: Diagnostics) -> None:
     checker = _Checker(graph, diagnostics)
     for name in graph.order:
         checker.visit(graph.nodes[name])
+    check_sharing(graph, diagnostics)
     graph.tasks = reach(graph)
 
 

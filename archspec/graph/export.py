@@ -21,9 +21,10 @@ def build_graph(spec: Spec) -> DiGraph[str]:
     """The checked graph of a spec.
 
     Nodes are canonical names with the attributes `category, kind, level, width, tasks` (the tasks whose loss reaches
-    the node), and for drawing `owner, group, index, case, title, detail`, `steered` (what decides a gate's weights, in
-    words) and `penalty` (whether a fusion gives no output and only adds to the loss); edges have `roles` and
-    `detached`. The graph itself has `name, about, tasks, levels, digest`.
+    the node), `like` (the expert whose weights it has, if not its own), and for drawing `owner, group, index, case,
+    title, detail`, `steered` (what decides a gate's weights, in words) and `penalty` (whether a fusion gives no output
+    and only adds to the loss); edges have `roles` and `detached`. The graph itself has `name, about, tasks, levels,
+    digest`.
     """
     from networkx import DiGraph
 
@@ -45,6 +46,7 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "level": node.level,
         "width": graph.widths[node.name],
         "tasks": graph.tasks[node.name],
+        "like": node.like,
         "owner": node.owner,
         "group": node.group,
         "index": node.index,
@@ -83,6 +85,8 @@ def _detail(graph: Graph, node: Node) -> str:
         return ", ".join(part for part in (kind, detail, head) if part)
     if node.category == "fusion" and not hasattr(node.block.settings, "lower"):
         return detail or "loss"
+    if node.category == "expert" and node.like is not None:
+        return ", ".join(part for part in (detail, f"weights of {node.block.common.like}") if part)
     return detail
 
 

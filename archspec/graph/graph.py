@@ -33,6 +33,8 @@ class Node:
     group: str | None = None
     index: int | None = None
     case: str | None = None
+    like: str | None = None
+    """The expert whose weights this one has, by its canonical name; that may be pruned. None: its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,13 @@ class Graph:
         for edge in self.edges:
             found[edge.target].add(edge.source)
         return found
+
+    def users(self) -> dict[str, list[str]]:
+        """Whose weights -> the nodes that use them, in order, where these are several or not the owner itself."""
+        found: dict[str, list[str]] = {}
+        for name in self.order:
+            found.setdefault(self.nodes[name].like or name, []).append(name)
+        return {owner: names for owner, names in found.items() if names != [owner]}
 
     def sorted(self) -> tuple[str, ...]:
         """The nodes in topological order; where that leaves it open, by level, experts before gates, then as written.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.graph.resolve import Reader
+from archspec.spec.like import place_of
 
 if TYPE_CHECKING:
     from archspec.contract import Reference
@@ -24,6 +25,8 @@ def connect_level(wiring: Wiring, number: int) -> None:
 def _experts(wiring: Wiring, number: int, name: str, block: Block) -> None:
     """The experts of a group, which all read the same."""
     reader = Reader(f"expert group `{name}` at level {number}", number, block)
+    like = block.common.like if block.common and block.settings is not None else None
+    owner = None if like is None else "level{}.experts.{}".format(*place_of(like, number))
     nodes = [
         wiring.node(
             f"level{number}.experts.{name}.{index}",
@@ -34,6 +37,7 @@ def _experts(wiring: Wiring, number: int, name: str, block: Block) -> None:
             own=name,
             group=name,
             index=index,
+            like=owner and f"{owner}.{index}",
         )
         for index in range(block.common.count if block.common else 1)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archspec.graph.sharing import report_same
 from archspec.spec.spec import Block
 from archspec.spec.tree import node_at
 
@@ -31,11 +32,13 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
     for edge in graph.edges:
         readers.setdefault(edge.source, set()).add(edge.target)
     tables = {block.settings.table for block in graph.spec.inputs.values() if getattr(block.settings, "table", None)}
+    used = {node.like for name, node in graph.nodes.items() if name not in names}
+    """Experts whose weights others have."""
     for name in (name for name in graph.nodes if name in names):
         node = graph.nodes[name]
         if node.category in {"gate", "feature_gate"}:
             _say(diagnostics, node, "note", "AS307", f"nothing reads {node.what}: pruned, with what only it reads")
-        elif name not in readers and node.category == "expert":
+        elif name not in readers and node.category == "expert" and name not in used:
             _say(diagnostics, node, "warning", "AS301", f"no gate sees {node.what}: left out",
                  "add it to a gate's `sees`, or remove it")  # fmt: skip
         elif name not in readers and node.category == "input" and node.block.name not in tables:
@@ -46,6 +49,7 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
 
 def lint(graph: Graph, diagnostics: Diagnostics) -> None:
     """Warnings about the graph that is left."""
+    report_same(graph, diagnostics)
     used = {edge.source for edge in graph.edges}
     for block in {id(node.block): node.block for node in graph.nodes.values()}.values():
         if isinstance(block, Block):

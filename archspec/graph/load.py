@@ -68,10 +68,11 @@ def graph_of(spec: Spec) -> Graph:
 def _canonical(spec: Spec, graph: Graph, pruned: set[str]) -> Spec:
     """The spec without what was pruned, and with every `sees` written out."""
     levels = []
+    kept = {*graph.nodes, *(node.like for node in graph.nodes.values())}
     for number, level in enumerate(spec.levels, 1):
         experts = {
             name: block for name, block in level.experts.items()
-            if any(f"level{number}.experts.{name}.{i}" in graph.nodes for i in range(block.common.count))
+            if any(f"level{number}.experts.{name}.{i}" in kept for i in range(block.common.count))
         }  # fmt: skip
         gates = {
             name: _seeing(block, graph, f"level{number}.gates.{name}", level)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Node -> the tasks whose loss has a gradient there: reachability against the edges, stopped by `detach`."""
+    """Node -> the tasks whose loss has a gradient there: reachability against the edges, stopped by `detach`.
+
+    Experts that share weights are one there: each has the tasks of all.
+    """
     tasks = tuple(graph.spec.tasks)
     bit = {f"tasks.{task}": 1 << index for index, task in enumerate(tasks)}
     found = {name: bit.get(name, 0) for name in graph.nodes}
@@ -21,6 +24,11 @@ def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
         for edge in graph.into(name):
             if not edge.detached and edge.role not in INDEX_ROLES:
                 found[edge.source] |= found[name]
+    for owner, users in graph.users().items():
+        together = 0
+        for name in users:
+            together |= found[name]
+        found.update(dict.fromkeys([*users, *([owner] if owner in found else [])], together))
     everything = (1 << len(tasks)) - 1
     names = {
         mask: tasks if mask == everything else tuple(tasks[index] for index in _bits(mask))
@@ -53,7 +61,10 @@ def last_nodes(graph: Graph, holders: Collection[str]) -> set[str]:
     able = {name for name in holders if graph.nodes[name].category != "gate"}
     most = max((len(tasks[node]) for node in able), default=0)
     widest = {node for node in able if len(tasks[node]) == most > 1}
-    return widest - _below(widest, graph)
+    users = {name: names for names in graph.users().values() for name in names}
+    sharing = {node: users.get(node, [node]) for node in widest}
+    below = _below({name for names in sharing.values() for name in names}, graph)
+    return {node for node, names in sharing.items() if not below.issuperset(names)}
 
 
 def _below(nodes: set[str], graph: Graph) -> set[str]:

@@ -199,6 +199,23 @@ class Program:
         views = {homes[op.attr("weight")][0].name for op in ops if op.kind == "weight"}
         return {name for op in ops for name in op.weights} | views
 
+    def waits(self) -> dict[str, set[str]]:
+        """Value -> values that are made before it, though it does not read them: they move the same statistics.
+
+        Only experts that share weights do that: running means, and whatever a plugin's module keeps.
+        """
+        kept = {name for name, storage in self.storages.items() if not storage.trainable}
+        read = {op.output.name: op.weights for op in self.ops if op.kind == "parameter"}
+        last: dict[str, Op] = {}
+        found: dict[str, set[str]] = {}
+        for op in (op for op in self.ops if op.kind != "parameter"):
+            states = {*op.weights, *(name for value in op.inputs for name in read.get(value.name, ()))} & kept
+            for state in states | ({op.attr("module")} if op.kind == "call" else set()):
+                if state in last and last[state].node != op.node:
+                    found.setdefault(op.output.name, set()).add(last[state].output.name)
+                last[state] = op
+        return found
+
     def uses(self) -> dict[str, int]:
         """Value name -> how many operations and outputs read it."""
         counts = dict.fromkeys((op.output.name for op in self.ops), 0)
@@ -250,12 +267,13 @@ def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
     return {name: Storage(name, weight.shape, (Slot(name),), weight.trainable) for name, weight in weights.items()}
 
 
-def in_order(ops: Sequence[Op]) -> tuple[Op, ...]:
-    """The operations in their order, each moved back until everything that it reads is made."""
+def in_order(ops: Sequence[Op], waits: Mapping[str, set[str]]) -> tuple[Op, ...]:
+    """The operations in their order, each moved back until everything that it reads, or waits for, is made."""
     sorter: TopologicalSorter[int] = TopologicalSorter()
     producers = {op.output.name: index for index, op in enumerate(ops)}
     for index, op in enumerate(ops):
-        sorter.add(index, *(producers[value.name] for value in op.inputs))
+        read = (value.name for value in op.inputs)
+        sorter.add(index, *(producers[name] for name in (*read, *waits.get(op.output.name, ()))))
     sorter.prepare()
     ready: list[int] = []
     found: list[Op] = []

@@ -123,10 +123,17 @@ class Scope:
 
     builder: Builder
     name: str
+    like: str = ""
+    """The block whose weights this one has; empty: its own."""
+
+    @property
+    def home(self) -> str:
+        """The block whose weights it has, by its canonical name."""
+        return self.like or self.name
 
     def child(self, name: str) -> Scope:
         """A scope for a part of this block."""
-        return Scope(self.builder, self.path(name))
+        return Scope(self.builder, self.path(name), f"{self.like}.{name}" if self.like else "")
 
     def path(self, name: str) -> str:
         """The canonical name of a part of this block."""
@@ -173,7 +180,7 @@ class Scope:
         self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True, sparse: bool = False
     ) -> str:
         """Declares a weight of this block; returns its canonical name. The same name twice is the same weight."""
-        full = self.path(name)
+        full = f"{self.home}.{name}" if self.home else name
         self.builder.weights.setdefault(full, Weight(full, tuple(shape), init, trainable, sparse))
         return full
 

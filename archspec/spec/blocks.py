@@ -69,7 +69,10 @@ class BlockReader:
     def _block(self, category: str, name: str, node: Mapping, what: str, place: Span) -> Block:
         common_class = COMMON[category]
         common_keys = fields_of(common_class)
-        node = self.with_defaults(category, self.near_kind(category, self.split_colons(node, what), what), what)
+        node = self.near("kind", category, self.split_colons(node, what), what)
+        if category == "expert" and "like" in (node := self.near("like", category, node, what)):
+            return self.like(name, self.without_nulls(node, what), what, place)
+        node = self.with_defaults(category, node, what)
         kind, known = self.kind(category, node, what, place), ("kind", *common_keys)
         cls = self.registry.find(category, kind)
         if cls:
@@ -79,6 +82,21 @@ class BlockReader:
         rest = [entry.key for entry in node.entries if entry.key not in known]
         settings = validated(cls, _only(node, rest), what, place, self.diagnostics) if cls else None
         return Block(category, name, kind, common, settings, node, place)
+
+    def like(self, name: str, node: Mapping, what: str, place: Span) -> Block:
+        """An expert group with the weights of another, from which it gets kind and settings later: see `spec.like`."""
+        others = [entry for entry in node.entries if entry.key not in {"from", "like"}]
+        if others and "like" in node:
+            keys, owner = " and ".join(f"`{entry.key}`" for entry in others), text_of(node.get("like"))
+            self.error(
+                "AS231",
+                f"{keys} of {what} belong{'s' * (len(others) == 1)} to `{owner or '...'}`, whose weights it has",
+                others[0].key_span,
+                notes=others[0].node.trail,
+                help=f"drop {keys}, or write all its settings instead of `like`",
+            )
+        common = validated(ExpertCommon, _only(node, ("from", "like")), what, place, self.diagnostics)
+        return Block("expert", name, "", common, None, node, place)
 
     def named(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
         """A block that may be written as its kind's name alone: a loss, the balance."""
@@ -110,14 +128,14 @@ class BlockReader:
             return kind.value
         return ""
 
-    def near_kind(self, category: str, node: Mapping, what: str) -> Mapping:
-        """The block with a misspelt `kind` put right, and reported."""
-        if "kind" in node:
+    def near(self, word: str, category: str, node: Mapping, what: str) -> Mapping:
+        """The block with a key put right, and reported, that decides how the others are read and is misspelt."""
+        if word in node:
             return node
         words = self.words(category)
         for entry in node.entries:
-            if entry.key not in words and suggest(entry.key, words) == "kind":
-                return self.known_keys(node, [key for key in ("kind", *node.keys()) if key != entry.key], what)
+            if entry.key not in words and suggest(entry.key, words) == word:
+                return self.known_keys(node, [key for key in (word, *node.keys()) if key != entry.key], what)
         return node
 
     def words(self, category: str) -> tuple[str, ...]:
@@ -239,7 +257,9 @@ class BlockReader:
                 self.error("AS109", f"`defaults` of {key} must be a mapping", entry.node.span, notes=entry.node.trail)
             if entry and defaults is not None:
                 what = f"`defaults` of {key}"
-                found[category] = self.without_nulls(self.known_keys(defaults, self.words(category), what), what)
+                found[category] = self.without_nulls(
+                    self.known_keys(defaults, _shareable(self.words(category)), what), what
+                )
         return found
 
     def _mapping_help(self, category: str, name: str, node: Node) -> str:
@@ -278,6 +298,11 @@ def _declines(node: Mapping, key: str) -> bool:
     """Whether a block writes `null` for a setting, so as not to have the default."""
     value = node.get(key)
     return isinstance(value, Scalar) and value.value is None and value.span.column < value.span.end_column
+
+
+def _shareable(words: Words[str]) -> tuple[str, ...]:
+    """Keys that `defaults` may give: not whose weights a block has."""
+    return tuple(word for word in words if word != "like")
 
 
 def _replaced(cls: type[Settings] | None, node: Mapping) -> set[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from archspec.spec.complete import completed
 from archspec.spec.expand import expand
 from archspec.spec.extend import extended, overridden
+from archspec.spec.like import with_shared_weights
 from archspec.spec.sections import Reader, known_sections
 from archspec.spec.source import parse, read
 
@@ -32,7 +33,8 @@ def read_spec(
     text, file = _text_of(source)
     tree = extended(parse(text, file, diagnostics), file, diagnostics)
     tree = expand(known_sections(overridden(tree, overrides), diagnostics), diagnostics)
-    return completed(Reader(tree, registry, diagnostics).spec(), diagnostics)
+    spec = with_shared_weights(Reader(tree, registry, diagnostics).spec(), diagnostics)
+    return completed(spec, diagnostics)
 
 
 def _text_of(source: str | os.PathLike[str]) -> tuple[str, str]:

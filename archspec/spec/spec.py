@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from archspec.contract import Reference, Registry, Settings
+from archspec.contract import KindError, Reference, Registry, Settings
 from archspec.contract.settings import Count, Finite, Positive, added
 from archspec.spec.exclude import Exclude
 from archspec.spec.sees import Sees
@@ -31,11 +31,19 @@ class InputCommon(Settings):
     column: str | None = None
 
 
+def _group_name(value: object) -> object:
+    if not isinstance(value, str):
+        raise KindError("takes the name of an expert group", help="write `like: NAME`, or leave it out")
+    return value
+
+
 class ExpertCommon(Settings):
     """Keys of every expert group."""
 
     count: Count = 1
     source: Annotated[Reference | None, Field(alias="from")] = None
+    like: Annotated[str | None, BeforeValidator(_group_name)] = None
+    """A group whose weights this one has too, with its kind, settings and count: `f`, or `level1.experts.f`."""
 
 
 class GateCommon(Settings):
@@ -122,7 +130,10 @@ class Block:
 
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""
-        return {"kind": self.kind, **_dumped(self.common), **(_dumped(self.settings) if self.settings else {})}
+        common = _dumped(self.common)
+        if "like" in common:  # the rest is the other group's
+            return {key: value for key, value in common.items() if key != "count"}
+        return {"kind": self.kind, **common, **(_dumped(self.settings) if self.settings else {})}
 
 
 @dataclass(frozen=True, slots=True)

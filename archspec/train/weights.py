@@ -11,7 +11,7 @@ from archspec.graph.reach import last_nodes, trained_by
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from archspec.graph.graph import Graph
 
@@ -57,8 +57,9 @@ def homes(model: nn.Module, graph: Graph) -> tuple[Home, ...]:
     """
     inner: Any = unwrapped(model)
     learning = {name for name, parameter in inner.named_parameters() if parameter.requires_grad}
+    users = graph.users()
     return tuple(
-        Home(name, _node(name, graph), holder, index)
+        Home(name, _node(name, graph, users), holder, index)
         for name, holder, index in inner.weight_locations()
         if holder in learning
     )
@@ -89,10 +90,15 @@ def _last_layer(node: str, found: tuple[Home, ...]) -> Iterator[Home]:
     yield from layers[-1:] or own
 
 
-def _node(weight: str, graph: Graph) -> str:
-    """The node that a canonical weight belongs to: the longest name of a node that its own name starts with."""
+def _node(weight: str, graph: Graph, users: Mapping[str, list[str]]) -> str:
+    """The node that a canonical weight belongs to: the longest name of a node that its own name starts with.
+
+    Where the owner of shared weights is pruned, the first that uses them.
+    """
     name = weight
     while name and name not in graph.nodes:
+        if name in users:
+            return users[name][0]
         name = name.rpartition(".")[0]
     if not name:
         raise ValueError(

@@ -68,6 +68,19 @@ def test_summary_as_a_table(run: Run, specs: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_shared_weights_are_said(run: Run, specs: Path) -> None:
+    """The summary says whose weights an expert has, the canonical form keeps `like`, and a difference names it."""
+    summary = json.loads(run("summary", str(specs / "mtan.yaml"), "--json").stdout)
+    nodes = {node["node"]: node for node in summary["nodes"]}
+    assert nodes["level1.experts.f_depth.0"]["like"] == "level1.experts.f_segment.0"
+    assert nodes["level1.experts.f_depth.0"]["parameters"] == 0
+    assert "like" not in nodes["level1.experts.f_segment.0"]
+    assert "mlp, like level1.experts.f_segment.0" in run("summary", str(specs / "mtan.yaml")).stdout
+    expanded = run("expand", str(specs / "mtan.yaml")).stdout
+    assert "f_depth: {from: level1.experts.depth, like: f_segment}" in expanded
+    assert run("expand", "-", stdin=expanded).stdout == expanded
+
+
 def test_names_are_no_markup(run: Run, tiny: Path) -> None:
     """Text of a spec that looks like rich's markup is printed as it is."""
     text = tiny.read_text(encoding="utf-8") + 'about: "[bold]deep[/bold] :smile:"\n'

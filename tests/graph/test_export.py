@@ -38,7 +38,7 @@ def test_what_a_figure_says_in_words() -> None:
     """What decides a gate's weights, a tower's kind where it is not the usual one, and that a fusion is a penalty."""
     hinet = archspec.build_graph(load(SPECS / "hinet.yaml"))
     assert hinet.nodes["level2.gates.others"]["steered"] == ("by scene", "not own scene")
-    assert hinet.nodes["level3.gates.buy"]["steered"] == ("by shared, own, others",)
+    assert hinet.nodes["level3.gates.home_buy"]["steered"] == ("by others, own, shared",)
     m3oe = archspec.build_graph(load(SPECS / "m3oe.yaml")).nodes
     assert m3oe["level1.gates.at_home"]["steered"] == ()
     assert m3oe["level2.gates.shared_home_buy"]["steered"] == ("by sg(inputs)",)

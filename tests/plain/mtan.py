@@ -1,4 +1,4 @@
-"""MTAN (1803.10704) with linear layers: a trunk, and a mask per task on the second layer of each block."""
+"""MTAN (1803.10704) with linear layers: a trunk, a mask per task in each block, and one encoder for all tasks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Mask(nn.Module):
 
 
 class Mtan(Reference):
-    """Two blocks of two trunk layers each."""
+    """Two blocks of two trunk layers each; what a task attended to in the first goes through the shared encoder."""
 
     INPUTS = INPUTS
 
@@ -42,17 +42,19 @@ class Mtan(Reference):
         self.inputs = Inputs(INPUTS)
         for number, width in ((1, 128), (2, 64)):
             trunk: dict[str, Sequence[nn.Module]] = {"u": [Mlp(width, [64])], "p": [Mlp(64, [64])]}
-            self.add_module(f"level{number}", Level({**trunk, **{task: [Mask(64 * number)] for task in TASKS}}))
+            shared: dict[str, Sequence[nn.Module]] = {"f_segment": [Mlp(64, [64])]} if number == 1 else {}
+            masks = {task: [Mask(64 * number)] for task in TASKS}
+            self.add_module(f"level{number}", Level({**trunk, **masks, **shared}))
         self.towers = nn.ModuleDict({task: Tower(64, [32], classes) for task, classes in TASKS.items()})
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits per tower, `[B, classes]` or `[B]`."""
         p = self.inputs.concat(batch)
-        attended: dict[str, Tensor] = {}
-        for level in cast("list[Level]", [self.level1, self.level2]):
-            (u,) = level.run("u", p)
-            (p,) = level.run("p", u)
-            for task in TASKS:
-                read = torch.cat([u, attended[task]], dim=1) if task in attended else u
-                attended[task] = p * level.run(task, read)[0]
+        below, above = cast("list[Level]", [self.level1, self.level2])
+        (u,) = below.run("u", p)
+        (p,) = below.run("p", u)
+        encoded = {task: below.run("f_segment", p * below.run(task, u)[0])[0] for task in TASKS}
+        (u,) = above.run("u", p)
+        (p,) = above.run("p", u)
+        attended = {task: p * above.run(task, torch.cat([u, encoded[task]], dim=1))[0] for task in TASKS}
         return {task: tower(attended[task]) for task, tower in self.towers.items()}

@@ -199,3 +199,13 @@ def test_mtan_masks_of_one_leave_the_trunk() -> None:
     plain.load_weights({key: mine[key] for key, _ in plain.named_weights()})
     batch = batch_of("mtan")
     assert_equal(model(batch), plain(batch))
+
+
+def test_mtan_with_equal_encoders_is_mtan_with_one() -> None:
+    """The shared encoder is what encoders of the tasks' own are whose weights are equal."""
+    own = ((r"f_segment: .*\n      f_\$task: .*", "f_$task: {from: level1.experts.$task, units: [64]}"),)
+    model, several = compiled("mtan"), compiled("mtan", own)
+    mine = dict(model.named_weights())
+    several.load_weights({key: mine[key.replace("f_depth", "f_segment")] for key, _ in several.named_weights()})
+    batch = batch_of("mtan")
+    assert_equal(model(batch), several(batch))

@@ -55,7 +55,9 @@ def shared_lookups(program: Program) -> PassResult:
         elif op.output.name not in fused:
             ops.append(op)
     rewrites = tuple(f"one lookup for {len(part)} inputs of width {part[0].output.width}" for part in last.values())
-    return PassResult(replace(program, ops=in_order(ops), storages=storages, hints=hints), rewrites, tuple(misses))
+    return PassResult(
+        replace(program, ops=in_order(ops, program.waits()), storages=storages, hints=hints), rewrites, tuple(misses)
+    )
 
 
 def _is_lookup(op: Op) -> bool:

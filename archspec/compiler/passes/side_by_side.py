@@ -68,8 +68,10 @@ class _Fusion:
         """The operations by their distance from the inputs; slices cost nothing."""
         distance: dict[str, int] = {}
         levels: dict[int, list[Op]] = {}
+        waits = self.program.waits()
         for op in self.program.ops:
-            below = max((distance[value.name] for value in op.inputs), default=-1)
+            read = (value.name for value in op.inputs)
+            below = max((distance[name] for name in (*read, *waits.get(op.output.name, ()))), default=-1)
             distance[op.output.name] = below if op.kind in FREE else below + 1
             levels.setdefault(distance[op.output.name], []).append(op)
         return [levels[key] for key in sorted(levels)]
@@ -106,7 +108,8 @@ class _Fusion:
     def signature(self, op: Op) -> object:
         """What operations that run side by side have in common."""
         weights = tuple(self.program.storages[name].shape for name in op.weights)
-        return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, op.output.dtype
+        own = op.kind == "pool" or all(self.uses[name] == 1 for name in op.weights)
+        return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, own, op.output.dtype
 
     def alone(self, op: Op) -> None:
         """An operation as it was, on values of their own; values that stand side by side are not put together again."""

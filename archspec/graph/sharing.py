@@ -1,0 +1,73 @@
+"""Experts that share weights: what must agree, and what is said of those that give the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.diagnostics import Note
+from archspec.graph.answers import written
+from archspec.graph.widths import width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archspec.diagnostics import Diagnostics
+    from archspec.graph.graph import Graph, Node
+
+
+def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
+    """Experts of one set of weights must read streams of one width."""
+    for node in _sharing(graph):
+        owner = graph.nodes.get(node.like or "")
+        if owner is None:
+            continue
+        for role in _roles(graph, node):
+            width, expected = _width(graph, node, role), _width(graph, owner, role)
+            if width is None or expected is None or width == expected:
+                continue
+            one, other = node.what, f"`{owner.group}`, whose weights it has,"
+            message = f"{one} reads {width} numbers, but {other} reads {expected}"
+            if role != "from":
+                message = f"`{role}` of {one} is {width} wide, but that of {other} is {expected}"
+            diagnostics.error(
+                "AS232",
+                message,
+                written(node, *role.split(".")),
+                notes=[*node.block.trail, Note(owner.what, owner.block.place)],
+                help="let both read streams of one width, or write its settings instead of `like`",
+            )
+
+
+def report_same(graph: Graph, diagnostics: Diagnostics) -> None:
+    """Warnings for experts that read the same stream with the same weights."""
+    first: dict[object, Node] = {}
+    for node in graph.nodes.values():
+        if node.category != "expert" or node.index:
+            continue
+        streams = tuple((role, graph.streams[node.name, role]) for role in _roles(graph, node))
+        other = first.setdefault((node.like or node.name, streams), node)
+        if other is not node:
+            diagnostics.warning(
+                "AS234",
+                f"{node.what} reads what `{other.group}` reads, with the same weights: it gives the same",
+                node.block.place,
+                notes=[*node.block.trail, Note(other.what, other.block.place)],
+                help="say what it reads in `from`, or remove it",
+            )
+
+
+def _sharing(graph: Graph) -> Iterator[Node]:
+    """The first expert of each group that has the weights of another."""
+    return (node for node in graph.nodes.values() if node.like is not None and not node.index)
+
+
+def _roles(graph: Graph, node: Node) -> list[str]:
+    """What an expert reads by reference: `from`, and those of its settings."""
+    return sorted(
+        {edge.role for edge in graph.into(node.name)} & {role for name, role in graph.streams if name == node.name}
+    )
+
+
+def _width(graph: Graph, node: Node, role: str) -> int | None:
+    stream = graph.streams.get((node.name, role))
+    return None if stream is None else width_of(graph, stream)

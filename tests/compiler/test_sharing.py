@@ -1,0 +1,287 @@
+"""Expert groups that share weights (`like`): one set of weights on several streams, counted, named and trained once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import nn
+
+import archspec
+from archspec import Settings, expert
+from archspec.compiler.count import count
+from archspec.graph.load import load_graph
+from archspec.plugins import load as load_plugins
+from archspec.train.groups import parameter_groups
+from archspec.train.weights import homes, last_shared
+from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of, run, statistics
+
+if TYPE_CHECKING:
+    from archspec.nn.module import Compiled
+
+INPUTS = "inputs: {x: {kind: dense, dim: 5}, z: {kind: dense, dim: 5}, w: {kind: dense, dim: 3}}\n"
+TASKS = "tasks: {a: {kind: regression}, b: {kind: regression}}\n"
+TOWERS = "towers: {a: {from: level1.experts.f}, b: {from: level1.experts.g}}\n"
+
+
+def text(settings: str, second: str = "{from: z, like: f}") -> str:
+    """Two tasks, each with an expert of its own input: `f` with settings, `g` like it or with the same settings."""
+    levels = f"levels: [{{experts: {{f: {{from: x, {settings}}}, g: {second}}}}}]\n"
+    return HEAD + INPUTS + TASKS + levels + TOWERS
+
+
+def pair(settings: str, *, optimize: bool) -> tuple[Compiled, Compiled, str, str]:
+    """The model that shares, the model that does not, with the same weights in both experts, and their texts."""
+    one, two = text(settings), text(settings, f"{{from: z, {settings}}}")
+    shared, alone = model_of(one, optimize=optimize), model_of(two, optimize=False)
+    weights = dict(shared.named_weights())
+    alone.load_weights(
+        weights | {key.replace(".f.", ".g."): value for key, value in weights.items() if ".experts.f." in key}
+    )
+    return shared, alone, one, two
+
+
+SETTINGS = {
+    "layers": "units: [4, 3]",
+    "layer norm": "units: [4], norm: layer, activation: silu",
+    "modulated": "units: [4, 3], modulate: {selector: w}",
+    "modulated by itself": "units: [4, 3], modulate: {at: layer_inputs, rank: 2}",
+    "several": "units: [4], count: 3",
+    "identity": "kind: identity, modulate: {units: [3]}",
+}
+
+
+@BOTH
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_shared_weights_do_what_two_equal_sets_do(*, settings: str, optimize: bool) -> None:
+    """Outputs are those of two experts with equal weights; the gradient of the shared ones is the sum of theirs."""
+    shared, alone, one, _ = pair(settings, optimize=optimize)
+    batch = batch_of(one, 7)
+    outputs, weights, numbers = run(shared, batch)
+    expected = run(alone, batch)
+    assert_agree(outputs, expected[0], 1e-12)
+    assert_agree(numbers, expected[2], 1e-12)
+    summed = {
+        key: value + expected[1][key.replace(".f.", ".g.")] if ".experts.f." in key else value
+        for key, value in expected[1].items()
+        if ".experts.g." not in key
+    }
+    assert_agree(weights, summed, 1e-12)
+
+
+@BOTH
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_shared_weights_are_named_and_counted_once(*, settings: str, optimize: bool) -> None:
+    """Their names are those of the group that has the settings; parameters count once, FLOPs for each application."""
+    shared, alone, one, two = pair(settings, optimize=optimize)
+    names = [name for name, _ in shared.named_weights()]
+    assert names == list(dict.fromkeys(names))
+    assert names == [name for name, _ in alone.named_weights() if ".experts.g." not in name]
+    counted, separate = count(load_graph(one, None, load_plugins())), count(load_graph(two, None, load_plugins()))
+    assert sum(weight.numel() for weight in shared.parameters()) == counted.total.parameters
+    assert counted.nodes["level1.experts.g.0"].parameters == 0
+    assert counted.nodes["level1.experts.f.0"] == separate.nodes["level1.experts.f.0"]
+    assert counted.total.flops == separate.total.flops
+
+
+@BOTH
+def test_they_start_as_without_sharing(*, optimize: bool) -> None:
+    """A group that is like another draws no first weights: those of all others are what they were."""
+    one = archspec.compile(text("units: [4]"), optimize=optimize, seed=3)
+    rest = text("units: [4]").replace(", g: {from: z, like: f}", "").replace("from: level1.experts.g", "from: [x]")
+    other = dict(archspec.compile(rest, optimize=optimize, seed=3).named_weights())
+    mine = dict(one.named_weights())
+    assert all(torch.equal(mine[key], other[key]) for key in other if key.startswith(("level1.", "towers.a")))
+
+
+@BOTH
+@pytest.mark.parametrize("later", [False, True])
+def test_batch_norm_is_torchs_own_called_twice(*, later: bool, optimize: bool) -> None:
+    """Each application normalises by its own rows; running statistics take one after the other, in the graph's order.
+
+    Where the first application is farther from the inputs than the second, the order is the same in both modules.
+    """
+    source = "level1.experts.deep" if later else "x"
+    experts = (
+        f"deep: {{from: x, units: [5, 5, 5]}}, f: {{from: {source}, units: [4], norm: batch}}, g: {{from: z, like: f}}"
+    )
+    spec = archspec.load(HEAD + INPUTS + TASKS + f"levels: [{{experts: {{{experts}}}}}]\n" + TOWERS)
+    model, batch = model_of(spec, optimize=optimize).train(), batch_of(spec, 9)
+    weights = {name: value.clone() for name, value in model.named_weights()}
+    norm = nn.BatchNorm1d(4, dtype=torch.float64)
+    at = "level1.experts.f.0"
+    names = ("weight", "bias", "running_mean", "running_var")
+    norm.load_state_dict({key: weights[f"{at}.norms.0.{key}"] for key in names}, strict=False)
+    order = [node for node in load_graph(spec.text(), None, load_plugins()).order if node.endswith((".f.0", ".g.0"))]
+    deep = batch["x"]
+    for index in range(3):
+        name = f"level1.experts.deep.0.layers.{index}"
+        if later:
+            deep = torch.relu(deep @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
+    read = {"level1.experts.f.0": deep, "level1.experts.g.0": batch["z"]}
+    layer = (weights[f"{at}.layers.0.weight"], weights[f"{at}.layers.0.bias"])
+    hidden = {node: torch.relu(norm(nn.functional.linear(read[node], *layer))) for node in order}
+    outputs = model(batch)
+    for task, node in (("a", "level1.experts.f.0"), ("b", "level1.experts.g.0")):
+        head = (weights[f"towers.{task}.head.weight"], weights[f"towers.{task}.head.bias"])
+        assert_agree({task: outputs[task]}, {task: nn.functional.linear(hidden[node], *head).squeeze(1)}, 1e-12)
+    now = {name.rpartition(".")[2]: view for name, view in model.named_weights() if name in statistics(model)}
+    assert_agree(now, {key: norm.state_dict()[key] for key in now}, 1e-12)
+
+
+@BOTH
+def test_two_norms_on_one_stream_move_statistics_twice(*, optimize: bool) -> None:
+    """Even where both applications read the same, which warns, the optimized module does what the plain one does."""
+    model = model_of(text("units: [4], norm: batch", "{from: x, like: f}"), optimize=optimize).train()
+    before = {name: view.clone() for name, view in model.named_weights() if name in statistics(model)}
+    batch = batch_of(text("units: [4]"), 9)
+    once = model_of(text("units: [4], norm: batch", "{from: z, units: [4]}"), optimize=False).train()
+    once.load_weights(
+        dict(model.named_weights()) | {name: view for name, view in once.named_weights() if ".g." in name}
+    )
+    model(batch)
+    once(batch)
+    once(batch)
+    now, twice = dict(model.named_weights()), dict(once.named_weights())
+    assert_agree({key: now[key] for key in before}, {key: twice[key] for key in before}, 1e-12)
+
+
+@BOTH
+def test_dropout_draws_for_each_application(*, optimize: bool) -> None:
+    """With shared weights on equal streams, the two applications drop different features."""
+    source = text("units: [64], dropout: 0.5", "{from: z, like: f}")
+    source = source.replace("{from: level1.experts.f}", "{from: level1.experts.f, units: []}")
+    model, batch = model_of(source, optimize=optimize), batch_of(source, 32)
+    weights = dict(model.named_weights())
+    weights["towers.b.head.weight"].copy_(weights["towers.a.head.weight"])
+    weights["towers.b.head.bias"].copy_(weights["towers.a.head.bias"])
+    batch = {**batch, "z": batch["x"]}
+    outputs = model.eval()(batch)
+    assert_agree({"a": outputs["a"]}, {"a": outputs["b"]}, 1e-12)
+    outputs = model.train()(batch)
+    assert (outputs["a"] != outputs["b"]).all()
+
+
+DEEP = """
+levels:
+  - experts: {low: {from: x, like: level2.experts.high}, other: {from: x, units: [4]}}
+    gates: {m: {sees: other, selector: none, kind: linear}}
+  - experts: {high: {from: z, units: [4]}, again: {from: z, like: level2.experts.high}}
+towers:
+  a: {from: level1.experts.low}
+  b: {from: [level1.gates.m, level2.experts.again]}
+"""
+
+
+@BOTH
+def test_an_owner_above_or_unread_still_names_the_weights(*, optimize: bool) -> None:
+    """The group with the settings may stand in a later level and need not be read: it is left out, its weights stay."""
+    source = HEAD + INPUTS + TASKS + DEEP
+    graph = load_graph(source, None, load_plugins())
+    assert "level2.experts.high.0" not in graph.nodes
+    assert not [item for item in graph.spec.diagnostics if "high" in item.message]
+    model, batch = model_of(source, optimize=optimize), batch_of(source, 6)
+    weights = dict(model.named_weights())
+    layer = (weights["level2.experts.high.0.layers.0.weight"], weights["level2.experts.high.0.layers.0.bias"])
+    head = (weights["towers.a.head.weight"], weights["towers.a.head.bias"])
+    expected = nn.functional.linear(torch.relu(nn.functional.linear(batch["x"], *layer)), *head).squeeze(1)
+    assert_agree({"a": model(batch)["a"]}, {"a": expected}, 1e-12)
+    assert [name for name in weights if ".low." in name or ".again." in name] == []
+    again = archspec.load(graph.spec.text())
+    assert again.digest == graph.spec.digest
+    assert archspec.load(again.text()).text() == again.text()
+    owned = {home.node for home in homes(model, graph) if ".high." in home.weight}
+    assert owned == {"level1.experts.low.0"}
+    (experts,) = [
+        group
+        for group in parameter_groups(model, graph.spec, by="task")
+        if group["name"] == "experts" and any(".high." in weight for weight in group["weights"])
+    ]
+    assert experts["tasks"] == ("a", "b")
+    counted = count(graph)
+    assert counted.total.parameters == sum(weight.numel() for weight in model.parameters())
+    assert counted.nodes["level1.experts.low.0"].parameters == 5 * 4 + 4
+
+
+def test_all_tasks_of_all_users_train_them() -> None:
+    """Every group that shares has the tasks of all, and the weights are among those that tasks share last."""
+    graph = load_graph(text("units: [4]"), None, load_plugins())
+    assert graph.tasks["level1.experts.f.0"] == graph.tasks["level1.experts.g.0"] == ("a", "b")
+    assert graph.tasks["inputs.x"] == ("a",)
+    model = archspec.compile(graph.spec)
+    assert [home.weight for home in last_shared(homes(model, graph), graph)] == ["level1.experts.f.0.layers.0.weight"]
+
+
+def test_weights_used_again_above_others_are_the_last_shared() -> None:
+    """Where an application of shared weights stands above another shared expert, they are last, not below."""
+    experts = "f: {from: x, units: [5]}, m: {from: level1.experts.f, units: [5]}, g: {from: level1.experts.m, like: f}"
+    source = HEAD + INPUTS + TASKS + f"levels: [{{experts: {{{experts}}}}}]\n"
+    source += "towers: {$task: {from: level1.experts.g}}\n"
+    graph = load_graph(source, None, load_plugins())
+    found = last_shared(homes(archspec.compile(graph.spec), graph), graph)
+    assert [home.weight for home in found] == ["level1.experts.f.0.layers.0.weight"]
+
+
+def test_the_exported_graph_says_whose_weights_they_are() -> None:
+    """`like` names the owner; figures write it in the box."""
+    graph = archspec.build_graph(archspec.load(text("units: [4], count: 2")))
+    assert [graph.nodes[f"level1.experts.{name}"]["like"] for name in ("f.0", "g.0", "g.1")] == [
+        None, "level1.experts.f.0", "level1.experts.f.1",
+    ]  # fmt: skip
+    assert graph.nodes["level1.experts.g.1"]["detail"] == "4, weights of f"
+    assert graph.nodes["level1.experts.f.1"]["detail"] == "4"
+
+
+def test_defaults_do_not_reach_groups_that_are_like_others() -> None:
+    """`defaults` give the owner its settings, and through it the others; none is a setting beside `like`."""
+    source = text("", "{from: z, like: f}").replace("f: {from: x, }", "f: {from: x}")
+    spec = archspec.load(source + "defaults: {experts: {units: [4], activation: silu}}\n")
+    assert spec.levels[0].experts["g"].settings == spec.levels[0].experts["f"].settings
+    assert spec.levels[0].experts["g"].data() == {"from": "z", "like": "f"}
+    assert [item.code for item in spec.diagnostics] == ["AS304"]  # nothing reads `w`
+
+
+class Recurrent(Settings):
+    """A module of torch's own, opaque to archspec."""
+
+    size: int
+
+    def width(self, input: int) -> int:
+        """As wide as it says."""
+        return self.size
+
+    def build(self, input: int) -> nn.Module:
+        """A linear layer and a norm that keeps statistics."""
+        return nn.Sequential(nn.Linear(input, self.size), nn.BatchNorm1d(self.size))
+
+    def parameters(self, input: int) -> int:
+        """Weights and biases."""
+        return self.size * (input + 3)
+
+    def flops(self, input: int) -> int:
+        """Multiply-adds count as 2."""
+        return 2 * self.size * input
+
+
+@BOTH
+def test_a_module_of_a_plugin_is_made_once_and_called_twice(*, optimize: bool) -> None:
+    """Opaque experts share their module: one set of weights and statistics, counted once."""
+    kind = expert("recurrent")(Recurrent)
+    spec = archspec.load(text("kind: recurrent, size: 4"), plugins=[kind])
+    model = archspec.compile(spec, optimize=optimize, seed=0).double().train()
+    batch = batch_of(spec, 8)
+    names = [name for name, _ in model.named_weights() if ".experts." in name]
+    assert names[0] == "level1.experts.f.0.0.weight"
+    assert not [name for name in names if ".g." in name]
+    assert len([module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]) == 1
+    model(batch)
+    (norm,) = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    assert int(norm.num_batches_tracked) == 2  # type: ignore[arg-type] # there it is
+    graph = load_graph(spec.text(), None, spec.registry)
+    counted = count(graph)
+    assert counted.nodes["level1.experts.f.0"].parameters == 4 * 8
+    assert counted.nodes["level1.experts.g.0"].parameters == 0
+    assert counted.nodes["level1.experts.g.0"].flops == counted.nodes["level1.experts.f.0"].flops == 40
+    torch.autograd.backward(sum(value.sum() for value in model(batch).values()))
+    assert all(parameter.grad is not None for parameter in model.parameters())
