@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from archspec.data.items import BRACKETED, PADDING, Between, ListForm, equal
-from archspec.data.values import cleaned, is_list, lists, texts
+from archspec.data.values import cleaned, is_text, lists, texts
 from archspec.diagnostics import Diagnostics, suggest
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def list_forms(
     marks = {name: Marks() for name, demand in demands.items() if demand.several}
     for table in tables if marks else ():
         for piece in table.pieces(marks):
-            written = {name: array for name, array in piece.columns.items() if not is_list(array)}
+            written = {name: array for name, array in piece.columns.items() if is_text(array)}
             for name, array in written.items():
                 marks[name].look(cleaned(array))
             if not written:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from archspec.data.numerals import numeral, padded
-from archspec.data.values import floats, is_list, is_text, lists, missing, texts, unbroken, whole
+from archspec.data.values import floats, is_list, is_text, lists, missing, texts, unbroken
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,9 +38,11 @@ class Sight:
     missing: int = 0
     rounded: float | None = None
     """A whole number that a float has rounded."""
-    low: int | None = None
-    high: int | None = None
-    """The least and the largest whole number."""
+    low: float = np.inf
+    high: float = -np.inf
+    """The lowest and the highest whole number."""
+    least: float = np.inf
+    """The smallest distance of a whole number from 0."""
     longest: int = 0
     total: int = 0
     mean: float = 0.0
@@ -100,13 +102,13 @@ class Sight:
     def _measure_whole(self, array: Array, absent: NDArray[np.bool_]) -> None:
         near, rounded = unbroken(array)
         self.only_whole = self.only_whole and bool((near | absent).all())
+        numbers = floats(array)[0]
         if rounded.any() and self.rounded is None:
-            self.rounded = float(floats(array)[0][rounded][0])
-        numbers, known = whole(array)
-        if known.any():
-            low, high = int(numbers[known].min()), int(numbers[known].max())
-            self.low = low if self.low is None else min(self.low, low)
-            self.high = high if self.high is None else max(self.high, high)
+            self.rounded = float(numbers[rounded][0])
+        if near.any():
+            found = numbers[near]
+            self.low, self.high = min(self.low, found.min()), max(self.high, found.max())
+            self.least = min(self.least, np.abs(found).min())
 
     def measure(self, numbers: NDArray[np.float64]) -> None:
         """Adds numbers to mean and deviation (Chan et al., 1979), and every stride-th of them to the sample."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Key, Numbers, Standard, Vocabulary, Words
 from archspec.data.labels import check_listed, label_encoding, learned_labels
 from archspec.data.numerals import numeral
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from archspec.data.tables import Read
     from archspec.data.values import Array, Reading
 
+_LARGE: Final = 2**31
+"""Where all whole numbers are as large as that, they number no rows of a table."""
 _BUCKETS: Final = 64
 """Buckets of a column whose input does not say how many ids there are."""
 
@@ -137,7 +141,7 @@ def _seen(read: Read, demands: Mapping[str, Demand], asked: Mapping[str, str | N
         name
         for name in looked
         if sights[_home(demands[name])].uncounted and asked[_home(demands[name])] is None
-        and _counts(sights[_home(demands[name])], several=_home(demands[name]) in several)
+        and _counts(demands[name], sights[_home(demands[name])], several=_home(demands[name]) in several)
     }  # fmt: skip
     for name in again:
         sights[_home(demands[name])].counts.clear()
@@ -147,9 +151,10 @@ def _seen(read: Read, demands: Mapping[str, Demand], asked: Mapping[str, str | N
     return sights
 
 
-def _counts(sight: Sight, *, several: bool) -> bool:
+def _counts(demand: Demand, sight: Sight, *, several: bool) -> bool:
     """Whether the decision needs every distinct value."""
-    return _natural(sight, several=several) == "vocabulary" or any(numeral(text) != text for text in sight.counts)
+    kind, _ = _natural(demand, sight, several=several)
+    return kind == "vocabulary" or any(numeral(text) != text for text in sight.counts)
 
 
 def _texts(array: Array) -> bool:
@@ -159,32 +164,36 @@ def _texts(array: Array) -> bool:
 # -- deciding ----------------------------------------------------------------------------------------------------------
 
 
-def _natural(sight: Sight, *, several: bool) -> str:
-    """What ids are where nothing was asked: whole numbers stay, other numbers fall in buckets, texts are words."""
-    if sight.only_whole:
-        return "ids"
-    return "buckets" if sight.only_numbers and not several else "vocabulary"
+def _natural(demand: Demand, sight: Sight, *, several: bool) -> tuple[str, str]:
+    """What ids are where nothing was asked, and why: whole numbers stay, others fall in buckets, texts are words."""
+    high = demand.high or 0
+    if not sight.only_numbers:
+        return "vocabulary", "not all are numbers"
+    if not sight.only_whole:
+        return ("vocabulary" if several else "buckets"), "not all are whole"
+    if max(high, _LARGE) <= sight.least < np.inf:
+        return "vocabulary", "too large for ids"
+    if sight.high >= high > 0 and (code := _code(sight)) is not None:
+        return "vocabulary", f"codes such as {code}"
+    return "ids", "all are whole"
+
+
+def _code(sight: Sight) -> str | None:
+    """A number with zeros before it, of a column of texts; beside numbers, the zeros cannot mean anything."""
+    return None if sight.typed else sight.padded()
 
 
 def _choice(demand: Demand, asked: str | None, sight: Sight, *, several: bool) -> Choice:
     """The decision for a column, and for those that share its ids."""
-    if demand.plain and demand.encodes:
-        return Choice("ids", "a task reads it, too", "numbers")
     if not demand.encodes:
         return Choice(asked or demand.use, "--encode" if asked else _FIXED[demand.use])
     if demand.words:
         return Choice("words", "values of the domain")
-    kind = asked or _natural(sight, several=several)
-    code = None if sight.typed else sight.padded()
-    if asked:
-        split = code is not None or sight.twins() is not None
-        reading: Reading = "numbers" if sight.only_numbers and not split else "texts"
-        return Choice(kind, "--encode", reading)
-    beyond = demand.high is not None and sight.high is not None and sight.high >= demand.high
-    if kind == "ids" and code is not None and beyond:
-        return Choice("vocabulary", f"codes such as {code}", "texts")
-    why = "all are whole" if kind == "ids" else "not all are whole" if sight.only_numbers else "not all are numbers"
-    return Choice(kind, why, "numbers" if sight.only_numbers else "texts")
+    kind, why = (asked, "--encode") if asked else _natural(demand, sight, several=several)
+    if demand.plain:
+        why = "a task reads it, too"
+    names = not sight.only_numbers or _code(sight) is not None or sight.twins() is not None
+    return Choice(kind, why, "texts" if names else "numbers")
 
 
 def _check(problems: Diagnostics, column: str, choice: Choice, sight: Sight, *, asked: bool) -> None:
@@ -213,13 +222,13 @@ def _check(problems: Diagnostics, column: str, choice: Choice, sight: Sight, *, 
 
 def _check_domain(problems: Diagnostics, column: str, encoding: Encoding, sight: Sight) -> None:
     """Says how numbers are mapped to the values of a domain, where they may have been meant otherwise."""
-    if not isinstance(encoding, Words) or encoding.first is None or not sight.low or sight.low < 0:
+    if not isinstance(encoding, Words) or encoding.first is None or not 0 < sight.low <= len(encoding.words):
         return
     words, last = encoding.words, encoding.first + len(encoding.words) - 1
-    counted = f"{encoding.first} is `{words[0]}`, {last} is `{words[-1]}`"
+    counted = f"counted from {encoding.first}: {encoding.first} is `{words[0]}`, {last} is `{words[-1]}`"
     problems.warning(
         "AS716",
-        f"column `{column}` holds numbers from {sight.low} to {sight.high}, counted from {encoding.first}: {counted}",
+        f"column `{column}` holds numbers from {sight.low:.0f} to {sight.high:.0f}, {counted}",
         help=f"if that is not what is meant, write the names: {', '.join(words)}",
     )  # fmt: skip
 
@@ -256,7 +265,7 @@ def _of_words(words: tuple[str, ...], sight: Sight) -> Words:
     """Names, or numbers: names where the words are numbers themselves, else counted from 0 or from 1."""
     if any(numeral(word).removeprefix("-").isdecimal() for word in words):
         return Words(words=words, first=None)
-    return Words(words=words, first=1 if sight.high == len(words) and (sight.low or 0) > 0 else 0)
+    return Words(words=words, first=1 if sight.high == len(words) and sight.low > 0 else 0)
 
 
 def _of_ids(choice: Choice, sight: Sight, high: int | None) -> Encoding:

@@ -29,7 +29,7 @@ def check_types(tables: Iterable[Table], demands: Mapping[str, Demand]) -> None:
 
 def _fits(demand: Demand, array: Array) -> bool:
     if demand.several:
-        return is_scalar(array.type.value_type) if is_list(array) else is_text(array)
+        return is_scalar(array.type.value_type) if is_list(array) else is_text(array) or array.type == "null"
     return is_scalar(array.type)
 
 

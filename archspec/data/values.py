@@ -208,7 +208,8 @@ def _of_floats(array: Array) -> Array:
 
     known = array.is_valid().to_numpy(zero_copy_only=False)
     numbers = pc.fill_null(array, pa.scalar(0, array.type)).to_numpy(zero_copy_only=False)
-    if bool(((np.floor(numbers) == numbers) & (np.abs(numbers) < EXACT)).all()):
+    wide = numbers.astype(np.float64)
+    if bool(((np.floor(wide) == wide) & (np.abs(wide) < EXACT)).all()):
         return pc.cast(pa.array(numbers.astype(np.int64), mask=~known), pa.string())
     values, places = np.unique(numbers, return_inverse=True)
     # The shortest text that reads as the number in its own precision: 0.1, not 0.10000000149011612.

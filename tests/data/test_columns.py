@@ -1,0 +1,66 @@
+"""The table of what became of each column."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from archspec.data.prepare import COLUMNS, Source, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archspec.graph.graph import Graph
+
+
+def files(folder: Path, rows: dict[str, list[Any]], **changes: list[Any]) -> Source:
+    """The rows to train on, and the same with some columns changed to validate on."""
+    for name, columns in (("train", rows), ("validation", {**rows, **changes})):
+        parquet.write_table(pa.table(columns), folder / f"{name}.parquet")
+    return Source((str(folder / "train.parquet"),), (str(folder / "validation.parquet"),))
+
+
+def test_every_column_has_a_row(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
+    """Inputs and labels are there with what they hold, what becomes of them and why; the run keeps the table."""
+    prepared = prepare(graph, files(tmp_path, rows), tmp_path)
+    found = {report.column: (report.holds, report.encoding, report.why) for report in prepared.columns}
+    assert found["user"] == ("whole numbers", "ids as they are, 0..9", "all are whole")
+    assert found["age"] == ("numbers", "7 buckets of about as many rows each", "not all are whole")
+    assert found["visited"][0] == "lists of texts"
+    assert found["city"][1] == found["visited"][1]
+    assert found["place"] == ("lists of numbers", "numbers as they are", "dense input")
+    assert found["value"][2] == "weight"
+    kept = json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))
+    assert [row["column"] for row in kept] == list(prepared.encoder.demands)
+    assert kept[0]["reader"] == "input `user`"
+
+
+def test_missing_is_not_unknown(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
+    """Shares of both are told apart, and a warning tells of many unknown values only."""
+    changes: list[Any] = [None, None, "Nowhere", "Nowhere", *["Oslo"] * 36]
+    prepared = prepare(graph, files(tmp_path, rows, city=changes, visited=[None] * 40), tmp_path)
+    reports = {report.column: report for report in prepared.columns}
+    assert reports["city"].missing == 2 / 80
+    assert reports["city"].unknown == 2 / 38
+    assert reports["user"].unknown is None
+    assert prepared.warnings == ()
+    changes = ["Nowhere"] * 4 + ["Oslo"] * 36
+    prepared = prepare(graph, files(tmp_path, rows, city=changes, visited=[None] * 40), tmp_path)
+    assert prepared.warnings == ()
+    changes = ["Nowhere"] * 5 + ["Oslo"] * 35
+    prepared = prepare(graph, files(tmp_path, rows, city=changes, visited=[None] * 40), tmp_path)
+    assert [item.code for item in prepared.warnings] == ["AS714"]
+    assert "12.5% of the values of column `city`" in prepared.warnings[0].message
+
+
+def test_a_file_without_any_list(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
+    """A part in which a column of lists holds nothing at all, and so has no type, holds empty lists."""
+    parquet.write_table(pa.table(rows), tmp_path / "a.parquet")
+    parquet.write_table(pa.table({**rows, "visited": pa.nulls(40)}), tmp_path / "b.parquet")
+    source = Source((str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")))
+    prepared = prepare(graph, source, tmp_path)
+    assert {report.column: report.missing for report in prepared.columns}["visited"] == 0.5
+    assert not prepared.encoder.encodings["visited"].model_dump()["missing"]
