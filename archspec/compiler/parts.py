@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.compiler.count import parameters
 from archspec.graph.widths import width_of
+from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,4 +61,6 @@ def _line(title: str, group: Sequence[Node], graph: Graph, counts: dict[str, int
     found = [counts.get(member.name, 0) for member in group]
     number = None if None in found else sum(count or 0 for count in found)
     counted = f", {number:,} parameters" if number else ""
+    if node.like is not None and isinstance(node.block, Block):
+        counted += f", weights of {node.block.common.like}"
     return f"{title}: {kind}{f' {shapes}' if shapes else ''}{counted}"

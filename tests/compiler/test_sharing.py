@@ -13,12 +13,14 @@ from archspec import Settings, expert
 from archspec.compiler.count import count
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
+from archspec.program.program import Init
 from archspec.train.groups import parameter_groups
 from archspec.train.weights import homes, last_shared
 from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of, run, statistics
 
 if TYPE_CHECKING:
     from archspec.nn.module import Compiled
+    from archspec.program import Scope, Value
 
 INPUTS = "inputs: {x: {kind: dense, dim: 5}, z: {kind: dense, dim: 5}, w: {kind: dense, dim: 3}}\n"
 TASKS = "tasks: {a: {kind: regression}, b: {kind: regression}}\n"
@@ -233,6 +235,27 @@ def test_the_exported_graph_says_whose_weights_they_are() -> None:
     assert graph.nodes["level1.experts.f.1"]["detail"] == "4"
 
 
+def test_print_says_whose_weights_they_are() -> None:
+    """`print(model)` has a line for each group, the owner's with the parameters."""
+    shown = str(archspec.compile(text("units: [4], count: 2"), seed=0))
+    assert "experts f: 2 mlp [B, 5] -> [B, 4], 48 parameters" in shown
+    assert "experts g: 2 mlp [B, 5] -> [B, 4], weights of f" in shown
+
+
+@BOTH
+def test_repeated_levels_share_each_its_own_or_all_one(*, optimize: bool) -> None:
+    """A bare name is of the level where it is written, each time; a full one is the same for all levels."""
+    head = HEAD + INPUTS + "tasks: {y: {kind: binary}}\n"
+    gates = "gates: {y: {sees: all, selector: x}}"
+    own = f"levels: [{{repeat: 2, experts: {{f: {{from: x, units: [4]}}, g: {{from: z, like: f}}}}, {gates}}}]\n"
+    one = f"levels: [{{experts: {{f: {{from: x, units: [4]}}}}, {gates}}}, "
+    one += f"{{repeat: 2, experts: {{f: {{from: z, like: level1.experts.f}}}}, {gates}}}]\n"
+    for levels, owners in ((own, {"level2.experts.f"}), (one, {"level1.experts.f"})):
+        model = model_of(head + levels + "towers: {y: {}}\n", optimize=optimize)
+        names = {name.partition(".0.")[0] for name, _ in model.named_weights() if ".experts." in name}
+        assert names == owners
+
+
 def test_defaults_do_not_reach_groups_that_are_like_others() -> None:
     """`defaults` give the owner its settings, and through it the others; none is a setting beside `like`."""
     source = text("", "{from: z, like: f}").replace("f: {from: x, }", "f: {from: x}")
@@ -285,3 +308,40 @@ def test_a_module_of_a_plugin_is_made_once_and_called_twice(*, optimize: bool) -
     assert counted.nodes["level1.experts.g.0"].flops == counted.nodes["level1.experts.f.0"].flops == 40
     torch.autograd.backward(sum(value.sum() for value in model(batch).values()))
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+class Counted(Settings):
+    """A linear layer whose output is divided by how large its outputs were, running: a state that `apply` moves."""
+
+    size: int
+
+    def width(self, input: int) -> int:
+        """As wide as it says."""
+        return self.size
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, H]`."""
+        h = at.linear(x, self.size, "layers.0")
+        return at.apply(
+            f"{__name__}:followed_by", h, at.parameter("size", (1,), Init("constant", 1.0), trainable=False)
+        )
+
+
+def followed_by(x: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """x over the running mean of its size, which every call moves."""
+    with torch.no_grad():
+        size.mul_(0.5).add_(0.5 * x.abs().mean())
+    return x / size.clone()
+
+
+def test_statistics_of_a_plugin_move_in_the_same_order_when_optimized() -> None:
+    """A use that is farther from the inputs still comes first where the plain module has it first."""
+    kind = expert("counted")(Counted)
+    experts = "deep: {from: x, units: [5, 5, 5]}, f: {from: level1.experts.deep, kind: counted, size: 4}"
+    levels = f"levels: [{{experts: {{{experts}, g: {{from: z, like: f}}}}}}]\n"
+    spec = archspec.load(HEAD + INPUTS + TASKS + levels + TOWERS, plugins=[kind])
+    batch = batch_of(spec, 8)
+    plain, fast = (archspec.compile(spec, optimize=optimize, seed=0).double() for optimize in (False, True))
+    fast.load_weights(dict(plain.named_weights()))
+    assert_agree(fast(batch), plain(batch), 1e-12)
+    assert_agree(dict(fast.named_weights()), dict(plain.named_weights()), 1e-12)
