@@ -218,12 +218,17 @@ def told(prepared: Prepared, progress: Progress) -> None:
     progress.say(columns_table(prepared.columns))
 
 
+def shown_value(value: float | None) -> str:
+    """A metric's value, or that it has none."""
+    return "no value" if value is None else f"{value:.5f}"
+
+
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:
     """A row per task, a column per metric: as a table, or as JSON."""
     measured = {
         task: {
             name.removeprefix(f"validation/{task}/"): value
-            for name, value in results.best.items()
+            for name, value in results.measured().items()
             if name.startswith(f"validation/{task}/")
         }
         for task in tasks
@@ -246,6 +251,6 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for task, values in measured.items():
-        table.add_row(task, *(f"{values[name]:.5f}" if name in values else "" for name in names))
+        table.add_row(task, *(shown_value(values[name]) if name in values else "" for name in names))
     show(table)
     click.echo(f"{folder}: weights of epoch {results.best.get('epoch')} ({results.reason}), curves.svg, history.json")

@@ -61,6 +61,7 @@ class Measures(nn.Module):
         self.losses = MeanLosses(len(spec.tasks))
         self.tasks = nn.ModuleList(TaskMetrics(block, grouped_by) for block in spec.tasks.values())
         self.gates = GateSums()
+        self._added = False
 
     def names(self) -> tuple[str, ...]:
         """What may be measured: `loss`, `task_losses`, and `<task>/<metric>`; gate weights are not among it."""
@@ -77,6 +78,7 @@ class Measures(nn.Module):
             KeyError: an output or a column is missing.
             ValueError: a label, or a group's id, that cannot be one.
         """
+        self._added = True
         self.losses.update(*criterion.sums(logits, batch))
         for metrics in self._tasks():
             metrics.update(logits, batch)
@@ -85,6 +87,8 @@ class Measures(nn.Module):
 
     def found(self, criterion: MultiTaskLoss) -> dict[str, Tensor | float]:
         """What has a value, by name; all processes find the same. Collective."""
+        if not self._added:
+            self._add_nothing()
         losses, counted = self.losses.compute()
         values: dict[str, Tensor | float] = {}
         if counted.any():
@@ -92,8 +96,9 @@ class Measures(nn.Module):
         for metrics, loss, known in zip(self._tasks(), losses, counted > 0, strict=True):
             own = ({"loss": loss} if known else {}) | metrics.compute()
             values |= {f"{metrics.block.name}/{name}": value for name, value in own.items()}
-        if self.gates.rows:
-            for gate in self.gates.everywhere().statistics(self.spec):
+        gates = self.gates.everywhere() if self.gates.sums else self.gates  # also where this process has no rows
+        if gates.rows:
+            for gate in gates.statistics(self.spec):
                 means = zip(gate.experts, gate.means, strict=True)
                 values |= {f"gates/{gate.gate}/{expert}": mean for expert, mean in means}
         return values
@@ -104,6 +109,14 @@ class Measures(nn.Module):
             if isinstance(module, Metric):
                 module.reset()
         self.gates = GateSums()
+        self._added = False
+
+    def _add_nothing(self) -> None:
+        """Adds a batch without rows: torchmetrics warns of a metric that saw no batch, and waits for one elsewhere."""
+        nothing = torch.zeros_like(self.losses.totals)
+        self.losses.update(nothing, nothing)
+        for metrics in self._tasks():
+            metrics.update_with_nothing()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module
         """Moves sums between devices, but never to half precision, where a sum over rows soon stops growing."""

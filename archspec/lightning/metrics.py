@@ -143,14 +143,25 @@ class TaskMetrics(nn.Module):
         outputs, labels, inside = task_rows(self.block, logits, batch)
         if inside is not None:
             outputs, labels = outputs[inside], labels[inside]
-        self.rows.update(len(labels))
-        for metric in self.metrics.values():
-            _metric(metric).update(outputs, labels)
+        self._add(outputs, labels)
         if self.grouped is not None and self.grouped_by is not None:
             groups = group_ids(batch, self.grouped_by)
             groups = groups if inside is None else groups[inside]
             known = groups != NO_GROUP
             self.grouped.update(outputs[known], labels[known], groups[known])
+
+    def update_with_nothing(self) -> None:
+        """Adds a batch without rows."""
+        classes = self.block.task.classes
+        nothing = torch.zeros(0, device=self.rows.rows.device)
+        self._add(nothing if classes is None else nothing.reshape(0, classes), nothing)
+        if self.grouped is not None:
+            self.grouped.update(nothing, nothing, nothing)
+
+    def _add(self, outputs: Tensor, labels: Tensor) -> None:
+        self.rows.update(len(labels))
+        for metric in self.metrics.values():
+            _metric(metric).update(outputs, labels)
 
     def compute(self) -> dict[str, Tensor]:
         """The metrics that have a value, by name: without a row there is none, with one class no area. Collective."""

@@ -6,6 +6,7 @@ import json
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,14 @@ class Results:
     skipped: int
     reason: str = ""
     """Why this epoch."""
+    metrics: tuple[str, ...] = ()
+    """All that is measured, also what has no value, such as an AUC where all rows are of one class."""
+
+    def measured(self) -> dict[str, float | None]:
+        """`best` with None for each metric that has no value, or one that is no number."""
+        names = dict.fromkeys((*(name for name in self.best if name not in self.metrics), *self.metrics))
+        values = {name: self.best.get(name, nan) for name in names}
+        return {name: value if isfinite(value) else None for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,8 @@ def train(  # noqa: PLR0913 - what a run is made of
     with claimed(folder), using(recipe.threads), ended():
         run = _opened(graph, source, recipe, folder, resume=resume, watch=watch)
         results = _trained(graph, source, recipe, run, watch)
-        told = {name: value for name, value in asdict(results).items() if name != "history"}
+        told = {name: value for name, value in asdict(results).items() if name not in {"history", "metrics"}}
+        told["best"] = results.measured()
         write_whole(folder / RESULTS, json.dumps(told, indent=1) + "\n")
     return results
 
@@ -199,7 +209,8 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, watch
             weights_only=True,  # plain data and tensors: a foreign folder runs no code
         )
     found = run.found
-    return Results(keeper.best, keeper.history, found.train, found.validation, found.skipped, keeper.reason)
+    metrics = tuple(f"validation/{name}" for name in module.measures.names())
+    return Results(keeper.best, keeper.history, found.train, found.validation, found.skipped, keeper.reason, metrics)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -12,6 +12,9 @@ from torchmetrics.functional.classification import binary_auroc
 import archspec
 from archspec.lightning import MultiTaskModule
 from tests.lightning.loops import TEXT, Batch, Loader, fitted, loader_of, logged, quiet_trainer, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BALANCES = ["sum", "uncertainty", "dwa", "gradnorm", "upgrad", "mgda", "pcgrad", "imtl_g", "aligned_mtl"]
 
@@ -43,7 +46,7 @@ def test_every_balance_trains(balance: str, optimize: bool) -> None:  # noqa: FB
     assert [int(module.criterion.steps), int(module.criterion.epochs)] == [12, 2]
 
 
-def validated(module: MultiTaskModule, rows: Loader) -> Any:  # noqa: ANN401 - a Trainer
+def validated(module: MultiTaskModule, rows: Any) -> Any:  # noqa: ANN401 - a Trainer
     """Validates before any training."""
     trainer = quiet_trainer()
     trainer.validate(module, rows, verbose=False)
@@ -132,6 +135,38 @@ def test_an_empty_sample_space_logs_nothing() -> None:
     found = logged(validated(MultiTaskModule(TEXT, seed=0), batches))
     assert not any(name.startswith("validation/b/") for name in found)
     assert torch.tensor(found["validation/loss"]).isfinite()
+
+
+class Iterated:
+    """Batches whose number nobody knows beforehand."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        """Keeps the batches."""
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass."""
+        return iter(self.batches)
+
+
+@pytest.mark.parametrize("batches", [[], [rows_of(0)], [rows_of(0)] * 2])
+def test_a_validation_without_rows_logs_nothing(batches: list[Batch]) -> None:
+    """No batch at all, or batches without a row: no value, no warning, and no error; gate weights too have none."""
+    module = MultiTaskModule(TEXT, seed=0, grouped_by="user", log_gates=True)
+    assert logged(validated(module, Iterated(batches))) == {}
+    assert len(logged(validated(module, Iterated([*batches, rows_of(8)])))) > 5
+
+
+@pytest.mark.parametrize("name", ["loss", "auc", "gates", "task_losses", "validation", "train", "log_loss", "rows"])
+def test_tasks_may_be_named_like_metrics(name: str) -> None:
+    """Every logged name is a task's own, whatever the task is called: as many names, and the same values."""
+    found = []
+    for task in ("a", name):
+        text = TEXT.replace("a: {kind", f"{task}: {{label: a, kind")
+        module = MultiTaskModule(text, seed=0, grouped_by="user", log_gates=True)
+        found.append(logged(validated(module, Loader([rows_of(8)]))))
+    renamed = {key.replace("/a/", f"/{name}/", 1).replace("gates.a", f"gates.{name}"): v for key, v in found[0].items()}
+    assert found[1] == pytest.approx(renamed, abs=1e-6)
 
 
 def test_a_fusion_that_is_a_task_is_measured_like_a_tower() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,24 @@ def test_every_balance_trains_in_half_precision(balance: str, precision: Any) ->
     found = logged(fitted(module, Loader([rows] * 2), Loader([rows]), precision=precision, gradient_clip_val=0.5))
     assert all(isfinite(value) for value in found.values())
     assert int(module.criterion.steps) == 2
+
+
+def test_a_run_tells_which_metrics_have_no_value(tmp_path: Path) -> None:
+    """All rows to validate on are of one class: `null` in results.json, and neither 0, nor NaN, nor silence."""
+    drawn = Drawn(("binary", "regression"), (False, True), (False, False))
+    columns = {name: list(value.numpy()) for name, value in drawn.rows(40).items()}
+    parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
+    flat = columns | {"t0": [1.0] * 40, "in1": [0] * 40}
+    parquet.write_table(pa.table(flat), tmp_path / "validation.parquet")
+    source = Source((str(tmp_path / "train.parquet"),), (str(tmp_path / "validation.parquet"),), grouped_by="user")
+    graph = load_graph(drawn.text(), None, plugins.load([]))
+    results = train(graph, source, Recipe(epochs=1, batch=16), tmp_path / "run")
+    text = (tmp_path / "run" / "results.json").read_text()
+    best = json.loads(text, parse_constant=pytest.fail)["best"]
+    assert best == results.measured()
+    none = {name.removeprefix("validation/") for name, value in best.items() if value is None}
+    assert none == {"t0/auc", "t0/normalized_entropy", "t0/grouped_auc", "t1/loss", "t1/rmse", "t1/mae"}
+    assert best["validation/t0/log_loss"] > 0
 
 
 WEIGHTING = ("sum", "uncertainty", "dwa", "gradnorm", "{kind: gradnorm, rate: 0.5}")
