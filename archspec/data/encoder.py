@@ -64,12 +64,14 @@ class Encoder:
         return replace(self, demands=used)
 
     def for_tables(self, tables: Iterable[Table]) -> Encoder:
-        """The encoder that reads lists that are written as text, where no file of the run had any."""
-        unknown = {
-            name: demand for name, demand in self.demands.items() if demand.several and not self.forms[name].between
+        """The encoder that reads lists written as no file of the run had them: as texts, or without brackets."""
+        open_forms = {name: form for name, form in self.forms.items() if form.between in {None, "brackets"}}
+        found = list_forms(tables, {name: d for name, d in self.demands.items() if name in open_forms}, {})
+        forms = {
+            name: self.forms[name].model_copy(update={"between": form.between})
+            for name, form in found.items()
+            if form.between is not None
         }
-        found = list_forms(tables, unknown, {})
-        forms = {name: self.forms[name].model_copy(update={"between": form.between}) for name, form in found.items()}
         return replace(self, forms={**self.forms, **forms})
 
     def text(self) -> str:

@@ -11,16 +11,23 @@ from pydantic import BaseModel, ConfigDict
 
 from archspec.data.values import Array, Mask, cleaned, is_list, is_text, lists
 
-Between = Literal["any", "|", ";", ",", "tab", "blank"]
-"""What stands between the items of a list that is written as text; `any` of them where all items are numbers."""
+Between = Literal["any", "|", ";", ",", "tab", "blank", "brackets"]
+"""What stands between the items of a list that is written as text: `any` of the marks where all items are numbers;
+`brackets` where no list is written without them, so that nobody knows."""
 
 PADDING: Final = "-1"
 """Pads lists in the language, and in every column."""
 _SPLIT: Final[dict[Between, str]] = {"any": r"[\s|;,]+", "|": r"\|", ";": ";", ",": ",", "tab": "\t", "blank": r"\s+"}
-_WORDS: Final[dict[Between, str]] = {"any": "blanks, `|`, `;` or `,`", "tab": "tabs", "blank": "blanks"}
+_WORDS: Final[dict[Between, str]] = {
+    "any": "split at blanks, | ; ,", "tab": "split at tabs", "blank": "split at blanks", "brackets": "in brackets",
+}  # fmt: skip
 _MARK: Final = "\x1f"  # the ASCII unit separator: it stands in no text
 _QUOTED: Final = r"""^\s*(\[.*['"].*\]|\(.*['"].*\))\s*$"""
 """Brackets around items in quotes."""
+_SIMPLE: Final = "|".join(
+    rf"^\s*[\[(]\s*{quote}[^'\"\\]*{quote}(\s*,\s*{quote}[^'\"\\]*{quote})*\s*,?\s*[\])]\s*$" for quote in ("'", '"')
+)
+"""Of those, items without quotes or backslashes in them."""
 _BARE: Final = r"^\s*[\[(][^'\"\[\]()]*[\])]\s*$"
 """Brackets around items without quotes."""
 BRACKETED: Final = f"{_BARE}|{_QUOTED}"
@@ -39,7 +46,7 @@ class ListForm(BaseModel):
 
     def text(self) -> str:
         """How lists are read; empty where there is nothing to say."""
-        between = f"items with {_WORDS.get(self.between, f'`{self.between}`')} between" if self.between else ""
+        between = _WORDS.get(self.between, f"split at {self.between}") if self.between else ""
         padding = ", ".join(value for value in self.padding if value != PADDING)
         return "; ".join(filter(None, (between, f"{padding} pads" if padding else "")))
 
@@ -83,16 +90,26 @@ class ListForm(BaseModel):
             commas = pc.replace_substring(inner, ",", _MARK)
             blanks = pc.replace_substring_regex(inner, _SPLIT["blank"], _MARK)
             in_brackets = pc.if_else(pc.match_substring(inner, ","), commas, blanks)
-            marked = pc.if_else(bare, in_brackets, pc.replace_substring_regex(array, _SPLIT[between], _MARK))
-        quoted = pc.match_substring_regex(array, _QUOTED)
+            marked = pc.if_else(
+                bare, in_brackets, pc.replace_substring_regex(array, _SPLIT.get(between, _SPLIT["blank"]), _MARK)
+            )
+        simple = pc.match_substring_regex(array, _SIMPLE)
+        marked = pc.if_else(simple, _without_quotes(array), marked)
+        quoted = pc.and_(pc.match_substring_regex(array, _QUOTED), pc.invert(simple))
         if pc.any(quoted).as_py():
-            coded = array.dictionary_encode()
-            read = [
-                _MARK.join(quoted_items(text)) if text[:1] in "[(" else text for text in coded.dictionary.to_pylist()
-            ]
-            marked = pc.if_else(quoted, pa.array(read, pa.string()).take(coded.indices), marked)
+            read = [_MARK.join(quoted_items(text)) for text in array.filter(quoted).to_pylist()]
+            marked = pc.replace_with_mask(marked, pc.fill_null(quoted, fill_value=False), pa.array(read, pa.string()))
         marked = pc.if_else(pc.equal(marked, ""), pa.scalar(None, pa.string()), marked)
         return pc.split_pattern(marked, _MARK)
+
+
+def _without_quotes(array: Array) -> Array:
+    """Lists in brackets, whose items are in quotes and hold none, with marks between the bare items."""
+    import pyarrow.compute as pc
+
+    begun = pc.replace_substring_regex(array, r"^\s*[\[(]\s*['\"]", "")
+    ended = pc.replace_substring_regex(begun, r"['\"]\s*,?\s*[\])]\s*$", "")
+    return pc.replace_substring_regex(ended, r"['\"]\s*,\s*['\"]", _MARK)
 
 
 def quoted_items(text: str) -> list[str]:

@@ -64,6 +64,8 @@ class Marks:
     """What stands in the texts of a column of lists."""
 
     seen: bool = False
+    plain: bool = False
+    """Whether a list was written without brackets."""
     numbers: bool = True
     found: set[Between] = field(default_factory=set)
 
@@ -74,6 +76,7 @@ class Marks:
         self.seen = True
         self.numbers = self.numbers and pc.all(pc.match_substring_regex(array, _NUMBERS)).as_py() is not False
         plain = array.filter(pc.invert(pc.match_substring_regex(array, BRACKETED)))
+        self.plain |= len(plain) > 0
         for name, mark in _MARKS:
             if name not in self.found and pc.any(pc.match_substring(plain, mark)).as_py():
                 self.found.add(name)
@@ -84,7 +87,7 @@ class Marks:
             return None
         if self.numbers:
             return "any"
-        return next((name for name, _ in _MARKS if name in self.found), "blank")
+        return next((name for name, _ in _MARKS if name in self.found), "blank" if self.plain else "brackets")
 
 
 @dataclass

@@ -125,7 +125,7 @@ CODES: dict[str, str] = {
     "AS715": "broken column",
     "AS716": "numbers of a domain",
     "AS720": "folder that is no folder of parts",
-    "AS721": "one column read as two things",
+    "AS721": "list where a task reads one value",
     "AS722": "more values than classes",
     "AS723": "sample space with other values than 0 and 1",
     "AS724": "label that teaches nothing",

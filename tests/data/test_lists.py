@@ -78,13 +78,13 @@ def test_lists_as_python_and_json_write_them(graph: Graph, tmp_path: Path) -> No
     assert ids[1:3] == [[1, -1, -1], [-1, -1, -1]]
     assert len(set(ids[0]) - {-1, 1}) == 1
     (report,) = (column for column in found.columns if column.column == "u")
-    assert "of up to 4 items the last 3" in report.why
+    assert "in brackets; of up to 4 items the last 3" in report.why
 
 
 def test_what_stands_between_is_kept_with_the_run(graph: Graph, tmp_path: Path) -> None:
     """New rows are split as the run's were, though nothing in them shows how."""
     found, _ = prepared(graph, tmp_path, ["Film Noir|y", "y"])
-    assert any("items with `|` between" in column.why for column in found.columns)
+    assert any("split at |" in column.why for column in found.columns)
     encoder = Encoder.from_text((tmp_path / "run" / ENCODING).read_text(encoding="utf-8"), demands(graph))
     assert encoder == found.encoder
     new = written(tmp_path / "new.csv", ["Film Noir"])
@@ -100,9 +100,11 @@ def test_validation_decides_too(graph: Graph, tmp_path: Path) -> None:
     assert next(iter(OrderedBatches(Rows(tmp_path / "run" / VALIDATION), 9)))["u"].tolist() == [[1, 2, -1]]
 
 
-def test_texts_of_lists_are_new_to_the_run(graph: Graph, tmp_path: Path) -> None:
-    """A run on Parquet lists scores a CSV file: the file itself shows what stands between its items."""
-    found, _ = prepared(graph, tmp_path, [["Film Noir", "y"], ["y"]])
+@pytest.mark.parametrize("bracketed", [0, 1])
+def test_texts_of_lists_are_new_to_the_run(graph: Graph, tmp_path: Path, bracketed: int) -> None:
+    """A run on Arrow lists, or on lists in brackets, scores tags with a mark between, which the new file shows."""
+    columns: list[Lists] = [[["Film Noir", "y"], ["y"]], ["['Film Noir', 'y']", "['y']"]]
+    found, _ = prepared(graph, tmp_path, columns[bracketed])
     new = written(tmp_path / "new.csv", ["Film Noir|y", "y"])
     (batch,) = table_batches(new, found.encoder.of_inputs())
     assert batch["u"].tolist() == [[2, 1, -1], [1, -1, -1]]
