@@ -77,6 +77,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
         report(graph.spec.diagnostics)
         plan = measured(graph, batch, optimize=not plain) if tune else None
         built = compiled(graph, optimize=not plain, precision=precision, plan=plan)
+        report(built.plain.findings)
         if explain:
             click.echo(explanation(built), err=path == STDOUT)
         if precision != "fp32":

@@ -9,7 +9,7 @@ import click
 
 from archspec.cli import options
 from archspec.cli.messages import is_quiet, report, wanted
-from archspec.diagnostics import SpecError, Style, render, visible
+from archspec.diagnostics import SpecError, Style, in_order, render, visible
 
 if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostic
@@ -63,7 +63,10 @@ def validate(  # noqa: PLR0913 - one argument per option
 
 def check(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[int, tuple[Diagnostic, ...]]:
     """The exit status that a spec deserves, and everything to say about it."""
+    from archspec.compiler.lower import lower
+
     try:
-        return 0, options.load(spec, plugins, overrides).spec.diagnostics
+        graph = options.load(spec, plugins, overrides)
+        return 0, in_order((*graph.spec.diagnostics, *lower(graph).findings))
     except SpecError as error:
         return error.status, error.diagnostics

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.compiler.passes.dead_operations import dead_operations
+from archspec.compiler.size import check_size
 from archspec.diagnostics import Diagnostics, SpecError
 from archspec.graph.answers import asked, contradiction, told, unreachable
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
@@ -20,7 +21,8 @@ from archspec.spec.spec import Block, Switch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from archspec.contract import Reference, Settings
+    from archspec.contract import Reference
+    from archspec.diagnostics import Diagnostic
     from archspec.program.columns import Column
     from archspec.spec.exclude import Exclude
 
@@ -33,20 +35,23 @@ class Lowered:
     predict: Program
     columns: Mapping[str, tuple[str, Column]]
     """Input -> its key in the batch, and what must be there."""
+    findings: tuple[Diagnostic, ...] = ()
+    """Warnings about the size of the weights."""
 
 
 def lower(graph: Graph) -> Lowered:
     """The plain program of a checked graph: the meaning of the spec. What no output needs is left out.
 
     Raises:
-        SpecError: AS502: the operations of a kind are not what it said, or it raises an error.
+        SpecError: AS502: the operations of a kind are not what it said, or it raises an error; AS221: no machine holds
+            the weights.
     """
     forward = _Forward(graph)
     for name in graph.order:
         forward.visit(graph.nodes[name])
     predict = _Predict(graph, forward.outputs)
     program = dead_operations(_legal(forward.builder.program(), graph)).program
-    return Lowered(program, verify(predict.lower()), forward.columns)
+    return Lowered(program, verify(predict.lower()), forward.columns, check_size(program, graph))
 
 
 def _legal(program: Program, graph: Graph) -> Program:
@@ -69,6 +74,8 @@ class _Columns:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.builder = Builder(self.read, self.column, lambda name: graph.spec.inputs[name].settings.values)
+        self.inputs = {name: block.settings for name, block in graph.spec.inputs.items()}
+        """The settings of all inputs, for shared tables."""
         self.columns: dict[str, tuple[str, Column]] = {}
         self.raw: dict[str, Value] = {}
 
@@ -80,17 +87,13 @@ class _Columns:
         """The batch's column of an input."""
         if name not in self.raw:
             block = self.graph.spec.inputs[name]
-            column: Column = block.settings.column(self.settings())
+            column: Column = block.settings.column(self.inputs)
             key = block.common.column
             self.columns[name] = (key, column)
             scope = Scope(self.builder, f"inputs.{name}")
             value = scope.op("column", (), column.shape, name="column", dtype=column.dtype, key=key, source="batch")
             self.raw[name] = self.builder.hint(value, name)
         return self.raw[name]
-
-    def settings(self) -> dict[str, Settings]:
-        """The settings of all inputs, for shared tables."""
-        return {name: block.settings for name, block in self.graph.spec.inputs.items()}
 
 
 class _Forward(_Columns):
@@ -195,7 +198,7 @@ class _Forward(_Columns):
         assert isinstance(node.block, Block)
         column = self.column(node.block.name)
         if self.graph.widths[node.name] and node.name in self.stream_readers:
-            value = self.made(node, at, column, self.settings())
+            value = self.made(node, at, column, self.inputs)
             self.streams[node.name] = self.builder.hint(value, node.block.name)
 
     def feature_gate(self, node: Node, at: Scope) -> Value:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from archspec.contract.limits import LARGEST, MOST_LAYERS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,14 +20,14 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Units = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(as_tuple)]
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Units = Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(max_length=MOST_LAYERS)]
 """Sizes of layers, first to last; may be empty."""
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
 
 
 Slope = Annotated[float, Field(ge=0, lt=1)]

@@ -64,6 +64,7 @@ CODES: dict[str, str] = {
     "AS134": "wrong set",
     "AS135": "wrong `repeat`",
     "AS136": "override that sets nothing",
+    "AS137": "too many tasks or experts",
     # AS201-AS299: the graph
     "AS201": "unknown name",
     "AS202": "name with two meanings",
@@ -82,6 +83,10 @@ CODES: dict[str, str] = {
     "AS215": "outputs that cannot be combined",
     "AS216": "domain input without an embedding",
     "AS217": "one column read as two things",
+    "AS218": "too many layers",
+    "AS219": "too many edges",
+    "AS220": "table of domains and experts too large",
+    "AS221": "weights that no machine holds",
     "AS230": "gate without a softmax",
     "AS231": "setting of another group's weights",
     "AS232": "shared weights on different widths",
@@ -98,6 +103,7 @@ CODES: dict[str, str] = {
     "AS307": "pruned: nothing reads it",
     "AS308": "default that does not reach every block",
     "AS309": "default that reaches no block",
+    "AS310": "weights that need much memory",
     # AS501-AS599: plugins
     "AS501": "plugin cannot be used",
     "AS502": "kind failed",

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
 
 Severity = Literal["error", "warning", "note"]
 
+MOST_ERRORS = 100
+"""Places with errors, and findings of one code of warnings, that are reported."""
+MOST_USES = 1000
+"""Errors at these places: a line may be used many times."""
+_MOST_HERE = 20
+"""Findings of one code at one place that are shown."""
+_LONGEST = 1000
+"""Characters of a sentence."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
@@ -78,6 +87,8 @@ class Diagnostics:
     """Names that were reported as wrong: what follows from the same name is no second mistake."""
     incomplete: bool = False
     """Whether a part of the spec could not be read, so that a name may be missing for that reason alone."""
+    _places: set[tuple[str, Span | None]] = field(default_factory=set)
+    _counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -85,21 +96,54 @@ class Diagnostics:
         return any(item.severity == "error" for item in self.items)
 
     def error(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
-        """Add an error."""
+        """Add an error.
+
+        Raises:
+            SpecError: it is one too many: nobody reads more, and each takes time to explain.
+        """
         self.items.append(_diagnostic(code, message, span, "error", details))
+        self._places.add((code, span))
+        self._counts["error"] = self._counts.get("error", 0) + 1
+        if len(self._places) > MOST_ERRORS or self._counts["error"] > MOST_USES:
+            message = f"more than {MOST_ERRORS} errors; the rest of the spec was not read"
+            if len(self._places) <= MOST_ERRORS:
+                message = f"more than {MOST_USES:,} uses of lines with errors; the rest of the spec was not read"
+            raise SpecError([*self.items, Diagnostic("AS045", message, span)])
 
     def warning(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
         """Add a warning: the spec is legal, but probably not what was meant."""
-        self.items.append(_diagnostic(code, message, span, "warning", details))
+        self._add(_diagnostic(code, message, span, "warning", details))
 
     def note(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
         """Add a note: something the reader may want to know."""
-        self.items.append(_diagnostic(code, message, span, "note", details))
+        self._add(_diagnostic(code, message, span, "note", details))
+
+    def _add(self, item: Diagnostic) -> None:
+        """Adds a warning or note; of hundreds of one code, some."""
+        count = self._counts[item.code] = self._counts.get(item.code, 0) + 1
+        if count <= MOST_ERRORS:
+            self.items.append(item)
+        elif count == MOST_ERRORS + 1:
+            more = f"more than {MOST_ERRORS} findings of this code; the others are not shown"
+            self.items.append(Diagnostic(item.code, more, severity=item.severity))
 
     def raise_errors(self, *, status: int = 1) -> None:
         """Raise SpecError with everything collected, warnings too, if there is an error among it."""
         if self.failed:
             raise SpecError(self.items, status=status)
+
+
+def _cut(text: str) -> str:
+    """A sentence that fits on a screen: a name in it may be a file's worth of text."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST * 3 // 4]} ... {text[-_LONGEST // 4 :]}"
+
+
+def _readable(item: Diagnostic) -> Diagnostic:
+    texts = (item.message, item.help, item.label, *(note.message for note in item.notes))
+    if all(len(text) <= _LONGEST for text in texts):
+        return item
+    notes = tuple(replace(note, message=_cut(note.message)) for note in item.notes)
+    return replace(item, message=_cut(item.message), help=_cut(item.help), label=_cut(item.label), notes=notes)
 
 
 def _diagnostic(code: str, message: str, span: Span | None, severity: Severity, details: Details) -> Diagnostic:
@@ -124,13 +168,24 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 def _once(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     places: dict[tuple[str, Span | None, Severity], list[Diagnostic]] = {}
-    for item in dict.fromkeys(diagnostics):
+    for item in dict.fromkeys(map(_readable, diagnostics)):
         places.setdefault((item.code, item.span, item.severity), []).append(item)
     for items in places.values():
         uses = sorted(dict.fromkeys(item.notes for item in items), key=len)
-        if len(uses) == 1 or items[0].span is None:
+        if items[0].span is None:
             yield from items
-            continue
-        others = len(uses) - 1
-        note = Note(f"the same holds for {others} other use{'s' * (others > 1)} of this line")
-        yield from (replace(item, notes=(*item.notes, note)) for item in items if item.notes == uses[0])
+        elif len(uses) == 1:
+            yield from _few(items)
+        else:
+            others = len(uses) - 1
+            note = Note(f"the same holds for {others} other use{'s' * (others > 1)} of this line")
+            yield from _few([replace(item, notes=(*item.notes, note)) for item in items if item.notes == uses[0]])
+
+
+def _few(items: list[Diagnostic]) -> list[Diagnostic]:
+    """Of many findings at one place, as many as somebody reads."""
+    if len(items) <= _MOST_HERE:
+        return items
+    last = items[_MOST_HERE - 1]
+    note = Note(f"and {len(items) - _MOST_HERE:,} more findings here")
+    return [*items[: _MOST_HERE - 1], replace(last, notes=(*last.notes, note))]

@@ -9,6 +9,7 @@ from archspec.diagnostics import Diagnostics, Note, Span
 from archspec.graph.answers import objection, written
 from archspec.graph.cycle import report_cycle
 from archspec.graph.graph import Graph, Node, Stream
+from archspec.graph.limits import check_table
 from archspec.graph.outputs import excess, why
 from archspec.graph.reach import reach
 from archspec.graph.sharing import check_sharing
@@ -40,6 +41,8 @@ class _Checker:
     def __init__(self, graph: Graph, diagnostics: Diagnostics) -> None:
         self.graph, self.diagnostics = graph, diagnostics
         self.widths = graph.widths
+        self.inputs = {n: block.settings for n, block in graph.spec.inputs.items() if block.settings is not None}
+        """The settings of all inputs that are right."""
         self.columns: dict[str, tuple[Node, Column | None]] = {}
         self.numbers: set[str] = set()
         """Inputs that hold numbers, not ids."""
@@ -90,8 +93,7 @@ class _Checker:
 
     def input(self, node: Node) -> int | None:
         """An input's width."""
-        inputs = self.graph.spec.inputs
-        settings = {name: block.settings for name, block in inputs.items() if block.settings is not None}
+        settings = self.inputs
         own = getattr(node.block, "settings", None)
         table = getattr(own, "table", None)
         if own is None or (table and table not in settings):
@@ -149,6 +151,8 @@ class _Checker:
         different = next((item for item in known if item[1] != known[0][1]), None)
         if different:
             self.different(node, parts, known[0], different)
+            return None
+        if not check_table(self.graph, node, self.diagnostics):
             return None
         # A domain gate whose selector is no domain was reported already.
         selected = getattr(block.settings, "selects", "stream") != "domain" or self.graph.into(node.name, "domain")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.levels import connect_level
-from archspec.graph.resolve import Reader
+from archspec.graph.limits import check_size
+from archspec.graph.resolve import Reader, listed
 from archspec.graph.towers import connect_tower
 from archspec.graph.wiring import Wiring, settings_references
 from archspec.spec.problems import trail_at
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def connect(spec: Spec, diagnostics: Diagnostics) -> Graph:
     """The graph of a spec. Unknown names are reported and left out, so that other checks can go on."""
+    check_size(spec, diagnostics)
     wiring = Wiring(spec, diagnostics)
     _Names(wiring).check()
     _inputs(wiring)
@@ -85,9 +87,10 @@ def _inputs(wiring: Wiring) -> None:
 def _group(wiring: Wiring, name: str) -> None:
     """The members of a group are inputs, each once."""
     tree, inputs, members = wiring.spec.tree, wiring.spec.inputs, wiring.spec.groups[name]
+    named: set[str] = set()
     for index, member in enumerate(members):
         path = ("groups", name, index)
-        if member in members[:index]:
+        if member in named:
             wiring.error(
                 "AS205",
                 f"group `{name}` names `{member}` twice",
@@ -97,9 +100,10 @@ def _group(wiring: Wiring, name: str) -> None:
             )
         elif member not in inputs and member not in wiring.diagnostics.blamed and not wiring.diagnostics.incomplete:
             guess = suggest(member, inputs)
-            helps = f"did you mean `{guess}`?" if guess else f"inputs: {', '.join(inputs)}"
+            helps = f"did you mean `{guess}`?" if guess else f"inputs: {listed(inputs)}"
             wiring.error("AS201", f"group `{name}` names `{member}`, which is no input", span_at(tree, path),
                          notes=trail_at(tree, path), help=helps)  # fmt: skip
+        named.add(member)
 
 
 def _feature_gate(wiring: Wiring, name: str, block: Block) -> None:

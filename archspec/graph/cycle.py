@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from archspec.graph.graph import Edge, Graph
 
+_MOST_SHOWN = 12
+"""Nodes of a cycle that are named."""
 _SETTINGS = {"case": "cases"}
 
 
@@ -28,10 +30,13 @@ def report_cycle(graph: Graph, cycle: list[str], diagnostics: Diagnostics) -> No
     first = min(range(len(edges)), key=blame)
     edges = [*edges[first:], *edges[:first]]
     target = graph.nodes[edges[0].target]
-    path = " -> ".join([edges[0].source, *(edge.target for edge in edges)])
-    message = f"{target.what} reads itself" if len(edges) == 1 else f"these read each other in a circle: {path}"
+    names = [edges[0].source, *(edge.target for edge in edges)]
+    names = names if len(names) <= _MOST_SHOWN else [*names[: _MOST_SHOWN - 1], "...", names[-1]]
+    path = " -> ".join(names)
+    message = f"{target.what} reads itself" if len(edges) == 1 else f"these form a cycle: {path}"
     notes = [
-        Note(f"{graph.nodes[e.target].what} reads {graph.nodes[e.source].what}", _span(graph, e)) for e in edges[1:]
+        Note(f"{graph.nodes[e.target].what} reads {graph.nodes[e.source].what}", _span(graph, e))
+        for e in edges[1:_MOST_SHOWN]
     ]
     diagnostics.error(
         "AS208",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from archspec.graph.graph import INDEX_ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from archspec.graph.graph import Graph
+
+
+_BITS = bytes.maketrans(b"01", b"\0\1")
 
 
 def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
@@ -31,18 +35,10 @@ def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
         found.update(dict.fromkeys([*users, *([owner] if owner in found else [])], together))
     everything = (1 << len(tasks)) - 1
     names = {
-        mask: tasks if mask == everything else tuple(tasks[index] for index in _bits(mask))
+        mask: tasks if mask == everything else tuple(compress(tasks, bin(mask)[:1:-1].encode().translate(_BITS)))
         for mask in set(found.values())
     }
     return {name: names[mask] for name, mask in found.items()}
-
-
-def _bits(mask: int) -> Iterator[int]:
-    """The places of the ones, lowest first: most nodes belong to one of many tasks."""
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest
 
 
 def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from archspec.contract.limits import MOST_EDGES
 from archspec.contract.reference import Name
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.graph import Stream
+from archspec.graph.limits import too_many_edges
 from archspec.spec.problems import trail_at
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Resolver:
 
     def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
         self.spec, self.diagnostics = spec, diagnostics
+        self.resolved = 0
+        """How many nodes all names meant so far."""
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
@@ -58,6 +62,9 @@ class Resolver:
         for item in reference.items:
             if isinstance(item, Name):
                 found = self.name(item, reader, path)
+                self.resolved += len(found)
+                if self.resolved > 2 * MOST_EDGES:  # a node that is named twice is one edge
+                    too_many_edges(self.diagnostics, reader.what, reader.block)
                 together = (
                     reference.combine == "sum" and len(found) > 1
                 )  # a name of several is added as one, side by side
@@ -80,7 +87,7 @@ class Resolver:
         if text in spec.inputs:
             return self.input(text, reader, at)
         if text in spec.groups:
-            return [f"inputs.{name}" for name in spec.groups[text] if name in spec.inputs and self.has_width(name)]
+            return self.group(text)
         if text in spec.feature_gates:
             return [f"feature_gates.{text}"]
         self.unknown(text, reader, at)
@@ -97,6 +104,11 @@ class Resolver:
             return []
         return [f"inputs.{name}"]
 
+    def group(self, name: str) -> list[str]:
+        """The inputs of a group that have a width."""
+        members = self.spec.groups[name]
+        return [f"inputs.{member}" for member in members if member in self.spec.inputs and self.has_width(member)]
+
     def has_width(self, name: str) -> bool:
         """Whether an input is a stream (a domain without `dim` is not)."""
         settings = self.spec.inputs[name].settings
@@ -111,7 +123,7 @@ class Resolver:
             section, name = match.groups()
             if name in getattr(spec, section):
                 if section == "groups":
-                    return [f"inputs.{inner}" for inner in spec.groups[name] if inner in spec.inputs]
+                    return self.group(name)
                 return self.input(name, reader, at) if section == "inputs" else [text]
         elif match := LEVEL.fullmatch(text):
             number, section, name, index = match.groups()

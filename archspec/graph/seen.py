@@ -55,7 +55,8 @@ class SeesResolver(Resolver):
             case "all" | "except":
                 for name in (name for name in sees.names if name not in groups):
                     self.unknown_group(name, reader, at)
-                for name in (name for name in groups if name not in sees.names):
+                left_out = set(sees.names)
+                for name in (name for name in groups if name not in left_out):
                     add(self.experts(reader.level, name, None, reader, at), at, detached=detached)
 
     def seen_name(self, text: str, reader: Reader, at: Path) -> list[str]:

@@ -8,7 +8,11 @@ from archspec.graph.resolve import Reader
 from archspec.spec.spec import Block, Switch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archspec.graph.wiring import Wiring
+
+_MOST_NAMED = 12
 
 
 def connect_tower(wiring: Wiring, name: str, tower: Block | Switch) -> None:
@@ -42,10 +46,9 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
     """Each value has its case, each case its value."""
     missing = [value for value in values if value not in tower.cases]
     if missing:
-        listed = ", ".join(f"`{value}`" for value in missing)
         wiring.error(
             "AS213",
-            f"{what} has no case for {listed} of `{tower.switch}`",
+            f"{what} has no case for {_some([f'`{value}`' for value in missing])} of `{tower.switch}`",
             tower.span("cases", key=True),
             notes=tower.trail,
             help=f"add `{missing[0]}: ...` to `cases`, or write `$domain: ...`",
@@ -53,7 +56,13 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
     for value, block in tower.cases.items():
         if values and value not in values and value not in wiring.diagnostics.blamed:
             wiring.error("AS213", f"{what} has a case `{value}`, which is no value of `{tower.switch}`", block.place,
-                         notes=block.trail, help=f"values: {', '.join(values)}")  # fmt: skip
+                         notes=block.trail, help=f"values: {_some(values)}")  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of some names, in their order, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _block(wiring: Wiring, node: str, what: str, block: Block, **place: Any) -> str:  # noqa: ANN401 - passed on

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from archspec.contract import DomainName, InputName, OutputName, Reference, Settings
+from archspec.contract.limits import MOST_EDGES
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.graph import Category, Edge, Graph, Node
+from archspec.graph.limits import too_many_edges
 from archspec.graph.resolve import Reader, listed
 from archspec.graph.seen import SeesResolver
 from archspec.spec.tree import span_at
@@ -72,6 +74,9 @@ class Wiring:
 
     def edge(self, source: str, target: str, role: str, *, detached: bool = False) -> None:
         """Adds an edge."""
+        if len(self.graph.edges) >= MOST_EDGES:
+            node = self.graph.nodes[target]
+            too_many_edges(self.diagnostics, node.what, node.block)
         self.graph.edges.append(Edge(source, target, role, detached))
 
     def read(self, targets: Iterable[str], role: str, reference: Reference | None, reader: Reader, path: Path) -> None:

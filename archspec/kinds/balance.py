@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract import Settings, balance
-from archspec.contract.settings import Finite, Positive
+from archspec.contract.settings import Count, Finite, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -235,7 +235,7 @@ class MGDA(Aggregation):
     formula: ClassVar[str] = "sum_k a_k g_k with the a >= 0, sum a = 1, that minimise its norm"
     aggregator: ClassVar[str] = "MGDA"
     epsilon: Positive = 0.001
-    max_iters: int = 100
+    max_iters: Count = 100
 
 
 @balance("pcgrad")

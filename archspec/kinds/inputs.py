@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from archspec.contract import KindError, Settings, Width, input
+from archspec.contract.limits import LONGEST_ROW, MOST_DOMAINS
 from archspec.contract.reference import InputName
 from archspec.contract.settings import Count, as_tuple
 from archspec.program.columns import Column
@@ -122,7 +123,7 @@ class Sequence(Table):
 
     formula: ClassVar[str] = "pool over i with id_i >= 0 of table[id_i]"
     pool: Literal["mean", "sum", "max"] = "mean"
-    length: Count | None = None
+    length: Annotated[int, Field(ge=1, le=LONGEST_ROW)] | None = None
     """The longest list; None: any length."""
 
     def column(self, inputs: Inputs) -> Column:
@@ -139,12 +140,13 @@ class Domain(Settings):
     """Which domain (scene, business, tab) a row belongs to: an index into `values`, `[B]`; embedded with `dim`."""
 
     formula: ClassVar[str] = "table[domain], or nothing without dim"
-    values: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    values: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=MOST_DOMAINS)]
     dim: Count | None = None
 
     @model_validator(mode="after")
     def _different(self) -> Self:
-        twice = next((i for i, value in enumerate(self.values) if value in self.values[:i]), None)
+        first = {value: index for index, value in reversed([*enumerate(self.values)])}
+        twice = next((index for index, value in enumerate(self.values) if first[value] < index), None)
         if twice is not None:
             raise KindError(f"`values` names `{self.values[twice]}` twice", at=("values", twice), help="drop one")
         return self

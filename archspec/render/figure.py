@@ -152,7 +152,7 @@ class Figure:
 
     def _heaped(self, waiting: list[Block]) -> list[list[Block]]:
         heights: dict[str, int] = {}
-        while waiting:  # blocks of a checked graph read each other in no circle, so one of them can always be placed
+        while waiting:  # blocks of a checked graph form no cycle, so one of them can always be placed
             names = {block.name for block in waiting}
             for block in waiting:
                 tails = {arrow.tail for arrow in self.reads[block.name]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archspec.contract.limits import MOST_GIVEN
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.spec.problems import fields_of, keys_help, validated
 from archspec.spec.scalars import resolve
@@ -17,7 +18,7 @@ from archspec.spec.spec import (
     NoCommon,
     TowerCommon,
 )
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +40,10 @@ DEFAULTS = {
 """Category -> its key under `defaults`."""
 
 
+_MOST_KEYS = 50
+"""Keys of a block among which a misspelt `kind` is looked for."""
+
+
 class BlockReader:
     """Reads blocks with the kinds of a registry and the `defaults` of a spec."""
 
@@ -51,6 +56,8 @@ class BlockReader:
         self.reach: dict[tuple[str, str], dict[tuple[str, bool], str]] = {}
         """(category, default) -> (kind of a block, whether it takes the default) -> the first such block, in words."""
         self.defaults = self._defaults(defaults)
+        self.sizes, self.given = {category: size(node) for category, node in self.defaults.items()}, 0
+        """Values that the defaults of a category hold, and that all blocks were given so far."""
 
     def block(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
         """One block: the keys of its category, its kind, the kind's settings. `place` is its name in the file."""
@@ -133,7 +140,7 @@ class BlockReader:
         if word in node:
             return node
         words = self.words(category)
-        for entry in node.entries:
+        for entry in node.entries[:_MOST_KEYS]:
             if entry.key not in words and suggest(entry.key, words) == word:
                 return self.known_keys(node, [key for key in (word, *node.keys()) if key != entry.key], what)
         return node
@@ -209,6 +216,11 @@ class BlockReader:
         cls = self.registry.find(category, kind)
         shared = ("kind", *fields_of(COMMON[category]))
         replaced = _replaced(cls, node)
+        self.given += self.sizes[category]
+        if self.given > MOST_GIVEN:
+            self.error("AS133", f"`defaults` give more than {MOST_GIVEN:,} values to the blocks", defaults.span,
+                       help="shorten the defaults")  # fmt: skip
+            self.diagnostics.raise_errors()
         for entry in defaults.entries:
             takes = entry.key in shared or cls is None or (_takes(cls, entry.key) and meant in {None, kind})
             if entry.key != "kind":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
+from archspec.contract.limits import DEEPEST, MOST_CHARACTERS, MOST_VALUES
 from archspec.diagnostics import Diagnostics, Note, Span, SpecError, suggest
 from archspec.spec.scalars import resolve
 from archspec.spec.syntax import explain
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from yaml.error import Mark
 
-MAX_DEPTH = 64
-MAX_NODES = 100_000
-MAX_ERRORS = 100  # nobody reads more, and each takes time to explain
 _MAX_TRAIL = 8  # aliases of aliases of aliases that a value remembers
 _MAX_LISTED = 5  # keys that the note about a merge names
 _MAX_SUGGESTED = 200  # anchors above an unknown alias that it may mean
@@ -50,7 +48,7 @@ class _Composer:
         self.file = file
         self.found = found
         self.merges = Diagnostics()  # notes, of no interest beside errors
-        self.nodes = 0
+        self.nodes = self.characters = 0
         self.anchors: dict[str, tuple[Span, Node | None]] = {}  # the node is None until its end is reached
 
     def document(self) -> Node:
@@ -209,6 +207,10 @@ class _Composer:
         trail = (*node.trail, note)[:_MAX_TRAIL]
         if isinstance(node, Scalar):
             self.count(alias)
+            self.characters += len(node.value) if isinstance(node.value, str) else 0
+            if self.characters > MOST_CHARACTERS:
+                self.found.error("AS042", f"more than {MOST_CHARACTERS:,} characters through aliases", alias)
+                raise SpecError(self.found.items)
             return Scalar(node.value, node.span, trail)
         self.count(alias, depth)
         if isinstance(node, Sequence):
@@ -222,14 +224,11 @@ class _Composer:
     def count(self, span: Span, depth: int = 0) -> None:
         """Count one value (keys are values too), and stop where there are too many or they are nested too deep."""
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            self.found.error("AS042", f"more than {MAX_NODES:,} values, aliases included", span, label="one too many")
-        if depth > MAX_DEPTH:
-            self.found.error("AS041", f"more than {MAX_DEPTH} lists and mappings inside each other", span)
-        too_many = len(self.found.items) > MAX_ERRORS
-        if too_many:
-            self.found.error("AS045", f"more than {MAX_ERRORS} errors; the rest of the file was not read", span)
-        if self.nodes > MAX_NODES or depth > MAX_DEPTH or too_many:
+        if self.nodes > MOST_VALUES:
+            self.found.error("AS042", f"more than {MOST_VALUES:,} values, aliases included", span, label="one too many")
+        if depth > DEEPEST:
+            self.found.error("AS041", f"more than {DEEPEST} lists and mappings inside each other", span)
+        if self.nodes > MOST_VALUES or depth > DEEPEST:
             raise SpecError(self.found.items)
 
     def span(self, event: yaml.Event) -> Span:

@@ -8,8 +8,9 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from archspec.diagnostics import Diagnostics, Note, SpecError, suggest
-from archspec.spec.repeat import repeated, with_trail
+from archspec.contract.limits import MOST_CHARACTERS, MOST_VALUES
+from archspec.diagnostics import Diagnostics, Note, Span, SpecError, suggest
+from archspec.spec.repeat import repeated
 from archspec.spec.sets import Sets, is_empty, names_of, read_sets
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
 VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\}|\{[^}]*$)")
-MOST_NODES = 100_000
-"""Values after expansion: several times what a model of a thousand tasks needs."""
 LITERAL = ("archspec", "name", "about", "sets", "requires", "extends")
 """Sections in which `$` means nothing."""
 
@@ -43,7 +42,7 @@ def expand(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
 
 class _Expansion:
     def __init__(self, sets: Sets, diagnostics: Diagnostics) -> None:
-        self.sets, self.diagnostics, self.count = sets, diagnostics, 0
+        self.sets, self.diagnostics, self.count, self.characters = sets, diagnostics, 0, 0
         self.meant: dict[str, str] = {}  # a misspelt variable, and the one that it is read as
         self.missing: set[str] = set()  # built-in variables that were reported to have no values
         self.domains: tuple[str, ...] = ()
@@ -60,18 +59,21 @@ class _Expansion:
             self.sets["domain"] = next(iter(domains.values()))
         self.domains = tuple(domains)
 
-    def node(self, node: Node, env: MappingType[str, str]) -> Any:  # noqa: ANN401 - a node of the same kind
-        """The node with the variables of `env` replaced and those in keys expanded."""
+    def node(self, node: Node, env: MappingType[str, str], notes: tuple[Note, ...] = ()) -> Any:  # noqa: ANN401 - a node of the same kind
+        """The node with the variables of `env` replaced and those in keys expanded; `notes` say through which."""
         self.count += 1
+        trail = (*node.trail, *notes) if notes else node.trail
         if isinstance(node, Mapping):
-            return self.mapping(node, env)
+            return self.mapping(node, env, notes, trail)
         if isinstance(node, Sequence):
-            return Sequence(tuple(self.node(item, env) for item in node.items), node.span, node.trail)
+            return Sequence(tuple(self.node(item, env, notes) for item in node.items), node.span, trail)
         if isinstance(node.value, str) and "$" in node.value:
-            return Scalar(self.text(node.value, env, node), node.span, node.trail)
-        return node
+            return Scalar(self.text(node.value, env, replace(node, trail=trail)), node.span, trail)
+        return Scalar(node.value, node.span, trail) if notes else node
 
-    def mapping(self, node: Mapping, env: MappingType[str, str]) -> Mapping:
+    def mapping(
+        self, node: Mapping, env: MappingType[str, str], outer: tuple[Note, ...], trail: tuple[Note, ...]
+    ) -> Mapping:
         """Expands the keys; a key that is written out wins over one that a variable makes."""
         explicit = {self.text(e.key, env, e) for e in node.entries if not self.free(e.key, env)}
         made: dict[str, Entry] = {}
@@ -86,10 +88,10 @@ class _Expansion:
                         help="write one of them out, or use different names",
                     )  # fmt: skip
                     continue
-                if self.count > MOST_NODES:
-                    self.too_large(entry)
-                made[key] = Entry(key, entry.key_span, with_trail(self.node(entry.node, {**env, **inner}), notes))
-        return Mapping(tuple(made.values()), node.span, node.trail)
+                if self.count > MOST_VALUES:
+                    self.too_large(entry.key_span)
+                made[key] = Entry(key, entry.key_span, self.node(entry.node, {**env, **inner}, (*notes, *outer)))
+        return Mapping(tuple(made.values()), node.span, trail)
 
     def keys(self, entry: Entry, env: MappingType[str, str]) -> Iterator[tuple[str, dict[str, str], tuple[Note, ...]]]:
         """Each key that an entry stands for, the variables bound by it, and notes that say so."""
@@ -97,8 +99,8 @@ class _Expansion:
         if not all(self.known(name, entry) for name in names):  # every name, to report each
             self.diagnostics.incomplete = True
             return
-        if prod(len(self.sets[self.meant.get(name, name)]) for name in names) > MOST_NODES:
-            self.too_large(entry)
+        if prod(len(self.sets[self.meant.get(name, name)]) for name in names) > MOST_VALUES:
+            self.too_large(entry.key_span)
         for values in product(*(self.sets[self.meant.get(name, name)] for name in names)):
             inner = dict(zip(names, values, strict=True))
             notes = tuple(
@@ -148,6 +150,11 @@ class _Expansion:
         """The text with variables replaced; `$$` is a dollar sign."""
         if "$" not in text:
             return text
+        used = (match[2] or match[3] for match in VARIABLE.finditer(text))
+        self.characters += len(text) + sum(len(env.get(name, "")) for name in used if name)
+        if self.characters > MOST_CHARACTERS:
+            span = place.key_span if isinstance(place, Entry) else place.span
+            self.too_large(span, f"{MOST_CHARACTERS:,} characters")
         return VARIABLE.sub(lambda match: "$" if match[1] else self.value(match, env, place), text)
 
     def value(self, match: re.Match[str], env: MappingType[str, str], place: Entry | Scalar) -> str:
@@ -169,11 +176,9 @@ class _Expansion:
         self.diagnostics.incomplete |= isinstance(place, Entry)
         return env[guess] if guess else match[0]
 
-    def too_large(self, entry: Entry) -> NoReturn:
+    def too_large(self, span: Span, most: str = f"{MOST_VALUES:,} values") -> NoReturn:
         """Stops an expansion that never ends in practice."""
-        self.diagnostics.error(
-            "AS133", f"the spec expands to more than {MOST_NODES:,} values", entry.key_span, help="shorten the sets"
-        )
+        self.diagnostics.error("AS133", f"the spec expands to more than {most}", span, help="shorten the sets")
         raise SpecError(self.diagnostics.items)
 
 

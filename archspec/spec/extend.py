@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from archspec.contract.limits import DEEPEST
 from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError, suggest
 from archspec.spec.source import parse, read
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at
@@ -87,15 +88,15 @@ def _unreadable(why: Diagnostic, path: Path, shown: str, span: Span) -> Diagnost
 def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a node of the kind of `over`
     """`over` on `base`: mappings key by key, `null` removes a key, `levels` level by level, all else replaced."""
     if isinstance(base, Mapping) and isinstance(over, Mapping):
-        merged = Mapping(base.entries, over.span, over.trail)
+        merged = {entry.key: entry for entry in base.entries}
         for entry in over.entries:
             old = merged.get(entry.key)
             if isinstance(entry.node, Scalar) and entry.node.value is None and old is not None:
-                merged = merged.without(entry.key)
+                del merged[entry.key]
             else:
-                node = _removing(entry) if old is None else merge(old, entry.node, entry.key)
-                merged = merged.with_entry(replace(entry, node=node))
-        return merged
+                node = _removing(entry) if old is None else merge(old.node, entry.node, entry.key)
+                merged[entry.key] = replace(entry, node=node)
+        return Mapping(tuple(merged.values()), over.span, over.trail)
     if key == "levels" and isinstance(base, Sequence) and isinstance(over, Sequence):
         shared = min(len(base.items), len(over.items))
         items = [merge(old, new) for old, new in zip(base.items, over.items, strict=False)]
@@ -128,6 +129,9 @@ def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str
         path, equals, value = text.partition("=")
         if not equals or not path:
             raise SpecError([Diagnostic("AS136", f"`{text}` sets nothing", help="write PATH=VALUE")], status=2)
+        if path.count(".") >= DEEPEST:
+            helps = f"a path has {DEEPEST} steps at most"
+            raise SpecError([Diagnostic("AS136", f"`{path}` is too long for a path", help=helps)], status=2)
         place = f"--set {path}"
         parsed = parse(f"value: {value}", place).entry("value")
         assert parsed is not None

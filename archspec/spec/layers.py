@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archspec.contract.limits import MOST_EXPERTS
 from archspec.spec.blocks import as_mapping, text_of
 from archspec.spec.entries import EntryReader
 from archspec.spec.spec import Block, Level, Switch
@@ -27,7 +28,21 @@ class LayerReader(EntryReader):
             )
             self.diagnostics.incomplete = True
             return ()
-        return tuple(self.level(number, item) for number, item in enumerate(node.items, 1))
+        levels: list[Level] = []
+        count = 0
+        for number, item in enumerate(node.items, 1):
+            levels.append(self.level(number, item))
+            blocks = levels[-1].experts.values()
+            count += sum(block.common.count for block in blocks if block.common)
+            if count > MOST_EXPERTS:
+                most = max(blocks, key=lambda block: block.common.count if block.common else 0)
+                self.error(
+                    "AS137", f"the levels up to {number} hold {count:,} experts; a spec has {MOST_EXPERTS:,} at most",
+                    most.span("count") if most.span("count") != most.node.span else most.place,
+                    notes=most.trail, help="lower `count` or `repeat`",
+                )  # fmt: skip
+                self.diagnostics.raise_errors()
+        return tuple(levels)
 
     def level(self, number: int, node: Node) -> Level:
         """One level: its experts and gates."""

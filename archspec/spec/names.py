@@ -8,6 +8,8 @@ import re
 from typing import TYPE_CHECKING
 from unicodedata import combining, normalize
 
+from archspec.contract.limits import LONGEST_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,6 +23,11 @@ _OF_SHARED = frozenset({"task name", "domain value"})
 def check_name(name: str, what: str, span: Span, notes: Iterable[Note], diagnostics: Diagnostics) -> None:
     """Reports a name that is none, once: a tower of a task with a bad name is no second mistake."""
     if name in diagnostics.blamed:
+        return
+    if len(name) > LONGEST_NAME:
+        diagnostics.blamed.add(name)
+        message = f"{what} of {len(name):,} characters; a name has {LONGEST_NAME} at most"
+        diagnostics.error("AS105", message, span, notes=notes, help="choose a shorter name")
         return
     if not IDENTIFIER.fullmatch(name):
         message = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -146,6 +147,11 @@ class _Problem:
         if kind == "too_short":
             return f"{self.setting} is empty" if not context["actual_length"] else (
                 f"{self.setting} needs {context['min_length']} or more, not {context['actual_length']}")  # fmt: skip
+        if kind == "float_type" and type(self.detail["input"]) is int:
+            return f"{self.setting} is too large a number: {self.given}"
+        if kind == "too_long":
+            count = context["actual_length"] or len(self.detail["input"])
+            return f"{self.setting} has {count:,} items; {context['max_length']:,} at most"
         wanted = list(dict.fromkeys(filter(None, map(_wanted, self.details))))
         if not wanted:
             return f"{self.setting}: {self.detail['msg'][:1].lower()}{self.detail['msg'][1:]}"
@@ -182,7 +188,8 @@ def _wanted(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"{words} {context[key]:g}"
+        bound = context[key]
+        return f"{words} {bound:,}" if isinstance(bound, int) else f"{words} {bound:g}"
     if kind == "literal_error":
         return " or ".join(f"`{choice}`" for choice in _choices([detail]))
     return _TYPES.get(kind, "")
@@ -232,10 +239,15 @@ def shown(value: object) -> str:
 
 
 def _yaml(value: Any) -> str:  # noqa: ANN401 - YAML data
+    """A value in flow form; of a long one as much as a sentence could repeat."""
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else f"{'-' * (value < 0)}.inf"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in _some(value.items())) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(item if isinstance(item, str) else _yaml(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+        return "[" + ", ".join(item if isinstance(item, str) else _yaml(item) for item in _some(value)) + "]"
+    return json.dumps(value[:_LONGEST_VALUE] if isinstance(value, str) else value, ensure_ascii=False)
+
+
+def _some(items: Iterable[Any]) -> Iterable[Any]:
+    return islice(items, _LONGEST_VALUE)

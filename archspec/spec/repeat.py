@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from archspec.diagnostics import Diagnostics, Note
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
-
-MOST_REPEATS = 1000
-"""More levels than any network has."""
-MOST_VALUES = 1_000_000
-"""Values in all copies of a level."""
+from archspec.contract.limits import MOST_REPEATS, MOST_VALUES
+from archspec.diagnostics import Diagnostics, Note, Span
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size, span_at
 
 
 def repeated(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
@@ -19,37 +15,39 @@ def repeated(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
     entry = tree.entry("levels")
     if entry is None or not isinstance(entry.node, Sequence):
         return tree
-    items = [level for item in entry.node.items for level in _copies(item, diagnostics)]
+    copies = [(item, *_times(item, diagnostics)) for item in entry.node.items]
+    if sum(times * size(item) for item, times, _ in copies) > MOST_VALUES:
+        most = max(copies, key=lambda copy: copy[1] * size(copy[0]))[0]
+        diagnostics.error(
+            "AS133", f"with every repeat written out, the levels hold more than {MOST_VALUES:,} values",
+            span_at(most, ("repeat",)), notes=most.trail, help="repeat less, or a smaller level",
+        )  # fmt: skip
+        diagnostics.raise_errors()
+    items = [level for item, times, place in copies for level in _copies(item, times, place)]
     return tree.with_entry(replace(entry, node=replace(entry.node, items=tuple(items))))
 
 
-def _copies(level: Node, diagnostics: Diagnostics) -> list[Node]:
-    """One level as often as it is repeated; each copy says which it is."""
+def _times(level: Node, diagnostics: Diagnostics) -> tuple[int, Span]:
+    """How often a level stands, and where that is written."""
     entry = level.entry("repeat") if isinstance(level, Mapping) else None
-    if entry is None or not isinstance(level, Mapping):
-        return [level]
+    if entry is None:
+        return 1, level.span
     times = entry.node.value if isinstance(entry.node, Scalar) else None
     if type(times) is not int or not 1 <= times <= MOST_REPEATS:
         diagnostics.error(
             "AS135", f"`repeat` must be a whole number from 1 to {MOST_REPEATS}", entry.node.span,
             notes=entry.node.trail, help="leave `repeat` out for one level, or remove the level",
         )  # fmt: skip
-        times = 1
-    once = level.without("repeat")
-    if times * _size(once) > MOST_VALUES:
-        message = f"the repeated levels hold more than {MOST_VALUES:,} values"
-        diagnostics.error(
-            "AS133", message, entry.node.span, notes=entry.node.trail, help="repeat less, or a smaller level"
-        )
-        diagnostics.raise_errors()
+        return 1, entry.key_span
+    return times, entry.key_span
+
+
+def _copies(level: Node, times: int, place: Span) -> list[Node]:
+    """One level as often as it is repeated; each copy says which it is."""
+    once = level.without("repeat") if isinstance(level, Mapping) else level
     if times == 1:
         return [once]
-    return [with_trail(once, (Note(f"repeat {i} of {times}", entry.key_span),)) for i in range(1, times + 1)]
-
-
-def _size(node: Node) -> int:
-    inner = [entry.node for entry in node.entries] if isinstance(node, Mapping) else getattr(node, "items", ())
-    return 1 + sum(map(_size, inner))
+    return [with_trail(once, (Note(f"repeat {i} of {times}", place),)) for i in range(1, times + 1)]
 
 
 def with_trail(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from archspec.contract.limits import MOST_TASKS
 from archspec.diagnostics import Diagnostics, Span, suggest
 from archspec.spec.blocks import as_mapping, text_of
 from archspec.spec.layers import LayerReader
@@ -48,6 +49,7 @@ class Reader(TaskReader, LayerReader):
         """The Spec; what is wrong goes to the diagnostics."""
         self.version()
         self.needed()
+        self.few_tasks()
         spec = Spec(
             name=self.spec_name(),
             about=self.text("about"),
@@ -102,6 +104,17 @@ class Reader(TaskReader, LayerReader):
                 help=f"write `{section}:`, and below it `{EXAMPLES[section]}`",
             )
         self.diagnostics.incomplete |= bool(missing)
+
+    def few_tasks(self) -> None:
+        """Stops where there are more tasks than anybody has."""
+        tasks = self.tree.entry("tasks")
+        count = len(tasks.node.entries) if tasks and isinstance(tasks.node, Mapping) else 0
+        if tasks and count > MOST_TASKS:
+            self.error(
+                "AS137", f"the spec has {count:,} tasks; {MOST_TASKS:,} at most", tasks.key_span,
+                notes=tasks.node.trail, help="drop some",
+            )  # fmt: skip
+            self.diagnostics.raise_errors()
 
     def is_missing(self, section: str) -> bool:
         """Whether a section is absent or empty."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from archspec.contract import KindError, Reference, Registry, Settings
-from archspec.contract.settings import Count, Finite, Positive, added
+from archspec.contract.limits import LARGEST, MOST_EXPERTS
+from archspec.contract.settings import Finite, Positive, added
 from archspec.spec.exclude import Exclude
 from archspec.spec.sees import Sees
 from archspec.spec.text import dump
@@ -40,7 +41,7 @@ def _group_name(value: object) -> object:
 class ExpertCommon(Settings):
     """Keys of every expert group."""
 
-    count: Count = 1
+    count: Annotated[int, Field(ge=1, le=MOST_EXPERTS)] = 1
     source: Annotated[Reference | None, Field(alias="from")] = None
     like: Annotated[str | None, BeforeValidator(_group_name)] = None
     """A group whose weights this one has too, with its kind, settings and count: `f`, or `level1.experts.f`."""
@@ -91,7 +92,7 @@ class Task(Settings):
     """What is learned."""
 
     kind: Literal["binary", "regression", "multiclass"] = "binary"
-    classes: Annotated[int, Field(ge=2)] | None = None
+    classes: Annotated[int, Field(ge=2, le=LARGEST)] | None = None
     label: str | None = None
     when: str | None = None
     """A label column: rows where it is 1 are the task's sample space."""

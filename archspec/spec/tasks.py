@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archspec.contract.limits import MOST_LOSSES
 from archspec.spec.blocks import as_mapping
 from archspec.spec.entries import EntryReader
 from archspec.spec.problems import fields_of, validated
@@ -38,7 +39,10 @@ class TaskReader(EntryReader):
                 notes=given.trail,
                 help=f"write `loss: {LOSS[task.kind]}`",
             )
-        losses = tuple(self.loss(entry.key, task.kind, item) for item in nodes)
+        if len(nodes) > MOST_LOSSES:
+            message = f"{what} has {len(nodes):,} losses; a task has {MOST_LOSSES} at most"
+            self.error("AS109", message, given.span, notes=given.trail, help="drop some")
+        losses = tuple(self.loss(entry.key, task.kind, item) for item in nodes[:MOST_LOSSES])
         return TaskBlock(
             entry.key, task.model_copy(update={"label": task.label or entry.key}), losses, node, entry.key_span
         )

@@ -81,6 +81,12 @@ class Mapping:
         return Mapping(tuple(entry if old.key == entry.key else old for old in self.entries), self.span, self.trail)
 
 
+def size(node: Node) -> int:
+    """How many values a tree holds, itself included."""
+    inner = [entry.node for entry in node.entries] if isinstance(node, Mapping) else getattr(node, "items", ())
+    return 1 + sum(map(size, inner))
+
+
 def to_data(node: Node) -> Data:
     """Return the plain dicts, lists and values of a tree."""
     if isinstance(node, Mapping):

@@ -1,0 +1,65 @@
+"""How much memory the weights of a model need: one that no machine holds is refused, a large one is told."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from archspec.contract.limits import MANY_BYTES, MOST_BYTES
+from archspec.diagnostics import Diagnostic, SpecError
+from archspec.graph.answers import written
+
+if TYPE_CHECKING:
+    from archspec.diagnostics import Severity
+    from archspec.graph.graph import Graph
+    from archspec.program import Program
+    from archspec.program.program import Weight
+
+BYTES = 4
+"""Bytes of a number in float32."""
+
+
+def check_size(program: Program, graph: Graph) -> tuple[Diagnostic, ...]:
+    """A warning where the weights of a program need much memory, at the block that has the largest.
+
+    Raises:
+        SpecError: AS221: they need more than any machine has.
+    """
+    if not program.weights:
+        return ()
+    total = BYTES * sum(prod(weight.shape) for weight in program.weights.values())
+    if total <= MANY_BYTES:
+        return ()
+    largest = max(program.weights.values(), key=lambda weight: prod(weight.shape))
+    if total <= MOST_BYTES:
+        return (_finding("AS310", f"the weights need {_shown(total)} of memory as float32", largest, graph, "warning"),)
+    message = f"the weights would need {_shown(total)} of memory as float32; {_shown(MOST_BYTES)} at most"
+    raise SpecError([_finding("AS221", message, largest, graph, "error")])
+
+
+def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: Severity) -> Diagnostic:
+    """At the setting that makes the largest weight large, where it is written."""
+    name = largest.name
+    while name and name not in graph.nodes:
+        name = name.rpartition(".")[0]
+    shape = " x ".join(f"{size:,}" for size in largest.shape)
+    message = f"{message}: `{largest.name}` alone is {shape} numbers, {_shown(BYTES * prod(largest.shape))}"
+    if not name:
+        return Diagnostic(code, message, severity=severity)
+    node = graph.nodes[name]
+    setting = next((key for key in ("vocab", "units", "dim", "classes") if written(node, key) != node.block.place), "")
+    span = written(node, setting) if setting else node.block.place
+    way_out = "make it narrower"
+    if setting == "vocab":
+        way_out = "hash ids into fewer rows (`vocab`), or make it narrower (`dim`)"
+    return Diagnostic(code, message, span, notes=tuple(node.block.trail), help=way_out, severity=severity)
+
+
+def _shown(size: float) -> str:
+    """Bytes in words: GB, TB and so on, powers of 1000."""
+    units = ["GB", "TB", "PB", "EB"]
+    size /= 1e9
+    while size >= 1000 and len(units) > 1:  # noqa: PLR2004 (of one unit in the next)
+        size /= 1000
+        del units[0]
+    return f"{size:,.0f} {units[0]}" if size >= 10 else f"{size:.2g} {units[0]}"  # noqa: PLR2004 (digits enough)

@@ -1,0 +1,107 @@
+"""What is counted before a graph is made: one that is too large is refused before it takes time or memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.contract.limits import MOST_ALL_LAYERS, MOST_CELLS, MOST_EDGES, MOST_EXPERTS
+from archspec.spec.spec import Block, Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from archspec.diagnostics import Diagnostics
+    from archspec.graph.graph import Graph, Node
+    from archspec.spec.sees import Sees
+    from archspec.spec.spec import Spec, TaskBlock
+
+_FEWER = "let gates see fewer experts, or blocks read less: each expert has an edge for each thing that it reads"
+
+
+def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
+    """Counts the experts and layers of a spec, and the experts that its gates see.
+
+    Raises:
+        SpecError: AS137, AS218, AS219: there are too many.
+    """
+    layers = edges = experts = 0
+    for block in _blocks(spec):
+        copies = getattr(block.common, "count", 1) if block.category == "expert" else 1
+        experts += copies if block.category == "expert" else 0
+        if experts > MOST_EXPERTS:
+            message = f"the groups up to `{block.name}` hold {experts:,} experts; a spec has {MOST_EXPERTS:,} at most"
+            diagnostics.error("AS137", message, block.place, notes=block.trail, help="lower `count` of what it is like")
+            diagnostics.raise_errors()
+        layers += copies * (1 + len(getattr(block.settings, "units", ())))
+        if layers > MOST_ALL_LAYERS:
+            message = f"the blocks up to `{block.name}` have {layers:,} layers; a spec has {MOST_ALL_LAYERS:,} at most"
+            diagnostics.error(
+                "AS218",
+                message,
+                block.place,
+                notes=block.trail,
+                help="lower `count` or `repeat`, or write fewer `units`",
+            )
+            diagnostics.raise_errors()
+    for level in spec.levels:
+        counts = {name: block.common.count for name, block in level.experts.items() if block.common}
+        total = sum(counts.values())
+        for gate in level.gates.values():
+            edges += _seen(gate.common.sees, counts, total) if gate.common else 0
+            if edges > MOST_EDGES:
+                too_many_edges(diagnostics, f"gate `{gate.name}`", gate)
+
+
+def too_many_edges(diagnostics: Diagnostics, what: str, block: Block | Switch | TaskBlock) -> None:
+    """Stops where blocks read more than anybody draws, or trains."""
+    message = f"the blocks up to {what} read more than {MOST_EDGES:,} things"
+    diagnostics.error("AS219", message, block.place, notes=block.trail, help=_FEWER)
+    diagnostics.raise_errors()
+
+
+def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
+    """Whether the table of a domain gate, or of `exclude`, is small enough to be made; says so where it is not."""
+    assert isinstance(node.block, Block)
+    exclude = node.block.common.exclude
+    domains = [edge.source.partition(".")[2] for edge in graph.into(node.name, "domain")]
+    domains += [exclude.domain] if exclude else []
+    sizes = {
+        name: len(getattr(graph.spec.inputs[name].settings, "values", ()))
+        for name in domains
+        if name in graph.spec.inputs
+    }
+    seen = len(graph.seen.get(node.name, ()))
+    name = max(sizes, key=lambda name: sizes[name], default="")
+    if not name or sizes[name] * seen <= MOST_CELLS:
+        return True
+    diagnostics.error(
+        "AS220", f"{node.what} needs a table of {sizes[name]:,} values of `{name}` times {seen:,} experts; "
+        f"{MOST_CELLS:,} numbers at most", node.block.place, notes=node.block.trail,
+        help="give the domain fewer values, or let the gate see fewer experts",
+    )  # fmt: skip
+    return False
+
+
+def _blocks(spec: Spec) -> Iterator[Block]:
+    yield from spec.feature_gates.values()
+    for level in spec.levels:
+        yield from level.experts.values()
+        yield from level.gates.values()
+    for tower in spec.towers.values():
+        if isinstance(tower, Switch):
+            yield from tower.cases.values()
+        else:
+            yield tower
+
+
+def _seen(sees: Sees, counts: Mapping[str, int], total: int) -> int:
+    """How many experts are seen, about: one for a name that is no group's."""
+    match sees.form:
+        case "all":
+            return total
+        case "except":
+            return total - sum(counts.get(name, 0) for name in set(sees.names))
+        case "name":
+            return counts.get(sees.names[0], 1)
+        case _:
+            return sum(_seen(item, counts, total) for item in sees.items)
