@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.contract import ColumnName
-from archspec.diagnostics import unusable
+from archspec.diagnostics import Diagnostics, unusable
 from archspec.graph.wiring import settings_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from archspec.contract import Settings
+    from archspec.diagnostics import Diagnostic
     from archspec.graph.graph import Graph
     from archspec.program.columns import Column
 
@@ -217,3 +218,16 @@ def _of_tasks(graph: Graph) -> Iterator[Demand]:
         for loss in block.losses:
             for _, column in settings_names(loss.settings, ColumnName):
                 yield Demand(str(column), "column", f"the loss `{loss.kind}` of {reader}", space=task.when)
+
+
+def leaks(demands: Mapping[str, Demand]) -> tuple[Diagnostic, ...]:
+    """Warnings about labels that the model reads: it would see what it is to predict."""
+    told = Diagnostics()
+    for name, demand in demands.items():
+        for other in demand.also if demand.of_input else ():
+            if other.tasks:
+                told.warning(
+                    "AS726", f"column `{name}` is read by {demand.reader}, and is the label of {other.reader}, which "
+                    "then sees what it is to predict", help="give one of them another `column` or `label`",
+                )  # fmt: skip
+    return tuple(told.items)

@@ -22,13 +22,14 @@ _WORDS: Final[dict[Between, str]] = {
     "any": "split at blanks, | ; ,", "tab": "split at tabs", "blank": "split at blanks", "brackets": "in brackets",
 }  # fmt: skip
 _MARK: Final = "\x1f"  # the ASCII unit separator: it stands in no text
-_QUOTED: Final = r"""^\s*(\[.*['"].*\]|\(.*['"].*\))\s*$"""
-"""Brackets around items in quotes."""
+_QUOTED: Final = r"""^(?s:\s*(\[.*['"].*\]|\(.*['"].*\)|\{.*['"].*\})\s*)$"""
+"""Brackets of any kind around items in quotes: PostgreSQL writes arrays in braces."""
 _SIMPLE: Final = "|".join(
-    rf"^\s*[\[(]\s*{quote}[^'\"\\]*{quote}(\s*,\s*{quote}[^'\"\\]*{quote})*\s*,?\s*[\])]\s*$" for quote in ("'", '"')
+    rf"^\s*[\[({{]\s*{quote}[^'\"\\]*{quote}(\s*,\s*{quote}[^'\"\\]*{quote})*\s*,?\s*[\])}}]\s*$"
+    for quote in ("'", '"')
 )
 """Of those, items without quotes or backslashes in them."""
-_BARE: Final = r"^\s*[\[(][^'\"\[\]()]*[\])]\s*$"
+_BARE: Final = r"^\s*[\[({][^'\"\[\](){}]*[\])}]\s*$"
 """Brackets around items without quotes."""
 BRACKETED: Final = f"{_BARE}|{_QUOTED}"
 """Texts in which the marks of a column mean nothing."""
@@ -81,7 +82,7 @@ class ListForm(BaseModel):
 
         array = pc.cast(array, pa.string())
         bare = pc.match_substring_regex(array, _BARE)
-        inner = pc.utf8_trim(array, " \t[]()")
+        inner = pc.utf8_trim(array, " \t[](){}")
         between = self.between or "any"
         if between == "any":
             marked = pc.replace_substring_regex(pc.utf8_trim(inner, " \t\r\n|;,"), _SPLIT["any"], _MARK)
@@ -107,8 +108,8 @@ def _without_quotes(array: Array) -> Array:
     """Lists in brackets, whose items are in quotes and hold none, with marks between the bare items."""
     import pyarrow.compute as pc
 
-    begun = pc.replace_substring_regex(array, r"^\s*[\[(]\s*['\"]", "")
-    ended = pc.replace_substring_regex(begun, r"['\"]\s*,?\s*[\])]\s*$", "")
+    begun = pc.replace_substring_regex(array, r"^\s*[\[({]\s*['\"]", "")
+    ended = pc.replace_substring_regex(begun, r"['\"]\s*,?\s*[\])}]\s*$", "")
     return pc.replace_substring_regex(ended, r"['\"]\s*,\s*['\"]", _MARK)
 
 
@@ -121,6 +122,8 @@ def quoted_items(text: str) -> list[str]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list):
         found = [_of_python(match) for match in _ITEM.finditer(text.strip()[1:-1])]
     return ["" if item is None else item if isinstance(item, str) else json.dumps(item) for item in found]
 

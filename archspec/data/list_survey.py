@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archspec.data.values import Array
 
 _NUMBER: Final = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NA|null|None"
-_NUMBERS: Final = rf"^[\s\[(|;,]*(({_NUMBER})([\s|;,]+({_NUMBER}))*)?[\s\])|;,]*$"
+_NUMBERS: Final = rf"^[\s\[({{|;,]*(({_NUMBER})([\s|;,]+({_NUMBER}))*)?[\s\])}}|;,]*$"
 _MARKS: Final[tuple[tuple[Between, str], ...]] = (("|", "|"), (";", ";"), (",", ","), ("tab", "\t"))
 _SHARE: Final = 0.05
 """Of the lists must end in a value that looks like padding."""
@@ -170,7 +170,8 @@ def list_forms(
     for name, mark in marks.items():
         more = (padding[name],) if name in padding else ()
         forms[name] = ListForm(
-            between=mark.between(), padding=(PADDING, *more) if demands[name].use == "lists" else ()
+            between="any" if demands[name].use == "numbers" and mark.seen else mark.between(),
+            padding=(PADDING, *more) if demands[name].use == "lists" else ()
         )  # fmt: skip
     return forms
 

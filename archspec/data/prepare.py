@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from archspec.data.columns import Tally, as_text, many_unknown
-from archspec.data.demands import demands
+from archspec.data.demands import demands, leaks
 from archspec.data.encoder import Encoder
 from archspec.data.faults import Bad, Faults
 from archspec.data.label_counts import LabelCounts
@@ -123,7 +123,14 @@ def prepare(
     columns = work.tally.reports(learnt)
     write_whole(folder / ENCODING, encoder.text())
     write_whole(folder / COLUMNS, as_text(columns))
-    warnings = (*warnings, *work.labels.warnings(), *learnt.warnings, *work.padding(), *many_unknown(columns))
+    warnings = (
+        *leaks(wanted),
+        *warnings,
+        *work.labels.warnings(),
+        *learnt.warnings,
+        *work.padding(),
+        *many_unknown(columns),
+    )
     return Prepared(encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()))
 
 

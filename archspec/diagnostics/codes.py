@@ -136,6 +136,7 @@ CODES: dict[str, str] = {
     "AS723": "sample space with other values than 0 and 1",
     "AS724": "label that teaches nothing",
     "AS725": "items that look like padding",
+    "AS726": "label among the inputs",
     "AS730": "another process trains in the folder",
     "AS731": "wrong setting of a run",
     "AS732": "more weights than memory holds",

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class MultiTaskLoss(nn.Module):
     """One loss from all tasks of a spec: `loss, parts = criterion(model(batch), batch)`.
 
-    L_k = sum_i d_ki v_ki loss_k(i) / sum_i d_ki v_ki, with d = 1 for rows where the task's `when` column is 1 and v the
-    row's `weight_column`; 0, with zero gradient, where no row counts. The `balance` kind makes one loss of all
+    L_k = sum_i d_ki v_ki loss_k(i) / sum_i d_ki v_ki, with d = 1 for rows where the task's `when` column is 1
+    (and which have a label, with `missing_labels: mask`) and v the row's `weight_column`; 0, with zero gradient, where
+    no row counts. The `balance` kind makes one loss of all
     w_k gamma_k^t L_k; auxiliary losses of the model's nodes are added as they are.
 
     A call counts one step of t if the criterion and its model are in training mode and gradients are on. The clocks

@@ -59,6 +59,11 @@ def read(folder: Path, *columns: list[Any], demand: Demand = TAGS, padding: str 
         (["('a b', 'c')", "('d',)"], [["a b", "c"], ["d"]]),
         (["['a' 'b c']"], [["a", "b c"]]),
         (["[Film Noir, y]", "[z]"], [["Film Noir", "y"], ["z"]]),
+        (['{"Film Noir",y}', "{z}", "{}"], [["Film Noir", "y"], ["z"], []]),
+        (["{3,17}", "{8}"], [["3", "17"], ["8"]]),
+        (["{'a b', 'c'}"], [["a b", "c"]]),
+        (["[1 2 3\n 4]", "[5]"], [["1", "2", "3", "4"], ["5"]]),
+        (["['a b'\n 'c']"], [["a b", "c"]]),
         (["[x] a|b [y]"], [["[x] a", "b [y]"]]),
         (["['a|b', 'c']", "d|e f"], [["a|b", "c"], ["d", "e f"]]),
         (["a||b|", "|c"], [["a", "b"], ["c"]]),
@@ -120,6 +125,7 @@ def test_numbers_keep_their_places(tmp_path: Path) -> None:
     """In a list for a dense input -1 is a number, and nothing is left out."""
     assert read(tmp_path, ["[-1, 2.5]", "0 -1"], demand=VECTOR) == [["-1", "2.5"], ["0", "-1"]]
     assert read(tmp_path, [[-1.0, None]], demand=VECTOR) == [[-1.0, None]]
+    assert read(tmp_path, ["1 2", "3, x"], demand=VECTOR) == [["1", "2"], ["3", "x"]]
 
 
 def test_padding_of_what_is_no_list() -> None:
@@ -138,7 +144,9 @@ def test_categories_are_lists_too() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000 + "]", "['a", "[']", "[1" + "0" * 5000 + "]", "['a', ['b']]"])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000 + "]", "['a", "[']", "[1" + "0" * 5000 + "]", "['a', ['b']]", "{'a': 1}"]
+)
 def test_broken_lists_are_some_items(text: str) -> None:
     """Whatever stands in brackets ends as texts, soon."""
     assert all(isinstance(item, str) for item in quoted_items(text))

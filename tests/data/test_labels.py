@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 
 from archspec import plugins
 from archspec.data.batches import OrderedBatches, table_batches
-from archspec.data.demands import demands
+from archspec.data.demands import demands, leaks
 from archspec.data.prepare import TRAIN, Prepared, Source, prepare
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError
@@ -255,6 +255,15 @@ def test_a_column_of_an_input_and_a_task_fits_both(
     with pytest.raises(SpecError, match="AS704") as caught:
         prepare(graph, Source((str(tmp_path / "a.parquet"),)), tmp_path / "run")
     assert told in caught.value.diagnostics[0].message
+
+
+def test_a_label_among_the_inputs_is_a_warning(tmp_path: Path) -> None:
+    """A model that reads its label has learned nothing: a warning says so; an input that is a `when` is none."""
+    parquet.write_table(pa.table({"x": [0.0, 1.0], "u": [0.0, 1.0]}), tmp_path / "a.parquet")
+    for task, codes in (("{label: u}", ["AS726"]), ("{label: x, when: u}", ["AS726"]), ("{label: v, when: u}", [])):
+        text = READS.format(x="{kind: dense, dim: 1, column: x}", u=DENSE, task=task)
+        graph = load_graph(text, None, plugins.load([]))
+        assert [item.code for item in leaks(demands(graph))] == codes
 
 
 @pytest.mark.parametrize(("u", "choices"), [(SPARSE, ("ids",)), (DENSE, ())])
