@@ -84,13 +84,18 @@ def check_trainer(trainer: Trainer, spec: Spec, made: Optimizers) -> None:
     """Refuses what Lightning cannot do, or looks at only when it trains already.
 
     Raises:
-        MisconfigurationException: sparse gradients in several processes; several optimizers, and a Trainer option that
-            works with one only; a fused optimizer whose gradients would be clipped in mixed precision.
+        MisconfigurationException: sparse gradients in several processes, or clipped; several optimizers, and a Trainer
+            option that works with one only; a fused optimizer whose gradients would be clipped in mixed precision.
     """
     if has_sparse_tables(spec) and trainer.world_size > 1:
         raise MisconfigurationException(
             f"`{spec.name}` has tables with sparse gradients, which DDP and FSDP2 do not exchange: "
             "train it in one process, or without `sparse_grad`"
+        )
+    if has_sparse_tables(spec) and trainer.gradient_clip_val:
+        raise MisconfigurationException(
+            f"`{spec.name}` has tables with sparse gradients, which torch does not clip: "
+            "leave Trainer(gradient_clip_val=...) out, or train it without `sparse_grad`"
         )
     several = isinstance(made, Sequence) and len(made) > 1
     if several and (trainer.gradient_clip_val or trainer.accumulate_grad_batches != 1):

@@ -60,6 +60,8 @@ def test_two_processes_find_what_one_finds(strategy: str, both: list[dict[str, A
         found = process[strategy]
         assert found["metrics"] == pytest.approx(alone["metrics"], abs=1e-5)
         assert found["clocks"] == alone["clocks"]
+        # Where process 1 has no row in any batch, it still takes part in what all processes add up.
+        assert found["lonely"] == pytest.approx(alone["lonely"], abs=1e-5)
         for task, scores in alone["scores"].items():
             torch.testing.assert_close(torch.tensor(found["scores"][task]), torch.tensor(scores), rtol=0, atol=1e-5)
 

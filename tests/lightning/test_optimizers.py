@@ -152,3 +152,12 @@ def test_a_fused_optimizer_of_a_hook_that_cannot_be_clipped_is_refused() -> None
         with pytest.raises(MisconfigurationException, match="clips no gradients of a fused optimizer in mixed"):
             fitted(module, loader_of(1), precision="bf16-mixed", gradient_clip_val=1.0)
         assert int(module.criterion.steps) == 0
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_sparse_gradients_that_would_be_clipped_are_refused(algorithm: str) -> None:
+    """One sentence before the first step, where one optimizer takes both kinds of gradients."""
+    module = MultiTaskModule(SPARSE, optimizer=lambda groups: SGD([{**group} for group in groups], lr=0.1))
+    with pytest.raises(MisconfigurationException, match="`mixed` has tables with sparse gradients, which torch does"):
+        fitted(module, loader_of(1), gradient_clip_val=0.1, gradient_clip_algorithm=algorithm)
+    assert int(module.criterion.steps) == 0
