@@ -65,6 +65,7 @@ CODES: dict[str, str] = {
     "AS135": "wrong `repeat`",
     "AS136": "override that sets nothing",
     "AS137": "too many tasks or experts",
+    "AS138": "too many files that extend each other",
     # AS201-AS299: the graph
     "AS201": "unknown name",
     "AS202": "name with two meanings",

@@ -9,36 +9,49 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archspec.contract.limits import DEEPEST
+from archspec.contract.limits import DEEPEST, MOST_EXTENDED, MOST_VALUES
 from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError, suggest
-from archspec.spec.source import parse, read
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at
+from archspec.spec.source import names_in, parse, read
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size, span_at
 
 
 def extended(tree: Mapping, file: str, diagnostics: Diagnostics) -> Mapping:
     """The tree merged over the files that it extends, all below the first file's folder.
 
     Raises:
-        SpecError: a file that is missing, unreadable, outside the folder, or extends itself.
+        SpecError: a file that is missing, unreadable, outside the folder, or extends itself; too many files.
     """
-    here = Path(file if Path(file).is_file() else ".").resolve()
-    root = here.parent if here.is_file() else here
-    return _extended(tree, here, root, diagnostics, (here,))
-
-
-def _extended(tree: Mapping, here: Path, root: Path, diagnostics: Diagnostics, chain: tuple[Path, ...]) -> Mapping:
     entry = tree.entry("extends")
     if entry is None:
         return tree
-    path = _base_path(entry.node, here, root)
-    span = entry.node.span
+    here = _resolved(Path(file) if os.path.isfile(file) else Path(), entry.node)  # noqa: PTH113 (a name may be no path)
+    root = here.parent if here.is_file() else here
+    return _extended(tree, here, root, diagnostics, (here,), ())
+
+
+def _extended(  # noqa: PLR0913, PLR0917 - each is a part of the way so far
+    tree: Mapping, here: Path, root: Path, diagnostics: Diagnostics, chain: tuple[Path, ...], trail: tuple[Note, ...]
+) -> Mapping:
+    entry = tree.entry("extends")
+    if entry is None:
+        return tree
+    path, span = _base_path(entry.node, here, root), entry.node.span
     if path in chain:
         cycle = " -> ".join(p.name for p in (*chain[chain.index(path) :], path))
         raise SpecError([Diagnostic("AS121", f"files extend each other: {cycle}", span, help="drop one `extends`")])
-    shown = os.path.normpath(Path(span.file).parent / str(entry.node.value)) if isinstance(entry.node, Scalar) else ""
+    if len(chain) > MOST_EXTENDED:
+        message = f"more than {MOST_EXTENDED} files extend each other in a row"
+        raise SpecError([Diagnostic("AS138", message, span, notes=trail[-1:], help="write some of them as one file")])
+    value = entry.node.value if isinstance(entry.node, Scalar) else ""
+    shown = os.path.normpath(Path(span.file).parent / str(value))
     base = _base(path, shown, span, diagnostics)
-    base = _extended(base, path, root, diagnostics, (*chain, path))
-    merged: Mapping = merge(_noted(base, _extending(span)), tree.without("extends"))
+    trail = (_extending(span), *trail)
+    merged: Mapping = merge(
+        _extended(_noted(base, trail), path, root, diagnostics, (*chain, path), trail), tree.without("extends")
+    )
+    if size(merged) > MOST_VALUES:
+        message = f"with the files that it extends, the spec holds more than {MOST_VALUES:,} values"
+        raise SpecError([Diagnostic("AS133", message, span, help="extend fewer files")])
     return merged
 
 
@@ -53,7 +66,7 @@ def _base_path(node: Node, here: Path, root: Path) -> Path:
     if "://" in node.value:
         raise SpecError([Diagnostic("AS120", "`extends` takes the path of a file, not an address", node.span,
                                     help="save the file beside the spec, and extend that")])  # fmt: skip
-    path = ((here.parent if here.is_file() else here) / node.value).resolve()
+    path = _resolved((here.parent if here.is_file() else here) / node.value, node)
     if not path.is_relative_to(root) or Path(node.value).is_absolute():
         raise SpecError(
             [Diagnostic("AS122", f"`extends` leaves the folder of the spec: `{node.value}`", node.span,
@@ -62,10 +75,26 @@ def _base_path(node: Node, here: Path, root: Path) -> Path:
     return path
 
 
+def _resolved(path: Path, node: Node) -> Path:
+    """The path without links and `..`, also of a file that does not exist."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError until Python 3.13
+        reason = str(error.strerror if isinstance(error, OSError) else error)
+        raise SpecError([_unusable_path(node, reason)]) from error
+
+
+def _unusable_path(node: Node, reason: str) -> Diagnostic:
+    value = node.value if isinstance(node, Scalar) else ""
+    reason = "a loop of links" if "loop" in reason.lower() or "symbolic" in reason else reason
+    message = f"`{value}` is no path that can be read: {reason[:1].lower()}{reason[1:]}"
+    return Diagnostic("AS120", message, node.span, notes=node.trail, help="write `extends: FILE.yaml`")
+
+
 def _base(path: Path, shown: str, span: Span, diagnostics: Diagnostics) -> Mapping:
     """The tree of an extended file; what is wrong with the file itself says who extends it."""
     try:
-        text = read(shown if Path(shown).exists() else path)
+        text = read(path, shown=shown)
     except SpecError as error:
         raise SpecError([_unreadable(error.diagnostics[0], path, shown, span)]) from error
     try:
@@ -75,9 +104,9 @@ def _base(path: Path, shown: str, span: Span, diagnostics: Diagnostics) -> Mappi
 
 
 def _unreadable(why: Diagnostic, path: Path, shown: str, span: Span) -> Diagnostic:
-    if path.exists():
+    if why.code != "AS001":
         return Diagnostic("AS120", f"cannot extend this: {why.message}", span, help=why.help)
-    siblings = {entry.stem: entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else {}
+    siblings = {Path(name).stem: name for name in names_in(path.parent)}
     guess = suggest(path.stem, siblings)
     helps = "the path is relative to the file that holds `extends`"
     if guess:
@@ -129,6 +158,9 @@ def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str
         path, equals, value = text.partition("=")
         if not equals or not path:
             raise SpecError([Diagnostic("AS136", f"`{text}` sets nothing", help="write PATH=VALUE")], status=2)
+        if path.partition(".")[0] == "extends":
+            helps = "extend the file in a spec of its own"
+            raise SpecError([Diagnostic("AS136", f"`--set {path}`: `extends` is read before", help=helps)], status=2)
         if path.count(".") >= DEEPEST:
             helps = f"a path has {DEEPEST} steps at most"
             raise SpecError([Diagnostic("AS136", f"`{path}` is too long for a path", help=helps)], status=2)
@@ -166,11 +198,11 @@ def _flow(value: object) -> str:
     return json.dumps(value)
 
 
-def _noted(node: Node, note: Note) -> Any:  # noqa: ANN401 - a node of the same kind
-    trail = (*node.trail, note)
+def _noted(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
+    trail = (*node.trail, *notes)
     if isinstance(node, Mapping):
-        entries = tuple(replace(entry, node=_noted(entry.node, note)) for entry in node.entries)
+        entries = tuple(replace(entry, node=_noted(entry.node, notes)) for entry in node.entries)
         return Mapping(entries, node.span, trail)
     if isinstance(node, Sequence):
-        return replace(node, items=tuple(_noted(item, note) for item in node.items), trail=trail)
+        return replace(node, items=tuple(_noted(item, notes) for item in node.items), trail=trail)
     return replace(node, trail=trail)

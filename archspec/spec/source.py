@@ -25,6 +25,7 @@ __all__ = [
     "Node",
     "Scalar",
     "Sequence",
+    "names_in",
     "parse",
     "read",
     "span_at",
@@ -39,18 +40,19 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 _DIRECTIVE = re.compile(r"^%TAG\b", re.MULTILINE)
 
 
-def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None) -> str:
-    """Return the text of a file, or of standard input where the path is `-`.
+def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None, *, shown: str | None = None) -> str:
+    """Return the text of a file, or of standard input where the path is `-`; messages call the file `shown`.
 
     Raises SpecError with status 2 where there is no such file, or it is no regular file, cannot be read,
     is not UTF-8 text, or is larger than MAX_BYTES.
     """
-    name = os.fspath(path)
-    if name == "-":
+    path = os.fspath(path)
+    name = path if shown is None else shown
+    if path == "-":
         return _decode(_read_stream(stdin or sys.stdin), STDIN)
     try:
-        mode = os.stat(name).st_mode  # noqa: PTH116 (a name may be no path at all)
-        data = _read_regular(name) if stat.S_ISREG(mode) else b""
+        mode = os.stat(path).st_mode  # noqa: PTH116 (a name may be no path at all)
+        data = _read_regular(path) if stat.S_ISREG(mode) else b""
     except (FileNotFoundError, NotADirectoryError):
         _missing(name)
     except (OSError, ValueError) as error:
@@ -60,6 +62,15 @@ def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None)
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         unusable("AS002", f"`{name}` is {what}", help="name a YAML file, or pipe the text to `-`")
     return _decode(data, name)
+
+
+def names_in(folder: str | os.PathLike[str]) -> list[str]:
+    """The names in a folder, a thousand at most; none where it cannot be read."""
+    try:
+        with os.scandir(os.fspath(folder) or ".") as found:
+            return [entry.name for _, entry in zip(range(1000), found, strict=False)]
+    except OSError:
+        return []
 
 
 def parse(text: str, file: str, diagnostics: Diagnostics | None = None) -> Mapping:
@@ -119,7 +130,10 @@ def _span(text: str, index: int, file: str) -> Span:
 
 
 def _read_regular(name: str) -> bytes:
-    with open(name, "rb") as file:  # noqa: PTH123
+    # Between the look and the opening a pipe may take the file's place: opening one must not wait for a writer.
+    with open(name, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "not a regular file")
         return file.read(MAX_BYTES + 1)
 
 
@@ -152,10 +166,8 @@ def _too_large(name: str) -> NoReturn:
 
 def _missing(name: str) -> NoReturn:
     folder, base = os.path.split(name)
-    try:
-        siblings = [entry.name for _, entry in zip(range(1000), os.scandir(folder or "."), strict=False)]
-    except OSError:
+    if not os.path.isdir(folder or "."):  # noqa: PTH112
         unusable("AS001", f"there is no file `{name}`", help=f"there is no folder `{folder}` either")
-    meant = suggest(base, siblings)
+    meant = suggest(base, names_in(folder))
     help_ = f"did you mean `{os.path.join(folder, meant)}`?" if meant else ""  # noqa: PTH118
     unusable("AS001", f"there is no file `{name}`", help=help_)
