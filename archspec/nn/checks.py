@@ -24,7 +24,7 @@ def ids_in_range(batch: Batch) -> Tensor | None:
         ids = torch.stack(columns)
     except (KeyError, IndexError, RuntimeError, TypeError):
         return None
-    if ids.dim() != 2 or {column.dtype for column in columns} != {torch.int64}:  # noqa: PLR2004 - [N, B]
+    if ids.ndim != 2 or {column.dtype for column in columns} != {torch.int64}:  # noqa: PLR2004 - [N, B]
         return None
     return ids if torch.equal(ids.clamp(*id_range(ids.device)), ids) else None
 
@@ -48,15 +48,19 @@ def other_columns() -> Columns:
 
 def check_columns(batch: Batch, columns: Columns, weight: Tensor | None) -> None:
     """Raises for the first column that is wrong; `weight` is any of the model's, for its type and device."""
+    found = []
     for name, key, dtype, shape, _, _ in columns:
-        check_column(column_of(batch, name, key), name, key, dtype, shape)
-    rows = {key: len(batch[key]) for _, key, *_ in columns}
-    if len(set(rows.values())) > 1:
-        raise ValueError(
-            f"columns differ in length: {', '.join(f'`{key}` has {count} rows' for key, count in rows.items())}"
-        )
-    for name, key, dtype, _, low, high in columns:
-        column = batch[key]
+        try:
+            column = batch[key]
+        except (KeyError, IndexError, RuntimeError, TypeError) as error:
+            raise missing(batch, name, key) from error
+        if not fits(column, dtype, shape):
+            raise misfit(column, name, key, dtype, shape)
+        found.append(column)
+    if len({column.shape[0] for column in found}) > 1:
+        rows = ", ".join(f"`{key}` has {len(batch[key])} rows" for _, key, *_ in columns)
+        raise ValueError(f"columns differ in length: {rows}")
+    for column, (name, key, dtype, _, low, high) in zip(found, columns, strict=True):
         if weight is not None and column.device != weight.device:
             raise ValueError(
                 f"input `{name}`: column `{key}` is on {column.device}, the model on {weight.device}; "
@@ -66,6 +70,19 @@ def check_columns(batch: Batch, columns: Columns, weight: Tensor | None) -> None
             check_range(column, name, key, low, high)
         elif weight is not None and column.dtype != weight.dtype:
             check_numbers(column, name, key, weight)
+
+
+def fits(column: object, dtype: str, shape: tuple[int | str, ...]) -> bool:
+    """Whether a column is a tensor of this type and shape; numbers `[B, 1]` may come as `[B]`."""
+    if not isinstance(column, Tensor):
+        return False
+    if dtype == "float":
+        typed = column.dtype.is_floating_point
+    else:
+        typed = column.dtype is torch.int64 or column.dtype is torch.int32
+    if column.ndim == 1:
+        return typed and shape in {("B",), ("B", 1)}
+    return typed and column.ndim == len(shape) and (isinstance(shape[1], str) or column.shape[1] == shape[1])
 
 
 def check_range(ids: Tensor, name: str, key: str, low: int, high: int | None) -> None:
@@ -88,29 +105,21 @@ def check_numbers(column: Tensor, name: str, key: str, weight: Tensor) -> None:
         )
 
 
-def column_of(batch: Batch, name: str, key: str) -> Tensor:
-    """A column of the batch. Raises KeyError where it is missing, TypeError for a batch of another form."""
-    try:
-        return batch[key]
-    except (KeyError, IndexError, RuntimeError, TypeError) as error:
-        if not hasattr(batch, "keys"):
-            raise TypeError(f"a batch is a dict of tensors by column, not a {type(batch).__name__}") from error
-        held = ", ".join(map(str, batch)) or "nothing"
-        raise KeyError(f"input `{name}` needs the column `{key}`; the batch holds {held}") from None
+def missing(batch: Batch, name: str, key: str) -> Exception:
+    """What is raised for a column that is not there, or for a batch of another form."""
+    if not hasattr(batch, "keys"):
+        return TypeError(f"a batch is a dict of tensors by column, not a {type(batch).__name__}")
+    held = ", ".join(map(str, batch)) or "nothing"
+    return KeyError(f"input `{name}` needs the column `{key}`; the batch holds {held}")
 
 
-def check_column(column: object, name: str, key: str, dtype: str, shape: tuple[int | str, ...]) -> None:
-    """Raises TypeError for a column that is no tensor, ValueError for one of another shape or type."""
+def misfit(column: object, name: str, key: str, dtype: str, shape: tuple[int | str, ...]) -> Exception:
+    """What is raised for a column that is no tensor, or one of another shape or type."""
+    what = f"input `{name}`: column `{key}`"
     if not isinstance(column, Tensor):
         made = f"{type(column).__module__}.{type(column).__name__}".removeprefix("builtins.")
-        raise TypeError(
-            f"input `{name}`: column `{key}` is a {made}, not a torch.Tensor; torch.as_tensor(...) makes one"
-        )
-    fits = column.dim() == len(shape) and (len(shape) == 1 or isinstance(shape[1], str) or column.shape[1] == shape[1])
-    if not fits and not (shape == ("B", 1) and column.dim() == 1):
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"input `{name}`: column `{key}` has shape {list(column.shape)}, not [{wanted}]")
-    fits = column.is_floating_point() if dtype == "float" else column.dtype in {torch.int64, torch.int32}
-    if not fits:
-        wanted = "floating-point numbers" if dtype == "float" else "torch.int64 or torch.int32"
-        raise ValueError(f"input `{name}`: column `{key}` holds {column.dtype}; it needs {wanted}")
+        return TypeError(f"{what} is a {made}, not a torch.Tensor; torch.as_tensor(...) makes one")
+    if not fits(column.to(torch.float32 if dtype == "float" else torch.int64), dtype, shape):
+        return ValueError(f"{what} has shape {list(column.shape)}, not [{', '.join(map(str, shape))}]")
+    wanted = "floating-point numbers" if dtype == "float" else "torch.int64 or torch.int32"
+    return ValueError(f"{what} holds {column.dtype}; it needs {wanted}")
