@@ -14,7 +14,7 @@ from archspec.diagnostics import suggest, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import IO
+    from typing import IO, NoReturn
 
 _KEPT = 50
 """Characters of a file's name that are in the name of the file beside it: of four bytes each they still fit."""
@@ -31,6 +31,25 @@ def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
             help=f"did you mean `{meant}`? Known endings: {listed}" if meant else f"known endings: {listed}",
         )
     return suffix
+
+
+def names_in(folder: str | os.PathLike[str]) -> list[str]:
+    """The names in a folder, a thousand at most; none where it cannot be read."""
+    try:
+        with os.scandir(os.fspath(folder) or ".") as found:
+            return [entry.name for _, entry in zip(range(1000), found, strict=False)]
+    except OSError:
+        return []
+
+
+def missing(path: str) -> NoReturn:
+    """Raises SpecError AS001: there is no such file; names one of nearly the same name beside it."""
+    folder, base = os.path.split(path)
+    if not os.path.isdir(folder or "."):  # noqa: PTH112 - a name may be no path at all
+        unusable("AS001", f"there is no file `{path}`", help=f"there is no folder `{folder}` either")
+    meant = suggest(base, names_in(folder))
+    help_ = f"did you mean `{os.path.join(folder, meant)}`?" if meant else ""  # noqa: PTH118
+    unusable("AS001", f"there is no file `{path}`", help=help_)
 
 
 def write_whole(path: str | os.PathLike[str], data: str | bytes, *, parents: bool = False) -> None:

@@ -12,6 +12,7 @@ from archspec.compiler import runtime
 from archspec.compiler.body import Body
 from archspec.compiler.expressions import built, functions_of, plugin_alias
 from archspec.compiler.in_place import in_place
+from archspec.compiler.making_way import making_way
 from archspec.compiler.names import Attributes, class_name
 from archspec.compiler.parts import parts
 from archspec.program import Output, Seen
@@ -62,7 +63,7 @@ class _Emitter:
     def source(self) -> str:
         """The whole file: what it is, the class, the functions that it uses, what the methods know about this model."""
         head = [self.docstring(), "\n".join(self.imports()), "Batch = Mapping[str, Tensor]", "\n".join(self.routing())]
-        return "\n\n\n".join([
+        source = "\n\n\n".join([
             "\n\n".join(part for part in head if part),
             self.class_source(),
             _heading("The runtime of archspec: what every model shares, as far as this one uses it."),
@@ -70,6 +71,7 @@ class _Emitter:
             _heading("What the methods know about this model."),
             "\n\n".join(self.tables()),
         ]) + "\n"  # fmt: skip
+        return making_way(source, self.cls)
 
     def docstring(self) -> str:
         """Where the file comes from."""

@@ -16,9 +16,9 @@ LOCAL = frozenset({"self", "batch", "gates", "logits"})
 
 
 def class_name(spec_name: str) -> str:
-    """`ple_video` -> `PleVideo`; with `Model` behind it where the name means something else: `f` -> `FModel`."""
+    """`ple_video` -> `PleVideo`; `true`, which would be a keyword, -> `TrueModel`."""
     name = "".join(part.capitalize() for part in spec_name.split("_") if part) or "Model"
-    return f"{name}Model" if name in reserved() else name
+    return f"{name}Model" if keyword.iskeyword(name) else name
 
 
 def identifier(text: str, taken: frozenset[str] = frozenset()) -> str:

@@ -3,49 +3,81 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from archspec.diagnostics import unusable
-from archspec.files import write_whole
+from archspec.files import missing, write_whole
+from archspec.nn.wrapped import unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from torch import Tensor, nn
 
-    from torch import Tensor
-
-
-class _Model(Protocol):
-    def named_weights(self) -> Iterator[tuple[str, Tensor]]: ...
-
-    def load_weights(self, mapping: dict[str, Tensor], strict: bool = True) -> None: ...  # noqa: FBT001, FBT002 - the model's own signature
+PATIENCE = 60
+"""Characters of another library's error that a message repeats."""
 
 
-def save_weights(model: _Model, path: str | os.PathLike[str]) -> None:
+def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Writes every weight and statistic of a compiled model; the file appears whole or not at all.
+
+    Args:
+        model: a compiled model, or one inside DistributedDataParallel or `torch.compile`.
+        path: the file, usually `.safetensors`.
 
     Raises:
         SpecError: the file cannot be written.
+        TypeError: the model is no compiled one.
+        ValueError: the model is on the meta device.
     """
     from safetensors.torch import save
 
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.named_weights()}
-    write_whole(path, save(weights, metadata={"format": "pt"}))
+    inner: Any = unwrapped(model)
+    weights: dict[str, Tensor] = dict(inner.named_weights())
+    if any(value.is_meta for value in weights.values()):
+        raise ValueError(f"{type(inner).__name__} is on the meta device: it has no values to save")
+    kept = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    write_whole(path, save(kept, metadata={"format": "pt"}))
 
 
-def load_weights(model: _Model, path: str | os.PathLike[str], strict: bool = True) -> None:  # noqa: FBT001, FBT002 - as load_state_dict
+def load_weights(model: nn.Module, path: str | os.PathLike[str], strict: bool = True) -> None:  # noqa: FBT001, FBT002 - as load_state_dict
     """Copies the weights of a file into a compiled model, by canonical name.
 
+    Args:
+        model: a compiled model, or one inside DistributedDataParallel or `torch.compile`.
+        path: a file of `save_weights`.
+        strict: False takes the weights that the file and the model both have.
+
     Raises:
-        SpecError: the file is missing or no safetensors file.
-        ValueError: weights are missing, extra (with `strict`) or misshapen; nothing is copied then.
+        SpecError: the file is missing, cut, or not a safetensors file.
+        TypeError: the model is no compiled one.
+        ValueError: weights are missing, extra (with `strict`) or of another shape, or the file has none of the model's;
+            nothing is copied then.
     """
+    inner: Any = unwrapped(model)
+    weights = _read(os.fspath(path))
+    own = [name for name, _ in inner.named_weights()]
+    if own and not set(own) & set(weights):
+        held = f"its first is `{next(iter(weights))}`" if weights else "it holds none at all"
+        raise ValueError(
+            f"`{os.fspath(path)}` has none of the {len(own)} weights of {type(inner).__name__}: {held}, the model's is "
+            f"`{own[0]}`; it was saved from another spec, or not by `archspec.save_weights`"
+        )
+    inner.load_weights(weights, strict)
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises SpecError."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+        return load_file(path)
+    except FileNotFoundError:
+        missing(path)
+    except OSError as error:
+        unusable("AS005", f"`{path}` cannot be read: {error.strerror or error}", help="give a file of `save_weights`")
+    except (SafetensorError, ValueError) as error:
+        reason = str(error).partition(": ")[2] or str(error)
         unusable(
-            "AS005", f"cannot read weights from `{os.fspath(path)}`: {error}", help="give a file of `save_weights`"
-        )
-    model.load_weights(weights, strict)
+            "AS005", f"`{path}` is no whole safetensors file: {reason[:PATIENCE]}",
+            help="it was cut, or written by something else: save it again with `archspec.save_weights`",
+        )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -172,8 +173,11 @@ def misfits(own: Mapping[str, Tensor], mapping: Mapping[str, Tensor], strict: bo
         if name in mapping and mapping[name].shape != value.shape
     ]
     if strict:
-        problems += [f"{name}: missing" for name in own if name not in mapping]
-        problems += [f"{name}: the model has no such weight" for name in mapping if name not in own]
+        extra = [name for name in mapping if name not in own]
+        for name in (name for name in own if name not in mapping):
+            near = difflib.get_close_matches(name, extra, n=1, cutoff=0.9) if len(problems) < MOST_PROBLEMS else []
+            problems.append(f"{name}: missing" + "".join(f"; is it `{other}`?" for other in near))
+        problems += [f"{name}: the model has no such weight" for name in extra]
     return problems
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from archspec.contract.limits import DEEPEST, MOST_EXTENDED, MOST_VALUES
 from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError, suggest
-from archspec.spec.source import names_in, parse, read
+from archspec.files import names_in
+from archspec.spec.source import parse, read
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size, span_at
 
 

@@ -11,7 +11,8 @@ import stat
 import sys
 from typing import IO, TYPE_CHECKING
 
-from archspec.diagnostics import Diagnostics, Span, SpecError, remember, suggest, unusable
+from archspec.diagnostics import Diagnostics, Span, SpecError, remember, unusable
+from archspec.files import missing
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at, to_data
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ __all__ = [
     "Node",
     "Scalar",
     "Sequence",
-    "names_in",
     "parse",
     "read",
     "span_at",
@@ -54,7 +54,7 @@ def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None,
         mode = os.stat(path).st_mode  # noqa: PTH116 (a name may be no path at all)
         data = _read_regular(path) if stat.S_ISREG(mode) else b""
     except (FileNotFoundError, NotADirectoryError):
-        _missing(name)
+        missing(name)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         unusable("AS005", f"`{name}` cannot be read: {reason}")
@@ -62,15 +62,6 @@ def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None,
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         unusable("AS002", f"`{name}` is {what}", help="name a YAML file, or pipe the text to `-`")
     return _decode(data, name)
-
-
-def names_in(folder: str | os.PathLike[str]) -> list[str]:
-    """The names in a folder, a thousand at most; none where it cannot be read."""
-    try:
-        with os.scandir(os.fspath(folder) or ".") as found:
-            return [entry.name for _, entry in zip(range(1000), found, strict=False)]
-    except OSError:
-        return []
 
 
 def parse(text: str, file: str, diagnostics: Diagnostics | None = None) -> Mapping:
@@ -162,12 +153,3 @@ def _decode(data: bytes, name: str) -> str:
 
 def _too_large(name: str) -> NoReturn:
     unusable("AS004", f"`{name}` is larger than 1 MiB", help="a spec is text written by hand; is this the right file?")
-
-
-def _missing(name: str) -> NoReturn:
-    folder, base = os.path.split(name)
-    if not os.path.isdir(folder or "."):  # noqa: PTH112
-        unusable("AS001", f"there is no file `{name}`", help=f"there is no folder `{folder}` either")
-    meant = suggest(base, names_in(folder))
-    help_ = f"did you mean `{os.path.join(folder, meant)}`?" if meant else ""  # noqa: PTH118
-    unusable("AS001", f"there is no file `{name}`", help=help_)

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from archspec import plugins as plugin_door
 from archspec.graph.load import graph_of, load_graph
+from archspec.nn.wrapped import unwrapped
 from archspec.spec.spec import Spec, TaskBlock
 from archspec.train import distributed
 from archspec.train.gradients import Entries, with_gradient
 from archspec.train.rows import Columns, task_sums
-from archspec.train.weights import homes, last_shared, shared, spec_of, unwrapped
+from archspec.train.weights import homes, last_shared, shared, spec_of
 
 if TYPE_CHECKING:
     import os

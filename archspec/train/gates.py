@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from archspec.graph.load import graph_of
+from archspec.nn.wrapped import unwrapped
 from archspec.train.distributed import total
-from archspec.train.weights import spec_of, unwrapped
+from archspec.train.weights import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from archspec.nn.wrapped import unwrapped
 from archspec.train.distributed import average
-from archspec.train.weights import Home, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from archspec.train.weights import Home
 
 
 class Entries:

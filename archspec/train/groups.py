@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from archspec.graph.load import graph_of
 from archspec.graph.reach import trained_by
-from archspec.train.weights import Home, homes, spec_of, unwrapped
+from archspec.nn.wrapped import unwrapped
+from archspec.train.weights import Home, homes, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

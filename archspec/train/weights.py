@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from archspec.graph.reach import last_nodes, trained_by
+from archspec.nn.wrapped import unwrapped
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from torch import nn
 
     from archspec.graph.graph import Graph
 
@@ -24,23 +25,6 @@ class Home:
     node: str
     parameter: str
     index: tuple[Any, ...]
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The compiled model inside wrappers such as DistributedDataParallel and those of `torch.compile`.
-
-    Raises:
-        TypeError: there is none.
-    """
-    inner = model
-    while not _is_compiled(inner):
-        wrapped = getattr(inner, "_orig_mod", None) or getattr(inner, "module", None)
-        if not isinstance(wrapped, nn.Module):
-            raise TypeError(
-                f"{type(model).__name__} is no compiled model: make one with archspec.compile or archspec build"
-            )
-        inner = wrapped
-    return inner
 
 
 def spec_of(model: nn.Module) -> Spec | None:
@@ -105,7 +89,3 @@ def _node(weight: str, graph: Graph, users: Mapping[str, list[str]]) -> str:
             f"the model has a weight `{weight}` that the spec `{graph.spec.name}` does not have: another spec?"
         )
     return name
-
-
-def _is_compiled(model: nn.Module) -> bool:
-    return hasattr(type(model), "weight_locations")

@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 import archspec
 from archspec.compiler import living
 from archspec.graph.load import graph_of
-from archspec.train.weights import homes, spec_of, unwrapped
+from archspec.nn.wrapped import unwrapped
+from archspec.train.weights import homes, spec_of
 from tests.compiler.models import BOTH, HEAD, PLUGINS, assert_agree, batch_of, spec_file
 from tests.compiler.models import spec_of as spec_named
 from tests.compiler.test_opaque import TEXT as OPAQUE

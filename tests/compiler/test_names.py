@@ -17,6 +17,7 @@ from torch import nn
 import archspec
 from archspec.compiler.compile import build
 from archspec.compiler.names import class_name
+from archspec.compiler.runtime import reserved
 from archspec.graph.load import graph_of
 from tests.compiler.models import BOTH, NAMES, spec_of
 
@@ -104,12 +105,22 @@ def test_every_name_that_an_emitted_file_uses_is_a_good_name(*, role: str, optim
 
 
 def test_a_spec_may_be_named_like_anything_in_its_file() -> None:
-    """The class gets a name of its own: `f` is FModel, `value_error` is ValueErrorModel, `true` is TrueModel."""
-    clashing = [word for word in words() if class_name(word).endswith("Model") and not word.endswith("model")]
+    """The class has its name, as for every spec: `f` is F, `value_error` is ValueError; `true` alone is TrueModel."""
+    clashing = [word for word in words() if class_name(word) in reserved() or class_name(word).endswith("Model")]
     wanted = {"f", "tensor", "columns", "value_error", "key_error", "type_error", "runtime_error", "one_dnn_linear"}
     assert wanted | {"true", "false"} <= set(clashing)
+    batch = {"a_inputs": torch.arange(3), "another_inputs": torch.arange(3), "a_scene": torch.arange(3) % 2,
+             "a_number": torch.rand(3)}  # fmt: skip
     for word in clashing:
         run_once(spec_text("tasks", ("a", "b"), word), optimize=True)
+        model = archspec.compile(spec_text("tasks", ("a", "b"), word), seed=0)
+        assert type(model).__name__ == {"true": "TrueModel", "false": "FalseModel"}.get(word, class_name(word))
+        with pytest.raises(KeyError, match="needs the column `a_"):
+            model({})
+        with pytest.raises(ValueError, match="a_number"):
+            model({**batch, "a_number": torch.rand(3).double()})
+        with pytest.raises(TypeError, match="a_number"):
+            model({**batch, "a_number": 3})
 
 
 @BOTH

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 import archspec
@@ -78,4 +79,61 @@ def test_saving_into_nowhere_leaves_nothing(tmp_path: Path) -> None:
     """A folder that is not there is a diagnostic, not a traceback from deep inside."""
     with pytest.raises(archspec.SpecError):
         archspec.save_weights(model_of(PLE, optimize=False), tmp_path / "none" / "ple.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_missing_is_named_with_its_neighbour(tmp_path: Path) -> None:
+    """A misspelt name gets the one that is meant; a folder and a cut file are a sentence each, and change nothing."""
+    model = model_of(PLE, optimize=True)
+    file = tmp_path / "weights.safetensors"
+    archspec.save_weights(model, file)
+    before = {name: view.clone() for name, view in model.named_weights()}
+    with pytest.raises(archspec.SpecError, match=r"AS001.*wieghts.*`[^?]*did you mean `.*/weights\.safetensors`\?"):
+        archspec.load_weights(model, tmp_path / "wieghts.safetensors")
+    with pytest.raises(archspec.SpecError, match=r"AS001.*no file.*\n.*no folder"):
+        archspec.load_weights(model, tmp_path / "none" / "weights.safetensors")
+    with pytest.raises(archspec.SpecError, match=r"AS005.* cannot be read"):
+        archspec.load_weights(model, tmp_path)
+    whole = file.read_bytes()
+    for length in (1, 7, 8, 100, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(archspec.SpecError, match=r"AS005.*is no whole safetensors file.*\n.*save it again"):
+            archspec.load_weights(model, file)
+    assert all(view.equal(before[name]) for name, view in model.named_weights())
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_file_of_another_spec_is_refused(*, strict: bool, tmp_path: Path) -> None:
+    """Without one name in common nothing could be loaded: that is an error, with `strict=False` too."""
+    tiny = "archspec: 1\nname: tiny\ninputs: {x: {kind: dense, dim: 2}}\ntasks: {y: {}}\ntowers: {y: {}}\n"
+    archspec.save_weights(archspec.compile(tiny, seed=0), tmp_path / "tiny.safetensors")
+    with pytest.raises(ValueError, match=r"tiny\.safetensors` has none of the \d+ weights of Ple: .*`towers.y.head"):
+        archspec.load_weights(model_of(PLE, optimize=True), tmp_path / "tiny.safetensors", strict=strict)
+
+
+def test_renamed_weights_are_told_in_pairs(tmp_path: Path) -> None:
+    """A tower by another name: what is missing comes with what the file has in its place."""
+    text = PLE.read_text(encoding="utf-8")
+    archspec.save_weights(archspec.compile(text, seed=0), tmp_path / "ple.safetensors")
+    renamed = archspec.compile(text.replace("vcr", "vcrs"), seed=0)
+    with pytest.raises(ValueError, match=r"experts\.vcrs.*: missing; is it `.*experts\.vcr\."):
+        archspec.load_weights(renamed, tmp_path / "ple.safetensors")
+
+
+def test_wrapped_models_are_saved_and_loaded(tmp_path: Path) -> None:
+    """What DistributedDataParallel and torch.compile wrap is found; other modules are refused by name."""
+    model, other = model_of(PLE, optimize=True), model_of(PLE, optimize=False, seed=4)
+    compiled: Any = torch.compile(torch.nn.DataParallel(model))
+    archspec.save_weights(compiled, tmp_path / "ple.safetensors")
+    archspec.load_weights(torch.nn.DataParallel(other), tmp_path / "ple.safetensors")
+    assert_agree(dict(other.named_weights()), dict(model.named_weights()), 0.0)
+    for call in (archspec.save_weights, archspec.load_weights):
+        with pytest.raises(TypeError, match="Linear is no compiled model"):
+            call(torch.nn.Linear(1, 1), tmp_path / "ple.safetensors")
+
+
+def test_a_model_without_values_is_not_saved(tmp_path: Path) -> None:
+    """On the meta device there is nothing to write."""
+    with pytest.raises(ValueError, match="Ple is on the meta device: it has no values"):
+        archspec.save_weights(type(model_of(PLE, optimize=True))(device="meta"), tmp_path / "ple.safetensors")
     assert list(tmp_path.iterdir()) == []

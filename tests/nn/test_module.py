@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 import archspec
 from tests.compiler.models import BOTH, HEAD, NAMES, assert_agree, batch_of, model_of, run, spec_file, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from archspec.nn.module import Compiled
 
@@ -240,6 +244,23 @@ def test_constants_are_there_after_loading(name: str, way: Callable[[Compiled], 
     model = archspec.compile(spec_of(name), seed=0).eval()
     batch = batch_of(spec_of(name), 5, dtype=torch.float32)
     assert_agree(way(model).eval()(batch), model(batch), 0.0)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, about backends and about views among the outputs
+@pytest.mark.parametrize("name", ["hinet", "pepnet"])
+def test_fsdp2_may_begin_on_the_meta_device(name: str, tmp_path: Path) -> None:
+    """Sharded without memory, then given memory and weights: outputs are those of the whole model."""
+    model = archspec.compile(spec_of(name), seed=0).eval()
+    batch = batch_of(spec_of(name), 5, dtype=torch.float32)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        made: Any = on_meta(model)
+        fully_shard(made, mesh=init_device_mesh("cpu", (1,)))
+        made.to_empty(device="cpu")
+        set_model_state_dict(made, model.state_dict(), options=StateDictOptions(full_state_dict=True))
+        assert_agree(made.eval()(batch), model(batch), 0.0)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @BOTH

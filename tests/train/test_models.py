@@ -12,9 +12,10 @@ from torch import Tensor, nn
 import archspec
 from archspec.compiler.compile import build
 from archspec.graph.load import graph_of
+from archspec.nn.wrapped import unwrapped
 from archspec.train.criterion import MultiTaskLoss
 from archspec.train.groups import parameter_groups
-from archspec.train.weights import homes, spec_of, unwrapped
+from archspec.train.weights import homes, spec_of
 
 MMOE = """
 archspec: 1
