@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from archspec.data.numerals import numeral
 from archspec.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class Fault:
             return self.help
         if self.demand.words:
             count = len(self.demand.words)
-            return f"write the names, or count them from 0 to {count - 1} or from 1 to {count} throughout; {skip}"
+            numbers = f", or count them from 0 to {count - 1} or from 1 to {count} throughout"
+            named = any(numeral(word).removeprefix("-").isdecimal() for word in self.demand.words)
+            return f"write the names{'' if named else numbers}; {skip}"
         if "vocabulary" in self.demand.choices:
             return f"`--encode {self.demand.column}=vocabulary` numbers any values; {skip}"
         if "standard" in self.demand.choices and self.reason == MISSING:

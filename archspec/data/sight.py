@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -61,8 +62,8 @@ class Sight:
             return
         self.texts |= is_text(array)
         self.typed |= not is_text(array)
-        self._measure_whole(array, absent)
         numbers, known = floats(array)
+        self._measure_whole(array, absent, numbers)
         self.only_numbers = self.only_numbers and not bool((np.isnan(numbers) & ~absent).any())
         if counted:
             self.count(array)
@@ -89,6 +90,7 @@ class Sight:
         """A counted text that is a number with zeros before it."""
         return next(filter(padded, self.counts), None)
 
+    @cached_property
     def twins(self) -> tuple[str, str] | None:
         """Two counted texts that are one number, such as `7` and `007`; a truth value is not like its number."""
         seen: dict[str, str] = {}
@@ -99,10 +101,9 @@ class Sight:
                 return other, text
         return None
 
-    def _measure_whole(self, array: Array, absent: NDArray[np.bool_]) -> None:
-        near, rounded = unbroken(array)
+    def _measure_whole(self, array: Array, absent: NDArray[np.bool_], numbers: NDArray[np.float64]) -> None:
+        near, rounded = unbroken(array, numbers)
         self.only_whole = self.only_whole and bool((near | absent).all())
-        numbers = floats(array)[0]
         if rounded.any() and self.rounded is None:
             self.rounded = float(numbers[rounded][0])
         if near.any():

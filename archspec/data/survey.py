@@ -192,13 +192,13 @@ def _choice(demand: Demand, asked: str | None, sight: Sight, *, several: bool) -
     kind, why = (asked, "--encode") if asked else _natural(demand, sight, several=several)
     if demand.plain:
         why = "a task reads it, too"
-    names = not sight.only_numbers or _code(sight) is not None or sight.twins() is not None
+    names = not sight.only_numbers or _code(sight) is not None or sight.twins is not None
     return Choice(kind, why, "texts" if names else "numbers")
 
 
 def _check(problems: Diagnostics, column: str, choice: Choice, sight: Sight, *, asked: bool) -> None:
     """Reports ids of which nobody can say whether they are the same."""
-    if choice.kind in {"ids", "vocabulary"} and sight.only_numbers and not asked and (twins := sight.twins()):
+    if choice.kind in {"ids", "vocabulary"} and sight.only_numbers and not asked and (twins := sight.twins):
         one = f"`--encode {column}=ids` makes them one id, " if sight.only_whole else "write them alike, or "
         problems.error(
             "AS711", f"column `{column}` holds `{twins[0]}` and `{twins[1]}`: two texts, but one number",

@@ -95,10 +95,12 @@ def floats(array: Array) -> tuple[NDArray[np.float64], Mask]:
 
     array = cleaned(array)
     if is_text(array):
-        for number, word in enumerate(("false", "true")):
-            array = pc.if_else(pc.equal(pc.utf8_lower(array), word), str(number), array)
-        fits = pc.fill_null(pc.match_substring_regex(array, _NUMBER), fill_value=False)
-        array = pc.if_else(fits, array, pa.scalar(None, array.type))
+        fits = pc.match_substring_regex(array, _NUMBER)
+        if pc.all(fits).as_py() is False:
+            for number, word in enumerate(("false", "true")):
+                array = pc.if_else(pc.match_substring_regex(array, rf"^(?i:{word})$"), str(number), array)
+            fits = pc.match_substring_regex(array, _NUMBER)
+            array = pc.if_else(pc.fill_null(fits, fill_value=False), array, pa.scalar(None, array.type))
     numbers = pc.fill_null(pc.cast(array, pa.float64(), safe=False), float("nan")).to_numpy(zero_copy_only=False)
     return numbers, np.isfinite(numbers)
 
@@ -133,17 +135,18 @@ def exactly(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def unbroken(array: Array) -> tuple[Mask, Mask]:
-    """Which values are whole numbers of any size, and which of those were rounded: a float beyond 2^53 lost digits."""
+def unbroken(array: Array, numbers: NDArray[np.float64]) -> tuple[Mask, Mask]:
+    """Which values are whole numbers of any size, and which of those were rounded: a float beyond 2^53 lost digits.
+
+    `numbers` are the values as floats.
+    """
     import pyarrow as pa
 
-    array = cleaned(array)
-    numbers, finite = floats(array)
-    near = finite & (np.floor(numbers) == numbers)
+    near = np.isfinite(numbers) & (np.floor(numbers) == numbers)
     rounded = near & (np.abs(numbers) >= EXACT)
     if not pa.types.is_floating(array.type):
         places = np.flatnonzero(rounded)
-        values = array.take(pa.array(places)).to_pylist()
+        values = cleaned(array.take(pa.array(places))).to_pylist()
         rounded[places] = [exactly(value) is None for value in values]
     return near, rounded
 

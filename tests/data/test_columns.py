@@ -6,9 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 from pyarrow import parquet
 
-from archspec.data.prepare import COLUMNS, Source, prepare
+from archspec.data.batches import OrderedBatches
+from archspec.data.prepare import COLUMNS, VALIDATION, Source, prepare
+from archspec.data.rows import Rows
+from archspec.diagnostics import SpecError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,3 +68,17 @@ def test_a_file_without_any_list(graph: Graph, rows: dict[str, list[Any]], tmp_p
     prepared = prepare(graph, source, tmp_path)
     assert {report.column: report.missing for report in prepared.columns}["visited"] == 0.5
     assert not prepared.encoder.encodings["visited"].model_dump()["missing"]
+
+
+@pytest.mark.parametrize("values", [["home", "shop"], [0, 1], [1, 2], ["1.0", " 2"]])
+def test_the_ways_out_for_a_domain(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path, values: list[Any]) -> None:
+    """Numbers from 0 to n together fit in no counting; names, or numbers from 0 or from 1, do, as the help says."""
+    rows["scene"] = [0, 2] * 20
+    source = files(tmp_path, rows)
+    with pytest.raises(SpecError, match="AS704") as caught:
+        prepare(graph, source, tmp_path)
+    assert "write the names, or count them from 0 to 1 or from 1 to 2 throughout" in caught.value.diagnostics[0].help
+    rows["scene"] = values * 20
+    prepare(graph, files(tmp_path, rows), tmp_path)
+    batch = next(iter(OrderedBatches(Rows(tmp_path / VALIDATION), 40)))
+    assert batch["scene"].tolist() == [0, 1] * 20
