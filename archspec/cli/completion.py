@@ -46,9 +46,9 @@ def words(context: click.Context, parameter: click.Parameter, incomplete: str) -
 
 def templates(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Architectures that `archspec init` writes."""
-    from archspec.cli.init import templates as known
+    from archspec.cli.architectures import architectures
 
-    return _starting(incomplete, known().items())
+    return _starting(incomplete, architectures().items())
 
 
 def _registry(context: click.Context) -> Registry:

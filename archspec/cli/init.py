@@ -1,19 +1,18 @@
-"""`archspec init`: a commented spec, or a plugin with its test, to start from."""
+"""`archspec init`: the spec of a published architecture, or a plugin with its test, to start from."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
-from typing import Final
 
 import click
 
 from archspec.cli import completion
+from archspec.cli.architectures import architectures, files_of
 from archspec.cli.output import STDOUT, put, targets
 from archspec.cli.plugin_files import CATEGORIES, write_plugin
 from archspec.diagnostics import suggest, unusable
-
-TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 @click.command()
@@ -30,14 +29,15 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 )
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 def init(name: str | None, output: str | None, category: str | None, *, force: bool) -> None:
-    """Write a commented spec to start from, or a plugin.
+    """Write the spec of an architecture to start from, or a plugin.
 
-    NAME is that of a known architecture; without it, they are listed. With --plugin it is the name of a new kind.
+    NAME is that of an architecture; without it, they are listed. Where its spec needs a plugin, or extends another
+    spec, these are written beside it. With --plugin, NAME is the name of a new kind.
     """
     if category is not None:
         _init_plugin(category, name, output, force=force)
         return
-    known = templates()
+    known = architectures()
     if name is None:
         for each, about in known.items():
             click.echo(f"{each:<{max(map(len, known))}}  {about}")
@@ -45,15 +45,41 @@ def init(name: str | None, output: str | None, category: str | None, *, force: b
     if name not in known:
         guess = suggest(name, known)
         helps = f"did you mean `{guess}`?" if guess else f"there are {', '.join(known)}"
-        raise click.UsageError(f"no template `{name}`; {helps}")
-    text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
-    output = output or "./"
-    (path,) = targets(output, [f"{name}.yaml"])
-    if path != STDOUT and not force and os.path.lexists(path):
-        unusable(
-            "AS013", f"`{path}` exists already", help="write elsewhere with `-o FILE`, or overwrite it with `--force`"
-        )
-    put(path, text, output)
+        raise click.UsageError(f"no architecture `{name}`; {helps}")
+    _init_spec(name, output or "./", force=force)
+
+
+def _init_spec(name: str, output: str, *, force: bool) -> None:
+    """Writes a spec, and beside it the files that it needs; of these, one that exists with the same text is kept."""
+    texts = files_of(name)
+    if output == STDOUT and len(texts) > 1:
+        raise click.UsageError(f"`{name}` is several files ({', '.join(texts)}): `-o` takes a file or a folder")
+    (spec,) = targets(output, [f"{name}.yaml"])
+    beside = [str(Path(spec).with_name(file)) for file in list(texts)[1:]]
+    if spec in beside:
+        raise click.UsageError(f"`{spec}` is the name of a file that `{name}` needs: choose another name for the spec")
+    new = dict(zip((spec, *beside), texts.values(), strict=True))
+    new = {path: text for path, text in new.items() if path == spec or not _holds(path, text)}
+    for path in new:
+        if path != STDOUT and not force and os.path.lexists(path):
+            unusable(
+                "AS013",
+                f"`{path}` exists already",
+                help="write elsewhere with `-o FILE`, or overwrite it with `--force`",
+            )
+    for path, text in new.items():
+        put(path, text, output)
+    plugins = [word for path in beside if path.endswith(".py") for word in ("--plugin", path)]
+    if plugins:
+        click.echo(f"it needs its plugin: {shlex.join(['archspec', 'validate', spec, *plugins])}", err=True)
+
+
+def _holds(path: str, text: str) -> bool:
+    """Whether a file has exactly this text."""
+    try:
+        return Path(path).read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def _init_plugin(category: str, name: str | None, folder: str | None, *, force: bool) -> None:
@@ -64,13 +90,3 @@ def _init_plugin(category: str, name: str | None, folder: str | None, *, force: 
         raise click.UsageError("a plugin and its test are two files: `-o` takes a folder")
     for path in write_plugin(category, name, folder, force=force):
         click.echo(path)
-
-
-def templates() -> dict[str, str]:
-    """The architectures that there is a template for, and where each comes from."""
-    return {path.stem: _about(path) for path in sorted(TEMPLATES.glob("*.yaml"))}
-
-
-def _about(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return next((line.removeprefix("about:").strip() for line in lines if line.startswith("about:")), "")

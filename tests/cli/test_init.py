@@ -10,12 +10,12 @@ import pytest
 from click.testing import Result
 
 import archspec
-from archspec.cli.init import TEMPLATES, templates
+from archspec.cli.architectures import TEMPLATES, architectures, files_of
 
 Run = Callable[..., Result]
 
 
-@pytest.mark.parametrize("name", sorted(templates()))
+@pytest.mark.parametrize("name", sorted(path.stem for path in TEMPLATES.glob("*.yaml")))
 def test_a_template_is_its_architecture(name: str, specs: Path) -> None:
     """A template validates without a warning, and means the same as the spec of its name."""
     template = archspec.load(TEMPLATES / f"{name}.yaml")
@@ -43,11 +43,57 @@ def test_nothing_is_overwritten(run: Run) -> None:
     assert Path("ple.yaml").read_text(encoding="utf-8") != "mine"
 
 
-def test_without_a_name_they_are_listed(run: Run) -> None:
-    """`archspec init` lists the templates and where each comes from, and writes nothing."""
+def test_without_a_name_they_are_listed(run: Run, specs: Path) -> None:
+    """`archspec init` lists every published architecture and where it comes from, and writes nothing."""
     lines = run("init").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["cgc", "esmm", "mmoe", "ple", "shared_bottom"]
-    assert "Progressive Layered Extraction" in lines[3]
+    assert [line.split()[0] for line in lines] == sorted(path.stem for path in specs.glob("*.yaml"))
+    assert all(len(line.split()) > 2 for line in lines)
+    assert "ple                 Progressive Layered Extraction (Tang et al., RecSys 2020, eq. 6-7)" in lines
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(architectures()))
+def test_every_published_spec_is_written_with_what_it_needs(run: Run, name: str, specs: Path) -> None:
+    """`archspec init NAME` writes a spec that means what the published one means, its base and its plugin."""
+    result = run("init", name)
+    written = result.stdout.split()
+    assert (result.exit_code, written) == (0, list(files_of(name)))
+    plugins = [specs.parent / "plugins" / file for file in written if file.endswith(".py")]
+    assert [path.read_bytes() for path in plugins] == [Path(path.name).read_bytes() for path in plugins]
+    expected = archspec.load(specs / f"{name}.yaml", plugins=plugins)
+    assert archspec.load(written[0], plugins=plugins).digest == expected.digest
+
+
+def test_a_spec_with_a_plugin_says_how_it_is_checked(run: Run) -> None:
+    """The command line is printed as a shell reads it; tests/test_wheel.py runs it."""
+    assert run("init", "star", "-o", "a folder/").stderr == (
+        "it needs its plugin: archspec validate 'a folder/star.yaml' --plugin 'a folder/star.py'\n"
+    )
+
+
+def test_a_spec_that_extends_another_comes_with_it(run: Run) -> None:
+    """The base is written beside the spec, wherever that is; one that is there already with this text is kept."""
+    assert run("init", "snr_aver", "-o", "mine.yaml").stdout == "mine.yaml\nsnr_trans.yaml\n"
+    assert run("validate", "mine.yaml").exit_code == 0
+    assert run("init", "snr_aver").stdout == "snr_aver.yaml\n"
+
+
+def test_a_changed_base_or_plugin_is_kept(run: Run) -> None:
+    """Nothing is written where one of the files exists with another text, unless --force is given."""
+    Path("star.py").write_text("mine", encoding="utf-8")
+    result = run("init", "star")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "`star.py` exists already" in result.stderr
+    assert [path.name for path in Path().iterdir()] == ["star.py"]
+    assert run("init", "star", "--force").stdout == "star.yaml\nstar.py\n"
+
+
+@pytest.mark.parametrize(("name", "output"), [("star", "star.py"), ("snr_aver", "snr_trans.yaml"), ("star", "-")])
+def test_files_do_not_take_each_others_place(run: Run, name: str, output: str) -> None:
+    """A name for the spec that its plugin or base has, and standard output for several files, are wrong usage."""
+    result = run("init", name, "-o", output)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"`{name}` " in result.stderr
     assert list(Path().iterdir()) == []
 
 
@@ -57,10 +103,10 @@ def test_standard_output(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "helps"), [("pel", "did you mean `ple`?"), ("../ple", "did you mean `ple`?"), ("x", "there are cgc")]
+    ("name", "helps"), [("pel", "did you mean `ple`?"), ("../ple", "did you mean `ple`?"), ("x", "there are adatt")]
 )
 def test_an_unknown_name(run: Run, name: str, helps: str) -> None:
-    """A name without a template is wrong usage; names are no paths."""
+    """A name without an architecture is wrong usage; names are no paths."""
     result = run("init", name)
     assert result.exit_code == 2
     assert helps in result.stderr
