@@ -14,6 +14,7 @@ from archspec.cli.columns import columns_table
 from archspec.cli.extras import need
 from archspec.cli.messages import show, warn
 from archspec.cli.progress import Progress, leads
+from archspec.diagnostics import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +169,8 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     need("lightning", "pyarrow", "torchmetrics", "matplotlib")
     graph = options.load(spec, plugins, overrides)
-    warn(graph.spec.diagnostics)
+    if leads():
+        warn(graph.spec.diagnostics)
     from archspec.charts import learning_curves, write_figure
     from archspec.data.prepare import Source
     from archspec.lightning.folder import CURVES
@@ -188,6 +190,10 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
                 progress.say, progress.warn, progress.rows, lambda done: told(done, progress), progress.step
             )  # fmt: skip
             results = run(graph, source, recipe, folder, resume=resume, watch=watch)
+    except SpecError as error:
+        if leads():
+            raise
+        return error.status  # the first process says it
     except KeyboardInterrupt:
         if leads():
             click.echo(f"interrupted: the same command with --resume goes on with {folder}", err=True)
@@ -204,7 +210,8 @@ def quieted() -> None:
     import logging
     import warnings
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from archspec.compiler.emit import version
 from archspec.data.encoder import Encoder
-from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source
+from archspec.data.prepare import COLUMNS, ENCODING, ROWS, TRAIN, VALIDATION, Source
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
@@ -243,7 +243,7 @@ class RunFolder:
 
 def check_places(folder: Path) -> None:
     """Raises SpecError where something that is no file lies where a run keeps one."""
-    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, *FIXED):
+    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED):
         place = folder / name
         if os.path.lexists(place) and not place.is_file():
             what = "is a folder" if place.is_dir() else "is no file"

@@ -160,6 +160,11 @@ class Keeper(Checkpoint):
             self.history.setdefault(name, []).append((step, mean))
         self._sums, self._summed = {}, 0
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets what the last validation measured: Lightning keeps a value until the next one, if there is none."""
+        for name in [name for name in trainer.callback_metrics if name.startswith("validation/")]:
+            del trainer.callback_metrics[name]
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds what was measured to the history, and keeps the best weights."""
         if trainer.sanity_checking:

@@ -26,11 +26,17 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     Raises:
         SpecError: the file cannot be written.
         TypeError: the model is no compiled one.
-        ValueError: the model is on the meta device.
+        ValueError: the model is on the meta device, or in shards over processes (FSDP2).
     """
     from safetensors.torch import save
 
     inner: Any = unwrapped(model)
+    if any(hasattr(parameter, "device_mesh") for parameter in inner.parameters()):
+        raise ValueError(
+            f"{type(inner).__name__} is in shards (FSDP2), which no process holds whole: gather them by "
+            "get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)) of "
+            "torch.distributed.checkpoint.state_dict, load_state_dict() them into a whole model, and save that"
+        )
     weights: dict[str, Tensor] = dict(inner.named_weights())
     if any(value.is_meta for value in weights.values()):
         raise ValueError(f"{type(inner).__name__} is on the meta device: it has no values to save")

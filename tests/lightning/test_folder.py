@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archspec.cli.gates import gates as gates_command
-from archspec.data.prepare import ENCODING, TRAIN, VALIDATION, Source
+from archspec.data.prepare import COLUMNS, ENCODING, TRAIN, VALIDATION, Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.folder import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
@@ -196,7 +196,7 @@ def test_weights_of_another_model_are_refused(graph: Graph, source: Source, run:
     refused(told, run / LAST)
 
 
-@pytest.mark.parametrize("name", [RESULTS, CURVES])
+@pytest.mark.parametrize("name", [RESULTS, CURVES, COLUMNS])
 def test_a_folder_where_a_result_goes_is_told_before_training(
     graph: Graph, source: Source, run: Path, name: str
 ) -> None:

@@ -20,6 +20,7 @@ from pyarrow import parquet
 from safetensors.torch import load_file
 
 from archspec import plugins
+from archspec.compiler.compile import compile as compile_spec
 from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
@@ -27,8 +28,9 @@ from archspec.lightning.checkpoint import read_checkpoint
 from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
 from archspec.lightning.keeper import Keeper
 from archspec.lightning.recipe import Recipe
-from archspec.lightning.run import Watch, train
+from archspec.lightning.run import Watch, train, untrained
 from archspec.lightning.trained import load_run
+from archspec.train.criterion import MultiTaskLoss
 
 if TYPE_CHECKING:
     from archspec.graph.graph import Graph
@@ -245,3 +247,61 @@ def test_what_is_no_run(tmp_path: Path) -> None:
     """Folders that hold no run, or none with weights, are refused."""
     with pytest.raises(SpecError, match="AS708"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ("", False), ("  c: {from: x, units: [5], norm: layer}\n", True), ("  c: {from: {detach: user}}\n", True),
+        ("  c: {from: x, units: [5]}\nfusion: {s: {kind: product, of: [click, c]}}\n", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("optimize", [False, True])
+def test_parameters_that_no_loss_reaches_are_known_beforehand(extra: str, *, expected: bool, optimize: bool) -> None:
+    """What the graph says of unused parameters, for DDP, is what a backward pass finds."""
+    text = TEXT.replace("towers: {$task: {units: [4]}}\n", "towers:\n  $task: {units: [4]}\n" + extra)
+    graph = load_graph(text, None, plugins.load([]))
+    model = compile_spec(graph.spec, optimize=optimize, seed=0)
+    batch = {"user": torch.arange(8), "x": torch.rand(8, 3), "click": torch.ones(8), "buy": torch.zeros(8)}
+    MultiTaskLoss(model)(model(batch), batch)[0].backward()
+    unused = any(parameter.grad is None for parameter in model.parameters())
+    assert untrained(model, graph) == unused == expected
+
+
+def test_two_processes_and_an_output_without_a_loss(source: Source, tmp_path: Path) -> None:
+    """DDP is told of parameters without a gradient, and only one process speaks."""
+    text = TEXT.replace("towers: {$task: {units: [4]}}", "towers: {$task: {units: [4]}, c: {from: x, units: [5]}}")
+    (tmp_path / "small.yaml").write_text(text)
+    words = [
+        sys.executable, "-m", "archspec", "train", "small.yaml", "--data", source.files[0], "--batch", "64",
+        "--epochs", "1", "--devices", "2", "-o", "run",
+    ]  # fmt: skip
+    found = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr
+    assert found.stderr.count("AS303") == 1
+    assert "Initializing" not in found.stderr
+    assert "weights of epoch 1" in found.stdout
+    assert load_run(tmp_path / "run").graph.spec.name == "small"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_a_run_from_outside_is_one_sentence(source: Source, tmp_path: Path, ending: int) -> None:
+    """Ctrl-C and kill end with status 130 and the way to go on; no lock is left."""
+    (tmp_path / "small.yaml").write_text(TEXT)
+    words = [
+        sys.executable, "-m", "archspec", "train", "small.yaml", "--data", source.files[0], "--batch", "16",
+        "--epochs", "1000", "--interval", "1", "--patience", "0", "-o", "run",
+    ]  # fmt: skip
+    restore = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    words[1:3] = ["-c", restore + "from archspec.cli import main; sys.exit(main())"]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    for _ in range(600):
+        if (tmp_path / "run" / LAST).exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(ending)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "interrupted: the same command with --resume goes on with run"
+    assert "Traceback" not in told
+    assert not (tmp_path / "run" / ".lock").exists()

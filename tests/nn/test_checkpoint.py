@@ -137,3 +137,28 @@ def test_a_model_without_values_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Ple is on the meta device: it has no values"):
         archspec.save_weights(type(model_of(PLE, optimize=True))(device="meta"), tmp_path / "ple.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_models_in_shards_are_told_how_to_be_saved(tmp_path: Path) -> None:
+    """FSDP2 leaves no process the whole weights: saving says so, and what it says to do works."""
+    import torch
+    from torch import distributed
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    address = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=address, rank=0, world_size=1)
+    try:
+        model, other = model_of(PLE, optimize=True), model_of(PLE, optimize=True, seed=4)
+        archspec.save_weights(model, tmp_path / "whole.safetensors")
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        with pytest.raises(ValueError, match=r"in shards \(FSDP2\)"):
+            archspec.save_weights(model, tmp_path / "shards.safetensors")
+        assert not (tmp_path / "shards.safetensors").exists()
+        other.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
+    finally:
+        distributed.destroy_process_group()
+    archspec.save_weights(other, tmp_path / "gathered.safetensors")
+    one, two = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "gathered"))
+    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -1,0 +1,111 @@
+"""Which epoch's weights a run keeps, and how it tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from safetensors.torch import load_file
+
+from archspec.data.prepare import Source
+from archspec.graph.load import load_graph
+from archspec.lightning.folder import WEIGHTS
+from archspec.lightning.measures import Measures
+from archspec.lightning.recipe import Recipe
+from archspec.lightning.run import Watch, train
+from archspec.plugins import load as load_plugins
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archspec.graph.graph import Graph
+    from archspec.lightning.keeper import Step
+
+TEXT = """
+archspec: 1
+name: t
+inputs: {u: {kind: sparse, vocab: 100, dim: 4}, x: {kind: dense, dim: 1}}
+tasks: {a: {kind: binary}, b: {kind: binary, label: a}}
+towers: {$task: {from: inputs}}
+"""
+RECIPE = Recipe(epochs=5, batch=100, patience=2, monitor="validation/a/auc")
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """A small model."""
+    return load_graph(TEXT, None, load_plugins([]))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """400 rows with both labels to train on, and 40 with one of them to validate on."""
+    lines = [f"{i % 40},{i / 400},{i % 2}\n" for i in range(400)]
+    (tmp_path / "ok.csv").write_text("u,x,a\n" + "".join(lines))
+    (tmp_path / "neg.csv").write_text("u,x,a\n" + "".join(lines[0:80:2]))
+    return Source((str(tmp_path / "ok.csv"),), (str(tmp_path / "neg.csv"),))
+
+
+def test_a_metric_without_a_value_stops_nothing(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """It is one warning after the first epoch; all epochs are trained, and the last one's weights are kept."""
+    lines: list[str] = []
+    watch = Watch(say=lines.append, warn=lambda items: lines.extend(item.code for item in items))
+    found = train(graph, source, RECIPE, tmp_path / "run", watch=watch)
+    told = [line for line in lines if line.startswith(("AS736", "epoch"))]
+    assert [line.partition(":")[0] for line in told] == ["AS736", *(f"epoch {epoch}" for epoch in range(1, 6))]
+    assert all(line.endswith("(kept)") for line in told[1:])
+    assert found.best["epoch"] == 5
+    assert found.reason == "the last one: validation/a/auc has no value"
+    longer = replace(RECIPE, monitor="validation/task_losses", patience=None)
+    train(graph, source, longer, tmp_path / "other")
+    one, other = (load_file(tmp_path / name / WEIGHTS) for name in ("run", "other"))
+    assert all(one[name].equal(other[name]) for name in one)  # the loss falls in every epoch
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "epochs", "reason"),
+    [
+        ((None, 0.6, None, None, None), 2, 5, "the best validation/a/auc, 0.60000"),
+        ((0.6, None, 0.5, None, 0.5), 1, 5, "the best validation/a/auc, 0.60000"),
+        ((0.6, 0.5, 0.5, 0.9, 0.9), 1, 3, "the best validation/a/auc, 0.60000"),
+        ((None, None, 0.5, 0.6, None), 4, 5, "the best validation/a/auc, 0.60000"),
+        ((0.6, float("nan"), float("nan"), float("nan"), 0.7), 5, 5, "the best validation/a/auc, 0.70000"),
+    ],
+)  # fmt: skip
+def test_the_best_epoch_is_chosen_among_those_with_a_value(  # noqa: PLR0913, PLR0917 - one argument per column
+    graph: Graph,
+    source: Source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: tuple[float | None, ...],
+    best: int,
+    epochs: int,
+    reason: str,
+) -> None:
+    """Patience counts epochs that have a value; the first value wins over weights that were kept for want of one."""
+    given, real = iter(values), Measures.found
+
+    def found(self: Measures, criterion: object) -> dict[str, object]:
+        measured: dict[str, object] = {**real(self, criterion)}  # type: ignore[arg-type] # the module's criterion
+        value = next(given)
+        return measured | ({"a/auc": value} if value is not None else {})
+
+    monkeypatch.setattr(Measures, "found", found)
+    results = train(graph, source, RECIPE, tmp_path / "run")
+    assert (results.best["epoch"], len(results.history["validation/loss"]), results.reason) == (best, epochs, reason)
+
+
+def test_steps_are_counted_from_one(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """Whoever draws a bar is told of each step of each epoch; a run that goes on counts on."""
+    steps: list[tuple[int, int, int, int]] = []
+
+    def count(step: Step) -> None:
+        steps.append((step.epoch, step.epochs, step.step, step.steps))
+
+    recipe = replace(RECIPE, epochs=2, patience=None)
+    train(graph, source, recipe, tmp_path / "run", watch=Watch(step=count))
+    assert steps == [(epoch, 2, step, 4) for epoch in (1, 2) for step in (1, 2, 3, 4)]
+    steps.clear()
+    train(graph, source, replace(recipe, epochs=3), tmp_path / "run", resume=True, watch=Watch(step=count))
+    assert steps[-1] == (3, 3, 4, 4)
