@@ -32,7 +32,8 @@ def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
             message = f"the groups up to `{block.name}` hold {experts:,} experts; a spec has {MOST_EXPERTS:,} at most"
             diagnostics.error("AS137", message, block.place, notes=block.trail, help="lower `count` of what it is like")
             diagnostics.raise_errors()
-        layers += copies * (1 + len(getattr(block.settings, "units", ())))
+        units = getattr(block.settings, "units", ())  # a plugin may have one number under this name
+        layers += copies * (1 + (len(units) if isinstance(units, tuple | list) else 1))
         if layers > MOST_ALL_LAYERS:
             message = f"the blocks up to `{block.name}` have {layers:,} layers; a spec has {MOST_ALL_LAYERS:,} at most"
             diagnostics.error(
