@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH := .venv-bench
+NEWEST := .venv-newest
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -15,7 +16,7 @@ demo: $(STAMP) ## compile and draw every spec, then train Shared-Bottom, MMoE an
 	@$(BIN)/python examples/demo.py
 
 # One torch thread for each of the two workers: more only wait for each other.
-test: lint ## lint, then all tests with branch coverage
+test: lint $(NEWEST)/.installed ## lint, then all tests with branch coverage
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 lint: $(STAMP) ## ruff, mypy, and the layers of the package
@@ -33,7 +34,7 @@ bench: $(BENCH)/.installed ## measure against other libraries, on an idle machin
 	@$(BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick)
 
 clean: ## remove the environments, build/ and all caches
-	rm -rf .venv $(BENCH) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv $(BENCH) $(NEWEST) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find archspec tests examples plugins -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(STAMP): pyproject.toml constraints.txt
@@ -43,6 +44,22 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "make: installing into .venv (the first time takes some minutes)" >&2
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The newest Python of this machine, where it is newer than that of .venv: tests/test_wheel.py tries the wheel with it, too.
+# All dependencies but torch, which is large: checking, drawing and building do without.
+$(NEWEST)/.installed: $(STAMP)
+	@mkdir -p $(NEWEST)
+	@for minor in $$(seq 30 -1 $$($(BIN)/python -c 'import sys; print(sys.version_info.minor + 1)')); do \
+	  for python in python3.$$minor $$HOME/.pyenv/versions/3.$$minor.*/bin/python; do \
+	    "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info.releaselevel != "final")' 2>/dev/null || continue; \
+	    echo "make: installing into $(NEWEST), with $$python" >&2; \
+	    "$$python" -m venv $(NEWEST) || exit 1; \
+	    $(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $$($(BIN)/python -c 'import tomllib; \
+	      print(*(each for each in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if each[:5] != "torch"))') || exit 1; \
+	    break 2; \
+	  done; \
+	done
 	@touch $@
 
 # constraints.txt holds torch's pin here, too: the other libraries ask for an open range.

@@ -7,7 +7,8 @@ imports none of pydantic, networkx and torch; each comes with the first function
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from archspec.compiler.compile import compile
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from archspec.train.gates import gate_findings, gate_statistics
     from archspec.train.groups import parameter_groups
 
+__version__ = "0.1.0"
+"""The version of this code; pyproject.toml reads it from this line."""
+
 _HOMES = {
     "load": "archspec.graph.load",
     "build_graph": "archspec.graph.export",
@@ -59,6 +63,9 @@ _HOMES = {
     ),
 }  # fmt: skip
 
+_DEPRECATED: Final[dict[str, tuple[str, str]]] = {}
+"""Old public names: the name to use instead, and the version without the old one (docs/api.md says how it goes)."""
+
 __all__ = [
     "ColumnName",
     "DomainName",
@@ -71,6 +78,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "Width",
+    "__version__",
     "balance",
     "build_graph",
     "compile",
@@ -92,7 +100,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - functions and classes alike
-    """Imports a public name from its home when it is first used."""
+    """Imports a public name from its home when it is first used; a deprecated one warns at each use."""
+    if name in _DEPRECATED:
+        new, without = _DEPRECATED[name]
+        text = f"archspec.{name} is deprecated and will be removed in archspec {without}; use archspec.{new}"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        name = new
     if name not in _HOMES:
         raise AttributeError(f"module 'archspec' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)

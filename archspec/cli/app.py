@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 
 import click
 
+from archspec import __version__
 from archspec.cli.messages import report
 from archspec.diagnostics import SpecError, suggest, visible
 
@@ -96,14 +97,9 @@ def _discard(stream: TextIO) -> None:
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
-    """Print the version of what is installed; a checkout that is not has none."""
+    """Print the version."""
     if value:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            click.echo(f"archspec {version('archspec-mtl')}")
-        except PackageNotFoundError:
-            click.echo("archspec (a checkout, not installed)")
+        click.echo(f"archspec {__version__}")
         ctx.exit()
 
 

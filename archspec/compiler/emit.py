@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from archspec import __version__
 from archspec.compiler import runtime
 from archspec.compiler.body import Body
 from archspec.compiler.expressions import built, functions_of, plugin_alias
@@ -77,7 +76,7 @@ class _Emitter:
         """Where the file comes from."""
         about = _plain(self.spec.about)
         lines = [f'"""{self.cls}{f": {about}" if about else ""}', ""]
-        lines += [f"Built by archspec {version()} from the spec `{self.spec.name}`, digest {self.spec.digest}.",
+        lines += [f"Built by archspec {__version__} from the spec `{self.spec.name}`, digest {self.spec.digest}.",
                   "Change the spec and build again rather than this file.", '"""']  # fmt: skip
         return "\n".join(piece for line in lines for piece in (textwrap.wrap(line, 118) or [""]))
 
@@ -327,12 +326,3 @@ def _wrap_docstring(text: str) -> str:
         return text
     wrapped = textwrap.wrap(line.strip(), 110, initial_indent="    ", subsequent_indent="    ")
     return "\n".join([head, *wrapped])
-
-
-@functools.cache
-def version() -> str:
-    """The installed version of archspec."""
-    try:
-        return importlib.metadata.version("archspec-mtl")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from archspec.compiler.emit import version
+from archspec import __version__
 from archspec.diagnostics import Diagnostic, SpecError, unusable
 from archspec.files import whole
 from archspec.graph.load import load_graph
@@ -42,7 +42,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 def described(spec: Spec) -> dict[str, str]:
     """What a checkpoint says of its spec."""
-    return {"spec": spec.text(), "digest": spec.digest, "version": version()}
+    return {"spec": spec.text(), "digest": spec.digest, "version": __version__}
 
 
 def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from archspec.compiler.emit import version
+from archspec import __version__
 from archspec.data.encoder import Encoder
 from archspec.data.prepare import COLUMNS, ENCODING, ROWS, TRAIN, VALIDATION, Source
 from archspec.data.rows import Rows
@@ -125,7 +125,7 @@ class RunFolder:
         if found.format > FORMAT:
             unusable(
                 "AS734", f"`{self._place(RUN)}` is of archspec {found.archspec}, which is newer than this one "
-                f"({version()})", help="use that version, or train anew in another folder",
+                f"({__version__})", help="use that version, or train anew in another folder",
             )  # fmt: skip
         object.__setattr__(self, "found", found)
         object.__setattr__(self, "asked", self._asked(found))
@@ -257,7 +257,7 @@ def write_run(folder: Path, asked: Mapping[str, Any], rows: Mapping[str, int], f
     """Writes `run.json`, which says that all else is prepared, and how it looks."""
     stamps = {name: stamp for name in files if (stamp := stamp_of(name)) is not None}
     hashes = {name: _hash(folder / name) for name in FIXED}
-    run = RunFile(archspec=version(), asked=dict(asked), sha256=hashes, data=stamps, **rows)
+    run = RunFile(archspec=__version__, asked=dict(asked), sha256=hashes, data=stamps, **rows)
     write_whole(folder / RUN, run.model_dump_json(indent=1) + "\n")
 
 
