@@ -40,6 +40,7 @@ CODES: dict[str, str] = {
     "AS043": "number too long",
     "AS044": "character not allowed in YAML",
     "AS045": "too many errors",
+    "AS046": "list without brackets",
     # AS101-AS119: sections, keys and values
     "AS101": "language version missing",
     "AS102": "language version newer than this release",

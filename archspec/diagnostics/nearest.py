@@ -8,6 +8,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "act": ("activation",), "batchnorm": ("batch",), "batch_norm": ("batch",), "bce": ("logistic",),
+    "binary_crossentropy": ("logistic",), "categorical": ("sparse",), "classification": ("binary",),
+    "continuous": ("dense",), "description": ("about",), "embedding": ("sparse",), "embedding_dim": ("dim",),
+    "embedding_size": ("dim",), "features": ("inputs",), "heads": ("towers",), "hidden": ("units",),
+    "hidden_units": ("units",), "hidden_sizes": ("units",), "input": ("from", "inputs"), "inputs": ("from",),
+    "l1": ("mae",), "l2": ("mse",), "layer_norm": ("layer",), "layernorm": ("layer",), "layers": ("levels", "units"),
+    "list": ("sequence",), "multi_hot": ("sequence",), "multilabel": ("multiclass",), "n": ("count",),
+    "normalization": ("norm",), "num_classes": ("classes",), "num_experts": ("count",), "number": ("count",),
+    "numeric": ("dense",), "numerical": ("dense",), "objectives": ("tasks",), "one_hot": ("domain", "sparse"),
+    "outputs": ("towers",), "size": ("dim", "vocab"), "sizes": ("units",), "source": ("from",), "top_k": ("topk",),
+    "type": ("kind",), "version": ("archspec",), "vocab_size": ("vocab",), "vocabulary": ("vocab",), "*": ("all",),
+    "any": ("all",), "everything": ("all",), "no": ("none",), "static": ("none",),
+}  # fmt: skip
+"""Words of other libraries -> what they may be here."""
+
 _MOST_SUGGESTED = 200  # words that a misspelt one is compared to
 _MOST_SORTED = 5000  # words of which these are chosen
 _LONGEST_WORD = 100  # characters of a word worth comparing
@@ -27,6 +43,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
         same = get_close_matches(word, words, n=_MOST_SUGGESTED)
         # Of words equally like it, the one that begins alike: `AS3O4` is `AS304` rather than `AS734`.
         same.sort(key=lambda near: _likeness(near, word), reverse=True)
+    same = same or [meant for meant in SYNONYMS.get(word.casefold(), ()) if meant in some]
     return same[0] if same else None
 
 

@@ -10,6 +10,7 @@ from archspec.graph.limits import check_size
 from archspec.graph.resolve import Reader, listed
 from archspec.graph.towers import connect_tower
 from archspec.graph.wiring import Wiring, settings_references
+from archspec.spec.complete import renamed
 from archspec.spec.problems import trail_at
 from archspec.spec.tree import span_at
 
@@ -142,7 +143,15 @@ def _task(wiring: Wiring, name: str, task: TaskBlock) -> None:
             f"{what} has no output: no tower and no fusion has its name",
             task.place,
             notes=task.trail,
-            help=f"add `{name}: ...` to `towers`",
+            help=_output(wiring, name),
         )
     for loss in task.losses:
         wiring.read_settings((node,), Reader(f"a loss of {what}", wiring.top + 2, loss))
+
+
+def _output(wiring: Wiring, task: str) -> str:
+    """What gives a task an output: a tower that has another name since one of them was renamed, or a new one."""
+    tower = renamed(wiring.spec).get(task)
+    if tower is None:
+        return f"add `{task}: ...` to `towers`"
+    return f"if the task was renamed, name tower `{tower}` `{task}`, too; or add `{task}: ...` to `towers`"

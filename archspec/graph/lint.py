@@ -66,7 +66,7 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
                 "warning",
                 "AS305",
                 f"no task trains {node.what}",
-                "let a gate see it without `detach`",
+                _untrained(graph, node.name),
             )
         elif node.category == "tower" and node.case is None and node.name not in used:
             _say(diagnostics, node, "warning", "AS303", f"{node.what} is an output without a task or a reader",
@@ -82,6 +82,24 @@ def _idle(block: Block, diagnostics: Diagnostics) -> None:
                 "AS235", f"`{name}` changes nothing: {reason}", block.span(*path, key=True), notes=block.trail,
                 help=f"drop `{name}`",
             )  # fmt: skip
+
+
+def _untrained(graph: Graph, name: str) -> str:
+    """Why no task trains a node: what reads it stops the gradient, or has no task."""
+    readers: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        readers.setdefault(edge.source, []).append(edge.target)
+    behind: dict[str, None] = {}
+    queue = [name]
+    while queue:
+        for reader in readers.get(queue.pop(), ()):
+            if reader not in behind:
+                behind[reader] = None
+                queue.append(reader)
+    if any(graph.nodes[reader].category == "task" for reader in behind):
+        return "let something read it without `detach`"
+    outputs = [graph.nodes[reader].block.name for reader in behind if graph.nodes[reader].category == "tower"]
+    return f"add a task for an output that it reaches, such as `{outputs[0]}`, or remove it" if outputs else "remove it"
 
 
 def _choice(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:

@@ -163,19 +163,25 @@ class Resolver:
             reader.span(*at),
             label="nothing of this name can be read here",
             notes=reader.trail(*at),
-            help=self.elsewhere(text) or self.nearby(text, reader.level),
+            help=self.elsewhere(text, reader) or self.nearby(text, reader.level),
         )
 
-    def elsewhere(self, text: str) -> str:
-        """Where a bare name is declared that cannot be read as such."""
+    def elsewhere(self, text: str, reader: Reader) -> str:
+        """Where a bare name is declared that cannot be read as such: where reading it would form no cycle."""
+        above = ""
         for number, level in reversed(list(enumerate(self.spec.levels, 1))):
-            if text in level.gates:
-                return f"gate `{text}` of level {number} is `level{number}.gates.{text}`"
-            if text in level.experts:
-                return f"expert group `{text}` of level {number} is `level{number}.experts.{text}`"
-        if text in self.spec.towers:
+            section = "gates" if text in level.gates else "experts" if text in level.experts else ""
+            if not section:
+                continue
+            thing = f"{'gate' if section == 'gates' else 'expert group'} `{text}` of level {number}"
+            if number < reader.level:
+                return f"{thing} is `level{number}.{section}.{text}`"
+            above = f"{thing} is computed later than what reads it here; {self.nearby('', reader.level)}"
+        if text in self.spec.towers and reader.level > len(self.spec.levels) and reader.block.name != text:
             return f"the last hidden vector of tower `{text}` is `towers.{text}`"
-        return "" if _WRITTEN.fullmatch(text) else "a reference is a name; a list concatenates, `{sum: [...]}` adds"
+        return above or (
+            "" if _WRITTEN.fullmatch(text) else "a reference is a name; a list concatenates, `{sum: [...]}` adds"
+        )
 
     def nearby(self, text: str, level: int) -> str:
         """The name that was meant, and those that can be read."""

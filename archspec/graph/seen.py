@@ -78,7 +78,7 @@ class SeesResolver(Resolver):
         if self.diagnostics.incomplete or text in self.diagnostics.blamed:
             return
         groups = self.spec.levels[reader.level - 1].experts
-        guess = suggest(text, groups)
+        guess = suggest(text, (*groups, "all"))
         helps = (f"did you mean `{guess}`? " if guess else "") + f"groups here: {listed(groups)}"
         self.diagnostics.error(
             "AS204", f"{reader.what} sees unknown expert group `{text}`", reader.span(*at),

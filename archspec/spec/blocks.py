@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.contract.limits import MOST_GIVEN
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
-from archspec.spec.problems import fields_of, keys_help, validated
+from archspec.spec.problems import fields_of, keys_help, validated, written_with
 from archspec.spec.scalars import resolve
 from archspec.spec.spec import (
     Block,
@@ -162,7 +162,7 @@ class BlockReader:
             if entry.key in known:
                 entries.append(entry)
                 continue
-            helps = self.other_kinds(category, entry.key) or keys_help(entry.key, known)
+            helps = self.other_kinds(category, entry.key) or keys_help(entry.key, known, written_with(entry, node))
             self.error(
                 "AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.trail, help=helps
             )

@@ -22,7 +22,7 @@ def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
         experts = {name: complete.expert(block) for name, block in level.experts.items()}
         gates = {name: complete.gate(block) for name, block in level.gates.items()}
         levels.append(Level(experts, gates, level.node))
-    top = _Completion(levels[-1].gates if levels else None, len(levels) + 1, diagnostics)
+    top = _Completion(levels[-1].gates if levels else None, len(levels) + 1, diagnostics, renamed(spec))
     return replace(
         spec,
         inputs={
@@ -33,6 +33,17 @@ def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
         levels=tuple(levels),
         towers={name: top.tower(block) for name, block in spec.towers.items()},
     )
+
+
+def renamed(spec: Spec) -> dict[str, str]:
+    """The task without an output -> the tower that was probably its own before one of them was renamed."""
+    lonely = [name for name in spec.tasks if name not in spec.towers and name not in spec.fusion]
+    parts = {part for block in spec.fusion.values() for part in getattr(block.settings, "of", ())}
+    spare = [name for name in spec.towers if name not in spec.tasks and name not in parts]
+    if len(lonely) != 1 or not spare:
+        return {}
+    meant = spare[0] if len(spare) == 1 else suggest(lonely[0], spare)
+    return {lonely[0]: meant} if meant else {}
 
 
 def _with(block: Block, **updates: Any) -> Block:  # noqa: ANN401 - settings of many types
@@ -49,8 +60,14 @@ def _feature_gate(block: Block) -> Block:
 class _Completion:
     """Fills in the streams of one level's blocks; `below` are the gates of the previous level, None for the inputs."""
 
-    def __init__(self, below: MappingType[str, Block] | None, level: int, diagnostics: Diagnostics) -> None:
-        self.below, self.level, self.diagnostics = below, level, diagnostics
+    def __init__(
+        self,
+        below: MappingType[str, Block] | None,
+        level: int,
+        diagnostics: Diagnostics,
+        renamed: MappingType[str, str] | None = None,
+    ) -> None:
+        self.below, self.level, self.diagnostics, self.renamed = below, level, diagnostics, renamed or {}
 
     def stream(self, block: Block, name: str, what: str, key: str) -> Reference | None:
         """The stream of a name: the previous level's gate, or the inputs at the bottom."""
@@ -58,7 +75,7 @@ class _Completion:
             return Reference.parse("inputs")
         if name in self.below:
             return Reference.parse(name)
-        if not self.diagnostics.incomplete:
+        if not self.diagnostics.incomplete and name not in self.renamed.values():
             below = f"level {self.level - 1}"
             guess = suggest(name, self.below) or next(iter(self.below), "inputs")
             self.diagnostics.error(

@@ -116,8 +116,9 @@ class _Composer:
         own: dict[str, Entry] = {}
         merge: Entry | None = None
         last = start
+        numbers = _Numbers(self.found)
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            entry = self.entry(event, depth)
+            entry = self.entry(event, depth, numbers)
             last = entry.node.span
             if entry.key in own:
                 self.found.error(
@@ -131,18 +132,21 @@ class _Composer:
             own[entry.key] = entry
             if entry.key == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
                 merge = entry
+        own |= numbers.report()
         entries: list[Entry] = []
         for entry in own.values():
             entries += self.merged(entry, own) if entry is merge else [entry]
         return Mapping(tuple(entries), self.closed(start, event, last))
 
-    def entry(self, event: yaml.Event, depth: int) -> Entry:
+    def entry(self, event: yaml.Event, depth: int, numbers: _Numbers) -> Entry:
         """Compose a key and its value. A key that is no string is an error, and gets a name that no other key has."""
         key = self.node(event, depth + 1)
         node = self.node(next(self.events), depth + 1)
         if isinstance(event, yaml.ScalarEvent) and isinstance(key, Scalar):
             if isinstance(key.value, str):
-                return Entry(key.value, key.span, node)
+                return numbers.follows(Entry(key.value, key.span, node))
+            if numbers.takes(key, node):
+                return Entry(f"\0{self.nodes}", key.span, node)
             if event.value:
                 message, help_ = f"key `{event.value}` is not a string", f'write it in quotes: `"{event.value}"`'
             else:
@@ -241,3 +245,43 @@ class _Composer:
         in_flow = (close.line, close.column) < (close.end_line, close.end_column)
         stop = close if in_flow else last
         return Span(self.file, start.line, start.column, stop.end_line, stop.end_column)
+
+
+class _Numbers:
+    """`{units: 32, 16}`: in YAML the 16 is a key of its own; it was meant to belong to the list before it."""
+
+    def __init__(self, found: Diagnostics) -> None:
+        self.found = found
+        self.before: Entry | None = None
+        self.loose: dict[str, tuple[Entry, list[Scalar]]] = {}
+        """Key of an entry -> the entry, and the numbers behind it."""
+
+    def follows(self, entry: Entry) -> Entry:
+        """Remembers the entry that numbers may follow."""
+        self.before = entry
+        return entry
+
+    def takes(self, key: Scalar, node: Node) -> bool:
+        """Whether a key without a value is a number behind another number."""
+        empty = isinstance(node, Scalar) and node.value is None and node.span.column == node.span.end_column
+        before = self.before
+        if not (empty and before and _is_number(before.node) and _is_number(key)):
+            return False
+        self.loose.setdefault(before.key, (before, []))[1].append(key)
+        return True
+
+    def report(self) -> dict[str, Entry]:
+        """Says so, once for each list; the entries as they were meant."""
+        meant: dict[str, Entry] = {}
+        for name, (entry, numbers) in self.loose.items():
+            items = (entry.node, *numbers)
+            shown = ", ".join(str(item.value) for item in items if isinstance(item, Scalar))
+            first, last = entry.node.span, numbers[-1].span
+            span = Span(first.file, first.line, first.column, last.end_line, last.end_column)
+            self.found.error("AS046", f"`{name}` is a list without brackets", span, help=f"write `{name}: [{shown}]`")
+            meant[name] = Entry(name, entry.key_span, Sequence(items, span))
+        return meant
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool)

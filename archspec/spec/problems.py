@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from archspec.contract import KindError, Settings
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
-from archspec.spec.tree import Mapping, Node, Sequence, span_at, to_data
+from archspec.spec.numbers import meant, sizes
+from archspec.spec.tree import Entry, Mapping, Node, Sequence, span_at, to_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Container, Iterable
 
     from pydantic_core import ErrorDetails
 
@@ -159,6 +160,14 @@ class _Problem:
             return f"{self.setting} cannot be {self.given}"
         return f"{self.setting} must be {' or '.join(wanted)}, not {self.given}"
 
+    def number(self, given: object) -> int | float | None:
+        """The number that was meant by a text or a fraction, of the kind that the setting takes."""
+        number = given if isinstance(given, float) and math.isfinite(given) else None
+        number = meant(given) if isinstance(given, str) else number
+        if number is None or self.detail["type"] == "float_type":
+            return number
+        return int(number) if number == number // 1 and number > 0 else None
+
     def help(self) -> str:  # noqa: PLR0911 - one answer per case
         """One way out, where there is one to show."""
         key, given = self.path[-1] if self.path else "", self.detail["input"]
@@ -170,15 +179,19 @@ class _Problem:
             case "too_short":
                 return "write at least one"
             case "tuple_type" if isinstance(given, int | float | str):
-                return f"write `{key}: [{given}]`"
+                listed = sizes(given) if isinstance(given, str) else [given]
+                return f"write `{key}: [{', '.join(map(str, listed or [given]))}]`"
             case "bool_type" if isinstance(given, str) and given.lower() in _SWITCHES:
                 return f"write `{key}: {_SWITCHES[given.lower()]}`"
-            case "int_type" | "float_type" if isinstance(given, str) and given.replace(".", "", 1).isdecimal():
-                return f"write the number without quotes: {given}"
+            case "int_type" | "float_type" | "int_from_float" if (number := self.number(given)) is not None:
+                return f"write `{number}`" if isinstance(key, int) else f"write `{key}: {number}`"
             case "model_type" | "model_attributes_type":
                 return f"its keys: {', '.join(sorted(_words(self.cls, (*self.path, ''))))}"
             case "string_type":
-                return "write names" if isinstance(key, int) else f'write it in quotes: `{key}: "{given}"`'
+                if isinstance(key, int):
+                    return "write names"
+                named = isinstance(given, int | float) and not isinstance(given, bool)
+                return f'write it in quotes: `{key}: "{given}"`' if named else f"`{key}` takes a name"
             case "dict_type" if isinstance(given, list) and all(isinstance(item, str) for item in given):
                 return f"write `{key}: {{{', '.join(f'{item}: ...' for item in given)}}}`"
         return ""
@@ -204,9 +217,14 @@ def _choices(details: Iterable[ErrorDetails]) -> list[str]:
     return [choice for text in texts for choice in text.split(", ")]
 
 
-def keys_help(key: str, known: Iterable[str]) -> str:
-    """What to write for an unknown key: the near one, and all that there are."""
-    guess = suggest(key, known)
+def written_with(entry: Entry, node: Mapping) -> set[str]:
+    """The other keys of a mapping that stand in the same file: a key of an extended file may be written again."""
+    return {other.key for other in node.entries if other.key_span.file == entry.key_span.file and other is not entry}
+
+
+def keys_help(key: str, known: Collection[str], written: Container[str] = ()) -> str:
+    """What to write for an unknown key: the near one, unless it is written already, and all that there are."""
+    guess = suggest(key, [word for word in known if word not in written])
     return (f"did you mean `{guess}`? " if guess else "") + f"keys here: {', '.join(sorted(set(known)))}"
 
 

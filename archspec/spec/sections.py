@@ -10,6 +10,7 @@ from archspec.diagnostics import Diagnostics, Span, suggest
 from archspec.spec.blocks import as_mapping, text_of
 from archspec.spec.layers import LayerReader
 from archspec.spec.names import check_name
+from archspec.spec.problems import written_with
 from archspec.spec.spec import VERSION, Block, Spec
 from archspec.spec.tasks import TaskReader
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
@@ -34,7 +35,11 @@ def known_sections(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
         if entry.key in SECTIONS or entry.key.startswith("x-"):
             continue
         guess = suggest(entry.key, SECTIONS)
-        helps = f"did you mean `{guess}`?" if guess else f"sections: {', '.join(SECTIONS)}; `x-{entry.key}` for a note"
+        helps = f"did you mean `{guess}`?"
+        if guess in written_with(entry, tree):
+            helps = f"the spec has `{guess}` already: move what is here into it, or remove it"
+        elif guess is None:
+            helps = f"sections: {', '.join(SECTIONS)}; `x-{entry.key}` for a note"
         diagnostics.error("AS103", f"unknown section `{entry.key}`", entry.key_span, notes=entry.node.trail, help=helps)
         tree = tree.without(entry.key)
         if guess and guess not in tree:
