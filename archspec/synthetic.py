@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = ["synthetic_tasks"]
+
 
 def synthetic_tasks(  # noqa: PLR0913 - the symbols of the paper's section 3.2
     rows: int,
