@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Final
@@ -193,6 +194,12 @@ class Keeper(Checkpoint):
         self.epochs = trainer.current_epoch + 1
         if trainer.is_global_zero:
             write_whole(self.folder / HISTORY, json.dumps(self.state_dict()) + "\n")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Ends the other processes where the first one fails alone, as on a full disk: they would wait for it."""
+        launcher: Any = trainer.strategy.launcher
+        if trainer.is_global_zero and hasattr(launcher, "kill"):
+            launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
 
     def _improved(self, measured: dict[str, float]) -> bool:
         value, best = measured.get(self.monitor, nan), self.best.get(self.monitor, nan)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from safetensors.torch import load_file
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from archspec.data.prepare import Source
 from archspec.graph.load import load_graph
 from archspec.lightning.folder import WEIGHTS
+from archspec.lightning.keeper import Keeper
 from archspec.lightning.measures import Measures
 from archspec.lightning.recipe import Recipe
 from archspec.lightning.run import Watch, train
@@ -109,3 +111,19 @@ def test_steps_are_counted_from_one(graph: Graph, source: Source, tmp_path: Path
     steps.clear()
     train(graph, source, replace(recipe, epochs=3), tmp_path / "run", resume=True, watch=Watch(step=count))
     assert steps[-1] == (3, 3, 4, 4)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_process_that_fails_alone_ends_the_others(tmp_path: Path, *, leads: bool) -> None:
+    """Of several processes only the first writes; where its disk is full, the others do not wait for it for ever."""
+    killed: list[int] = []
+    launcher = SimpleNamespace(kill=killed.append)
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher), is_global_zero=leads)
+    keeper = Keeper(
+        tmp_path, interval=1, monitor="validation/loss", patience=None, seed=0, say=lambda _: None, warn=lambda _: None
+    )
+    module: Any = None
+    keeper.on_exception(trainer, module, OSError())
+    assert len(killed) == leads
+    trainer.strategy.launcher = None  # one process alone
+    keeper.on_exception(trainer, module, OSError())
