@@ -14,13 +14,22 @@ if TYPE_CHECKING:
     from archspec.compiler.compile import compile
     from archspec.compiler.tune import tune
     from archspec.contract import (
+        BalanceKind,
         ColumnName,
         DomainName,
+        ExpertKind,
+        FeatureGateKind,
+        FusionKind,
+        GateKind,
+        InputKind,
         InputName,
         KindError,
+        LossKind,
         OutputName,
         Reference,
         Settings,
+        TableName,
+        TowerKind,
         Width,
         balance,
         expert,
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
     from archspec.graph.export import build_graph
     from archspec.graph.load import load
     from archspec.nn.checkpoint import load_weights, save_weights
+    from archspec.program import GateInputs, Init, Part, Scope, Seen, Value
+    from archspec.program.columns import Column
     from archspec.spec.spec import Spec
     from archspec.train.criterion import MultiTaskLoss
     from archspec.train.gates import gate_findings, gate_statistics
@@ -57,26 +68,46 @@ _HOMES = {
     "Spec": "archspec.spec.spec",
     "SpecError": "archspec.diagnostics",
     **dict.fromkeys(
-        ("ColumnName", "DomainName", "InputName", "KindError", "OutputName", "Reference", "Settings", "Width",
+        ("BalanceKind", "ColumnName", "DomainName", "ExpertKind", "FeatureGateKind", "FusionKind", "GateKind",
+         "InputKind", "InputName", "KindError", "LossKind", "OutputName", "Reference", "Settings", "TableName",
+         "TowerKind", "Width",
          "balance", "expert", "feature_gate", "fusion", "gate", "input", "loss", "tower"),
         "archspec.contract",
     ),
+    **dict.fromkeys(("GateInputs", "Init", "Part", "Scope", "Seen", "Value"), "archspec.program"),
+    "Column": "archspec.program.columns",
 }  # fmt: skip
 
 _DEPRECATED: Final[dict[str, tuple[str, str]]] = {}
 """Old public names: the name to use instead, and the version without the old one (docs/api.md says how it goes)."""
 
 __all__ = [
+    "BalanceKind",
+    "Column",
     "ColumnName",
     "DomainName",
+    "ExpertKind",
+    "FeatureGateKind",
+    "FusionKind",
+    "GateInputs",
+    "GateKind",
+    "Init",
+    "InputKind",
     "InputName",
     "KindError",
+    "LossKind",
     "MultiTaskLoss",
     "OutputName",
+    "Part",
     "Reference",
+    "Scope",
+    "Seen",
     "Settings",
     "Spec",
     "SpecError",
+    "TableName",
+    "TowerKind",
+    "Value",
     "Width",
     "__version__",
     "balance",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
-from archspec import Settings, fusion, gate
+from archspec import FusionKind, GateKind, fusion, gate
 from archspec.contract.settings import NotNegative
 from archspec.kinds.fusion import Names
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @gate("aitm")
-class Transfer(Settings):
+class Transfer(GateKind):
     """Attention over the experts seen, steered by themselves."""
 
     paper: ClassVar[str] = "Xi et al., KDD 2021, arXiv 2105.08489"
@@ -46,7 +46,7 @@ class Transfer(Settings):
 
 
 @fusion("aitm_order")
-class Order(Settings):
+class Order(FusionKind):
     """Later steps of a funnel may not be likelier than earlier ones."""
 
     paper: ClassVar[str] = "Xi et al., KDD 2021, arXiv 2105.08489: behavioral expectation calibrator"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from archspec import KindError, Settings, gate
+from archspec import GateKind, KindError, gate
 from archspec.contract.settings import Count, NotNegative
 from archspec.program import Init
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @gate("deepseek_moe")
-class DeepSeekMoE(Settings):
+class DeepSeekMoE(GateKind):
     """Shared experts for all rows, the best k of the others for each."""
 
     paper: ClassVar[str] = "2401.06066; 2412.19437, section 2.1.2"

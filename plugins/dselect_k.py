@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from archspec import Settings, gate
+from archspec import GateKind, gate
 from archspec.contract.settings import Count, NotNegative
 from archspec.program import GateInputs, Init, Scope, Value
 
@@ -32,7 +32,7 @@ START = Init("uniform", 0.05)
 
 
 @gate("dselect_k")
-class DSelectK(Settings):
+class DSelectK(GateKind):
     """k selectors of one expert each, by the bits of its number."""
 
     paper: ClassVar[str] = "Hazimeh et al., NeurIPS 2021, arXiv 2106.03760"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from archspec import ColumnName, OutputName, Settings, loss
+from archspec import ColumnName, LossKind, OutputName, loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @loss("escm2_ipw")
-class InversePropensity(Settings):
+class InversePropensity(LossKind):
     """The logistic loss of observed rows, divided by how likely they were to be observed."""
 
     paper: ClassVar[str] = "Wang et al., SIGIR 2022, arXiv 2204.05125: inverse propensity"

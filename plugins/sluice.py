@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archspec import KindError, gate
-from archspec.contract.settings import NotNegative  # noqa: TC001 - pydantic reads it
+from archspec.contract.settings import NotNegative
 from archspec.kinds.gates import Linear
 
 if TYPE_CHECKING:

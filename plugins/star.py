@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from archspec import DomainName, Settings, Width, fusion, tower
+from archspec import DomainName, FusionKind, TowerKind, Width, fusion, tower
 from archspec.contract.settings import Units
 from archspec.kinds.fusion import Names
 from archspec.program import Init
@@ -26,7 +26,7 @@ ONE, ZERO = Init("constant", 1.0), Init("constant", 0.0)
 
 
 @tower("star")
-class Star(Settings):
+class Star(TowerKind):
     """A multilayer perceptron whose weights are those of all domains times those of the row's own."""
 
     paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427"
@@ -81,7 +81,7 @@ class Star(Settings):
 
 
 @fusion("star_sum")
-class LogitSum(Settings):
+class LogitSum(FusionKind):
     """Logits add up."""
 
     paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427: auxiliary network"

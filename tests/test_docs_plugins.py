@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from archspec.contract.registry import _EITHER, CATEGORIES, OPTIONAL
+from archspec.contract import Kind
+from archspec.contract.kinds import BASES, methods
+from archspec.contract.registry import signature
 from archspec.program import Scope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,13 +81,18 @@ def table(marker: str) -> str:
 
 def test_the_table_of_methods_is_the_contract() -> None:
     """Every category has its row, with the methods and arguments that archspec calls."""
-    rows = ["| category | methods that it needs | methods that it may have |", "|---|---|---|"]
-    for category, methods in CATEGORIES.items():
-        written = {name: f"`{name}({', '.join(arguments)})`" for name, arguments in methods.items()}
-        either = [written[name] for name in _EITHER if name in written]
-        needed = [*(text for name, text in written.items() if name not in _EITHER), " or ".join(either)]
-        may = ", ".join(f"`{name}({', '.join(a)})`" for name, a in OPTIONAL.get(category, {}).items())
-        rows.append(f"| `{category}` | {', '.join(needed)} | {may} |".replace("|  |", "| |"))
+    rows = ["| category | base class | methods that it needs | methods that it may have |", "|---|---|---|---|"]
+    common = methods(Kind).keys()
+    for category, base in BASES.items():
+        written = {
+            name: f"`{name}({', '.join(signature(method))})`"
+            for name, method in methods(base).items()
+            if name not in common
+        }
+        needed = ", ".join(" or ".join(written.pop(name) for name in options) for options in base.needed)
+        rows.append(
+            f"| `{category}` | `{base.__name__}` | {needed} | {', '.join(written.values())} |".replace("|  |", "| |")
+        )
     assert table("contract").splitlines() == rows
 
 

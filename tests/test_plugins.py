@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archspec import plugins
-from archspec.contract import Settings, Width, expert
+from archspec.contract import ExpertKind, Width, expert
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from torch import nn
+
 CROSS = """
-from archspec import Settings, Width, expert
+from archspec import ExpertKind, GateKind, Settings, Width, expert
 
 @expert("cross")
-class Cross(Settings):
+class Cross(ExpertKind):
     layers: int = 2
 
     def width(self, input: Width) -> Width:
@@ -82,16 +84,16 @@ def test_classes_and_modules_are_plugins(plugin: Path) -> None:
     """A marked class of a notebook, and an imported module, need no file."""
 
     @expert("own")
-    class Own(Settings):
+    class Own(ExpertKind):
         """An expert of this test."""
 
         def width(self, input: Width) -> Width:
             """As wide as its input."""
             return input
 
-        def build(self, input: Width) -> object:
+        def build(self, input: Width) -> nn.Module:
             """Nothing."""
-            return input
+            raise NotImplementedError
 
     assert plugins.load([Own]).find("expert", "own") is Own
     plugins.load([plugin])
@@ -107,7 +109,7 @@ def test_refusals(plugin: Path, tmp_path: Path) -> None:
     assert refusal("no_such_plugin") == "there is no plugin `no_such_plugin`"
     assert refusal(broken).endswith("SystemExit: 3")
     assert "defines no kind" in refusal(empty)
-    assert "defines no kind" in refusal(Settings)
+    assert "defines no kind" in refusal(ExpertKind)
     twin = tmp_path / "twin_plugin.py"
     twin.write_text(plugin.read_text())
     assert "is already defined in" in refusal(plugin, twin)
@@ -136,7 +138,7 @@ def written(tmp_path: Path, name: str, text: str) -> Path:
     return path
 
 
-GATE = """from archspec import Settings, gate
+GATE = """from archspec import ExpertKind, GateKind, Settings, gate
 
 @gate("{kind}")
 class {cls}(Settings):
@@ -154,8 +156,8 @@ class {cls}(Settings):
         ("def fail():\n    raise ValueError('no luck')\n\nfail()\n", 2, "ValueError: no luck"),
         ("import no_such_module_at_all\n", 1, "needs the module `no_such_module_at_all`"),
         (GATE.format(kind="g", cls="Wrong", arguments="scope, gate"), 4, "`lower` takes (scope, gate), archspec calls"),
-        ("from archspec import Settings, gate\n@gate('g')\nclass Empty(Settings):\n    pass\n", 3, "needs a method"),
-        ("from archspec import gate\n\n@gate('g')\nclass Alone:\n    pass\n", 3, "is no subclass of archspec.Settings"),
+        ("from archspec import GateKind, gate\n@gate('g')\nclass Empty(GateKind):\n    pass\n", 3, "needs a method"),
+        ("from archspec import gate\n\n@gate('g')\nclass Alone:\n    pass\n", 3, "not a subclass of archspec.GateKind"),
     ],
     ids=["syntax", "raises", "import", "signature", "method", "class"],
 )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from archspec import Settings, Width, balance, expert, gate, loss
+from archspec import BalanceKind, ExpertKind, GateKind, LossKind, Width, balance, expert, gate, loss
 from archspec.compiler import compile as compiling
 from archspec.compiler.passes import PassResult
 from archspec.program import Init
@@ -47,7 +47,7 @@ class _Counting(_Double):
 
 
 @expert("built_double")
-class BuiltDouble(Settings):
+class BuiltDouble(ExpertKind):
     """An opaque module that keeps its promises."""
 
     def width(self, input: Width) -> Width:
@@ -89,7 +89,7 @@ class _Remembering(nn.Module):
         return x * self.scale
 
 
-class Same(Settings):
+class Same(ExpertKind):
     """As wide as its input."""
 
     def width(self, input: Width) -> Width:
@@ -102,7 +102,7 @@ class Same(Settings):
 
 
 @expert("training_weights")
-class TrainingWeights(Settings):
+class TrainingWeights(ExpertKind):
     """Changes in a forward pass what an optimizer trains."""
 
     def width(self, input: Width) -> Width:
@@ -115,7 +115,7 @@ class TrainingWeights(Settings):
 
 
 @expert("lowered_lying")
-class LoweredLying(Settings):
+class LoweredLying(ExpertKind):
     """A layer of another width than promised."""
 
     def width(self, input: Width) -> Width:
@@ -257,7 +257,7 @@ class Failing(Same):
 
 
 @gate("one_too_many")
-class OneTooMany(Settings):
+class OneTooMany(GateKind):
     """A weight more than experts."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -267,7 +267,7 @@ class OneTooMany(Settings):
 
 
 @gate("moving_average")
-class MovingAverage(Settings):
+class MovingAverage(GateKind):
     """State without a gradient, kept in a buffer as it should be."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -288,7 +288,7 @@ def follow(logits: Tensor, mean: Tensor, training: bool) -> Tensor:  # noqa: FBT
 
 
 @gate("even")
-class Even(Settings):
+class Even(GateKind):
     """Its weights are given back, mixed, and penalised: three readers, of which two are optional."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -305,7 +305,7 @@ def unevenness(weights: Tensor) -> Tensor:
 
 
 @gate("hiding_state")
-class HidingState(Settings):
+class HidingState(GateKind):
     """Counts training passes in a global."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -325,7 +325,7 @@ def warmed(logits: Tensor, training: bool) -> Tensor:  # noqa: FBT001 - the modu
 
 
 @loss("already_mean")
-class AlreadyMean(Settings):
+class AlreadyMean(LossKind):
     """One number for the batch."""
 
     def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -334,7 +334,7 @@ class AlreadyMean(Settings):
 
 
 @balance("counting_balance")
-class CountingBalance(Settings):
+class CountingBalance(BalanceKind):
     """Counts in forward what belongs in `step`."""
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
@@ -355,7 +355,7 @@ class CountingBalance(Settings):
 
 
 @balance("many_losses")
-class ManyLosses(Settings):
+class ManyLosses(BalanceKind):
     """Does not make one of many."""
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import archspec
-from archspec import Settings, Width, expert
+from archspec import ExpertKind, Scope, Value, Width, expert
 from archspec.cli.app import archspec as command_line
 from archspec.render import draw, to_dot
 
@@ -216,7 +216,7 @@ def test_markup_in_a_spec_is_text_in_its_figure(tmp_path: Path, text: str) -> No
 
 
 @expert("labelled")
-class Labelled(Settings):
+class Labelled(ExpertKind):
     """Shows a setting of the spec in the figure."""
 
     words: str = ""
@@ -225,7 +225,7 @@ class Labelled(Settings):
         """The input's."""
         return input
 
-    def lower(self, at: object, x: object) -> object:
+    def lower(self, at: Scope, x: Value) -> Value:
         """The input."""
         return x
 

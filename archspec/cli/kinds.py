@@ -55,7 +55,7 @@ def named(registry: Registry, name: str | None) -> dict[tuple[str, str], KindCla
     from archspec.diagnostics import suggest
 
     keys = [(category, kind) for category in CATEGORIES for kind in registry.names(category)]
-    every = {key: registry.kinds[key] for key in keys}
+    every: dict[tuple[str, str], KindClass] = {key: registry.kinds[key] for key in keys}
     found = {key: cls for key, cls in every.items() if name in (None, key[1], ".".join(key))}
     if not found:
         guess = suggest(str(name), [word for key in every for word in (key[1], ".".join(key))])

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from archspec.compiler.lower import lower
+from archspec.contract import ExpertKind, FeatureGateKind, GateKind, overrides
 from archspec.graph.answers import asked
+from archspec.graph.widths import factors_of, seen_by, width_of
 from archspec.program.operations import OPERATIONS
+from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from archspec.graph.graph import Graph, Node
-    from archspec.program import Op, Program
+    from archspec.program import Program
     from archspec.program.program import Module
 
 
@@ -55,15 +58,49 @@ def count(graph: Graph) -> Count:
     """Parameters and FLOPs per row of each node of a checked graph.
 
     A weight belongs to the node whose canonical name begins its own; a shared table to the input that owns it, and an
-    expert's shared weights to the expert that owns them. A node
-    that is a plugin's module counts what the kind's methods `parameters(...)` and `flops(...)` say, which take the
-    arguments of its `build`.
+    expert's shared weights to the expert that owns them. The modules and functions that a plugin calls by name cost
+    what the kind's methods `parameters` and `flops` return; without them a module's cost is unknown, and a function
+    counts one operation per element.
     """
     program = lower(graph).forward
     costs = {name: Cost(parameters=number) for name, number in parameters(graph, program).items()}
+    own = _own_flops(graph, program, costs)
     for op in program.ops:
-        costs[_owner(op.node, costs) or op.node] += _flops(op, program, graph)
+        node = _owner(op.node, costs) or op.node
+        if op.kind not in _BY_NAME or node not in own:
+            costs[node] += Cost(flops=None if op.kind == "call" else OPERATIONS[op.kind].flops(op))
+    for node, flops in own.items():
+        costs[node] += Cost(flops=flops)
     return Count(costs)
+
+
+_BY_NAME: Final = frozenset({"apply", "call"})
+"""Operations that the program knows by name only: what they cost, their kind knows best."""
+
+
+def _own_flops(graph: Graph, program: Program, nodes: Container[str]) -> dict[str, int | None]:
+    """What the kinds of nodes with such operations say of them, by their method `flops`."""
+    callers = dict.fromkeys(_owner(op.node, nodes) or op.node for op in program.ops if op.kind in _BY_NAME)
+    return {
+        name: asked(graph.nodes[name], "flops", *_arguments(graph, graph.nodes[name]))
+        for name in callers
+        if _overrides(graph.nodes[name], "flops")
+    }
+
+
+def _overrides(node: Node, method: Literal["parameters", "flops"]) -> bool:
+    """Whether the kind of a node says what its module or functions cost."""
+    kind = node.block.settings if isinstance(node.block, Block) else None
+    base = next((base for base in (ExpertKind, GateKind, FeatureGateKind) if isinstance(kind, base)), None)
+    return base is not None and overrides(kind, getattr(base, method))
+
+
+def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
+    """What a kind's `build`, `parameters` and `flops` are called with."""
+    if node.category == "gate":
+        return (seen_by(graph, node),)
+    width = width_of(graph, graph.streams[node.name, "selector" if node.category == "feature_gate" else "from"])
+    return (width,) if node.category != "feature_gate" else (width, factors_of(graph, node))
 
 
 def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
@@ -75,7 +112,9 @@ def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
             counts[home] = _sum(counts[home], prod(weight.shape))
     for module in program.modules.values():
         node = _caller(module, program, counts)
-        counts[node] = _sum(counts[node], _told(module, graph.nodes[node], "parameters"))
+        known = _overrides(graph.nodes[node], "parameters")
+        arguments = _arguments(graph, graph.nodes[node]) if known else ()
+        counts[node] = _sum(counts[node], asked(graph.nodes[node], "parameters", *arguments) if known else None)
     return counts
 
 
@@ -104,16 +143,3 @@ def _caller(module: Module, program: Program, nodes: Container[str]) -> str:
     if module.name in nodes:
         return module.name
     return next(op.node for op in program.ops if op.kind == "call" and op.attr("module") == module.name)
-
-
-def _flops(op: Op, program: Program, graph: Graph) -> Cost:
-    if op.kind == "call":
-        return Cost(flops=_told(program.modules[op.attr("module")], graph.nodes[op.node], "flops"))
-    return Cost(flops=OPERATIONS[op.kind].flops(op))
-
-
-def _told(module: Module, node: Node, method: str) -> int | None:
-    """What the kind of an opaque module says of itself, by its method `parameters` or `flops`."""
-    told = callable(getattr(getattr(node.block, "settings", None), method, None))
-    answer: int | None = asked(node, method, *module.arguments) if told else None
-    return answer

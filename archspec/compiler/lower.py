@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.compiler.size import check_size
+from archspec.contract import ExpertKind, FeatureGateKind, FusionKind, GateKind, InputKind, overrides
 from archspec.diagnostics import Diagnostics, SpecError
 from archspec.graph.answers import asked, contradiction, told, unreachable
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
@@ -73,8 +74,8 @@ class _Columns:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.builder = Builder(self.read, self.column, lambda name: graph.spec.inputs[name].settings.values)
-        self.inputs = {name: block.settings for name, block in graph.spec.inputs.items()}
+        self.builder = Builder(self.read, self.column, self.domain, self.setting_column)
+        self.inputs: dict[str, InputKind] = {name: block.settings for name, block in graph.spec.inputs.items()}
         """The settings of all inputs, for shared tables."""
         self.columns: dict[str, tuple[str, Column]] = {}
         self.raw: dict[str, Value] = {}
@@ -94,6 +95,21 @@ class _Columns:
             value = scope.op("column", (), column.shape, name="column", dtype=column.dtype, key=key, source="batch")
             self.raw[name] = self.builder.hint(value, name)
         return self.raw[name]
+
+    def setting_column(self, name: str, setting: str) -> Value:
+        """A further column of the batch that an input reads: the one that its setting names."""
+        kind = self.inputs[name]
+        column, key = kind.columns(self.inputs)[setting], str(getattr(kind, setting))
+        self.columns[f"{name}.{setting}"] = (key, column)
+        scope = Scope(self.builder, f"inputs.{name}")
+        value = scope.op("column", (), column.shape, name=setting, dtype=column.dtype, key=key, source="batch")
+        return self.builder.hint(value, f"{name}_{setting}")
+
+    def domain(self, name: str) -> tuple[str, ...]:
+        """The values of a domain input."""
+        values = self.inputs[name].domain()
+        assert values is not None, f"{name} is no domain input"
+        return values
 
 
 class _Forward(_Columns):
@@ -171,7 +187,7 @@ class _Forward(_Columns):
         assert isinstance(block, Block)
         width = self.graph.widths[node.name]
         assert width is not None
-        if hasattr(block.settings, "lower"):
+        if overrides(block.settings, ExpertKind.lower):
             value: Value = told(node, "lower", at, *values, said=f"says that it is {width} wide", shapes=[("B", width)])
             return value
         (x,) = values
@@ -210,7 +226,7 @@ class _Forward(_Columns):
         count = len(fields) if per_field else sum(field.width for field in fields)
         scale = float(len(fields)) if block.common.scale == "fields" else block.common.scale
         selector = self.source(node, at, "selector")
-        if hasattr(block.settings, "lower"):
+        if overrides(block.settings, FeatureGateKind.lower):
             said = f"scales {count} {'fields' if per_field else 'elements'}"
             factors = told(node, "lower", at, selector, count, said=said, shapes=[("B", count)])
         else:
@@ -230,7 +246,7 @@ class _Forward(_Columns):
         names = tuple(expert.node for expert in seen)
         gate = GateInputs(seen_by(self.graph, node), self.selector(node, at), experts, allowed, names)
         said = f"sees {len(experts)} experts, {gate.seen.width} wide"
-        if hasattr(block.settings, "lower"):
+        if overrides(block.settings, GateKind.lower):
             shapes = [("B", len(experts)), (len(experts),)]
             weights = told(node, "lower", at, gate, said=said, shapes=shapes)
         else:
@@ -241,14 +257,17 @@ class _Forward(_Columns):
         if exclude and exclude.after_softmax:
             weights = at.product(weights, self.allowed(node, exclude, at, "float"))
         self.builder.hint(weights, f"{block.name}_weights")
-        if hasattr(block.settings, "values"):
-            shapes = [("B", gate.seen.width)]
-            experts = told(node, "values", at, gate, said=said, shapes=shapes, each=len(experts))
+        shapes = [("B", gate.seen.width)]
+        experts = told(node, "values", at, gate, said=said, shapes=shapes, each=len(experts))
         if block.common.transform == "linear":
             experts = tuple(at.linear(e, e.width, f"transform.{i}", bias=False) for i, e in enumerate(experts))
-        chosen = asked(node, "chosen", gate.seen) if hasattr(block.settings, "chosen") else None
+        chosen = asked(node, "chosen", gate.seen)
         mixed = at.mix(weights, experts, chosen=chosen)
-        rows = weights if len(weights.shape) > 1 else at.apply("rows_like", weights, mixed, shape=("B", len(experts)))
+        rows = (
+            weights
+            if weights.batch_axis is not None
+            else at.apply("rows_like", weights, mixed, shape=("B", len(experts)))
+        )
         self.builder.output("gates", node.name, rows)
         residual = block.common.residual
         return mixed if residual is None else at.sum(mixed, self.streams[f"level{node.level}.gates.{residual}"])
@@ -270,7 +289,7 @@ class _Forward(_Columns):
     def allowed(self, node: Node, exclude: Exclude, at: Scope, dtype: Literal["float", "bool"] = "bool") -> Value:
         """`[B, E]`: False, or 0, where an expert of the row's own domain is left out."""
         groups = [expert.group for expert in self.graph.seen[node.name]]
-        values, number = self.graph.spec.inputs[exclude.domain].settings.values, float if dtype == "float" else bool
+        values, number = self.domain(exclude.domain), float if dtype == "float" else bool
         table = at.constant([[number(group != value) for group in groups] for value in values], dtype)
         return at.lookup(self.column(exclude.domain), table)
 
@@ -281,9 +300,7 @@ class _Forward(_Columns):
         outputs = (task.task.classes if task else None) or 1
         if isinstance(node.block, Switch):
             ids = self.column(node.block.switch)
-            cases = [
-                f"{node.name}.cases.{value}" for value in self.graph.spec.inputs[node.block.switch].settings.values
-            ]
+            cases = [f"{node.name}.cases.{value}" for value in self.domain(node.block.switch)]
             head = at.select(ids, [self.heads[case] for case in cases])
             if node.name in self.hidden_readers:
                 self.streams[node.name] = at.select(ids, [self.streams[case] for case in cases])
@@ -291,12 +308,8 @@ class _Forward(_Columns):
             assert isinstance(node.block, Block)
             hidden = self.made(node, at, self.source(node, at))
             self.streams[node.name] = self.builder.hint(hidden, f"{name}_hidden")
-            assert isinstance(node.block, Block)
-            if hasattr(node.block.settings, "head"):
-                said = f"heads a tower of {outputs} output{'s' * (outputs > 1)}"
-                head = told(node, "head", at, hidden, outputs, said=said, shapes=[("B", outputs)])
-            else:
-                head = at.linear(hidden, outputs, "head")
+            said = f"heads a tower of {outputs} output{'s' * (outputs > 1)}"
+            head = told(node, "head", at, hidden, outputs, said=said, shapes=[("B", outputs)])
         self.heads[node.name] = head
         if node.case is None:
             logits = self.builder.hint(head if outputs > 1 else at.squeeze(head), f"{name}_logit")
@@ -312,8 +325,7 @@ class _Forward(_Columns):
         block = node.block
         assert isinstance(block, Block)
         parts = tuple(self.outputs[name] for name in block.settings.of if name in self.outputs)
-        if hasattr(block.settings, "auxiliary"):
-            asked(node, "auxiliary", at, parts)
+        asked(node, "auxiliary", at, parts)
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
@@ -357,7 +369,7 @@ class _Predict(_Columns):
         for name in (name for name in self.graph.order if name.startswith("fusion.")):
             node, block = self.graph.nodes[name], self.graph.nodes[name].block
             assert isinstance(block, Block)
-            if block.name not in made and hasattr(block.settings, "lower"):
+            if block.name not in made and overrides(block.settings, FusionKind.lower):
                 parts = tuple(made[part] for part in block.settings.of)
                 score = _score(node, Scope(self.builder, f"scores.{block.name}"), parts)
                 made[block.name] = Part(block.name, "regression", self.builder.hint(score, f"{block.name}_score"))

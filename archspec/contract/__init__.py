@@ -3,9 +3,22 @@
 Lives here: everything that built-in kinds and plugins have in common. May not know any kind, nor torch.
 """
 
-from archspec.contract.reference import ColumnName, DomainName, InputName, OutputName, Reference
-from archspec.contract.registry import (
+from archspec.contract.kinds import (
     CATEGORIES,
+    BalanceKind,
+    Category,
+    ExpertKind,
+    FeatureGateKind,
+    FusionKind,
+    GateKind,
+    InputKind,
+    Kind,
+    LossKind,
+    TowerKind,
+    overrides,
+)
+from archspec.contract.reference import ColumnName, DomainName, InputName, OutputName, Reference, TableName
+from archspec.contract.registry import (
     KindClass,
     Registry,
     balance,
@@ -21,15 +34,26 @@ from archspec.contract.settings import KindError, Settings, Width
 
 __all__ = [
     "CATEGORIES",
+    "BalanceKind",
+    "Category",
     "ColumnName",
     "DomainName",
+    "ExpertKind",
+    "FeatureGateKind",
+    "FusionKind",
+    "GateKind",
+    "InputKind",
     "InputName",
+    "Kind",
     "KindClass",
     "KindError",
+    "LossKind",
     "OutputName",
     "Reference",
     "Registry",
     "Settings",
+    "TableName",
+    "TowerKind",
     "Width",
     "balance",
     "expert",
@@ -38,5 +62,6 @@ __all__ = [
     "gate",
     "input",
     "loss",
+    "overrides",
     "tower",
 ]

@@ -120,6 +120,12 @@ class DomainName(InputName):
     __slots__ = ()
 
 
+class TableName(_Checked):
+    """The name of an input whose embedding table another input reads, too."""
+
+    __slots__ = ()
+
+
 class OutputName(_Checked):
     """The name of an output, a tower or a fusion, in a setting of a loss."""
 
@@ -127,6 +133,6 @@ class OutputName(_Checked):
 
 
 class ColumnName(_Checked):
-    """The name of a column of the batch that holds numbers, in a setting of a loss: whoever reads data brings it."""
+    """The name of a column of the batch, in a setting of a loss or an input: whoever reads data brings it."""
 
     __slots__ = ()

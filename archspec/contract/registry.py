@@ -8,43 +8,41 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from archspec.contract.kinds import (
+    BASES,
+    BalanceKind,
+    Category,
+    ExpertKind,
+    FeatureGateKind,
+    FusionKind,
+    GateKind,
+    InputKind,
+    Kind,
+    LossKind,
+    TowerKind,
+    methods,
+)
 from archspec.contract.settings import Settings
+from archspec.diagnostics import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-KindClass = type[Settings]
-_Class = TypeVar("_Class", bound=KindClass)
+KindClass = type[Kind]
 
-_EITHER: Final = ("lower", "build", "auxiliary", "rows", "joint")
-"""Methods of which a kind needs one, among those that its category has."""
-
-CATEGORIES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "input": {"width": ("inputs",), "lower": ("at", "column", "inputs"), "column": ("inputs",)},
-    "expert": {"width": ("input",), "lower": ("at", "x"), "build": ("input",)},
-    "gate": {"lower": ("at", "gate"), "build": ("seen",)},
-    "feature_gate": {"lower": ("at", "selector", "count"), "build": ("selector", "count")},
-    "tower": {"width": ("input",), "lower": ("at", "x"), "build": ("input",)},
-    "fusion": {"lower": ("at", "parts"), "auxiliary": ("at", "parts")},
-    "loss": {"rows": ("logits", "labels"), "joint": ("logits", "labels", "outputs", "batch")},
-    "balance": {"build": ("tasks",)},
-}
-"""Categories of kinds, with the methods of each and the arguments that archspec calls them with."""
-
-OPTIONAL: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "gate": {"check": ("seen",), "values": ("at", "gate"), "chosen": ("seen",)},
-    "tower": {"head": ("at", "hidden", "outputs")},
-    "fusion": {"logits": ("at", "parts"), "excess": ("probabilities",)},
-}
-"""Methods that a kind may have besides. `values`: what a gate mixes instead of the experts it sees, E times `[B, H]`.
-`chosen`: how many weights of a row at most are not zero, where those that are zero pass no gradient on.
-`head`: a tower's logits `[B, outputs]` from its hidden vector, instead of a linear layer. `logits`: a fusion's logit,
-for fusions that are a binary task. `excess`: by which part a fusion's score may leave 0..1, and how, or None; without
-it every fusion that has `logits` counts as a probability."""
+InputK = TypeVar("InputK", bound=InputKind)
+ExpertK = TypeVar("ExpertK", bound=ExpertKind)
+GateK = TypeVar("GateK", bound=GateKind)
+FeatureGateK = TypeVar("FeatureGateK", bound=FeatureGateKind)
+TowerK = TypeVar("TowerK", bound=TowerKind)
+FusionK = TypeVar("FusionK", bound=FusionKind)
+LossK = TypeVar("LossK", bound=LossKind)
+BalanceK = TypeVar("BalanceK", bound=BalanceKind)
 
 _MARK = "__archspec_kinds__"
+_SOURCE = "__archspec_source__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ def marked_classes(names: Mapping[str, Any]) -> Iterator[KindClass]:
     for thing in names.values():
         if (
             isinstance(thing, type)
-            and issubclass(thing, Settings)
+            and issubclass(thing, Kind)
             and marks(thing)
             and (thing.__module__ == home or thing.__module__.startswith(f"{home}."))
         ):
@@ -95,56 +93,101 @@ def marked_classes(names: Mapping[str, Any]) -> Iterator[KindClass]:
 
 def place(cls: type) -> str:
     """`file:line` of a class, for messages."""
+    cls = vars(cls).get(_SOURCE, cls)
     try:
         return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
     except (OSError, TypeError):
         return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _check_methods(cls: type, category: str, name: str) -> None:
-    methods = CATEGORIES[category]
-    for method, arguments in {**methods, **OPTIONAL.get(category, {})}.items():
-        function = getattr(cls, method, None)
-        if function is None and method not in methods:
+def signature(method: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a method's arguments, without `self`."""
+    return tuple(inspect.signature(method).parameters)[1:]
+
+
+def _check(cls: type[Settings], category: Category, name: str) -> None:
+    """Raises TypeError where a class does not fit its category's base class; names it, its place and a way out."""
+    base = BASES[category]
+    known = methods(base)
+    what = f"{category} kind `{name}` ({place(cls)})"
+    if taken := [key for key in known if key in cls.model_fields]:
+        raise TypeError(f"{what}: the setting `{taken[0]}` has the name of a method of {base.__name__}; rename it")
+    for method, original in known.items():
+        own = getattr(cls, method, original)
+        if own is original:
             continue
-        if function is None:
-            if method in _EITHER and any(getattr(cls, other, None) for other in _EITHER if other in methods):
-                continue
-            wanted = " or ".join(m for m in _EITHER if m in methods) if method in _EITHER else method
+        if not callable(own):
+            raise TypeError(f"{what}: `{method}` is a method of {base.__name__}, not a {type(own).__name__}; rename it")
+        if signature(own) != signature(original):
             raise TypeError(
-                f"{category} kind `{name}` ({place(cls)}) needs a method `{wanted}(self, {', '.join(arguments)})`"
+                f"{what}: `{method}` takes ({', '.join(signature(own))}), "
+                f"archspec calls it with ({', '.join(signature(original))})"
             )
-        found = tuple(inspect.signature(function).parameters)[1:]
-        if found != arguments:
+    mine = {key for key, value in vars(cls).items() if callable(value) and not key.startswith(("_", "model_"))}
+    for method in sorted(mine - known.keys()):
+        meant = suggest(method, [key for key in known if key not in mine])
+        if meant:
             raise TypeError(
-                f"{category} kind `{name}` ({place(cls)}): `{method}` takes ({', '.join(found)}), "
-                f"archspec calls it with ({', '.join(arguments)})"
+                f"{what}: archspec calls no method `{method}`; did you mean `{meant}`? "
+                f"(Name a helper of your own `_{method}`)"
             )
+    for options in base.needed:
+        if all(getattr(cls, method, known[method]) is known[method] for method in options):
+            wanted = " or ".join(options)
+            arguments = ", ".join(("self", *signature(known[options[0]])))
+            raise TypeError(f"{what} needs a method `{wanted}({arguments})`")
 
 
-def _decorator(category: str) -> Callable[[str], Callable[[_Class], _Class]]:
-    def named(name: str) -> Callable[[_Class], _Class]:
-        def mark(cls: _Class) -> _Class:
-            if not (isinstance(cls, type) and issubclass(cls, Settings)):  # type: ignore[redundant-expr] # any may be marked
-                raise TypeError(f"{category} kind `{name}`: {cls!r} is no subclass of archspec.Settings")
-            _check_methods(cls, category, name)
-            setattr(cls, _MARK, (*marks(cls), (category, name)))
-            return cls
-
-        return mark
-
-    named.__doc__ = (
-        f"Names a Settings class as a kind of the category `{category}`. Raises TypeError on a wrong signature."
-    )
-    named.__name__ = category
-    return named
+def _marked(cls: Any, category: Category, name: str) -> Any:  # noqa: ANN401 - what is marked may be anything, and is checked
+    """The class as a kind of a category: a class of Settings alone also gets the base class of the category."""
+    base = BASES[category]
+    if not (isinstance(cls, type) and issubclass(cls, Settings)):
+        raise TypeError(f"{category} kind `{name}`: {cls!r} is not a subclass of archspec.{base.__name__}")
+    _check(cls, category, name)
+    if not issubclass(cls, base):
+        names: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        names |= {_MARK: marks(cls), _SOURCE: cls}
+        metaclass: Any = type(cls)
+        cls = metaclass(cls.__name__, (cls, base), names)
+    setattr(cls, _MARK, (*marks(cls), (category, name)))
+    return cls
 
 
-input = _decorator("input")  # noqa: A001 - the category's name in the language
-expert = _decorator("expert")
-gate = _decorator("gate")
-feature_gate = _decorator("feature_gate")
-tower = _decorator("tower")
-fusion = _decorator("fusion")
-loss = _decorator("loss")
-balance = _decorator("balance")
+def input(name: str) -> Callable[[type[InputK]], type[InputK]]:  # noqa: A001 - the category's name in the language
+    """Makes a class an input kind of this name. Raises TypeError where it is not what InputKind asks for."""
+    return lambda cls: _marked(cls, "input", name)
+
+
+def expert(name: str) -> Callable[[type[ExpertK]], type[ExpertK]]:
+    """Makes a class an expert kind of this name. Raises TypeError where it is not what ExpertKind asks for."""
+    return lambda cls: _marked(cls, "expert", name)
+
+
+def gate(name: str) -> Callable[[type[GateK]], type[GateK]]:
+    """Makes a class a gate kind of this name. Raises TypeError where it is not what GateKind asks for."""
+    return lambda cls: _marked(cls, "gate", name)
+
+
+def feature_gate(name: str) -> Callable[[type[FeatureGateK]], type[FeatureGateK]]:
+    """Makes a class a feature gate kind of this name. Raises TypeError where it is not what its base class asks for."""
+    return lambda cls: _marked(cls, "feature_gate", name)
+
+
+def tower(name: str) -> Callable[[type[TowerK]], type[TowerK]]:
+    """Makes a class a tower kind of this name. Raises TypeError where it is not what TowerKind asks for."""
+    return lambda cls: _marked(cls, "tower", name)
+
+
+def fusion(name: str) -> Callable[[type[FusionK]], type[FusionK]]:
+    """Makes a class a fusion kind of this name. Raises TypeError where it is not what FusionKind asks for."""
+    return lambda cls: _marked(cls, "fusion", name)
+
+
+def loss(name: str) -> Callable[[type[LossK]], type[LossK]]:
+    """Makes a class a loss kind of this name. Raises TypeError where it is not what LossKind asks for."""
+    return lambda cls: _marked(cls, "loss", name)
+
+
+def balance(name: str) -> Callable[[type[BalanceK]], type[BalanceK]]:
+    """Makes a class a balance kind of this name. Raises TypeError where it is not what BalanceKind asks for."""
+    return lambda cls: _marked(cls, "balance", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -78,6 +79,9 @@ class Settings(BaseModel):
 
     title: ClassVar[str] = ""
     """What a figure writes in the kind's box; empty: the kind's name."""
+
+    instead: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """A written setting -> those that mean nothing beside it: `defaults` do not give them."""
 
     def detail(self) -> str:
         """The small second line in a figure's box; empty: none."""

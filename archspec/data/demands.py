@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from archspec.contract import ColumnName
+from archspec.contract import ColumnName, LossKind, overrides
 from archspec.diagnostics import Diagnostics, unusable
 from archspec.graph.wiring import settings_names
 
@@ -203,7 +203,7 @@ def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:
 def _of_tasks(graph: Graph) -> Iterator[Demand]:
     for name, block in graph.spec.tasks.items():
         task, reader = block.task, f"task `{name}`"
-        joint = [loss.settings for loss in block.losses if hasattr(loss.settings, "joint")]
+        joint = [loss.settings for loss in block.losses if overrides(loss.settings, LossKind.joint)]
         high = task.classes if task.kind == "multiclass" else 2 if task.kind == "binary" else None
         use: Use = "class" if task.kind == "multiclass" else "label"
         if task.when is not None:

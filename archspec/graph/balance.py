@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def check_balance(graph: Graph, diagnostics: Diagnostics) -> None:
     """Reports a balance that reads each task's gradient where tasks share no weights, or gradients are sparse."""
     balance = graph.spec.balance
-    reads = getattr(balance.settings, "gradients", "none")
+    reads = balance.settings.gradients if balance.settings is not None else "none"
     if reads == "none" or len(graph.spec.tasks) == 1:
         return
     tasks = trained_by(graph)
@@ -27,7 +27,7 @@ def check_balance(graph: Graph, diagnostics: Diagnostics) -> None:
             "tasks share none", balance.place, help="let tasks share a table or an expert, or use `balance: sum`",
         )  # fmt: skip
     for block in graph.spec.inputs.values():
-        if f"inputs.{block.name}" in shared and getattr(block.settings, "sparse_grad", None):
+        if f"inputs.{block.name}" in shared and block.settings is not None and block.settings.sparse_gradients():
             diagnostics.error(
                 "AS738", f"balance `{balance.kind}` reads dense gradients, but those of input `{block.name}` are "
                 "sparse", block.span("sparse_grad", key=True), help="remove `sparse_grad`, or use `balance: sum`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphlib import CycleError
 from typing import TYPE_CHECKING, Any
 
+from archspec.contract import FusionKind, GateKind, InputKind, overrides
 from archspec.diagnostics import Diagnostics, Note, Span
 from archspec.graph.answers import objection, written
 from archspec.graph.cycle import report_cycle
@@ -13,13 +14,12 @@ from archspec.graph.limits import check_table
 from archspec.graph.outputs import excess, why
 from archspec.graph.reach import reach
 from archspec.graph.sharing import check_sharing
-from archspec.graph.widths import seen_by, values_of, width_of
+from archspec.graph.widths import seen_by, width_of
 from archspec.spec.spec import Block, Switch, TaskBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from archspec.contract import Settings
     from archspec.program.columns import Column
 
 
@@ -93,31 +93,34 @@ class _Checker:
 
     def input(self, node: Node) -> int | None:
         """An input's width."""
-        settings = self.inputs
-        own = getattr(node.block, "settings", None)
-        table = getattr(own, "table", None)
-        if own is None or (table and table not in settings):
+        settings, block = self.inputs, node.block
+        if not isinstance(block, Block) or block.common is None or block.settings is None:
+            return None
+        own: InputKind = block.settings
+        table = own.shared_table()
+        if table is not None and table not in settings:
             return None
         width: int | None = self.asked(node, lambda: own.width(settings))
         if width is not None:
-            self.one_column(node, settings)
+            holds = self.asked(node, lambda: own.column(settings))
+            if holds is not None and holds.dtype == "float":
+                self.numbers.add(node.name)
+            self.one_column(node, block.common.column, "column", holds)
+            for setting, further in (self.asked(node, lambda: own.columns(settings)) or {}).items():
+                key = getattr(own, setting)
+                if key is not None:
+                    self.one_column(node, key, setting, further)
         return width
 
-    def one_column(self, node: Node, settings: Mapping[str, Settings]) -> None:
+    def one_column(self, node: Node, key: str, setting: str, holds: Column | None) -> None:
         """Inputs that read one column of the batch must agree on what it holds: ids or numbers, and how many."""
-        block = node.block
-        if not isinstance(block, Block) or block.common is None or block.settings is None:
-            return
-        holds = self.asked(node, lambda: block.settings.column(settings))
-        if holds is not None and holds.dtype == "float":
-            self.numbers.add(node.name)
-        first, expected = self.columns.setdefault(block.common.column, (node, holds))
+        first, expected = self.columns.setdefault(key, (node, holds))
         if holds is None or expected is None or _agree(holds, expected):
             return
         self.error(
-            node, "AS217", f"{node.what} reads the column `{block.common.column}` as {_holding(holds)}, "
-            f"{first.what} as {_holding(expected)}", written(node, "column"),
-            notes=[Note(f"{first.what}", first.block.node.span)], help="give one of them another `column`",
+            node, "AS217", f"{node.what} reads the column `{key}` as {_holding(holds)}, "
+            f"{first.what} as {_holding(expected)}", written(node, setting),
+            notes=[Note(f"{first.what}", first.block.node.span)], help=f"give one of them another `{setting}`",
         )  # fmt: skip
 
     def source(self, node: Node) -> int | None:
@@ -133,7 +136,7 @@ class _Checker:
 
     def block(self, node: Node) -> int | None:
         """An expert or tower: its kind says how wide it is."""
-        width, settings = self.source(node), getattr(node.block, "settings", None)
+        width, settings = self.source(node), node.block.settings if isinstance(node.block, Block) else None
         if width is None or settings is None:
             return None
         answer: int | None = self.asked(node, lambda: settings.width(width))
@@ -154,12 +157,15 @@ class _Checker:
             return None
         if not check_table(self.graph, node, self.diagnostics):
             return None
-        # A domain gate whose selector is no domain was reported already.
-        selected = getattr(block.settings, "selects", "stream") != "domain" or self.graph.into(node.name, "domain")
-        if len(known) == len(parts) and selected and hasattr(block.settings, "check"):
-            self.asked(node, lambda: block.settings.check(seen_by(self.graph, node)))
+        kind: GateKind | None = block.settings
+        if kind is not None and len(known) == len(parts) and self.selected(node, kind):
+            self.asked(node, lambda: kind.check(seen_by(self.graph, node)))
         self.exclude(node, block)
         return known[0][1] if known else None
+
+    def selected(self, node: Node, kind: GateKind) -> bool:
+        """Whether a gate has the selector that its kind takes; a domain gate without a domain was reported already."""
+        return kind.selects != "domain" or bool(self.graph.into(node.name, "domain"))
 
     def different(self, node: Node, parts: dict[str, str], first: tuple[str, int], other: tuple[str, int]) -> None:
         """Reports experts of two widths, with the place of each."""
@@ -181,16 +187,16 @@ class _Checker:
         exclude = block.common.exclude
         if exclude is None or block.settings is None:
             return
-        if exclude.after_softmax and not getattr(block.settings, "adds_up", False):
+        if exclude.after_softmax and not block.settings.adds_up:
             self.error(
                 node,
                 "AS230",
                 f"{node.what}: a `{block.kind}` gate has no softmax after which it could `exclude`",
                 block.span("exclude", "after", key=True),
-                help=f"write `exclude: {exclude.domain}`" if hasattr(block.settings, "excluded") else "drop `exclude`",
+                help=f"write `exclude: {exclude.domain}`" if block.settings.excluded is not None else "drop `exclude`",
             )
             return
-        if not exclude.after_softmax and not hasattr(block.settings, "excluded"):
+        if not exclude.after_softmax and block.settings.excluded is None:
             self.error(
                 node,
                 "AS210",
@@ -200,7 +206,7 @@ class _Checker:
             )
             return
         groups = {expert.group for expert in self.graph.seen[node.name]}
-        if len(groups) == 1 and groups <= set(values_of(self.graph.spec.inputs, exclude.domain) or ()):
+        if len(groups) == 1 and groups <= set(self.graph.spec.domain(exclude.domain) or ()):
             self.error(node, "AS210", f"{node.what}: `exclude` leaves rows of `{groups.pop()}` without an expert",
                        block.span("exclude"), help="let the gate see experts of other domains too")  # fmt: skip
 
@@ -253,7 +259,7 @@ class _Checker:
     def probability(self, node: Node, block: Block, task: TaskBlock) -> None:
         """A fusion that is a binary task must be a probability, whatever its parts are."""
         notes = [Note(f"task `{task.name}`", task.place)]
-        if not hasattr(block.settings, "logits"):
+        if not overrides(block.settings, FusionKind.logits):
             self.error(
                 node, "AS215",
                 f"{node.what} of kind `{block.kind}` is no probability, but `{task.name}` is a binary task",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archspec.contract import TableName
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.levels import connect_level
 from archspec.graph.limits import check_size
 from archspec.graph.resolve import Reader, listed
 from archspec.graph.towers import connect_tower
-from archspec.graph.wiring import Wiring, settings_references
+from archspec.graph.wiring import Wiring, settings_names
 from archspec.spec.complete import renamed
 from archspec.spec.problems import trail_at
 from archspec.spec.tree import span_at
@@ -80,9 +81,10 @@ class _Names:
 def _inputs(wiring: Wiring) -> None:
     for name, block in wiring.spec.inputs.items():
         what = f"input `{name}`"
-        wiring.node(f"inputs.{name}", "input", 0, what, block)
-        for path, value in settings_references(block.settings):
-            wiring.is_input(value, Reader(what, 0, block), path)
+        node, reader = wiring.node(f"inputs.{name}", "input", 0, what, block), Reader(what, 0, block)
+        for path, table in settings_names(block.settings, TableName):
+            wiring.is_input(table, reader, path)
+        wiring.read_settings([node], reader)
 
 
 def _group(wiring: Wiring, name: str) -> None:
@@ -123,7 +125,7 @@ def _fusion(wiring: Wiring, name: str, block: Block) -> None:
     if name in spec.towers:
         wiring.error("AS202", f"`{name}` could mean the tower or the fusion of this name", block.place, notes=[
             *block.trail, Note("the tower", spec.towers[name].place)], help="rename one of them")  # fmt: skip
-    for index, part in enumerate(getattr(block.settings, "of", ())):
+    for index, part in enumerate(block.settings.of if block.settings is not None else ()):
         path = ("of", index) if isinstance(block.settings.of, tuple) else ("of", part)
         wiring.read_output((node,), "of", part, reader, path)
     wiring.read_settings([node], reader)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from archspec.contract import FusionKind, overrides
 from archspec.contract.reference import Name
 from archspec.graph.levels import is_none
 from archspec.graph.load import graph_of
@@ -54,8 +55,17 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "title": _title(node),
         "detail": _detail(graph, node),
         "steered": _steered(node),
-        "penalty": node.category == "fusion" and not hasattr(getattr(node.block, "settings", None), "lower"),
+        "penalty": _is_penalty(node),
     }
+
+
+def _is_penalty(node: Node) -> bool:
+    """Whether a fusion has no score, and only adds to the loss."""
+    return (
+        node.category == "fusion"
+        and isinstance(node.block, Block)
+        and not overrides(node.block.settings, FusionKind.lower)
+    )
 
 
 def _title(node: Node) -> str:
@@ -68,7 +78,7 @@ def _title(node: Node) -> str:
         case "feature_gate":
             return name
         case _:
-            title: str = getattr(node.block.settings, "title", "") if isinstance(node.block, Block) else ""
+            title: str = node.block.settings.title if isinstance(node.block, Block) else ""
             return title or node.kind
 
 
@@ -83,7 +93,7 @@ def _detail(graph: Graph, node: Node) -> str:
         head = str((task.task.classes if task else None) or 1)
         kind = "" if node.kind == DEFAULT_KIND["tower"] else node.block.settings.title or node.kind
         return ", ".join(part for part in (kind, detail, head) if part)
-    if node.category == "fusion" and not hasattr(node.block.settings, "lower"):
+    if _is_penalty(node):
         return detail or "loss"
     if node.category == "expert" and node.like is not None:
         return ", ".join(part for part in (detail, f"weights of {node.block.common.like}") if part)

@@ -69,7 +69,7 @@ def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
 def _selector(wiring: Wiring, node: str, reader: Reader) -> None:
     """What decides a gate's weights: a stream, nothing, or a domain input."""
     block = reader.block
-    reference, selects = block.common.selector, getattr(block.settings, "selects", "stream")
+    reference, selects = block.common.selector, block.settings.selects if block.settings else "stream"
     if selects == "domain":
         _domain_selector(wiring, node, reference, reader)
     elif reference is not None and not is_none(reference):

@@ -66,11 +66,7 @@ def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
     exclude = node.block.common.exclude
     domains = [edge.source.partition(".")[2] for edge in graph.into(node.name, "domain")]
     domains += [exclude.domain] if exclude else []
-    sizes = {
-        name: len(getattr(graph.spec.inputs[name].settings, "values", ()))
-        for name in domains
-        if name in graph.spec.inputs
-    }
+    sizes = {name: len(graph.spec.domain(name) or ()) for name in domains if name in graph.spec.inputs}
     seen = len(graph.seen.get(node.name, ()))
     name = max(sizes, key=lambda name: sizes[name], default="")
     if not name or sizes[name] * seen <= MOST_CELLS:

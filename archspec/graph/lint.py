@@ -31,7 +31,7 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
     readers: dict[str, set[str]] = {}
     for edge in graph.edges:
         readers.setdefault(edge.source, set()).add(edge.target)
-    tables = {block.settings.table for block in graph.spec.inputs.values() if getattr(block.settings, "table", None)}
+    tables = {block.settings.shared_table() for block in graph.spec.inputs.values() if block.settings}
     used = {node.like for name, node in graph.nodes.items() if name not in names}
     """Experts whose weights others have."""
     for name in (name for name in graph.nodes if name in names):
@@ -127,7 +127,7 @@ def _elements(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
 
 def _adds_up(block: Block) -> bool:
     """Whether a gate's kind says that its weights add up to one."""
-    return bool(getattr(block.settings, "adds_up", False))
+    return bool(block.settings.adds_up)
 
 
 def _say(diagnostics: Diagnostics, node: Node, severity: str, code: str, message: str, helps: str = "") -> None:  # noqa: PLR0913, PLR0917 - each is a part of what is made or said

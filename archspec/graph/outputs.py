@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from archspec.contract import FusionKind, overrides
 from archspec.diagnostics import Note
 from archspec.spec.spec import Block, Switch
 
@@ -28,8 +29,8 @@ def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multi
 def excess(graph: Graph, block: Block) -> tuple[str, str] | None:
     """The part by which a fusion's score may leave 0..1, and what the fusion does there; None for a probability."""
     kind: Any = block.settings
-    if not hasattr(kind, "excess"):
-        return None if hasattr(kind, "logits") else ("", f"of kind `{block.kind}` is no probability")
+    if not overrides(kind, FusionKind.excess) and not overrides(kind, FusionKind.logits):
+        return "", f"of kind `{block.kind}` is no probability"
     found: tuple[str, str] | None = kind.excess(frozenset(part for part in kind.of if _is_probability(graph, part)))
     return found
 

@@ -45,7 +45,7 @@ def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Node -> the tasks whose loss reaches its weights, in the spec's order; a shared table counts all its readers."""
     found = {name: set(tasks) for name, tasks in graph.tasks.items()}
     for name, block in graph.spec.inputs.items():
-        table = getattr(block.settings, "table", None)
+        table = block.settings.shared_table() if block.settings is not None else None
         if table is not None and f"inputs.{name}" in found:
             found.setdefault(f"inputs.{table}", set()).update(found[f"inputs.{name}"])
     return {name: tuple(task for task in graph.spec.tasks if task in tasks) for name, tasks in found.items()}

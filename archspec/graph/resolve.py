@@ -111,10 +111,11 @@ class Resolver:
 
     def has_width(self, name: str) -> bool:
         """Whether an input is a stream (a domain without `dim` is not)."""
-        settings = self.spec.inputs[name].settings
-        return (
-            settings is None or getattr(settings, "dim", 1) is not None or getattr(settings, "table", None) is not None
-        )
+        inputs = {name: block.settings for name, block in self.spec.inputs.items() if block.settings is not None}
+        try:
+            return name not in inputs or inputs[name].width(inputs) != 0
+        except Exception:  # noqa: BLE001 - a plugin may raise anything; whoever checks inputs reports it
+            return True
 
     def dotted(self, text: str, reader: Reader, at: Path) -> list[str]:
         """`towers.ctr`, `level1.gates.ctr`, `level1.experts.shared`, `inputs.user` ..."""

@@ -9,8 +9,6 @@ from archspec.program import Seen
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from archspec.graph.graph import Graph, Node, Stream
 
 
@@ -23,13 +21,19 @@ def width_of(graph: Graph, stream: Stream) -> int | None:
     return known[0] if stream.combine == "sum" else sum(known)
 
 
+def factors_of(graph: Graph, node: Node) -> int:
+    """How many factors a feature gate has: one per field, or one per element."""
+    assert isinstance(node.block, Block)
+    stream = graph.streams[node.name, "from"]
+    return sum(1 for _ in stream.leaves()) if node.block.common.per == "field" else width_of(graph, stream) or 0
+
+
 def seen_by(graph: Graph, node: Node) -> Seen:
     """What the kind of a gate may know of its surroundings; widths that a mistake hides count as 0."""
     block = node.block
     assert isinstance(block, Block)
-    inputs = graph.spec.inputs
     domain = None
-    if getattr(block.settings, "selects", "stream") == "domain":
+    if block.settings is not None and block.settings.selects == "domain":
         domain = next((edge.source for edge in graph.into(node.name, "domain")), None)
     stream = graph.streams.get((node.name, "selector"))
     static = is_none(block.common.selector) if block.common.selector else domain is None
@@ -39,13 +43,7 @@ def seen_by(graph: Graph, node: Node) -> Seen:
         groups=tuple(expert.group for expert in seen),
         width=(graph.widths.get(seen[0].node) or 0) if seen else 0,
         selector=None if static or stream is None else width_of(graph, stream) or 0,
-        domain=values_of(inputs, domain.partition(".")[2]) if domain else None,
+        domain=graph.spec.domain(domain.partition(".")[2]) if domain else None,
         settings=tuple(getattr(graph.nodes[expert.node].block, "settings", None) for expert in seen),
-        excludes=values_of(inputs, exclude.domain) if exclude and not exclude.after_softmax else None,
+        excludes=graph.spec.domain(exclude.domain) if exclude and not exclude.after_softmax else None,
     )
-
-
-def values_of(inputs: Mapping[str, Block], name: str) -> tuple[str, ...] | None:
-    """The values of a domain input, None for another input."""
-    values: tuple[str, ...] | None = getattr(inputs[name].settings, "values", None) if name in inputs else None
-    return values

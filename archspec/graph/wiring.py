@@ -114,7 +114,7 @@ class Wiring:
             verb = "combines" if role == "of" else "reads"
             self.absent("AS214", name, f"{reader.what} {verb} unknown output `{name}`", reader, path, others, "outputs")
             return
-        stopped = role == "loss" and bool(path) and path[0] in getattr(reader.block.settings, "stopped", ())
+        stopped = role == "loss" and bool(path) and path[0] in reader.block.settings.stopped
         for target in targets:
             self.edge(f"{'towers' if name in spec.towers else 'fusion'}.{name}", target, role, detached=stopped)
 
@@ -145,7 +145,7 @@ class Wiring:
         if not self.is_input(name, reader, path):
             return None
         settings = self.spec.inputs[name].settings
-        values: tuple[str, ...] | None = getattr(settings, "values", None)
+        values: tuple[str, ...] | None = settings.domain() if settings is not None else None
         if values is None and settings is not None:
             domains = self.domains()
             self.error(
@@ -162,7 +162,7 @@ class Wiring:
 
     def domains(self) -> list[str]:
         """Names of the domain inputs."""
-        return [name for name, block in self.spec.inputs.items() if hasattr(block.settings, "values")]
+        return [name for name, block in self.spec.inputs.items() if block.settings and block.settings.domain()]
 
     def declared(self, *path: str | int) -> Span:
         """Where a named thing of a section is declared."""

@@ -18,22 +18,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from archspec.contract import Settings, balance
+from archspec.contract import BalanceKind, balance
 from archspec.contract.settings import Count, Finite, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Balance(Settings):
-    """What all balances have."""
-
-    gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
-    """On which weights the balance reads each task's gradient."""
-
-
 @balance("sum")
-class Sum(Balance):
+class Sum(BalanceKind):
     """The tasks' losses, each times its `weight`, add up."""
 
     formula: ClassVar[str] = "L = sum_k w_k L_k"
@@ -50,7 +43,7 @@ class Sum(Balance):
 
 
 @balance("uncertainty")
-class Uncertainty(Balance):
+class Uncertainty(BalanceKind):
     """Learned log variances weigh the losses (Kendall et al., CVPR 2018, with s_k = log sigma_k^2).
 
     The sum is over the tasks that have rows in the batch: a task that is seldom there keeps its log variance meanwhile.
@@ -77,7 +70,7 @@ class Uncertainty(Balance):
 
 
 @balance("dwa")
-class DynamicWeightAverage(Balance):
+class DynamicWeightAverage(BalanceKind):
     """Dynamic weight average: tasks whose loss falls slowly weigh more (Liu et al., CVPR 2019).
 
     L_k(t) is the mean of the weighted loss over the batches of epoch t in which the task has rows; the first two epochs
@@ -126,7 +119,7 @@ class DynamicWeightAverage(Balance):
 
 
 @balance("gradnorm")
-class GradNorm(Balance):
+class GradNorm(BalanceKind):
     """Tasks weigh so that all train at one pace, by their gradients on the last shared weights (Chen et al., 2018).
 
     G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean: one step
@@ -176,7 +169,7 @@ class GradNorm(Balance):
         return Normed()
 
 
-class Aggregation(Balance):
+class Aggregation(BalanceKind):
     """Task gradients on shared weights are combined by an aggregator of torchjd (the extra `train` installs it).
 
     Which weights are shared, also by some tasks only, is read off the graph; a task's own weights get its own gradient.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from archspec.contract import Width, expert
+from archspec.contract import ExpertKind, Width, expert
 from archspec.contract.settings import Units
 from archspec.kinds.mlp import Mlp, Modulated
 
@@ -23,7 +23,7 @@ class MlpExpert(Mlp):
 
 
 @expert("identity")
-class Identity(Modulated):
+class Identity(Modulated, ExpertKind):
     """Passes its input on, so that a gate can mix streams that already exist."""
 
     title: ClassVar[str] = "identity"

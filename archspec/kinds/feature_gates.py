@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from archspec.contract import feature_gate
+from archspec.contract import FeatureGateKind, feature_gate
 from archspec.kinds.blocks import GateLayers
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @feature_gate("softmax")
-class Softmax(GateLayers):
+class Softmax(GateLayers, FeatureGateKind):
     """Factors that add up to one: Meituan's feature selection gate, one per input field."""
 
     formula: ClassVar[str] = "softmax(W s)"
@@ -25,7 +25,7 @@ class Softmax(GateLayers):
 
 
 @feature_gate("sigmoid")
-class Sigmoid(GateLayers):
+class Sigmoid(GateLayers, FeatureGateKind):
     """Factors between 0 and 1, each on its own: EPNet with `per: element, scale: 2` (PEPNet, 2302.01115)."""
 
     formula: ClassVar[str] = "sigmoid(W s)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from archspec.contract import InputName, Settings, fusion
+from archspec.contract import FusionKind, InputName, Settings, fusion
 from archspec.contract.settings import Finite, as_tuple
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Times(Settings):
                 return at.activation(at.activation(column, "relu"), self.fn)
 
 
-class Fusion(Settings):
+class Fusion(FusionKind):
     """What all built-in kinds have."""
 
     times: Times | None = None
@@ -59,16 +59,6 @@ class Fusion(Settings):
     def timed(self, at: Scope, score: Value) -> Value:
         """The score times its factor, `[B]`."""
         return at.product(score, *self.factors(at))
-
-    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
-        """The part by which the score, without its factor from the batch, may leave 0..1, and what happens there.
-
-        None where it cannot: only such a fusion can be a binary task.
-
-        Args:
-            probabilities: the parts that are probabilities themselves.
-        """
-        raise NotImplementedError
 
     def logit(self, at: Scope, logs: Iterable[Value]) -> Value:
         """The logit of the product that has these logarithms, times the factor; kept below one where it is larger."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isinf, sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from archspec.contract import KindError, Settings, gate
+from archspec.contract import GateKind, KindError, gate
 from archspec.contract.settings import Count, Finite, Positive, Probability, Units
 from archspec.kinds.blocks import GateHidden
 from archspec.program.program import Init
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 NEVER = float("-inf")
 
 
-class GateNetwork(GateHidden):
+class GateNetwork(GateHidden, GateKind):
     """Gate logits from a selector, or static ones (`selector: none`)."""
 
-    excluded: ClassVar[float] = NEVER
+    excluded: ClassVar[float | None] = NEVER
     """The logit of an expert that `exclude` leaves out."""
 
     units: Units = ()
@@ -129,10 +129,10 @@ class Linear(GateNetwork):
 
 
 @gate("sum")
-class Sum(Settings):
+class Sum(GateKind):
     """Every expert with weight 1, fixed: AdaTT's own expert where a task has one (2304.04959), a skip connection."""
 
-    selects: ClassVar[str] = "none"
+    selects: ClassVar[Literal["stream", "domain", "none"]] = "none"
     formula: ClassVar[str] = "1 for every expert"
     title: ClassVar[str] = "+"
 
@@ -185,10 +185,10 @@ class TopK(GateNetwork):
 
 
 @gate("domain")
-class Domain(Settings):
+class Domain(GateKind):
     """Each row takes the experts of its own domain: the group named like the row's value, equally within the group."""
 
-    selects: ClassVar[str] = "domain"
+    selects: ClassVar[Literal["stream", "domain", "none"]] = "domain"
     formula: ClassVar[str] = "one-hot(domain)"
     title: ClassVar[str] = "domain"
 
@@ -212,7 +212,7 @@ class Domain(Settings):
 
 
 @gate("hard_concrete")
-class HardConcrete(Settings):
+class HardConcrete(GateKind):
     """Static gates pushed to exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312).
 
     u ~ U(0,1); t = sigmoid((log u - log(1-u) + log a) / beta); z = clamp(t (zeta - gamma) + gamma, 0, 1); in evaluation
@@ -220,7 +220,7 @@ class HardConcrete(Settings):
     number of open gates, sum sigmoid(log a - beta log(-gamma / zeta)), times this number to the loss in training.
     """
 
-    selects: ClassVar[str] = "none"
+    selects: ClassVar[Literal["stream", "domain", "none"]] = "none"
     formula: ClassVar[str] = "clamp(sigmoid((log u - log(1-u) + log a) / beta) (zeta - gamma) + gamma, 0, 1)"
     title: ClassVar[str] = "SNR"
     beta: Positive = 0.9

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from archspec.contract import KindError, Settings, Width, input
+from archspec.contract import InputKind, KindError, TableName, Width, input
 from archspec.contract.limits import LONGEST_ROW, MOST_DOMAINS
-from archspec.contract.reference import InputName
 from archspec.contract.settings import Count, as_tuple
 from archspec.program.columns import Column
 from archspec.program.program import Init
@@ -17,11 +16,11 @@ from archspec.program.program import Init
 if TYPE_CHECKING:
     from archspec.program import Scope, Value
 
-Inputs = Mapping[str, Settings]
+Inputs = Mapping[str, InputKind]
 
 
 @input("dense")
-class Dense(Settings):
+class Dense(InputKind):
     """Numbers as they are, `[B, dim]` (or `[B]` where dim is 1)."""
 
     formula: ClassVar[str] = "x"
@@ -44,7 +43,7 @@ class Dense(Settings):
         return str(self.dim)
 
 
-class Table(Settings):
+class Table(InputKind):
     """Ids that look rows up in an embedding table, one's own (`vocab`, `dim`) or another input's (`table`)."""
 
     instead: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -54,7 +53,7 @@ class Table(Settings):
 
     vocab: Count | None = None
     dim: Count | None = None
-    table: InputName | None = None
+    table: TableName | None = None
     sparse_grad: bool | None = None
     """Sparse gradients for the table: rows that a batch does not hold cost nothing; the optimizer must take them."""
 
@@ -89,6 +88,14 @@ class Table(Settings):
     def width(self, inputs: Inputs) -> Width:
         """The table's `dim`."""
         return self.owner(inputs).dim or 0
+
+    def shared_table(self) -> str | None:
+        """The input that `table` names."""
+        return self.table
+
+    def sparse_gradients(self) -> bool:
+        """As `sparse_grad` says; a shared table is its owner's."""
+        return bool(self.sparse_grad)
 
     def weight(self, at: Scope, inputs: Inputs) -> str:
         """Declares the table and returns its canonical name."""
@@ -136,7 +143,7 @@ class Sequence(Table):
 
 
 @input("domain")
-class Domain(Settings):
+class Domain(InputKind):
     """Which domain (scene, business, tab) a row belongs to: an index into `values`, `[B]`; embedded with `dim`."""
 
     formula: ClassVar[str] = "table[domain], or nothing without dim"
@@ -150,6 +157,10 @@ class Domain(Settings):
         if twice is not None:
             raise KindError(f"`values` names `{self.values[twice]}` twice", at=("values", twice), help="drop one")
         return self
+
+    def domain(self) -> tuple[str, ...]:
+        """`values`."""
+        return self.values
 
     def width(self, inputs: Inputs) -> Width:
         """`dim`, or 0: nothing to read."""

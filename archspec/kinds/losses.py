@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from archspec.contract import Settings, loss
+from archspec.contract import LossKind, loss
 from archspec.contract.settings import Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Loss(Settings):
-    """What all losses have."""
-
-    tasks: ClassVar[tuple[str, ...]]
-    """Kinds of tasks that the loss is for."""
-    reads: ClassVar[Literal["logits", "scores"]] = "logits"
-    """Whether `rows` gets the task's logits, or its scores: the probability of a binary task, a regression's value."""
-
-
 @loss("logistic")
-class Logistic(Loss):
+class Logistic(LossKind):
     """Logistic loss from logits: the default of binary tasks."""
 
     tasks: ClassVar[tuple[str, ...]] = ("binary",)
@@ -35,7 +26,7 @@ class Logistic(Loss):
 
 
 @loss("mse")
-class SquaredError(Loss):
+class SquaredError(LossKind):
     """Squared error of the value, or of a binary task's probability: the default of regression tasks."""
 
     tasks: ClassVar[tuple[str, ...]] = ("regression", "binary")
@@ -48,7 +39,7 @@ class SquaredError(Loss):
 
 
 @loss("mae")
-class AbsoluteError(Loss):
+class AbsoluteError(LossKind):
     """Absolute error."""
 
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
@@ -60,7 +51,7 @@ class AbsoluteError(Loss):
 
 
 @loss("huber")
-class Huber(Loss):
+class Huber(LossKind):
     """Squared near zero, absolute beyond delta (Huber, 1964)."""
 
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
@@ -75,7 +66,7 @@ class Huber(Loss):
 
 
 @loss("cross_entropy")
-class CrossEntropy(Loss):
+class CrossEntropy(LossKind):
     """Cross entropy from logits: the default of multiclass tasks."""
 
     tasks: ClassVar[tuple[str, ...]] = ("multiclass",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from archspec.contract import Settings, Width
+from archspec.contract import Settings, TowerKind, Width
 from archspec.contract.settings import Probability, Units
 from archspec.kinds.blocks import Activation, Layered, Modulation, Norm
 
@@ -29,7 +29,7 @@ class Modulated(Settings):
         return super().idle() | {("modulate", *path): reason for path, reason in own.items()}
 
 
-class Mlp(Modulated, Layered):
+class Mlp(Modulated, Layered, TowerKind):
     """Layers of linear, norm, activation, dropout, in this order."""
 
     title: ClassVar[str] = "MLP"

@@ -72,7 +72,7 @@ def default_optimizers(
 
 def has_sparse_tables(spec: Spec) -> bool:
     """Whether a table has sparse gradients, so that the default optimizers are two."""
-    return any(getattr(block.settings, "sparse_grad", None) for block in spec.inputs.values())
+    return any(block.settings.sparse_gradients() for block in spec.inputs.values())
 
 
 def clips_scaled(trainer: Trainer) -> bool:

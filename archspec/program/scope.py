@@ -86,6 +86,8 @@ class Builder:
     """The raw column of an input, by the input's name."""
     domain: Callable[[str], tuple[str, ...]] = lambda _: ()
     """The values of a domain input, by the input's name."""
+    setting_column: Callable[[str, str], Value] | None = None
+    """A further column of an input, by the input's name and the setting that names the column."""
     ops: list[Op] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
     modules: dict[str, Module] = field(default_factory=dict)
@@ -169,6 +171,11 @@ class Scope:
     def column(self, input_name: str) -> Value:
         """The batch's column of an input, as it comes: ids `[B]` or `[B, L]`, numbers `[B, dim]`."""
         return self.builder.column(input_name)
+
+    def setting_column(self, setting: str) -> Value:
+        """A further column of an input that is being lowered: the one that this setting names (see `columns`)."""
+        assert self.builder.setting_column is not None
+        return self.builder.setting_column(self.name.removeprefix("inputs."), setting)
 
     def domain(self, input_name: str) -> tuple[str, ...]:
         """The values of a domain input: what the ids of its column count."""

@@ -22,7 +22,6 @@ from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from collections.abc import Mapping as MappingType
     from collections.abc import Sequence as Words
 
     from archspec.contract import Registry
@@ -319,5 +318,5 @@ def _shareable(words: Words[str]) -> tuple[str, ...]:
 
 def _replaced(cls: type[Settings] | None, node: Mapping) -> set[str]:
     """The settings that have no meaning beside those that a block writes: no default gives them to it."""
-    instead: MappingType[str, tuple[str, ...]] = getattr(cls, "instead", {})
+    instead = cls.instead if cls is not None else {}
     return {other for entry in node.entries for other in instead.get(entry.key, ())}

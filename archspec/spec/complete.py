@@ -100,7 +100,7 @@ class _Completion:
         if block.common is None:
             return block
         if block.common.selector is None:
-            selects = getattr(block.settings, "selects", "stream")
+            selects = block.settings.selects if block.settings is not None else "stream"
             if selects == "stream":
                 what = f"gate `{block.name}` at level {self.level}"
                 block = _with(block, selector=self.stream(block, block.name, what, "selector"))

@@ -18,6 +18,8 @@ from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from archspec.contract import InputKind
+
 
 SECTIONS = (
     "archspec", "name", "about", "extends", "requires", "defaults", "sets", "inputs", "groups", "feature_gates",
@@ -201,7 +203,8 @@ class Reader(TaskReader, LayerReader):
     def input(self, entry: Entry) -> Block:
         """One input; the values of a domain are names."""
         block = self.block("input", entry, f"input `{entry.key}`")
-        for index, value in enumerate(getattr(block.settings, "values", ())):
+        kind: InputKind | None = block.settings
+        for index, value in enumerate((kind.domain() or ()) if kind is not None else ()):
             check_name(value, "domain value", block.span("values", index), block.trail, self.diagnostics)
         return block
 

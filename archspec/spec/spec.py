@@ -20,6 +20,7 @@ from archspec.spec.tree import Mapping, Node, span_at
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
+    from archspec.contract import InputKind
     from archspec.diagnostics import Diagnostic, Note, Span
 
 VERSION = 1
@@ -247,6 +248,11 @@ class Spec:
         data["inputs"] = list(data.get("inputs", {}).items())
         data.pop("about", None)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def domain(self, name: str) -> tuple[str, ...] | None:
+        """The values of a domain input; None for another input, and for a name that is no input."""
+        kind: InputKind | None = self.inputs[name].settings if name in self.inputs else None
+        return kind.domain() if kind is not None else None
 
     def saying(self, diagnostics: tuple[Diagnostic, ...]) -> Spec:
         """The same spec with other warnings and notes."""

@@ -60,8 +60,8 @@ class TaskReader(EntryReader):
     def loss(self, task: str, kind: str, node: Node) -> Block:
         """One loss of a task, fit for the task's kind."""
         block = self.blocks.named("loss", task, node, f"a loss of task `{task}`", node.span)
-        fits = getattr(block.settings, "tasks", (kind,))
-        if kind not in fits:
+        fits: tuple[str, ...] = block.settings.tasks if block.settings is not None else ()
+        if fits and kind not in fits:
             self.error("AS109", f"loss `{block.kind}` is for {', '.join(fits)} tasks; `{task}` is {kind}", node.span,
                        notes=node.trail, help=f"write `loss: {LOSS[kind]}`")  # fmt: skip
         return block

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from archspec.compiler.compile import compile as compiled
+from archspec.contract import LossKind, overrides
 from archspec.testing.running import Tensors, checked, difference, failing_with, state
 from archspec.testing.tiny import Tiny, tiny_spec
 from archspec.train.criterion import MultiTaskLoss, asked_for
@@ -22,7 +23,7 @@ TASKS = ("one", "two", "three")
 def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
     """One finite number per row, right gradients, and a place in the criterion. Raises AssertionError."""
     settings: Any = tiny.settings_in(tiny_spec(tiny))
-    kind = getattr(tiny.cls, "tasks", ("binary",))[0]
+    kind = (tiny.cls.tasks or ("binary",))[0]
     for rows in (ROWS, 1, 0):
         outputs, batch = _loss_batch(tiny, kind, rows)
         with failing_with(tiny, f"a batch of {rows} rows"):
@@ -77,7 +78,7 @@ def check_balance(tiny: Tiny) -> None:
 
 def _steps(tiny: Tiny, balance: nn.Module, losses: Tensor) -> None:
     """What the balance asks for by its class variable `gradients`: a step with or without them, an aggregate."""
-    wanted = getattr(tiny.cls, "gradients", "none")
+    wanted = tiny.cls.gradients
     jacobian = torch.randn(len(TASKS), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     module: Any = balance
     if wanted == "shared":
@@ -99,13 +100,13 @@ def _losses(settings: Any, outputs: Tensors, batch: Tensors) -> Tensor:  # noqa:
     """The losses of the rows, by `joint` where the kind has it."""
     arguments = (outputs["one"], batch["one"])
     made: Tensor = (
-        settings.joint(*arguments, outputs, batch) if hasattr(settings, "joint") else settings.rows(*arguments)
+        settings.joint(*arguments, outputs, batch) if overrides(settings, LossKind.joint) else settings.rows(*arguments)
     )
     return made
 
 
 def _compiled_loss(tiny: Tiny, settings: Any, outputs: Tensors, batch: Tensors) -> None:  # noqa: ANN401 - settings of any loss
-    method: Any = settings.joint if hasattr(settings, "joint") else settings.rows
+    method: Any = settings.joint if overrides(settings, LossKind.joint) else settings.rows
     arguments = (outputs["one"], batch["one"], outputs, batch)[: len(inspect.signature(method).parameters)]
     torch.compiler.reset()
     with failing_with(tiny, "torch.compile(fullgraph=True)"):

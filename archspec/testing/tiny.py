@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archspec.contract import FusionKind
 from archspec.graph.load import load
 
 if TYPE_CHECKING:
-    from archspec.contract import KindClass, Settings
+    from archspec.contract import Settings
     from archspec.plugins import Plugin
     from archspec.spec.spec import Spec
 
@@ -26,7 +27,7 @@ class Tiny:
     category: str
     name: str
     settings: dict[str, Any]
-    cls: KindClass
+    cls: Any
     plugins: tuple[Plugin, ...]
     width: int
 
@@ -82,8 +83,13 @@ class Tiny:
         return made
 
     def _input(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-        inputs = {**base["inputs"], "made": own, "more": {**own, "column": "more"}}
-        return {"inputs": inputs, "towers": {"one": {"from": ["made", "x"]}, "two": {"from": ["more", "x"]}}}
+        """Two inputs of the kind, beside one whose table they may share: `{"table": "ids"}`."""
+        ids = {"kind": "sparse", "vocab": 9, "dim": 4}
+        inputs = {**base["inputs"], "ids": ids, "made": own, "more": {**own, "column": "more"}}
+        return {
+            "inputs": inputs,
+            "towers": {"one": {"from": ["made", "x"]}, "two": {"from": ["more", "ids", "x"]}},
+        }
 
     def _expert(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         group = {"from": "x", "count": 2, **own}
@@ -93,7 +99,7 @@ class Tiny:
     def _gate(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         group = {"from": "x", "count": 2, "kind": "mlp", "units": [5]}
         gate = {"sees": "all", **own}
-        if getattr(self.cls, "selects", "stream") == "domain":
+        if self.cls.selects == "domain":
             gate = {"selector": "scene", **gate}
         level = {"experts": {"one": group, "two": group}, "gates": {"one": gate, "two": gate}}
         return {"levels": [level], "towers": {"one": {}, "two": {}}}
@@ -112,17 +118,20 @@ class Tiny:
 
     def _fusion(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         fused = {"of": ["one", "two"], **own} if "of" in self.cls.model_fields else own
-        if not hasattr(self.cls, "logits"):
+        if self.cls.logits is FusionKind.logits:
             return {"fusion": {"fused": fused}}
         return {"tasks": {**TASKS, "asked": {"kind": "binary"}}, "fusion": {"fused": fused, "asked": fused}}
 
     def _loss(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-        kind = getattr(self.cls, "tasks", ("binary",))[0]
+        kind = (self.cls.tasks or ("binary",))[0]
         task = {"kind": kind, "loss": own} | ({"classes": 3} if kind == "multiclass" else {})
         return {"tasks": {**TASKS, "one": task}, "towers": {**TOWERS, "three": {"from": "x", "output": "regression"}}}
 
     def _balance(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-        return {"balance": own}
+        """Tasks that share an expert: some balances read their gradients there."""
+        shared = {"from": "x", "kind": "mlp", "units": [5]}
+        towers = {name: {"from": "level1.experts.shared"} for name in TOWERS}
+        return {"balance": own, "levels": [{"experts": {"shared": shared}, "gates": {}}], "towers": towers}
 
 
 def tiny_spec(tiny: Tiny) -> Spec:

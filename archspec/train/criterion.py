@@ -70,7 +70,7 @@ class MultiTaskLoss(nn.Module):
         self.check_labels = True
         self.balance_name = graph.spec.balance.kind
         self.balance: nn.Module = graph.spec.balance.settings.build(tuple(self.tasks))
-        self._reads = getattr(graph.spec.balance.settings, "gradients", "none")
+        self._reads = graph.spec.balance.settings.gradients
         self._model = (model,)  # in a tuple: the model is no part of the criterion
         self._entries = self._watched(graph)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

@@ -92,4 +92,4 @@ def _category(members: list[Home], graph: Graph) -> str:
 def _sparse(members: list[Home], spec: Spec) -> bool:
     """Whether a table has sparse gradients; what is fused has one answer."""
     names = {home.node.removeprefix("inputs.") for home in members}
-    return any(getattr(spec.inputs[name].settings, "sparse_grad", None) for name in names & set(spec.inputs))
+    return any(spec.inputs[name].settings.sparse_gradients() for name in names & set(spec.inputs))

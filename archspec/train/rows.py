@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from archspec.contract import LossKind, overrides
+
 if TYPE_CHECKING:
     from archspec.spec.spec import Block, Task, TaskBlock
 
@@ -91,9 +93,9 @@ def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Colum
     return torch.stack(rows).sum(0)
 
 
-def _read(block: TaskBlock, kind: object, outputs: Tensor) -> Tensor:
+def _read(block: TaskBlock, kind: LossKind, outputs: Tensor) -> Tensor:
     """What a loss reads of the outputs: the logits, or where it asks for scores the probability of a binary task."""
-    scores = getattr(kind, "reads", "logits") == "scores"
+    scores = kind.reads == "scores"
     return outputs.sigmoid() if scores and block.task.kind == "binary" else outputs
 
 
@@ -110,8 +112,8 @@ def _joint_losses(block: TaskBlock, loss: Block, read: tuple[Tensor, Tensor, Col
     return rows
 
 
-def _joint(kind: object) -> bool:
-    return hasattr(kind, "joint")
+def _joint(kind: LossKind) -> bool:
+    return overrides(kind, LossKind.joint)
 
 
 def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bool) -> Tensor | None:

@@ -23,11 +23,11 @@ PLUGIN = '''"""A plugin."""
 
 from typing import ClassVar
 
-from archspec import Settings, expert
+from archspec import ExpertKind, expert
 
 
 @expert("doubled")
-class Doubled(Settings):
+class Doubled(ExpertKind):
     """Twice the input."""
 
     formula: ClassVar[str] = "2 x"

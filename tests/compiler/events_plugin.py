@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from archspec import Settings, input
+from archspec import InputKind, Settings, input
 from archspec.contract.settings import Count
 from archspec.kinds.blocks import Norm
 from archspec.program.columns import Column
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @input("events")
-class Events(Settings):
+class Events(InputKind):
     """mean over tokens of relu(norm(W e)) times a number per token."""
 
     formula: ClassVar[str] = "mean_t relu(norm(W e_t)) s(v . e_t)"

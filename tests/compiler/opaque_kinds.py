@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from archspec import Settings, expert, feature_gate, gate, tower
+from archspec import ExpertKind, FeatureGateKind, GateKind, TowerKind, expert, feature_gate, gate, tower
 from archspec.contract.settings import Count
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @expert("opaque_expert")
-class OpaqueExpert(Settings):
+class OpaqueExpert(ExpertKind):
     """Two projections, multiplied; its module is a class inside a function, which no pickle finds by name."""
 
     units: Count = 4
@@ -63,7 +63,7 @@ class Weigher(nn.Module):
 
 
 @gate("opaque_gate")
-class OpaqueGate(Settings):
+class OpaqueGate(GateKind):
     """softmax(W s + b), with `exclude`."""
 
     excluded: ClassVar[float] = float("-inf")
@@ -93,7 +93,7 @@ class Free(nn.Module):
 
 
 @gate("opaque_static")
-class OpaqueStatic(Settings):
+class OpaqueStatic(GateKind):
     """Numbers, the same for every row."""
 
     def build(self, seen: Seen) -> nn.Module:
@@ -102,10 +102,10 @@ class OpaqueStatic(Settings):
 
 
 @gate("opaque_domain")
-class OpaqueDomain(Settings):
+class OpaqueDomain(GateKind):
     """Weights of each domain's own."""
 
-    selects: ClassVar[str] = "domain"
+    selects: ClassVar[Literal["stream", "domain", "none"]] = "domain"
 
     def build(self, seen: Seen) -> nn.Module:
         """`[B] -> [B, E]`."""
@@ -114,7 +114,7 @@ class OpaqueDomain(Settings):
 
 
 @feature_gate("opaque_factors")
-class OpaqueFactors(Settings):
+class OpaqueFactors(FeatureGateKind):
     """A linear layer."""
 
     def build(self, selector: Width, count: int) -> nn.Module:
@@ -127,7 +127,7 @@ class OpaqueFactors(Settings):
 
 
 @tower("opaque_tower")
-class OpaqueTower(Settings):
+class OpaqueTower(TowerKind):
     """A linear layer with batch normalisation."""
 
     units: Count = 3

@@ -10,7 +10,7 @@ import yaml
 
 import archspec
 from archspec.compiler.count import Cost, count
-from archspec.contract import Registry, Settings, expert
+from archspec.contract import ExpertKind, Registry, expert
 from archspec.graph.load import load_graph
 from archspec.plugins import load
 
@@ -91,7 +91,7 @@ def test_a_modulation_belongs_to_its_block() -> None:
     assert (modulated or 0) - (plain or 0) == 4 * 3
 
 
-class Opaque(Settings):
+class Opaque(ExpertKind):
     """An expert that is a module, and says nothing."""
 
     def width(self, input: int) -> int:

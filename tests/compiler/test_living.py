@@ -154,7 +154,7 @@ def test_a_kind_inside_a_function_is_not_pickled() -> None:
     """One sentence says where the class has to go."""
 
     @archspec.expert("inside")
-    class Inside(archspec.Settings):
+    class Inside(archspec.ExpertKind):
         """What it reads."""
 
         def width(self, input: archspec.Width) -> archspec.Width:

@@ -155,7 +155,7 @@ def test_a_kind_inside_a_function_is_refused_by_name() -> None:
     """A built file imports the class of a kind that builds a module: one that it cannot find is a diagnostic."""
 
     @archspec.expert("hidden_away")
-    class HiddenAway(archspec.Settings):
+    class HiddenAway(archspec.ExpertKind):
         """One layer."""
 
         def width(self, input: Width) -> Width:

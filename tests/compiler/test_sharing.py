@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import archspec
-from archspec import Settings, expert
+from archspec import ExpertKind, expert
 from archspec.compiler.count import count
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
@@ -265,7 +265,7 @@ def test_defaults_do_not_reach_groups_that_are_like_others() -> None:
     assert [item.code for item in spec.diagnostics] == ["AS304"]  # nothing reads `w`
 
 
-class Recurrent(Settings):
+class Recurrent(ExpertKind):
     """A module of torch's own, opaque to archspec."""
 
     size: int
@@ -310,7 +310,7 @@ def test_a_module_of_a_plugin_is_made_once_and_called_twice(*, optimize: bool) -
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-class Counted(Settings):
+class Counted(ExpertKind):
     """A linear layer whose output is divided by how large its outputs were, running: a state that `apply` moves."""
 
     size: int

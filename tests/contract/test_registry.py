@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-from archspec.contract import Registry, Settings, Width, expert, loss
+from archspec.contract import ExpertKind, GateKind, Registry, Settings, Width, expert, gate, loss
 from archspec.contract.registry import marked_classes, marks
 
+if TYPE_CHECKING:
+    from archspec.program import Scope, Value
 
-class Plain(Settings):
+
+class Plain(ExpertKind):
     """Has what an expert needs, but no mark."""
 
     def width(self, input: Width) -> Width:
         """As wide as its input."""
         return input
 
-    def build(self, input: Width) -> object:
-        """Nothing."""
-        return input
+    def lower(self, at: Scope, x: Value) -> Value:
+        """What it reads."""
+        return x
 
 
 def _wide(self: Settings, size: Width) -> Width:  # noqa: ARG001 - a wrong signature
     return size
+
+
+def _lower(self: Settings, at: object, gate: object) -> None:
+    """A signature that fits."""
+
+
+def _any(self: Settings, seen: object) -> int:  # noqa: ARG001 - only its name matters
+    return 1
 
 
 @expert("one")
@@ -70,7 +83,7 @@ def test_a_name_is_given_once() -> None:
 
 def test_wrong_classes_are_refused_where_they_are_written() -> None:
     """No Settings class, a missing method, other arguments: TypeError, in words."""
-    with pytest.raises(TypeError, match=r"no subclass of archspec\.Settings"):
+    with pytest.raises(TypeError, match=r"not a subclass of archspec\.ExpertKind"):
         expert("x")(int)  # type: ignore[type-var]
     with pytest.raises(TypeError, match="needs a method `width"):
         expert("x")(type("NoWidth", (Settings,), {}))
@@ -78,3 +91,42 @@ def test_wrong_classes_are_refused_where_they_are_written() -> None:
         expert("x")(type("Wrong", (Plain,), {"width": _wide}))
     with pytest.raises(TypeError, match="needs a method"):
         loss("x")(type("NoRows", (Settings,), {}))
+
+
+def test_a_misspelt_method_is_refused() -> None:
+    """A method that archspec never calls, with a name like one that it does, gets that name as a suggestion."""
+    with pytest.raises(
+        TypeError, match=r"calls no method `choosen`; did you mean `chosen`\? \(Name a helper .* `_choosen`"
+    ):
+        gate("x")(type("Odd", (GateKind,), {"lower": _lower, "choosen": _any}))
+
+
+def test_helpers_of_other_names_are_free() -> None:
+    """A helper whose name is like no method, or begins with an underscore, is the class's own business."""
+    made: Any = gate("x")(type("Own", (GateKind,), {"lower": _lower, "project": _any, "_choosen": _any}))
+    assert marks(made) == (("gate", "x"),)
+
+
+@pytest.mark.parametrize("base", [GateKind, Settings])
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own word on it
+def test_a_setting_cannot_be_named_like_a_method(base: type[Settings]) -> None:
+    """A gate's setting `chosen` would stand where archspec calls a method: it is refused when it is declared."""
+    body = {"__annotations__": {"chosen": int}, "lower": _lower}
+    with pytest.raises(TypeError, match="the setting `chosen` has the name of a method of GateKind; rename it"):
+        gate("x")(type("Odd", (base,), body))
+
+
+def test_a_class_of_settings_alone_gets_the_base_class() -> None:
+    """Plugins that derive from Settings alone stay kinds, with the defaults of their category."""
+
+    class Old(Settings):
+        k: int = 2
+
+        def lower(self, at: Scope, gate: Any) -> Value:  # noqa: ANN401 - unlike GateKind's
+            return at.softmax(gate.selector)
+
+    old: Any = gate("x")(Old)
+    assert issubclass(old, GateKind)
+    assert (old.__name__, old.__module__, old.__qualname__.rpartition(".")[2]) == ("Old", __name__, "Old")
+    assert old().chosen(None) is None
+    assert Registry().including([old]).find("gate", "x") is old

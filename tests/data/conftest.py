@@ -68,9 +68,9 @@ towers: {a: {from: x}}
 """
 PLUGIN = '''
 from typing import ClassVar
-from archspec import ColumnName, Settings, loss
+from archspec import ColumnName, LossKind, loss
 @loss("priced")
-class Priced(Settings):
+class Priced(LossKind):
     """Logistic times a column."""
     tasks: ClassVar = ("binary",)
     by: ColumnName

@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 import archspec
-from archspec import KindError, Settings, SpecError, Width, expert, feature_gate, fusion, gate, tower
+from archspec import (
+    ExpertKind,
+    FeatureGateKind,
+    FusionKind,
+    GateKind,
+    KindError,
+    Settings,
+    SpecError,
+    TowerKind,
+    Width,
+    expert,
+    feature_gate,
+    fusion,
+    gate,
+    tower,
+)
 from archspec.compiler.lower import lower
 from archspec.graph.load import graph_of
 from archspec.kinds.fusion import Names
@@ -39,7 +54,7 @@ USUAL = {"EXPERT": "identity", "GATE": "softmax", "TOWER": "mlp, units: []", "FU
 
 
 @expert("narrow")
-class _Narrow(Settings):
+class _Narrow(ExpertKind):
     """Says that it is as wide as its input, and is not."""
 
     def width(self, input: Width) -> Width:
@@ -50,18 +65,18 @@ class _Narrow(Settings):
 
 
 @expert("nothing")
-class _Nothing(Settings):
+class _Nothing(ExpertKind):
     """Forgets to give its value back."""
 
     def width(self, input: Width) -> Width:
         return input
 
-    def lower(self, at: Scope, x: Value) -> None:
+    def lower(self, at: Scope, x: Value) -> None:  # type: ignore[override] # the defect
         at.linear(x, x.width, "layer")
 
 
 @expert("failing")
-class _Failing(Settings):
+class _Failing(ExpertKind):
     """Raises an error of its own."""
 
     def width(self, input: Width) -> Width:
@@ -73,7 +88,7 @@ class _Failing(Settings):
 
 
 @expert("objecting")
-class _Objecting(Settings):
+class _Objecting(ExpertKind):
     """Raises a sentence for people, late."""
 
     def width(self, input: Width) -> Width:
@@ -84,7 +99,7 @@ class _Objecting(Settings):
 
 
 @expert("illegal")
-class _Illegal(Settings):
+class _Illegal(ExpertKind):
     """Adds what cannot be added."""
 
     def width(self, input: Width) -> Width:
@@ -95,7 +110,7 @@ class _Illegal(Settings):
 
 
 @gate("short")
-class _Short(Settings):
+class _Short(GateKind):
     """A weight too few."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -104,7 +119,7 @@ class _Short(Settings):
 
 
 @gate("values")
-class _Values(Settings):
+class _Values(GateKind):
     """Mixes a value too few."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -116,7 +131,7 @@ class _Values(Settings):
 
 
 @feature_gate("factors")
-class _Factors(Settings):
+class _Factors(FeatureGateKind):
     """A factor too many."""
 
     def lower(self, at: Scope, selector: Value, count: int) -> Value:
@@ -124,7 +139,7 @@ class _Factors(Settings):
 
 
 @tower("head")
-class _Head(Settings):
+class _Head(TowerKind):
     """A head that forgets what a task is."""
 
     def width(self, input: Width) -> Width:
@@ -138,7 +153,7 @@ class _Head(Settings):
 
 
 @fusion("wide")
-class _Wide(Settings):
+class _Wide(FusionKind):
     """Gives no number but a row."""
 
     of: Names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @archspec.gate("watching")
-class Watching(archspec.Settings):
+class Watching(archspec.GateKind):
     """Adds to the loss what `open_gates` makes of every weight of another block; mixes with ones."""
 
-    selects: ClassVar[str] = "none"
+    selects: ClassVar[Literal["stream", "domain", "none"]] = "none"
     block: str
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:

@@ -396,4 +396,4 @@ def test_optional_methods_have_a_signature_too() -> None:
         def values(self, at: object) -> None: ...
 
     with pytest.raises(TypeError, match=r"`values` takes \(at\), archspec calls it with \(at, gate\)"):
-        archspec.gate("wrong")(Wrong)
+        archspec.gate("wrong")(Wrong)  # type: ignore[type-var] # a type checker wants GateKind

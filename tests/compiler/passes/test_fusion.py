@@ -128,7 +128,7 @@ def test_sequences_that_cannot_be_stacked_are_pooled_one_by_one_and_named() -> N
 
 
 @archspec.expert("opaque")
-class Opaque(archspec.Settings):
+class Opaque(archspec.ExpertKind):
     """An expert that is a torch module."""
 
     def width(self, input: int) -> int:

@@ -1,0 +1,259 @@
+"""What archspec calls on a kind: one base class per category, with a typed method for everything it may ask.
+
+A kind derives from the base class of its category and overrides methods; those with a default are optional. Shapes: `B`
+batch, `D` input width, `E` experts, `H` expert width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from archspec.contract.settings import Settings, Width
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor, nn
+
+    from archspec.program import GateInputs, Part, Scope, Seen, Value
+    from archspec.program.columns import Column
+
+Category = Literal["input", "expert", "gate", "feature_gate", "tower", "fusion", "loss", "balance"]
+"""What a kind may be a kind of."""
+
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+
+
+class Kind(Settings):
+    """The base of the base classes: what all categories have in common."""
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """The methods that a kind must override: one of each tuple."""
+
+
+class InputKind(Kind):
+    """A kind of input: what a batch holds, and how it becomes a stream.
+
+    `inputs` are the settings of all inputs by name: an input may read the table of another one.
+    """
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("width",), ("column",), ("lower",))
+
+    def width(self, inputs: Mapping[str, InputKind]) -> Width:
+        """Width of the stream; 0 where the input has none, as a domain without an embedding."""
+        raise NotImplementedError
+
+    def column(self, inputs: Mapping[str, InputKind]) -> Column:
+        """What the batch holds under the input's `column`, or under its name."""
+        raise NotImplementedError
+
+    def columns(self, inputs: Mapping[str, InputKind]) -> Mapping[str, Column]:
+        """Further columns of the batch, by the setting of type `ColumnName` whose value is the column's name.
+
+        `at.setting_column(setting)` returns them in `lower`. A setting that is None reads none.
+        """
+        return {}
+
+    def lower(self, at: Scope, column: Value, inputs: Mapping[str, InputKind]) -> Value:
+        """The stream `[B, width]` from the column."""
+        raise NotImplementedError
+
+    def domain(self) -> tuple[str, ...] | None:
+        """The values that the column's ids count, where they are domains such as scenes; None for other inputs."""
+        return None
+
+    def shared_table(self) -> str | None:
+        """The input whose embedding table this one reads; None where it has its own, or none."""
+        return None
+
+    def sparse_gradients(self) -> bool:
+        """Whether the gradient of its own table is sparse."""
+        return False
+
+
+class ExpertKind(Kind):
+    """A kind of expert: one stream to another."""
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("width",), ("lower", "build"))
+
+    def width(self, input: Width) -> Width:
+        """Width of the output from the width of what is read."""
+        raise NotImplementedError
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        """`[B, D] -> [B, width]`, in operations."""
+        raise NotImplementedError
+
+    def build(self, input: Width) -> nn.Module:
+        """A module `[B, D] -> [B, width]`, for a kind that has no `lower`: it runs as it is, and never fuses."""
+        raise NotImplementedError
+
+    def parameters(self, input: Width) -> int | None:
+        """How many weights the module of `build` has; None: unknown, until a model is made."""
+        return None
+
+    def flops(self, input: Width) -> int | None:
+        """FLOPs per row of what is not in operations: the module of `build`, functions by name; None: unknown."""
+        return None
+
+
+class TowerKind(ExpertKind):
+    """A kind of tower: a stream to a hidden vector, and that to logits."""
+
+    def head(self, at: Scope, hidden: Value, outputs: int) -> Value:
+        """Hidden vector `[B, H]` to logits `[B, outputs]`: a linear layer `head` by default."""
+        return at.linear(hidden, outputs, "head")
+
+
+class GateKind(Kind):
+    """A kind of gate: from a selector to the weights of the experts seen."""
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("lower", "build"),)
+
+    selects: ClassVar[Literal["stream", "domain", "none"]] = "stream"
+    """Whether the selector is a stream `[B, D]`, the ids `[B]` of a domain input, or nothing at all."""
+    adds_up: ClassVar[bool] = False
+    """Whether the weights of a row add up to 1, as those of a softmax."""
+    excluded: ClassVar[float | None] = None
+    """The logit of an expert that `exclude` leaves out; None: the gate cannot leave experts out."""
+
+    def check(self, seen: Seen) -> None:
+        """Raises KindError where the settings do not fit what the gate sees."""
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        """Weights `[B, E]`, or `[E]` for a static gate, in operations."""
+        raise NotImplementedError
+
+    def build(self, seen: Seen) -> nn.Module:
+        """A module from the selector to the weights, for a kind that has no `lower`."""
+        raise NotImplementedError
+
+    def parameters(self, seen: Seen) -> int | None:
+        """How many weights the module of `build` has; None: unknown, until a model is made."""
+        return None
+
+    def flops(self, seen: Seen) -> int | None:
+        """FLOPs per row of what is not in operations: the module of `build`, functions by name; None: unknown."""
+        return None
+
+    def values(self, at: Scope, gate: GateInputs) -> tuple[Value, ...]:
+        """What is mixed: E times `[B, H]`; by default the experts that the gate sees."""
+        return gate.experts
+
+    def chosen(self, seen: Seen) -> int | None:
+        """How many weights of a row at most are not zero, where zeros pass no gradient on; None: any number."""
+        return None
+
+
+class FeatureGateKind(Kind):
+    """A kind of feature gate: from a selector to factors of fields or elements."""
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("lower", "build"),)
+
+    adds_up: ClassVar[bool] = False
+    """Whether the factors of a row add up to 1, as those of a softmax."""
+
+    def lower(self, at: Scope, selector: Value, count: int) -> Value:
+        """`[B, D] -> [B, count]`, in operations."""
+        raise NotImplementedError
+
+    def build(self, selector: Width, count: int) -> nn.Module:
+        """A module `[B, D] -> [B, count]`, for a kind that has no `lower`."""
+        raise NotImplementedError
+
+    def parameters(self, selector: Width, count: int) -> int | None:
+        """How many weights the module of `build` has; None: unknown, until a model is made."""
+        return None
+
+    def flops(self, selector: Width, count: int) -> int | None:
+        """FLOPs per row of what is not in operations: the module of `build`, functions by name; None: unknown."""
+        return None
+
+
+class FusionKind(Kind):
+    """A kind of fusion: a score from the outputs that its setting `of` names, or a term of the loss."""
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("lower", "auxiliary"),)
+
+    def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        """The score `[B]`."""
+        raise NotImplementedError
+
+    def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        """The logit of the score, `[B]`: only a kind that has it can be a binary task."""
+        raise NotImplementedError
+
+    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
+        """The part by which the score may leave 0..1, and what happens there; None: it is a probability.
+
+        Args:
+            probabilities: the parts that are probabilities themselves.
+        """
+        return None
+
+    def auxiliary(self, at: Scope, parts: tuple[Part, ...]) -> None:
+        """Adds to the loss with `at.auxiliary_loss`."""
+
+
+class LossKind(Kind):
+    """A kind of loss: one number per row, or one that reads other outputs and the batch too."""
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("rows", "joint"),)
+
+    tasks: ClassVar[tuple[str, ...]] = ()
+    """Kinds of tasks that it is for; none: all."""
+    reads: ClassVar[Literal["logits", "scores"]] = "logits"
+    """Whether `rows` gets the task's logits, or its scores: the probability of a binary task, a regression's value."""
+    stopped: ClassVar[tuple[str, ...]] = ()
+    """Settings that name outputs whose gradient the loss stops."""
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """`[B]` (or `[B, classes]`), labels `[B]` -> losses `[B]`."""
+        raise NotImplementedError
+
+    def joint(
+        self, logits: Tensor, labels: Tensor, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+    ) -> Tensor:
+        """As `rows`, with all outputs and all columns of the batch."""
+        raise NotImplementedError
+
+
+class BalanceKind(Kind):
+    """A kind of balance: one loss from those of the tasks."""
+
+    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("build",),)
+
+    gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
+    """On which weights it reads each task's gradient: none, the last shared ones, all shared ones."""
+
+    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+        """A module: weighted losses `[T]` -> `[]`."""
+        raise NotImplementedError
+
+
+BASES: Mapping[Category, type[Kind]] = {
+    "input": InputKind,
+    "expert": ExpertKind,
+    "gate": GateKind,
+    "feature_gate": FeatureGateKind,
+    "tower": TowerKind,
+    "fusion": FusionKind,
+    "loss": LossKind,
+    "balance": BalanceKind,
+}
+"""The base class of each category."""
+
+
+def overrides(kind: Settings | None, method: Callable[..., Any]) -> bool:
+    """Whether a kind has a method of its own: `overrides(settings, FusionKind.logits)`."""
+    return kind is not None and getattr(type(kind), method.__name__, method) is not method
+
+
+def methods(base: type[Kind]) -> dict[str, Callable[..., Any]]:
+    """The methods of a base class by name: what archspec may call."""
+    found: dict[str, Callable[..., Any]] = {}
+    for cls in reversed(base.__mro__):
+        if issubclass(cls, Settings):
+            own = {name: value for name, value in vars(cls).items() if not name.startswith(("_", "model_"))}
+            found |= {name: value for name, value in own.items() if callable(value)}
+    return found
