@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from archspec.cli import completion, options
-from archspec.cli.messages import warn
+from archspec.cli.messages import say, warn
 
 
 @click.command()
@@ -35,5 +35,5 @@ def diff(old: str, new: str, plugins: tuple[str, ...], *, as_json: bool) -> int:
         click.echo(json.dumps([asdict(change) for change in changes], indent=2))
     else:
         for change in changes:
-            click.echo(str(change))
+            say(str(change))
     return int(bool(changes))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from archspec.cli import completion, options
+from archspec.cli.messages import say
 from archspec.diagnostics import suggest
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def explain(word: str, plugins: tuple[str, ...], *, as_json: bool) -> None:
     if word not in keys:
         guess = suggest(word, keys) or suggest(code, codes)
         raise click.UsageError(f"no code and no key `{word}`" + (f"; did you mean `{guess}`?" if guess else ""))
-    click.echo(json.dumps({"key": word, "meanings": keys[word]}, indent=2) if as_json else "\n".join(keys[word]))
+    say(json.dumps({"key": word, "meanings": keys[word]}, indent=2) if as_json else "\n".join(keys[word]))
 
 
 def explained_codes() -> dict[str, tuple[str, str]]:

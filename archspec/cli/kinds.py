@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archspec.cli import completion, options
+from archspec.cli.messages import say
 
 if TYPE_CHECKING:
     from archspec.contract import KindClass, Registry
@@ -30,9 +31,9 @@ def kinds(name: str | None, plugins: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([described(category, kind, cls) for (category, kind), cls in found.items()], indent=2))
     elif name is None:
-        click.echo(overview(found))
+        say(overview(found))
     else:
-        click.echo("\n\n".join(explained(described(category, kind, cls)) for (category, kind), cls in found.items()))
+        say("\n\n".join(explained(described(category, kind, cls)) for (category, kind), cls in found.items()))
 
 
 @click.command()

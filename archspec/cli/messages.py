@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from archspec.diagnostics import render
+from archspec.diagnostics import render, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,6 +64,11 @@ def wanted(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     ignored = context.meta.get(_IGNORED, ()) if context else ()
     quiet = is_quiet()
     return tuple(item for item in diagnostics if item.severity == "error" or not (quiet or item.code in ignored))
+
+
+def say(text: str) -> None:
+    """Print text to standard output; what could steer a terminal is shown, not obeyed."""
+    click.echo("\n".join(map(visible, text.split("\n"))))
 
 
 def report(diagnostics: Iterable[Diagnostic], style: Style = "full") -> None:

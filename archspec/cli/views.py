@@ -9,6 +9,7 @@ import click
 
 from archspec.cli import options
 from archspec.cli.messages import show, warn
+from archspec.diagnostics import visible
 
 if TYPE_CHECKING:
     from archspec.compiler.count import Count
@@ -90,7 +91,7 @@ def _print_table(graph: Graph, counted: Count) -> None:
         numbers = (_number(row[key]) for key in ("width", "parameters", "flops"))
         kind = f"{row['kind']}, like {row['like']}" if "like" in row else row["kind"]
         table.add_row(*map(Text, (row["node"], kind, *numbers, tasks)))
-    show(Text(f"{graph.spec.name}  {graph.spec.about}".rstrip()), table)
+    show(Text(visible(f"{graph.spec.name}  {graph.spec.about}".rstrip())), table)
 
 
 def _number(value: int | None) -> str:

@@ -1,17 +1,18 @@
 r"""Words of a spec as labels in DOT.
 
 Whatever a spec holds in a name, it arrives as text: HTML-like labels get entities, backslashes are doubled (graphviz
-reads `\N` as "the node's name" even there), line breaks become spaces, and what no XML file may hold becomes U+FFFD.
+reads `\N` as "the node's name" even there), line breaks become spaces, and what is no letter that one sees, such as an
+escape or a mark that turns the direction of text, is written as its escape.
 """
 
 from __future__ import annotations
 
 import html
-import re
 import textwrap
 from typing import TYPE_CHECKING, Final
 
 from archspec import palette
+from archspec.diagnostics import visible
 from archspec.render import style
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 LONGEST: Final = 48  # characters of one line; longer lines end in an ellipsis
 CAPTION: Final = 100  # the same for the caption
 WRAP: Final = 26  # characters of a line of details
-NO_XML: Final = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Html(str):
@@ -64,7 +64,7 @@ def words(text: str, longest: int = LONGEST) -> str:
 
 
 def _line(text: str) -> str:
-    return NO_XML.sub("\ufffd", " ".join(text.split()))
+    return visible(" ".join(text.split()))
 
 
 def sized(text: str, size: int, colour: str = palette.INK, *, bold: bool = False, longest: int = LONGEST) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from archspec import palette
+from archspec.diagnostics import visible
 from archspec.render.fold import fold
 
 if TYPE_CHECKING:
@@ -83,4 +84,4 @@ def _classes(figure: Figure) -> Iterator[str]:
 
 
 def _words(text: str) -> str:
-    return "".join(ENTITIES.get(letter, letter) for letter in " ".join(text.split()) if letter.isprintable())
+    return "".join(ENTITIES.get(letter, letter) for letter in visible(" ".join(text.split())))

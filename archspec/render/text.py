@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from archspec.diagnostics import visible
 from archspec.render.fold import fold
 
 SINGULAR: Final = {"gates": "gate", "feature_gates": "feature gate", "towers": "tower", "tasks": ""}
@@ -80,4 +81,4 @@ def _short(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split(" ")))
+    return visible(text)

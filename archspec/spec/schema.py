@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from archspec.contract import Settings
+from archspec.contract.limits import LARGEST
 from archspec.spec.blocks import COMMON, DEFAULTS
 from archspec.spec.sections import SECTIONS
 from archspec.spec.spec import VERSION, Task
@@ -141,7 +142,7 @@ def in_words(schema: Schema) -> str:  # noqa: PLR0911 - one line per form
 
 def _bounds(schema: Schema) -> str:
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    return "".join(f" {sign} {schema[key]}" for key, sign in signs.items() if key in schema)
+    return "".join(f" {sign} {schema[key]}" for key, sign in signs.items() if schema.get(key, LARGEST) != LARGEST)
 
 
 def _object(properties: Schema) -> Schema:
