@@ -49,7 +49,7 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     need("lightning", "pyarrow", "torchmetrics", "matplotlib")
     from archspec.charts import gate_bars, write_figure
-    from archspec.lightning.trained import load_run
+    from archspec.runs.trained import load_run
     from archspec.train.gates import gate_findings, gate_statistics
 
     trained = load_run(run, plugins)

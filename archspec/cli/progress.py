@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from archspec.diagnostics import Diagnostic
-    from archspec.lightning.keeper import Step
+    from archspec.runs.checkpoints import Step
 
 
 def leads() -> bool:
@@ -22,7 +22,7 @@ def leads() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
-class Progress:
+class ProgressBar:
     """Shows a run: lines stay above the bar, which is there on a terminal only and vanishes when the run ends.
 
     Args:

@@ -13,7 +13,7 @@ from archspec.cli.app import INTERRUPTED
 from archspec.cli.columns import columns_table
 from archspec.cli.extras import need
 from archspec.cli.messages import show, warn
-from archspec.cli.progress import Progress, leads
+from archspec.cli.progress import ProgressBar, leads
 from archspec.diagnostics import SpecError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from archspec.data.faults import Bad
     from archspec.data.prepare import Prepared
-    from archspec.lightning.run import Results
+    from archspec.runs.training import Results
 
 FOLDER: Final = "runs"
 """Columns whose encodings are told one by one."""
@@ -173,10 +173,10 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
         warn(graph.spec.diagnostics)
     from archspec.charts import learning_curves, write_figure
     from archspec.data.prepare import Source
-    from archspec.lightning.folder import CURVES
-    from archspec.lightning.recipe import Recipe
-    from archspec.lightning.run import Watch
-    from archspec.lightning.run import train as run
+    from archspec.runs.folder import CURVES
+    from archspec.runs.recipe import Recipe
+    from archspec.runs.training import Progress
+    from archspec.runs.training import train as run
 
     folder = Path(output or f"{FOLDER}/{graph.spec.name}")
     source = Source(files, validation, share, header, choices, bad, grouped_by, padding)
@@ -185,11 +185,9 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     )
     quieted()
     try:
-        with Progress(batch) as progress:
-            watch = Watch(
-                progress.say, progress.warn, progress.rows, lambda done: told(done, progress), progress.step
-            )  # fmt: skip
-            results = run(graph, source, recipe, folder, resume=resume, watch=watch)
+        with ProgressBar(batch) as bar:
+            progress = Progress(bar.say, bar.warn, bar.rows, lambda done: told(done, bar), bar.step)
+            results = run(graph, source, recipe, folder, resume=resume, progress=progress)
     except SpecError as error:
         if leads():
             raise
@@ -215,14 +213,14 @@ def quieted() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
 
 
-def told(prepared: Prepared, progress: Progress) -> None:
+def told(prepared: Prepared, bar: ProgressBar) -> None:
     """Says what became of the data: rows, columns, and what does not fit."""
-    progress.warn(prepared.warnings)
+    bar.warn(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
-    progress.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")
+    bar.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")
     for line in prepared.labels:
-        progress.say(f"  {line}")
-    progress.say(columns_table(prepared.columns))
+        bar.say(f"  {line}")
+    bar.say(columns_table(prepared.columns))
 
 
 def shown_value(value: float | None) -> str:

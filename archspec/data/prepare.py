@@ -78,7 +78,7 @@ class Prepared:
 
 
 def prepare(
-    graph: Graph, source: Source, folder: Path, *, watch: Callable[[str, int], None] = lambda _, __: None
+    graph: Graph, source: Source, folder: Path, *, progress: Callable[[str, int], None] = lambda _, __: None
 ) -> Prepared:
     """Reads files twice, to learn encodings and to encode; writes `rows/*.arrow`, `encoding.json`, `columns.json`.
 
@@ -86,7 +86,7 @@ def prepare(
         graph: what reads the data.
         source: the files.
         folder: where the rows are written; made where it is missing.
-        watch: told what is done and how many rows are done with, now and then.
+        progress: told what is done and how many rows are done with, now and then.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit
@@ -105,12 +105,12 @@ def prepare(
         seen = 0
         for piece, held in _split(tables, columns, share):
             seen += piece.rows
-            watch("looking at values", seen)
+            progress("looking at values", seen)
             yield with_lists(_part(piece, ~held), forms)
 
     learnt = learned(read, wanted, source.choices)
     encoder = Encoder.of(learnt, wanted, forms)
-    work = _Work(encoder, watch)
+    work = _Work(encoder, progress)
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
         validation = stack.enter_context(written_rows(folder / VALIDATION, wanted))
@@ -137,8 +137,8 @@ def prepare(
 class _Work:
     """What is counted while rows are encoded."""
 
-    def __init__(self, encoder: Encoder, watch: Callable[[str, int], None]) -> None:
-        self.encoder, self.watch = encoder, watch
+    def __init__(self, encoder: Encoder, progress: Callable[[str, int], None]) -> None:
+        self.encoder, self.progress = encoder, progress
         self.faults = Faults()
         self.labels = LabelCounts(encoder)
         self.tally = Tally(encoder)
@@ -154,7 +154,7 @@ class _Work:
         self.faults.add(faults)
         self.skipped += int((~good).sum())
         self.seen += piece.rows
-        self.watch("encoding", self.seen)
+        self.progress("encoding", self.seen)
         for writer, rows in ((train, good & ~held), (validation, good & held)):
             if rows.any():
                 writer.add({name: values[rows] for name, values in columns.items()})

@@ -1,16 +1,18 @@
 """The Lightning adapter: a spec as a LightningModule with its losses, metrics, optimizers and checkpoints.
 
-Lives here: all that knows lightning and torchmetrics, which the extra `train` installs. May not know the command line.
+Lives here: all that knows lightning and torchmetrics, which the extra `train` installs. May not know runs and their
+folders (`archspec.runs`), nor the command line.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 try:
     from archspec.lightning.grouped_auc import AUC, GroupedAUC
     from archspec.lightning.metrics import LogLoss, NormalizedEntropy
     from archspec.lightning.module import MultiTaskModule
     from archspec.lightning.optimizers import OptimizerHook, Optimizers
-    from archspec.lightning.trained import load_run
 except ModuleNotFoundError as error:
     if error.name not in {"lightning", "torchmetrics"}:
         raise
@@ -30,3 +32,19 @@ __all__ = [
     "Optimizers",
     "load_run",
 ]
+
+if TYPE_CHECKING:
+    from archspec.runs.trained import load_run
+else:
+
+    def __getattr__(name: str) -> object:
+        """`load_run`, which is public here and lives in `archspec.runs`: imported at its first use, as it needs us."""
+        if name != "load_run":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from archspec.runs.trained import load_run
+
+        return load_run
+
+    def __dir__() -> list[str]:
+        """The public names too, imported or not."""
+        return sorted({*globals(), *__all__})

@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 
-from archspec.cli.progress import Progress
+from archspec.cli.progress import ProgressBar
 from archspec.diagnostics import Diagnostic
-from archspec.lightning.keeper import Step
+from archspec.runs.checkpoints import Step
 
 
 class Terminal(io.StringIO):
@@ -39,7 +39,7 @@ def screen(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def session(progress: Progress) -> None:
+def session(progress: ProgressBar) -> None:
     """A run with all that it tells."""
     with progress:
         progress.rows("looking at values", 65_536)
@@ -58,7 +58,7 @@ def test_lines_are_never_glued_to_the_bar(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
-    session(Progress(30))
+    session(ProgressBar(30))
     assert "epoch 2/2, step 3/3" in terminal.getvalue()
     assert "encoding: 65,536 rows" in terminal.getvalue()
     assert screen(terminal.getvalue()) == [
@@ -75,7 +75,7 @@ def test_where_there_is_no_terminal_there_are_lines_alone(monkeypatch: pytest.Mo
     monkeypatch.setenv("TERM", "xterm" if case == "pipe" else "dumb")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    session(Progress(30))
+    session(ProgressBar(30))
     assert stream.getvalue().splitlines() == screen(stream.getvalue())
     assert len(stream.getvalue().splitlines()) == 5
 
@@ -83,5 +83,5 @@ def test_where_there_is_no_terminal_there_are_lines_alone(monkeypatch: pytest.Mo
 def test_the_other_processes_are_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With --devices one process speaks."""
     monkeypatch.setenv("LOCAL_RANK", "1")
-    session(Progress(30))
+    session(ProgressBar(30))
     assert capsys.readouterr().err == ""

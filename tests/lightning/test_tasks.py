@@ -20,9 +20,9 @@ from archspec.data.prepare import Source
 from archspec.graph.load import load_graph
 from archspec.lightning import MultiTaskModule
 from archspec.lightning.measures import Measures
-from archspec.lightning.recipe import Recipe
-from archspec.lightning.run import train
-from archspec.lightning.trained import load_run
+from archspec.runs.recipe import Recipe
+from archspec.runs.trained import load_run
+from archspec.runs.training import train
 from archspec.train.criterion import MultiTaskLoss
 from tests.drawn import BALANCES, ONE_TO_FOUR, Drawn, tasks
 from tests.lightning.loops import Loader, fitted, logged

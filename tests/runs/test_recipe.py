@@ -14,11 +14,11 @@ from pyarrow import parquet
 from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
-from archspec.lightning import recipe as recipes
-from archspec.lightning.folder import WEIGHTS
-from archspec.lightning.recipe import Recipe, check_recipe
-from archspec.lightning.run import train
 from archspec.plugins import load as load_plugins
+from archspec.runs import recipe as recipes
+from archspec.runs.folder import WEIGHTS
+from archspec.runs.recipe import Recipe, check_recipe
+from archspec.runs.training import train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +181,7 @@ def test_threads_are_used_and_given_back(tmp_path: Path, monkeypatch: pytest.Mon
     """Training and reading use as many threads as asked; afterwards the process has those that it had."""
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        "archspec.lightning.run.Keeper.on_validation_end",
+        "archspec.runs.training.CheckpointCallback.on_validation_end",
         lambda *_: seen.append((torch.get_num_threads(), pa.cpu_count())),
     )
     before = torch.get_num_threads(), pa.cpu_count()

@@ -17,10 +17,10 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import read_checkpoint
-from archspec.lightning.folder import LAST, WEIGHTS
-from archspec.lightning.recipe import Recipe
-from archspec.lightning.run import train
 from archspec.plugins import load as load_plugins
+from archspec.runs.folder import LAST, WEIGHTS
+from archspec.runs.recipe import Recipe
+from archspec.runs.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,7 @@ def test_a_run_that_a_folder_without_rights_refuses(
     graph: Graph, source: Source, unbroken: Path, tmp_path: Path
 ) -> None:
     """A disk that is mounted for reading only is a sentence for `train`, and no hindrance to `load_run`."""
-    from archspec.lightning.trained import load_run
+    from archspec.runs.trained import load_run
 
     mount = shutil.which("mount")
     if sys.platform != "linux" or mount is None or os.geteuid() != 0:

@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from archspec.diagnostics import Diagnostic, unusable
 from archspec.files import write_whole
-from archspec.lightning.folder import HISTORY, LAST, STATE, WEIGHTS
 from archspec.nn.checkpoint import save_weights
+from archspec.runs.folder import HISTORY, LAST, STATE, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ class Step:
     loss: Tensor
 
 
-class Keeper(Checkpoint):
+class CheckpointCallback(Checkpoint):
     """Keeps a run, so that one that is killed at any moment goes on from its last checkpoint as if it had not been.
 
     Every `interval` steps, and after the first of an epoch, it writes `last.ckpt`; after every epoch `history.json`

@@ -11,18 +11,18 @@ from safetensors.torch import load_file
 
 from archspec.data.prepare import Source
 from archspec.graph.load import load_graph
-from archspec.lightning.folder import WEIGHTS
-from archspec.lightning.keeper import Keeper
 from archspec.lightning.measures import Measures
-from archspec.lightning.recipe import Recipe
-from archspec.lightning.run import Watch, train
 from archspec.plugins import load as load_plugins
+from archspec.runs.checkpoints import CheckpointCallback
+from archspec.runs.folder import WEIGHTS
+from archspec.runs.recipe import Recipe
+from archspec.runs.training import Progress, train
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.graph.graph import Graph
-    from archspec.lightning.keeper import Step
+    from archspec.runs.checkpoints import Step
 
 TEXT = """
 archspec: 1
@@ -52,8 +52,8 @@ def source(tmp_path: Path) -> Source:
 def test_a_metric_without_a_value_stops_nothing(graph: Graph, source: Source, tmp_path: Path) -> None:
     """It is one warning after the first epoch; all epochs are trained, and the last one's weights are kept."""
     lines: list[str] = []
-    watch = Watch(say=lines.append, warn=lambda items: lines.extend(item.code for item in items))
-    found = train(graph, source, RECIPE, tmp_path / "run", watch=watch)
+    progress = Progress(say=lines.append, warn=lambda items: lines.extend(item.code for item in items))
+    found = train(graph, source, RECIPE, tmp_path / "run", progress=progress)
     told = [line for line in lines if line.startswith(("AS736", "epoch"))]
     assert [line.partition(":")[0] for line in told] == ["AS736", *(f"epoch {epoch}" for epoch in range(1, 6))]
     assert all(line.endswith("(kept)") for line in told[1:])
@@ -106,10 +106,10 @@ def test_steps_are_counted_from_one(graph: Graph, source: Source, tmp_path: Path
         steps.append((step.epoch, step.epochs, step.step, step.steps))
 
     recipe = replace(RECIPE, epochs=2, patience=None)
-    train(graph, source, recipe, tmp_path / "run", watch=Watch(step=count))
+    train(graph, source, recipe, tmp_path / "run", progress=Progress(step=count))
     assert steps == [(epoch, 2, step, 4) for epoch in (1, 2) for step in (1, 2, 3, 4)]
     steps.clear()
-    train(graph, source, replace(recipe, epochs=3), tmp_path / "run", resume=True, watch=Watch(step=count))
+    train(graph, source, replace(recipe, epochs=3), tmp_path / "run", resume=True, progress=Progress(step=count))
     assert steps[-1] == (3, 3, 4, 4)
 
 
@@ -119,11 +119,11 @@ def test_a_process_that_fails_alone_ends_the_others(tmp_path: Path, *, leads: bo
     killed: list[int] = []
     launcher = SimpleNamespace(kill=killed.append)
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher), is_global_zero=leads)
-    keeper = Keeper(
+    callback = CheckpointCallback(
         tmp_path, interval=1, monitor="validation/loss", patience=None, seed=0, say=lambda _: None, warn=lambda _: None
     )
     module: Any = None
-    keeper.on_exception(trainer, module, OSError())
+    callback.on_exception(trainer, module, OSError())
     assert len(killed) == leads
     trainer.strategy.launcher = None  # one process alone
-    keeper.on_exception(trainer, module, OSError())
+    callback.on_exception(trainer, module, OSError())

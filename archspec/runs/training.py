@@ -20,9 +20,11 @@ from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, pre
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
 from archspec.graph.reach import trained_by
-from archspec.lightning.asked import asked_of, changed_files, check_same
 from archspec.lightning.checkpoint import WholeCheckpoints
-from archspec.lightning.folder import (
+from archspec.lightning.module import MultiTaskModule
+from archspec.runs.arguments import asked_of, changed_files, check_same
+from archspec.runs.checkpoints import CheckpointCallback
+from archspec.runs.folder import (
     FIXED,
     HISTORY,
     LAST,
@@ -34,11 +36,9 @@ from archspec.lightning.folder import (
     check_places,
     write_run,
 )
-from archspec.lightning.keeper import Keeper
-from archspec.lightning.lock import claimed
-from archspec.lightning.module import MultiTaskModule
-from archspec.lightning.recipe import check_recipe, using
-from archspec.lightning.trained import ROWS_AT_ONCE
+from archspec.runs.lock import claimed
+from archspec.runs.recipe import check_recipe, using
+from archspec.runs.trained import ROWS_AT_ONCE
 from archspec.train.weights import homes
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from archspec.data.prepare import Prepared
     from archspec.diagnostics import Diagnostic
     from archspec.graph.graph import Graph
-    from archspec.lightning.keeper import Step
-    from archspec.lightning.recipe import Recipe
+    from archspec.runs.checkpoints import Step
+    from archspec.runs.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Progress:
     """What a run tells while it goes on: lines, warnings, and how many rows or steps are done with."""
 
     say: Callable[[str], None] = lambda _: None
@@ -93,7 +93,7 @@ def train(  # noqa: PLR0913 - what a run is made of
     folder: Path,
     *,
     resume: bool = False,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Results:
     """Prepares data, trains, and keeps the run in a folder.
 
@@ -109,7 +109,7 @@ def train(  # noqa: PLR0913 - what a run is made of
         recipe: how to train.
         folder: of the run; made where it is missing.
         resume: go on with the run in the folder, if there is one.
-        watch: what is told meanwhile.
+        progress: what is told meanwhile.
 
     Raises:
         SpecError: data that does not fit, a folder that holds another run or in which another process trains, a file of
@@ -117,16 +117,16 @@ def train(  # noqa: PLR0913 - what a run is made of
             and one that was there as it was.
         KeyboardInterrupt: Ctrl-C; what the last checkpoint holds is kept.
     """
-    watch = watch or Watch()
+    progress = progress or Progress()
     check_recipe(graph, recipe, source.grouped_by)
     if ".." in folder.parts or (folder.is_symlink() and not folder.exists()):
         folder = Path(os.path.realpath(folder))
     if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of this run prepared everything, and has the lock
         with using(recipe.threads), ended():
-            return _trained(graph, source, recipe, RunFolder(folder), watch)
+            return _trained(graph, source, recipe, RunFolder(folder), progress)
     with claimed(folder), using(recipe.threads), ended():
-        run = _opened(graph, source, recipe, folder, resume=resume, watch=watch)
-        results = _trained(graph, source, recipe, run, watch)
+        run = _opened(graph, source, recipe, folder, resume=resume, progress=progress)
+        results = _trained(graph, source, recipe, run, progress)
         told = {name: value for name, value in asdict(results).items() if name not in {"history", "metrics"}}
         told["best"] = results.measured()
         write_whole(folder / RESULTS, json.dumps(told, indent=1) + "\n")
@@ -134,7 +134,7 @@ def train(  # noqa: PLR0913 - what a run is made of
 
 
 def _opened(  # noqa: PLR0913 - as train
-    graph: Graph, source: Source, recipe: Recipe, folder: Path, *, resume: bool, watch: Watch
+    graph: Graph, source: Source, recipe: Recipe, folder: Path, *, resume: bool, progress: Progress
 ) -> RunFolder:
     """The run in the folder: the one that was begun there, or a new one with its data prepared."""
     check_places(folder)
@@ -144,7 +144,7 @@ def _opened(  # noqa: PLR0913 - as train
     if not any((folder / name).exists() for name in (WEIGHTS, LAST, HISTORY)):  # nothing to lose but prepared rows
         run = _begun(folder, asked) if resume else None
         if run is None:
-            _prepare(graph, source, folder, asked, watch)
+            _prepare(graph, source, folder, asked, progress)
             return RunFolder(folder)
     elif resume:
         run = RunFolder(folder)
@@ -154,7 +154,7 @@ def _opened(  # noqa: PLR0913 - as train
         unusable(
             "AS706", f"`{folder}` holds a run", help="`--resume` goes on with it; or name another folder with `-o`"
         )
-    watch.warn(changed_files(run))
+    progress.warn(changed_files(run))
     return run
 
 
@@ -171,34 +171,34 @@ def _begun(folder: Path, asked: dict[str, Any]) -> RunFolder | None:
     return run
 
 
-def _prepare(graph: Graph, source: Source, folder: Path, asked: dict[str, Any], watch: Watch) -> None:
+def _prepare(graph: Graph, source: Source, folder: Path, asked: dict[str, Any], progress: Progress) -> None:
     """Encodes the data; `run.json` comes last, and says that all else is there."""
     try:
-        prepared = prepare(graph, source, folder, watch=watch.rows)
+        prepared = prepare(graph, source, folder, progress=progress.rows)
     except BaseException:
         with suppress(OSError):  # it is not there, or something lies in it
             (folder / ROWS).rmdir()
         raise
-    watch.prepared(prepared)
+    progress.prepared(prepared)
     write_whole(folder / SPEC, graph.spec.text())
     rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
     write_run(folder, asked, rows, (*source.files, *source.validation))
 
 
-def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, watch: Watch) -> Results:
+def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progress: Progress) -> Results:
     """Trains what is left of a run."""
-    keeper = Keeper(
+    callback = CheckpointCallback(
         run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
-        say=watch.say, warn=watch.warn, step=watch.step,
+        say=progress.say, warn=progress.warn, step=progress.step,
     )  # fmt: skip
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
         grouped_by=group_column(demands(graph, source.grouped_by), source.grouped_by),
     )  # fmt: skip
-    if not _over(run, recipe, keeper, module):
+    if not _over(run, recipe, callback, module):
         going_on = run.checkpoint(module)
         train_rows, validation_rows = run.rows(TRAIN), run.rows(VALIDATION)
-        trainer = _trainer(graph, recipe, module, keeper)
+        trainer = _trainer(graph, recipe, module, callback)
         model: Any = module.model
         model.check_inputs = module.criterion.check_labels = False  # every value was looked at
         trainer.fit(
@@ -210,7 +210,9 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, watch
         )
     found = run.found
     metrics = tuple(f"validation/{name}" for name in module.measures.names())
-    return Results(keeper.best, keeper.history, found.train, found.validation, found.skipped, keeper.reason, metrics)
+    return Results(
+        callback.best, callback.history, found.train, found.validation, found.skipped, callback.reason, metrics
+    )
 
 
 @contextmanager
@@ -227,28 +229,28 @@ def ended() -> Iterator[None]:
         unusable("AS732", f"not enough memory: {told}", help="lower `--batch`, or make the model smaller")
 
 
-def _over(run: RunFolder, recipe: Recipe, keeper: Keeper, module: MultiTaskModule) -> bool:
+def _over(run: RunFolder, recipe: Recipe, callback: CheckpointCallback, module: MultiTaskModule) -> bool:
     """Whether nothing is left to train. Raises SpecError where a run that is over has no weights."""
     state = run.state()
     if state is None:
         return False
-    keeper.load_state_dict(state.model_dump())
-    if keeper.stopped or keeper.epochs >= recipe.epochs:
+    callback.load_state_dict(state.model_dump())
+    if callback.stopped or callback.epochs >= recipe.epochs:
         run.load_weights(module.model)  # type: ignore[arg-type] # a compiled model
         return True
-    keeper.forget()  # the checkpoint may be older, and knows what had been measured then
+    callback.forget()  # the checkpoint may be older, and knows what had been measured then
     return False
 
 
-def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, keeper: Keeper) -> Trainer:
+def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: CheckpointCallback) -> Trainer:
     """Lightning's, with checkpoints that are whole or absent; it writes and draws nothing of its own."""
     strategy: Any = "auto"
     if recipe.devices > 1:
         strategy = DDPStrategy(find_unused_parameters=untrained(module.model, graph))
     return Trainer(
         max_epochs=recipe.epochs, devices=recipe.devices, strategy=strategy, plugins=[WholeCheckpoints()],
-        callbacks=[keeper], logger=False, enable_model_summary=False, enable_progress_bar=False,
-        num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=keeper.folder,
+        callbacks=[callback], logger=False, enable_model_summary=False, enable_progress_bar=False,
+        num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=callback.folder,
     )  # fmt: skip
 
 

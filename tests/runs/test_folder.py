@@ -14,11 +14,11 @@ from archspec.cli.gates import gates as gates_command
 from archspec.data.prepare import COLUMNS, ENCODING, TRAIN, VALIDATION, Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
-from archspec.lightning.folder import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
-from archspec.lightning.recipe import Recipe
-from archspec.lightning.run import Watch, train
-from archspec.lightning.trained import load_run
 from archspec.plugins import load as load_plugins
+from archspec.runs.folder import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
+from archspec.runs.recipe import Recipe
+from archspec.runs.trained import load_run
+from archspec.runs.training import Progress, train
 
 if TYPE_CHECKING:
     from archspec.graph.graph import Graph
@@ -266,11 +266,11 @@ def test_changed_data_is_a_warning(graph: Graph, source: Source, tmp_path: Path)
     own = replace(source, files=(str(path),))
     train(graph, own, RECIPE, tmp_path / "run")
     told: list[str] = []
-    watch = Watch(warn=lambda items: told.extend(item.code for item in items))
-    train(graph, own, RECIPE, tmp_path / "run", resume=True, watch=watch)
+    progress = Progress(warn=lambda items: told.extend(item.code for item in items))
+    train(graph, own, RECIPE, tmp_path / "run", resume=True, progress=progress)
     assert told == []
     path.write_text(path.read_text() + "1,1\n")
-    train(graph, own, RECIPE, tmp_path / "run", resume=True, watch=watch)
+    train(graph, own, RECIPE, tmp_path / "run", resume=True, progress=progress)
     assert told == ["AS737"]
     path.unlink()
     assert train(graph, own, MORE, tmp_path / "run", resume=True).history["validation/loss"][-1][0] == 3 * STEPS
@@ -280,7 +280,7 @@ def test_gates_reads_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`archspec gates` writes nothing into the run's folder and works while another process trains there."""
     from click.testing import CliRunner
 
-    from archspec.lightning.lock import claimed
+    from archspec.runs.lock import claimed
 
     monkeypatch.chdir(run.parent)
     with claimed(run):

@@ -23,8 +23,8 @@ from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import KEY, read_checkpoint
-from archspec.lightning.recipe import Recipe
 from archspec.nn.checkpoint import load_weights
+from archspec.runs.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

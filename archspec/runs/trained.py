@@ -13,7 +13,7 @@ from archspec.data.batches import OrderedBatches, table_batches
 from archspec.data.demands import demands
 from archspec.data.prepare import VALIDATION
 from archspec.diagnostics import unusable
-from archspec.lightning.folder import HISTORY, LAST, RUN, WEIGHTS, RunFolder
+from archspec.runs.folder import HISTORY, LAST, RUN, WEIGHTS, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

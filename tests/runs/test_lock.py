@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archspec.diagnostics import SpecError
-from archspec.lightning.lock import LOCK, claimed
+from archspec.runs.lock import LOCK, claimed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def test_folders_that_were_made_for_nothing_vanish(tmp_path: Path) -> None:
 def test_a_kill_leaves_no_lock(tmp_path: Path) -> None:
     """The lock of a process that was killed is gone with it, although its file is still there."""
     code = (
-        "import os, pathlib, signal; from archspec.lightning.lock import claimed\n"
+        "import os, pathlib, signal; from archspec.runs.lock import claimed\n"
         f"with claimed(pathlib.Path({str(tmp_path / 'run')!r})): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False)
@@ -65,7 +65,7 @@ def test_a_kill_leaves_no_lock(tmp_path: Path) -> None:
 
 def test_a_lock_that_another_process_removes_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between opening the file and locking it, its owner may end and remove it: that file locks nobody out."""
-    from archspec.lightning import lock
+    from archspec.runs import lock
 
     take, calls = lock._lock, []
 

@@ -25,11 +25,11 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import read_checkpoint
-from archspec.lightning.folder import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
-from archspec.lightning.keeper import Keeper
-from archspec.lightning.recipe import Recipe
-from archspec.lightning.run import Watch, train, untrained
-from archspec.lightning.trained import load_run
+from archspec.runs.checkpoints import CheckpointCallback
+from archspec.runs.folder import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
+from archspec.runs.recipe import Recipe
+from archspec.runs.trained import load_run
+from archspec.runs.training import Progress, train, untrained
 from archspec.train.criterion import MultiTaskLoss
 
 if TYPE_CHECKING:
@@ -138,21 +138,21 @@ def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - f
 
     with monkeypatch.context() as patched:
         if moment == "prepared":
-            patched.setattr("archspec.lightning.run.write_whole", kill)
+            patched.setattr("archspec.runs.training.write_whole", kill)
         elif moment == "validated":
-            patched.setattr(Keeper, "_line", kill)
+            patched.setattr(CheckpointCallback, "_line", kill)
         elif moment == "epoch end":
-            patched.setattr("archspec.lightning.keeper.write_whole", kill)
+            patched.setattr("archspec.runs.checkpoints.write_whole", kill)
         else:
             steps = iter(range(1, 1000))
-            end = Keeper.on_train_batch_end
+            end = CheckpointCallback.on_train_batch_end
 
             def stop(*arguments: Any) -> None:  # noqa: ANN401 - Lightning's signature
                 end(*arguments)
                 if next(steps) == moment:
                     raise Killed
 
-            patched.setattr(Keeper, "on_train_batch_end", stop)
+            patched.setattr(CheckpointCallback, "on_train_batch_end", stop)
         with pytest.raises(Killed):
             train(graph, source, RECIPE, tmp_path / "run")
     train(graph, source, RECIPE, tmp_path / "run", resume=True)
@@ -200,7 +200,7 @@ def test_early_stopping(graph: Graph, source: Source, tmp_path: Path) -> None:
     """Training stops after `patience` epochs without improvement, says each epoch, and a resumed run stays stopped."""
     said: list[str] = []
     recipe = replace(RECIPE, epochs=40, patience=2, learning_rate=0.05, monitor="validation/click/auc")
-    found = train(graph, source, recipe, tmp_path / "run", watch=Watch(say=said.append))
+    found = train(graph, source, recipe, tmp_path / "run", progress=Progress(say=said.append))
     epochs = len(found.history["validation/loss"])
     assert epochs == found.best["epoch"] + 2 < 40
     assert len(said) == epochs

@@ -13,9 +13,9 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.grouped_auc import mean_auc
-from archspec.lightning.recipe import Recipe
-from archspec.lightning.run import train
-from archspec.lightning.trained import load_run
+from archspec.runs.recipe import Recipe
+from archspec.runs.trained import load_run
+from archspec.runs.training import train
 
 if TYPE_CHECKING:
     from pathlib import Path

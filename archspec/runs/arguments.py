@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.diagnostics import Diagnostic, Diagnostics
-from archspec.lightning.folder import stamp_of
-from archspec.lightning.recipe import FREE
+from archspec.runs.folder import stamp_of
+from archspec.runs.recipe import FREE
 
 if TYPE_CHECKING:
     from archspec.data.prepare import Source
     from archspec.graph.graph import Graph
-    from archspec.lightning.folder import RunFolder
-    from archspec.lightning.recipe import Recipe
+    from archspec.runs.folder import RunFolder
+    from archspec.runs.recipe import Recipe
 
 _FILES = ("files", "validation")
 
