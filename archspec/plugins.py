@@ -81,29 +81,37 @@ def _import(plugin: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != plugin.partition(".")[0]:
             raise _broken(
-                f"plugin `{plugin}` needs the module `{error.name}`{_imported_by(error)}", "install it"
+                f"plugin `{plugin}` needs the module `{error.name}`{_imported_by(error, plugin)}", "install it"
             ) from error
         raise _broken(
             f"there is no plugin `{plugin}`", f"give the path of a file, such as `./{plugin}.py`, or install it"
         ) from error
     except (Exception, SystemExit) as error:
         raise _broken(
-            f"plugin `{plugin}` cannot be imported{_imported_by(error)}: {type(error).__name__}: {error}",
+            f"plugin `{plugin}` cannot be imported{_imported_by(error, plugin)}: {type(error).__name__}: {error}",
             "correct it there; `archspec init --plugin gate my_gate` writes one that works",
         ) from error
 
 
-def _imported_by(error: BaseException) -> str:
-    """` (file:line)`: where a plugin's own code stood when it failed; nothing where the error itself says so."""
+def _imported_by(error: BaseException, plugin: str) -> str:
+    """` (file:line)`: the last line of the plugin's own code, or of what it imports; libraries it calls come last."""
     if isinstance(error, SyntaxError):
         return f" ({error.filename}:{error.lineno})"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    own = [frame for frame in frames if _is_of(frame.filename, plugin)] or frames
     return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
 
 def _is_machinery(file: str) -> bool:
     """Whether a frame is archspec's or the import system's: no place for an author to look at."""
     return file.startswith("<") or Path(file).is_relative_to(PACKAGE) or Path(file) == Path(importlib.__file__)
+
+
+def _is_of(file: str, plugin: str) -> bool:
+    """Whether a file is the plugin's: its own file, or one of its package."""
+    if plugin.endswith(".py") or os.sep in plugin:
+        return Path(file).resolve() == Path(plugin).resolve()
+    return plugin.partition(".")[0] in (Path(file).stem, *(part.name for part in Path(file).parents))
 
 
 def _entry_point(name: str) -> str | None:

@@ -158,8 +158,9 @@ class {cls}(Settings):
         (GATE.format(kind="g", cls="Wrong", arguments="scope, gate"), 4, "`lower` takes (scope, gate), archspec calls"),
         ("from archspec import GateKind, gate\n@gate('g')\nclass Empty(GateKind):\n    pass\n", 3, "needs a method"),
         ("from archspec import gate\n\n@gate('g')\nclass Alone:\n    pass\n", 3, "not a subclass of archspec.GateKind"),
+        ("from archspec import GateKind, gate\n\n@gate('g')\nclass K(GateKind):\n    k = 3\n", 4, "non-annotated"),
     ],
-    ids=["syntax", "raises", "import", "signature", "method", "class"],
+    ids=["syntax", "raises", "import", "signature", "method", "class", "setting"],
 )  # fmt: skip
 def test_a_broken_plugin_shows_its_file_and_line(tmp_path: Path, text: str, line: int, message: str) -> None:
     """Whatever is wrong with a file, the message says where in it."""

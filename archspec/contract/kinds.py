@@ -6,12 +6,13 @@ batch, `D` input width, `E` experts, `H` expert width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from archspec.contract.settings import Settings, Width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from torch import Tensor, nn
 
@@ -29,6 +30,8 @@ class Kind(Settings):
 
     needed: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The methods that a kind must override: one of each tuple."""
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Class variables that must be one of some words."""
 
 
 class InputKind(Kind):
@@ -50,7 +53,8 @@ class InputKind(Kind):
     def columns(self, inputs: Mapping[str, InputKind]) -> Mapping[str, Column]:
         """Further columns of the batch, by the setting of type `ColumnName` whose value is the column's name.
 
-        `at.setting_column(setting)` returns them in `lower`. A setting that is None reads none.
+        `at.setting_column(setting)` returns them in `lower`. A setting that is None reads none. Floats have a fixed
+        number per row.
         """
         return {}
 
@@ -109,6 +113,8 @@ class GateKind(Kind):
     """A kind of gate: from a selector to the weights of the experts seen."""
 
     needed: ClassVar[tuple[tuple[str, ...], ...]] = (("lower", "build"),)
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"selects": ("stream", "domain", "none")}
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "stream"
     """Whether the selector is a stream `[B, D]`, the ids `[B]` of a domain input, or nothing at all."""
@@ -200,6 +206,8 @@ class LossKind(Kind):
 
     needed: ClassVar[tuple[tuple[str, ...], ...]] = (("rows", "joint"),)
 
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"reads": ("logits", "scores")}
+
     tasks: ClassVar[tuple[str, ...]] = ()
     """Kinds of tasks that it is for; none: all."""
     reads: ClassVar[Literal["logits", "scores"]] = "logits"
@@ -222,6 +230,8 @@ class BalanceKind(Kind):
     """A kind of balance: one loss from those of the tasks."""
 
     needed: ClassVar[tuple[tuple[str, ...], ...]] = (("build",),)
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"gradients": ("none", "last", "shared")}
 
     gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
     """On which weights it reads each task's gradient: none, the last shared ones, all shared ones."""

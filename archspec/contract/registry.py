@@ -105,37 +105,85 @@ def signature(method: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(method).parameters)[1:]
 
 
+_PLAIN = frozenset({"int", "str", "float", "bool", "bytes", "list", "dict", "set", "tuple", "None"})
+"""Types whose names are compared: an author who writes one of them where archspec has another is mistaken."""
+
+
+def _wrong_types(name: str, own: Callable[..., Any], original: Callable[..., Any]) -> str:
+    """The first annotation of a method that contradicts the base class's; empty where none does, or none is written."""
+    written, expected = (inspect.signature(method) for method in (own, original))
+    for argument, parameter in expected.parameters.items():
+        given, wanted = _head(written.parameters[argument].annotation), _head(parameter.annotation)
+        if given in _PLAIN and given != wanted:
+            return f"`{argument}` of `{name}` is {_article(given)}, archspec passes {_article(wanted)}"
+    given, wanted = _head(written.return_annotation), _head(expected.return_annotation)
+    if given in _PLAIN and given != wanted and "None" not in (str(expected.return_annotation), wanted):
+        return f"`{name}` returns {given}, archspec needs {_article(wanted)}"
+    return ""
+
+
+def _head(annotation: object) -> str:
+    """The name of a type as it is written, without its module and its arguments."""
+    if annotation is inspect.Parameter.empty:
+        return ""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    name = text.strip("\"'").partition("[")[0].partition(" |")[0].rpartition(".")[2]
+    return "int" if name == "Width" else name
+
+
+def _article(name: str) -> str:
+    return name if name == "None" else f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 def _check(cls: type[Settings], category: Category, name: str) -> None:
     """Raises TypeError where a class does not fit its category's base class; names it, its place and a way out."""
     base = BASES[category]
+    problem = _wrong_overrides(cls, base) or _misspelt(cls, base) or _missing(cls, base)
+    if problem:
+        raise TypeError(f"{category} kind `{name}` ({place(cls)}){problem}")
+
+
+def _wrong_overrides(cls: type[Settings], base: type[Kind]) -> str:
+    """The first setting, class variable or method that stands where archspec expects another thing; empty for none."""
     known = methods(base)
-    what = f"{category} kind `{name}` ({place(cls)})"
     if taken := [key for key in known if key in cls.model_fields]:
-        raise TypeError(f"{what}: the setting `{taken[0]}` has the name of a method of {base.__name__}; rename it")
+        return f": the setting `{taken[0]}` has the name of a method of {base.__name__}; rename it"
+    for variable, words in base.choices.items():
+        if (value := getattr(cls, variable, words[0])) not in words:
+            return f": `{variable}` is {value!r}, not one of {', '.join(words)}"
     for method, original in known.items():
         own = getattr(cls, method, original)
         if own is original:
             continue
         if not callable(own):
-            raise TypeError(f"{what}: `{method}` is a method of {base.__name__}, not a {type(own).__name__}; rename it")
+            return f": `{method}` is a method of {base.__name__}, not {_article(type(own).__name__)}; rename it"
         if signature(own) != signature(original):
-            raise TypeError(
-                f"{what}: `{method}` takes ({', '.join(signature(own))}), "
-                f"archspec calls it with ({', '.join(signature(original))})"
-            )
+            takes, called = (", ".join(signature(each)) for each in (own, original))
+            return f": `{method}` takes ({takes}), archspec calls it with ({called})"
+        if problem := _wrong_types(method, own, original):
+            return f": {problem}"
+    return ""
+
+
+def _misspelt(cls: type[Settings], base: type[Kind]) -> str:
+    """A method of the class that archspec never calls, but whose name is like one that it does; empty for none."""
+    known = methods(base)
     mine = {key for key, value in vars(cls).items() if callable(value) and not key.startswith(("_", "model_"))}
     for method in sorted(mine - known.keys()):
-        meant = suggest(method, [key for key in known if key not in mine])
-        if meant:
-            raise TypeError(
-                f"{what}: archspec calls no method `{method}`; did you mean `{meant}`? "
-                f"(Name a helper of your own `_{method}`)"
-            )
+        if meant := suggest(method, [key for key in known if key not in mine]):
+            own = f"(Name a helper of your own `_{method}`)"
+            return f": archspec calls no method `{method}`; did you mean `{meant}`? {own}"
+    return ""
+
+
+def _missing(cls: type[Settings], base: type[Kind]) -> str:
+    """The methods of which the class lacks one that it needs; empty where it lacks none."""
+    known = methods(base)
     for options in base.needed:
         if all(getattr(cls, method, known[method]) is known[method] for method in options):
-            wanted = " or ".join(options)
             arguments = ", ".join(("self", *signature(known[options[0]])))
-            raise TypeError(f"{what} needs a method `{wanted}({arguments})`")
+            return f" needs a method `{' or '.join(options)}({arguments})`"
+    return ""
 
 
 def _marked(cls: Any, category: Category, name: str) -> Any:  # noqa: ANN401 - what is marked may be anything, and is checked

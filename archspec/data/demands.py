@@ -12,7 +12,7 @@ from archspec.graph.wiring import settings_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from archspec.contract import Settings
+    from archspec.contract import InputKind
     from archspec.diagnostics import Diagnostic
     from archspec.graph.graph import Graph
     from archspec.program.columns import Column
@@ -169,24 +169,29 @@ def _of_two_uses(one: Demand, other: Demand) -> Demand:
 
 def _of_inputs(graph: Graph) -> Iterator[Demand]:
     inputs = graph.spec.inputs
-    settings: Mapping[str, Settings] = {name: block.settings for name, block in inputs.items()}
+    settings: Mapping[str, InputKind] = {name: block.settings for name, block in inputs.items()}
     columns: dict[str, Column] = {name: block.settings.column(settings) for name, block in inputs.items()}
     read = {edge.source for edge in graph.edges}
     families = _families(graph, columns)
     for name, block in inputs.items():
         if f"inputs.{name}" not in read:
             continue
-        column, key = columns[name], block.common.column or name
-        reader = f"input `{name}`"
-        if column.dtype == "float":
-            yield Demand(key, "numbers", reader, int(column.shape[1]) if len(column.shape) > 1 else 1)
-        elif len(column.shape) == 1:
-            yield Demand(key, "ids", reader, 1, column.high, column.words, families[name])
-        else:
-            width = column.shape[1]
-            yield Demand(
-                key, "lists", reader, width if isinstance(width, int) else None, column.high, (), families[name]
-            )
+        reader, kind = f"input `{name}`", block.settings
+        yield _of_column(block.common.column or name, columns[name], reader, families[name])
+        for setting, column in kind.columns(settings).items():
+            key = getattr(kind, setting)
+            if key is not None:
+                yield _of_column(str(key), column, f"`{setting}` of {reader}", str(key))
+
+
+def _of_column(key: str, column: Column, reader: str, family: str) -> Demand:
+    """What one column of an input must hold."""
+    width = column.shape[1] if len(column.shape) > 1 else 1
+    if column.dtype == "float":
+        return Demand(key, "numbers", reader, int(width))
+    if len(column.shape) == 1:
+        return Demand(key, "ids", reader, 1, column.high, column.words, family)
+    return Demand(key, "lists", reader, width if isinstance(width, int) else None, column.high, (), family)
 
 
 def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:

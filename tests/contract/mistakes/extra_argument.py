@@ -1,0 +1,12 @@
+"""An expert whose `lower` wants more than archspec gives."""
+
+from archspec import ExpertKind, Scope, Value, expert
+
+
+@expert("mistake")
+class Mistake(ExpertKind):
+    def width(self, input: int) -> int:
+        return input
+
+    def lower(self, at: Scope, x: Value, training: bool) -> Value:
+        return x

@@ -1,0 +1,16 @@
+"""An optional method with a typo: archspec would never call it."""
+
+from typing_extensions import override
+
+from archspec import GateInputs, GateKind, Scope, Seen, Value, gate
+
+
+@gate("mistake")
+class Mistake(GateKind):
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        assert gate.selector is not None
+        return at.softmax(at.linear(gate.selector, gate.seen.count, "head"))
+
+    @override
+    def choosen(self, seen: Seen) -> int:
+        return 1

@@ -1,0 +1,12 @@
+"""A setting `chosen` where archspec calls a method `chosen`."""
+
+from archspec import GateInputs, GateKind, Scope, Value, gate
+
+
+@gate("mistake")
+class Mistake(GateKind):
+    chosen: int = 2
+
+    def lower(self, at: Scope, gate: GateInputs) -> Value:
+        assert gate.selector is not None
+        return at.softmax(at.linear(gate.selector, gate.seen.count, "head"))
