@@ -60,6 +60,29 @@ def test_detach_stops_the_reach() -> None:
     assert [edge.detached for edge in graph.into("level1.gates.ctr", "sees")] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("sees", "detached"),
+    [
+        ("[ctr, {detach: [cvr, shared]}]", "cvr cvr shared"),
+        ("{detach: [cvr, shared]}", "cvr cvr shared"),
+        ("[{detach: [[cvr], {except: [ctr, cvr]}]}, ctr]", "cvr cvr shared"),
+        ("[{detach: {detach: shared}}, cvr]", "shared"),
+        ("{detach: all}", "ctr ctr cvr cvr shared"),
+        ("[[ctr, [shared]], cvr.1]", ""),
+    ],
+)
+def test_detach_reaches_everything_below_it(sees: str, detached: str) -> None:
+    """A list, a list in a list and a form of several groups lose their gradient as a single name does; no other does."""
+    text = PLE.replace("repeat: 2", "repeat: 1").replace("      shared: {sees: all}\n", "")
+    graph = load_graph(text.replace("$task: {sees: [$task, shared]}", f"ctr: {{sees: {sees}}}\n      cvr: {{sees: all}}"),
+                       None, plugins.built_in())  # fmt: skip
+    seen = graph.seen["level1.gates.ctr"]
+    assert " ".join(expert.group for expert in seen if expert.detached) == detached
+    assert [edge.detached for edge in graph.into("level1.gates.ctr", "sees")] == [expert.detached for expert in seen]
+    trained = {expert.group for expert in seen if "ctr" in graph.tasks[expert.node]}
+    assert trained.isdisjoint(detached.split())
+
+
 def test_sees_keeps_its_order() -> None:
     """The order of `sees` is the order of the gate's weights; `except` and `all` follow the file."""
     for sees, groups in (

@@ -48,6 +48,15 @@ def test_lists_are_replaced_but_levels_merge() -> None:
     ]
 
 
+def test_fewer_levels_change_the_first_and_keep_the_others() -> None:
+    """Levels beyond those of the upper file stay as the lower one has them, in their order."""
+    over = "levels:\n  - experts: {shared: {count: 2}}"
+    assert merged(BASE, over)["levels"] == [  # type: ignore[index]
+        {"experts": {"shared": {"units": [8, 4], "count": 2}}},
+        {"experts": {"ctr": {"units": [4]}}},
+    ]
+
+
 def test_places_survive(tmp_path: Path) -> None:
     """A value points to the file that holds it, and one of an extended file names who extends it."""
     (tmp_path / "base.yaml").write_text(BASE)

@@ -1,0 +1,95 @@
+"""Which tasks train which node, and which weights they share last."""
+
+from __future__ import annotations
+
+from archspec import plugins
+from archspec.graph.load import load_graph
+from archspec.graph.reach import last_nodes, trained_by
+
+HEAD = """archspec: 1
+name: x
+inputs:
+  x: {kind: dense, dim: 3}
+  scene: {kind: domain, values: [app, web], dim: 2}
+tasks: {a: {}, b: {}}
+"""
+
+SWITCHED = """towers:
+  a: {from: [x, scene]}
+  b: {switch: scene, cases: {$domain: {from: x}}}
+"""
+CHOSEN = """levels:
+  - experts: {app: {from: x, units: [2]}, web: {from: x, units: [2]}}
+    gates: {mixed: {kind: domain, sees: all, selector: scene}}
+towers:
+  a: {from: [x, scene]}
+  b: {from: level1.gates.mixed}
+"""
+EXCLUDED = CHOSEN.replace("kind: domain, sees: all, selector: scene", "sees: all, selector: x, exclude: scene")
+
+
+def reached(text: str) -> dict[str, tuple[str, ...]]:
+    """Which tasks' losses reach each node."""
+    return load_graph(HEAD + text, None, plugins.built_in()).tasks
+
+
+def test_a_switch_passes_no_gradient_to_its_domain() -> None:
+    """Task b only chooses by the ids of `scene`: its table is trained by task a, which reads it, and by no other."""
+    found = reached(SWITCHED)
+    assert found["inputs.scene"] == ("a",)
+    assert found["towers.b.cases.app"] == ("b",)
+    assert found["towers.b"] == ("b",)
+
+
+def test_a_gate_passes_no_gradient_to_the_domain_that_selects_or_excludes() -> None:
+    """A gate's domain, and one that leaves experts out, are ids to it; the experts that it mixes are trained."""
+    for text in (CHOSEN, EXCLUDED):
+        found = reached(text)
+        assert found["inputs.scene"] == ("a",)
+        assert found["level1.experts.app.0"] == ("b",)
+
+
+def test_a_column_that_a_fusion_multiplies_with_is_not_trained() -> None:
+    """`times` reads a column as it is: no loss reaches the input."""
+    text = SWITCHED.partition("  b:")[0] + "  b: {from: x}\n"
+    text += "fusion: {score: {kind: weighted_product, of: {a: 1.0, b: 1.0}, times: {input: price}}}\n"
+    graph = load_graph(HEAD.replace("tasks:", "  price: {kind: dense, dim: 1}\ntasks:") + text, None, plugins.built_in())
+    assert graph.into("fusion.score", "column")
+    assert graph.tasks["inputs.price"] == ()
+
+
+def test_a_domain_that_only_selects_is_behind_nothing() -> None:
+    """A table that both towers read is last, though a gate below the last shared expert is selected by its ids."""
+    text = """levels:
+  - experts: {app: {from: x, units: [2]}, web: {from: x, units: [2]}}
+    gates: {mixed: {kind: domain, sees: all, selector: scene}}
+  - experts: {top: {from: level1.gates.mixed, units: [2]}}
+towers:
+  $task: {from: [level2.experts.top, scene]}
+"""
+    graph = load_graph(HEAD + text, None, plugins.built_in())
+    holders = {name for name, node in graph.nodes.items() if node.category in {"input", "expert", "tower"}}
+    assert last_nodes(graph, holders) == {"level2.experts.top.0", "inputs.scene"}
+
+
+def test_gates_are_not_among_the_last_shared_nodes() -> None:
+    """One gate that all towers read is trained by all tasks and nearest to them; the experts that it mixes count."""
+    text = """levels:
+  - experts: {bottom: {from: x, count: 2, units: [2]}}
+    gates: {mixed: {sees: all, selector: x}}
+towers: {$task: {from: level1.gates.mixed}}
+"""
+    graph = load_graph(HEAD + text, None, plugins.built_in())
+    assert trained_by(graph)["level1.gates.mixed"] == ("a", "b")
+    holders = {name for name, node in graph.nodes.items() if node.category in {"input", "expert", "gate", "tower"}}
+    assert last_nodes(graph, holders) == {f"level1.experts.bottom.{i}" for i in range(2)}
+
+
+def test_a_shared_table_is_trained_by_the_tasks_of_all_its_readers() -> None:
+    """An input that reads another's table hands its own tasks on to it, in the spec's order."""
+    inputs = "  u: {kind: sparse, vocab: 5, dim: 2}\n  v: {kind: sparse, table: u}\ntasks:"
+    text = HEAD.replace("tasks:", inputs) + "towers: {a: {from: v}, b: {from: u}}\n"
+    graph = load_graph(text, None, plugins.built_in())
+    assert graph.tasks["inputs.u"] == ("b",)
+    assert trained_by(graph)["inputs.u"] == ("a", "b")
+    assert trained_by(graph)["inputs.v"] == ("a",)
