@@ -72,10 +72,10 @@ def test_detach_stops_the_reach() -> None:
     ],
 )
 def test_detach_reaches_everything_below_it(sees: str, detached: str) -> None:
-    """A list, a list in a list and a form of several groups lose their gradient as a single name does; no other does."""
+    """A list, a list in a list and a form of several groups lose their gradient like a single name; others do not."""
     text = PLE.replace("repeat: 2", "repeat: 1").replace("      shared: {sees: all}\n", "")
-    graph = load_graph(text.replace("$task: {sees: [$task, shared]}", f"ctr: {{sees: {sees}}}\n      cvr: {{sees: all}}"),
-                       None, plugins.built_in())  # fmt: skip
+    text = text.replace("$task: {sees: [$task, shared]}", f"ctr: {{sees: {sees}}}\n      cvr: {{sees: all}}")
+    graph = load_graph(text, None, plugins.built_in())
     seen = graph.seen["level1.gates.ctr"]
     assert " ".join(expert.group for expert in seen if expert.detached) == detached
     assert [edge.detached for edge in graph.into("level1.gates.ctr", "sees")] == [expert.detached for expert in seen]

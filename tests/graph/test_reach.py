@@ -53,7 +53,8 @@ def test_a_column_that_a_fusion_multiplies_with_is_not_trained() -> None:
     """`times` reads a column as it is: no loss reaches the input."""
     text = SWITCHED.partition("  b:")[0] + "  b: {from: x}\n"
     text += "fusion: {score: {kind: weighted_product, of: {a: 1.0, b: 1.0}, times: {input: price}}}\n"
-    graph = load_graph(HEAD.replace("tasks:", "  price: {kind: dense, dim: 1}\ntasks:") + text, None, plugins.built_in())
+    head = HEAD.replace("tasks:", "  price: {kind: dense, dim: 1}\ntasks:")
+    graph = load_graph(head + text, None, plugins.built_in())
     assert graph.into("fusion.score", "column")
     assert graph.tasks["inputs.price"] == ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from torch import nn
 
 import archspec
@@ -53,6 +54,48 @@ def test_a_level_of_ple_is_a_handful_of_operations() -> None:
     assert found["mix"] == 0
     assert (found["mix_seen"], found["mix_all"]) == (2, 1)
     assert found["linear"] == 9
+
+
+def level(experts: str, sees: str) -> str:
+    """One level of experts between the inputs and two towers."""
+    return f"""{HEAD}
+levels:
+  - experts: {{{experts}}}
+    gates: {{$task: {{sees: {sees}}}}}
+towers: {{$task: {{units: [3]}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "sees", "found"),
+    [
+        (2, 4, "[$task, shared]", (0, 1, 0)),
+        (2, 5, "[$task, shared]", (1, 1, 1)),
+        (2, 5, "[shared, $task]", (1, 1, 1)),
+        (1, 6, "[$task, shared]", (1, 1, 1)),
+        (4, 5, "[$task, shared]", (1, 1, 1)),
+        (5, 5, "[$task, shared]", (3, 0, 1)),
+        (0, 6, "all", (1, 0, 0)),
+        (0, 2, "all", (1, 0, 0)),
+    ],
+)
+def test_own_experts_beside_many_shared_ones(own: int, shared: int, sees: str, found: tuple[int, int, int]) -> None:
+    """Five shared experts or more are a product of their own, which is added to the mix of each gate's own experts.
+
+    Where each gate has more than four of its own, gates are mixed one by one.
+    """
+    experts = f"$task: {{count: {own}, units: [4]}}, " * (own > 0) + f"shared: {{count: {shared}, units: [4]}}"
+    made = kinds(level(experts, sees))
+    assert (made["mix_all"], made["mix_seen"], made["sum"]) == found
+
+
+def test_two_runs_of_shared_experts_around_own_ones() -> None:
+    """Runs of many experts before and behind each gate's own are two products, and one sum adds all three."""
+    groups = ", ".join(f"{name}: {{count: {n}, units: [4]}}" for name, n in (("low", 5), ("$task", 1), ("top", 6)))
+    made = kinds(level(groups, "[low, $task, top]"))
+    assert (made["mix_all"], made["mix_seen"], made["sum"]) == (2, 1, 1)
+    few = kinds(level(groups.replace("count: 6", "count: 2"), "[low, $task, top]"))
+    assert (few["mix_all"], few["mix_seen"], few["sum"]) == (1, 1, 1)
 
 
 def test_gates_that_see_experts_in_no_order_are_left_alone_and_named() -> None:

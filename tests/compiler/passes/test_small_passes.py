@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from archspec.compiler.passes import EXACT_PASSES
+from archspec.compiler.passes import EXACT_PASSES, PassResult
 from archspec.compiler.passes.bfloat16_products import bfloat16_products
 from archspec.compiler.passes.common_subexpressions import common_subexpressions
 from archspec.compiler.passes.dead_operations import dead_operations
@@ -14,7 +15,12 @@ from archspec.compiler.passes.example import example
 from archspec.compiler.passes.shared_lookups import shared_lookups
 from archspec.compiler.passes.side_by_side import side_by_side
 from archspec.compiler.passes.wide_products import wide_products
+from archspec.program import Builder, Program, Scope, Value, verify
+from archspec.program.program import Module
 from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALONE = (dead_operations, common_subexpressions, shared_lookups, wide_products, side_by_side)
 
@@ -56,6 +62,54 @@ def test_equal_operations_are_computed_once_but_not_random_ones() -> None:
     assert common_subexpressions(example("a = relu(x)", "b = relu(x)", "c = a + b", output="c")).rewrites == ("b is a",)
     noisy = plain(HEAD + "towers:\n  $task: {from: inputs, units: [3], dropout: 0.5}\n")
     assert sum(op.kind == "dropout" for op in after(noisy, common_subexpressions)[0].lowered.forward.ops) == 2
+
+
+NOISE = Module("noise", "tests", "Noise", (), (4,))
+TWICE: dict[str, Callable[[Scope, Value], Value]] = {
+    "dropout": lambda at, x: at.dropout(x, 0.5),
+    "batch_norm": lambda at, x: at.norm(x, "batch", "norm"),
+    "apply": lambda at, x: at.apply("hard_concrete", x, beta=0.5, gamma=-0.1, zeta=1.1, training=True),
+    "call": lambda at, x: at.call(NOISE, (x,), x.shape),
+}
+ONCE: dict[str, Callable[[Scope, Value], Value]] = {
+    "layer_norm": lambda at, x: at.norm(x, "layer", "norm"),
+    "linear": lambda at, x: at.linear(x, 3, "layer"),
+    "scale": lambda at, x: at.scale(x, 2.0),
+}
+DIFFERENT: dict[str, Callable[[Scope, Value, int], Value]] = {
+    "attributes": lambda at, x, number: at.scale(x, 2.0 + number),
+    "weights": lambda at, x, number: at.linear(x, 3, f"layer{number}"),
+    "function": lambda at, x, number: at.activation(x, ("relu", "tanh")[number]),
+    "kind": lambda at, x, number: (at.softmax, at.detach)[number](x),
+    "shape": lambda at, x, number: at.apply("any", x, shape=("B", 1 + number)),
+}
+
+
+def made_twice(make: Callable[[Scope, Value, int], Value]) -> Program:
+    """A program that makes something of one value twice, and puts both side by side."""
+    builder = Builder(lambda *_: x, lambda _: x)
+    at = Scope(builder, "")
+    x = at.op("column", (), ("B", 4), key="x", source="batch")
+    builder.output("logits", "y", at.concat(make(at, x, 0), make(at, x, 1)))
+    return verify(builder.program())
+
+
+@pytest.mark.parametrize("kind", [*TWICE, *ONCE])
+def test_what_draws_or_remembers_is_done_twice(kind: str) -> None:
+    """Of one operand, with the same weights and attributes: two dropouts are two, two layer normalisations are one."""
+    program = made_twice(lambda at, x, _: {**TWICE, **ONCE}[kind](at, x))
+    result = common_subexpressions(program)
+    found = [op.output.name for op in verify(result.program).ops if op.kind == kind]
+    (both,) = (op for op in result.program.ops if op.kind == "concat")
+    assert len(found) == 1 + (kind in TWICE)
+    assert [value.name for value in both.inputs] == (found * 2)[:2]
+
+
+@pytest.mark.parametrize("part", DIFFERENT)
+def test_what_differs_in_one_part_is_not_the_same(part: str) -> None:
+    """Operations of one operand that differ in a single thing both stay."""
+    program = made_twice(DIFFERENT[part])
+    assert common_subexpressions(program) == PassResult(program)
 
 
 def test_tables_of_one_width_are_looked_up_once() -> None:
