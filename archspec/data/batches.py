@@ -150,18 +150,18 @@ def table_batches(
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit.
     """
     tables = open_tables(data_files(files), header)
-    check_columns(tables, encoder.demands)
-    check_types(tables, encoder.demands)
+    check_columns(tables, encoder.requirements)
+    check_types(tables, encoder.requirements)
     encoder = encoder.for_tables(tables)
     for table in tables:
-        for piece in table.pieces(encoder.demands):
-            columns, good, found = encoder.encode(piece)
+        for chunk in table.chunks(encoder.requirements):
+            columns, good, found = encoder.encode(chunk)
             faults = Faults()
             faults.add(found)
             faults.report(bad, scoring=True)
             if good.any():
                 rows = np.flatnonzero(good)
-                yield Batch(as_batch(columns, rows), piece.file, piece.first + rows)
+                yield Batch(as_batch(columns, rows), chunk.file, chunk.first + rows)
 
 
 def _share() -> slice:

@@ -14,10 +14,10 @@ from archspec.diagnostics import Diagnostic
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from archspec.data.demands import Demand
     from archspec.data.encoder import Columns, Encoder
+    from archspec.data.requirements import ColumnRequirement
     from archspec.data.survey import Learned
-    from archspec.data.tables import Piece
+    from archspec.data.tables import Chunk
     from archspec.data.values import Mask
 
 _MANY: Final = 0.1
@@ -49,36 +49,36 @@ class Tally:
         self.unknown: Counter[str] = Counter()
         self.values: Counter[str] = Counter()
 
-    def add(self, piece: Piece, columns: Columns, held_out: Mask) -> None:
-        """Counts the rows of a piece; no value is not an unknown one."""
-        self.rows += piece.rows
+    def add(self, chunk: Chunk, columns: Columns, held_out: Mask) -> None:
+        """Counts the rows of a chunk; no value is not an unknown one."""
+        self.rows += chunk.rows
         for name, encoding in self.encoder.encodings.items():
-            absent = missing(piece.columns[name])
+            absent = missing(chunk.columns[name])
             self.missing[name] += int(absent.sum())
             if isinstance(encoding, Vocabulary):
                 ids = columns[name][held_out & ~absent]
                 self.unknown[name] += int((ids == 0).sum())
                 self.values[name] += int((ids >= 0).sum())
 
-    def _lists(self, demand: Demand, learned: Learned) -> str:
+    def _lists(self, requirement: ColumnRequirement, learned: Learned) -> str:
         """How the lists of a column are read; empty where it holds none."""
-        if not demand.several:
+        if not requirement.several:
             return ""
-        width, longest = self.encoder.widths[demand.column], learned.longest.get(demand.column, 0)
+        width, longest = self.encoder.widths[requirement.column], learned.longest.get(requirement.column, 0)
         cut = f"of up to {longest:,} items the last {width:,}" if longest > width else ""
-        return "; ".join(filter(None, (self.encoder.forms[demand.column].text(), cut)))
+        return "; ".join(filter(None, (self.encoder.forms[requirement.column].text(), cut)))
 
     def reports(self, learned: Learned) -> tuple[ColumnReport, ...]:
         """A row for each column, in the order in which the spec reads them."""
         return tuple(
             ColumnReport(
-                name, demand.reader, learned.found[name], encoding.text(),
-                "; ".join(filter(None, (learned.why[name], self._lists(demand, learned)))),
+                name, requirement.reader, learned.found[name], encoding.text(),
+                "; ".join(filter(None, (learned.why[name], self._lists(requirement, learned)))),
                 self.missing[name] / max(self.rows, 1),
                 self.unknown[name] / max(self.values[name], 1) if isinstance(encoding, Vocabulary) else None,
             )
-            for name, demand, encoding in (
-                (name, self.encoder.demands[name], encoding) for name, encoding in self.encoder.encodings.items()
+            for name, requirement, encoding in (
+                (name, self.encoder.requirements[name], encoding) for name, encoding in self.encoder.encodings.items()
             )
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Pieces of a table as the columns of a batch, and the values that do not fit."""
+"""Chunks of a table as the columns of a batch, and the values that do not fit."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archspec.data.demands import as_written, group_demand
 from archspec.data.encodings import NO_GROUP, Encoding, Key, Numbers
 from archspec.data.faults import MISSING, Fault
 from archspec.data.items import ListForm
 from archspec.data.kept import ENCODINGS
 from archspec.data.labels import Labels, inside, label_encoding, reasons
 from archspec.data.list_survey import list_forms, with_lists
+from archspec.data.requirements import as_written, group_requirement
 from archspec.data.values import floats, lists, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from archspec.data.demands import Demand
     from archspec.data.encodings import Encoded
+    from archspec.data.requirements import ColumnRequirement
     from archspec.data.survey import Learned
-    from archspec.data.tables import Piece, Table
+    from archspec.data.tables import Chunk, Table
     from archspec.data.values import Array, Mask
 
 Columns = dict[str, "Encoded"]
@@ -34,39 +34,43 @@ Columns = dict[str, "Encoded"]
 class Encoder:
     """What a spec asks of data, and how each column is encoded. `widths` has the longest list, or how many numbers."""
 
-    demands: Mapping[str, Demand]
+    requirements: Mapping[str, ColumnRequirement]
     encodings: Mapping[str, Encoding]
     widths: Mapping[str, int] = field(default_factory=dict)
     forms: Mapping[str, ListForm] = field(default_factory=dict)
     """How lists are written, by column."""
 
     @classmethod
-    def of(cls, learned: Learned, demands: Mapping[str, Demand], forms: Mapping[str, ListForm]) -> Encoder:
+    def of(
+        cls, learned: Learned, requirements: Mapping[str, ColumnRequirement], forms: Mapping[str, ListForm]
+    ) -> Encoder:
         """An encoder whose vocabularies, buckets and means are those that were learned."""
-        widths = {name: d.width for name, d in demands.items() if d.width is not None and d.several}
+        widths = {name: d.width for name, d in requirements.items() if d.width is not None and d.several}
         longest = {name: max(length, 1) for name, length in learned.longest.items()}
-        return cls(demands, learned.encodings, longest | widths, forms)
+        return cls(requirements, learned.encodings, longest | widths, forms)
 
     @classmethod
-    def from_text(cls, text: str, demands: Mapping[str, Demand]) -> Encoder:
+    def from_text(cls, text: str, requirements: Mapping[str, ColumnRequirement]) -> Encoder:
         """The encoder that `text()` wrote; columns that are asked for no more are left out."""
         data = json.loads(text)
         encodings = ENCODINGS.validate_python(data["columns"])
         forms = {name: ListForm.model_validate(form) for name, form in data.get("lists", {}).items()}
-        lists = {name: forms.get(name, ListForm()) for name, demand in demands.items() if demand.several}
-        return cls(demands, {name: encodings[name] for name in demands}, data["widths"], lists)
+        lists = {name: forms.get(name, ListForm()) for name, requirement in requirements.items() if requirement.several}
+        return cls(requirements, {name: encodings[name] for name in requirements}, data["widths"], lists)
 
     def of_inputs(self) -> Encoder:
         """The encoder without the columns of tasks: for rows that have no labels."""
         used = {
-            name: replace(demand, also=(), groups=False) for name, demand in self.demands.items() if demand.of_input
+            name: replace(requirement, also=(), groups=False)
+            for name, requirement in self.requirements.items()
+            if requirement.of_input
         }
-        return replace(self, demands=used)
+        return replace(self, requirements=used)
 
     def for_tables(self, tables: Iterable[Table]) -> Encoder:
         """The encoder that reads lists written as no file of the run had them: as texts, or without brackets."""
         open_forms = {name: form for name, form in self.forms.items() if form.between in {None, "brackets"}}
-        found = list_forms(tables, {name: d for name, d in self.demands.items() if name in open_forms}, {})
+        found = list_forms(tables, {name: d for name, d in self.requirements.items() if name in open_forms}, {})
         forms = {
             name: self.forms[name].model_copy(update={"between": form.between})
             for name, form in found.items()
@@ -83,51 +87,51 @@ class Encoder:
         }
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
-    def encode(self, piece: Piece) -> tuple[Columns, Mask, list[Fault]]:
-        """The columns of a piece, which of its rows fit in every column, and what does not fit.
+    def encode(self, chunk: Chunk) -> tuple[Columns, Mask, list[Fault]]:
+        """The columns of a chunk, which of its rows fit in every column, and what does not fit.
 
         The types of its columns must be those that `check_types` lets pass.
         """
-        piece = with_lists(piece, {name: form for name, form in self.forms.items() if name in self.demands})
+        chunk = with_lists(chunk, {name: form for name, form in self.forms.items() if name in self.requirements})
         columns: Columns = {}
         faults: list[Fault] = []
-        good = np.ones(piece.rows, dtype=np.bool_)
-        for name, demand in self.demands.items():
-            array = piece.columns[name]
-            columns[name], fits, words = self._column(demand, array)
-            if demand.space is not None:
-                fits |= ~inside(piece.columns[demand.space])
+        good = np.ones(chunk.rows, dtype=np.bool_)
+        for name, requirement in self.requirements.items():
+            array = chunk.columns[name]
+            columns[name], fits, words = self._column(requirement, array)
+            if requirement.space is not None:
+                fits |= ~inside(chunk.columns[requirement.space])
             if not fits.all():
-                faults += _faults(piece, demand, self.encodings[name], fits, words)
+                faults += _faults(chunk, requirement, self.encodings[name], fits, words)
                 good &= fits
-            if demand.groups:
+            if requirement.groups:
                 keys, fits = Key().encode(array)
                 absent = missing(array)
                 fits |= absent
                 columns[as_written(name)] = np.where(absent, NO_GROUP, keys)
                 if not fits.all():
-                    faults += _faults(piece, group_demand(name), Key(), fits, Key().refusal())
+                    faults += _faults(chunk, group_requirement(name), Key(), fits, Key().refusal())
                     good &= fits
-            for other in demand.also:
+            for other in requirement.also:
                 encoding = _fixed(other)
                 fits = encoding.encode(array)[1]
                 if other.space is not None:
-                    fits |= ~inside(piece.columns[other.space])
+                    fits |= ~inside(chunk.columns[other.space])
                 if not fits.all():
-                    faults += _faults(piece, other, encoding, fits, encoding.refusal())
+                    faults += _faults(chunk, other, encoding, fits, encoding.refusal())
                     good &= fits
-            if demand.use == "space":
-                faults += _odd_flags(piece, demand)
+            if requirement.use == "space":
+                faults += _odd_flags(chunk, requirement)
         return columns, good, faults
 
-    def _column(self, demand: Demand, array: Array) -> tuple[Encoded, Mask, str]:
+    def _column(self, requirement: ColumnRequirement, array: Array) -> tuple[Encoded, Mask, str]:
         """A column's values, which rows fit, and what is said of the others."""
-        encoding, width = self.encodings[demand.column], self.widths.get(demand.column)
+        encoding, width = self.encodings[requirement.column], self.widths.get(requirement.column)
         if width is None:
             return *encoding.encode(array), encoding.refusal()
         offsets, items = lists(array)
         values, fits = encoding.encode(items)
-        if demand.use == "lists":
+        if requirement.use == "lists":
             return *_padded(offsets, values, fits, width), f"holds an item that {encoding.refusal()}"
         right = np.diff(offsets) == width
         out = np.zeros((len(array), width), dtype=np.float32)
@@ -150,39 +154,44 @@ def _padded(offsets: Any, values: Encoded, fits: Mask, width: int) -> tuple[Enco
     return np.where(real, values[safe], -1), (fits[safe] | ~real).all(1)
 
 
-def _fixed(demand: Demand) -> Encoding:
+def _fixed(requirement: ColumnRequirement) -> Encoding:
     """How the values of a column are checked that is read in another way."""
-    return Numbers(low=0) if demand.use == "weight" else label_encoding(demand, None)
+    return Numbers(low=0) if requirement.use == "weight" else label_encoding(requirement, None)
 
 
-def _faults(piece: Piece, demand: Demand, encoding: Encoding, fits: Mask, words: str) -> Iterator[Fault]:
+def _faults(
+    chunk: Chunk, requirement: ColumnRequirement, encoding: Encoding, fits: Mask, words: str
+) -> Iterator[Fault]:
     """The values of a column that do not fit: those that are missing, and the others."""
-    array = piece.columns[demand.column]
+    array = chunk.columns[requirement.column]
     if isinstance(encoding, Labels):
-        for rows, reason, way in reasons(demand, encoding, array, fits):
-            yield from _fault(piece, demand, rows, reason, way)
+        for rows, reason, way in reasons(requirement, encoding, array, fits):
+            yield from _fault(chunk, requirement, rows, reason, way)
         return
     absent = missing(array)
-    yield from _fault(piece, demand, ~fits & absent, MISSING)
-    yield from _fault(piece, demand, ~fits & ~absent, words)
+    yield from _fault(chunk, requirement, ~fits & absent, MISSING)
+    yield from _fault(chunk, requirement, ~fits & ~absent, words)
 
 
-def _fault(piece: Piece, demand: Demand, rows: Mask, reason: str, way: str = "") -> Iterator[Fault]:
+def _fault(chunk: Chunk, requirement: ColumnRequirement, rows: Mask, reason: str, way: str = "") -> Iterator[Fault]:
     """The first of some rows and their count, if there are any."""
     if rows.any():
         first = int(np.flatnonzero(rows)[0])
-        text = str(piece.columns[demand.column][first].as_py())
+        text = str(chunk.columns[requirement.column][first].as_py())
         shown = f"`{text[:_SHOWN]}{'...' * (len(text) > _SHOWN)}` "
         told = reason if reason == MISSING else shown + reason
-        yield Fault(piece.file, demand, reason, told, piece.first + first + 1, int(rows.sum()), way)
+        yield Fault(chunk.file, requirement, reason, told, chunk.first + first + 1, int(rows.sum()), way)
 
 
-def _odd_flags(piece: Piece, demand: Demand) -> Iterator[Fault]:
+def _odd_flags(chunk: Chunk, requirement: ColumnRequirement) -> Iterator[Fault]:
     """Values of a column of a sample space that are neither 0 nor 1, and therefore leave their rows out of it."""
-    numbers, known = floats(piece.columns[demand.column])
+    numbers, known = floats(chunk.columns[requirement.column])
     odd = known & (numbers != 0) & (numbers != 1)
-    reason, way = f"is not 1, so that the row is outside {demand.reader}", "write 1 in its rows and 0 in all others"
-    for fault in _fault(piece, demand, odd, reason, way):
+    reason, way = (
+        f"is not 1, so that the row is outside {requirement.reader}",
+        "write 1 in its rows and 0 in all others",
+    )
+    for fault in _fault(chunk, requirement, odd, reason, way):
         yield replace(fault, legal=True)
 
 

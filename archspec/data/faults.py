@@ -11,7 +11,7 @@ from archspec.diagnostics import Diagnostics
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from archspec.data.demands import Demand
+    from archspec.data.requirements import ColumnRequirement
     from archspec.diagnostics import Diagnostic
 
 MISSING: Final = "no value"
@@ -24,7 +24,7 @@ class Fault:
     """Values of one column in one file that do not fit, for one reason: how many, and the first of them."""
 
     file: str
-    demand: Demand
+    requirement: ColumnRequirement
     reason: str
     words: str
     """What is said of the first of them."""
@@ -32,21 +32,21 @@ class Fault:
     """Of the first, counted from 1, the line of names not counted."""
     count: int
     help: str = ""
-    """What can be done about it; empty: what the demand allows."""
+    """What can be done about it; empty: what the requirement allows."""
     legal: bool = False
     """Whether the rows stay, and a warning tells of them."""
 
     def message(self) -> str:
         """The first value and its place, and how many more there are."""
         more = f"; {self.count - 1:,} more like it" if self.count > 1 else ""
-        return f"`{self.file}`, column `{self.demand.column}`, row {self.row:,}: {self.words}{more}"
+        return f"`{self.file}`, column `{self.requirement.column}`, row {self.row:,}: {self.words}{more}"
 
     def way_out_of_scoring(self) -> str:
         """What can be done about it where a run that is over encodes new rows."""
         skip = '`bad="skip"` (of a command: `--bad skip`) leaves such rows out; a batch\'s `rows` tells which are left'
         for kind, taken in (("vocabulary", "any value"), ("standard", "missing values")):
-            if kind in self.demand.choices and (kind == "vocabulary" or self.reason == MISSING):
-                return f"{skip}. A run that is trained with `--encode {self.demand.column}={kind}` takes {taken}"
+            if kind in self.requirement.choices and (kind == "vocabulary" or self.reason == MISSING):
+                return f"{skip}. A run that is trained with `--encode {self.requirement.column}={kind}` takes {taken}"
         return skip
 
     def way_out(self) -> str:
@@ -54,15 +54,15 @@ class Fault:
         skip = "`--bad skip` leaves such rows out"
         if self.help:
             return self.help
-        if self.demand.words:
-            count = len(self.demand.words)
+        if self.requirement.words:
+            count = len(self.requirement.words)
             numbers = f", or count them from 0 to {count - 1} or from 1 to {count} throughout"
-            named = any(numeral(word).removeprefix("-").isdecimal() for word in self.demand.words)
+            named = any(numeral(word).removeprefix("-").isdecimal() for word in self.requirement.words)
             return f"write the names{'' if named else numbers}; {skip}"
-        if "vocabulary" in self.demand.choices:
-            return f"`--encode {self.demand.column}=vocabulary` numbers any values; {skip}"
-        if "standard" in self.demand.choices and self.reason == MISSING:
-            return f"`--encode {self.demand.column}=standard` takes no value for the mean; {skip}"
+        if "vocabulary" in self.requirement.choices:
+            return f"`--encode {self.requirement.column}=vocabulary` numbers any values; {skip}"
+        if "standard" in self.requirement.choices and self.reason == MISSING:
+            return f"`--encode {self.requirement.column}=standard` takes no value for the mean; {skip}"
         return skip
 
 
@@ -75,7 +75,7 @@ class Faults:
     def add(self, faults: Iterable[Fault]) -> None:
         """Adds the faults of some further rows."""
         for fault in faults:
-            key = (fault.file, fault.demand.column, fault.reason)
+            key = (fault.file, fault.requirement.column, fault.reason)
             first = self.found.get(key)
             self.found[key] = replace(first, count=first.count + fault.count) if first else fault
 

@@ -14,8 +14,8 @@ from archspec.diagnostics import Diagnostics
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archspec.data.demands import Demand
     from archspec.data.encoder import Columns, Encoder
+    from archspec.data.requirements import ColumnRequirement
     from archspec.data.values import Mask
     from archspec.diagnostics import Diagnostic
 
@@ -27,7 +27,7 @@ _LISTED: Final = 12
 class LabelCount:
     """The rows of one column of labels that lie in its tasks' sample space."""
 
-    demand: Demand
+    requirement: ColumnRequirement
     encoding: Labels
     rows: int = 0
     unlabeled: int = 0
@@ -67,7 +67,7 @@ class LabelCount:
     @property
     def readers(self) -> str:
         """The tasks that learn it."""
-        return " and ".join(f"`{task}`" for task in self.demand.tasks)
+        return " and ".join(f"`{task}`" for task in self.requirement.tasks)
 
 
 class LabelCounts:
@@ -75,15 +75,15 @@ class LabelCounts:
 
     def __init__(self, encoder: Encoder) -> None:
         self.columns = {
-            name: LabelCount(demand, encoding)
-            for name, demand in encoder.demands.items()
+            name: LabelCount(requirement, encoding)
+            for name, requirement in encoder.requirements.items()
             if isinstance(encoding := encoder.encodings[name], Labels)
         }
 
     def add(self, columns: Columns, rows: Mask) -> None:
-        """Counts some rows of a piece."""
+        """Counts some rows of a chunk."""
         for name, count in self.columns.items():
-            space = count.demand.space
+            space = count.requirement.space
             inside = rows if space is None else rows & (columns[space] == 1)
             count.add(columns[name][inside])
 
@@ -113,7 +113,7 @@ def _warn(told: Diagnostics, name: str, count: LabelCount) -> None:
             f"{count.readers} cannot be learned, and a binary task has no AUC",
             help="look at the column, and at the rows that `--bad skip` or `when` leave out",
         )  # fmt: skip
-    if count.unlabeled and not count.demand.masked:
+    if count.unlabeled and not count.requirement.masked:
         told.warning(
             "AS724", f"{count.unlabeled:,} rows to train on have no label `{name}`; the loss of {count.readers} must "
             "leave them out", help="or say `missing_labels: mask` in the task",

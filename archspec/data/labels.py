@@ -15,7 +15,7 @@ from archspec.diagnostics import Diagnostics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from archspec.data.demands import Demand
+    from archspec.data.requirements import ColumnRequirement
     from archspec.data.tables import Read
 
 CLASSES: Final = "classes"
@@ -97,34 +97,39 @@ def missing_labels(array: Array, *, classes: bool) -> Mask:
     return absent | (floats(array)[0] == _ABSENT) if classes else absent
 
 
-def learned_labels(read: Read, demands: Mapping[str, Demand], choices: Mapping[str, str]) -> dict[str, Labels]:
+def learned_labels(
+    read: Read, requirements: Mapping[str, ColumnRequirement], choices: Mapping[str, str]
+) -> dict[str, Labels]:
     """The encodings of the columns of labels; what is written for classes is looked up in the rows to learn from.
 
     Args:
-        read: gives some columns of the rows to learn from, piece by piece.
-        demands: what the spec reads.
+        read: gives some columns of the rows to learn from, chunk by chunk.
+        requirements: what the spec reads.
         choices: encodings that were asked for, by column.
 
     Raises:
         SpecError: a column holds more classes than its task has.
     """
-    labels = {name: demand for name, demand in demands.items() if demand.use in {"label", "class"}}
-    asked = {name: demand for name, demand in labels.items() if choices.get(name) == CLASSES}
+    labels = {name: requirement for name, requirement in requirements.items() if requirement.use in {"label", "class"}}
+    asked = {name: requirement for name, requirement in labels.items() if choices.get(name) == CLASSES}
     counts: dict[str, set[str]] = {name: set() for name in asked}
-    spaces = {demand.space for demand in asked.values() if demand.space is not None}
-    for piece in read({*asked, *spaces}) if asked else ():
-        for name, demand in asked.items():
-            array = piece.columns[name]
-            if demand.space is not None:
+    spaces = {requirement.space for requirement in asked.values() if requirement.space is not None}
+    for chunk in read({*asked, *spaces}) if asked else ():
+        for name, requirement in asked.items():
+            array = chunk.columns[name]
+            if requirement.space is not None:
                 import pyarrow as pa
 
-                array = array.filter(pa.array(inside(piece.columns[demand.space])))
+                array = array.filter(pa.array(inside(chunk.columns[requirement.space])))
             counts[name] |= set(texts(array).unique().drop_null().to_pylist())
     problems = Diagnostics()
-    for name, demand in asked.items():
-        _check_count(demand, counts[name], problems)
+    for name, requirement in asked.items():
+        _check_count(requirement, counts[name], problems)
     problems.raise_errors(status=2)
-    return {name: label_encoding(demand, choices.get(name), counts.get(name, ())) for name, demand in labels.items()}
+    return {
+        name: label_encoding(requirement, choices.get(name), counts.get(name, ()))
+        for name, requirement in labels.items()
+    }
 
 
 def inside(space: Array) -> Mask:
@@ -134,32 +139,33 @@ def inside(space: Array) -> Mask:
     return rows
 
 
-def label_encoding(demand: Demand, kind: str | None, found: Iterable[str] = ()) -> Labels:
+def label_encoding(requirement: ColumnRequirement, kind: str | None, found: Iterable[str] = ()) -> Labels:
     """The encoding of a column of labels.
 
     Args:
-        demand: what is read.
+        requirement: what is read.
         kind: what was asked for: `soft`, `classes`, or `classes:` and what is written for each class, in order.
         found: the distinct values of training rows, where `kind` is `classes`.
     """
     name, _, listed = (kind or "").partition(":")
     values = _listed(listed) if listed else ()
-    if name == CLASSES and not values and demand.high is not None:
-        values = _in_order(found, demand.high)
+    if name == CLASSES and not values and requirement.high is not None:
+        values = _in_order(found, requirement.high)
     return Labels(
-        high=demand.high, index=demand.use == "class", values=values, soft=name == SOFT,
-        masked=demand.masked or demand.optional,
+        high=requirement.high, index=requirement.use == "class", values=values, soft=name == SOFT,
+        masked=requirement.masked or requirement.optional,
     )  # fmt: skip
 
 
-def check_listed(demand: Demand, kind: str, problems: Diagnostics) -> None:
+def check_listed(requirement: ColumnRequirement, kind: str, problems: Diagnostics) -> None:
     """Adds an error where `classes:A,B,...` does not list one value for each class."""
     name, _, listed = kind.partition(":")
     values = _listed(listed)
-    if name != CLASSES or len(set(values)) != demand.high or len(values) != demand.high or not all(values):
+    if name != CLASSES or len(set(values)) != requirement.high or len(values) != requirement.high or not all(values):
         problems.error(
-            "AS705", f"column `{demand.column}` cannot be encoded as `{kind}`",
-            help=f"`{CLASSES}:` lists what is written for each of the {demand.high} classes, in order, with commas",
+            "AS705", f"column `{requirement.column}` cannot be encoded as `{kind}`",
+            help=f"`{CLASSES}:` lists what is written for each of the {requirement.high} classes, in order, "
+            "with commas",
         )  # fmt: skip
 
 
@@ -167,14 +173,14 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(spelled(value.strip()) for value in text.split(","))
 
 
-def _check_count(demand: Demand, found: Iterable[str], problems: Diagnostics) -> None:
+def _check_count(requirement: ColumnRequirement, found: Iterable[str], problems: Diagnostics) -> None:
     """Adds an error where there are more values than classes."""
     values = sorted(value for value in found if value != str(_ABSENT))
-    if demand.high is not None and len(values) > demand.high:
+    if requirement.high is not None and len(values) > requirement.high:
         some = ", ".join(f"`{value}`" for value in values[:_SHOWN]) + ", ..." * (len(values) > _SHOWN)
         problems.error(
-            "AS722", f"column `{demand.column}` holds {len(values):,} values, {some}; {demand.reader} has "
-            f"{demand.high} classes", help="say `kind: multiclass` and as many `classes` in the spec, or name "
+            "AS722", f"column `{requirement.column}` holds {len(values):,} values, {some}; {requirement.reader} has "
+            f"{requirement.high} classes", help="say `kind: multiclass` and as many `classes` in the spec, or name "
             "another column with `label:`",
         )  # fmt: skip
 
@@ -194,7 +200,9 @@ def _in_order(counts: Iterable[str], classes: int) -> tuple[str, ...]:
     return tuple(map(str, numbers))
 
 
-def reasons(demand: Demand, encoding: Labels, array: Array, fits: Mask) -> Iterator[tuple[Mask, str, str]]:
+def reasons(
+    requirement: ColumnRequirement, encoding: Labels, array: Array, fits: Mask
+) -> Iterator[tuple[Mask, str, str]]:
     """Which labels `[N]` do not fit, what is said of them, and what can be done about it."""
     classes, skip = encoding.high is not None, "`--bad skip` leaves such rows out of all tasks"
     absent = missing(array)
@@ -202,24 +210,24 @@ def reasons(demand: Demand, encoding: Labels, array: Array, fits: Mask) -> Itera
     numbers, known = floats(array)
     inner = known & (numbers > 0) & (numbers < 1) & (encoding.high == 2) & (not encoding.values)  # noqa: PLR2004
     others = ~fits & ~unlabeled & ~inner
-    mask = _mask_help(demand)
+    mask = _mask_help(requirement)
     yield ~fits & absent, MISSING, f"{mask}; {skip}"
     yield ~fits & unlabeled & ~absent, "is no label", f"{mask}; {skip}"
-    soft = [f"`--encode {demand.column}=soft` takes labels from 0 to 1"] if SOFT in demand.choices else []
+    soft = [f"`--encode {requirement.column}=soft` takes labels from 0 to 1"] if SOFT in requirement.choices else []
     yield ~fits & inner, encoding.refusal(), "; ".join([*soft, skip])
     ways = [skip]
-    if CLASSES in demand.choices:
-        listed = f"`--encode {demand.column}=classes:A,B,...` says what is written for class 0, 1, ..."
-        found = f"`--encode {demand.column}=classes` numbers the values found, in order, from 0"
+    if CLASSES in requirement.choices:
+        listed = f"`--encode {requirement.column}=classes:A,B,...` says what is written for class 0, 1, ..."
+        found = f"`--encode {requirement.column}=classes` numbers the values found, in order, from 0"
         ways = [f"classes count from 0: {found}", listed, skip] if not encoding.values else [listed, skip]
     yield others, encoding.refusal(), "; ".join(ways)
 
 
-def _mask_help(demand: Demand) -> str:
+def _mask_help(requirement: ColumnRequirement) -> str:
     """How the rows stay for other tasks."""
-    sets = " ".join(f"--set tasks.{task}.missing_labels=mask" for task in demand.tasks)
-    named = " and ".join(f"`{task}`" for task in demand.tasks)
-    own, in_tasks = ("that task", "task") if len(demand.tasks) == 1 else ("those tasks", "tasks")
+    sets = " ".join(f"--set tasks.{task}.missing_labels=mask" for task in requirement.tasks)
+    named = " and ".join(f"`{task}`" for task in requirement.tasks)
+    own, in_tasks = ("that task", "task") if len(requirement.tasks) == 1 else ("those tasks", "tasks")
     return (
         f"`missing_labels: mask` in {in_tasks} {named} of the spec (or `{sets}`) leaves such rows out of {own} alone, "
         "as `when: COLUMN` does with a column that is 1 in rows that have the label"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from archspec.data.demands import Demand
-    from archspec.data.tables import Piece, Table
+    from archspec.data.requirements import ColumnRequirement
+    from archspec.data.tables import Chunk, Table
     from archspec.data.values import Array
 
 _NUMBER: Final = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NA|null|None"
@@ -94,7 +94,7 @@ class Marks:
 class ListEnds:
     """The lengths of the lists of a column, and what stands at their ends."""
 
-    demand: Demand
+    requirement: ColumnRequirement
     rows: int = 0
     shortest: int | None = None
     longest: int = 0
@@ -122,11 +122,11 @@ class ListEnds:
             return
         for end in self.ends:
             if end.pads(self.rows) and end.value not in form.padding:
-                column, at = self.demand.column, "end" if end.last else "begin"
+                column, at = self.requirement.column, "end" if end.last else "begin"
                 told.warning(
                     "AS725", f"column `{column}`: {end.lists / self.rows:.0%} of the lists, which all have "
                     f"{self.longest} items, {at} with `{end.value}`, which is nowhere else: it looks like padding, and "
-                    f"{self.demand.reader} takes it for an item",
+                    f"{self.requirement.reader} takes it for an item",
                     help=f"`--padding {column}={end.value}` says that it is none; so is -1 in every column",
                 )  # fmt: skip
                 return
@@ -145,50 +145,50 @@ def _most_frequent(offsets: NDArray[np.int64], items: Array) -> Iterator[Ends]:
 
 
 def list_forms(
-    tables: Iterable[Table], demands: Mapping[str, Demand], padding: Mapping[str, str]
+    tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement], padding: Mapping[str, str]
 ) -> dict[str, ListForm]:
     """How the lists of each column are written.
 
     Args:
         tables: all files, so that one decision holds for all; only columns of texts are read.
-        demands: what the spec reads.
+        requirements: what the spec reads.
         padding: by column, what is no item, besides -1.
 
     Raises:
         SpecError: padding is declared for a column that is not read as a list.
     """
-    _check_padding(padding, demands)
-    marks = {name: Marks() for name, demand in demands.items() if demand.several}
+    _check_padding(padding, requirements)
+    marks = {name: Marks() for name, requirement in requirements.items() if requirement.several}
     for table in tables if marks else ():
-        for piece in table.pieces(marks):
-            written = {name: array for name, array in piece.columns.items() if is_text(array)}
+        for chunk in table.chunks(marks):
+            written = {name: array for name, array in chunk.columns.items() if is_text(array)}
             for name, array in written.items():
                 marks[name].look(cleaned(array))
             if not written:
-                break  # all pieces of a file have its types
+                break  # all chunks of a file have its types
     forms = {}
     for name, mark in marks.items():
         more = (padding[name],) if name in padding else ()
         forms[name] = ListForm(
-            between="any" if demands[name].use == "numbers" and mark.seen else mark.between(),
-            padding=(PADDING, *more) if demands[name].use == "lists" else ()
+            between="any" if requirements[name].use == "numbers" and mark.seen else mark.between(),
+            padding=(PADDING, *more) if requirements[name].use == "lists" else ()
         )  # fmt: skip
     return forms
 
 
-def with_lists(piece: Piece, forms: Mapping[str, ListForm], *, padding: bool = False) -> Piece:
-    """A piece whose texts of lists are lists; items that are padding stay where asked."""
+def with_lists(chunk: Chunk, forms: Mapping[str, ListForm], *, padding: bool = False) -> Chunk:
+    """A chunk whose texts of lists are lists; items that are padding stay where asked."""
     columns = {
-        name: form.whole(piece.columns[name]) if padding else form.real(piece.columns[name])
+        name: form.whole(chunk.columns[name]) if padding else form.real(chunk.columns[name])
         for name, form in forms.items()
-        if name in piece.columns
+        if name in chunk.columns
     }
-    return replace(piece, columns={**piece.columns, **columns})
+    return replace(chunk, columns={**chunk.columns, **columns})
 
 
-def _check_padding(padding: Mapping[str, str], demands: Mapping[str, Demand]) -> None:
+def _check_padding(padding: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
     problems = Diagnostics()
-    lists = [name for name, demand in demands.items() if demand.use == "lists"]
+    lists = [name for name, requirement in requirements.items() if requirement.use == "lists"]
     for column in padding:
         if column not in lists:
             near = suggest(column, lists)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from archspec.data.columns import Tally, as_text, many_unknown
-from archspec.data.demands import demands, leaks
 from archspec.data.encoder import Encoder
 from archspec.data.faults import Bad, Faults
 from archspec.data.label_counts import LabelCounts
 from archspec.data.list_survey import ListEnds, list_forms, with_lists
+from archspec.data.requirements import column_requirements, leaks
 from archspec.data.rows import written_rows
 from archspec.data.survey import check_choices, learned
 from archspec.data.tables import check_columns, open_tables
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from archspec.data.columns import ColumnReport
     from archspec.data.rows import RowsWriter
-    from archspec.data.tables import Piece, Table
+    from archspec.data.tables import Chunk, Table
     from archspec.data.values import Mask
     from archspec.graph.graph import Graph
 
@@ -92,7 +92,7 @@ def prepare(
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit
             (with `bad="stop"`): everything that is wrong, with file, column and row; nothing is written then.
     """
-    wanted = demands(graph, source.grouped_by)
+    wanted = column_requirements(graph, source.grouped_by)
     tables = open_tables(source.files, source.header)
     held_out = open_tables(source.validation, source.header)
     check_columns((*tables, *held_out), wanted)
@@ -101,12 +101,12 @@ def prepare(
     forms = list_forms((*tables, *held_out), wanted, source.padding)
     share = 0.0 if held_out else source.share
 
-    def read(columns: Collection[str]) -> Iterator[Piece]:
+    def read(columns: Collection[str]) -> Iterator[Chunk]:
         seen = 0
-        for piece, held in _split(tables, columns, share):
-            seen += piece.rows
+        for chunk, held in _split(tables, columns, share):
+            seen += chunk.rows
             progress("looking at values", seen)
-            yield with_lists(_part(piece, ~held), forms)
+            yield with_lists(_part(chunk, ~held), forms)
 
     learnt = learned(read, wanted, source.choices)
     encoder = Encoder.of(learnt, wanted, forms)
@@ -114,10 +114,10 @@ def prepare(
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
         validation = stack.enter_context(written_rows(folder / VALIDATION, wanted))
-        for piece, held in _split(tables, wanted, share):
-            work.encode(piece, held, train, validation)
-        for piece, _ in _split(held_out, wanted, 0.0):
-            work.encode(piece, np.ones(piece.rows, dtype=np.bool_), train, validation)
+        for chunk, held in _split(tables, wanted, share):
+            work.encode(chunk, held, train, validation)
+        for chunk, _ in _split(held_out, wanted, 0.0):
+            work.encode(chunk, np.ones(chunk.rows, dtype=np.bool_), train, validation)
         warnings = work.faults.report(source.bad)
         _check_enough(source, train, validation, warnings)
     columns = work.tally.reports(learnt)
@@ -142,24 +142,28 @@ class _Work:
         self.faults = Faults()
         self.labels = LabelCounts(encoder)
         self.tally = Tally(encoder)
-        self.lists = {name: ListEnds(demand) for name, demand in encoder.demands.items() if demand.use == "lists"}
+        self.lists = {
+            name: ListEnds(requirement)
+            for name, requirement in encoder.requirements.items()
+            if requirement.use == "lists"
+        }
         self.skipped = self.seen = 0
 
-    def encode(self, piece: Piece, held: Mask, train: RowsWriter, validation: RowsWriter) -> None:
-        """Encodes a piece and gives its rows to one writer or the other; bad rows to neither."""
-        piece = with_lists(piece, self.encoder.forms, padding=True)
+    def encode(self, chunk: Chunk, held: Mask, train: RowsWriter, validation: RowsWriter) -> None:
+        """Encodes a chunk and gives its rows to one writer or the other; bad rows to neither."""
+        chunk = with_lists(chunk, self.encoder.forms, padding=True)
         for name, ends in self.lists.items():
-            ends.look(piece.columns[name])
-        columns, good, faults = self.encoder.encode(piece)
+            ends.look(chunk.columns[name])
+        columns, good, faults = self.encoder.encode(chunk)
         self.faults.add(faults)
         self.skipped += int((~good).sum())
-        self.seen += piece.rows
+        self.seen += chunk.rows
         self.progress("encoding", self.seen)
         for writer, rows in ((train, good & ~held), (validation, good & held)):
             if rows.any():
                 writer.add({name: values[rows] for name, values in columns.items()})
         self.labels.add(columns, good & ~held)
-        self.tally.add(piece, columns, good & held)
+        self.tally.add(chunk, columns, good & held)
 
     def padding(self) -> tuple[Diagnostic, ...]:
         """Warnings of items that look like padding."""
@@ -169,13 +173,13 @@ class _Work:
         return tuple(told.items)
 
 
-def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> Iterator[tuple[Piece, Mask]]:
-    """The pieces of all tables, and which of their rows are held out."""
+def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> Iterator[tuple[Chunk, Mask]]:
+    """The chunks of all tables, and which of their rows are held out."""
     passed = 0
     for table in tables:
-        for piece in table.pieces(columns):
-            yield piece, _held(passed, piece.rows, share)
-            passed += piece.rows
+        for chunk in table.chunks(columns):
+            yield chunk, _held(passed, chunk.rows, share)
+            passed += chunk.rows
 
 
 def _held(first: int, count: int, share: float) -> Mask:
@@ -187,14 +191,14 @@ def _held(first: int, count: int, share: float) -> Mask:
     return held
 
 
-def _part(piece: Piece, rows: Mask) -> Piece:
+def _part(chunk: Chunk, rows: Mask) -> Chunk:
     if rows.all():
-        return piece
+        return chunk
     import pyarrow as pa
 
     mask = pa.array(rows)
-    columns = {name: array.filter(mask) for name, array in piece.columns.items()}
-    return replace(piece, rows=int(rows.sum()), columns=columns)
+    columns = {name: array.filter(mask) for name, array in chunk.columns.items()}
+    return replace(chunk, rows=int(rows.sum()), columns=columns)
 
 
 def _check_enough(source: Source, train: RowsWriter, validation: RowsWriter, warnings: tuple[Diagnostic, ...]) -> None:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from archspec.data.demands import Demand
     from archspec.data.encoder import Columns
     from archspec.data.encodings import Encoded
+    from archspec.data.requirements import ColumnRequirement
 
 BLOCK: Final = 65_536
 """Rows of a block; the last one of a file may have fewer."""
@@ -27,11 +27,11 @@ _SMALL: Final = 2**31
 
 
 class RowsWriter:
-    """Takes encoded rows in pieces of any size and writes them in blocks. `rows` counts them."""
+    """Takes encoded rows in chunks of any size and writes them in blocks. `rows` counts them."""
 
-    def __init__(self, file: IO[bytes], demands: Mapping[str, Demand]) -> None:
+    def __init__(self, file: IO[bytes], requirements: Mapping[str, ColumnRequirement]) -> None:
         self.rows = 0
-        self._file, self._demands = file, demands
+        self._file, self._requirements = file, requirements
         self._waiting: list[Columns] = []
         self._written = 0
         self._sink: Any = None
@@ -65,7 +65,7 @@ class RowsWriter:
     def _block(self, columns: Columns) -> None:
         import pyarrow as pa
 
-        arrays = [_as_arrow(values, self._demands.get(name)) for name, values in columns.items()]
+        arrays = [_as_arrow(values, self._requirements.get(name)) for name, values in columns.items()]
         batch = pa.record_batch(arrays, names=list(columns))
         if self._sink is None:
             self._sink = pa.ipc.new_file(self._file, batch.schema)
@@ -73,10 +73,10 @@ class RowsWriter:
 
 
 @contextmanager
-def written_rows(path: str | os.PathLike[str], demands: Mapping[str, Demand]) -> Iterator[RowsWriter]:
+def written_rows(path: str | os.PathLike[str], requirements: Mapping[str, ColumnRequirement]) -> Iterator[RowsWriter]:
     """A writer of a file of rows, which appears when the block ends without an error, and not at all otherwise."""
     with whole(path, parents=True) as file:
-        writer = RowsWriter(file, demands)
+        writer = RowsWriter(file, requirements)
         yield writer
         writer.close()
 
@@ -118,11 +118,11 @@ def as_batch(columns: Mapping[str, Encoded], rows: slice | NDArray[np.int64] | N
     return batch
 
 
-def _as_arrow(values: Encoded, demand: Demand | None) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """A column as Arrow holds it; of groups (no demand, or `key`) all bits are kept."""
+def _as_arrow(values: Encoded, requirement: ColumnRequirement | None) -> Any:  # noqa: ANN401 - pyarrow comes without types
+    """A column as Arrow holds it; of groups (no requirement, or `key`) all bits are kept."""
     import pyarrow as pa
 
-    high = None if demand is None or demand.use == "key" else demand.high
+    high = None if requirement is None or requirement.use == "key" else requirement.high
     small = values.dtype.kind == "i" and high is not None and high <= _SMALL
     flat = pa.array((values.astype(np.int32) if small else values).reshape(-1))
     return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

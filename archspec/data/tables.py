@@ -1,4 +1,4 @@
-"""Tables on disk, read piece by piece: Parquet, CSV (packed too), and Feather or Arrow files."""
+"""Tables on disk, read chunk by chunk: Parquet, CSV (packed too), and Feather or Arrow files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from archspec.data.demands import Demand
     from archspec.data.parts import Part
+    from archspec.data.requirements import ColumnRequirement
 
 FORMATS: Final = {
     ".parquet": "parquet", ".pq": "parquet",
@@ -28,14 +28,14 @@ FORMATS: Final = {
 PACKED: Final = (".gz", ".bz2", ".zst", ".lz4")
 """What a CSV file may be packed with."""
 _ROWS: Final = 65_536
-_BYTES: Final = 1 << 23  # of a CSV file at once: pyarrow's own default makes pieces of a few thousand rows
+_BYTES: Final = 1 << 23  # of a CSV file at once: pyarrow's own default makes chunks of a few thousand rows
 _LISTED: Final = 12
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """Some rows of a file, one after the other: Arrow arrays by column. `first` counts the file's rows from 0."""
 
     file: str
@@ -44,8 +44,8 @@ class Piece:
     columns: Mapping[str, Any]
 
 
-Read = Callable[[Collection[str]], Iterable[Piece]]
-"""Gives some columns of rows, piece by piece."""
+Read = Callable[[Collection[str]], Iterable[Chunk]]
+"""Gives some columns of rows, chunk by chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Table:
     partitions: Mapping[str, str | None] = field(default_factory=dict)
     """Columns of one value each, which the names of the file's folders give."""
 
-    def pieces(self, wanted: Collection[str]) -> Iterator[Piece]:
-        """The wanted columns, piece by piece.
+    def chunks(self, wanted: Collection[str]) -> Iterator[Chunk]:
+        """The wanted columns, chunk by chunk.
 
         Raises:
             SpecError: the file cannot be read to its end, or a column is broken.
@@ -77,7 +77,7 @@ class Table:
                 for start in range(0, batch.num_rows, _ROWS):
                     part = {name: array.slice(start, _ROWS) for name, array in columns.items()}
                     count = min(_ROWS, batch.num_rows - start)
-                    yield Piece(self.file, first + start, count, part | self._constant(wanted, count))
+                    yield Chunk(self.file, first + start, count, part | self._constant(wanted, count))
                 first += batch.num_rows
         except (ArrowException, OSError, UnicodeDecodeError) as error:
             self._broken(error)
@@ -144,16 +144,16 @@ def _each(work: Callable[[_Item], _Made], items: Iterable[_Item], problems: Diag
             problems.items += error.diagnostics
 
 
-def check_columns(tables: Iterable[Table], demands: Mapping[str, Demand]) -> None:
+def check_columns(tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement]) -> None:
     """Raises SpecError where a table lacks a column that is asked for: all of them at once, with what reads each."""
     problems = Diagnostics()
     for table in tables:
-        for column, demand in demands.items():
+        for column, requirement in requirements.items():
             if column not in table.columns:
                 near = suggest(column, table.columns)
                 listed = ", ".join(table.columns[:_LISTED]) + ", ..." * (len(table.columns) > _LISTED)
                 problems.error(
-                    "AS702", f"`{table.file}` has no column `{column}`, which {demand.reader} reads",
+                    "AS702", f"`{table.file}` has no column `{column}`, which {requirement.reader} reads",
                     help=f"did you mean `{near}`? " * bool(near) + f"columns here: {listed}; "
                     "or say `column:` (a task: `label:`) in the spec",
                 )  # fmt: skip

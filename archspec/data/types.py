@@ -10,33 +10,35 @@ from archspec.diagnostics import Diagnostics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from archspec.data.demands import Demand
+    from archspec.data.requirements import ColumnRequirement
     from archspec.data.tables import Table
     from archspec.data.values import Array
 
 
-def check_types(tables: Iterable[Table], demands: Mapping[str, Demand]) -> None:
+def check_types(tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement]) -> None:
     """Raises SpecError where a column is of a type that its reader cannot take: all of them at once."""
     problems = Diagnostics()
     for table in tables:
-        for piece in table.pieces(demands):
-            for column, array in piece.columns.items():
-                if not _fits(demands[column], array):
-                    _report(problems, table, demands[column], array)
-            break  # all pieces of a file have its types
+        for chunk in table.chunks(requirements):
+            for column, array in chunk.columns.items():
+                if not _fits(requirements[column], array):
+                    _report(problems, table, requirements[column], array)
+            break  # all chunks of a file have its types
     problems.raise_errors(status=2)
 
 
-def _fits(demand: Demand, array: Array) -> bool:
-    if demand.several:
+def _fits(requirement: ColumnRequirement, array: Array) -> bool:
+    if requirement.several:
         return is_scalar(array.type.value_type) if is_list(array) else is_text(array) or array.type == "null"
     return is_scalar(array.type)
 
 
-def _report(problems: Diagnostics, table: Table, demand: Demand, array: Array) -> None:
-    reads = "a list" if demand.use == "lists" else f"{demand.width} numbers" if demand.several else "one value"
+def _report(problems: Diagnostics, table: Table, requirement: ColumnRequirement, array: Array) -> None:
+    numbers = f"{requirement.width} numbers" if requirement.several else "one value"
+    reads = "a list" if requirement.use == "lists" else numbers
     lists = "give it a list of numbers or texts in each row; in a CSV file, items with spaces between"
     problems.error(
-        "AS703", f"column `{demand.column}` of `{table.file}` holds {array.type}; {demand.reader} reads {reads} a row",
-        help=lists if demand.several else "name another column with `column:`, or convert it",
+        "AS703", f"column `{requirement.column}` of `{table.file}` holds {array.type}; {requirement.reader} reads "
+        f"{reads} a row",
+        help=lists if requirement.several else "name another column with `column:`, or convert it",
     )  # fmt: skip

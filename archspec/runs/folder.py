@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from archspec.contract import Registry
-    from archspec.data.demands import Demand
+    from archspec.data.requirements import ColumnRequirement
     from archspec.graph.graph import Graph
     from archspec.lightning.module import MultiTaskModule
     from archspec.nn.module import Compiled
@@ -147,11 +147,11 @@ class RunFolder:
             self._damaged(SPEC, f"is another spec than the run was trained with, by archspec {self.found.archspec}")
         return graph
 
-    def encoder(self, demands: Mapping[str, Demand]) -> Encoder:
+    def encoder(self, requirements: Mapping[str, ColumnRequirement]) -> Encoder:
         """The encodings of the run's columns."""
         self.check(ENCODING)
         try:
-            return Encoder.from_text(self._bytes(ENCODING).decode(), demands)
+            return Encoder.from_text(self._bytes(ENCODING).decode(), requirements)
         except (ValueError, TypeError, KeyError) as error:
             self._damaged(ENCODING, f"cannot be read: {_first_line(error)}")
 

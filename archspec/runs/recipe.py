@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
 from archspec.compiler.count import count
-from archspec.data.demands import demands
+from archspec.data.requirements import column_requirements
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.lightning.measures import Measures
 from archspec.lightning.optimizers import has_sparse_tables
@@ -104,11 +104,12 @@ def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -
             "AS731", f"`--grouped-by {grouped_by}` measures AUC within groups, but no task of `{graph.spec.name}` is "
             "binary", help="leave it out",
         )  # fmt: skip
-    demand = demands(graph, grouped_by)[grouped_by]
-    if demand.use not in {"ids", "class", "key"}:
-        what = "lists" if demand.use == "lists" else "numbers"
+    requirement = column_requirements(graph, grouped_by)[grouped_by]
+    if requirement.use not in {"ids", "class", "key"}:
+        what = "lists" if requirement.use == "lists" else "numbers"
         problems.error(
-            "AS731", f"`--grouped-by {grouped_by}`: {demand.reader} reads this column as {what}, which name no groups",
+            "AS731", f"`--grouped-by {grouped_by}`: {requirement.reader} reads this column as {what}, "
+            "which name no groups",
             help="name a column of ids, such as the user's; the model need not read it",
         )  # fmt: skip
 

@@ -15,8 +15,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from archspec.data.batches import OrderedBatches, ShuffledBatches
-from archspec.data.demands import demands, group_column
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
+from archspec.data.requirements import column_requirements, group_column
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
 from archspec.graph.reach import trained_by
@@ -193,7 +193,7 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
     )  # fmt: skip
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
-        grouped_by=group_column(demands(graph, source.grouped_by), source.grouped_by),
+        grouped_by=group_column(column_requirements(graph, source.grouped_by), source.grouped_by),
     )  # fmt: skip
     if not _over(run, recipe, callback, module):
         going_on = run.checkpoint(module)

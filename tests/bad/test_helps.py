@@ -20,7 +20,7 @@ IN_BACKTICKS = re.compile(r"`([^`]+)`")
 
 
 class Edit(NamedTuple):
-    """What a help proposes: a piece of the text, and what stands there afterwards."""
+    """What a help proposes: a chunk of the text, and what stands there afterwards."""
 
     start: int
     stop: int

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from archspec.data.demands import demands
 
 import archspec
 from archspec import SpecError, plugins
-from archspec.data.demands import demands
 from archspec.graph.load import load_graph
 from archspec.testing import check_kind
 from tests.compiler.models import BOTH, HEAD

@@ -38,7 +38,7 @@ def test_every_column_has_a_row(graph: Graph, rows: dict[str, list[Any]], tmp_pa
     assert found["place"] == ("lists of numbers", "numbers as they are", "dense input")
     assert found["value"][2] == "weight"
     kept = json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))
-    assert [row["column"] for row in kept] == list(prepared.encoder.demands)
+    assert [row["column"] for row in kept] == list(prepared.encoder.requirements)
     assert kept[0]["reader"] == "input `user`"
 
 

@@ -12,11 +12,11 @@ import pytest
 from pyarrow import feather, parquet
 
 from archspec.data.batches import table_batches
-from archspec.data.demands import Demand
 from archspec.data.encoder import Encoder
 from archspec.data.encodings import Buckets, Ids, Numbers, Standard, Vocabulary, Words
+from archspec.data.requirements import ColumnRequirement
 from archspec.data.survey import check_choices, learned
-from archspec.data.tables import Piece, open_tables
+from archspec.data.tables import Chunk, open_tables
 from archspec.diagnostics import SpecError
 
 if TYPE_CHECKING:
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
     from archspec.data.survey import Learned
 
-USER = Demand("user", "ids", "input `user`", high=100, family="user")
-ITEMS = Demand("items", "lists", "input `items`", width=4, high=100, family="items")
-SCENE = Demand("scene", "ids", "input `scene`", high=3, words=("n1", "n2", "n3"), family="scene")
+USER = ColumnRequirement("user", "ids", "input `user`", high=100, family="user")
+ITEMS = ColumnRequirement("items", "lists", "input `items`", width=4, high=100, family="items")
+SCENE = ColumnRequirement("scene", "ids", "input `scene`", high=3, words=("n1", "n2", "n3"), family="scene")
 NAN, INF = float("nan"), float("inf")
 BIG = 6_222_000_000_000_000_003
 
 
-def survey(files: Sequence[Any], demand: Demand = USER, kind: str | None = None) -> Learned:
+def survey(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: str | None = None) -> Learned:
     """What is learned of a column whose values lie in several files, of a type each."""
 
-    def read(_columns: Collection[str]) -> Iterator[Piece]:
+    def read(_columns: Collection[str]) -> Iterator[Chunk]:
         for number, values in enumerate(files):
             array = values if isinstance(values, pa.Array) else pa.array(values)
-            yield Piece(f"f{number}", 0, len(array), {demand.column: array})
+            yield Chunk(f"f{number}", 0, len(array), {requirement.column: array})
 
-    return learned(read, {demand.column: demand}, {} if kind is None else {demand.column: kind})
+    return learned(read, {requirement.column: requirement}, {} if kind is None else {requirement.column: kind})
 
 
-def encoding(files: Sequence[Any], demand: Demand = USER, kind: str | None = None) -> Any:  # noqa: ANN401 - any encoding, with its own fields
+def encoding(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: str | None = None) -> Any:  # noqa: ANN401 - any encoding, with its own fields
     """Its encoding."""
-    return survey(files, demand, kind).encodings[demand.column]
+    return survey(files, requirement, kind).encodings[requirement.column]
 
 
 def ids(found: Any, values: Any) -> list[int]:  # noqa: ANN401 - any encoding and array
@@ -56,10 +56,10 @@ def ids(found: Any, values: Any) -> list[int]:  # noqa: ANN401 - any encoding an
     return [int(value) for value in encoded]
 
 
-def refused(files: Sequence[Any], demand: Demand = USER, kind: str | None = None) -> Any:  # noqa: ANN401 - a Diagnostic
+def refused(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: str | None = None) -> Any:  # noqa: ANN401 - a Diagnostic
     """What is said of a column that nothing can be learned of."""
     with pytest.raises(SpecError) as caught:
-        survey(files, demand, kind)
+        survey(files, requirement, kind)
     assert caught.value.status == 2
     (diagnostic,) = caught.value.diagnostics
     return diagnostic
@@ -209,7 +209,7 @@ def test_no_value_is_not_an_unknown_one() -> None:
 
 def test_no_value_takes_the_place_of_a_rarer_one() -> None:
     """A full vocabulary has room for it where it is more frequent than the rarest value."""
-    small = Demand("user", "ids", "input `user`", high=3, family="user")
+    small = ColumnRequirement("user", "ids", "input `user`", high=3, family="user")
     often, rarely = (encoding([["a"] * 3 + ["b"] * 2 + [None] * count], small) for count in (3, 1))
     assert (often.values, often.missing, often.others) == (("a",), True, 1)
     assert (rarely.values, rarely.missing) == (("a", "b"), False)
@@ -253,8 +253,8 @@ def test_a_domain_counted_from_zero() -> None:
 
 def test_a_domain_of_numbers() -> None:
     """Where the values are numbers themselves, a number means itself, not a place."""
-    demand = Demand("scene", "ids", "input `scene`", high=3, words=("1", "2", "10"), family="scene")
-    found = encoding([[1, 2, 10]], demand)
+    requirement = ColumnRequirement("scene", "ids", "input `scene`", high=3, words=("1", "2", "10"), family="scene")
+    found = encoding([[1, 2, 10]], requirement)
     assert found == Words(words=("1", "2", "10"), first=None)
     for values in ([10, 1], ["10", "1"], [10.0, 1.0], ["10.0", "01"]):
         assert ids(found, values) == [2, 0]
@@ -318,12 +318,12 @@ def test_a_row_has_the_same_ids_in_any_file(tmp_path: Path, name: str) -> None:
         "city": ["Oslo", "NA", None, " Rome ", "7.0"],
         "code": [BIG, BIG + 1, BIG + 2, BIG, None],
     }
-    demands = {name: Demand(name, "ids", name, high=100, family=name) for name in columns}
+    requirements = {name: ColumnRequirement(name, "ids", name, high=100, family=name) for name in columns}
     parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
     tables = open_tables([tmp_path / "train.parquet"])
-    check_choices({"user": "vocabulary"}, demands)
-    found = learned(tables[0].pieces, demands, {"user": "vocabulary"})
-    encoder = Encoder.of(found, demands, {})
+    check_choices({"user": "vocabulary"}, requirements)
+    found = learned(tables[0].chunks, requirements, {"user": "vocabulary"})
+    encoder = Encoder.of(found, requirements, {})
     (expected,) = table_batches([str(tmp_path / "train.parquet")], encoder)
     for rows in (slice(0, 5), *(slice(row, row + 1) for row in range(5))):
         _write(tmp_path / name, {column: values[rows] for column, values in columns.items()})
@@ -350,7 +350,7 @@ def _write(path: Path, columns: dict[str, list[Any]]) -> None:
 @pytest.mark.parametrize("kind", ["ids", "vocabulary", "buckets"])
 def test_a_huge_vocabulary_costs_nothing(kind: str) -> None:
     """What is learned is as large as the data, not as the table of the spec."""
-    huge = Demand("user", "ids", "input `user`", high=90_000_000, family="user")
+    huge = ColumnRequirement("user", "ids", "input `user`", high=90_000_000, family="user")
     found = encoding([np.arange(1000) * 3], huge, kind)
     assert len(found.model_dump_json()) < 40_000
     assert len(set(ids(found, pa.array(np.arange(1000) * 3)))) == 1000
@@ -358,7 +358,7 @@ def test_a_huge_vocabulary_costs_nothing(kind: str) -> None:
 
 def test_standard_numbers_that_single_precision_cannot_hold() -> None:
     """They do not fit, and do not spoil mean and deviation."""
-    found = encoding([[1.0, 3.0, 1e300]], Demand("x", "numbers", "input `x`"), "standard")
+    found = encoding([[1.0, 3.0, 1e300]], ColumnRequirement("x", "numbers", "input `x`"), "standard")
     assert (found.mean, found.deviation) == (2.0, 1.0)
     assert found.encode(pa.array([3.0, 1e300]))[1].tolist() == [True, False]
     json.dumps(found.model_dump())

@@ -8,17 +8,17 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from archspec.data.demands import Demand
 from archspec.data.items import ListForm, quoted_items
 from archspec.data.list_survey import list_forms
+from archspec.data.requirements import ColumnRequirement
 from archspec.data.tables import open_tables
 from archspec.diagnostics import SpecError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TAGS = Demand("tags", "lists", "input `tags`", width=3, high=9, family="tags")
-VECTOR = Demand("tags", "numbers", "input `tags`", width=2)
+TAGS = ColumnRequirement("tags", "lists", "input `tags`", width=3, high=9, family="tags")
+VECTOR = ColumnRequirement("tags", "numbers", "input `tags`", width=2)
 
 
 def files(folder: Path, *columns: list[Any]) -> list[str]:
@@ -33,12 +33,14 @@ def files(folder: Path, *columns: list[Any]) -> list[str]:
     return paths
 
 
-def read(folder: Path, *columns: list[Any], demand: Demand = TAGS, padding: str | None = None) -> list[Any]:
+def read(
+    folder: Path, *columns: list[Any], requirement: ColumnRequirement = TAGS, padding: str | None = None
+) -> list[Any]:
     """The lists of files, read in one form."""
     tables = open_tables(files(folder, *columns))
-    form = list_forms(tables, {"tags": demand}, {} if padding is None else {"tags": padding})["tags"]
-    pieces = [piece.columns["tags"] for table in tables for piece in table.pieces(["tags"])]
-    return [row for array in pieces for row in form.real(array).to_pylist()]
+    form = list_forms(tables, {"tags": requirement}, {} if padding is None else {"tags": padding})["tags"]
+    chunks = [chunk.columns["tags"] for table in tables for chunk in table.chunks(["tags"])]
+    return [row for array in chunks for row in form.real(array).to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +125,9 @@ def test_padding_of_all_types(kind: Any, form: ListForm) -> None:  # noqa: ANN40
 
 def test_numbers_keep_their_places(tmp_path: Path) -> None:
     """In a list for a dense input -1 is a number, and nothing is left out."""
-    assert read(tmp_path, ["[-1, 2.5]", "0 -1"], demand=VECTOR) == [["-1", "2.5"], ["0", "-1"]]
-    assert read(tmp_path, [[-1.0, None]], demand=VECTOR) == [[-1.0, None]]
-    assert read(tmp_path, ["1 2", "3, x"], demand=VECTOR) == [["1", "2"], ["3", "x"]]
+    assert read(tmp_path, ["[-1, 2.5]", "0 -1"], requirement=VECTOR) == [["-1", "2.5"], ["0", "-1"]]
+    assert read(tmp_path, [[-1.0, None]], requirement=VECTOR) == [[-1.0, None]]
+    assert read(tmp_path, ["1 2", "3, x"], requirement=VECTOR) == [["1", "2"], ["3", "x"]]
 
 
 def test_padding_of_what_is_no_list() -> None:

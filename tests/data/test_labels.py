@@ -13,8 +13,8 @@ from pyarrow import csv, parquet
 
 from archspec import plugins
 from archspec.data.batches import OrderedBatches, table_batches
-from archspec.data.demands import demands, leaks
 from archspec.data.prepare import TRAIN, Prepared, Source, prepare
+from archspec.data.requirements import column_requirements, leaks
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
@@ -263,7 +263,7 @@ def test_a_label_among_the_inputs_is_a_warning(tmp_path: Path) -> None:
     for task, codes in (("{label: u}", ["AS726"]), ("{label: x, when: u}", ["AS726"]), ("{label: v, when: u}", [])):
         text = READS.format(x="{kind: dense, dim: 1, column: x}", u=DENSE, task=task)
         graph = load_graph(text, None, plugins.load([]))
-        assert [item.code for item in leaks(demands(graph))] == codes
+        assert [item.code for item in leaks(column_requirements(graph))] == codes
 
 
 @pytest.mark.parametrize(("u", "choices"), [(SPARSE, ("ids",)), (DENSE, ())])
@@ -271,7 +271,7 @@ def test_a_label_among_the_inputs_is_a_warning(tmp_path: Path) -> None:
 def test_an_input_that_a_task_reads_stays_as_it_is(u: str, choices: tuple[str, ...], task: str) -> None:
     """A vocabulary would renumber what a task reads, and `standard` would move it: neither can be asked for."""
     graph = load_graph(READS.format(x=DENSE, u=u, task=task), None, plugins.load([]))
-    assert demands(graph)["u"].choices == choices
+    assert column_requirements(graph)["u"].choices == choices
 
 
 @pytest.mark.parametrize("task", ["{when: u}", "{label: u}", "{label: x, weight_column: u}"])
@@ -279,7 +279,7 @@ def test_a_list_is_nothing_that_a_task_reads(task: str) -> None:
     """A column of several items a row is refused as a task's before data is looked at."""
     graph = load_graph(READS.format(x=DENSE, u=LIST, task=task), None, plugins.load([]))
     with pytest.raises(SpecError, match="AS721"):
-        demands(graph)
+        column_requirements(graph)
 
 
 def test_scoring_needs_no_columns_of_tasks(tmp_path: Path) -> None:

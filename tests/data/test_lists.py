@@ -11,9 +11,9 @@ from pyarrow import csv, parquet
 
 from archspec import plugins
 from archspec.data.batches import OrderedBatches, table_batches
-from archspec.data.demands import demands
 from archspec.data.encoder import Encoder
 from archspec.data.prepare import ENCODING, TRAIN, VALIDATION, Prepared, Source, prepare
+from archspec.data.requirements import column_requirements
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
@@ -85,7 +85,7 @@ def test_what_stands_between_is_kept_with_the_run(graph: Graph, tmp_path: Path) 
     """New rows are split as the run's were, though nothing in them shows how."""
     found, _ = prepared(graph, tmp_path, ["Film Noir|y", "y"])
     assert any("split at |" in column.why for column in found.columns)
-    encoder = Encoder.from_text((tmp_path / "run" / ENCODING).read_text(encoding="utf-8"), demands(graph))
+    encoder = Encoder.from_text((tmp_path / "run" / ENCODING).read_text(encoding="utf-8"), column_requirements(graph))
     assert encoder == found.encoder
     new = written(tmp_path / "new.csv", ["Film Noir"])
     (batch,) = table_batches(new, encoder.of_inputs())
@@ -151,7 +151,7 @@ def test_what_does_not_look_like_padding(graph: Graph, tmp_path: Path, lists: Li
     assert not prepared(graph, tmp_path, lists)[0].warnings
 
 
-def test_padding_is_found_across_pieces(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_is_found_across_chunks(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a value stands is counted over all rows: once in the middle, in the last row, and it is no padding."""
     monkeypatch.setattr("archspec.data.tables._ROWS", 7)
     lists = (np.asarray(PADDED * 20)).tolist()

@@ -26,9 +26,9 @@ def rows(path: Path, *wanted: str) -> list[dict[str, object]]:
     """The rows that a path leads to."""
     found = []
     for table in open_tables([path]):
-        for piece in table.pieces(wanted):
-            assert set(piece.columns) == set(wanted)
-            found += pa.table(dict(piece.columns)).to_pylist()
+        for chunk in table.chunks(wanted):
+            assert set(chunk.columns) == set(wanted)
+            found += pa.table(dict(chunk.columns)).to_pylist()
     return found
 
 

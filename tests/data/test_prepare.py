@@ -13,10 +13,10 @@ from pyarrow import csv, parquet
 
 import archspec
 from archspec.data.batches import OrderedBatches, ShuffledBatches, table_batches
-from archspec.data.demands import demands
 from archspec.data.encoder import Encoder
 from archspec.data.encodings import Buckets, Vocabulary
 from archspec.data.prepare import ENCODING, TRAIN, VALIDATION, Source, prepare
+from archspec.data.requirements import column_requirements
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError
 
@@ -75,7 +75,7 @@ def test_prepared_rows_are_what_the_model_reads(graph: Graph, rows: Columns, tmp
     assert parts["buy"] > 0
 
 
-def test_the_split_does_not_depend_on_the_pieces(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+def test_the_split_does_not_depend_on_the_chunks(graph: Graph, rows: Columns, tmp_path: Path) -> None:
     """Which rows are held out depends on their places alone: one file or two, the same rows."""
     halves = [{name: values[part] for name, values in rows.items()} for part in (slice(0, 13), slice(13, 40))]
     one = (written(tmp_path, rows),)
@@ -184,7 +184,7 @@ def test_encodings_outlive_the_process(graph: Graph, rows: Columns, tmp_path: Pa
     """What was written is read back: new rows are encoded as the old ones were, without their labels."""
     prepared = prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
     text = (tmp_path / ENCODING).read_text(encoding="utf-8")
-    encoder = Encoder.from_text(text, demands(graph))
+    encoder = Encoder.from_text(text, column_requirements(graph))
     assert encoder == prepared.encoder
     for label in ("click", "buy", "value", "watch", "rating"):
         del rows[label]
@@ -200,7 +200,7 @@ def test_batches_know_their_rows(graph: Graph, rows: Columns, tmp_path: Path) ->
     (batch,) = table_batches(written(tmp_path, rows, "new.csv"), encoder, bad="skip")
     assert batch.file == str(tmp_path / "new.csv")
     assert batch.rows.tolist() == [row for row in range(40) if row not in {3, 9}]
-    assert set(batch) == set(encoder.demands)
+    assert set(batch) == set(encoder.requirements)
     assert batch["price"].tolist() == [float(row) for row in batch.rows]
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from archspec.data.demands import Demand
+from archspec.data.requirements import ColumnRequirement
 from archspec.data.sound import sound
 from archspec.data.tables import open_tables
 from archspec.data.types import check_types
@@ -28,7 +28,7 @@ def message(path: Path) -> str:
     """What is said of a file when it is read."""
     (table,) = open_tables([path])
     with pytest.raises(SpecError, match="AS715") as caught:
-        list(table.pieces(table.columns))
+        list(table.chunks(table.columns))
     assert caught.value.status == 2
     return caught.value.diagnostics[0].message
 
@@ -82,7 +82,7 @@ def test_texts_that_are_not_utf8_in_csv(tmp_path: Path) -> None:
     path.write_bytes(b"a,name\n1,x\n2,\xff\xfe\n")
     assert message(path) == f"`{path}`, column `name`, row 2: a text that is not in UTF-8"
     with pytest.raises(SpecError, match="column `second`, row 3: a text"):
-        list(open_tables([path], ("first", "second"))[0].pieces(["second"]))
+        list(open_tables([path], ("first", "second"))[0].chunks(["second"]))
 
 
 def test_column_names_that_are_not_utf8(tmp_path: Path) -> None:
@@ -110,16 +110,16 @@ def test_lists_of_what_nothing_reads(tmp_path: Path, use: Any, item: Any) -> Non
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"c": pa.array([None, []], pa.list_(item))}), path)
     with pytest.raises(SpecError, match="AS703") as caught:
-        check_types(open_tables([path]), {"c": Demand("c", use, "input `c`", width=2)})
+        check_types(open_tables([path]), {"c": ColumnRequirement("c", use, "input `c`", width=2)})
     assert caught.value.diagnostics[0].message.startswith(f"column `c` of `{path}` holds list<element: ")
 
 
 def test_large_batches_come_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Arrow file of one batch is read in pieces of a bounded number of rows, whose places are right."""
+    """An Arrow file of one batch is read in chunks of a bounded number of rows, whose places are right."""
     monkeypatch.setattr("archspec.data.tables._ROWS", 3)
     path = tmp_path / "a.arrow"
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, pa.schema({"c": pa.int64()})) as writer:
         writer.write_batch(pa.record_batch({"c": list(range(8))}))
-    pieces = list(open_tables([path])[0].pieces(["c"]))
-    assert [(piece.first, piece.rows) for piece in pieces] == [(0, 3), (3, 3), (6, 2)]
-    assert [value for piece in pieces for value in piece.columns["c"].to_pylist()] == list(range(8))
+    chunks = list(open_tables([path])[0].chunks(["c"]))
+    assert [(chunk.first, chunk.rows) for chunk in chunks] == [(0, 3), (3, 3), (6, 2)]
+    assert [value for chunk in chunks for value in chunk.columns["c"].to_pylist()] == list(range(8))

@@ -8,31 +8,31 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from archspec.data.demands import Demand
 from archspec.data.encodings import Buckets, Ids, Standard, Vocabulary
-from archspec.data.sight import Sight
+from archspec.data.profiles import Profile
+from archspec.data.requirements import ColumnRequirement
 from archspec.data.survey import check_choices, learned
-from archspec.data.tables import Piece
+from archspec.data.tables import Chunk
 from archspec.diagnostics import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-CITY = Demand("city", "ids", "input `city`", high=4, family="city")
-VISITED = Demand("visited", "lists", "input `visited`", width=3, high=4, family="city")
-PRICE = Demand("price", "numbers", "input `price`")
+CITY = ColumnRequirement("city", "ids", "input `city`", high=4, family="city")
+VISITED = ColumnRequirement("visited", "lists", "input `visited`", width=3, high=4, family="city")
+PRICE = ColumnRequirement("price", "numbers", "input `price`")
 
 
-def encoding(values: list[Any], demand: Demand = CITY, kind: str | None = None) -> Any:  # noqa: ANN401 - any encoding, with its own fields
-    """What a column of these values gets, looked at in pieces of two."""
-    name = demand.column
+def encoding(values: list[Any], requirement: ColumnRequirement = CITY, kind: str | None = None) -> Any:  # noqa: ANN401 - any encoding, with its own fields
+    """What a column of these values gets, looked at in chunks of two."""
+    name = requirement.column
 
-    def read(_columns: Collection[str]) -> Iterator[Piece]:
+    def read(_columns: Collection[str]) -> Iterator[Chunk]:
         for start in range(0, len(values), 2):
             part = values[start : start + 2]
-            yield Piece("f", start, len(part), {name: pa.array(part)})
+            yield Chunk("f", start, len(part), {name: pa.array(part)})
 
-    return learned(read, {name: demand}, {} if kind is None else {name: kind}).encodings[name]
+    return learned(read, {name: requirement}, {} if kind is None else {name: kind}).encodings[name]
 
 
 def test_what_values_suggest() -> None:
@@ -58,19 +58,21 @@ def test_what_is_asked_for_wins() -> None:
 def test_buckets_hold_about_as_many_rows_each() -> None:
     """Every id of the vocabulary but 0 is used, by a like share of rows."""
     values = np.random.default_rng(0).exponential(size=1000).tolist()
-    ids, _ = encoding(values, Demand("x", "ids", "x", high=6, family="x"), kind="buckets").encode(pa.array(values))
+    ids, _ = encoding(values, ColumnRequirement("x", "ids", "x", high=6, family="x"), kind="buckets").encode(
+        pa.array(values)
+    )
     assert np.bincount(ids, minlength=6).tolist() == [0, 200, 200, 200, 200, 200]
 
 
 def test_a_frequent_value_has_a_bucket_of_its_own() -> None:
     """Of an amount that is mostly 0, the other values share the buckets that are left; there may be fewer values."""
-    demand = Demand("x", "ids", "x", high=4, family="x")
-    assert encoding([0.0] * 90 + [1.5, 2, 3, 4], demand, kind="buckets") == Buckets(edges=(1.5, 3.0))
-    assert encoding([0.5, 0.5], demand, kind="buckets") == Buckets(edges=())
+    requirement = ColumnRequirement("x", "ids", "x", high=4, family="x")
+    assert encoding([0.0] * 90 + [1.5, 2, 3, 4], requirement, kind="buckets") == Buckets(edges=(1.5, 3.0))
+    assert encoding([0.5, 0.5], requirement, kind="buckets") == Buckets(edges=())
 
 
 def test_standard_numbers() -> None:
-    """Mean and deviation are those of all values, whatever the pieces."""
+    """Mean and deviation are those of all values, whatever the chunks."""
     values = [1.0, 5.0, None, 7.0, 11.0]
     found = encoding(values, PRICE, "standard")
     assert isinstance(found, Standard)
@@ -81,9 +83,9 @@ def test_standard_numbers() -> None:
 def test_a_family_has_one_encoding() -> None:
     """A list column and the column whose table it shares get one vocabulary, made of both."""
 
-    def read(_columns: Collection[str]) -> Iterator[Piece]:
+    def read(_columns: Collection[str]) -> Iterator[Chunk]:
         columns = {"city": pa.array(["a", "a", "a"]), "visited": pa.array([["b", "b"], None, ["c", "a", "b", "b"]])}
-        yield Piece("f", 0, 3, columns)
+        yield Chunk("f", 0, 3, columns)
 
     found = learned(read, {"city": CITY, "visited": VISITED}, {})
     assert found.encodings["city"] == found.encodings["visited"] == Vocabulary(values=("a", "b", "c"), reading="texts")
@@ -92,13 +94,13 @@ def test_a_family_has_one_encoding() -> None:
 
 def test_many_numbers_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edges of buckets come from a sample of limited size that is spread over all rows."""
-    monkeypatch.setattr("archspec.data.sight._KEPT", 100)
-    sight = Sight()
+    monkeypatch.setattr("archspec.data.profiles._KEPT", 100)
+    profile = Profile()
     for start in range(0, 10_000, 37):
-        sight.measure(np.arange(start, min(start + 37, 10_000), dtype=np.float64))
-    assert sum(map(len, sight.sample)) <= 150
-    assert sight.edges(2)[0] == pytest.approx(5000, rel=0.05)
-    assert sight.mean == pytest.approx(4999.5)
+        profile.measure(np.arange(start, min(start + 37, 10_000), dtype=np.float64))
+    assert sum(map(len, profile.sample)) <= 150
+    assert profile.edges(2)[0] == pytest.approx(5000, rel=0.05)
+    assert profile.mean == pytest.approx(4999.5)
 
 
 def test_encodings_that_cannot_be() -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, feather, parquet
 
-from archspec.data.demands import Demand
+from archspec.data.requirements import ColumnRequirement
 from archspec.data.tables import check_columns, open_tables
 from archspec.diagnostics import SpecError
 
@@ -39,10 +39,10 @@ def read(path: Path, *wanted: str) -> dict[str, list[Any]]:
     """The wanted columns of a file, as texts."""
     found: dict[str, list[Any]] = {name: [] for name in wanted}
     first = 0
-    for piece in open_tables([path])[0].pieces(wanted):
-        assert piece.first == first
-        first += piece.rows
-        for name, array in piece.columns.items():
+    for chunk in open_tables([path])[0].chunks(wanted):
+        assert chunk.first == first
+        first += chunk.rows
+        for name, array in chunk.columns.items():
             found[name] += array.cast(pa.string()).to_pylist()
     return found
 
@@ -58,7 +58,7 @@ def test_a_csv_file_without_a_line_of_names(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("1, Oslo\n2, ?\n")
     table = open_tables([path], ("user", "city"))[0]
-    columns = [piece.columns["city"].to_pylist() for piece in table.pieces(["city"])]
+    columns = [chunk.columns["city"].to_pylist() for chunk in table.chunks(["city"])]
     assert columns == [["Oslo", "?"]]
 
 
@@ -104,13 +104,13 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a,b\n1,2\n1,2,3\n")
     with pytest.raises(SpecError, match=r"Row #3: Expected 2 columns, got 3"):
-        list(open_tables([path])[0].pieces(["a"]))
+        list(open_tables([path])[0].chunks(["a"]))
 
 
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     """Every missing column of every file is named, with what reads it and what may have been meant."""
     tables = open_tables([written(tmp_path, "a.csv")])
-    wanted = {name: Demand(name, "ids", f"input `{name}`") for name in ("usr", "city", "zzzz")}
+    wanted = {name: ColumnRequirement(name, "ids", f"input `{name}`") for name in ("usr", "city", "zzzz")}
     with pytest.raises(SpecError) as caught:
         check_columns(tables, wanted)
     first, second = caught.value.diagnostics

@@ -23,7 +23,7 @@ LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass
-class Sight:
+class Profile:
     """What was seen of the values of a family of columns, in all files to train on."""
 
     counts: Counter[str] = field(default_factory=Counter)

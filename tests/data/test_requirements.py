@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec import plugins
-from archspec.data.demands import demands
+from archspec.data.requirements import column_requirements
 from archspec.graph.load import load_graph
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def of_spec(name: str, *plugin: str) -> dict[str, str]:
     """Column -> use, for a spec of the repository."""
     graph = load_graph(ROOT / "specs" / f"{name}.yaml", None, plugins.load([ROOT / "plugins" / p for p in plugin]))
-    return {column: demand.use for column, demand in demands(graph).items()}
+    return {column: requirement.use for column, requirement in column_requirements(graph).items()}
 
 
 def test_every_kind_of_column_is_asked_for(graph: Graph) -> None:
     """Inputs, labels, sample spaces and row weights are asked for by their columns, each for its use."""
-    found = {column: demand.use for column, demand in demands(graph).items()}
+    found = {column: requirement.use for column, requirement in column_requirements(graph).items()}
     assert found == {
         "user": "ids", "city": "ids", "age": "ids", "visited": "lists", "scene": "ids", "price": "numbers",
         "place": "numbers", "click": "label", "buy": "label", "value": "weight", "watch": "label", "rating": "class",
@@ -32,7 +32,7 @@ def test_every_kind_of_column_is_asked_for(graph: Graph) -> None:
 
 def test_columns_that_share_a_table_share_ids(graph: Graph) -> None:
     """A sequence that looks up in another input's table has that input's family, and its range of ids."""
-    found = demands(graph)
+    found = column_requirements(graph)
     assert found["visited"].family == found["city"].family != found["user"].family
     assert (found["visited"].high, found["visited"].width) == (5, 3)
 
@@ -51,7 +51,7 @@ inputs: {x: {kind: dense, dim: 2}}
 tasks: {buy: {when: click}, click: {}}
 towers: {$task: {units: [2]}}
 """
-    found = demands(load_graph(spec, None, plugins.load([])))
+    found = column_requirements(load_graph(spec, None, plugins.load([])))
     assert (found["click"].use, found["click"].high, found["buy"].space) == ("label", 2, "click")
 
 
@@ -69,10 +69,10 @@ inputs: {x: {kind: dense, dim: 2}, y: {kind: dense, dim: 2}}
 tasks: {click: {}}
 towers: {click: {from: x, units: [2]}}
 """
-    assert set(demands(load_graph(spec, None, plugins.load([])))) == {"x", "click"}
+    assert set(column_requirements(load_graph(spec, None, plugins.load([])))) == {"x", "click"}
 
 
 def test_the_column_of_groups_may_hold_anything(graph: Graph) -> None:
     """Grouped AUC needs a column of its own; where an input reads it already, that is enough."""
-    assert demands(graph, "session")["session"].use == "key"
-    assert demands(graph, "user")["user"].use == "ids"
+    assert column_requirements(graph, "session")["session"].use == "key"
+    assert column_requirements(graph, "user")["user"].use == "ids"

@@ -23,7 +23,7 @@ Use = Literal["ids", "lists", "numbers", "class", "label", "space", "weight", "c
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class ColumnRequirement:
     """One column that a spec reads.
 
     `width` is how many numbers a row holds, or the longest list (None: any length); `high` the first id, class or
@@ -48,8 +48,8 @@ class Demand:
     """The tasks whose label it is."""
     plain: bool = False
     """Whether values must stay as they are, because readers of other uses read them too."""
-    also: tuple[Demand, ...] = ()
-    """Demands of other uses whose values must fit as well."""
+    also: tuple[ColumnRequirement, ...] = ()
+    """Requirements of other uses whose values must fit as well."""
     groups: bool = False
     """Whether its values as they are written also group rows in metrics: an encoding gives all unknown ones one id."""
 
@@ -82,35 +82,38 @@ class Demand:
         return {"ids": ("ids", "vocabulary", "buckets"), "lists": ("ids", "vocabulary")}.get(self.use, ())
 
 
-def demands(graph: Graph, grouped_by: str | None = None) -> dict[str, Demand]:
+def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str, ColumnRequirement]:
     """What a checked spec asks of a table, by column: its inputs' columns first, then its tasks'.
 
     Args:
         graph: inputs that nothing reads ask for nothing.
         grouped_by: a further column, whose values group rows in metrics.
     """
-    found: dict[str, Demand] = {}
-    for demand in (*_of_inputs(graph), *_of_tasks(graph)):
-        known = found.get(demand.column)
-        found[demand.column] = demand if known is None else _both(known, demand)
+    found: dict[str, ColumnRequirement] = {}
+    for requirement in (*_of_inputs(graph), *_of_tasks(graph)):
+        known = found.get(requirement.column)
+        found[requirement.column] = requirement if known is None else _both(known, requirement)
     highs: dict[str, int] = {}
-    for demand in found.values():
-        if demand.high is not None and demand.family:
-            highs[demand.family] = min(demand.high, highs.get(demand.family, demand.high))
-    found = {name: replace(demand, high=highs.get(demand.family, demand.high)) for name, demand in found.items()}
+    for requirement in found.values():
+        if requirement.high is not None and requirement.family:
+            highs[requirement.family] = min(requirement.high, highs.get(requirement.family, requirement.high))
+    found = {
+        name: replace(requirement, high=highs.get(requirement.family, requirement.high))
+        for name, requirement in found.items()
+    }
     if grouped_by in found:
         found[grouped_by] = replace(found[grouped_by], groups=True)
     elif grouped_by is not None:
-        found[grouped_by] = group_demand(grouped_by)
+        found[grouped_by] = group_requirement(grouped_by)
     return found
 
 
-def group_demand(column: str) -> Demand:
+def group_requirement(column: str) -> ColumnRequirement:
     """What metrics ask of the column that groups rows."""
-    return Demand(column, "key", "the groups of grouped AUC")
+    return ColumnRequirement(column, "key", "the groups of grouped AUC")
 
 
-def group_column(found: Mapping[str, Demand], grouped_by: str | None) -> str | None:
+def group_column(found: Mapping[str, ColumnRequirement], grouped_by: str | None) -> str | None:
     """The column of a batch that holds the groups: one of its own where the spec reads the file's column too."""
     return as_written(grouped_by) if grouped_by is not None and found[grouped_by].groups else grouped_by
 
@@ -124,13 +127,13 @@ _OF_INPUTS: Final = frozenset({"ids", "lists", "numbers"})
 _STRICTEST: tuple[Use, ...] = ("ids", "lists", "numbers", "class", "label", "weight", "column", "space", "key")
 
 
-def _both(one: Demand, other: Demand) -> Demand:
+def _both(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement:
     """What satisfies both readers of one column."""
-    one, other = sorted((one, other), key=lambda demand: _STRICTEST.index(demand.use))
+    one, other = sorted((one, other), key=lambda requirement: _STRICTEST.index(requirement.use))
     if one.use != other.use:
         return _of_two_uses(one, other)
-    highs = [demand.high for demand in (one, other) if demand.high is not None]
-    widths = [demand.width for demand in (one, other) if demand.width is not None]
+    highs = [requirement.high for requirement in (one, other) if requirement.high is not None]
+    widths = [requirement.width for requirement in (one, other) if requirement.width is not None]
     return replace(
         one,
         high=min(highs, default=None),
@@ -144,7 +147,7 @@ def _both(one: Demand, other: Demand) -> Demand:
     )
 
 
-def _of_two_uses(one: Demand, other: Demand) -> Demand:
+def _of_two_uses(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement:
     """What satisfies readers of two uses: values as they are, which fit both.
 
     Raises:
@@ -167,7 +170,7 @@ def _of_two_uses(one: Demand, other: Demand) -> Demand:
     )
 
 
-def _of_inputs(graph: Graph) -> Iterator[Demand]:
+def _of_inputs(graph: Graph) -> Iterator[ColumnRequirement]:
     inputs = graph.spec.inputs
     settings: Mapping[str, InputKind] = {name: block.settings for name, block in inputs.items()}
     columns: dict[str, Column] = {name: block.settings.column(settings) for name, block in inputs.items()}
@@ -184,14 +187,14 @@ def _of_inputs(graph: Graph) -> Iterator[Demand]:
                 yield _of_column(str(key), column, f"`{setting}` of {reader}", str(key))
 
 
-def _of_column(key: str, column: Column, reader: str, family: str) -> Demand:
+def _of_column(key: str, column: Column, reader: str, family: str) -> ColumnRequirement:
     """What one column of an input must hold."""
     width = column.shape[1] if len(column.shape) > 1 else 1
     if column.dtype == "float":
-        return Demand(key, "numbers", reader, int(width))
+        return ColumnRequirement(key, "numbers", reader, int(width))
     if len(column.shape) == 1:
-        return Demand(key, "ids", reader, 1, column.high, column.words, family)
-    return Demand(key, "lists", reader, width if isinstance(width, int) else None, column.high, (), family)
+        return ColumnRequirement(key, "ids", reader, 1, column.high, column.words, family)
+    return ColumnRequirement(key, "lists", reader, width if isinstance(width, int) else None, column.high, (), family)
 
 
 def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:
@@ -205,34 +208,34 @@ def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:
     return family
 
 
-def _of_tasks(graph: Graph) -> Iterator[Demand]:
+def _of_tasks(graph: Graph) -> Iterator[ColumnRequirement]:
     for name, block in graph.spec.tasks.items():
         task, reader = block.task, f"task `{name}`"
         joint = [loss.settings for loss in block.losses if overrides(loss.settings, LossKind.joint)]
         high = task.classes if task.kind == "multiclass" else 2 if task.kind == "binary" else None
         use: Use = "class" if task.kind == "multiclass" else "label"
         if task.when is not None:
-            yield Demand(task.when, "space", f"the sample space of {reader}")
+            yield ColumnRequirement(task.when, "space", f"the sample space of {reader}")
         label = task.label or name
-        yield Demand(
+        yield ColumnRequirement(
             label, use, reader, high=high, space=task.when, optional=bool(joint),
             masked=task.missing_labels == "mask", tasks=(name,),
         )  # fmt: skip
         if task.weight_column is not None:
-            yield Demand(task.weight_column, "weight", f"the rows' weights in {reader}", space=task.when)
+            yield ColumnRequirement(task.weight_column, "weight", f"the rows' weights in {reader}", space=task.when)
         for loss in block.losses:
             for _, column in settings_names(loss.settings, ColumnName):
-                yield Demand(str(column), "column", f"the loss `{loss.kind}` of {reader}", space=task.when)
+                yield ColumnRequirement(str(column), "column", f"the loss `{loss.kind}` of {reader}", space=task.when)
 
 
-def leaks(demands: Mapping[str, Demand]) -> tuple[Diagnostic, ...]:
+def leaks(requirements: Mapping[str, ColumnRequirement]) -> tuple[Diagnostic, ...]:
     """Warnings about labels that the model reads: it would see what it is to predict."""
-    told = Diagnostics()
-    for name, demand in demands.items():
-        for other in demand.also if demand.of_input else ():
+    problems = Diagnostics()
+    for name, requirement in requirements.items():
+        for other in requirement.also if requirement.of_input else ():
             if other.tasks:
-                told.warning(
-                    "AS726", f"column `{name}` is read by {demand.reader}, and is the label of {other.reader}, which "
-                    "then sees what it is to predict", help="give one of them another `column` or `label`",
+                problems.warning(
+                    "AS726", f"column `{name}` is read by {requirement.reader}, and is the label of {other.reader}, "
+                    "which then sees what it is to predict", help="give one of them another `column` or `label`",
                 )  # fmt: skip
-    return tuple(told.items)
+    return tuple(problems.items)
