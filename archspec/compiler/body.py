@@ -39,7 +39,7 @@ class Body:
 
     def section(self, outputs: Sequence[Output], done: set[str], headings: bool) -> list[str]:  # noqa: FBT001 - one caller's choice
         """Lines for what these outputs need and is not done yet."""
-        needed = self.needed(outputs) - done
+        needed = self.program.needed(outputs) - done
         done |= needed
         ops = [op for op in self.program.ops if op.output.name in needed]
         parts = self.partitions(ops)
@@ -94,16 +94,6 @@ class Body:
         shapes = [f"[{', '.join(map(str, op.output.shape))}]" for op in family]
         shown = f"{len(shapes)} times {shapes[0]}" if len(set(shapes)) == 1 else ", ".join(shapes)
         return _wrapped(", ".join(names), text, shown)
-
-    def needed(self, outputs: Sequence[Output]) -> set[str]:
-        """Names of the values that outputs need."""
-        queue, found = [out.value.name for out in outputs], set[str]()
-        while queue:
-            name = queue.pop()
-            if name not in found:
-                found.add(name)
-                queue += [value.name for value in self.producers[name].inputs]
-        return found
 
     def line(self, op: Op) -> list[str]:
         """The line of one operation; none where its reader writes it inside."""

@@ -14,6 +14,7 @@ from archspec.compiler.lower import lower
 from archspec.contract import ExpertKind, FeatureGateKind, GateKind, overrides
 from archspec.graph.answers import asked
 from archspec.graph.widths import factors_of, seen_by, width_of
+from archspec.program.nodes import owner_of
 from archspec.program.operations import OPERATIONS
 from archspec.spec.spec import Block
 
@@ -66,7 +67,7 @@ def count(graph: Graph) -> Count:
     costs = {name: Cost(parameters=number) for name, number in parameters(graph, program).items()}
     own = _own_flops(graph, program, costs)
     for op in program.ops:
-        node = _owner(op.node, costs) or op.node
+        node = owner_of(op.node, costs) or op.node
         if op.kind not in _BY_NAME or node not in own:
             costs[node] += Cost(flops=None if op.kind == "call" else OPERATIONS[op.kind].flops(op))
     for node, flops in own.items():
@@ -80,7 +81,7 @@ _BY_NAME: Final = frozenset({"apply", "call"})
 
 def _own_flops(graph: Graph, program: Program, nodes: Container[str]) -> dict[str, int | None]:
     """What the kinds of nodes with such operations say of them, by their method `flops`."""
-    callers = dict.fromkeys(_owner(op.node, nodes) or op.node for op in program.ops if op.kind in _BY_NAME)
+    callers = dict.fromkeys(owner_of(op.node, nodes) or op.node for op in program.ops if op.kind in _BY_NAME)
     return {
         name: asked(graph.nodes[name], "flops", *_arguments(graph, graph.nodes[name]))
         for name in callers
@@ -122,20 +123,13 @@ def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
 
-def _owner(name: str, nodes: Container[str]) -> str | None:
-    """The node with the longest name that begins a canonical name."""
-    while name and name not in nodes:
-        name = name.rpartition(".")[0]
-    return name or None
-
-
 def _home(weight: str, program: Program, nodes: Container[str]) -> str:
     """The node of a weight. A table whose own input nobody reads belongs to the input that reads the table."""
-    if owner := _owner(weight, nodes):
+    if owner := owner_of(weight, nodes):
         return owner
     holders = {storage.name for storage in program.storages.values() if any(s.weight == weight for s in storage.slots)}
     readers = (op.node for op in program.ops if holders & set(op.weights))
-    return next(owner for reader in readers if (owner := _owner(reader, nodes)))
+    return next(owner for reader in readers if (owner := owner_of(reader, nodes)))
 
 
 def _caller(module: Module, program: Program, nodes: Container[str]) -> str:

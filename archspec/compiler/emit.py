@@ -182,7 +182,7 @@ class _Emitter:
 
     def asked_twice(self, body: Body) -> list[Output]:
         """What both optional blocks need: either may run without the other, so it is made before them."""
-        gates, losses = (body.needed(self.section(section)) for section in ("gates", "losses"))
+        gates, losses = (self.program.needed(self.section(section)) for section in ("gates", "losses"))
         both = (op.output for op in self.program.ops if op.output.name in gates & losses)
         return [Output("logits", value.name, value) for value in both]
 

@@ -15,6 +15,7 @@ from archspec.graph.outputs import output_of
 from archspec.graph.resolve import Reader, Resolver
 from archspec.graph.widths import seen_by
 from archspec.program import Builder, GateInputs, Part, Program, Scope, Seen, Value, verify
+from archspec.program.nodes import owner_of
 from archspec.program.program import Attr, Dim, Module
 from archspec.program.verify import illegal
 from archspec.spec.spec import Block, Switch
@@ -61,10 +62,7 @@ def _legal(program: Program, graph: Graph) -> Program:
         return verify(program)
     except AssertionError:
         for op, wrong in illegal(program):
-            name = op.node
-            while name and name not in graph.nodes:
-                name = name.rpartition(".")[0]
-            if name:
+            if name := owner_of(op.node, graph.nodes):
                 raise SpecError([contradiction(graph.nodes[name], f"writes an illegal operation: {wrong}")]) from None
         raise
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from archspec.contract.limits import MANY_BYTES, MOST_BYTES
 from archspec.diagnostics import Diagnostic, SpecError
 from archspec.graph.answers import written
+from archspec.program.nodes import owner_of
 
 if TYPE_CHECKING:
     from archspec.diagnostics import Severity
@@ -39,9 +40,7 @@ def check_size(program: Program, graph: Graph) -> tuple[Diagnostic, ...]:
 
 def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: Severity) -> Diagnostic:
     """At the setting that makes the largest weight large, where it is written."""
-    name = largest.name
-    while name and name not in graph.nodes:
-        name = name.rpartition(".")[0]
+    name = owner_of(largest.name, graph.nodes)
     shape = " x ".join(f"{size:,}" for size in largest.shape)
     message = f"{message}: `{largest.name}` alone is {shape} numbers, {_shown(BYTES * prod(largest.shape))}"
     if not name:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal
+
+from archspec.program.order import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,18 +130,11 @@ class Graph:
         Raises:
             CycleError: `error.args[1]` lists the cycle; its first and last node are the same.
         """
-        sorter = TopologicalSorter(self.sources())
-        sorter.prepare()
         place = {name: index for index, name in enumerate(self.nodes)}
-        rank = {name: (node.level, node.category == "gate", place[name]) for name, node in self.nodes.items()}
-        ready: list[tuple[tuple[int, bool, int], str]] = []
-        found: list[str] = []
-        while sorter.is_active():
-            for name in sorter.get_ready():
-                heappush(ready, (rank[name], name))
-            found.append(heappop(ready)[1])
-            sorter.done(found[-1])
-        return tuple(found)
+        return in_order(
+            self.sources(),
+            lambda name: (self.nodes[name].level, self.nodes[name].category == "gate", place[name]),
+        )
 
     def without(self, names: set[str]) -> Graph:
         """The graph without some nodes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.graph.sharing import report_same
+from archspec.program.order import reached
 from archspec.spec.spec import Block
 from archspec.spec.tree import node_at
 
@@ -16,14 +17,8 @@ if TYPE_CHECKING:
 def unread(graph: Graph) -> set[str]:
     """Nodes that nothing reads on the way to an output, inputs aside."""
     sources = graph.sources()
-    alive: set[str] = set()
-    queue = [name for name, node in graph.nodes.items() if node.category in {"tower", "fusion", "task"}]
-    while queue:
-        name = queue.pop()
-        if name not in alive:
-            alive.add(name)
-            queue += sources[name]
-    return set(graph.nodes) - alive
+    outputs = (name for name, node in graph.nodes.items() if node.category in {"tower", "fusion", "task"})
+    return set(graph.nodes) - reached(outputs, lambda name: sources[name]).keys()
 
 
 def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> None:
@@ -89,13 +84,7 @@ def _untrained(graph: Graph, name: str) -> str:
     readers: dict[str, list[str]] = {}
     for edge in graph.edges:
         readers.setdefault(edge.source, []).append(edge.target)
-    behind: dict[str, None] = {}
-    queue = [name]
-    while queue:
-        for reader in readers.get(queue.pop(), ()):
-            if reader not in behind:
-                behind[reader] = None
-                queue.append(reader)
+    behind = reached([name], lambda reader: readers.get(reader, ()))
     if any(graph.nodes[reader].category == "task" for reader in behind):
         return "let something read it without `detach`"
     outputs = [graph.nodes[reader].block.name for reader in behind if graph.nodes[reader].category == "tower"]

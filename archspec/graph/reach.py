@@ -6,6 +6,7 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from archspec.graph.graph import INDEX_ROLES
+from archspec.program.order import reached
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -69,11 +70,4 @@ def _below(nodes: set[str], graph: Graph) -> set[str]:
     for edge in graph.edges:
         if not edge.detached and edge.role not in INDEX_ROLES:
             sources[edge.target].append(edge.source)
-    found: set[str] = set()
-    queue = [source for node in nodes for source in sources[node]]
-    while queue:
-        name = queue.pop()
-        if name not in found:
-            found.add(name)
-            queue += sources[name]
-    return found
+    return {*reached((source for node in nodes for source in sources[node]), lambda name: sources[name])}

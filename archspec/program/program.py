@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
-from heapq import heappop, heappush
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from archspec.program import order
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from archspec.program.scope import Seen
 
@@ -216,6 +216,12 @@ class Program:
                 last[state] = op
         return found
 
+    def needed(self, outputs: Iterable[Output]) -> set[str]:
+        """Names of the values that outputs need."""
+        producers = self.producers()
+        start = (output.value.name for output in outputs)
+        return {*order.reached(start, lambda name: [value.name for value in producers[name].inputs])}
+
     def uses(self) -> dict[str, int]:
         """Value name -> how many operations and outputs read it."""
         counts = dict.fromkeys((op.output.name for op in self.ops), 0)
@@ -269,18 +275,9 @@ def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
 
 def in_order(ops: Sequence[Op], waits: Mapping[str, set[str]]) -> tuple[Op, ...]:
     """The operations in their order, each moved back until everything that it reads, or waits for, is made."""
-    sorter: TopologicalSorter[int] = TopologicalSorter()
     producers = {op.output.name: index for index, op in enumerate(ops)}
-    for index, op in enumerate(ops):
-        read = (value.name for value in op.inputs)
-        sorter.add(index, *(producers[name] for name in (*read, *waits.get(op.output.name, ()))))
-    sorter.prepare()
-    ready: list[int] = []
-    found: list[Op] = []
-    while sorter.is_active():
-        for index in sorter.get_ready():
-            heappush(ready, index)
-        index = heappop(ready)
-        found.append(ops[index])
-        sorter.done(index)
-    return tuple(found)
+    sources = {
+        index: [producers[name] for name in (*(value.name for value in op.inputs), *waits.get(op.output.name, ()))]
+        for index, op in enumerate(ops)
+    }
+    return tuple(ops[index] for index in order.in_order(sources, rank=int))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.graph.reach import last_nodes, trained_by
 from archspec.nn.wrapped import unwrapped
+from archspec.program.nodes import owner_of
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -79,13 +80,9 @@ def _node(weight: str, graph: Graph, users: Mapping[str, list[str]]) -> str:
 
     Where the owner of shared weights is pruned, the first that uses them.
     """
-    name = weight
-    while name and name not in graph.nodes:
-        if name in users:
-            return users[name][0]
-        name = name.rpartition(".")[0]
-    if not name:
+    name = owner_of(weight, {*graph.nodes, *users})
+    if name is None:
         raise ValueError(
             f"the model has a weight `{weight}` that the spec `{graph.spec.name}` does not have: another spec?"
         )
-    return name
+    return name if name in graph.nodes else users[name][0]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from archspec.data.demands import demands
 
 import archspec
 from archspec import SpecError, plugins
+from archspec.data.requirements import column_requirements
 from archspec.graph.load import load_graph
 from archspec.testing import check_kind
 from tests.compiler.models import BOTH, HEAD
@@ -32,7 +32,7 @@ def spec_of(inputs: str, reads: str = "inputs") -> archspec.Spec:
 def used(spec: archspec.Spec) -> dict[str, str]:
     """Column -> what a table of data must hold there."""
     graph = load_graph(spec.text(), None, plugins.load([PLUGIN]))
-    return {column: demand.use for column, demand in demands(graph).items() if column != "t"}
+    return {column: requirement.use for column, requirement in column_requirements(graph).items() if column != "t"}
 
 
 def test_settings_may_have_any_name() -> None:
@@ -50,7 +50,7 @@ def test_settings_may_have_any_name() -> None:
 
 
 @BOTH
-def test_a_further_column_is_read_checked_and_demanded(*, optimize: bool) -> None:
+def test_a_further_column_is_read_checked_and_requiremented(*, optimize: bool) -> None:
     """A column that a setting names reaches the model, is asked of a batch, and is asked of a table of data."""
     spec = spec_of("a: {kind: weighted, vocab: 5, dim: 2, weights: how_much}, b: {kind: weighted, vocab: 5, dim: 2}")
     model = archspec.compile(spec, seed=0, optimize=optimize)
@@ -78,7 +78,7 @@ def test_a_further_column_is_one_thing() -> None:
 
 
 def test_the_column_of_another_input_counts_as_read() -> None:
-    """An input whose column only another input reads is no unread input, and its column is demanded of data."""
+    """An input whose column only another input reads is no unread input, and its column is requiremented of data."""
     spec = spec_of("a: {kind: beside, other: b}, b: {kind: dense, dim: 1}", "a")
     model = archspec.compile(spec, seed=0)
     one, two = (model({"a": torch.ones(1, 1), "b": torch.full((1, 1), value)})["t"] for value in (1.0, 2.0))

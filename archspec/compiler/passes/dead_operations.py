@@ -25,13 +25,8 @@ def dead_operations(program: Program) -> PassResult:
     c [B, 4] = activation(x) fn='tanh'
     logits.y = c
     """
-    needed = {output.value.name for output in program.outputs}
-    kept = []
-    for op in reversed(program.ops):
-        if op.output.name in needed:
-            kept.append(op)
-            needed.update(value.name for value in op.inputs)
-    ops = tuple(reversed(kept))
+    needed = program.needed(program.outputs)
+    ops = tuple(op for op in program.ops if op.output.name in needed)
     used = program.read_storages(ops)
     storages = {name: storage for name, storage in program.storages.items() if name in used or storage.idle}
     alive = {slot.weight for storage in storages.values() for slot in storage.slots}

@@ -100,14 +100,15 @@ class _Folding:
     def result(self) -> PassResult:
         """The program without what only folded operations read; weights that only those used are idle."""
         outputs = tuple(self.given_back(output) for output in self.program.outputs)
-        alive = _alive(self.ops, outputs)
+        folded = replace(self.program, ops=tuple(self.ops), outputs=outputs)
+        alive = folded.needed(outputs)
         ops = tuple(op for op in self.ops if op.output.name in alive)
         used = self.program.read_storages(ops)
         storages = {
             name: storage if name in used else replace(storage, idle=True)
             for name, storage in self.program.storages.items()
         }
-        program = replace(self.program, ops=ops, outputs=outputs, storages=storages)
+        program = replace(folded, ops=ops, storages=storages)
         return PassResult(program, tuple(self.rewrites), tuple(self.misses))
 
     def given_back(self, output: Output) -> Output:
@@ -127,12 +128,3 @@ def _ones(value: Value, like: Value, node: str) -> tuple[Op, Op]:
         Op("constant", (), one, (), (("data", ((1.0,),)),), node),
         Op("apply", (one, like), Value(value.name, ("B", 1)), (), rows, node),
     )
-
-
-def _alive(ops: list[Op], outputs: tuple[Output, ...]) -> set[str]:
-    """Names of values that outputs need."""
-    alive = {output.value.name for output in outputs}
-    for op in reversed(ops):
-        if op.output.name in alive:
-            alive.update(value.name for value in op.inputs)
-    return alive

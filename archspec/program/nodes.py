@@ -1,0 +1,118 @@
+"""Canonical names of nodes: what they are made of, how they are written, and how text from outside is read.
+
+Inside archspec nobody takes a name apart: a NodeName is its text, and still knows the section, the level and the rest.
+Text is read in one place only, `NodeName.parse`: names that people write in specs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal, Self, cast, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+Section = Literal["inputs", "groups", "feature_gates", "experts", "gates", "towers", "fusion", "tasks", "scores", ""]
+"""What holds the named thing. A group of inputs and a score are no nodes; without a section there is only a part."""
+
+_LEVELLED: Final = ("experts", "gates")
+_NAMED: Final = "|".join(section for section in get_args(Section) if section and section not in _LEVELLED)
+_WRITTEN: Final = re.compile(
+    rf"(?:level(?P<level>[1-9][0-9]{{0,8}})\.(?P<inner>{'|'.join(_LEVELLED)})|(?P<outer>{_NAMED}))"
+    r"\.(?P<name>[a-z0-9_]+)(?:\.(?P<number>[0-9]{1,9})|\.cases\.(?P<case>[a-z0-9_]+))?"
+)
+
+
+class NodeName(str):
+    """The canonical name of a node, such as `level1.experts.shared.0`, or of a part of one.
+
+    It is equal to its text, so a text finds it in a mapping. `NodeName("towers", "ctr", case="home")` is
+    `towers.ctr.cases.home`.
+
+    Args:
+        section: what holds the node.
+        name: the node's own name; for an expert, its group's.
+        level: the level of an expert or gate, from 1; 0 for what belongs to no level.
+        number: which expert of its group, from 0; None for the group as a whole, and for all other nodes.
+        case: the domain value of a switch's case.
+        part: a path inside the node, such as `modulate.0`; empty for the whole node.
+    """
+
+    __slots__ = ("case", "level", "name", "number", "part", "section")
+
+    section: Section
+    name: str
+    level: int
+    number: int | None
+    case: str | None
+    part: str
+
+    def __new__(  # noqa: PLR0913 - a name has this many parts
+        cls,
+        section: Section = "",
+        name: str = "",
+        *,
+        level: int = 0,
+        number: int | None = None,
+        case: str | None = None,
+        part: str = "",
+    ) -> Self:
+        """Joins the parts."""
+        pieces = (
+            f"level{level}" if level else "", section, name, "" if number is None else str(number),
+            "" if case is None else f"cases.{case}", part,
+        )  # fmt: skip
+        made = super().__new__(cls, ".".join(piece for piece in pieces if piece))
+        made.section, made.name, made.level, made.number, made.case, made.part = (
+            section, name, level, number, case, part,
+        )  # fmt: skip
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Section, str], dict[str, int | str | None]]:
+        """What a copy or a pickle is made from."""
+        others = {"level": self.level, "number": self.number, "case": self.case, "part": self.part}
+        return (self.section, self.name), others
+
+    def __getstate__(self) -> None:
+        """Nothing beyond that."""
+
+    @property
+    def node(self) -> NodeName:
+        """The node that this is a part of; itself for a whole node."""
+        if not self.part:
+            return self
+        return NodeName(self.section, self.name, level=self.level, number=self.number, case=self.case)
+
+    def child(self, part: str) -> NodeName:
+        """A part of this."""
+        path = f"{self.part}.{part}" if self.part else part
+        return NodeName(self.section, self.name, level=self.level, number=self.number, case=self.case, part=path)
+
+    def sibling(self, name: str) -> NodeName:
+        """Another node of the same section and level."""
+        return NodeName(self.section, name, level=self.level)
+
+    def member(self, number: int) -> NodeName:
+        """One expert of this group."""
+        return NodeName(self.section, self.name, level=self.level, number=number)
+
+    @classmethod
+    def parse(cls, text: str) -> NodeName | None:
+        """The name that a text from outside writes in full; None where it is no such name."""
+        match = _WRITTEN.fullmatch(text)
+        if match is None:
+            return None
+        section = cast("Section", match["inner"] or match["outer"])
+        level, number = int(match["level"] or 0), match["number"]
+        if (number is not None and section != "experts") or (match["case"] is not None and section != "towers"):
+            return None
+        return NodeName(
+            section, match["name"], level=level, number=None if number is None else int(number), case=match["case"]
+        )
+
+
+def owner_of(name: str, nodes: Container[str]) -> str | None:
+    """The node whose canonical name is the longest to begin another name, such as that of a weight in a checkpoint."""
+    while name and name not in nodes:
+        name = name.rpartition(".")[0]
+    return name or None
