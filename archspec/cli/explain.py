@@ -52,7 +52,7 @@ def explained_codes() -> dict[str, tuple[str, str]]:
 
 def explained_keys(registry: Registry) -> dict[str, list[str]]:
     """Key -> what it is, wherever the language has it: sections, keys of a category, settings of kinds."""
-    from archspec.spec.blocks import COMMON, DEFAULTS
+    from archspec.spec.categories import COMMON, DEFAULTS
     from archspec.spec.schema import ABOUT, settings_of
     from archspec.spec.spec import Task
 

@@ -78,7 +78,7 @@ def overview(found: dict[tuple[str, str], KindClass]) -> str:
 def described(category: str, kind: str, cls: KindClass) -> dict[str, Any]:
     """A kind as data."""
     from archspec.contract.registry import place
-    from archspec.spec.blocks import COMMON, DEFAULT_KIND
+    from archspec.spec.categories import COMMON, DEFAULT_KIND
     from archspec.spec.schema import settings_of
 
     return {

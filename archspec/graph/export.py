@@ -8,7 +8,7 @@ from archspec.contract import FusionKind, overrides
 from archspec.contract.reference import Name
 from archspec.graph.levels import is_none
 from archspec.graph.load import graph_of
-from archspec.spec.blocks import DEFAULT_KIND
+from archspec.spec.categories import DEFAULT_KIND
 from archspec.spec.spec import Block, Spec, Switch
 
 if TYPE_CHECKING:

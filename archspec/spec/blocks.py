@@ -5,39 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from archspec.contract.limits import MOST_GIVEN
-from archspec.diagnostics import Diagnostics, Note, Span, suggest
+from archspec.diagnostics import Diagnostics, Span, suggest
+from archspec.spec.categories import COMMON, DEFAULT_KIND
+from archspec.spec.defaults import Defaults, takes
 from archspec.spec.problems import fields_of, keys_help, validated, written_with
 from archspec.spec.scalars import resolve
-from archspec.spec.spec import (
-    Block,
-    ExpertCommon,
-    FeatureGateCommon,
-    GateCommon,
-    InputCommon,
-    NoCommon,
-    TowerCommon,
-)
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size
+from archspec.spec.spec import Block, ExpertCommon
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence as Words
 
     from archspec.contract import Registry
-    from archspec.contract.settings import Settings
-
-COMMON: dict[str, type[Settings]] = {
-    "input": InputCommon, "expert": ExpertCommon, "gate": GateCommon, "feature_gate": FeatureGateCommon,
-    "tower": TowerCommon, "fusion": NoCommon, "loss": NoCommon, "balance": NoCommon,
-}  # fmt: skip
-DEFAULT_KIND = {"expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "tower": "mlp"}
-DEFAULTS = {
-    "input": "inputs", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers",
-    "fusion": "fusion",
-}  # fmt: skip
-"""Category -> its key under `defaults`."""
-
 
 _MOST_KEYS = 50
 """Keys of a block among which a misspelt `kind` is looked for."""
@@ -52,11 +32,7 @@ class BlockReader:
         self.lacks_plugins = False
         """Whether the spec asks for a plugin that is not enabled: an unknown kind may be one of its own."""
         self._words: dict[str, tuple[str, ...]] = {}
-        self.reach: dict[tuple[str, str], dict[tuple[str, bool], str]] = {}
-        """(category, default) -> (kind of a block, whether it takes the default) -> the first such block, in words."""
-        self.defaults = self._defaults(defaults)
-        self.sizes, self.given = {category: size(node) for category, node in self.defaults.items()}, 0
-        """Values that the defaults of a category hold, and that all blocks were given so far."""
+        self.defaults = Defaults(self, defaults)
 
     def block(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
         """One block: the keys of its category, its kind, the kind's settings. `place` is its name in the file."""
@@ -78,7 +54,7 @@ class BlockReader:
         node = self.near("kind", category, self.split_colons(node, what), what)
         if category == "expert" and "like" in (node := self.near("like", category, node, what)):
             return self.like(name, self.without_nulls(node, what), what, place)
-        node = self.with_defaults(category, node, what)
+        node = self.defaults.given_to(category, node, what)
         kind, known = self.kind(category, node, what, place), ("kind", *common_keys)
         cls = self.registry.find(category, kind)
         if cls:
@@ -172,7 +148,7 @@ class BlockReader:
 
     def other_kinds(self, category: str, key: str) -> str:
         """Which other kinds of the category take a key."""
-        names = [name for name in self.registry.names(category) if _takes(self.registry.find(category, name), key)]
+        names = [name for name in self.registry.names(category) if takes(self.registry.find(category, name), key)]
         return f"`{key}` is a key of `kind: {' | '.join(names)}`" if names else ""
 
     def split_colons(self, node: Mapping, what: str) -> Mapping:
@@ -200,79 +176,6 @@ class BlockReader:
                 node = node.without(entry.key)
         return node
 
-    # -- defaults -----------------------------------------------------------------------------------------------------
-
-    def with_defaults(self, category: str, node: Mapping, what: str) -> Mapping:
-        """The block with the settings of `defaults` that it does not write and that its kind has.
-
-        A default that has a `kind` beside it is for blocks of that kind, unless every kind of the category takes it.
-        """
-        defaults = self.defaults.get(category)
-        if defaults is None:
-            return node
-        meant = text_of(defaults.get("kind"))
-        kind = text_of(node.get("kind")) or meant or DEFAULT_KIND.get(category, "")
-        cls = self.registry.find(category, kind)
-        shared = ("kind", *fields_of(COMMON[category]))
-        replaced = _replaced(cls, node)
-        self.given += self.sizes[category]
-        if self.given > MOST_GIVEN:
-            self.error("AS133", f"`defaults` give more than {MOST_GIVEN:,} values to the blocks", defaults.span,
-                       help="shorten the defaults")  # fmt: skip
-            self.diagnostics.raise_errors()
-        for entry in defaults.entries:
-            takes = entry.key in shared or cls is None or (_takes(cls, entry.key) and meant in {None, kind})
-            if entry.key != "kind":
-                self.reach.setdefault((category, entry.key), {}).setdefault((kind, takes), what)
-            if entry.key in node:
-                node = node.without(entry.key) if _declines(node, entry.key) else node
-            elif takes and entry.key not in replaced:
-                note = Note(f"`defaults` give it to {what}", entry.key_span)
-                node = node.with_entry(replace(entry, node=replace(entry.node, trail=(*entry.node.trail, note))))
-        return node
-
-    def report_defaults(self) -> None:
-        """Notes for defaults that some blocks have no setting for; a warning where no block has it."""
-        for (category, key), blocks in self.reach.items():
-            section = self.defaults[category]
-            entry = section.entry(key)
-            without = {kind: what for (kind, takes), what in blocks.items() if not takes}
-            if entry is None or not without:
-                continue
-            meant = text_of(section.get("kind"))
-            kinds = " and ".join(f"`{kind}`" for kind in sorted(without))
-            first = next(iter(without.values()))
-            why = f"it stands beside `kind: {meant}`" if meant else "they have no such setting"
-            message = f"the default `{key}` does not reach blocks of kind {kinds}, such as {first}: {why}"
-            if any(takes for _, takes in blocks):
-                self.diagnostics.note("AS308", message, entry.key_span, notes=entry.node.trail)
-            else:
-                self.diagnostics.warning(
-                    "AS309", f"the default `{key}` of {DEFAULTS[category]} reaches no block", entry.key_span,
-                    notes=entry.node.trail, help=self.other_kinds(category, key) or f"remove `{key}`",
-                )  # fmt: skip
-
-    def _defaults(self, section: Node | None) -> dict[str, Mapping]:
-        """Category -> its defaults, with the keys that no kind takes reported."""
-        mapping = as_mapping(section) if section else None
-        if section and mapping is None:
-            self.error("AS109", "`defaults` must be a mapping", section.span, help="write `defaults: {towers: {...}}`")
-        found: dict[str, Mapping] = {}
-        if mapping is None:
-            return found
-        mapping = self.known_keys(mapping, tuple(DEFAULTS.values()), "`defaults`")
-        for category, key in DEFAULTS.items():
-            entry = mapping.entry(key)
-            defaults = as_mapping(entry.node) if entry else None
-            if entry and defaults is None:
-                self.error("AS109", f"`defaults` of {key} must be a mapping", entry.node.span, notes=entry.node.trail)
-            if entry and defaults is not None:
-                what = f"`defaults` of {key}"
-                found[category] = self.without_nulls(
-                    self.known_keys(defaults, _shareable(self.words(category)), what), what
-                )
-        return found
-
     def _mapping_help(self, category: str, name: str, node: Node) -> str:
         """How a block that is no mapping may have been meant."""
         if isinstance(node, Scalar) and node.value in self.registry.names(category):
@@ -284,39 +187,6 @@ class BlockReader:
         return f"write `{name}: {{...}}`"
 
 
-def as_mapping(node: Node) -> Mapping | None:
-    """The node as a mapping, None where it is none; a key without a value is an empty one."""
-    if isinstance(node, Scalar) and node.value is None:
-        return Mapping((), node.span, node.trail)
-    return node if isinstance(node, Mapping) else None
-
-
-def text_of(node: Node | None) -> str | None:
-    """The text of a node that is text."""
-    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else None
-
-
 def _only(node: Mapping, keys: Iterable[str]) -> Mapping:
     wanted = set(keys)
     return Mapping(tuple(entry for entry in node.entries if entry.key in wanted), node.span, node.trail)
-
-
-def _takes(cls: type[Settings] | None, key: str) -> bool:
-    return cls is not None and key in fields_of(cls)
-
-
-def _declines(node: Mapping, key: str) -> bool:
-    """Whether a block writes `null` for a setting, so as not to have the default."""
-    value = node.get(key)
-    return isinstance(value, Scalar) and value.value is None and value.span.column < value.span.end_column
-
-
-def _shareable(words: Words[str]) -> tuple[str, ...]:
-    """Keys that `defaults` may give: not whose weights a block has."""
-    return tuple(word for word in words if word != "like")
-
-
-def _replaced(cls: type[Settings] | None, node: Mapping) -> set[str]:
-    """The settings that have no meaning beside those that a block writes: no default gives them to it."""
-    instead = cls.instead if cls is not None else {}
-    return {other for entry in node.entries for other in instead.get(entry.key, ())}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from archspec.spec.blocks import BlockReader, as_mapping
+from archspec.spec.blocks import BlockReader
 from archspec.spec.names import check_name
+from archspec.spec.tree import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.contract.limits import MOST_EXPERTS
-from archspec.spec.blocks import as_mapping, text_of
 from archspec.spec.entries import EntryReader
 from archspec.spec.spec import Block, Level, Switch
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, span_at, text_of
 
 if TYPE_CHECKING:
     from archspec.diagnostics import Span

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import Settings
 from archspec.contract.limits import LARGEST
-from archspec.spec.blocks import COMMON, DEFAULTS
+from archspec.spec.categories import COMMON, DEFAULTS
 from archspec.spec.sections import SECTIONS
 from archspec.spec.spec import VERSION, Task
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archspec.contract.limits import MOST_TASKS
 from archspec.diagnostics import Diagnostics, Span, suggest
-from archspec.spec.blocks import as_mapping, text_of
 from archspec.spec.layers import LayerReader
 from archspec.spec.names import check_name
 from archspec.spec.problems import written_with
 from archspec.spec.spec import VERSION, Block, Spec
 from archspec.spec.tasks import TaskReader
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +73,7 @@ class Reader(TaskReader, LayerReader):
             tree=self.tree,
             registry=self.registry,
         )
-        self.blocks.report_defaults()
+        self.blocks.defaults.report()
         return spec
 
     # -- the top ------------------------------------------------------------------------------------------------------

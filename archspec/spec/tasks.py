@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from archspec.contract.limits import MOST_LOSSES
-from archspec.spec.blocks import as_mapping
 from archspec.spec.entries import EntryReader
 from archspec.spec.problems import fields_of, validated
 from archspec.spec.spec import Block, Task, TaskBlock
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, span_at
 
 LOSS = {"binary": "logistic", "regression": "mse", "multiclass": "cross_entropy"}
 """Kind of a task -> its loss where none is written."""

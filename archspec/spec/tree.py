@@ -81,6 +81,18 @@ class Mapping:
         return Mapping(tuple(entry if old.key == entry.key else old for old in self.entries), self.span, self.trail)
 
 
+def as_mapping(node: Node) -> Mapping | None:
+    """The node as a mapping, None where it is none; a key without a value is an empty one."""
+    if isinstance(node, Scalar) and node.value is None:
+        return Mapping((), node.span, node.trail)
+    return node if isinstance(node, Mapping) else None
+
+
+def text_of(node: Node | None) -> str | None:
+    """The text of a node that is text."""
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else None
+
+
 def size(node: Node) -> int:
     """How many values a tree holds, itself included."""
     inner = [entry.node for entry in node.entries] if isinstance(node, Mapping) else getattr(node, "items", ())

@@ -1,0 +1,127 @@
+"""`defaults`: settings that a block has where it does not write them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from archspec.contract.limits import MOST_GIVEN
+from archspec.diagnostics import Note
+from archspec.spec.categories import COMMON, DEFAULT_KIND, DEFAULTS
+from archspec.spec.problems import fields_of
+from archspec.spec.tree import Mapping, Node, Scalar, as_mapping, size, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Words
+
+    from archspec.contract.settings import Settings
+    from archspec.spec.blocks import BlockReader
+
+
+class Defaults:
+    """The defaults of a spec by category, and which blocks they reach."""
+
+    def __init__(self, reader: BlockReader, section: Node | None) -> None:
+        self.reader, self.diagnostics = reader, reader.diagnostics
+        self.sections = self._read(section)
+        self.reach: dict[tuple[str, str], dict[tuple[str, bool], str]] = {}
+        """(category, default) -> (kind of a block, whether it takes the default) -> the first such block, in words."""
+        self.sizes, self.given = {category: size(node) for category, node in self.sections.items()}, 0
+        """Values that the defaults of a category hold, and that all blocks were given so far."""
+
+    def given_to(self, category: str, node: Mapping, what: str) -> Mapping:
+        """The block with the settings of `defaults` that it does not write and that its kind has.
+
+        A default that has a `kind` beside it is for blocks of that kind, unless every kind of the category takes it.
+        """
+        defaults = self.sections.get(category)
+        if defaults is None:
+            return node
+        meant = text_of(defaults.get("kind"))
+        kind = text_of(node.get("kind")) or meant or DEFAULT_KIND.get(category, "")
+        cls = self.reader.registry.find(category, kind)
+        shared = ("kind", *fields_of(COMMON[category]))
+        replaced = _replaced(cls, node)
+        self.given += self.sizes[category]
+        if self.given > MOST_GIVEN:
+            message = f"`defaults` give more than {MOST_GIVEN:,} values to the blocks"
+            self.diagnostics.error("AS133", message, defaults.span, help="shorten the defaults")
+            self.diagnostics.raise_errors()
+        for entry in defaults.entries:
+            reached = entry.key in shared or cls is None or (takes(cls, entry.key) and meant in {None, kind})
+            if entry.key != "kind":
+                self.reach.setdefault((category, entry.key), {}).setdefault((kind, reached), what)
+            if entry.key in node:
+                node = node.without(entry.key) if _declines(node, entry.key) else node
+            elif reached and entry.key not in replaced:
+                note = Note(f"`defaults` give it to {what}", entry.key_span)
+                node = node.with_entry(replace(entry, node=replace(entry.node, trail=(*entry.node.trail, note))))
+        return node
+
+    def report(self) -> None:
+        """Notes for defaults that some blocks have no setting for; a warning where no block has it."""
+        for (category, key), blocks in self.reach.items():
+            section = self.sections[category]
+            entry = section.entry(key)
+            without = {kind: what for (kind, takes), what in blocks.items() if not takes}
+            if entry is None or not without:
+                continue
+            meant = text_of(section.get("kind"))
+            kinds = " and ".join(f"`{kind}`" for kind in sorted(without))
+            first = next(iter(without.values()))
+            why = f"it stands beside `kind: {meant}`" if meant else "they have no such setting"
+            message = f"the default `{key}` does not reach blocks of kind {kinds}, such as {first}: {why}"
+            if any(takes for _, takes in blocks):
+                self.diagnostics.note("AS308", message, entry.key_span, notes=entry.node.trail)
+            else:
+                self.diagnostics.warning(
+                    "AS309", f"the default `{key}` of {DEFAULTS[category]} reaches no block", entry.key_span,
+                    notes=entry.node.trail, help=self.reader.other_kinds(category, key) or f"remove `{key}`",
+                )  # fmt: skip
+
+    def _read(self, section: Node | None) -> dict[str, Mapping]:
+        """Category -> its defaults, with the keys that no kind takes reported."""
+        mapping = as_mapping(section) if section else None
+        if section and mapping is None:
+            self.diagnostics.error(
+                "AS109", "`defaults` must be a mapping", section.span, help="write `defaults: {towers: {...}}`"
+            )
+        found: dict[str, Mapping] = {}
+        if mapping is None:
+            return found
+        mapping = self.reader.known_keys(mapping, tuple(DEFAULTS.values()), "`defaults`")
+        for category, key in DEFAULTS.items():
+            entry = mapping.entry(key)
+            defaults = as_mapping(entry.node) if entry else None
+            if entry and defaults is None:
+                self.diagnostics.error(
+                    "AS109", f"`defaults` of {key} must be a mapping", entry.node.span, notes=entry.node.trail
+                )
+            if entry and defaults is not None:
+                what = f"`defaults` of {key}"
+                found[category] = self.reader.without_nulls(
+                    self.reader.known_keys(defaults, _shareable(self.reader.words(category)), what), what
+                )
+        return found
+
+
+def takes(cls: type[Settings] | None, key: str) -> bool:
+    """Whether a kind has a setting."""
+    return cls is not None and key in fields_of(cls)
+
+
+def _declines(node: Mapping, key: str) -> bool:
+    """Whether a block writes `null` for a setting, so as not to have the default."""
+    value = node.get(key)
+    return isinstance(value, Scalar) and value.value is None and value.span.column < value.span.end_column
+
+
+def _shareable(words: Words[str]) -> tuple[str, ...]:
+    """Keys that `defaults` may give: not whose weights a block has."""
+    return tuple(word for word in words if word != "like")
+
+
+def _replaced(cls: type[Settings] | None, node: Mapping) -> set[str]:
+    """The settings that have no meaning beside those that a block writes: no default gives them to it."""
+    instead = cls.instead if cls is not None else {}
+    return {other for entry in node.entries for other in instead.get(entry.key, ())}
