@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archspec.contract import Kind
-from archspec.contract.kinds import BASES, methods
+from archspec.contract.kinds import BASES, NEEDED, methods
 from archspec.contract.registry import signature
 from archspec.program import Scope
 
@@ -89,7 +89,7 @@ def test_the_table_of_methods_is_the_contract() -> None:
             for name, method in methods(base).items()
             if name not in common
         }
-        needed = ", ".join(" or ".join(written.pop(name) for name in options) for options in base.needed)
+        needed = ", ".join(" or ".join(written.pop(name) for name in options) for options in NEEDED[category])
         rows.append(
             f"| `{category}` | `{base.__name__}` | {needed} | {', '.join(written.values())} |".replace("|  |", "| |")
         )

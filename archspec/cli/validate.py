@@ -63,10 +63,14 @@ def validate(  # noqa: PLR0913 - one argument per option
 
 def check(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[int, tuple[Diagnostic, ...]]:
     """The exit status that a spec deserves, and everything to say about it."""
-    from archspec.compiler.lower import lower
+    from archspec.graph.heavy import may_be_heavy
 
     try:
         graph = options.load(spec, plugins, overrides)
+        if not may_be_heavy(graph):
+            return 0, in_order(graph.spec.diagnostics)
+        from archspec.compiler.lower import lower
+
         return 0, in_order((*graph.spec.diagnostics, *lower(graph).findings))
     except SpecError as error:
         return error.status, error.diagnostics

@@ -6,13 +6,12 @@ batch, `D` input width, `E` experts, `H` expert width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from archspec.contract.settings import Settings, Width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
 
@@ -28,19 +27,12 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 class Kind(Settings):
     """The base of the base classes: what all categories have in common."""
 
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """The methods that a kind must override: one of each tuple."""
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Class variables that must be one of some words."""
-
 
 class InputKind(Kind):
     """A kind of input: what a batch holds, and how it becomes a stream.
 
     `inputs` are the settings of all inputs by name: an input may read the table of another one.
     """
-
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("width",), ("column",), ("lower",))
 
     def width(self, inputs: Mapping[str, InputKind]) -> Width:
         """Width of the stream; 0 where the input has none, as a domain without an embedding."""
@@ -78,8 +70,6 @@ class InputKind(Kind):
 class ExpertKind(Kind):
     """A kind of expert: one stream to another."""
 
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("width",), ("lower", "build"))
-
     def width(self, input: Width) -> Width:
         """Width of the output from the width of what is read."""
         raise NotImplementedError
@@ -111,10 +101,6 @@ class TowerKind(ExpertKind):
 
 class GateKind(Kind):
     """A kind of gate: from a selector to the weights of the experts seen."""
-
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("lower", "build"),)
-
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"selects": ("stream", "domain", "none")}
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "stream"
     """Whether the selector is a stream `[B, D]`, the ids `[B]` of a domain input, or nothing at all."""
@@ -154,8 +140,6 @@ class GateKind(Kind):
 class FeatureGateKind(Kind):
     """A kind of feature gate: from a selector to factors of fields or elements."""
 
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("lower", "build"),)
-
     adds_up: ClassVar[bool] = False
     """Whether the factors of a row add up to 1, as those of a softmax."""
 
@@ -178,8 +162,6 @@ class FeatureGateKind(Kind):
 
 class FusionKind(Kind):
     """A kind of fusion: a score from the outputs that its setting `of` names, or a term of the loss."""
-
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("lower", "auxiliary"),)
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """The score `[B]`."""
@@ -204,10 +186,6 @@ class FusionKind(Kind):
 class LossKind(Kind):
     """A kind of loss: one number per row, or one that reads other outputs and the batch too."""
 
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("rows", "joint"),)
-
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"reads": ("logits", "scores")}
-
     tasks: ClassVar[tuple[str, ...]] = ()
     """Kinds of tasks that it is for; none: all."""
     reads: ClassVar[Literal["logits", "scores"]] = "logits"
@@ -229,10 +207,6 @@ class LossKind(Kind):
 class BalanceKind(Kind):
     """A kind of balance: one loss from those of the tasks."""
 
-    needed: ClassVar[tuple[tuple[str, ...], ...]] = (("build",),)
-
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"gradients": ("none", "last", "shared")}
-
     gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
     """On which weights it reads each task's gradient: none, the last shared ones, all shared ones."""
 
@@ -252,6 +226,26 @@ BASES: Mapping[Category, type[Kind]] = {
     "balance": BalanceKind,
 }
 """The base class of each category."""
+
+
+NEEDED: Mapping[Category, tuple[tuple[str, ...], ...]] = {
+    "input": (("width",), ("column",), ("lower",)),
+    "expert": (("width",), ("lower", "build")),
+    "gate": (("lower", "build"),),
+    "feature_gate": (("lower", "build"),),
+    "tower": (("width",), ("lower", "build")),
+    "fusion": (("lower", "auxiliary"),),
+    "loss": (("rows", "joint"),),
+    "balance": (("build",),),
+}
+"""The methods that a kind of each category must override: one of each tuple."""
+
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "selects": ("stream", "domain", "none"),
+    "reads": ("logits", "scores"),
+    "gradients": ("none", "last", "shared"),
+}
+"""Class variables that are one of some words."""
 
 
 def overrides(kind: Settings | None, method: Callable[..., Any]) -> bool:

@@ -63,9 +63,8 @@ def _sharing(graph: Graph) -> Iterator[Node]:
 
 def _roles(graph: Graph, node: Node) -> list[str]:
     """What an expert reads by reference: `from`, and those of its settings."""
-    return sorted(
-        {edge.role for edge in graph.into(node.name)} & {role for name, role in graph.streams if name == node.name}
-    )
+    roles = {edge.role for edge in graph.into(node.name)}
+    return sorted(role for role in roles if (node.name, role) in graph.streams)
 
 
 def _width(graph: Graph, node: Node, role: str) -> int | None:

@@ -17,7 +17,7 @@ SAID = {
     "base_of_another_category": r"`lower` takes \(at, x\), archspec calls it with \(at, gate\)",
     "extra_argument": r"`lower` takes \(at, x, training\), archspec calls it with \(at, x\)",
     "head_without_logits": r"`head` returns None, archspec needs a Value",
-    "lower_of_other_types": r"`at` of `lower` is an int, archspec passes a Scope",
+    "lower_of_other_types": r"`lower` returns str, archspec needs a Value",
     "misspelt_method": r"calls no method `choosen`; did you mean `chosen`\?",
     "missing_argument": r"`lower` takes \(at, column\), archspec calls it with \(at, column, inputs\)",
     "no_kind_at_all": r"is not a subclass of archspec\.ExpertKind",

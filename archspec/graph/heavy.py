@@ -1,0 +1,59 @@
+"""Whether the weights of a network might need much memory: a bound from the numbers of a spec, without lowering it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from archspec.contract import Settings
+from archspec.contract.limits import MANY_BYTES
+from archspec.spec.spec import Block
+
+if TYPE_CHECKING:
+    from archspec.graph.graph import Graph, Node
+
+_BYTES = 4
+"""Bytes of a number in float32."""
+
+
+def may_be_heavy(graph: Graph) -> bool:
+    """Whether the weights might exceed MANY_BYTES; False is certain for the built-in kinds.
+
+    No weight of a node has more elements than the product of the two largest numbers that its settings and streams
+    hold, and no node has more weights than it has numbers, a few more, and one for each expert that it sees.
+    """
+    written: dict[int, tuple[int, ...]] = {}
+    total = 0
+    for node in graph.nodes.values():
+        if isinstance(node.block, Block):
+            if id(node.block) not in written:  # the experts of a group have one block
+                written[id(node.block)] = tuple(_numbers(node.block.settings))
+            total += _most_elements(graph, node, written[id(node.block)])
+    return total * _BYTES > MANY_BYTES
+
+
+def _most_elements(graph: Graph, node: Node, written: tuple[int, ...]) -> int:
+    seen = len(graph.seen.get(node.name, ()))
+    numbers = sorted((*written, graph.widths.get(node.name) or 1, _width_of_all(graph, node), seen, 1))
+    return numbers[-1] * numbers[-2] * (2 * len(numbers) + seen)
+
+
+def _width_of_all(graph: Graph, node: Node) -> int:
+    """Widths of everything that a node reads, side by side."""
+    return sum(graph.widths.get(edge.source) or 0 for edge in graph.into(node.name))
+
+
+def _numbers(value: object) -> Iterator[int]:
+    """Every whole number among settings, nested ones too."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, Settings):
+        for name in type(value).model_fields:
+            yield from _numbers(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _numbers(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _numbers(item)
+        yield len(value)

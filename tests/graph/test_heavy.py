@@ -1,0 +1,43 @@
+"""The bound on the memory of weights: what it lets through without lowering is small indeed."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import pytest
+
+import archspec
+from archspec.compiler.lower import lower
+from archspec.contract import limits
+from archspec.graph import heavy
+from archspec.graph.load import graph_of
+from tests.compiler.models import NAMES, spec_of
+
+if TYPE_CHECKING:
+    from archspec.graph.graph import Graph
+
+
+def most_bytes(graph: Graph) -> int:
+    """The bytes of all weights of a graph in float32."""
+    return sum(4 * prod(weight.shape) for weight in lower(graph).forward.weights.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_published_spec_is_heavy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They need no lowering to be checked; with a limit below what they weigh, the bound sees that."""
+    graph = graph_of(spec_of(name))
+    assert not heavy.may_be_heavy(graph)
+    monkeypatch.setattr(heavy, "MANY_BYTES", most_bytes(graph) - 1)
+    assert heavy.may_be_heavy(graph)
+
+
+def test_a_large_table_is_seen() -> None:
+    """A table above the limit is not let through."""
+    rows = limits.MANY_BYTES // 4 // 16 + 1
+    text = (
+        f"archspec: 1\nname: big\ninputs: {{u: {{kind: sparse, vocab: {rows}, dim: 16}}}}\n"
+        "tasks: {t: {}}\ntowers: {t: {from: u}}\n"
+    )
+    assert heavy.may_be_heavy(graph_of(archspec.load(text)))
+    assert not heavy.may_be_heavy(graph_of(archspec.load(text.replace(str(rows), "1000"))))
