@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from archspec.cli import options
+from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header
 from archspec.cli.extras import need
 from archspec.cli.messages import show
-from archspec.cli.train import ManyFiles, bad_rows, files_of, header
 from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from archspec.graph.graph import Graph
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 plugins = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE_OR_PACKAGE", shell_complete=plugin_files,
@@ -41,18 +41,25 @@ ignored = click.option(
 )  # fmt: skip
 
 
-def findings(command: _Command) -> _Command:
+def applied(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    """The command with several options, which `--help` shows in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def findings(command: Command) -> Command:
     """The options that choose which findings are printed."""
     return quiet(ignored(command))
 
 
-def spec(command: _Command) -> _Command:
+def spec(command: Command) -> Command:
     """The argument SPEC and the options that say how it is read."""
     argument = click.argument("spec", shell_complete=spec_files)
     return argument(plugins(overrides(findings(command))))
 
 
-def specs(command: _Command) -> _Command:
+def specs(command: Command) -> Command:
     """The arguments SPEC..., where a folder is all specs below it, and the options that say how they are read."""
     argument = click.argument(
         "specs", nargs=-1, required=True, metavar="SPEC...", callback=in_folders, shell_complete=spec_files

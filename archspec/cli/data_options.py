@@ -1,0 +1,102 @@
+"""Options that name files of data and say how they are read: of `train` and `gates`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from archspec.cli.options import Command, applied
+
+if TYPE_CHECKING:
+    from archspec.data.prepare import Source
+
+
+class ManyFiles(click.Command):
+    """A command whose options for files take several values: `--data a.parquet b.parquet`."""
+
+    SEVERAL: Final = ("--data", "--validation")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeats the option before each of its values."""
+        spread: list[str] = []
+        current = ""
+        for word in args:
+            if word.startswith("-") and word != "-":
+                current = word if word in self.SEVERAL else ""
+                spread += [] if current else [word]
+            else:
+                spread += [current, word] if current else [word]
+        return super().parse_args(ctx, spread)
+
+
+def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The files of paths and patterns. Raises SpecError for a pattern that matches no file."""
+    from archspec.data.parts import data_files
+
+    return data_files(words)
+
+
+def choices_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """COLUMN=KIND by column, or COLUMN=ITEM. Raises BadParameter for another form."""
+    pairs = [word.rpartition("=") for word in words]
+    for word, (column, _, kind) in zip(words, pairs, strict=True):
+        if not column or not kind:
+            such = "history=0" if option.name == "padding" else "city=vocabulary"
+            raise click.BadParameter(f"`{word}` is not of the form {option.make_metavar(_context)}, such as `{such}`")
+    return {column: kind for column, _, kind in pairs}
+
+
+def names_of(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """The names of a list such as `user,item,click`."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+header = click.option(
+    "--header", metavar="NAME,...", callback=names_of, help="Names of the columns of CSV files without a line of names."
+)
+bad_rows = click.option(
+    "--bad", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
+    help="Rows with values that do not fit: stop before anything is done, or skip them.",
+)  # fmt: skip
+_SOURCE: Final = (
+    click.option(
+        "--data", "files", multiple=True, required=True, metavar="FILE...", callback=files_of,
+        help="Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; files, folders of parts, "
+        "a 'pattern*'.",
+    ),
+    click.option(
+        "--validation", multiple=True, metavar="FILE...", callback=files_of,
+        help="Rows to validate on. [default: a share of those of --data]",
+    ),
+    click.option(
+        "--split", "share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,
+        help="The share of rows to validate on, where --validation is not given.",
+    ),
+    click.option(
+        "--grouped-by", metavar="COLUMN", help="Also measure AUC within the groups of this column, such as the user."
+    ),
+    click.option(
+        "--encode", "choices", multiple=True, metavar="COLUMN=KIND", callback=choices_of,
+        help="ids, vocabulary, buckets; numbers, standard; a label: classes, soft. [default: what the values are]",
+    ),
+    click.option(
+        "--padding", multiple=True, metavar="COLUMN=ITEM", callback=choices_of,
+        help="What fills lists up in a column and is no item, besides -1.",
+    ),
+    header,
+    bad_rows,
+)  # fmt: skip
+
+
+def source_options(command: Command) -> Command:
+    """All options of data to train on, with their values named as the fields of a `Source`."""
+    return applied(_SOURCE, command)
+
+
+def source_of(values: dict[str, Any]) -> Source:
+    """The Source that the options describe."""
+    from archspec.data.prepare import Source
+
+    return Source(**{field.name: values[field.name] for field in fields(Source)})
