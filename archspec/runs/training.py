@@ -39,7 +39,7 @@ from archspec.runs.folder import (
 from archspec.runs.lock import claimed
 from archspec.runs.recipe import check_recipe, using
 from archspec.runs.trained import ROWS_AT_ONCE
-from archspec.train.weights import homes
+from archspec.train.weights import weight_locations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -257,5 +257,5 @@ def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: Ch
 def untrained(model: nn.Module, graph: Graph) -> bool:
     """Whether a parameter gets no gradient from any task: of an output without a task, or behind `detach`."""
     tasks = trained_by(graph)
-    trained = {home.parameter for home in homes(model, graph) if tasks[home.node]}
+    trained = {location.parameter for location in weight_locations(model, graph) if tasks[location.node]}
     return any(parameter.requires_grad and name not in trained for name, parameter in model.named_parameters())

@@ -16,7 +16,7 @@ from archspec.spec.spec import Spec, TaskBlock
 from archspec.train import distributed
 from archspec.train.gradients import Entries, with_gradient
 from archspec.train.rows import Columns, task_sums
-from archspec.train.weights import homes, last_shared, shared, spec_of
+from archspec.train.weights import last_shared, shared, spec_of, weight_locations
 
 if TYPE_CHECKING:
     import os
@@ -225,7 +225,7 @@ class MultiTaskLoss(nn.Module):
                 f"balance `{self.balance_name}` reads the gradients of the model's weights: "
                 "give the model, MultiTaskLoss(model) or MultiTaskLoss(spec, model=model)"
             )
-        found = homes(self.model, graph)
+        found = weight_locations(self.model, graph)
         chosen = shared(found, graph) if self._reads == "shared" else last_shared(found, graph)
         if not chosen:
             raise ValueError(

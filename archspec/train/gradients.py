@@ -13,17 +13,17 @@ from archspec.train.distributed import average
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archspec.train.weights import Home
+    from archspec.train.weights import WeightLocation
 
 
 class Entries:
     """Chosen weights of a model as one vector `[N]`: whole parameters, or their places in fused ones."""
 
-    def __init__(self, model: nn.Module, chosen: Sequence[Home]) -> None:
+    def __init__(self, model: nn.Module, chosen: Sequence[WeightLocation]) -> None:
         """Holds names only, so that a model may move between devices."""
         self.model = model
         self.chosen = tuple(chosen)
-        self.names = tuple(dict.fromkeys(home.parameter for home in chosen))
+        self.names = tuple(dict.fromkeys(location.parameter for location in chosen))
 
     def parameters(self) -> list[Tensor]:
         """The parameters that hold the weights, whole, as the forward pass of this step used them.
@@ -64,14 +64,14 @@ class Entries:
                 raise ValueError(
                     f"`{name}` has sparse gradients; a balance that reads gradients needs dense ones: no `sparse_grad`"
                 )
-        return torch.cat([by_name[home.parameter][home.index].reshape(-1) for home in self.chosen])
+        return torch.cat([by_name[location.parameter][location.index].reshape(-1) for location in self.chosen])
 
     def scattered(self, vector: Tensor, parameters: list[Tensor]) -> list[Tensor]:
         """A vector `[N]` as one tensor per parameter, zero where no chosen weight lives."""
         found = {name: torch.zeros_like(parameter) for name, parameter in zip(self.names, parameters, strict=True)}
         start = 0
-        for home in self.chosen:
-            place = found[home.parameter][home.index]
+        for location in self.chosen:
+            place = found[location.parameter][location.index]
             place.copy_(vector[start : start + place.numel()].view(place.shape))
             start += place.numel()
         return list(found.values())

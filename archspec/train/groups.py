@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from archspec.graph.load import graph_of
 from archspec.graph.reach import trained_by
 from archspec.nn.wrapped import unwrapped
-from archspec.train.weights import Home, homes, spec_of
+from archspec.train.weights import WeightLocation, spec_of, weight_locations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,10 +57,10 @@ def parameter_groups(
         raise TypeError(f"{name} comes from a built file, which holds no spec: parameter_groups(model, spec)")
     graph = graph_of(spec)
     trained = trained_by(graph)
-    held: dict[str, list[Home]] = {}
-    for home in homes(model, graph):
-        held.setdefault(home.parameter, []).append(home)
-    found: dict[tuple[str, bool, tuple[str, ...]], list[list[Home]]] = {}
+    held: dict[str, list[WeightLocation]] = {}
+    for location in weight_locations(model, graph):
+        held.setdefault(location.parameter, []).append(location)
+    found: dict[tuple[str, bool, tuple[str, ...]], list[list[WeightLocation]]] = {}
     for members in held.values():
         tasks = _tasks(members, trained, spec) if by == "task" else ()
         key = (_category(members, graph), _sparse(members, spec), tasks)
@@ -70,26 +70,26 @@ def parameter_groups(
         {
             "params": [inner.get_parameter(members[0].parameter) for members in parameters],
             "name": name,
-            "tasks": _tasks([home for members in parameters for home in members], trained, spec),
+            "tasks": _tasks([location for members in parameters for location in members], trained, spec),
             "sparse": sparse,
-            "weights": [home.weight for members in parameters for home in members],
+            "weights": [location.weight for members in parameters for location in members],
         }
         for (name, sparse, _), parameters in found.items()
     ]
 
 
-def _tasks(members: list[Home], trained: Mapping[str, tuple[str, ...]], spec: Spec) -> tuple[str, ...]:
+def _tasks(members: list[WeightLocation], trained: Mapping[str, tuple[str, ...]], spec: Spec) -> tuple[str, ...]:
     """The tasks that train at least one of the weights."""
-    reached = {task for home in members for task in trained[home.node]}
+    reached = {task for location in members for task in trained[location.node]}
     return tuple(task for task in spec.tasks if task in reached)
 
 
-def _category(members: list[Home], graph: Graph) -> str:
-    held = {graph.nodes[home.node].category for home in members}
+def _category(members: list[WeightLocation], graph: Graph) -> str:
+    held = {graph.nodes[location.node].category for location in members}
     return "+".join(word for category, word in _WORDS.items() if category in held)
 
 
-def _sparse(members: list[Home], spec: Spec) -> bool:
+def _sparse(members: list[WeightLocation], spec: Spec) -> bool:
     """Whether a table has sparse gradients; what is fused has one answer."""
-    names = {home.node.removeprefix("inputs.") for home in members}
+    names = {location.node.removeprefix("inputs.") for location in members}
     return any(spec.inputs[name].settings.sparse_gradients() for name in names & set(spec.inputs))

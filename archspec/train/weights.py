@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class WeightLocation:
     """One canonical weight that learns: the node it belongs to, the parameter that holds it, and where in that."""
 
     weight: str
@@ -34,7 +34,7 @@ def spec_of(model: nn.Module) -> Spec | None:
     return found if isinstance(found, Spec) else None
 
 
-def homes(model: nn.Module, graph: Graph) -> tuple[Home, ...]:
+def weight_locations(model: nn.Module, graph: Graph) -> tuple[WeightLocation, ...]:
     """The weights of a compiled model that learn, in canonical order; fused weights share a parameter.
 
     Raises:
@@ -44,33 +44,33 @@ def homes(model: nn.Module, graph: Graph) -> tuple[Home, ...]:
     learning = {name for name, parameter in inner.named_parameters() if parameter.requires_grad}
     users = graph.users()
     return tuple(
-        Home(name, _node(name, graph, users), holder, index)
+        WeightLocation(name, _node(name, graph, users), holder, index)
         for name, holder, index in inner.weight_locations()
         if holder in learning
     )
 
 
-def shared(found: tuple[Home, ...], graph: Graph) -> tuple[Home, ...]:
+def shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[WeightLocation, ...]:
     """The weights that more than one task trains."""
     tasks = trained_by(graph)
-    return tuple(home for home in found if len(tasks[home.node]) > 1)
+    return tuple(location for location in found if len(tasks[location.node]) > 1)
 
 
-def last_shared(found: tuple[Home, ...], graph: Graph) -> tuple[Home, ...]:
+def last_shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[WeightLocation, ...]:
     """The last weights that the most tasks train: one matrix per node, with no such node between it and the outputs.
 
     Gates are passed over: their weights say who is mixed, the experts' what is shared. Plugins' modules count whole.
     """
-    last = last_nodes(graph, {home.node for home in found})
-    return tuple(home for node in graph.order if node in last for home in _last_layer(node, found))
+    last = last_nodes(graph, {location.node for location in found})
+    return tuple(location for node in graph.order if node in last for location in _last_layer(node, found))
 
 
-def _last_layer(node: str, found: tuple[Home, ...]) -> Iterator[Home]:
-    own = [home for home in found if home.node == node]
+def _last_layer(node: str, found: tuple[WeightLocation, ...]) -> Iterator[WeightLocation]:
+    own = [location for location in found if location.node == node]
     layers = [
-        home
-        for home in own
-        if home.weight.endswith(".weight") and not {"norms", "modulate"} & set(home.weight.split("."))
+        location
+        for location in own
+        if location.weight.endswith(".weight") and not {"norms", "modulate"} & set(location.weight.split("."))
     ]
     yield from layers[-1:] or own
 

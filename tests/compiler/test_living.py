@@ -23,7 +23,7 @@ import archspec
 from archspec.compiler import living
 from archspec.graph.load import graph_of
 from archspec.nn.wrapped import unwrapped
-from archspec.train.weights import homes, spec_of
+from archspec.train.weights import spec_of, weight_locations
 from tests.compiler.models import BOTH, HEAD, PLUGINS, assert_agree, batch_of, spec_file
 from tests.compiler.models import spec_of as spec_named
 from tests.compiler.test_opaque import TEXT as OPAQUE
@@ -192,7 +192,7 @@ def test_a_subclass_is_a_compiled_model(*, optimize: bool) -> None:
     made = subclass_of(model)(seed=0)
     assert unwrapped(torch.nn.DataParallel(made)) is made
     assert spec_of(made) == spec
-    assert homes(made, graph_of(spec)) == homes(model, graph_of(spec))
+    assert weight_locations(made, graph_of(spec)) == weight_locations(model, graph_of(spec))
     batch = batch_of(spec, 4, dtype=torch.float32)
     labels = {task.task.label: torch.tensor([0.0, 1.0, 1.0, 0.0]) for task in spec.tasks.values()}
     loss, _ = archspec.MultiTaskLoss(made)(made(batch), {**batch, **labels})

@@ -15,7 +15,7 @@ from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
 from archspec.program.program import Init
 from archspec.train.groups import parameter_groups
-from archspec.train.weights import homes, last_shared
+from archspec.train.weights import last_shared, weight_locations
 from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of, run, statistics
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def test_an_owner_above_or_unread_still_names_the_weights(*, optimize: bool) -> 
     again = archspec.load(graph.spec.text())
     assert again.digest == graph.spec.digest
     assert archspec.load(again.text()).text() == again.text()
-    owned = {home.node for home in homes(model, graph) if ".high." in home.weight}
+    owned = {location.node for location in weight_locations(model, graph) if ".high." in location.weight}
     assert owned == {"level1.experts.low.0"}
     (experts,) = [
         group
@@ -212,7 +212,9 @@ def test_all_tasks_of_all_users_train_them() -> None:
     assert graph.tasks["level1.experts.f.0"] == graph.tasks["level1.experts.g.0"] == ("a", "b")
     assert graph.tasks["inputs.x"] == ("a",)
     model = archspec.compile(graph.spec)
-    assert [home.weight for home in last_shared(homes(model, graph), graph)] == ["level1.experts.f.0.layers.0.weight"]
+    assert [location.weight for location in last_shared(weight_locations(model, graph), graph)] == [
+        "level1.experts.f.0.layers.0.weight"
+    ]
 
 
 def test_weights_used_again_above_others_are_the_last_shared() -> None:
@@ -221,8 +223,8 @@ def test_weights_used_again_above_others_are_the_last_shared() -> None:
     source = HEAD + INPUTS + TASKS + f"levels: [{{experts: {{{experts}}}}}]\n"
     source += "towers: {$task: {from: level1.experts.g}}\n"
     graph = load_graph(source, None, load_plugins())
-    found = last_shared(homes(archspec.compile(graph.spec), graph), graph)
-    assert [home.weight for home in found] == ["level1.experts.f.0.layers.0.weight"]
+    found = last_shared(weight_locations(archspec.compile(graph.spec), graph), graph)
+    assert [location.weight for location in found] == ["level1.experts.f.0.layers.0.weight"]
 
 
 def test_the_exported_graph_says_whose_weights_they_are() -> None:

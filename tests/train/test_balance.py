@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import archspec
 from archspec.graph.load import graph_of
 from archspec.train.criterion import MultiTaskLoss
-from archspec.train.weights import homes, last_shared, shared
+from archspec.train.weights import last_shared, shared, weight_locations
 
 BOTTOM = """
 archspec: 1
@@ -169,7 +169,7 @@ def task_gradients(model: nn.Module, name: str) -> Tensor:
 def attribute(model: nn.Module, name: str, text: str = BOTTOM.format(balance="sum")) -> str:
     """The parameter of a plain model that holds a canonical weight."""
     graph = graph_of(archspec.load(text))
-    return next(home.parameter for home in homes(model, graph) if home.weight == name)
+    return next(location.parameter for location in weight_locations(model, graph) if location.weight == name)
 
 
 @pytest.mark.parametrize("optimize", [True, False])
@@ -213,7 +213,7 @@ def test_the_graph_knows_the_last_shared_weights() -> None:
     """In PLE these are the last layers of the shared experts of the last level, not gates, towers or a lower level."""
     spec = archspec.load("specs/ple.yaml")
     graph = graph_of(spec)
-    names = [home.weight for home in last_shared(homes(archspec.compile(spec), graph), graph)]
+    names = [location.weight for location in last_shared(weight_locations(archspec.compile(spec), graph), graph)]
     assert names == [f"level2.experts.shared.{i}.layers.1.weight" for i in range(3)]
 
 
@@ -221,7 +221,7 @@ def test_the_graph_knows_all_shared_weights() -> None:
     """Shared are the tables and the experts of a shared bottom, not the towers."""
     spec = archspec.load(BOTTOM.format(balance="sum"))
     graph = graph_of(spec)
-    names = {home.weight for home in shared(homes(archspec.compile(spec), graph), graph)}
+    names = {location.weight for location in shared(weight_locations(archspec.compile(spec), graph), graph)}
     assert names == {"level1.experts.bottom.0.layers.0.weight", "level1.experts.bottom.0.layers.0.bias"}
 
 
@@ -324,10 +324,10 @@ def test_a_task_that_shares_nothing_takes_no_part_in_aggregation(balance: str) -
 def gradient_of(model: nn.Module, name: str) -> Tensor:
     """The gradient of a canonical weight, wherever it lives."""
     graph = graph_of(archspec.load(BOTTOM.format(balance="sum")))
-    home = next(home for home in homes(model, graph) if home.weight == name)
-    gradient = model.get_parameter(home.parameter).grad
+    location = next(location for location in weight_locations(model, graph) if location.weight == name)
+    gradient = model.get_parameter(location.parameter).grad
     assert gradient is not None
-    return gradient[home.index]
+    return gradient[location.index]
 
 
 def test_aggregated_gradients_accumulate_and_scale() -> None:

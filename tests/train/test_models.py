@@ -15,7 +15,7 @@ from archspec.graph.load import graph_of
 from archspec.nn.wrapped import unwrapped
 from archspec.train.criterion import MultiTaskLoss
 from archspec.train.groups import parameter_groups
-from archspec.train.weights import homes, spec_of
+from archspec.train.weights import spec_of, weight_locations
 
 MMOE = """
 archspec: 1
@@ -186,4 +186,4 @@ def test_weights_of_another_spec_are_refused() -> None:
     """A model and the graph of another spec do not go together, and the error names the weight."""
     graph = archspec.graph.load.graph_of(archspec.load(ESMM))
     with pytest.raises(ValueError, match="the spec `small_esmm` does not have: another spec"):
-        homes(archspec.compile(MMOE), graph)
+        weight_locations(archspec.compile(MMOE), graph)
