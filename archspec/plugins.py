@@ -141,6 +141,11 @@ def _import_file(path: Path) -> ModuleType:
             f"({found.__file__ or 'built in'})",
             "rename the file",
         )
+    if (other := _elsewhere(name, path)) is not None:
+        raise _broken(
+            f"plugin file `{path}` would hide the module `{name}` ({other}) from whatever imports it later",
+            f"rename the file, for instance `my_{name}.py`",
+        )
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise _broken(f"plugin file `{path}` is not Python", "give the path of a .py file")
@@ -151,6 +156,17 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _elsewhere(name: str, path: Path) -> str | None:
+    """Where Python would find another module of a plugin file's name; None where there is none."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # not a name that can be imported
+        return None
+    if found is None or found.origin is None:  # none, or a folder without code
+        return None
+    return None if Path(found.origin).resolve() == path.resolve() else found.origin
 
 
 def _broken(message: str, help: str) -> SpecError:

@@ -173,6 +173,27 @@ def test_a_broken_plugin_shows_its_file_and_line(tmp_path: Path, text: str, line
     assert "broken_one" not in sys.modules
 
 
+@pytest.mark.parametrize("name", ["wave", "pluggy", "tomllib"])
+def test_a_file_named_like_a_library_is_refused(tmp_path: Path, name: str) -> None:
+    """A plugin file that would take a library's place, for whatever imports that library later, must be renamed."""
+    sys.modules.pop("wave", None)
+    path = written(tmp_path, name, GATE.format(kind="g", cls="G", arguments="at, gate"))
+    found = refusal(path)
+    assert f"would hide the module `{name}`" in found or "already imported from elsewhere" in found
+
+
+def test_a_folder_of_the_same_name_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without code, and the plugin's own folder on the path, are no reason to refuse it."""
+    (tmp_path / "elsewhere" / "odd_gate_here").mkdir(parents=True)
+    path = written(tmp_path, "odd_gate_here", GATE.format(kind="g", cls="G", arguments="at, gate"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    try:
+        assert plugins.load([path]).find("gate", "g") is not None
+    finally:
+        sys.modules.pop("odd_gate_here", None)
+
+
 def test_a_double_name_shows_both_places(tmp_path: Path) -> None:
     """Two plugins with one kind, or a plugin with a built-in one: file and line of both classes."""
     first = written(tmp_path, "first_plugin", GATE.format(kind="twice", cls="First", arguments="at, gate"))

@@ -6,7 +6,7 @@ from math import isinf, sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract import GateKind, KindError, gate
-from archspec.contract.settings import Count, Finite, Positive, Probability, Units
+from archspec.contract.settings import Count, Finite, NotNegative, Positive, Probability, Units
 from archspec.kinds.blocks import GateHidden
 from archspec.program.program import Init
 
@@ -157,7 +157,7 @@ class TopK(GateNetwork):
     title: ClassVar[str] = "top-k"
     adds_up: ClassVar[bool] = True
     k: Count
-    balance: Finite = 0.0
+    balance: NotNegative = 0.0
 
     def check(self, seen: Seen) -> None:
         """Raises KindError where k is larger than the number of experts seen."""
@@ -226,7 +226,7 @@ class HardConcrete(GateKind):
     beta: Positive = 0.9
     gamma: Finite = -0.1
     zeta: Finite = 1.1
-    penalty: Finite = 0.0
+    penalty: NotNegative = 0.0
 
     def check(self, seen: Seen) -> None:
         """Raises KindError unless gamma < 0 and zeta > 1."""

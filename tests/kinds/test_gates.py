@@ -318,3 +318,15 @@ def test_detached_experts_get_no_gradient(*, optimize: bool) -> None:
     assert not gradients["level1.experts.b.0.layers.0.weight"].any()
     assert gradients["level1.experts.a.0.layers.0.weight"].any()
     assert numbers["x"].any()
+
+
+@pytest.mark.parametrize("gate", ["topk, k: 1, balance: -0.1", "hard_concrete, selector: none, penalty: -0.1"])
+def test_a_penalty_is_no_reward(gate: str) -> None:
+    """A negative factor of a term of the loss would reward what it is meant to prevent: it is refused."""
+    text = (
+        "archspec: 1\nname: x\ninputs: {x: {kind: dense, dim: 2}}\ntasks: {t: {}}\n"
+        f"levels: [{{experts: {{e: {{count: 2, units: [2]}}}}, gates: {{t: {{sees: e, kind: {gate}}}}}}}]\n"
+        "towers: {t: {}}\n"
+    )
+    with pytest.raises(archspec.SpecError, match="AS109"):
+        archspec.load(text)
