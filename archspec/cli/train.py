@@ -101,7 +101,7 @@ def train(  # noqa: PLR0913 - click passes each option by name
     if leads():
         warn(graph.spec.diagnostics)
     from archspec.charts import learning_curves, write_figure
-    from archspec.runs.folder import CURVES
+    from archspec.runs.files import CURVES
     from archspec.runs.training import Progress
     from archspec.runs.training import train as run
 

@@ -1,4 +1,4 @@
-"""What a run was asked for, and whether it goes on with the same."""
+"""The arguments that a run was started with, and whether it is resumed with the same ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.diagnostics import Diagnostic, Diagnostics
+from archspec.runs.files import RunArguments
 from archspec.runs.folder import stamp_of
 from archspec.runs.recipe import FREE
 
@@ -20,20 +21,19 @@ if TYPE_CHECKING:
 _FILES = ("files", "validation")
 
 
-def asked_of(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
-    """What a run is asked for, as JSON holds it."""
-    found: dict[str, Any] = json.loads(json.dumps({"spec": graph.spec.digest, **asdict(source), **asdict(recipe)}))
-    return found
+def arguments_of(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
+    """The arguments of a run as `run.json` holds them."""
+    return _as_json(RunArguments(graph.spec.digest, source, recipe))
 
 
-def check_same(run: RunFolder, asked: dict[str, Any]) -> None:
-    """Raises SpecError where a folder holds a run that was asked for otherwise: with each difference.
+def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
+    """Raises SpecError with each difference where a folder holds a run with other arguments.
 
     Files may lie in another place, if they have their names and sizes: a run, and its data, may be moved.
     """
     problems = Diagnostics()
-    kept = {**asked_of_run(run)}
-    for name, value in asked.items():
+    kept = recorded_arguments(run)
+    for name, value in arguments.items():
         if name in FREE or kept.get(name) == value or (name in _FILES and _moved(run, kept.get(name, ()), value)):
             continue
         problems.error(
@@ -43,10 +43,15 @@ def check_same(run: RunFolder, asked: dict[str, Any]) -> None:
     problems.raise_errors(status=2)
 
 
-def asked_of_run(run: RunFolder) -> dict[str, Any]:
-    """What the run in the folder was asked for, as JSON holds it, with defaults where an older archspec knew less."""
-    asked = run.asked
-    found: dict[str, Any] = json.loads(json.dumps({"spec": asked.spec, **asdict(asked.source), **asdict(asked.recipe)}))
+def recorded_arguments(run: RunFolder) -> dict[str, Any]:
+    """The arguments of the run in the folder, with defaults for those that an older archspec did not know."""
+    return _as_json(run.arguments)
+
+
+def _as_json(arguments: RunArguments) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        json.dumps({"spec": arguments.spec, **asdict(arguments.source), **asdict(arguments.recipe)})
+    )
     return found
 
 

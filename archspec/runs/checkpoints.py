@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from archspec.diagnostics import Diagnostic, unusable
 from archspec.files import write_whole
 from archspec.nn.checkpoint import save_weights
-from archspec.runs.folder import HISTORY, LAST, STATE, WEIGHTS
+from archspec.runs.files import HISTORY, LAST, STATE, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,9 +57,9 @@ class CheckpointCallback(Checkpoint):
         monitor: name of the metric that decides, such as `validation/task_losses` or `validation/income/auc`.
         patience: epochs without improvement after which training stops; None never stops early.
         seed: of the randomness of training steps.
-        say: told in a line of each epoch that ends.
-        warn: told of a metric without a value.
-        step: told of each step that ends.
+        say: called with a line about each epoch that ends.
+        warn: called with a warning where a metric has no value.
+        step: called after each step.
     """
 
     def __init__(  # noqa: PLR0913 - what a run keeps
@@ -208,7 +208,7 @@ class CheckpointCallback(Checkpoint):
         return isfinite(value) and (value > best if self.monitor.endswith(HIGHER) else value < best)
 
     def _warn(self, epoch: int) -> None:
-        """Says once that nothing can be told by the monitored metric."""
+        """Warns once that the monitored metric has no value."""
         if not self._warned:
             self._warned = True
             self.warn([

@@ -1,7 +1,7 @@
 """The folder of a run: what lies in it, who may write to it, and the one reader of its files.
 
-`run.json` says what was asked for, and holds the hash of every file that does not change after data is prepared: one
-that was edited, cut or swapped is refused with its name and a way out. `rows/`, with the encoded rows, may be deleted
+`run.json` holds the arguments of the run, and the hash of every file that does not change after data is prepared: one
+that was edited, cut or swapped is refused with its name and a hint. `rows/`, with the encoded rows, may be deleted
 when the run is over.
 """
 
@@ -13,17 +13,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from archspec import __version__
 from archspec.data.encoder import Encoder
-from archspec.data.prepare import COLUMNS, ENCODING, ROWS, TRAIN, VALIDATION, Source
+from archspec.data.prepare import COLUMNS, ENCODING, ROWS, Source
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import KEY, read_checkpoint
 from archspec.nn.checkpoint import load_weights
+from archspec.runs.files import (
+    CURVES,
+    FIXED,
+    FORMAT,
+    HISTORY,
+    LAST,
+    RESULTS,
+    RUN,
+    SPEC,
+    STATE,
+    WEIGHTS,
+    RunArguments,
+    RunFile,
+    Stamp,
+    State,
+)
 from archspec.runs.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,75 +51,16 @@ if TYPE_CHECKING:
     from archspec.lightning.module import MultiTaskModule
     from archspec.nn.module import Compiled
 
-SPEC, RUN, RESULTS = "spec.yaml", "run.json", "results.json"
-"""The canonical spec; what was asked for; what came of it."""
-LAST, WEIGHTS, HISTORY = "last.ckpt", "weights.safetensors", "history.json"
-"""The checkpoint to go on from; the weights of the best epoch; all that was measured."""
-CURVES: Final = "curves.svg"
-"""The figure of what was measured."""
-STATE: Final = "keeper"
-"""Under what a checkpoint holds a run's state."""
-FORMAT: Final = 1
-"""Of `run.json`; a higher one is of a newer archspec."""
-FIXED: Final = (SPEC, ENCODING, TRAIN, VALIDATION)
-"""Files that stay as they are once data is prepared."""
-_ANEW: Final = "put the file back as it was, or train anew in another folder: `archspec train ... -o FOLDER`"
-_AGAIN: Final = (
+_RETRAIN: Final = "put the file back as it was, or train anew in another folder: `archspec train ... -o FOLDER`"
+_RESTART: Final = (
     f"put the file back as it was; or delete `{HISTORY}` and `{LAST}`, and `--resume` trains again from the first step"
 )
-_WAYS_OUT: Final = {
-    WEIGHTS: _AGAIN,
+_HINTS: Final = {
+    WEIGHTS: _RESTART,
     LAST: "put the file back as it was; or delete it, and `--resume` trains again from the first step",
     HISTORY: f"put the file back as it was; or delete it, and `--resume` goes on from `{LAST}`",
 }
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class State(_Strict):
-    """`history.json`, and what a checkpoint holds of the run: epochs that are over, and all that was measured."""
-
-    epochs: int
-    best: dict[str, int | float]
-    waited: int
-    history: dict[str, list[tuple[int, float]]]
-    sums: dict[str, float]
-    summed: int
-
-
-class Stamp(_Strict):
-    """Size and time of change of a file of data when the run began."""
-
-    bytes: int
-    changed: int
-
-
-class RunFile(_Strict):
-    """`run.json`. What is missing in the file of an older archspec is not checked."""
-
-    format: int = FORMAT
-    archspec: str = ""
-    asked: dict[str, Any]
-    train: int
-    validation: int
-    skipped: int
-    sha256: dict[str, str] = {}
-    data: dict[str, Stamp] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a run was asked for."""
-
-    spec: str
-    """The spec's digest."""
-    source: Source
-    recipe: Recipe
-
-
 _DIGEST, _SOURCE, _RECIPE = TypeAdapter(str), TypeAdapter(Source), TypeAdapter(Recipe)
 
 
@@ -113,22 +70,22 @@ class RunFolder:
 
     Raises:
         SpecError: from every method: the file is missing, cut, edited, a folder, or of a newer archspec. Names the file
-            and a way out.
+            and what to do about it.
     """
 
     path: Path
     found: RunFile = field(init=False)
-    asked: Asked = field(init=False)
+    arguments: RunArguments = field(init=False)
 
     def __post_init__(self) -> None:
-        found = _parsed(RunFile, self._bytes(RUN), self._place(RUN), _ANEW)
+        found = _parsed(RunFile, self._bytes(RUN), self._place(RUN), _RETRAIN)
         if found.format > FORMAT:
             unusable(
                 "AS734", f"`{self._place(RUN)}` is of archspec {found.archspec}, which is newer than this one "
                 f"({__version__})", help="use that version, or train anew in another folder",
             )  # fmt: skip
         object.__setattr__(self, "found", found)
-        object.__setattr__(self, "asked", self._asked(found))
+        object.__setattr__(self, "arguments", self._arguments(found))
 
     def has(self, name: str) -> bool:
         """Whether there is something of this name."""
@@ -143,7 +100,7 @@ class RunFolder:
             if self.found.sha256 or any(item.code == "AS111" for item in error.diagnostics):
                 raise
             self._damaged(SPEC, "is no valid spec")
-        if graph.spec.digest != self.asked.spec:
+        if graph.spec.digest != self.arguments.spec:
             self._damaged(SPEC, f"is another spec than the run was trained with, by archspec {self.found.archspec}")
         return graph
 
@@ -167,7 +124,7 @@ class RunFolder:
         """What was measured until the last epoch that ended; None before the first one."""
         if not self.has(HISTORY):
             return None
-        return _parsed(State, self._bytes(HISTORY), self._place(HISTORY), _WAYS_OUT[HISTORY])
+        return _parsed(State, self._bytes(HISTORY), self._place(HISTORY), _HINTS[HISTORY])
 
     def load_weights(self, model: Compiled) -> None:
         """Copies the weights of the best epoch into the model."""
@@ -213,16 +170,16 @@ class RunFolder:
             self.load_weights(module.model)  # type: ignore[arg-type] # a compiled model
         return self.path / LAST
 
-    def _asked(self, found: RunFile) -> Asked:
-        asked = TypeAdapter(dict[str, Any]).dump_json(found.asked)
+    def _arguments(self, found: RunFile) -> RunArguments:
+        arguments = TypeAdapter(dict[str, Any]).dump_json(found.arguments)
         try:
-            return Asked(
-                _DIGEST.validate_python(found.asked.get("spec"), strict=True),
-                _SOURCE.validate_json(asked, strict=True),
-                _RECIPE.validate_json(asked, strict=True),
+            return RunArguments(
+                _DIGEST.validate_python(found.arguments.get("spec"), strict=True),
+                _SOURCE.validate_json(arguments, strict=True),
+                _RECIPE.validate_json(arguments, strict=True),
             )
         except ValidationError as error:
-            _refuse_file(self._place(RUN), f"`asked`: {_where(error)}", _ANEW)
+            _refuse_file(self._place(RUN), f"`asked`: {_where(error)}", _RETRAIN)
 
     def _place(self, name: str) -> Path:
         return self.path / name
@@ -238,7 +195,7 @@ class RunFolder:
             self._damaged(name, f"cannot be read: {error.strerror}")
 
     def _damaged(self, name: str, what: str) -> NoReturn:
-        _refuse_file(self._place(name), what, _WAYS_OUT.get(name, _ANEW))
+        _refuse_file(self._place(name), what, _HINTS.get(name, _RETRAIN))
 
 
 def check_places(folder: Path) -> None:
@@ -253,12 +210,12 @@ def check_places(folder: Path) -> None:
         unusable("AS735", f"`{rows}` is no folder, where a run keeps its rows", help="move it elsewhere")
 
 
-def write_run(folder: Path, asked: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:
+def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:
     """Writes `run.json`, which says that all else is prepared, and how it looks."""
     stamps = {name: stamp for name in files if (stamp := stamp_of(name)) is not None}
     hashes = {name: _hash(folder / name) for name in FIXED}
-    run = RunFile(archspec=__version__, asked=dict(asked), sha256=hashes, data=stamps, **rows)
-    write_whole(folder / RUN, run.model_dump_json(indent=1) + "\n")
+    run = RunFile(archspec=__version__, asked=dict(arguments), sha256=hashes, data=stamps, **rows)
+    write_whole(folder / RUN, run.model_dump_json(indent=1, by_alias=True) + "\n")
 
 
 def stamp_of(file: str) -> Stamp | None:
@@ -275,15 +232,15 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parsed(model: type[_Model], text: bytes, place: Path, way_out: str) -> _Model:
+def _parsed(model: type[_Model], text: bytes, place: Path, hint: str) -> _Model:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        _refuse_file(place, _where(error), way_out)
+        _refuse_file(place, _where(error), hint)
 
 
-def _refuse_file(place: Path, what: str, way_out: str) -> NoReturn:
-    unusable("AS733", f"`{place}` {what}", help=way_out)
+def _refuse_file(place: Path, what: str, hint: str) -> NoReturn:
+    unusable("AS733", f"`{place}` {what}", help=hint)
 
 
 def _where(error: ValidationError) -> str:

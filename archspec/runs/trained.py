@@ -13,7 +13,8 @@ from archspec.data.batches import OrderedBatches, table_batches
 from archspec.data.prepare import VALIDATION
 from archspec.data.requirements import column_requirements
 from archspec.diagnostics import unusable
-from archspec.runs.folder import HISTORY, LAST, RUN, WEIGHTS, RunFolder
+from archspec.runs.files import HISTORY, LAST, RUN, WEIGHTS
+from archspec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,7 +78,7 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
     if not any(run.has(name) for name in (WEIGHTS, HISTORY)):
         unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
     graph = run.graph(plugin_door.load(plugins))
-    encoder = run.encoder(column_requirements(graph, run.asked.source.grouped_by))
+    encoder = run.encoder(column_requirements(graph, run.arguments.source.grouped_by))
     model = compile_spec(graph.spec)
     run.load_weights(model)
     model.eval()

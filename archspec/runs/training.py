@@ -22,20 +22,10 @@ from archspec.files import write_whole
 from archspec.graph.reach import trained_by
 from archspec.lightning.checkpoint import WholeCheckpoints
 from archspec.lightning.module import MultiTaskModule
-from archspec.runs.arguments import asked_of, changed_files, check_same
+from archspec.runs.arguments import arguments_of, changed_files, check_same
 from archspec.runs.checkpoints import CheckpointCallback
-from archspec.runs.folder import (
-    FIXED,
-    HISTORY,
-    LAST,
-    RESULTS,
-    RUN,
-    SPEC,
-    WEIGHTS,
-    RunFolder,
-    check_places,
-    write_run,
-)
+from archspec.runs.files import FIXED, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
+from archspec.runs.folder import RunFolder, check_places, write_run
 from archspec.runs.lock import claimed
 from archspec.runs.recipe import check_recipe, using
 from archspec.runs.trained import ROWS_AT_ONCE
@@ -97,7 +87,7 @@ def train(  # noqa: PLR0913 - what a run is made of
 ) -> Results:
     """Prepares data, trains, and keeps the run in a folder.
 
-    The folder gets `spec.yaml`, `run.json` (what was asked for), `encoding.json`, `rows/` (encoded rows),
+    The folder gets `spec.yaml`, `run.json` (the arguments), `encoding.json`, `rows/` (encoded rows),
     `last.ckpt`, `weights.safetensors` (of the best epoch, by canonical name), `history.json` and `results.json`.
     With the same arguments and `resume`, a run that was killed at any moment goes on from its last checkpoint and ends
     as an unbroken one: on a CPU with the same weights, bit for bit. A run that kept nothing yet is begun anew, also
@@ -109,7 +99,7 @@ def train(  # noqa: PLR0913 - what a run is made of
         recipe: how to train.
         folder: of the run; made where it is missing.
         resume: go on with the run in the folder, if there is one.
-        progress: what is told meanwhile.
+        progress: gets lines, warnings and counts meanwhile.
 
     Raises:
         SpecError: data that does not fit, a folder that holds another run or in which another process trains, a file of
@@ -127,9 +117,9 @@ def train(  # noqa: PLR0913 - what a run is made of
     with claimed(folder), using(recipe.threads), ended():
         run = _opened(graph, source, recipe, folder, resume=resume, progress=progress)
         results = _trained(graph, source, recipe, run, progress)
-        told = {name: value for name, value in asdict(results).items() if name not in {"history", "metrics"}}
-        told["best"] = results.measured()
-        write_whole(folder / RESULTS, json.dumps(told, indent=1) + "\n")
+        written = {name: value for name, value in asdict(results).items() if name not in {"history", "metrics"}}
+        written["best"] = results.measured()
+        write_whole(folder / RESULTS, json.dumps(written, indent=1) + "\n")
     return results
 
 
@@ -140,15 +130,15 @@ def _opened(  # noqa: PLR0913 - as train
     check_places(folder)
     for left in (*folder.glob(".*.tmp"), *folder.glob("rows/.*.tmp")):  # of a run that was killed meanwhile
         left.unlink()
-    asked = asked_of(graph, source, recipe)
+    arguments = arguments_of(graph, source, recipe)
     if not any((folder / name).exists() for name in (WEIGHTS, LAST, HISTORY)):  # nothing to lose but prepared rows
-        run = _begun(folder, asked) if resume else None
+        run = _begun(folder, arguments) if resume else None
         if run is None:
-            _prepare(graph, source, folder, asked, progress)
+            _prepare(graph, source, folder, arguments, progress)
             return RunFolder(folder)
     elif resume:
         run = RunFolder(folder)
-        check_same(run, asked)
+        check_same(run, arguments)
         run.check(SPEC, ENCODING)
     else:
         unusable(
@@ -158,20 +148,20 @@ def _opened(  # noqa: PLR0913 - as train
     return run
 
 
-def _begun(folder: Path, asked: dict[str, Any]) -> RunFolder | None:
-    """The run that was prepared there, but not trained, if it is whole and was asked for in the same way."""
+def _begun(folder: Path, arguments: dict[str, Any]) -> RunFolder | None:
+    """The run that was prepared there, but not trained, if it is whole and has the same arguments."""
     if not (folder / RUN).exists():
         return None
     try:
         run = RunFolder(folder)
-        check_same(run, asked)
+        check_same(run, arguments)
         run.check(*FIXED)
     except SpecError:
         return None
     return run
 
 
-def _prepare(graph: Graph, source: Source, folder: Path, asked: dict[str, Any], progress: Progress) -> None:
+def _prepare(graph: Graph, source: Source, folder: Path, arguments: dict[str, Any], progress: Progress) -> None:
     """Encodes the data; `run.json` comes last, and says that all else is there."""
     try:
         prepared = prepare(graph, source, folder, progress=progress.rows)
@@ -182,7 +172,7 @@ def _prepare(graph: Graph, source: Source, folder: Path, asked: dict[str, Any], 
     progress.prepared(prepared)
     write_whole(folder / SPEC, graph.spec.text())
     rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
-    write_run(folder, asked, rows, (*source.files, *source.validation))
+    write_run(folder, arguments, rows, (*source.files, *source.validation))
 
 
 def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progress: Progress) -> Results:
@@ -225,8 +215,8 @@ def ended() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, as is that of a CPU
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        told = str(error).strip().partition("\n")[0]
-        unusable("AS732", f"not enough memory: {told}", help="lower `--batch`, or make the model smaller")
+        reason = str(error).strip().partition("\n")[0]
+        unusable("AS732", f"not enough memory: {reason}", help="lower `--batch`, or make the model smaller")
 
 
 def _over(run: RunFolder, recipe: Recipe, callback: CheckpointCallback, module: MultiTaskModule) -> bool:

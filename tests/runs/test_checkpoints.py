@@ -14,7 +14,7 @@ from archspec.graph.load import load_graph
 from archspec.lightning.measures import Measures
 from archspec.plugins import load as load_plugins
 from archspec.runs.checkpoints import CheckpointCallback
-from archspec.runs.folder import WEIGHTS
+from archspec.runs.files import WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.training import Progress, train
 

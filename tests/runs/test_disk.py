@@ -18,7 +18,7 @@ from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import read_checkpoint
 from archspec.plugins import load as load_plugins
-from archspec.runs.folder import LAST, WEIGHTS
+from archspec.runs.files import LAST, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.training import train
 

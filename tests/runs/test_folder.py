@@ -15,7 +15,7 @@ from archspec.data.prepare import COLUMNS, ENCODING, TRAIN, VALIDATION, Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
-from archspec.runs.folder import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
+from archspec.runs.files import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.trained import load_run
 from archspec.runs.training import Progress, train

@@ -16,7 +16,7 @@ from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
 from archspec.runs import recipe as recipes
-from archspec.runs.folder import WEIGHTS
+from archspec.runs.files import WEIGHTS
 from archspec.runs.recipe import Recipe, check_recipe
 from archspec.runs.training import train
 

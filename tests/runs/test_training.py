@@ -26,7 +26,7 @@ from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import read_checkpoint
 from archspec.runs.checkpoints import CheckpointCallback
-from archspec.runs.folder import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
+from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.trained import load_run
 from archspec.runs.training import Progress, train, untrained
