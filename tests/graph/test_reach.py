@@ -50,13 +50,17 @@ def test_a_gate_passes_no_gradient_to_the_domain_that_selects_or_excludes() -> N
 
 
 def test_a_column_that_a_fusion_multiplies_with_is_not_trained() -> None:
-    """`times` reads a column as it is: no loss reaches the input."""
-    text = SWITCHED.partition("  b:")[0] + "  b: {from: x}\n"
-    text += "fusion: {score: {kind: weighted_product, of: {a: 1.0, b: 1.0}, times: {input: price}}}\n"
-    head = HEAD.replace("tasks:", "  price: {kind: dense, dim: 1}\ntasks:")
+    """`times` reads a column as it is: the loss of a task that is such a fusion trains the parts and no input."""
+    head = HEAD.replace(
+        "tasks: {a: {}, b: {}}", "  price: {kind: dense, dim: 1}\ntasks: {a: {}, b: {kind: regression}}"
+    )
+    text = """towers: {a: {from: x}}
+fusion: {b: {kind: weighted_product, of: {a: 1.0}, times: {input: price}}}
+"""
     graph = load_graph(head + text, None, plugins.built_in())
-    assert graph.into("fusion.score", "column")
+    assert [edge.source for edge in graph.into("fusion.b", "column")] == ["inputs.price"]
     assert graph.tasks["inputs.price"] == ()
+    assert graph.tasks["towers.a"] == ("a", "b")
 
 
 def test_a_domain_that_only_selects_is_behind_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from archspec.nn.functional import mix, mix_all, mix_seen, pool, select
+from archspec.nn.functional import bounded_exp, mix, mix_all, mix_seen, pool, safe_log, select
 
 
 def drawn(*shape: int) -> Tensor:
@@ -73,3 +73,20 @@ def test_ids_that_select_may_be_small() -> None:
     cases = [drawn(3, 2), drawn(3, 2) + 1]
     ids = torch.tensor([1, 0, 1])
     assert select(ids.int(), cases).equal(select(ids, cases))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_logarithm_of_nothing_is_finite(dtype: torch.dtype) -> None:
+    """Zero and less have the logarithm of the smallest normal number; from there on it is the logarithm itself."""
+    tiny = torch.finfo(dtype).tiny
+    numbers = torch.tensor([0.0, -1.0, tiny, 4 * tiny, 1e-3, 1.0, 8.0], dtype=dtype)
+    found = safe_log(numbers)
+    assert found.isfinite().all()
+    assert found.equal(torch.cat([torch.full((2,), tiny, dtype=dtype), numbers[2:]]).log())
+
+
+def test_the_exponential_of_much_is_finite() -> None:
+    """Up to 80 it is the exponential itself, beyond it stays; in single precision, too."""
+    numbers = torch.tensor([-90.0, 0.0, 79.0, 80.0, 81.0, 1e4])
+    assert bounded_exp(numbers).equal(numbers.minimum(torch.tensor(80.0)).exp())
+    assert bounded_exp(numbers).isfinite().all()

@@ -189,6 +189,38 @@ def test_gradnorm_moves_weights_towards_equal_training_rates(optimize: bool) -> 
     assert total.item() == pytest.approx((expected * torch.stack([parts["a"], 2 * parts["b"]])).sum().item())
 
 
+def test_gradnorm_keeps_every_weight_above_zero() -> None:
+    """A step that would take a weight to 0 or below stops at 0.001; then the weights are scaled to add up to K."""
+    balance: Any = bottom_model("{kind: gradnorm, rate: 1.0}")[1].balance
+    ones = torch.ones(2, dtype=torch.float64)
+    jacobian = torch.tensor([[3.0, 4.0], [0.0, 1.0]], dtype=torch.float64)  # norms 5 and 1: 1 - 5 is below 0, 1 + 1 not
+    for _ in range(2):
+        before = balance.weights
+        balance.step(ones, jacobian, ones.bool())
+        moved = torch.stack([ones[0] * 1e-3, before[1] + 1])
+        torch.testing.assert_close(balance.weights, 2 * moved / moved.sum(), rtol=1e-12, atol=0)
+        balance.weights = ones
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_the_last_shared_weights_are_those_of_experts(optimize: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """One gate for all tasks, a norm and a modulation stand behind or beside them: the experts' last matrices count."""
+    text = """
+archspec: 1
+name: moe
+inputs: {x: {kind: dense, dim: 2}}
+tasks: {a: {}, b: {}}
+levels:
+  - experts: {bottom: {count: 2, units: [3, 4], norm: layer, modulate: {selector: x}}}
+    gates: {mixed: {sees: all, units: [3]}}
+towers: {$task: {from: level1.gates.mixed}}
+"""
+    graph = graph_of(archspec.load(text))
+    found = weight_locations(archspec.compile(text, optimize=optimize), graph)
+    names = [location.weight for location in last_shared(found, graph)]
+    assert names == [f"level1.experts.bottom.{i}.layers.1.weight" for i in range(2)]
+
+
 def test_gradnorm_leaves_a_task_without_rows_alone() -> None:
     """A batch in which a task has no row does not set its first loss, and nothing becomes NaN."""
     model, criterion = bottom_model("gradnorm")

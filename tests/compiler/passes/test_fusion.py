@@ -10,9 +10,11 @@ from torch import nn
 import archspec
 from archspec.compiler.compile import build
 from archspec.compiler.passes import EXACT_PASSES
+from archspec.compiler.passes.example import example
 from archspec.compiler.passes.side_by_side import side_by_side
 from archspec.compiler.passes.wide_products import wide_products
 from archspec.graph.load import graph_of
+from archspec.program import verify
 from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
 
 
@@ -142,6 +144,55 @@ def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
     """Batch norms side by side are one batch norm, with the statistics of each."""
     text = PLE.replace("units: [3]}", "units: [3, 3], norm: batch, modulate: {at: hidden}}")
     assert kinds(text)["batch_norm"] == 2
+
+
+@pytest.mark.parametrize(
+    ("norm", "parts"),
+    [
+        ("none", ["layers.0", "layers.1"]),
+        ("layer", ["layers.0", "layers.1", "norms.0", "norms.1"]),
+        ("batch", ["layers.0"]),  # statistics of one come after the other's: from there on they stand at two distances
+    ],
+)
+def test_weights_that_two_experts_share_are_not_stacked(norm: str, parts: list[str]) -> None:
+    """Layers and norms of experts `like` others stay alone, and misses name them: no weight can lie in two places."""
+    settings = f"units: [6, 4], norm: {norm}"
+    text = level(f"one: {{from: a, {settings}}}, two: {{from: b, like: one}}", "all")
+    before = plain(text)
+    optimized, result = after(before, side_by_side)
+    alone = [miss.partition(":")[0] for miss in result.misses if miss.endswith("others use its weights too")]
+    assert sorted(alone) == [f"level1.experts.one.0.{part}" for part in parts]
+    assert_same(before, optimized)
+
+
+def test_numbers_of_static_gates_are_not_stacked() -> None:
+    """Softmaxes of static gates, the same for every row, have no columns to put side by side; what they mix has."""
+    text = PLE.replace("sees: [$task, shared]}", "sees: [$task, shared], selector: none}").replace(
+        "repeat: 2", "repeat: 1"
+    )
+    found = kinds(text)
+    assert found["softmax"] == 2
+
+
+def test_numbers_of_fusions_are_not_stacked() -> None:
+    """Activations and sums of logits `[B]` have no columns to put side by side: each fusion computes its own."""
+    tasks = "two: {}, three: {kind: regression}, four: {kind: regression}"
+    text = (
+        HEAD.replace("two: {}", tasks)
+        + """
+towers: {one: {from: x}, two: {from: a}}
+fusion: {three: {kind: sum, of: [one, two]}, four: {kind: sum, of: [two, one]}}
+"""
+    )
+    found = kinds(text)
+    assert (found["activation"], found["sum"]) == (2, 2)
+
+
+def test_sums_of_the_very_same_values_are_not_stacked() -> None:
+    """Nothing stands side by side where all operands are shared; without common subexpressions both sums stay."""
+    program = example("a = relu(x)", "b = a + x", "c = a + x", "d = mix(b, c, c, c, c)", output="d")
+    result = side_by_side(program)
+    assert [op.output.name for op in verify(result.program).ops if op.kind == "sum"] == ["b", "c"]
 
 
 def with_sequences(table: str, length: str) -> str:
