@@ -58,8 +58,8 @@ class Commands(click.Group):
         """The command that the first word names. Raises UsageError with the nearest command for an unknown word."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             guess = suggest(args[0], COMMANDS)
-            way_out = f"did you mean `{guess}`?" if guess else f"commands: {', '.join(COMMANDS)}"
-            ctx.fail(f"no command `{visible(args[0])}`; {way_out}")
+            hint = f"did you mean `{guess}`?" if guess else f"commands: {', '.join(COMMANDS)}"
+            ctx.fail(f"no command `{visible(args[0])}`; {hint}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature

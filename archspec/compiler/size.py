@@ -48,10 +48,10 @@ def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: S
     node = graph.nodes[name]
     setting = next((key for key in ("vocab", "units", "dim", "classes") if written(node, key) != node.block.place), "")
     span = written(node, setting) if setting else node.block.place
-    way_out = "make it narrower"
+    hint = "make it narrower"
     if setting == "vocab":
-        way_out = "hash ids into fewer rows (`vocab`), or make it narrower (`dim`)"
-    return Diagnostic(code, message, span, notes=tuple(node.block.trail), help=way_out, severity=severity)
+        hint = "hash ids into fewer rows (`vocab`), or make it narrower (`dim`)"
+    return Diagnostic(code, message, span, notes=tuple(node.block.trail), help=hint, severity=severity)
 
 
 def _shown(size: float) -> str:

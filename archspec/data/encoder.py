@@ -11,10 +11,10 @@ import numpy as np
 from archspec.data.encodings import NO_GROUP, Encoding, Key, Numbers
 from archspec.data.faults import MISSING, Fault
 from archspec.data.items import ListForm
-from archspec.data.kept import ENCODINGS
 from archspec.data.labels import Labels, inside, label_encoding, reasons
 from archspec.data.list_survey import list_forms, with_lists
 from archspec.data.requirements import as_written, group_requirement
+from archspec.data.serialization import ENCODINGS
 from archspec.data.values import floats, lists, missing
 
 if TYPE_CHECKING:
@@ -165,33 +165,33 @@ def _faults(
     """The values of a column that do not fit: those that are missing, and the others."""
     array = chunk.columns[requirement.column]
     if isinstance(encoding, Labels):
-        for rows, reason, way in reasons(requirement, encoding, array, fits):
-            yield from _fault(chunk, requirement, rows, reason, way)
+        for rows, reason, hint in reasons(requirement, encoding, array, fits):
+            yield from _fault(chunk, requirement, rows, reason, hint)
         return
     absent = missing(array)
     yield from _fault(chunk, requirement, ~fits & absent, MISSING)
     yield from _fault(chunk, requirement, ~fits & ~absent, words)
 
 
-def _fault(chunk: Chunk, requirement: ColumnRequirement, rows: Mask, reason: str, way: str = "") -> Iterator[Fault]:
+def _fault(chunk: Chunk, requirement: ColumnRequirement, rows: Mask, reason: str, hint: str = "") -> Iterator[Fault]:
     """The first of some rows and their count, if there are any."""
     if rows.any():
         first = int(np.flatnonzero(rows)[0])
         text = str(chunk.columns[requirement.column][first].as_py())
         shown = f"`{text[:_SHOWN]}{'...' * (len(text) > _SHOWN)}` "
-        told = reason if reason == MISSING else shown + reason
-        yield Fault(chunk.file, requirement, reason, told, chunk.first + first + 1, int(rows.sum()), way)
+        words = reason if reason == MISSING else shown + reason
+        yield Fault(chunk.file, requirement, reason, words, chunk.first + first + 1, int(rows.sum()), hint)
 
 
 def _odd_flags(chunk: Chunk, requirement: ColumnRequirement) -> Iterator[Fault]:
     """Values of a column of a sample space that are neither 0 nor 1, and therefore leave their rows out of it."""
     numbers, known = floats(chunk.columns[requirement.column])
     odd = known & (numbers != 0) & (numbers != 1)
-    reason, way = (
+    reason, hint = (
         f"is not 1, so that the row is outside {requirement.reader}",
         "write 1 in its rows and 0 in all others",
     )
-    for fault in _fault(chunk, requirement, odd, reason, way):
+    for fault in _fault(chunk, requirement, odd, reason, hint):
         yield replace(fault, legal=True)
 
 

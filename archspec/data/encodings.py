@@ -32,7 +32,7 @@ class Encoding(BaseModel):
         raise NotImplementedError
 
     def text(self) -> str:
-        """What is told of the encoding before training starts."""
+        """The encoding in words, as it is printed before training starts."""
         raise NotImplementedError
 
 

@@ -41,7 +41,7 @@ class Fault:
         more = f"; {self.count - 1:,} more like it" if self.count > 1 else ""
         return f"`{self.file}`, column `{self.requirement.column}`, row {self.row:,}: {self.words}{more}"
 
-    def way_out_of_scoring(self) -> str:
+    def scoring_hint(self) -> str:
         """What can be done about it where a run that is over encodes new rows."""
         skip = '`bad="skip"` (of a command: `--bad skip`) leaves such rows out; a batch\'s `rows` tells which are left'
         for kind, taken in (("vocabulary", "any value"), ("standard", "missing values")):
@@ -49,7 +49,7 @@ class Fault:
                 return f"{skip}. A run that is trained with `--encode {self.requirement.column}={kind}` takes {taken}"
         return skip
 
-    def way_out(self) -> str:
+    def hint(self) -> str:
         """What can be done about it before training."""
         skip = "`--bad skip` leaves such rows out"
         if self.help:
@@ -81,13 +81,13 @@ class Faults:
 
     def report(self, bad: Bad, *, scoring: bool = False) -> tuple[Diagnostic, ...]:
         """All of them as warnings. Raises SpecError with all of them as errors where bad rows stop the work."""
-        told = Diagnostics()
+        diagnostics = Diagnostics()
         for fault in self.found.values():
             if fault.legal:
-                told.warning("AS723", fault.message(), help=fault.help)
+                diagnostics.warning("AS723", fault.message(), help=fault.help)
             elif bad == "stop":
-                told.error("AS704", fault.message(), help=fault.way_out_of_scoring() if scoring else fault.way_out())
+                diagnostics.error("AS704", fault.message(), help=fault.scoring_hint() if scoring else fault.hint())
             else:
-                told.warning("AS704", fault.message(), help="these rows were left out")
-        told.raise_errors(status=2)
-        return tuple(told.items)
+                diagnostics.warning("AS704", fault.message(), help="these rows were left out")
+        diagnostics.raise_errors(status=2)
+        return tuple(diagnostics.items)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostic
 
 _LISTED: Final = 12
-"""Classes that are told one by one."""
+"""Classes that are listed one by one."""
 
 
 @dataclass(slots=True)
@@ -55,9 +55,9 @@ class LabelCount:
             return "no row"
         if not self.classes:
             return f"{self.low:g} to {self.high:g} in {self.rows:,} rows"
-        told = [f"{self.named(label)} in {count:,}" for label, count in sorted(self.classes.items())]
-        more = f", and {len(told) - _LISTED} more classes" if len(told) > _LISTED else ""
-        return ", ".join(told[:_LISTED]) + more
+        listed = [f"{self.named(label)} in {count:,}" for label, count in sorted(self.classes.items())]
+        more = f", and {len(listed) - _LISTED} more classes" if len(listed) > _LISTED else ""
+        return ", ".join(listed[:_LISTED]) + more
 
     def named(self, label: float) -> str:
         """What is written for a class, or the number."""
@@ -89,10 +89,10 @@ class LabelCounts:
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """What cannot be learned from the rows: labels of one value, and classes without a row."""
-        told = Diagnostics()
+        diagnostics = Diagnostics()
         for name, count in self.columns.items():
-            _warn(told, name, count)
-        return tuple(told.items)
+            _warn(diagnostics, name, count)
+        return tuple(diagnostics.items)
 
     def texts(self) -> Iterator[str]:
         """A line for each column."""
@@ -101,26 +101,26 @@ class LabelCounts:
             yield f"label `{name}`: {count.text()}{masked}"
 
 
-def _warn(told: Diagnostics, name: str, count: LabelCount) -> None:
+def _warn(diagnostics: Diagnostics, name: str, count: LabelCount) -> None:
     if not count.rows:
-        told.warning(
+        diagnostics.warning(
             "AS724", f"no row to train on has the label `{name}`: {count.readers} cannot be learned",
             help="look at the column and at the `when` of its task",
         )  # fmt: skip
     elif count.low == count.high:
-        told.warning(
+        diagnostics.warning(
             "AS724", f"the label `{name}` is {count.named(count.low)} in all {count.rows:,} rows to train on: "
             f"{count.readers} cannot be learned, and a binary task has no AUC",
             help="look at the column, and at the rows that `--bad skip` or `when` leave out",
         )  # fmt: skip
     if count.unlabeled and not count.requirement.masked:
-        told.warning(
+        diagnostics.warning(
             "AS724", f"{count.unlabeled:,} rows to train on have no label `{name}`; the loss of {count.readers} must "
             "leave them out", help="or say `missing_labels: mask` in the task",
         )  # fmt: skip
     empty = [number for number in range(count.encoding.high or 0) if number not in count.classes]
     if count.encoding.index and count.classes and empty[:1] == [0] and len(count.classes) > 1:
-        told.warning(
+        diagnostics.warning(
             "AS724", f"the label `{name}` has no row of {count.named(0)}, the first of {count.encoding.high} classes",
             help=f"classes count from 0: `--encode {name}=classes` numbers the values that the column holds",
         )  # fmt: skip

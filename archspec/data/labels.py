@@ -111,11 +111,11 @@ def learned_labels(
         SpecError: a column holds more classes than its task has.
     """
     labels = {name: requirement for name, requirement in requirements.items() if requirement.use in {"label", "class"}}
-    asked = {name: requirement for name, requirement in labels.items() if choices.get(name) == CLASSES}
-    counts: dict[str, set[str]] = {name: set() for name in asked}
-    spaces = {requirement.space for requirement in asked.values() if requirement.space is not None}
-    for chunk in read({*asked, *spaces}) if asked else ():
-        for name, requirement in asked.items():
+    requested = {name: requirement for name, requirement in labels.items() if choices.get(name) == CLASSES}
+    counts: dict[str, set[str]] = {name: set() for name in requested}
+    spaces = {requirement.space for requirement in requested.values() if requirement.space is not None}
+    for chunk in read({*requested, *spaces}) if requested else ():
+        for name, requirement in requested.items():
             array = chunk.columns[name]
             if requirement.space is not None:
                 import pyarrow as pa
@@ -123,7 +123,7 @@ def learned_labels(
                 array = array.filter(pa.array(inside(chunk.columns[requirement.space])))
             counts[name] |= set(texts(array).unique().drop_null().to_pylist())
     problems = Diagnostics()
-    for name, requirement in asked.items():
+    for name, requirement in requested.items():
         _check_count(requirement, counts[name], problems)
     problems.raise_errors(status=2)
     return {

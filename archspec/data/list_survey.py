@@ -116,14 +116,14 @@ class ListEnds:
         for end in self.ends:
             end.look(offsets, items)
 
-    def warn(self, told: Diagnostics, form: ListForm) -> None:
+    def warn(self, diagnostics: Diagnostics, form: ListForm) -> None:
         """Warns of an end that looks like padding: all lists are of one length, and it stands nowhere else."""
         if self.shortest != self.longest or self.longest < 2:  # noqa: PLR2004 - a list of one item is not padded
             return
         for end in self.ends:
             if end.pads(self.rows) and end.value not in form.padding:
                 column, at = self.requirement.column, "end" if end.last else "begin"
-                told.warning(
+                diagnostics.warning(
                     "AS725", f"column `{column}`: {end.lists / self.rows:.0%} of the lists, which all have "
                     f"{self.longest} items, {at} with `{end.value}`, which is nowhere else: it looks like padding, and "
                     f"{self.requirement.reader} takes it for an item",

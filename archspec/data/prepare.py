@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.data.columns import ColumnReport
+    from archspec.data.requirements import ColumnRequirement
     from archspec.data.rows import RowsWriter
     from archspec.data.tables import Chunk, Table
     from archspec.data.values import Mask
@@ -86,18 +87,14 @@ def prepare(
         graph: what reads the data.
         source: the files.
         folder: where the rows are written; made where it is missing.
-        progress: told what is done and how many rows are done with, now and then.
+        progress: called now and then with the stage and the number of rows that are done.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit
             (with `bad="stop"`): everything that is wrong, with file, column and row; nothing is written then.
     """
     wanted = column_requirements(graph, source.grouped_by)
-    tables = open_tables(source.files, source.header)
-    held_out = open_tables(source.validation, source.header)
-    check_columns((*tables, *held_out), wanted)
-    check_types((*tables, *held_out), wanted)
-    check_choices(source.choices, wanted)
+    tables, held_out = _opened(source, wanted)
     forms = list_forms((*tables, *held_out), wanted, source.padding)
     share = 0.0 if held_out else source.share
 
@@ -118,20 +115,24 @@ def prepare(
             work.encode(chunk, held, train, validation)
         for chunk, _ in _split(held_out, wanted, 0.0):
             work.encode(chunk, np.ones(chunk.rows, dtype=np.bool_), train, validation)
-        warnings = work.faults.report(source.bad)
-        _check_enough(source, train, validation, warnings)
+        left_out = work.faults.report(source.bad)
+        _check_enough(source, train, validation, left_out)
     columns = work.tally.reports(learnt)
     write_whole(folder / ENCODING, encoder.text())
     write_whole(folder / COLUMNS, as_text(columns))
-    warnings = (
-        *leaks(wanted),
-        *warnings,
-        *work.labels.warnings(),
-        *learnt.warnings,
-        *work.padding(),
-        *many_unknown(columns),
-    )
+    seen = *work.labels.warnings(), *learnt.warnings, *work.padding(), *many_unknown(columns)
+    warnings = *leaks(wanted), *left_out, *seen
     return Prepared(encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()))
+
+
+def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
+    """The tables to train on and those to validate on. Raises SpecError where they lack what is wanted."""
+    tables = open_tables(source.files, source.header)
+    held_out = open_tables(source.validation, source.header)
+    check_columns((*tables, *held_out), wanted)
+    check_types((*tables, *held_out), wanted)
+    check_choices(source.choices, wanted)
+    return tables, held_out
 
 
 class _Work:
@@ -167,10 +168,10 @@ class _Work:
 
     def padding(self) -> tuple[Diagnostic, ...]:
         """Warnings of items that look like padding."""
-        told = Diagnostics()
+        diagnostics = Diagnostics()
         for name, ends in self.lists.items():
-            ends.warn(told, self.encoder.forms[name])
-        return tuple(told.items)
+            ends.warn(diagnostics, self.encoder.forms[name])
+        return tuple(diagnostics.items)
 
 
 def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> Iterator[tuple[Chunk, Mask]]:

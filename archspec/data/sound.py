@@ -31,8 +31,8 @@ def sound(array: Array, file: str, column: str, first: int) -> Array:
         row = _first_not_utf8(array)
         if row is not None:
             not_utf8(file, column, first + row + 1)
-        told = str(error).strip().rstrip(".")
-        unusable("AS715", f"`{file}`, column `{column}` is broken: {told}", help="write the file again")
+        reason = str(error).strip().rstrip(".")
+        unusable("AS715", f"`{file}`, column `{column}` is broken: {reason}", help="write the file again")
     plain = _retyped(array.type, {pa.string_view(): pa.string()})
     return array if plain == array.type else pc.cast(array, plain)
 

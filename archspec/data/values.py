@@ -197,8 +197,8 @@ def _each(array: Array, reading: Reading) -> Array:
     import pyarrow.compute as pc
 
     matches = pc.match_substring_regex(array, _WRITTEN[reading])
-    told = pc.all(matches) if reading == "numbers" else pc.invert(pc.any(matches))
-    if array.null_count == len(array) or told.as_py():
+    as_written = pc.all(matches) if reading == "numbers" else pc.invert(pc.any(matches))
+    if array.null_count == len(array) or as_written.as_py():
         return pc.cast(array, pa.string())
     coded = array.dictionary_encode()
     write = numeral if reading == "numbers" else spelled

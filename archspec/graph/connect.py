@@ -68,13 +68,13 @@ class _Names:
             self.seen[name] = (what, span)
             return
         other, place = self.seen[name]
-        way_out = " (an input keeps its column with `column:`)" if other == "input" else ""
+        hint = " (an input keeps its column with `column:`)" if other == "input" else ""
         self.wiring.error(
             "AS202",
             f"`{name}` could mean the {other} or the {what} of this name",
             span,
             notes=[*trail, Note(f"the {other}", place)],
-            help=f"give one of them another name{way_out}",
+            help=f"give one of them another name{hint}",
         )
 
 

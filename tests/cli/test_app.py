@@ -142,12 +142,12 @@ def test_completion(words: str, found: str) -> None:
     assert found in result.stdout.splitlines()
 
 
-@pytest.mark.parametrize(("word", "way_out"), [("vlidate", "did you mean `validate`?"), ("xyz", "commands: init, ")])
-def test_an_unknown_command(word: str, way_out: str) -> None:
+@pytest.mark.parametrize(("word", "hint"), [("vlidate", "did you mean `validate`?"), ("xyz", "commands: init, ")])
+def test_an_unknown_command(word: str, hint: str) -> None:
     """A misspelt command gets a suggestion, and one that is like none gets the list."""
     result = CliRunner().invoke(archspec, [word])
     assert result.exit_code == 2
-    assert f"no command `{word}`; {way_out}" in result.stderr
+    assert f"no command `{word}`; {hint}" in result.stderr
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:

@@ -42,7 +42,7 @@ def test_settings_are_immutable() -> None:
         example.scale = 2.0
 
 
-def test_kind_errors_carry_a_place_and_a_way_out() -> None:
+def test_kind_errors_carry_a_place_and_a_hint() -> None:
     """What a kind objects to is a sentence, the path of a setting, and help."""
     error = KindError("too many", at=["k"], help="write less")
     assert (str(error), error.at, error.help) == ("too many", ("k",), "write less")

@@ -16,8 +16,8 @@ from archspec.data.encodings import (
     Vocabulary,
     Words,
 )
-from archspec.data.kept import ENCODINGS, AnyEncoding
 from archspec.data.labels import Labels
+from archspec.data.serialization import ENCODINGS, AnyEncoding
 
 ALL: dict[str, AnyEncoding] = {
     "a": Ids(high=3),

@@ -80,7 +80,7 @@ LABELS: dict[str, tuple[list[Any], str]] = {
 
 
 @pytest.mark.parametrize("case", LABELS)
-def test_every_way_out_works(tmp_path: Path, case: str) -> None:
+def test_every_hint_works(tmp_path: Path, case: str) -> None:
     """Each option that the help proposes is followed: the next run goes through, or names another fault."""
     column, tasks = LABELS[case]
     with pytest.raises(SpecError, match="AS704") as caught:

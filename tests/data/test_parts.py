@@ -90,7 +90,7 @@ def test_folders_that_cannot_be_read(tmp_path: Path, made: tuple[str, ...], word
     assert caught.value.status == 2
 
 
-def test_the_way_out_of_a_folder_of_folders_works(tmp_path: Path) -> None:
+def test_the_hint_for_a_folder_of_folders_works(tmp_path: Path) -> None:
     """The pattern that the help names reads the files."""
     part(tmp_path / "old" / "a.parquet", 1)
     part(tmp_path / "new" / "a.parquet", 2)

@@ -204,7 +204,7 @@ def test_batches_know_their_rows(graph: Graph, rows: Columns, tmp_path: Path) ->
     assert batch["price"].tolist() == [float(row) for row in batch.rows]
 
 
-def test_the_way_out_of_an_unseen_id_when_scoring(graph: Graph, rows: Columns, tmp_path: Path) -> None:
+def test_the_hint_for_an_unseen_id_when_scoring(graph: Graph, rows: Columns, tmp_path: Path) -> None:
     """The help names what exists where rows are scored, and an encoding for the next run; both work."""
     prepared = prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
     new = written(tmp_path, rows | {"user": [500] * 20 + [3] * 20}, "new.parquet")

@@ -114,7 +114,7 @@ def test_a_run_with_a_damaged_file_does_not_go_on(graph: Graph, source: Source, 
 
 
 @pytest.mark.parametrize("name", [LAST, HISTORY, WEIGHTS])
-def test_the_way_out_works(graph: Graph, source: Source, sound: Path, run: Path, name: str) -> None:
+def test_the_hint_works(graph: Graph, source: Source, sound: Path, run: Path, name: str) -> None:
     """What the message says to delete is deleted, and the run ends as if nothing had been lost."""
     damage(run / name, "half")
     with pytest.raises(SpecError, match="AS733") as told:

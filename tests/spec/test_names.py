@@ -58,7 +58,7 @@ def test_a_name_is_blamed_once() -> None:
 
 
 @given(st.text(max_size=20))
-def test_every_text_is_a_name_or_is_told_a_way_out(name: str) -> None:
+def test_every_text_is_a_name_or_gets_a_hint(name: str) -> None:
     """What is no identifier is one error with help."""
     found = said(name)
     assert (len(found) == 0) <= bool(IDENTIFIER.fullmatch(name))

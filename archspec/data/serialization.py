@@ -1,4 +1,4 @@
-"""Encodings as a run keeps them on disk, by column."""
+"""How encodings are stored in a run, as JSON by column."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ AnyEncoding = Annotated[
     Ids | Vocabulary | Buckets | Words | Numbers | Standard | Labels | Flag | Key, Field(discriminator="kind")
 ]
 ENCODINGS: TypeAdapter[dict[str, AnyEncoding]] = TypeAdapter(dict[str, AnyEncoding])
-"""Encodings by column, as they are kept on disk."""
+"""Reads and writes the encodings of a table, by column."""
