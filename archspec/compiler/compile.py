@@ -12,7 +12,7 @@ from archspec.compiler.lower import Lowered, lower
 from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES
 from archspec.compiler.tune import Plan, planned
 from archspec.diagnostics import SpecError
-from archspec.graph.answers import asked, contradiction
+from archspec.graph.calls import call, wrong_result
 from archspec.graph.load import graph_of, load_graph
 from archspec.program import verify
 from archspec.spec.spec import Spec
@@ -105,6 +105,6 @@ def _check_build(node: Node, module: Module) -> None:
     """Builds a plugin's module once more, to say what is wrong with it. Raises SpecError."""
     from torch import nn
 
-    answer = asked(node, "build", *module.arguments)
+    answer = call(node, "build", *module.arguments)
     if not isinstance(answer, nn.Module):
-        raise SpecError([contradiction(node, f"gives a `{type(answer).__name__}` from `build`, not an nn.Module")])
+        raise SpecError([wrong_result(node, f"gives a `{type(answer).__name__}` from `build`, not an nn.Module")])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from archspec.compiler.lower import lower
 from archspec.contract import ExpertKind, FeatureGateKind, GateKind, overrides
-from archspec.graph.answers import asked
+from archspec.graph.calls import call
 from archspec.graph.widths import factors_of, seen_by, width_of
 from archspec.program.nodes import owner_of
 from archspec.program.operations import OPERATIONS
@@ -83,7 +83,7 @@ def _own_flops(graph: Graph, program: Program, nodes: Container[str]) -> dict[st
     """What the kinds of nodes with such operations say of them, by their method `flops`."""
     callers = dict.fromkeys(owner_of(op.node, nodes) or op.node for op in program.ops if op.kind in _BY_NAME)
     return {
-        name: asked(graph.nodes[name], "flops", *_arguments(graph, graph.nodes[name]))
+        name: call(graph.nodes[name], "flops", *_arguments(graph, graph.nodes[name]))
         for name in callers
         if _overrides(graph.nodes[name], "flops")
     }
@@ -115,7 +115,7 @@ def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
         node = _caller(module, program, counts)
         known = _overrides(graph.nodes[node], "parameters")
         arguments = _arguments(graph, graph.nodes[node]) if known else ()
-        counts[node] = _sum(counts[node], asked(graph.nodes[node], "parameters", *arguments) if known else None)
+        counts[node] = _sum(counts[node], call(graph.nodes[node], "parameters", *arguments) if known else None)
     return counts
 
 

@@ -9,7 +9,7 @@ from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.compiler.size import check_size
 from archspec.contract import ExpertKind, FeatureGateKind, FusionKind, GateKind, InputKind, overrides
 from archspec.diagnostics import Diagnostics, SpecError
-from archspec.graph.answers import asked, contradiction, told, unreachable
+from archspec.graph.calls import call, checked_call, unimportable, wrong_result
 from archspec.graph.graph import INDEX_ROLES, Graph, Node, Stream
 from archspec.graph.outputs import output_of
 from archspec.graph.resolve import Reader, Resolver
@@ -63,7 +63,7 @@ def _legal(program: Program, graph: Graph) -> Program:
     except AssertionError:
         for op, wrong in illegal(program):
             if name := owner_of(op.node, graph.nodes):
-                raise SpecError([contradiction(graph.nodes[name], f"writes an illegal operation: {wrong}")]) from None
+                raise SpecError([wrong_result(graph.nodes[name], f"writes an illegal operation: {wrong}")]) from None
         raise
 
 
@@ -186,7 +186,9 @@ class _Forward(_Columns):
         width = self.graph.widths[node.name]
         assert width is not None
         if overrides(block.settings, ExpertKind.lower):
-            value: Value = told(node, "lower", at, *values, said=f"says that it is {width} wide", shapes=[("B", width)])
+            value: Value = checked_call(
+                node, "lower", at, *values, said=f"says that it is {width} wide", shapes=[("B", width)]
+            )
             return value
         (x,) = values
         return self.opaque(node, at, (x.width,), [x], ("B", width))
@@ -200,7 +202,7 @@ class _Forward(_Columns):
         assert isinstance(block, Block)
         cls = type(block.settings)
         if "<locals>" in cls.__qualname__:
-            raise SpecError([unreachable(node)])
+            raise SpecError([unimportable(node)])
         settings = tuple(sorted(block.settings.model_dump(mode="json", by_alias=True).items()))
         module = Module(at.home, cls.__module__, cls.__qualname__, settings, arguments)
         return at.call(module, values, shape)
@@ -226,7 +228,7 @@ class _Forward(_Columns):
         selector = self.source(node, at, "selector")
         if overrides(block.settings, FeatureGateKind.lower):
             said = f"scales {count} {'fields' if per_field else 'elements'}"
-            factors = told(node, "lower", at, selector, count, said=said, shapes=[("B", count)])
+            factors = checked_call(node, "lower", at, selector, count, said=said, shapes=[("B", count)])
         else:
             factors = self.opaque(node, at, (selector.width, count), [selector], ("B", count))
         factors = self.builder.hint(at.scale(factors, scale), f"{block.name}_factors")
@@ -246,7 +248,7 @@ class _Forward(_Columns):
         said = f"sees {len(experts)} experts, {gate.seen.width} wide"
         if overrides(block.settings, GateKind.lower):
             shapes = [("B", len(experts)), (len(experts),)]
-            weights = told(node, "lower", at, gate, said=said, shapes=shapes)
+            weights = checked_call(node, "lower", at, gate, said=said, shapes=shapes)
         else:
             given = [value for value in (gate.selector, gate.allowed) if value is not None]
             shape = ("B", len(experts)) if given else (len(experts),)
@@ -256,10 +258,10 @@ class _Forward(_Columns):
             weights = at.product(weights, self.allowed(node, exclude, at, "float"))
         self.builder.hint(weights, f"{block.name}_weights")
         shapes = [("B", gate.seen.width)]
-        experts = told(node, "values", at, gate, said=said, shapes=shapes, each=len(experts))
+        experts = checked_call(node, "values", at, gate, said=said, shapes=shapes, each=len(experts))
         if block.common.transform == "linear":
             experts = tuple(at.linear(e, e.width, f"transform.{i}", bias=False) for i, e in enumerate(experts))
-        chosen = asked(node, "chosen", gate.seen)
+        chosen = call(node, "chosen", gate.seen)
         mixed = at.mix(weights, experts, chosen=chosen)
         rows = (
             weights
@@ -307,7 +309,7 @@ class _Forward(_Columns):
             hidden = self.made(node, at, self.source(node, at))
             self.streams[node.name] = self.builder.hint(hidden, f"{name}_hidden")
             said = f"heads a tower of {outputs} output{'s' * (outputs > 1)}"
-            head = told(node, "head", at, hidden, outputs, said=said, shapes=[("B", outputs)])
+            head = checked_call(node, "head", at, hidden, outputs, said=said, shapes=[("B", outputs)])
         self.heads[node.name] = head
         if node.case is None:
             logits = self.builder.hint(head if outputs > 1 else at.squeeze(head), f"{name}_logit")
@@ -323,7 +325,7 @@ class _Forward(_Columns):
         block = node.block
         assert isinstance(block, Block)
         parts = tuple(self.outputs[name] for name in block.settings.of if name in self.outputs)
-        asked(node, "auxiliary", at, parts)
+        call(node, "auxiliary", at, parts)
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
@@ -344,7 +346,7 @@ class _Forward(_Columns):
 
 def _score(node: Node, at: Scope, parts: tuple[Part, ...], method: str = "lower") -> Value:
     """What a fusion makes of its parts, `[B]`."""
-    score: Value = told(node, method, at, parts, said="gives one number per row", shapes=[("B",)])
+    score: Value = checked_call(node, method, at, parts, said="gives one number per row", shapes=[("B",)])
     return score
 
 

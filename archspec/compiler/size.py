@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.contract.limits import MANY_BYTES, MOST_BYTES
 from archspec.diagnostics import Diagnostic, SpecError
-from archspec.graph.answers import written
+from archspec.graph.calls import setting_span
 from archspec.program.nodes import owner_of
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: S
     if not name:
         return Diagnostic(code, message, severity=severity)
     node = graph.nodes[name]
-    setting = next((key for key in ("vocab", "units", "dim", "classes") if written(node, key) != node.block.place), "")
-    span = written(node, setting) if setting else node.block.place
+    setting = next(
+        (key for key in ("vocab", "units", "dim", "classes") if setting_span(node, key) != node.block.place), ""
+    )
+    span = setting_span(node, setting) if setting else node.block.place
     hint = "make it narrower"
     if setting == "vocab":
         hint = "hash ids into fewer rows (`vocab`), or make it narrower (`dim`)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import FusionKind, GateKind, InputKind, overrides
 from archspec.diagnostics import Diagnostics, Note, Span
-from archspec.graph.answers import objection, written
+from archspec.graph.calls import failed_call, setting_span
 from archspec.graph.cycle import report_cycle
 from archspec.graph.graph import Graph, Node, Stream
 from archspec.graph.limits import check_table
@@ -81,12 +81,12 @@ class _Checker:
         notes = [*node.block.trail, *details.pop("notes", ())]
         self.diagnostics.error(code, message, span, notes=notes, **details)
 
-    def asked(self, node: Node, ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the kind answers
-        """The answer of a kind; its objection becomes a diagnostic."""
+    def call(self, node: Node, method: Callable[[], Any]) -> Any:  # noqa: ANN401 - each method has its own
+        """What a kind returns; an error becomes a diagnostic."""
         try:
-            return ask()
+            return method()
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-            self.diagnostics.items.append(objection(node, error))
+            self.diagnostics.items.append(failed_call(node, error))
         return None
 
     # -- rules --------------------------------------------------------------------------------------------------------
@@ -100,13 +100,13 @@ class _Checker:
         table = own.shared_table()
         if table is not None and table not in settings:
             return None
-        width: int | None = self.asked(node, lambda: own.width(settings))
+        width: int | None = self.call(node, lambda: own.width(settings))
         if width is not None:
-            holds = self.asked(node, lambda: own.column(settings))
+            holds = self.call(node, lambda: own.column(settings))
             if holds is not None and holds.dtype == "float":
                 self.numbers.add(node.name)
             self.one_column(node, block.common.column, "column", holds)
-            for setting, further in (self.asked(node, lambda: own.columns(settings)) or {}).items():
+            for setting, further in (self.call(node, lambda: own.columns(settings)) or {}).items():
                 key = getattr(own, setting)
                 if key is not None:
                     self.one_column(node, key, setting, further)
@@ -119,7 +119,7 @@ class _Checker:
             return
         self.error(
             node, "AS217", f"{node.what} reads the column `{key}` as {_holding(holds)}, "
-            f"{first.what} as {_holding(expected)}", written(node, setting),
+            f"{first.what} as {_holding(expected)}", setting_span(node, setting),
             notes=[Note(f"{first.what}", first.block.node.span)], help=f"give one of them another `{setting}`",
         )  # fmt: skip
 
@@ -130,7 +130,11 @@ class _Checker:
             return None
         if not stream.items and not self.diagnostics.failed:
             self.error(
-                node, "AS206", f"{node.what} reads nothing", written(node, "from"), help="name what it reads in `from`"
+                node,
+                "AS206",
+                f"{node.what} reads nothing",
+                setting_span(node, "from"),
+                help="name what it reads in `from`",
             )
         return width_of(self.graph, stream)
 
@@ -139,7 +143,7 @@ class _Checker:
         width, settings = self.source(node), node.block.settings if isinstance(node.block, Block) else None
         if width is None or settings is None:
             return None
-        answer: int | None = self.asked(node, lambda: settings.width(width))
+        answer: int | None = self.call(node, lambda: settings.width(width))
         return answer
 
     def gate(self, node: Node) -> int | None:
@@ -159,7 +163,7 @@ class _Checker:
             return None
         kind: GateKind | None = block.settings
         if kind is not None and len(known) == len(parts) and self.selected(node, kind):
-            self.asked(node, lambda: kind.check(seen_by(self.graph, node)))
+            self.call(node, lambda: kind.check(seen_by(self.graph, node)))
         self.exclude(node, block)
         return known[0][1] if known else None
 
@@ -171,13 +175,14 @@ class _Checker:
         """Reports experts of two widths, with the place of each."""
         (one, width), (two, wider) = first, other
         notes = [
-            Note(f"{parts[name]}: {w} wide", written(self.graph.nodes[name], "units")) for name, w in (first, other)
+            Note(f"{parts[name]}: {w} wide", setting_span(self.graph.nodes[name], "units"))
+            for name, w in (first, other)
         ]
         self.error(
             node,
             "AS209",
             f"{node.what} mixes streams of different widths: {parts[one]} is {width} wide, {parts[two]} is {wider}",
-            written(node, "sees"),
+            setting_span(node, "sees"),
             notes=notes,
             help="give them the same last `units`",
         )
@@ -219,7 +224,7 @@ class _Checker:
         if len(widths) > 1 and None not in widths and reader is not None:
             other = self.graph.nodes[reader]
             self.error(other, "AS209", f"{other.what} reads {node.what}, whose cases are of different widths",
-                       written(other, "from"), notes=[Note(node.what, node.block.place)],
+                       setting_span(other, "from"), notes=[Note(node.what, node.block.place)],
                        help="give the cases the same last `units`")  # fmt: skip
         return widths.pop() if len(widths) == 1 else None
 
@@ -240,7 +245,7 @@ class _Checker:
                     node,
                     "AS212",
                     f"{node.what}: `{edge.source.partition('.')[2]}` is no dense input of width 1",
-                    written(node, "times", "input"),
+                    setting_span(node, "times", "input"),
                     help="name a dense input with `dim: 1`",
                 )
         return 1
@@ -263,11 +268,11 @@ class _Checker:
             self.error(
                 node, "AS215",
                 f"{node.what} of kind `{block.kind}` is no probability, but `{task.name}` is a binary task",
-                written(node, "kind"), notes=notes,
+                setting_span(node, "kind"), notes=notes,
                 help="use `product` or `weighted_product`, or make the task a regression",
             )  # fmt: skip
             return
-        found: tuple[str, str] | None = self.asked(node, lambda: excess(self.graph, block))
+        found: tuple[str, str] | None = self.call(node, lambda: excess(self.graph, block))
         if found is not None:
             part, does = found
             self.error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.diagnostics import Note
-from archspec.graph.answers import written
+from archspec.graph.calls import setting_span
 from archspec.graph.widths import width_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
             diagnostics.error(
                 "AS232",
                 message,
-                written(node, *role.split(".")),
+                setting_span(node, *role.split(".")),
                 notes=[*node.block.trail, Note(owner.what, owner.block.place)],
                 help="let both read streams of one width, or write its settings instead of `like`",
             )

@@ -42,7 +42,7 @@ class _Likeness:
             for number, level in enumerate(spec.levels, 1)
             for name, block in level.experts.items()
         }
-        self.told: set[Place] = set()
+        self.reported: set[Place] = set()
         """Groups of a circle that was reported."""
 
     def filled(self, place: Place, block: Block) -> Block:
@@ -98,9 +98,9 @@ class _Likeness:
 
     def circle(self, path: list[Place], block: Block, place: Place) -> None:
         """Reports groups of which each is like the next, once."""
-        if self.told & set(path):
+        if self.reported & set(path):
             return
-        self.told |= set(path)
+        self.reported |= set(path)
         if len(path) == 1 and path[0] == place:
             self.error("AS233", f"{_what(place)} is like itself", block, "write its settings instead of `like`")
             return

@@ -102,7 +102,7 @@ class _Problem:
         elif kind == "missing":
             self.missing(diagnostics)
         elif kind == "value_error":
-            self.objection(self.detail["ctx"]["error"], diagnostics)
+            self.kind_error(self.detail["ctx"]["error"], diagnostics)
         else:
             span = span_at(self.node, self.path)
             diagnostics.error("AS109", self.sentence(), span, notes=trail_at(self.node, self.path), help=self.help())
@@ -133,8 +133,8 @@ class _Problem:
             help=f"add `{self.path[-1]}: ...`",
         )  # fmt: skip
 
-    def objection(self, error: Exception, diagnostics: Diagnostics) -> None:
-        """What a settings class says itself."""
+    def kind_error(self, error: Exception, diagnostics: Diagnostics) -> None:
+        """An error that the validator of a settings class raised."""
         at, helps = (error.at, error.help) if isinstance(error, KindError) else ((), "")
         message = str(error)
         sentence = f"{self.what}: {message}" if message.startswith("`") else f"{self.setting} {message}"

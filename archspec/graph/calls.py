@@ -1,4 +1,4 @@
-"""What is said of a kind that raises an error, or whose answers do not fit together."""
+"""Calls of the methods of kinds, and the diagnostics of calls that fail or return what the kind did not declare."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from archspec.program.program import Dim
 
 
-def objection(node: Node, error: Exception) -> Diagnostic:
-    """A kind's own objection (KindError) at the setting that it names; any other error is a defect of the kind."""
+def failed_call(node: Node, error: Exception) -> Diagnostic:
+    """A KindError is reported at the setting that it names; any other error is a defect of the kind."""
     if isinstance(error, KindError):
-        return _diagnostic("AS210", node, f"{node.what}: {error}", written(node, *error.at), error.help)
+        return _diagnostic("AS210", node, f"{node.what}: {error}", setting_span(node, *error.at), error.help)
     message = f"{_kind(node)} failed: {type(error).__name__}: {error}"
     return _diagnostic("AS502", node, message, node.block.place, "a defect of the class that defines the kind")
 
 
-def contradiction(node: Node, problem: str) -> Diagnostic:
-    """A kind whose operations are not what it said: the sentence goes on after `its kind ...`."""
+def wrong_result(node: Node, problem: str) -> Diagnostic:
+    """A kind that returns what it did not declare; the message is `its kind ...` and then `problem`."""
     help = "mend the class; `archspec.testing.check_kind` shows it in a test of the kind's own"  # noqa: A001 - as in Diagnostic
     return _diagnostic("AS502", node, f"{_kind(node)} {problem}", node.block.place, help)
 
 
-def unreachable(node: Node) -> Diagnostic:
+def unimportable(node: Node) -> Diagnostic:
     """A kind that builds a module and whose class no emitted file can import."""
     message = f"{_kind(node)} builds a module, but its class is defined inside a function: no built file can import it"
     return _diagnostic("AS503", node, message, node.block.place, "define the class at the top of its module")
 
 
-def told(
+def checked_call(
     node: Node,
     method: str,
     *arguments: Any,  # noqa: ANN401 - a kind's method has its own
@@ -46,30 +46,30 @@ def told(
     shapes: Sequence[tuple[Dim, ...]],
     each: int | None = None,
 ) -> Any:  # noqa: ANN401 - the same
-    """What a kind's method gives: a value of one of these shapes, or (`each`) a tuple of so many.
+    """Calls a kind's method, which must return a value of one of the shapes, or (`each`) a tuple of that many values.
 
     Args:
-        node: the node whose kind is asked.
+        node: the node of the kind.
         method: the method's name.
         arguments: what it takes.
-        said: what was said before, such as `says that it is 8 wide`.
+        said: what the kind declared, such as `says that it is 8 wide`; begins the message.
         shapes: legal shapes.
-        each: how many values the method gives; None: one, and not in a tuple.
+        each: the number of values; None: one, and not in a tuple.
 
     Raises:
-        SpecError: AS210 or AS502: the method raises an error, or gives anything else.
+        SpecError: AS210 or AS502: the method raises an error, or returns anything else.
     """
-    answer = asked(node, method, *arguments)
+    answer = call(node, method, *arguments)
     values = tuple(answer) if each is not None and isinstance(answer, tuple | list) else (answer,)
     found = [value.shape if isinstance(value, Value) else type(value) for value in values]
     if len(found) != (each or 1) or any(shape not in shapes for shape in found):
         shown = ", ".join(_shape(shape) for shape in found)
-        raise SpecError([contradiction(node, f"{said}, but its `{method}` gives {shown or 'nothing'}")])
+        raise SpecError([wrong_result(node, f"{said}, but its `{method}` gives {shown or 'nothing'}")])
     return answer if each is None else values
 
 
-def asked(node: Node, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - a kind's method has its own
-    """What a kind's method gives.
+def call(node: Node, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - a kind's method has its own
+    """Calls a kind's method.
 
     Raises:
         SpecError: AS210 or AS502: the method raises an error.
@@ -79,14 +79,14 @@ def asked(node: Node, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - a 
     except SpecError:  # of a stream that the kind reads
         raise
     except Exception as error:
-        raise SpecError([objection(node, error)]) from error
+        raise SpecError([failed_call(node, error)]) from error
 
 
 def _shape(found: tuple[Dim, ...] | type) -> str:
     return f"a `{found.__name__}`" if isinstance(found, type) else f"[{', '.join(map(str, found))}]"
 
 
-def written(node: Node, *path: str | int) -> Span:
+def setting_span(node: Node, *path: str | int) -> Span:
     """The place of a setting where it is written, else of the block's name."""
     block = node.block
     if isinstance(block, TaskBlock):
