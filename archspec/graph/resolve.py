@@ -51,6 +51,8 @@ class Resolver:
 
     def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
         self.spec, self.diagnostics = spec, diagnostics
+        self._inputs = {name: block.settings for name, block in spec.inputs.items() if block.settings is not None}
+        self._has_width: dict[str, bool] = {}
         self.resolved = 0
         """How many nodes all names meant so far."""
 
@@ -111,11 +113,12 @@ class Resolver:
 
     def has_width(self, name: str) -> bool:
         """Whether an input is a stream (a domain without `dim` is not)."""
-        inputs = {name: block.settings for name, block in self.spec.inputs.items() if block.settings is not None}
-        try:
-            return name not in inputs or inputs[name].width(inputs) != 0
-        except Exception:  # noqa: BLE001 - a plugin may raise anything; whoever checks inputs reports it
-            return True
+        if name not in self._has_width:
+            try:
+                self._has_width[name] = name not in self._inputs or self._inputs[name].width(self._inputs) != 0
+            except Exception:  # noqa: BLE001 - a plugin may raise anything; whoever checks inputs reports it
+                self._has_width[name] = True
+        return self._has_width[name]
 
     def dotted(self, text: str, reader: Reader, at: Path) -> list[str]:
         """`towers.ctr`, `level1.gates.ctr`, `level1.experts.shared`, `inputs.user` ..."""

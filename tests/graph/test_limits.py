@@ -11,6 +11,7 @@ from archspec.compiler.lower import lower
 from archspec.contract import limits
 from archspec.diagnostics import SpecError
 from archspec.graph.load import graph_of
+from tests.limited import limited
 
 HUGE = 10**12
 
@@ -198,3 +199,43 @@ def test_the_language_page_says_each_limit(name: str) -> None:
     section = page.partition("\n## Limits\n")[2].partition("\n## ")[0]
     said = {"MOST_BYTES": "1 TB", "MANY_BYTES": "64 GB"}.get(name, f"{getattr(limits, name):,}")
     assert said in section
+
+
+def chained(count: int) -> str:
+    """A spec whose towers read each other in a row, each a task's."""
+    return spec(
+        tasks=f"{{{many('t#: {}', count)}}}",
+        towers="{t0: {from: x}, " + ", ".join(f"t{i}: {{from: [x, towers.t{i - 1}]}}" for i in range(1, count)) + "}",
+    )
+
+
+WIDE = {
+    "inputs that one tower reads": spec(
+        inputs=f"{{{many('i#: {kind: dense, dim: 1}', 9000)}}}", towers="{click: {from: inputs}}"
+    ),
+    "inputs that share a table": spec(
+        inputs=f"{{x: {{kind: sparse, vocab: 5, dim: 2}}, {many('i#: {kind: sparse, table: x}', 6000)}}}",
+        towers="{click: {from: inputs}}",
+    ),
+    "members of a group": spec(
+        inputs=f"{{{many('i#: {kind: dense, dim: 1}', 6000)}}}", groups=f"{{g: [{many('i#', 6000)}]}}",
+        towers="{click: {from: g}}",
+    ),
+    "exceptions": spec(
+        levels=f"[{{experts: {{{many('e#: {units: [2]}', 6000)}}}, gates: {{click: {{sees: {{except: "
+        f"[{many('e#', 5999)}]}}}}}}}}]"
+    ),
+    "towers in a row": chained(2000),
+    "levels": spec(levels=f"[{many('{experts: {click: {units: [2]}}, gates: {click: {sees: all}}}', 1000)}]"),
+    "values of a domain": spec(
+        inputs=f"{{x: {{kind: dense, dim: 2}}, d: {{kind: domain, values: [{many('v#', 9000)}]}}}}",
+        towers="{click: {switch: d, cases: {$domain: {from: x}}}}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WIDE.values(), ids=WIDE.keys())
+def test_large_specs_are_read_in_their_time(text: str) -> None:
+    """A spec within the limits takes time that grows with its text, not with the square of it."""
+    with limited():
+        assert archspec.load(text).name == "big"

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import random
-import signal
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, event, given, settings
@@ -22,16 +20,12 @@ from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
 from archspec.render import to_dot
 from tests.compiler.models import PLUGINS
+from tests.limited import limited
 from tests.mutations import mutated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
     from archspec.contract import Registry
 
-SECONDS = 5
-"""Processor time after which a spec hangs, on a slow machine."""
 _REGISTRY: list[Registry] = []
 
 
@@ -40,27 +34,6 @@ def registry() -> Registry:
     if not _REGISTRY:
         _REGISTRY.append(load_plugins(sorted(PLUGINS.glob("*.py"))))
     return _REGISTRY[0]
-
-
-class HangError(AssertionError):
-    """A spec that takes more processor time than any has a right to."""
-
-
-@contextmanager
-def limited(seconds: int = SECONDS) -> Iterator[None]:
-    """Stops what takes so much processor time; where another program's load is high, the wall clock does not count."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise HangError(f"more than {seconds} s of processor time")
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 def check(text: str) -> str:
