@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
 BUILT_IN = tuple(
     f"archspec.kinds.{name}"
-    for name in ("inputs", "experts", "gates", "feature_gates", "towers", "fusion", "losses", "balance")
+    for name in (
+        "inputs",
+        "experts",
+        "cross",
+        "mask",
+        "gates",
+        "feature_gates",
+        "towers",
+        "fusion",
+        "losses",
+        "balance",
+    )
 )
 ENTRY_POINTS = "archspec.plugins"
 PACKAGE = Path(__file__).parent

@@ -46,6 +46,32 @@ class Layered(Settings):
         return found
 
 
+class FinalLayers(Layered):
+    """The layers that may follow a kind's own: linear with bias, norm, activation, dropout, in this order."""
+
+    units: Units = ()
+    """Sizes of the layers that follow; the last one is the output width."""
+    activation: Activation = "relu"
+    """After every one of `units`."""
+    norm: Norm = "none"
+    """Of every one of `units`."""
+    dropout: Probability = 0.0
+    """After every one of `units`, in training."""
+
+    def final(self, at: Scope, x: Value) -> Value:
+        """`[B, D]` through the layers; x itself where there are none."""
+        for index, size in enumerate(self.units):
+            x = at.dropout(self.layer(at, x, size, index), self.dropout)
+        return x
+
+    def idle(self) -> dict[tuple[str | int, ...], str]:
+        """Settings of layers where there are none, or of another activation or norm than they have."""
+        if self.units:
+            return super().idle()
+        keys = ("activation", "slope", "norm", "eps", "momentum", "dropout")
+        return {(key,): "there are no `units`" for key in keys}
+
+
 class GateHidden(Layered):
     """The hidden layers of a gate network: linear with bias, norm, activation, dropout, in this order."""
 
