@@ -25,7 +25,7 @@ class Mask(FinalLayers, ExpertKind):
     blocks: Annotated[Units, Field(min_length=1)]
     """Sizes of the blocks."""
     form: Literal["parallel", "serial"] = "parallel"
-    """`parallel`: every block masks LN(x), and their outputs stand side by side. `serial`: each masks the one before."""
+    """`parallel`: every block masks LN(x), and their outputs are concatenated. `serial`: each masks the one before."""
     reduction: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Width of the mask's hidden layer, in widths of what is masked."""
     fields: Count | None = None
