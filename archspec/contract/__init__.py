@@ -1,6 +1,6 @@
-"""What a kind is: settings, references, and the decorators that name a class as a kind of a category.
+"""The contract of kinds: settings, references, and the decorators that register a class as a kind of a category.
 
-Lives here: everything that built-in kinds and plugins have in common. May not know any kind, nor torch.
+This package contains everything that built-in kinds and plugins have in common. It does not know any kind, nor torch.
 """
 
 from archspec.contract.kinds import (

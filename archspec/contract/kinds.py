@@ -1,4 +1,4 @@
-"""What archspec calls on a kind: one base class per category, with a typed method for everything it may ask.
+"""The methods that archspec calls on a kind: one base class per category, all typed.
 
 A kind derives from the base class of its category and overrides methods; those with a default are optional. Shapes: `B`
 batch, `D` input width, `E` experts, `H` expert width.
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from archspec.program.columns import Column
 
 Category = Literal["input", "expert", "gate", "feature_gate", "tower", "fusion", "loss", "balance"]
-"""What a kind may be a kind of."""
+"""The categories of kinds."""
 
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
 class Kind(Settings):
-    """The base of the base classes: what all categories have in common."""
+    """The base of the base classes, shared by all categories."""
 
 
 class InputKind(Kind):
-    """A kind of input: what a batch holds, and how it becomes a stream.
+    """A kind of input: what a batch contains, and how it becomes a stream.
 
-    `inputs` are the settings of all inputs by name: an input may read the table of another one.
+    `inputs` are the settings of all inputs by name, since an input may read another input's table.
     """
 
     def width(self, inputs: Mapping[str, InputKind]) -> Width:
-        """Width of the stream; 0 where the input has none, as a domain without an embedding."""
+        """Width of the stream; 0 if the input has no stream, like a domain without an embedding."""
         raise NotImplementedError
 
     def column(self, inputs: Mapping[str, InputKind]) -> Column:
-        """What the batch holds under the input's `column`, or under its name."""
+        """The column of the batch under the input's `column`, or under its name."""
         raise NotImplementedError
 
     def columns(self, inputs: Mapping[str, InputKind]) -> Mapping[str, Column]:
-        """Further columns of the batch, by the setting of type `ColumnName` whose value is the column's name.
+        """Further columns of the batch, keyed by the setting of type `ColumnName` whose value is the column's name.
 
-        `at.setting_column(setting)` returns them in `lower`. A setting that is None reads none. Floats have a fixed
-        number per row.
+        `at.setting_column(setting)` returns them in `lower`. A setting that is None reads no column. Float columns have
+        a fixed number of values per row.
         """
         return {}
 
@@ -55,11 +55,11 @@ class InputKind(Kind):
         raise NotImplementedError
 
     def domain(self) -> tuple[str, ...] | None:
-        """The values that the column's ids count, where they are domains such as scenes; None for other inputs."""
+        """The names that the column's ids index, if these are domains such as scenes; None for other inputs."""
         return None
 
     def shared_table(self) -> str | None:
-        """The input whose embedding table this one reads; None where it has its own, or none."""
+        """The input whose embedding table this one reads; None if it has its own table, or no table."""
         return None
 
     def sparse_gradients(self) -> bool:
@@ -71,7 +71,7 @@ class ExpertKind(Kind):
     """A kind of expert: one stream to another."""
 
     def width(self, input: Width) -> Width:
-        """Width of the output from the width of what is read."""
+        """Width of the output, given the width of the input."""
         raise NotImplementedError
 
     def lower(self, at: Scope, x: Value) -> Value:
@@ -79,100 +79,100 @@ class ExpertKind(Kind):
         raise NotImplementedError
 
     def build(self, input: Width) -> nn.Module:
-        """A module `[B, D] -> [B, width]`, for a kind that has no `lower`: it runs as it is, and never fuses."""
+        """A module `[B, D] -> [B, width]`, for a kind without `lower`: it runs as it is, and is never fused."""
         raise NotImplementedError
 
     def parameters(self, input: Width) -> int | None:
-        """How many weights the module of `build` has; None: unknown, until a model is made."""
+        """The number of weights of the module of `build`; None: unknown until a model is made."""
         return None
 
     def flops(self, input: Width) -> int | None:
-        """FLOPs per row of what is not in operations: the module of `build`, functions by name; None: unknown."""
+        """FLOPs per row of the module of `build`, or of functions called by name; None: unknown."""
         return None
 
 
 class TowerKind(ExpertKind):
-    """A kind of tower: a stream to a hidden vector, and that to logits."""
+    """A kind of tower: maps a stream to a hidden vector, and the hidden vector to logits."""
 
     def head(self, at: Scope, hidden: Value, outputs: int) -> Value:
-        """Hidden vector `[B, H]` to logits `[B, outputs]`: a linear layer `head` by default."""
+        """Maps the hidden vector `[B, H]` to logits `[B, outputs]`: a linear layer `head` by default."""
         return at.linear(hidden, outputs, "head")
 
 
 class GateKind(Kind):
-    """A kind of gate: from a selector to the weights of the experts seen."""
+    """A kind of gate: maps a selector to the weights of the experts seen."""
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "stream"
-    """Whether the selector is a stream `[B, D]`, the ids `[B]` of a domain input, or nothing at all."""
+    """What the selector is: a stream `[B, D]`, the ids `[B]` of a domain input, or nothing."""
     adds_up: ClassVar[bool] = False
-    """Whether the weights of a row add up to 1, as those of a softmax."""
+    """Whether the weights of a row add up to 1, as in a softmax."""
     excluded: ClassVar[float | None] = None
-    """The logit of an expert that `exclude` leaves out; None: the gate cannot leave experts out."""
+    """The logit of an expert that `exclude` excludes; None: the gate cannot exclude experts."""
 
     def check(self, seen: Seen) -> None:
-        """Raises KindError where the settings do not fit what the gate sees."""
+        """Raises KindError if the settings do not fit what the gate sees."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """Weights `[B, E]`, or `[E]` for a static gate, in operations."""
         raise NotImplementedError
 
     def build(self, seen: Seen) -> nn.Module:
-        """A module from the selector to the weights, for a kind that has no `lower`."""
+        """A module that maps the selector to the weights, for a kind without `lower`."""
         raise NotImplementedError
 
     def parameters(self, seen: Seen) -> int | None:
-        """How many weights the module of `build` has; None: unknown, until a model is made."""
+        """The number of weights of the module of `build`; None: unknown until a model is made."""
         return None
 
     def flops(self, seen: Seen) -> int | None:
-        """FLOPs per row of what is not in operations: the module of `build`, functions by name; None: unknown."""
+        """FLOPs per row of the module of `build`, or of functions called by name; None: unknown."""
         return None
 
     def values(self, at: Scope, gate: GateInputs) -> tuple[Value, ...]:
-        """What is mixed: E times `[B, H]`; by default the experts that the gate sees."""
+        """The values that the gate mixes, E times `[B, H]`; by default the experts that it sees."""
         return gate.experts
 
     def chosen(self, seen: Seen) -> int | None:
-        """How many weights of a row at most are not zero, where zeros pass no gradient on; None: any number."""
+        """The largest number of nonzero weights in a row, if zeros pass no gradient on; None: any number."""
         return None
 
 
 class FeatureGateKind(Kind):
-    """A kind of feature gate: from a selector to factors of fields or elements."""
+    """A kind of feature gate: maps a selector to factors for fields or elements."""
 
     adds_up: ClassVar[bool] = False
-    """Whether the factors of a row add up to 1, as those of a softmax."""
+    """Whether the factors of a row add up to 1, as in a softmax."""
 
     def lower(self, at: Scope, selector: Value, count: int) -> Value:
         """`[B, D] -> [B, count]`, in operations."""
         raise NotImplementedError
 
     def build(self, selector: Width, count: int) -> nn.Module:
-        """A module `[B, D] -> [B, count]`, for a kind that has no `lower`."""
+        """A module `[B, D] -> [B, count]`, for a kind without `lower`."""
         raise NotImplementedError
 
     def parameters(self, selector: Width, count: int) -> int | None:
-        """How many weights the module of `build` has; None: unknown, until a model is made."""
+        """The number of weights of the module of `build`; None: unknown until a model is made."""
         return None
 
     def flops(self, selector: Width, count: int) -> int | None:
-        """FLOPs per row of what is not in operations: the module of `build`, functions by name; None: unknown."""
+        """FLOPs per row of the module of `build`, or of functions called by name; None: unknown."""
         return None
 
 
 class FusionKind(Kind):
-    """A kind of fusion: a score from the outputs that its setting `of` names, or a term of the loss."""
+    """A kind of fusion: computes a score from the outputs that its setting `of` names, or a term of the loss."""
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """The score `[B]`."""
         raise NotImplementedError
 
     def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
-        """The logit of the score, `[B]`: only a kind that has it can be a binary task."""
+        """The logit of the score, `[B]`; only a kind with this method can be a binary task."""
         raise NotImplementedError
 
     def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
-        """The part by which the score may leave 0..1, and what happens there; None: it is a probability.
+        """The part that may move the score outside 0..1, and how; None if the score is a probability.
 
         Args:
             probabilities: the parts that are probabilities themselves.
@@ -184,12 +184,12 @@ class FusionKind(Kind):
 
 
 class LossKind(Kind):
-    """A kind of loss: one number per row, or one that reads other outputs and the batch too."""
+    """A kind of loss: one number per row, from the task's own output; with `joint`, also from others and the batch."""
 
     tasks: ClassVar[tuple[str, ...]] = ()
-    """Kinds of tasks that it is for; none: all."""
+    """Kinds of tasks that can use it; empty: all."""
     reads: ClassVar[Literal["logits", "scores"]] = "logits"
-    """Whether `rows` gets the task's logits, or its scores: the probability of a binary task, a regression's value."""
+    """Whether `rows` receives the task's logits or scores: the probability of a binary task, a regression's value."""
     stopped: ClassVar[tuple[str, ...]] = ()
     """Settings that name outputs whose gradient the loss stops."""
 
@@ -200,18 +200,18 @@ class LossKind(Kind):
     def joint(
         self, logits: Tensor, labels: Tensor, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
     ) -> Tensor:
-        """As `rows`, with all outputs and all columns of the batch."""
+        """Like `rows`, with all outputs and all columns of the batch."""
         raise NotImplementedError
 
 
 class BalanceKind(Kind):
-    """A kind of balance: one loss from those of the tasks."""
+    """A kind of balance: combines the losses of the tasks into one."""
 
     gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
-    """On which weights it reads each task's gradient: none, the last shared ones, all shared ones."""
+    """The weights on which it reads each task's gradient: none, the last shared ones, or all shared ones."""
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """A module: weighted losses `[T]` -> `[]`."""
+        """Returns a module: weighted losses `[T]` -> `[]`."""
         raise NotImplementedError
 
 
@@ -249,12 +249,12 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 
 
 def overrides(kind: Settings | None, method: Callable[..., Any]) -> bool:
-    """Whether a kind has a method of its own: `overrides(settings, FusionKind.logits)`."""
+    """Whether a kind overrides a method: `overrides(settings, FusionKind.logits)`."""
     return kind is not None and getattr(type(kind), method.__name__, method) is not method
 
 
 def methods(base: type[Kind]) -> dict[str, Callable[..., Any]]:
-    """The methods of a base class by name: what archspec may call."""
+    """The methods of a base class, by name: the ones that archspec may call."""
     found: dict[str, Callable[..., Any]] = {}
     for cls in reversed(base.__mro__):
         if issubclass(cls, Settings):

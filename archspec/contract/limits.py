@@ -1,30 +1,30 @@
-"""How large a spec may be. Each limit lies far above what a network needs; with them, every answer comes soon.
+"""How large a spec may be. Each limit is far above what a network needs, and low enough that every command is fast.
 
-The language page (docs/language.md, section Limits) lists them; a test compares.
+The language page (docs/language.md, section Limits) lists them; a test compares the two.
 """
 
 from __future__ import annotations
 
 MOST_VALUES = 100_000
-"""Values of a spec: in its text, after aliases, variables and repeats."""
+"""Values in a spec, with aliases, variables and repeats expanded."""
 
 MOST_GIVEN = 1_000_000
-"""Values that `defaults` may give to blocks."""
+"""Values that `defaults` may add to blocks."""
 
 MOST_CHARACTERS = 1 << 24
-"""Characters of a spec, after aliases and variables."""
+"""Characters in a spec, with aliases and variables expanded."""
 
 DEEPEST = 64
-"""Lists and mappings inside each other, and steps of the path of an override."""
+"""Nested lists and mappings, and steps in the path of an override."""
 
 LONGEST_NAME = 200
-"""Characters of a name."""
+"""Characters in a name."""
 
 MOST_EXTENDED = 64
 """Files that extend each other in a row."""
 
 MOST_REPEATS = 1000
-"""What `repeat` may say."""
+"""The largest `repeat`."""
 
 MOST_TASKS = 5000
 MOST_LOSSES = 100
@@ -34,7 +34,7 @@ MOST_DOMAINS = 10_000
 """Values of one domain input."""
 
 MOST_CELLS = 1_000_000
-"""Numbers of a table that a domain gate or `exclude` looks up: values of the domain times experts seen."""
+"""Numbers in the table of a domain gate or `exclude`: values of the domain times experts seen."""
 
 MOST_EXPERTS = 20_000
 """Experts of a spec."""
@@ -43,13 +43,13 @@ MOST_LAYERS = 1000
 """Sizes in one `units`."""
 
 MOST_ALL_LAYERS = 50_000
-"""Layers of all blocks together, every expert with its own."""
+"""Layers of all blocks together, each expert's counted."""
 
 MOST_EDGES = 250_000
-"""What all nodes read, together."""
+"""Edges of the graph: everything that nodes read."""
 
 LARGEST = 10**12
-"""A whole number in a setting."""
+"""The largest whole number in a setting."""
 
 LONGEST_ROW = 1_000_000
 """Ids in one row of a sequence."""
@@ -58,4 +58,4 @@ MOST_BYTES = 10**12
 """Bytes of all weights of a model, as float32."""
 
 MANY_BYTES = 64 * 10**9
-"""Bytes of all weights from which on a warning says how many they are."""
+"""Bytes of all weights from which on a warning is reported."""

@@ -23,7 +23,7 @@ _FORMS = "a name, a list of names, {sum: [...]} or {detach: ...}"
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One name inside a reference; `at` is its path below the setting that holds the reference."""
+    """One name inside a reference; `at` is its path below the setting that contains the reference."""
 
     text: str
     at: Path = ()
@@ -31,7 +31,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A stream made of named streams: concatenated, added, or with the gradient stopped; forms nest."""
+    """A stream made of named streams: concatenated, added, or with the gradient stopped; these can be nested."""
 
     combine: Combine
     items: tuple[Reference | Name, ...]
@@ -39,7 +39,7 @@ class Reference:
 
     @classmethod
     def parse(cls, data: object, at: Path = ()) -> Reference:
-        """Reads the YAML form. Raises KindError, with the place, where the form is wrong."""
+        """Reads the YAML form. Raises KindError, with the place, if the form is wrong."""
         match data:
             case Reference():
                 return data
@@ -57,7 +57,7 @@ class Reference:
                 raise KindError(f"takes {_FORMS}", at=at)
 
     def names(self) -> Iterator[Name]:
-        """Every name in it, in order."""
+        """Every name in the reference, in order."""
         for item in self.items:
             if isinstance(item, Name):
                 yield item
@@ -65,7 +65,7 @@ class Reference:
                 yield from item.names()
 
     def data(self) -> Any:  # noqa: ANN401 - YAML data
-        """The canonical YAML form: the shortest that means the same."""
+        """The canonical YAML form: the shortest one with this meaning."""
         items = [item.text if isinstance(item, Name) else item.data() for item in self.items]
         match self.combine:
             case "sum":
@@ -78,7 +78,7 @@ class Reference:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """Lets a settings field be typed `Reference`."""
+        """Lets a settings field have the type `Reference`."""
         return core_schema.no_info_plain_validator_function(
             cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.data)
         )
@@ -102,7 +102,7 @@ class _Checked(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """Lets a settings field be typed `InputName`."""
+        """Lets a settings field have the type `InputName`."""
         return core_schema.no_info_after_validator_function(
             cls, core_schema.str_schema(strict=True), serialization=core_schema.to_string_ser_schema()
         )
@@ -121,18 +121,18 @@ class DomainName(InputName):
 
 
 class TableName(_Checked):
-    """The name of an input whose embedding table another input reads, too."""
+    """The name of an input whose embedding table another input also reads."""
 
     __slots__ = ()
 
 
 class OutputName(_Checked):
-    """The name of an output, a tower or a fusion, in a setting of a loss."""
+    """The name of an output (a tower or a fusion), in a setting of a loss."""
 
     __slots__ = ()
 
 
 class ColumnName(_Checked):
-    """The name of a column of the batch, in a setting of a loss or an input: whoever reads data brings it."""
+    """The name of a column of the batch, in a setting of a loss or an input: `archspec train` loads that column."""
 
     __slots__ = ()

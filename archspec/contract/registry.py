@@ -1,7 +1,7 @@
-"""Which class stands behind `kind: NAME`: the decorators mark classes, a Registry holds the marked ones.
+"""Maps `kind: NAME` to a class: the decorators mark classes, a Registry contains marked classes.
 
-A decorator only marks; nothing is registered globally. The one door through which marked classes come into a
-Registry is `archspec.plugins.load`, for built-in kinds and plugins alike.
+A decorator only marks a class; nothing is registered globally. Only `archspec.plugins.load` adds marked classes to a
+Registry, for built-in kinds and plugins alike.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _SOURCE = "__archspec_source__"
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Kinds by category and name. Immutable: `including` makes a larger one."""
+    """Kinds by category and name. Immutable: `including` returns a larger one."""
 
     kinds: Mapping[tuple[str, str], KindClass] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
-    """Names of the plugins in it: what a spec's `requires` may ask for."""
+    """Names of the plugins in it, which a spec may list in `requires`."""
 
     def find(self, category: str, name: str) -> KindClass | None:
-        """The class behind a kind's name, or None."""
+        """The class of a kind, or None."""
         return self.kinds.get((category, name))
 
     def names(self, category: str) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Registry:
         return tuple(sorted(name for kind, name in self.kinds if kind == category))
 
     def including(self, classes: Iterable[KindClass], plugin: str | None = None) -> Registry:
-        """This registry with the kinds of more classes. Raises ValueError where a name is taken, naming both places."""
+        """This registry plus the kinds of more classes. Raises ValueError if a name is taken, with both places."""
         kinds = dict(self.kinds)
         for cls in classes:
             for category, name in marks(cls):
@@ -75,13 +75,13 @@ class Registry:
 
 
 def marks(cls: type) -> tuple[tuple[str, str], ...]:
-    """The (category, name) pairs that decorators gave this very class."""
+    """The (category, name) pairs that decorators gave this class, without those of its bases."""
     found: tuple[tuple[str, str], ...] = cls.__dict__.get(_MARK, ())
     return found
 
 
 def marked_classes(names: Mapping[str, Any]) -> Iterator[KindClass]:
-    """The classes in a module's namespace that were marked in that module, or in one below it."""
+    """The classes in a module's namespace that were marked in that module or a submodule."""
     home = names["__name__"]
     for thing in names.values():
         if (
@@ -112,11 +112,11 @@ def signature(method: Callable[..., Any]) -> tuple[str, ...]:
 
 
 _PLAIN = frozenset({"int", "str", "float", "bool", "bytes", "list", "dict", "set", "tuple", "None"})
-"""Types whose names are compared: an author who writes one of them where archspec has another is mistaken."""
+"""Types that are compared by name: writing one of them where archspec has another is a mistake."""
 
 
 def _wrong_types(name: str, own: Callable[..., Any], original: Callable[..., Any]) -> str:
-    """The first annotation of a method that contradicts the base class's; empty where none does, or none is written."""
+    """The first annotation of a method that contradicts that of the base class; empty if there is none."""
     written, expected = (dict(getattr(method, "__annotations__", {})) for method in (own, original))
     given, wanted = _head(written.pop("return", "")), _head(expected.pop("return", ""))
     if given in _PLAIN and given != wanted and "None" not in (wanted, str(original.__annotations__.get("return"))[-4:]):
@@ -129,7 +129,7 @@ def _wrong_types(name: str, own: Callable[..., Any], original: Callable[..., Any
 
 
 def _head(annotation: object) -> str:
-    """The name of a type as it is written, without its module and its arguments."""
+    """The name of a type as written, without its module and its arguments."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     name = text.strip("\"'").partition("[")[0].partition(" |")[0].rpartition(".")[2]
     return "int" if name == "Width" else name
@@ -140,7 +140,7 @@ def _article(name: str) -> str:
 
 
 def _check(cls: type[Settings], category: Category, name: str) -> None:
-    """Raises TypeError where a class does not fit its category's base class; names it, its place and a way out."""
+    """Raises TypeError if a class does not fit its category's base class; the message has its place and a fix."""
     base = BASES[category]
     problem = _wrong_overrides(cls, base) or _misspelt(cls, base) or _missing(cls, base, NEEDED[category])
     if problem:
@@ -148,7 +148,7 @@ def _check(cls: type[Settings], category: Category, name: str) -> None:
 
 
 def _wrong_overrides(cls: type[Settings], base: type[Kind]) -> str:
-    """The first setting, class variable or method that stands where archspec expects another thing; empty for none."""
+    """The first setting, class variable or method that is not what archspec expects by that name; empty if none."""
     known = methods(base)
     if taken := [key for key in known if key in cls.model_fields]:
         return f": the setting `{taken[0]}` has the name of a method of {base.__name__}; rename it"
@@ -170,7 +170,7 @@ def _wrong_overrides(cls: type[Settings], base: type[Kind]) -> str:
 
 
 def _misspelt(cls: type[Settings], base: type[Kind]) -> str:
-    """A method of the class that archspec never calls, but whose name is like one that it does; empty for none."""
+    """A method that archspec never calls, but whose name is similar to one that it does call; empty if none."""
     known = methods(base)
     mine = {key for key, value in vars(cls).items() if callable(value) and not key.startswith(("_", "model_"))}
     for method in sorted(mine - known.keys()):
@@ -181,7 +181,7 @@ def _misspelt(cls: type[Settings], base: type[Kind]) -> str:
 
 
 def _missing(cls: type[Settings], base: type[Kind], needed: tuple[tuple[str, ...], ...]) -> str:
-    """The methods of which the class lacks one that it needs; empty where it lacks none."""
+    """The alternatives for a needed method that the class lacks; empty if it lacks none."""
     known = methods(base)
     for options in needed:
         if all(getattr(cls, method, known[method]) is known[method] for method in options):
@@ -191,7 +191,7 @@ def _missing(cls: type[Settings], base: type[Kind], needed: tuple[tuple[str, ...
 
 
 def _marked(cls: Any, category: Category, name: str) -> Any:  # noqa: ANN401 - what is marked may be anything, and is checked
-    """The class as a kind of a category: a class of Settings alone also gets the base class of the category."""
+    """Marks a class as a kind of a category; a class derived only from Settings also gets the category's base class."""
     base = BASES[category]
     if not (isinstance(cls, type) and issubclass(cls, Settings)):
         raise TypeError(f"{category} kind `{name}`: {cls!r} is not a subclass of archspec.{base.__name__}")
@@ -206,40 +206,40 @@ def _marked(cls: Any, category: Category, name: str) -> Any:  # noqa: ANN401 - w
 
 
 def input(name: str) -> Callable[[type[InputK]], type[InputK]]:  # noqa: A001 - the category's name in the language
-    """Makes a class an input kind of this name. Raises TypeError where it is not what InputKind asks for."""
+    """Makes a class an input kind of this name. Raises TypeError if it does not fit InputKind."""
     return lambda cls: _marked(cls, "input", name)
 
 
 def expert(name: str) -> Callable[[type[ExpertK]], type[ExpertK]]:
-    """Makes a class an expert kind of this name. Raises TypeError where it is not what ExpertKind asks for."""
+    """Makes a class an expert kind of this name. Raises TypeError if it does not fit ExpertKind."""
     return lambda cls: _marked(cls, "expert", name)
 
 
 def gate(name: str) -> Callable[[type[GateK]], type[GateK]]:
-    """Makes a class a gate kind of this name. Raises TypeError where it is not what GateKind asks for."""
+    """Makes a class a gate kind of this name. Raises TypeError if it does not fit GateKind."""
     return lambda cls: _marked(cls, "gate", name)
 
 
 def feature_gate(name: str) -> Callable[[type[FeatureGateK]], type[FeatureGateK]]:
-    """Makes a class a feature gate kind of this name. Raises TypeError where it is not what its base class asks for."""
+    """Makes a class a feature gate kind of this name. Raises TypeError if it does not fit its base class."""
     return lambda cls: _marked(cls, "feature_gate", name)
 
 
 def tower(name: str) -> Callable[[type[TowerK]], type[TowerK]]:
-    """Makes a class a tower kind of this name. Raises TypeError where it is not what TowerKind asks for."""
+    """Makes a class a tower kind of this name. Raises TypeError if it does not fit TowerKind."""
     return lambda cls: _marked(cls, "tower", name)
 
 
 def fusion(name: str) -> Callable[[type[FusionK]], type[FusionK]]:
-    """Makes a class a fusion kind of this name. Raises TypeError where it is not what FusionKind asks for."""
+    """Makes a class a fusion kind of this name. Raises TypeError if it does not fit FusionKind."""
     return lambda cls: _marked(cls, "fusion", name)
 
 
 def loss(name: str) -> Callable[[type[LossK]], type[LossK]]:
-    """Makes a class a loss kind of this name. Raises TypeError where it is not what LossKind asks for."""
+    """Makes a class a loss kind of this name. Raises TypeError if it does not fit LossKind."""
     return lambda cls: _marked(cls, "loss", name)
 
 
 def balance(name: str) -> Callable[[type[BalanceK]], type[BalanceK]]:
-    """Makes a class a balance kind of this name. Raises TypeError where it is not what BalanceKind asks for."""
+    """Makes a class a balance kind of this name. Raises TypeError if it does not fit BalanceKind."""
     return lambda cls: _marked(cls, "balance", name)

@@ -1,5 +1,5 @@
-"""What inputs, experts, gates, feature gates, towers, fusions, losses and balances are: one class per kind.
+"""Built-in kinds of inputs, experts, gates, feature gates, towers, fusions, losses and balances: one class per kind.
 
-A new kind of a category goes into the file of its category and is there at once. May not know torch (losses and
+Add a new kind to the file of its category; it is then available at once. This package does not know torch (losses and
 balances import it inside their methods), nor how a program becomes Python.
 """

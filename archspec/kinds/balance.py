@@ -1,17 +1,17 @@
-"""Kinds of balance: how the losses of the tasks become one. torch is imported inside, so that validating needs none.
+"""Kinds of balance: how the losses of the tasks are combined. torch is imported inside: validating does not need it.
 
-`build(tasks)` makes a module: `forward(losses)` turns weighted losses `[T]` into the total `[]`. The module may have
+`build(tasks)` returns a module: `forward(losses)` turns weighted losses `[T]` into the total `[]`. The module may have
     step(losses)          called after forward in each step of training, without a gradient
     epoch()               called after each epoch
-Both `forward` and `step` may take `counted` too, bool `[T]`: which tasks have rows in the batch. The loss of a task
-without rows is 0, which says nothing about it.
+Both `forward` and `step` may also take `counted`, bool `[T]`: which tasks have rows in the batch. The loss of a task
+without rows is 0, which is not a measurement.
 
-A kind may ask for gradients of each task's loss, `[T, N]`, by its class variable `gradients`:
-    "last"      on the last weights that tasks share: `step(losses, jacobian)` gets them
-    "shared"    on all weights that tasks share: `aggregate(jacobian) -> [N]` says which gradient these weights get
-                instead of the total's, given those of the tasks `[K, N]` that have one; all other weights get the
-                total's
-With a single task nothing is shared, and a balance that asks for gradients leaves them as they are.
+With the class variable `gradients`, a kind requests the gradients of each task's loss, `[T, N]`:
+    "last"      on the last weights that tasks share; they are passed to `step(losses, jacobian)`
+    "shared"    on all weights that tasks share: `aggregate(jacobian) -> [N]` receives the gradients `[K, N]` of the
+                tasks that have one, and returns the gradient for these weights, which replaces that of the total; all
+                other weights get the gradient of the total
+With a single task nothing is shared, and a balance that reads gradients does not change them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @balance("sum")
 class Sum(BalanceKind):
-    """The tasks' losses, each times its `weight`, add up."""
+    """Adds the tasks' losses, each times its `weight`."""
 
     formula: ClassVar[str] = "L = sum_k w_k L_k"
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """A module without weights: weighted losses `[T]` -> `[]`."""
+        """Returns a module without weights: weighted losses `[T]` -> `[]`."""
         from torch import nn
 
         class Total(nn.Module):
@@ -44,16 +44,16 @@ class Sum(BalanceKind):
 
 @balance("uncertainty")
 class Uncertainty(BalanceKind):
-    """Learned log variances weigh the losses (Kendall et al., CVPR 2018, with s_k = log sigma_k^2).
+    """Weighs the losses by learned log variances (Kendall et al., CVPR 2018, with s_k = log sigma_k^2).
 
-    The sum is over the tasks that have rows in the batch: a task that is seldom there keeps its log variance meanwhile.
+    The sum is over the tasks that have rows in the batch: the log variance of a task without rows does not change.
     """
 
     paper: ClassVar[str] = "1705.07115"
     formula: ClassVar[str] = "L = sum_k (exp(-s_k) w_k L_k + s_k) / 2"
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """A module with the parameter `log_variances` `[T]`: weighted losses `[T]` -> `[]`."""
+        """Returns a module with the parameter `log_variances` `[T]`: weighted losses `[T]` -> `[]`."""
         import torch
         from torch import nn
 
@@ -71,11 +71,11 @@ class Uncertainty(BalanceKind):
 
 @balance("dwa")
 class DynamicWeightAverage(BalanceKind):
-    """Dynamic weight average: tasks whose loss falls slowly weigh more (Liu et al., CVPR 2019).
+    """Dynamic weight average: tasks whose loss falls slowly get a larger weight (Liu et al., CVPR 2019).
 
-    L_k(t) is the mean of the weighted loss over the batches of epoch t in which the task has rows; the first two epochs
-    weigh all tasks 1. A task without any row in an epoch keeps its last mean. Needs `criterion.next_epoch()` after each
-    epoch.
+    L_k(t) is the mean of the weighted loss over the batches of epoch t in which the task has rows; in the first two
+    epochs all weights are 1. A task without any row in an epoch keeps its last mean. Call `criterion.next_epoch()`
+    after each epoch.
     """
 
     paper: ClassVar[str] = "1803.10704"
@@ -83,7 +83,7 @@ class DynamicWeightAverage(BalanceKind):
     temperature: Positive = 2.0
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """A module with the buffers `weights`, `sums`, `counts` and `last` `[T]`: weighted losses `[T]` -> `[]`."""
+        """Returns a module with buffers `weights`, `sums`, `counts`, `last` `[T]`: weighted losses `[T]` -> `[]`."""
         import torch
         from torch import nn
 
@@ -120,12 +120,12 @@ class DynamicWeightAverage(BalanceKind):
 
 @balance("gradnorm")
 class GradNorm(BalanceKind):
-    """Tasks weigh so that all train at one pace, by their gradients on the last shared weights (Chen et al., 2018).
+    """Weighs tasks so that all train at the same pace, by gradients on the last shared weights (Chen et al., 2018).
 
     G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean: one step
     of gradient descent on sum_k |G_k - target_k| with `rate` after each step of training, the targets held fixed; then
     the v_k are scaled to add up to the number of tasks (and never fall below 0.001). A task without rows in a batch, or
-    without a gradient there, waits: the others share what they had.
+    without a gradient there, keeps its weight; the others share the sum of theirs.
     """
 
     paper: ClassVar[str] = "1711.02257"
@@ -135,7 +135,7 @@ class GradNorm(BalanceKind):
     rate: Positive = 0.025
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """A module with the buffers `weights` and `first` `[T]`: weighted losses `[T]` -> `[]`."""
+        """Returns a module with the buffers `weights` and `first` `[T]`: weighted losses `[T]` -> `[]`."""
         import torch
         from torch import nn
 
@@ -170,10 +170,10 @@ class GradNorm(BalanceKind):
 
 
 class Aggregation(BalanceKind):
-    """Task gradients on shared weights are combined by an aggregator of torchjd (the extra `train` installs it).
+    """Combines task gradients on shared weights with an aggregator of torchjd (the extra `train` installs it).
 
-    Which weights are shared, also by some tasks only, is read off the graph; a task's own weights get its own gradient.
-    Scales are the aggregator's own: the mean or a convex combination, where `sum` would add.
+    The graph determines which weights are shared, by all tasks or by some; a task's own weights get its own gradient.
+    The scale depends on the aggregator: a mean or a convex combination, where `sum` would add.
     """
 
     gradients: ClassVar[Literal["none", "last", "shared"]] = "shared"
@@ -181,14 +181,15 @@ class Aggregation(BalanceKind):
     """Name of the class in torchjd.aggregation."""
 
     def arguments(self) -> dict[str, Any]:
-        """What the aggregator's class is given."""
+        """Arguments for the aggregator's class."""
         return self.model_dump()
 
     def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """A module: weighted losses `[T]` -> their sum `[]`; `aggregate`: gradients `[T, N]` -> `[N]`.
+        """Returns a module: weighted losses `[T]` -> their sum `[]`; `aggregate`: gradients `[T, N]` -> `[N]`.
 
         Raises:
-            ImportError: torchjd, or a solver that its aggregator needs, is not installed; says how to install it.
+            ImportError: torchjd, or a solver that its aggregator needs, is not installed; the message says how to
+                install it.
         """
         from importlib import import_module
 
@@ -213,7 +214,7 @@ class Aggregation(BalanceKind):
 
 @balance("upgrad")
 class UPGrad(Aggregation):
-    """Each gradient is projected onto the cone that harms no task, the projections averaged (Quinton & Rey, 2024)."""
+    """Projects each gradient onto the cone that harms no task, and averages (Quinton & Rey, 2024)."""
 
     paper: ClassVar[str] = "2406.16232"
     formula: ClassVar[str] = "mean_k of the vector nearest to g_k that has no negative product with any g_j"
@@ -233,7 +234,7 @@ class MGDA(Aggregation):
 
 @balance("pcgrad")
 class PCGrad(Aggregation):
-    """Each gradient loses its part against the others where they conflict, in random order (Yu et al., 2020)."""
+    """Removes from each gradient the part that conflicts with the others, in random order (Yu et al., 2020)."""
 
     paper: ClassVar[str] = "2001.06782"
     formula: ClassVar[str] = "sum_k g_k', g_k' = g_k - (g_k' g_j / |g_j|^2) g_j for each j with g_k' g_j < 0"
@@ -251,7 +252,7 @@ class IMTLG(Aggregation):
 
 @balance("aligned_mtl")
 class AlignedMTL(Aggregation):
-    """Gradients are rotated and scaled to be orthogonal and equally long (Senushkin et al., CVPR 2023)."""
+    """Rotates and scales the gradients to be orthogonal and equally long (Senushkin et al., CVPR 2023)."""
 
     paper: ClassVar[str] = "2305.19000"
     formula: ClassVar[str] = (

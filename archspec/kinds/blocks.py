@@ -1,4 +1,4 @@
-"""What several kinds are made of: a hidden layer, the small gate network, and the modulation of a block's layers."""
+"""Building blocks of several kinds: a hidden layer, the small gate network, and the modulation of a block's layers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Norm = Literal["none", "batch", "layer"]
 
 
 class Layered(Settings):
-    """What blocks with hidden layers have in common: how an activation and a norm are computed."""
+    """Settings of hidden layers: how an activation and a norm are computed."""
 
-    if TYPE_CHECKING:  # each block declares its own, in the order of its settings
+    if TYPE_CHECKING:  # each block declares these itself, in the order of its settings
         activation: Activation
         norm: Norm
 
     slope: Slope = added(0.01)
-    """Of `leaky_relu` below zero (TensorFlow's own is 0.2)."""
+    """Slope of `leaky_relu` below zero (TensorFlow's default is 0.2)."""
     eps: Epsilon = added(1e-5)
-    """What a norm adds to the variance (Keras's own is 1e-3)."""
+    """The number that a norm adds to the variance (Keras's default is 1e-3)."""
     momentum: Momentum = added(0.1)
-    """Of `norm: batch`: the batch's share in running statistics, as in torch (Keras's own is 0.01 in these terms)."""
+    """For `norm: batch`: the batch's share in running statistics, as in torch (Keras's default would be 0.01)."""
 
     def layer(self, at: Scope, x: Value, units: int, index: int, *, bias: bool = True) -> Value:
         """Linear, norm, activation: `[B, D] -> [B, units]`."""
@@ -35,7 +35,7 @@ class Layered(Settings):
         return at.activation(h, self.activation, slope=self.slope)
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings of another activation or norm than the block has."""
+        """Settings of an activation or a norm that the block does not have."""
         found: dict[tuple[str | int, ...], str] = {}
         if self.activation != "leaky_relu":
             found["slope",] = f"the activation is `{self.activation}`, not `leaky_relu`"
@@ -79,20 +79,20 @@ class GateHidden(Layered):
         units: Units
 
     activation: Activation = added("relu")
-    """After every hidden layer of the gate network."""
+    """Activation after every hidden layer of the gate network."""
     norm: Norm = added("none")
-    """Of every hidden layer of the gate network."""
+    """Norm of every hidden layer of the gate network."""
     hidden_dropout: Probability = added(0.0)
-    """After every hidden layer of the gate network, in training."""
+    """Dropout after every hidden layer of the gate network, in training."""
 
     def hidden(self, at: Scope, x: Value) -> Value:
-        """`[B, D]` through the hidden layers."""
+        """Applies the hidden layers to `[B, D]`."""
         for index, size in enumerate(self.units):
             x = at.dropout(self.layer(at, x, size, index), self.hidden_dropout)
         return x
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings of hidden layers where there are none, or of another activation or norm than they have."""
+        """Settings of hidden layers if there are none, or of an activation or a norm that they do not have."""
         if self.units:
             return super().idle()
         keys = ("activation", "slope", "norm", "eps", "momentum", "hidden_dropout")
@@ -100,7 +100,7 @@ class GateHidden(Layered):
 
 
 class GateLayers(GateHidden):
-    """The network that turns a selector into gate logits: hidden layers with biases, maybe a low rank, a head."""
+    """The network that turns a selector into gate logits: hidden layers with biases, an optional low rank, a head."""
 
     units: Units = ()
     """Sizes of the hidden layers."""
@@ -118,20 +118,20 @@ class GateLayers(GateHidden):
 
 
 class Modulation(GateLayers):
-    """A sigmoid gate times what a block's layers give or take: `scale * sigmoid(gate(selector)) * x`.
+    """A sigmoid gate on the inputs or outputs of a block's layers: `scale * sigmoid(gate(selector)) * x`.
 
     PPNet (2302.01115): `at: layer_inputs`. HoME's experts (2408.05430): `at: input, rank: 4`. POSO (2108.04690).
     """
 
     at: Literal["hidden", "input", "layer_inputs"] = "hidden"
-    """`hidden`: what each of `units` gives. `input`: the block's input. `layer_inputs`: what each layer takes, a
-    tower's head included."""
+    """`hidden`: the output of each of `units`. `input`: the block's input. `layer_inputs`: the input of each layer,
+    including a tower's head."""
     selector: Reference | None = None
-    """What decides; the block's own input where not given."""
+    """The stream that the gate is computed from; by default the block's own input."""
     scale: Finite = 2.0
 
     def apply(self, block: Scope, index: int, x: Value, default: Value) -> Value:
-        """x `[B, H]` times its gate; `index` counts the gates of the block."""
+        """Multiplies x `[B, H]` by its gate; `index` is the number of the gate in the block."""
         at = block.child(f"modulate.{index}")
         selector = default if self.selector is None else block.read(self.selector)
         gate = at.activation(self.logits(at, selector, x.width), "sigmoid")

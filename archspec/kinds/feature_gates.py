@@ -17,7 +17,7 @@ class Softmax(GateLayers, FeatureGateKind):
 
     formula: ClassVar[str] = "softmax(W s)"
     adds_up: ClassVar[bool] = True
-    """Over one field the factor is 1: a lint."""
+    """Over one field the factor is always 1: a lint warns."""
 
     def lower(self, at: Scope, selector: Value, count: int) -> Value:
         """`[B, D] -> [B, count]`."""

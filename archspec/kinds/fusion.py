@@ -1,6 +1,6 @@
-"""Kinds of fusion: outputs computed from outputs: from probabilities (binary) and values (regression), each `[B]`.
+"""Kinds of fusion: outputs computed from the probabilities (binary) and values (regression) of others, each `[B]`.
 
-A kind's `lower` gives the combined score; its `logits`, where the kind has it, gives the logit that a task trains,
+A kind's `lower` returns the combined score; `logits`, if the kind has it, returns the logit that a task trains,
 computed without leaving log space.
 """
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 _ROUNDING = 1e-9
-"""By how much weights such as 0.7 + 0.2 + 0.1 may exceed 1."""
+"""Tolerance by which a sum of weights such as 0.7 + 0.2 + 0.1 may exceed 1."""
 Weights = Annotated[dict[str, Finite], Field(min_length=1)]
 
 
 class Times(Settings):
     """A factor from the batch: fn(input), a finite number for every finite input.
 
-    log1p and sqrt take max(x, 0), as lengths and counts are no less than 0, and exp takes min(x, 80).
+    log1p and sqrt are applied to max(x, 0), since lengths and counts are never negative, and exp to min(x, 80).
     """
 
     input: InputName
@@ -47,7 +47,7 @@ class Times(Settings):
 
 
 class Fusion(FusionKind):
-    """What all built-in kinds have."""
+    """Base of the built-in kinds."""
 
     times: Times | None = None
     """Multiplies the score by a function of a dense input of width 1."""
@@ -61,7 +61,7 @@ class Fusion(FusionKind):
         return at.product(score, *self.factors(at))
 
     def logit(self, at: Scope, logs: Iterable[Value]) -> Value:
-        """The logit of the product that has these logarithms, times the factor; kept below one where it is larger."""
+        """The logit of the product with these logarithms, times the factor; the product is kept below one."""
         return at.apply("logit_of_log", at.sum(*logs, *(at.apply("safe_log", factor) for factor in self.factors(at))))
 
 
@@ -71,26 +71,26 @@ def probability(at: Scope, part: Part) -> Value:
 
 
 def log_probability(at: Scope, part: Part) -> Value:
-    """Its logarithm; a value below the smallest positive float counts as that."""
+    """The logarithm of a part's probability or value, with a floor at the smallest positive float."""
     return at.activation(part.logits, "logsigmoid") if part.output == "binary" else at.apply("safe_log", part.logits)
 
 
 def value_among(names: Iterable[str], probabilities: frozenset[str]) -> tuple[str, str] | None:
-    """The first part that is no probability, and what is said of it."""
+    """The first part that is not a probability, and a phrase for the message about it."""
     found = (name for name in names if name not in probabilities)
     return next(((name, f"combines `{name}`, which is no probability") for name in found), None)
 
 
 @fusion("product")
 class Product(Fusion):
-    """Probabilities multiply: pCTCVR = pCTR * pCVR (ESMM, 1804.07931, eq. 1)."""
+    """Multiplies probabilities: pCTCVR = pCTR * pCVR (ESMM, 1804.07931, eq. 1)."""
 
     formula: ClassVar[str] = "p = prod_k p_k; logit of pq = -log(e^-a + e^-b + e^-(a+b)) for logits a, b"
     title: ClassVar[str] = "×"
     of: Names
 
     def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
-        """A product of probabilities is one."""
+        """A product of probabilities is a probability."""
         return value_among(self.of, probabilities)
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
@@ -106,7 +106,7 @@ class Product(Fusion):
 
 @fusion("sum")
 class Sum(Fusion):
-    """Probabilities or values add up."""
+    """Adds probabilities or values."""
 
     formula: ClassVar[str] = "sum_k p_k"
     title: ClassVar[str] = "+"
@@ -131,7 +131,7 @@ class WeightedSum(Fusion):
     of: Weights
 
     def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
-        """Of probabilities it is one where no weight is below 0 and they add up to 1 at most."""
+        """A weighted sum of probabilities is a probability if no weight is negative and they add up to at most 1."""
         low = next(((name, f"takes `{name}` times {w:g}") for name, w in self.of.items() if w < 0), None)
         total = sum(self.of.values())
         high = (next(reversed(self.of)), f"has weights that add up to {total:g}") if total > 1 + _ROUNDING else None
@@ -151,12 +151,12 @@ class WeightedProduct(Fusion):
     of: Weights
 
     def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
-        """Of probabilities it is one where no power is below 0."""
+        """A weighted product of probabilities is a probability if no power is negative."""
         low = ((name, f"takes `{name}` to the power {w:g}") for name, w in self.of.items() if w < 0)
         return value_among(self.of, probabilities) or next(low, None)
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
-        """`[B]`: the weighted product, e^80 at most."""
+        """`[B]`: the weighted product, at most e^80."""
         return self.timed(at, at.apply("bounded_exp", at.sum(*self.logs(at, parts))))
 
     def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:

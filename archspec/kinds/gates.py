@@ -23,19 +23,19 @@ class GateNetwork(GateHidden, GateKind):
     """The logit of an expert that `exclude` leaves out."""
 
     units: Units = ()
-    """Sizes of the hidden layers of the gate network, which have biases; none: one linear layer."""
+    """Sizes of the hidden layers of the gate network, which have biases; without any, it is one linear layer."""
     bias: bool = False
     """Bias of the last linear layer."""
     temperature: Positive = 1.0
     """Divides the logits."""
     dropout: Probability = 0.0
-    """Drops weights of experts in training (gate dropout; Zhao et al., RecSys 2019, without its renormalisation)."""
+    """Dropout of the experts' weights in training (Zhao et al., RecSys 2019, without its renormalisation)."""
     init: Literal["identity", "uniform", "random"] | None = None
-    """Start of a static gate's weights: all equal (`uniform`, the default), one's own (`identity`), or drawn from
-    +-sqrt(1 / experts seen) (`random`; AdaTT, 2304.04959)."""
+    """Initial weights of a static gate: all equal (`uniform`, the default), only for the gate's own experts
+    (`identity`), or drawn from +-sqrt(1 / experts seen) (`random`; AdaTT, 2304.04959)."""
 
     def check(self, seen: Seen) -> None:
-        """Raises KindError where settings of static and of selected gates are mixed up."""
+        """Raises KindError if a static gate has settings of a gate with a selector, or the reverse."""
         if seen.selector is not None and self.init is not None:
             raise KindError("`init` is for static gates", at=("init",), help="write `selector: none`, or drop `init`")
         if seen.selector is None and (self.units or self.bias):
@@ -55,7 +55,7 @@ class GateNetwork(GateHidden, GateKind):
         )
 
     def start(self, seen: Seen) -> Init:
-        """The first value of a static gate's weights."""
+        """The initial value of a static gate's weights."""
         return Init("uniform", sqrt(1 / seen.count)) if self.init == "random" else Init("constant", 0.0)
 
     def logits(self, at: Scope, gate: GateInputs) -> Value:
@@ -81,7 +81,7 @@ class Softmax(GateNetwork):
     formula: ClassVar[str] = "softmax(W s / temperature)"
     title: ClassVar[str] = "gate"
     adds_up: ClassVar[bool] = True
-    """Over one expert the weight is 1: a lint."""
+    """Over one expert the weight is always 1: a lint warns."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
@@ -109,7 +109,7 @@ class Linear(GateNetwork):
     excluded: ClassVar[float] = 0.0
 
     def check_identity(self, seen: Seen) -> None:
-        """Raises KindError where no expert of the gate's own name is seen."""
+        """Raises KindError if the gate sees no expert of its own name."""
         if seen.gate not in seen.groups:
             raise KindError(
                 f"`init: identity` needs an expert group named `{seen.gate}` among those the gate sees", at=("init",),
@@ -130,14 +130,14 @@ class Linear(GateNetwork):
 
 @gate("sum")
 class Sum(GateKind):
-    """Every expert with weight 1, fixed: AdaTT's own expert where a task has one (2304.04959), a skip connection."""
+    """Gives every expert the fixed weight 1: a task's only own expert in AdaTT (2304.04959), or a skip connection."""
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "none"
     formula: ClassVar[str] = "1 for every expert"
     title: ClassVar[str] = "+"
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
-        """Ones `[B, E]`, without a weight to learn."""
+        """Ones `[B, E]`; nothing is learned."""
         return at.apply(
             "rows_like", at.constant([[1.0] * gate.seen.count]), gate.experts[0], shape=("B", gate.seen.count)
         )
@@ -147,10 +147,10 @@ class Sum(GateKind):
 class TopK(GateNetwork):
     """Softmax over the k largest logits, zero elsewhere (Shazeer et al., 1701.06538, section 2.1, without noise).
 
-    The optimized model runs an expert only on the rows that chose it, where all gates of these experts choose half of
-    them at most; on a GPU and in a compiled graph it runs all. `balance` adds the load-balancing loss of Switch (Fedus
-    et al., 2101.03961, eq. 4-6) in training: balance * E * sum_i f_i P_i, where f_i is expert i's share of the choices
-    and P_i its mean probability; 1 * balance when even.
+    The optimized model runs an expert only on the rows that chose it, if all gates of these experts together choose at
+    most half of them; on a GPU and in a compiled graph it runs every expert on every row. `balance` adds the
+    load-balancing loss of Switch (Fedus et al., 2101.03961, eq. 4-6) in training: balance * E * sum_i f_i P_i, where
+    f_i is expert i's share of the choices and P_i its mean probability; it equals 1 * balance if the load is even.
     """
 
     formula: ClassVar[str] = "softmax(keep the k largest of W s / temperature)"
@@ -160,7 +160,7 @@ class TopK(GateNetwork):
     balance: NotNegative = 0.0
 
     def check(self, seen: Seen) -> None:
-        """Raises KindError where k is larger than the number of experts seen."""
+        """Raises KindError if k is larger than the number of experts seen."""
         super().check(seen)
         if self.k > seen.count:
             raise KindError(
@@ -176,24 +176,24 @@ class TopK(GateNetwork):
         return at.dropout(at.apply("top_k", logits, k=self.k), self.dropout)
 
     def chosen(self, seen: Seen) -> int:
-        """k: the optimized model runs each expert only on the rows that chose it, where that is faster."""
+        """k: the optimized model may run each expert only on the rows that chose it."""
         return self.k
 
     def detail(self) -> str:
-        """`k of E` cannot be known here; k can."""
+        """Only k: the number of experts is not known here."""
         return f"k = {self.k}"
 
 
 @gate("domain")
 class Domain(GateKind):
-    """Each row takes the experts of its own domain: the group named like the row's value, equally within the group."""
+    """Each row uses the experts of its own domain: the group named like the row's value, with equal weights."""
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "domain"
     formula: ClassVar[str] = "one-hot(domain)"
     title: ClassVar[str] = "domain"
 
     def check(self, seen: Seen) -> None:
-        """Raises KindError where the selector is no domain input or a value has no group of its name."""
+        """Raises KindError if the selector is not a domain input, or a value has no group of its name."""
         if seen.domain is None:
             raise KindError("a `domain` gate needs a domain input as its selector", at=("selector",), help="name one")
         if missing := [value for value in seen.domain if value not in seen.groups]:

@@ -1,4 +1,4 @@
-"""Kinds of inputs: what a batch holds and how it becomes a stream."""
+"""Kinds of inputs: what a batch contains and how it becomes a stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Inputs = Mapping[str, InputKind]
 
 @input("dense")
 class Dense(InputKind):
-    """Numbers as they are, `[B, dim]` (or `[B]` where dim is 1)."""
+    """Numbers as they are, `[B, dim]` (or `[B]` if dim is 1)."""
 
     formula: ClassVar[str] = "x"
     dim: Count
@@ -44,18 +44,18 @@ class Dense(InputKind):
 
 
 class Table(InputKind):
-    """Ids that look rows up in an embedding table, one's own (`vocab`, `dim`) or another input's (`table`)."""
+    """Ids that index an embedding table, the input's own (`vocab`, `dim`) or another input's (`table`)."""
 
     instead: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "table": ("vocab", "dim", "sparse_grad"), **dict.fromkeys(("vocab", "dim", "sparse_grad"), ("table",)),
     }  # fmt: skip
-    """A written setting -> those that mean nothing beside it: `defaults` do not give them."""
+    """A setting -> the settings that have no meaning next to it: `defaults` do not set them."""
 
     vocab: Count | None = None
     dim: Count | None = None
     table: TableName | None = None
     sparse_grad: bool | None = None
-    """Sparse gradients for the table: rows that a batch does not hold cost nothing; the optimizer must take them."""
+    """Sparse gradients for the table: rows that are not in a batch cost nothing; the optimizer must support them."""
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:
@@ -74,7 +74,7 @@ class Table(InputKind):
         return self
 
     def owner(self, inputs: Inputs) -> Table:
-        """Whose table it is. Raises KindError where `table` names an input without a table of its own."""
+        """The input that owns the table. Raises KindError if `table` names an input that has no table of its own."""
         if self.table is None:
             return self
         other = inputs.get(self.table)
@@ -94,7 +94,7 @@ class Table(InputKind):
         return self.table
 
     def sparse_gradients(self) -> bool:
-        """As `sparse_grad` says; a shared table is its owner's."""
+        """`sparse_grad` of the input that owns the table."""
         return bool(self.sparse_grad)
 
     def weight(self, at: Scope, inputs: Inputs) -> str:
@@ -111,7 +111,7 @@ class Table(InputKind):
 
 @input("sparse")
 class Sparse(Table):
-    """One id per row, `[B]`, 0 to vocab-1; out comes its row of the embedding table."""
+    """One id per row, `[B]`, 0 to vocab-1; the stream is its row of the embedding table."""
 
     formula: ClassVar[str] = "table[id]"
 
@@ -126,7 +126,7 @@ class Sparse(Table):
 
 @input("sequence")
 class Sequence(Table):
-    """A list of ids per row, `[B, length]`, padded with -1; out come the pooled rows of the table, zeros for no ids."""
+    """A list of ids per row, `[B, length]`, padded with -1; the stream is their pooled rows, zeros for no ids."""
 
     formula: ClassVar[str] = "pool over i with id_i >= 0 of table[id_i]"
     pool: Literal["mean", "sum", "max"] = "mean"
@@ -163,7 +163,7 @@ class Domain(InputKind):
         return self.values
 
     def width(self, inputs: Inputs) -> Width:
-        """`dim`, or 0: nothing to read."""
+        """`dim`, or 0 if there is nothing to read."""
         return self.dim or 0
 
     def column(self, inputs: Inputs) -> Column:
@@ -176,5 +176,5 @@ class Domain(InputKind):
         return at.embed(column, table, self.dim or 0)
 
     def detail(self) -> str:
-        """How many domains."""
+        """The number of domains."""
         return f"{len(self.values)} domains"

@@ -1,4 +1,4 @@
-"""Kinds of losses: one number per row from logits, or scores, and labels. torch is imported inside, for validating."""
+"""Kinds of losses: one number per row from logits (or scores) and labels. torch is imported only inside the methods."""
 
 from __future__ import annotations
 

@@ -18,13 +18,13 @@ class Modulated(Settings):
     modulate: Modulation | None = None
 
     def modulated(self, at: Scope, where: str, index: int, x: Value, default: Value) -> Value:
-        """x times its gate, if the block is modulated there."""
+        """Multiplies x by its gate, if the block is modulated there."""
         if self.modulate is None or self.modulate.at != where:
             return x
         return self.modulate.apply(at, index, x, default)
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Those of the modulation."""
+        """Settings of the modulation that change nothing."""
         own = self.modulate.idle() if self.modulate is not None else {}
         return super().idle() | {("modulate", *path): reason for path, reason in own.items()}
 
@@ -34,7 +34,7 @@ class Mlp(Modulated, Layered, TowerKind):
 
     title: ClassVar[str] = "MLP"
     headed: ClassVar[bool] = False
-    """Whether a linear head follows, whose input is that of one more layer."""
+    """Whether a linear head follows, whose input counts as the input of one more layer."""
     formula: ClassVar[str] = "h_i = dropout(activation(norm(W_i h_(i-1) + b_i)))"
 
     units: Units = ()
@@ -45,7 +45,7 @@ class Mlp(Modulated, Layered, TowerKind):
     bias: bool = True
 
     def width(self, input: Width) -> Width:
-        """The last of `units`, or the input's width where there are none."""
+        """The last of `units`, or the input's width if there are none."""
         return self.units[-1] if self.units else input
 
     def lower(self, at: Scope, x: Value) -> Value:

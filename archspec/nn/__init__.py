@@ -1,4 +1,5 @@
-"""The torch pieces that emitted files need. Their source is copied into each emitted file, which then needs only torch.
+"""The torch code that emitted files need. Its source is copied into each emitted file, which then needs only torch.
 
-Lives here: functions on tensors, the methods of every compiled module. May not know specs, graphs or programs.
+This package contains functions on tensors and the methods of every compiled module. It does not know specs, graphs or
+programs.
 """

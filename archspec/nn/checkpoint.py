@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PATIENCE = 60
-"""Characters of another library's error that a message repeats."""
+"""How many characters of another library's error a message quotes."""
 
 
 def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Writes every weight and statistic of a compiled model; the file appears whole or not at all.
+    """Writes every weight and statistic of a compiled model; the file is written completely or not at all.
 
     Args:
         model: a compiled model, or one inside DistributedDataParallel or `torch.compile`.
@@ -25,8 +25,8 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         SpecError: the file cannot be written.
-        TypeError: the model is no compiled one.
-        ValueError: the model is on the meta device, or in shards over processes (FSDP2).
+        TypeError: the model is not a compiled model.
+        ValueError: the model is on the meta device, or sharded over processes (FSDP2).
     """
     from safetensors.torch import save
 
@@ -49,14 +49,14 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], strict: bool = 
 
     Args:
         model: a compiled model, or one inside DistributedDataParallel or `torch.compile`.
-        path: a file of `save_weights`.
-        strict: False takes the weights that the file and the model both have.
+        path: a file written by `save_weights`.
+        strict: False copies only the weights that the file and the model both have.
 
     Raises:
         SpecError: the file is missing, cut, or not a safetensors file.
-        TypeError: the model is no compiled one.
-        ValueError: weights are missing, extra (with `strict`) or of another shape, or the file has none of the model's;
-            nothing is copied then.
+        TypeError: the model is not a compiled model.
+        ValueError: weights are missing or extra (with `strict`) or have another shape, or the file has none of the
+            model's weights; nothing is copied then.
     """
     inner: Any = unwrapped(model)
     weights = _read(os.fspath(path))

@@ -1,4 +1,4 @@
-"""What a batch must hold: the checks of a compiled module, which name the input, the column and the first bad row."""
+"""Checks of a batch in a compiled module; their errors name the input, the column and the first bad row."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Batch = Mapping[str, Tensor]
 Columns = tuple[tuple[str, str, str, tuple[int | str, ...], int, int | None], ...]
 
 COLUMNS: Columns = ()
-"""Of an emitted file: input, batch key, dtype, shape, lowest id, first id too high (None: no bound)."""
+"""Set in an emitted file: input, batch key, dtype, shape, lowest id, first id that is too high (None: no bound)."""
 IDS: tuple[str, ...] = ()
-"""Of an emitted file: batch keys of the columns of single ids, in the order in which they are looked up."""
+"""Set in an emitted file: batch keys of the columns of single ids, in the order in which they are looked up."""
 
 
 def ids_in_range(batch: Batch) -> Tensor | None:
-    """The columns of IDS as one `[N, B]`; None where one is not of int64 or is out of range: it gives no reason."""
+    """The columns of IDS as one `[N, B]`; None, without a reason, if one is not int64 or has an id out of range."""
     try:
         columns = [batch[key] for key in IDS]
         ids = torch.stack(columns)
@@ -31,7 +31,7 @@ def ids_in_range(batch: Batch) -> Tensor | None:
 
 @functools.cache
 def id_range(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Lowest and highest id of each column of IDS, `[N, 1]`, made once per device."""
+    """Lowest and highest id of each column of IDS, `[N, 1]`, computed once per device."""
     endless = torch.iinfo(torch.int64).max
     bounds = [[high for _, key, *_, high in COLUMNS if key == name and high is not None] for name in IDS]
     highest = torch.tensor([min(high, default=endless) for high in bounds], device=device).unsqueeze(1) - 1
@@ -40,14 +40,14 @@ def id_range(device: torch.device) -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def other_columns() -> Columns:
-    """The columns that are not among IDS, and before them one of those, which tells the number of rows."""
+    """The columns that are not in IDS, after one that is, which determines the number of rows."""
     others = [column for column in COLUMNS if column[1] not in IDS]
     first = [column for column in COLUMNS if column[1] in IDS][:1]
     return (*first, *others) if others else ()
 
 
 def check_columns(batch: Batch, columns: Columns, weight: Tensor | None) -> None:
-    """Raises for the first column that is wrong; `weight` is any of the model's, for its type and device."""
+    """Raises an error for the first wrong column; `weight` is any weight of the model, for its type and device."""
     found = []
     for name, key, dtype, shape, _, _ in columns:
         try:
@@ -73,7 +73,7 @@ def check_columns(batch: Batch, columns: Columns, weight: Tensor | None) -> None
 
 
 def fits(column: object, dtype: str, shape: tuple[int | str, ...]) -> bool:
-    """Whether a column is a tensor of this type and shape; numbers `[B, 1]` may come as `[B]`."""
+    """Whether a column is a tensor of this type and shape; for numbers `[B, 1]`, `[B]` is accepted too."""
     if not isinstance(column, Tensor):
         return False
     if dtype == "float":
@@ -86,7 +86,7 @@ def fits(column: object, dtype: str, shape: tuple[int | str, ...]) -> bool:
 
 
 def check_range(ids: Tensor, name: str, key: str, low: int, high: int | None) -> None:
-    """Raises ValueError for the first row with an id out of range; `high` is the first one too high."""
+    """Raises ValueError for the first row with an id out of range; `high` is the first id that is too high."""
     bad = ids < low
     if high is not None:
         bad |= ids >= high
@@ -97,7 +97,7 @@ def check_range(ids: Tensor, name: str, key: str, low: int, high: int | None) ->
 
 
 def check_numbers(column: Tensor, name: str, key: str, weight: Tensor) -> None:
-    """Raises ValueError for numbers of another type than the model's that autocast does not convert."""
+    """Raises ValueError for numbers whose type differs from the model's and that autocast does not convert."""
     if column.dtype == torch.float64 or not torch.is_autocast_enabled(column.device.type):
         raise ValueError(
             f"input `{name}`: column `{key}` holds {column.dtype}, the model computes in {weight.dtype}; "
@@ -106,7 +106,7 @@ def check_numbers(column: Tensor, name: str, key: str, weight: Tensor) -> None:
 
 
 def missing(batch: Batch, name: str, key: str) -> Exception:
-    """What is raised for a column that is not there, or for a batch of another form."""
+    """The exception for a missing column, or for a batch that is not a mapping."""
     if not hasattr(batch, "keys"):
         return TypeError(f"a batch is a dict of tensors by column, not a {type(batch).__name__}")
     held = ", ".join(map(str, batch)) or "nothing"
@@ -114,7 +114,7 @@ def missing(batch: Batch, name: str, key: str) -> Exception:
 
 
 def misfit(column: object, name: str, key: str, dtype: str, shape: tuple[int | str, ...]) -> Exception:
-    """What is raised for a column that is no tensor, or one of another shape or type."""
+    """The exception for a column that is not a tensor, or has another shape or type."""
     what = f"input `{name}`: column `{key}`"
     if not isinstance(column, Tensor):
         made = f"{type(column).__module__}.{type(column).__name__}".removeprefix("builtins.")

@@ -1,6 +1,6 @@
 """Functions of emitted models. Shapes: `B` batch, `D` input width, `E` experts, `H` expert width, `V` cases.
 
-Each one stands alone: it uses torch and nothing else of this file, since an emitted file holds only those it calls.
+Each one uses only torch and nothing else in this file, since an emitted file contains only the functions that it calls.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def mix_chosen(
     layers: list[tuple[Tensor, Tensor | None, str]],
     bf16: bool = False,  # noqa: FBT001, FBT002 - written by the compiler
 ) -> Tensor:
-    """Gates' weighted sums of experts that few rows chose: `[B, D], G times [B, E] -> [G, B, H]`.
+    """Weighted sums of experts, per gate, if few rows chose each expert: `[B, D], G times [B, E] -> [G, B, H]`.
 
-    Each expert runs on the rows that any gate weighs it for. A layer is (weights `[E, H, D]`, biases `[E, H]` or None,
-    activation or "none"). On a GPU, and where a graph is made (`torch.compile`, export), all experts run on all rows:
-    which rows choose an expert is data. `bf16` rounds the factors of the layers' products.
+    Each expert runs on the rows for which any gate gives it a weight. A layer is (weights `[E, H, D]`, biases `[E, H]`
+    or None, activation or "none"). On a GPU, and when a graph is traced (`torch.compile`, export), all experts run on
+    all rows, because the choice of rows depends on data. `bf16` rounds the factors of the layers' matmuls.
     """
     factor = torch.bfloat16 if bf16 else x.dtype
     weights_BGE = torch.stack(weights, dim=1)
@@ -57,7 +57,7 @@ def mix_chosen(
 
 
 def lookup_tables(ids: Tensor, tables: Tensor, offsets: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
-    """One lookup for N columns of ids `[N, B]` in tables that stand one below the other, `[rows, D]` -> `[B, N D]`.
+    """One lookup for N columns of ids `[N, B]` in tables concatenated along rows, `[rows, D]` -> `[B, N D]`.
 
     Offsets `[N, 1]` are the first rows of the tables.
     """
@@ -67,7 +67,7 @@ def lookup_tables(ids: Tensor, tables: Tensor, offsets: Tensor, sparse: bool = F
 def mix_all(weights_GBE: Tensor, experts_EBH: Tensor) -> Tensor:
     """Every gate mixes every expert: `[G, B, E], [E, B, H] -> [G, B, H]`.
 
-    A product over rows; where that is so small that torch would compute it in a plain loop, elementwise.
+    This is a batched matmul; if it is so small that torch would use a plain loop, it is computed elementwise.
     """
     if weights_GBE.shape[0] * experts_EBH.shape[0] * experts_EBH.shape[2] < 400:  # noqa: PLR2004 - torch's own limit
         return (weights_GBE.mT.unsqueeze(-1) * experts_EBH).sum(dim=1)
@@ -77,7 +77,7 @@ def mix_all(weights_GBE: Tensor, experts_EBH: Tensor) -> Tensor:
 def mix_seen(weights_GBn: Tensor, experts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
     """Each gate mixes its own experts and shared ones, one by one: `[G, B, n]`, n times `[G, B, H]` or `[B, H]`.
 
-    Gives `[G, B, H]`; an expert `[G, B, H]` holds one of each gate's own.
+    Returns `[G, B, H]`; an expert `[G, B, H]` contains one own expert of each gate.
     """
     columns = weights_GBn.unsqueeze(-1).unbind(2)
     mixed = columns[0] * experts[0]
@@ -87,19 +87,19 @@ def mix_seen(weights_GBn: Tensor, experts: list[Tensor] | tuple[Tensor, ...]) ->
 
 
 def select(ids: Tensor, cases: list[Tensor]) -> Tensor:
-    """Each row takes its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""
+    """Selects each row from its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""
     cases_BVH = torch.stack(cases, dim=1)
     index = ids.long().view(-1, 1, 1).expand(-1, 1, cases_BVH.shape[2])
     return cases_BVH.gather(1, index).squeeze(1)
 
 
 def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
-    """Rows of a table `[rows, D]` pooled over ids `[B, L]` -> `[B, D]`; -1 pads, a row of padding alone gives zeros.
+    """Rows of a table `[rows, D]` pooled over ids `[B, L]` -> `[B, D]`; -1 is padding; an empty row gives zeros.
 
-    Several sequences at once: `[N, B, L] -> [N, B, D]`. Many ids without a gradient are summed where the rows lie.
+    Several sequences at once: `[N, B, L] -> [N, B, D]`. Many ids without a gradient are summed without gathering rows.
     """
     mask, known = (ids >= 0).unsqueeze(-1), ids.clamp_min(0)
-    if how == "max" and ids.shape[-1]:  # of no ids at all the sum below makes zeros
+    if how == "max" and ids.shape[-1]:  # without ids, the sum below is zero
         rows_BLD = F.embedding(known, table, sparse=sparse)
         largest = rows_BLD.masked_fill(~mask, float("-inf")).amax(dim=-2)
         return torch.where(mask.any(dim=-2), largest, torch.zeros_like(largest))
@@ -121,7 +121,7 @@ def batch_norm(
 ) -> Tensor:
     """Batch normalisation of `[..., D]` over all rows or tokens; weights are scale, shift, running mean and variance.
 
-    A batch of one row or none has no variance: the running statistics serve it, in training too.
+    A batch of one or zero rows has no variance: it is normalised by the running statistics, even in training.
     """
     scale, shift, mean, var = weights
     rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
@@ -173,16 +173,16 @@ def product_logit(a: Tensor, b: Tensor) -> Tensor:
 
 
 def logit_of_log(log_p: Tensor) -> Tensor:
-    """The logit of p from log p: log p - log(1 - p), with p kept below 1 by the smallest step."""
+    """The logit of p from log p: log p - log(1 - p), with p kept below 1 by the smallest float step."""
     log_p = log_p.clamp_max(-torch.finfo(log_p.dtype).eps)
     return log_p - torch.log(-torch.expm1(log_p))
 
 
 def bounded_exp(x: Tensor) -> Tensor:
-    """exp x, with x no larger than 80: finite in single precision, also times a probability."""
+    """exp x, with x clamped to at most 80: finite in single precision, also when multiplied by a probability."""
     return x.clamp_max(80.0).exp()
 
 
 def safe_log(x: Tensor) -> Tensor:
-    """log x, with x no smaller than the smallest normal number."""
+    """log x, with x clamped to at least the smallest normal number."""
     return x.clamp_min(torch.finfo(x.dtype).tiny).log()

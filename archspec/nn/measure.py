@@ -1,4 +1,4 @@
-"""Times of products on this machine, by lowering, and differences of two modules: what `archspec build` measures."""
+"""Measurements of `archspec build`: times of matmuls on this machine, by lowering, and differences of two modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lowerings(experts: int | None) -> tuple[str, ...]:
-    """The ways to compute a product here: rows `[B, D]` (experts None) or a stack; `` is torch's own."""
+    """The ways to compute a matmul here, for rows `[B, D]` (experts None) or a stack; `` is torch's default."""
     ways = ("",) if experts is None else ("", "each")
     return (*ways, "onednn") if HAS_ONEDNN else ways
 
@@ -24,14 +24,14 @@ def lowerings(experts: int | None) -> tuple[str, ...]:
 def time_products(  # noqa: PLR0913 - the sizes of a product, and how to measure it
     experts: int | None, width: int, out: int, rows: int, *, backward: bool = True, seconds: float = 0.1
 ) -> dict[str, float]:
-    """Median seconds of one product, forward and backward, by lowering; measured in turns: noise hits all alike.
+    """Median seconds of one matmul, forward and backward, by lowering; measured in turns, so noise affects all equally.
 
     Args:
         experts: members of the stack, None for plain rows.
         width: D.
         out: H.
         rows: B.
-        backward: measure the backward pass too.
+        backward: also measure the backward pass.
         seconds: time to spend on each lowering.
     """
     stack = () if experts is None else (experts,)
@@ -53,7 +53,7 @@ def time_products(  # noqa: PLR0913 - the sizes of a product, and how to measure
     for way in ways:
         once(way)
     end = time.perf_counter() + seconds * len(ways)
-    while time.perf_counter() < end or len(times[""]) < 3:  # noqa: PLR2004 - a median of fewer says nothing
+    while time.perf_counter() < end or len(times[""]) < 3:  # noqa: PLR2004 - a median of fewer means nothing
         for way in ways:
             times[way].append(once(way))
     return {way: statistics.median(found) for way, found in times.items()}
@@ -62,7 +62,7 @@ def time_products(  # noqa: PLR0913 - the sizes of a product, and how to measure
 def random_batch(
     columns: Iterable[tuple[str, str, tuple[int | str, ...], int, int | None]], rows: int, seed: int = 0
 ) -> dict[str, Tensor]:
-    """A batch for columns given as (key, type, shape, lowest id, first id too high): normal numbers, even ids."""
+    """A random batch for columns (key, type, shape, lowest id, first id too high): normal numbers, uniform ids."""
     generator = torch.Generator().manual_seed(seed)
     batch: dict[str, Tensor] = {}
     for key, dtype, shape, low, high in columns:

@@ -1,4 +1,4 @@
-"""What every compiled module can do. The methods below are copied into the class of each emitted file."""
+"""The methods of every compiled module. They are copied into the class of each emitted file."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 WEIGHTS: tuple[tuple[str, str, tuple[Any, ...], tuple[str, Any]], ...] = ()
-"""Of an emitted file: canonical name, tensor that holds it, index into that, how it starts."""
+"""Set in an emitted file: canonical name, tensor that contains the weight, index into it, initialisation."""
 STACKS: tuple[str, ...] = ()
-"""Of an emitted file: tensors `[E, D, H]` whose members are weights `[H, D]` lying transposed."""
+"""Set in an emitted file: tensors `[E, D, H]` whose members are weights `[H, D]`, stored transposed."""
 CONSTANTS: dict[str, Any] = {}
-"""Of an emitted file: buffers that are no weights."""
+"""Set in an emitted file: buffers that are not weights."""
 MODULES: dict[str, str] = {}
-"""Of an emitted file: canonical name -> attribute of a plugin's module."""
+"""Set in an emitted file: canonical name -> attribute of a plugin's module."""
 PARTS = ""
-"""Of an emitted file: inputs, experts, gates and towers with shapes and parameters, one per line."""
+"""Set in an emitted file: inputs, experts, gates and towers with shapes and parameters, one per line."""
 
 MOST_PROBLEMS = 10
-"""Problems of a set of weights that an error lists."""
+"""How many problems with a set of weights an error lists."""
 
 
 class Compiled(nn.Module):
-    """The methods that an emitted class gets besides its own `__init__`, `forward` and `predict`."""
+    """The methods that an emitted class has in addition to its own `__init__`, `forward` and `predict`."""
 
     check_inputs: bool
     auxiliary_losses: dict[str, Tensor]
-    """Where a gate adds to the loss: what the last forward pass in training added, by gate."""
+    """Only in models with gates that add to the loss: the terms of the last forward pass in training, by gate."""
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
-        """Probabilities, values and fused scores by name; each emitted class writes its own."""
+        """Probabilities, values and fused scores by name; each emitted class defines its own."""
         raise NotImplementedError
 
     @staticmethod
     def plugin_modules() -> dict[str, nn.Module]:
-        """New modules of plugins, by attribute; classes whose kinds build modules write their own."""
+        """New modules of plugins, by attribute; a class whose kinds build modules defines its own."""
         return {}
 
     def gate_weights(self, batch: Batch) -> dict[str, Tensor]:
-        """What each gate makes of a batch: canonical name -> weights `[B, experts seen]`. No gradient."""
+        """The weights of each gate for a batch: canonical name -> weights `[B, experts seen]`. No gradient."""
         gates: dict[str, Tensor] = {}
         with torch.no_grad():
             self(batch, gates)
         return {name: weights.detach() for name, weights in gates.items()}
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Canonical name and value of every weight and statistic: views, so writing to them writes to the model."""
+        """Yields canonical name and value of every weight and statistic; writing to these views writes to the model."""
         for name, holder, index, _ in WEIGHTS:
             view = getattr(self, holder).detach()[index]
             yield name, view.mT if holder in STACKS else view
@@ -62,7 +62,7 @@ class Compiled(nn.Module):
                 yield f"{name}.{inner}", value
 
     def weight_locations(self) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
-        """Canonical name of every weight and statistic, the parameter or buffer that holds it, its index in that."""
+        """Yields canonical name of every weight and statistic, the parameter or buffer with it, and its index there."""
         for name, holder, index, _ in WEIGHTS:
             yield name, holder, index
         for name, attribute in MODULES.items():
@@ -70,11 +70,11 @@ class Compiled(nn.Module):
                 yield f"{name}.{inner}", f"{attribute}.{inner}", ()
 
     def load_weights(self, mapping: Mapping[str, Tensor], strict: bool = True) -> None:  # noqa: FBT001, FBT002 - as load_state_dict
-        """Copies weights by canonical name, such as `dict(other.named_weights())`; all of them or none.
+        """Copies weights by canonical name, for example from `dict(other.named_weights())`; all of them or none.
 
         Raises:
-            ValueError: lists the weights that are missing or extra (with `strict`) and those of another shape; or the
-                model is on the meta device, which holds no values.
+            ValueError: weights are missing or extra (with `strict`) or have another shape (the message lists them); or
+                the model is on the meta device, which has no values.
         """
         own = dict(self.named_weights())
         if any(value.is_meta for value in own.values()):
@@ -91,7 +91,7 @@ class Compiled(nn.Module):
         self.restore_constants()
 
     def reset_parameters(self) -> None:
-        """Starts every weight anew, like `nn.Linear` and `nn.Embedding` would, in canonical order."""
+        """Reinitialises every weight in canonical order, as `nn.Linear` and `nn.Embedding` would."""
         views = dict(self.named_weights())
         for name, _, _, (kind, argument) in WEIGHTS:
             start = torch.empty_like(views[name], memory_format=torch.contiguous_format)
@@ -109,7 +109,7 @@ class Compiled(nn.Module):
         self.restore_constants()
 
     def restore_constants(self) -> None:
-        """Writes the constants again: no state dict holds them, and `to_empty` leaves them without values."""
+        """Restores the constants: state dicts do not contain them, and `to_empty` leaves them uninitialised."""
         weight = next(self.parameters(), None)
         for name, rows in CONSTANTS.items():
             constant = getattr(self, name)
@@ -123,39 +123,39 @@ class Compiled(nn.Module):
                 constant.copy_(values)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 - as in nn.Module
-        """Moves the model as torch does; constants keep their values, also in `to_empty`."""
+        """Moves the model as torch does; constants keep their values, even in `to_empty`."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call] # torch leaves it untyped
         self.restore_constants()
         return self
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in nn.Module
-        """Loads as torch does; constants get their values, wherever the model was made."""
+        """Loads as torch does; constants get their values, on whatever device the model was created."""
         super()._load_from_state_dict(*args, **kwargs)
         self.restore_constants()
 
     def __getstate__(self) -> dict[str, object]:
-        """What copies and pickles hold: all but the losses of the last forward pass, which belong to its graph."""
+        """The state for copies and pickles: all but the losses of the last forward pass, which belong to its graph."""
         return {name: {} if name == "auxiliary_losses" else value for name, value in self.__dict__.items()}
 
     def extra_repr(self) -> str:
-        """What `print` shows: inputs, experts, gates and towers with shapes and parameters."""
+        """The text for `print`: inputs, experts, gates and towers with shapes and parameters."""
         return PARTS
 
     def ids(self, batch: Batch) -> Tensor:
-        """The columns of IDS as one `[N, B]`, after the check of the batch where `check_inputs` asks for it."""
+        """The columns of IDS as one `[N, B]`, after a check of the batch if `check_inputs` is set."""
         checked = self.check(batch) if self.check_inputs and not torch.compiler.is_compiling() else None
         return torch.stack([batch[key] for key in IDS]) if checked is None else checked
 
     def check(self, batch: Batch) -> Tensor | None:
-        """Checks what a batch holds, with one comparison for all columns of single ids; `check_inputs` turns it off.
+        """Checks a batch, with one comparison for all columns of single ids; `check_inputs = False` turns it off.
 
-        Gives back those columns as one `[N, B]`, where they are of int64.
+        Returns those columns as one `[N, B]` if they are int64.
 
         Raises:
-            KeyError: a column is missing; names it and what the batch holds.
+            KeyError: a column is missing; the message names it and the batch's columns.
             TypeError: a column is not a tensor.
-            ValueError: a column of another type, shape or device, or an id out of range; names the input and the first
-                bad row.
+            ValueError: a column has another type, shape or device, or an id is out of range; the message names the
+                input and the first bad row.
         """
         ids = ids_in_range(batch)
         weight = getattr(self, WEIGHTS[-1][1]) if WEIGHTS else next(self.parameters(), None)
@@ -166,7 +166,7 @@ class Compiled(nn.Module):
 
 
 def misfits(own: Mapping[str, Tensor], mapping: Mapping[str, Tensor], strict: bool) -> list[str]:  # noqa: FBT001 - the caller's own argument
-    """Why weights do not fit a model's own: other shapes, and with `strict` missing and extra names."""
+    """Why weights do not fit those of a model: other shapes and, with `strict`, missing and extra names."""
     problems = [
         f"{name}: shape {list(mapping[name].shape)}, the model has {list(value.shape)}"
         for name, value in own.items()
@@ -182,10 +182,10 @@ def misfits(own: Mapping[str, Tensor], mapping: Mapping[str, Tensor], strict: bo
 
 
 def placed(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:
-    """A plugin's module on a device.
+    """Moves a plugin's module to a device.
 
     Raises:
-        ValueError: on `meta` it would lose buffers that no state dict holds.
+        ValueError: on `meta` it would lose buffers that are not in its state dict.
     """
     module = module.to(device, dtype)
     for name, part in module.named_modules():
@@ -201,7 +201,7 @@ def placed(module: nn.Module, device: torch.device | str | None, dtype: torch.dt
 
 @contextlib.contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Draws from a generator of its own where a seed is given, and leaves the global one as it was."""
+    """If a seed is given, draws from a separate generator and leaves the global one unchanged."""
     if seed is None:
         yield
         return

@@ -1,7 +1,7 @@
-"""Matrix products, each through the library that is faster for its size on the machine at hand; all exact.
+"""Matrix products, each computed by the library that is faster for its size on this machine; all exact.
 
-`F.linear` and `bmm` of a CPU build go to MKL, which uses half of what an AMD processor with AVX-512 can do; oneDNN, in
-the same torch build, uses all of it, at 7 microseconds more per call. Everywhere else the choice is torch's own.
+In a CPU build, `F.linear` and `bmm` call MKL, which reaches half the speed of an AMD processor with AVX-512; oneDNN, in
+the same torch build, reaches all of it, but takes 7 microseconds more per call. Elsewhere torch chooses.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 
 Plan = tuple[tuple[int, str], ...]
-"""(rows from which on, lowering), ascending: what `archspec.tune` measured for one product; empty: by rule."""
+"""(smallest number of rows, lowering), ascending: the result of `archspec.tune` for one matmul; empty: use the rule."""
 
 
 def has_onednn() -> bool:
-    """Whether this torch has oneDNN's product as an operation."""
+    """Whether this torch has oneDNN's linear operation."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call] # torch leaves it untyped
     return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def onednn_is_faster() -> bool:
-    """Whether large products should go to oneDNN where nothing was measured: on an AMD processor with AVX-512."""
+    """Whether oneDNN should compute large matmuls if nothing was measured: on an AMD processor with AVX-512."""
     return has_onednn() and torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in processor()
 
 
 def processor() -> str:
-    """What the operating system says of the processor, as far as it says anything."""
+    """The operating system's description of the processor, if there is one."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - built files need no pathlib
             return file.read(4096)
@@ -40,15 +40,15 @@ def processor() -> str:
 HAS_ONEDNN = has_onednn()
 ONEDNN = onednn_is_faster()
 ONEDNN_FROM = 2_000_000
-"""Multiplications from which on a product is worth the dearer call."""
+"""From this many multiplications on, a matmul is worth the more expensive call."""
 
 
 def lowering(plan: Plan, x: Tensor, rows: int, weights: int) -> str:
-    """How to multiply `rows` rows with so many weights: `onednn`, `each` (one product per member), `` for torch's.
+    """How to multiply `rows` rows by `weights` weights: `onednn`, `each` (one matmul per member), `` for torch's own.
 
-    A measured plan decides where there is one, else a rule: oneDNN for large products where it is known to be faster.
-    `each` is no rule: on two threads it was measured 12 % faster to 48 % slower than one batched product.
-    Traced graphs, other devices and other types always take torch's own.
+    A measured plan decides if there is one, else a rule: oneDNN for large matmuls where it is known to be faster.
+    The rule never chooses `each`: on two threads it was measured 12 % faster to 48 % slower than one batched matmul.
+    Traced graphs, other devices and other types always use torch's default.
     """
     if x.dtype is not torch.float32 or not x.is_cpu or torch.compiler.is_compiling():
         return ""
@@ -85,7 +85,7 @@ def linear_stack(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = Non
 
 
 def linear_each(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Tensor:
-    """`linear_stack`, one product per member into its place; without a gradient."""
+    """`linear_stack` with one matmul per member, written in place; without a gradient."""
     product_EBH = x_EBD.new_empty(len(weight_EDH), x_EBD.shape[1], weight_EDH.shape[2])
     for e, product in enumerate(product_EBH):
         if bias_EH is None:
@@ -96,7 +96,7 @@ def linear_each(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Te
 
 
 def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x W^T + b` with factors rounded to bfloat16: `[..., D], [H, D], [H] -> [..., H]`, of x's type."""
+    """`x W^T + b` with factors rounded to bfloat16: `[..., D], [H, D], [H] -> [..., H]`, in x's type."""
     product = F.linear(x.bfloat16(), weight.bfloat16()).to(x.dtype)
     return product if bias is None else product + bias
 
@@ -111,17 +111,17 @@ def linear_stack_bf16(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None 
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`x W^T + b` in oneDNN: `[..., D], [H, D], [H] -> [..., H]`."""
+    """`x W^T + b` with oneDNN: `[..., D], [H, D], [H] -> [..., H]`."""
     rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
     product: Tensor = OneDnnLinear.apply(rows, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
     return product if rows is x else product.view(*x.shape[:-1], -1)
 
 
 class OneDnnLinear(torch.autograd.Function):
-    """`x W^T + b` in oneDNN, forward and backward.
+    """`x W^T + b` with oneDNN, forward and backward.
 
-    The backward takes transposed views; they must be of dense tensors, since a transposed view of a slice falls into a
-    reference kernel that is 50 to 1000 times slower.
+    The backward pass uses transposed views of dense tensors only: for a transposed view of a slice, oneDNN falls back
+    to a reference kernel that is 50 to 1000 times slower.
     """
 
     @staticmethod
@@ -133,7 +133,7 @@ class OneDnnLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # noqa: ANN401 - torch's context
-        """Gradients of x, weight and bias; only those that are asked for."""
+        """Gradients of x, weight and bias; only those that are needed."""
         x, weight = ctx.saved_tensors
         product, gradient = torch.ops.mkldnn._linear_pointwise, gradients[0].contiguous()  # noqa: SLF001 - it has no public name
         of_x = product(gradient, weight.t(), None, "none", [], "") if ctx.needs_input_grad[0] else None

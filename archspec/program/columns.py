@@ -1,4 +1,4 @@
-"""What a batch must hold for an input."""
+"""The columns that a batch must contain for an input."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Column:
     """One tensor of a batch: floats, or int64 ids with `low <= id < high` (`high` None: no bound).
 
-    `words` names the ids in order, where they have names; `table` is the input whose ids these are, where they are
-    another's. Both are for whoever turns data into ids.
+    `words` are the names of the ids in order, if they have names; `table` is the input that defines the ids, if it is
+    another one. Both are used by the code that turns data into ids.
     """
 
     dtype: Literal["float", "int"]
