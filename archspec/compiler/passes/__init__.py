@@ -1,6 +1,6 @@
 """Passes: pure functions from program to program, one file each, in the order of this tuple.
 
-May not know graphs, kinds or torch. Every pass keeps outputs and gradients.
+Passes do not know graphs, kinds or torch. Every pass preserves outputs and gradients.
 """
 
 from archspec.compiler.passes.bfloat16_products import bfloat16_products
@@ -26,6 +26,6 @@ EXACT_PASSES = (
 """Same function, same gradients."""
 
 INEXACT_PASSES = {"bf16": (bfloat16_products,)}
-"""Precision changes; only what the caller asks for, by the name of the precision."""
+"""Passes that change precision, by the name of the precision; they run only if the caller requests them."""
 
 __all__ = ["EXACT_PASSES", "INEXACT_PASSES", "PassResult"]

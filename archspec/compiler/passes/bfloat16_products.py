@@ -1,4 +1,4 @@
-"""Products with factors rounded to bfloat16; tables, norms, sums and the heads of towers stay as they are."""
+"""Rounds the factors of matmuls to bfloat16; tables, norms, sums and the heads of towers are not changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def bfloat16_products(program: Program) -> PassResult:
     """Replaces `y = x W^T + b` with `y = bf16(x) bf16(W)^T + b`, except where W is the head of a tower.
 
-    So in every operation that is made of products: the table of operations knows which.
+    This applies to every operation that multiplies by weights; the table of operations lists them.
 
     >>> from archspec.compiler.passes.example import example
     >>> print(bfloat16_products(example("a = linear(x)", output="a")).program)

@@ -1,4 +1,4 @@
-"""Where a gate chooses few of many experts, each expert runs on the rows that chose it, and on no others."""
+"""If a gate chooses few of many experts, each expert runs only on the rows that chose it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LAYERS = frozenset({"linear", "activation"})
-"""What an expert may consist of: each row on its own, without chance or state."""
+"""Operations that an expert may consist of: they treat each row separately, without randomness or state."""
 FUNCTIONS = frozenset({"relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus"})
 """Activations between layers."""
 
@@ -25,9 +25,9 @@ Chain = tuple[Op, ...]
 def chosen_experts(program: Program) -> PassResult:
     """Replaces `mix(w, [e1(x), ..., eE(x)])`, where a row has at most k weights, with `mix_chosen(x, w; e1 ... eE)`.
 
-    Fires where gates say that they choose (`mix` has `chosen`) and all that mix these experts choose half of them at
-    most, all together; experts are layers of one shape on one input. Gates that do not wait for each other mix in one
-    operation, in which an expert runs once on all rows that any of them sends to it.
+    Fires if the gates declare that they choose (`mix` has `chosen`), if all gates of these experts together choose at
+    most half of them, and if the experts are layers of the same shape on one input. Gates that do not depend on each
+    other mix in one operation, in which an expert runs once on all rows that any of them sends to it.
 
     Measured in built files on one thread (640 wide, experts 256-128, k 2, 2,048 rows), one gate: 2 to 3 times as fast
     for 8 experts, 12 for 32 and 20 for 64, in training alike; at 16 rows 0.9, 3.2 and 4.4, in training 0.9 to 1.1.
@@ -52,7 +52,7 @@ def chosen_experts(program: Program) -> PassResult:
 
 
 def _together(program: Program, mixes: list[Op]) -> list[list[Op]]:
-    """All mixes in one group if nothing before the last one reads what an earlier one gives, else each alone."""
+    """All mixes in one group if nothing before the last one reads the output of an earlier one, else each alone."""
     names = {mix.output.name for mix in mixes}
     before = program.ops[: program.ops.index(mixes[-1])]
     waits = any(value.name in names for op in before for value in op.inputs)
@@ -67,7 +67,7 @@ class _Chains:
         self.users = Counter(name for op in program.ops for name in op.weights)
 
     def of(self, expert: Value) -> Chain:
-        """The layers from the expert back to what others read too."""
+        """The layers from the expert back to the first value that others also read."""
         chain: list[Op] = []
         op = self.producers[expert.name]
         while op.kind in LAYERS:
@@ -78,7 +78,7 @@ class _Chains:
         return tuple(reversed(chain))
 
     def reason(self, experts: Sequence[Value], mixes: Sequence[Op]) -> str:
-        """Why all experts are computed for all rows; empty where they need not be."""
+        """Why all experts must be computed for all rows; empty if they need not be."""
         chosen = sum(mix.attr("chosen") for mix in mixes)
         if 2 * chosen > len(experts):
             return f"{chosen} of {len(experts)} experts are chosen: all are as fast"
@@ -95,7 +95,7 @@ class _Chains:
         return "others use its experts' weights too" if shared else ""
 
     def signature(self, chain: Chain) -> object:
-        """What experts have in common that run alike."""
+        """The key that experts with the same layers share."""
         shapes = self.program.storages
         return tuple((op.kind, op.attrs, tuple(shapes[name].shape for name in op.weights)) for op in chain)
 
@@ -113,7 +113,7 @@ def _stacks(chains: Sequence[Chain], storages: dict[str, Storage]) -> tuple[str,
 
 
 def _layers(chain: Chain) -> tuple[tuple[int, str], ...]:
-    """How many weights each linear layer has, and the activation after it; empty where a chain is not of that sort."""
+    """The number of weights of each linear layer, and the activation after it; empty for any other chain."""
     layers: list[tuple[int, str]] = []
     for op in chain:
         if op.kind == "linear":
@@ -126,7 +126,7 @@ def _layers(chain: Chain) -> tuple[tuple[int, str], ...]:
 
 
 def _chosen(mixes: list[Op], chain: Chain, weights: tuple[str, ...]) -> list[Op]:
-    """The operation `[G, B, H]`, and the gates' shares in it."""
+    """The operation `[G, B, H]`, and the operations that take each gate's member out of it."""
     head = mixes[0]
     stack = Value(f"{head.output.name}~chosen", (len(mixes), *head.output.shape))
     inputs = (chain[0].inputs[0], *(mix.inputs[0] for mix in mixes))

@@ -1,4 +1,4 @@
-"""Computes the same thing once."""
+"""Computes equal expressions once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from archspec.program import Op, Program, Value
 
 RANDOM = frozenset({"dropout", "batch_norm", "apply", "call"})
-"""Operations that may draw random numbers or keep state: two of them are two."""
+"""Operations that may draw random numbers or keep state: two of them are never merged."""
 
 
 def common_subexpressions(program: Program) -> PassResult:

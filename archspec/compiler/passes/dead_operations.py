@@ -1,4 +1,4 @@
-"""Drops operations whose value nothing reads, and the weights that only they used."""
+"""Removes operations whose value nothing reads, and the weights that only they used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def dead_operations(program: Program) -> PassResult:
-    """Replaces `y = f(x)` with nothing where no operation and no output reads y.
+    """Removes `y = f(x)` if no operation and no output reads y.
 
     >>> from archspec.compiler.passes.example import example
     >>> print(example("b = relu(x)", "c = tanh(x)", output="c"))

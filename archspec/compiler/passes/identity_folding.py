@@ -1,4 +1,4 @@
-"""Folds what changes nothing: a softmax over one choice, a scale by one, a mix of one expert."""
+"""Folds operations that change nothing: a softmax over one choice, a scale by one, a mix of one expert."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from archspec.program import Output, Program
 
 KEPT = frozenset({"batch_norm", "apply", "call"})
-"""Operations that may keep statistics or draw random numbers: they stay where the plain model has them."""
+"""Operations that may keep statistics or draw random numbers: they are kept if the plain model has them."""
 
 
 def identity_folding(program: Program) -> PassResult:
-    """Replaces `mix(softmax(z), [e])` with `e` where z has one column, `1 * x` with `x`, `mix(w, [e])` with `w * e`.
+    """Replaces `mix(softmax(z), [e])` with `e` if z has one column, `1 * x` with `x`, `mix(w, [e])` with `w * e`.
 
-    The weights behind z stay weights of the model, without a gradient: in the plain model theirs is zero. What a gate
-    weighs is still given back: ones.
+    The weights that z depends on remain weights of the model, without a gradient: in the plain model it is zero. The
+    gate's weights are still an output: ones.
 
     >>> from archspec.compiler.passes.example import example
     >>> print(identity_folding(example("e = tanh(x)", "w = softmax(x)", "y = mix(w, e)", output="y", width=1)).program)
@@ -43,9 +43,9 @@ class _Folding:
         self.producers = program.producers()
         self.ops: list[Op] = []
         self.same: dict[str, Value] = {}
-        """Name of a value that is gone -> the one that it equals."""
+        """Name of a removed value -> the value that it equals."""
         self.ones: dict[str, Value] = {}
-        """Name of a softmax over one choice -> what it weighs."""
+        """Name of a softmax over one choice -> the value that it weighs."""
         self.rewrites: list[str] = []
         self.misses: list[str] = []
 
@@ -67,12 +67,12 @@ class _Folding:
             self.ops.append(op)
 
     def fold(self, op: Op, same: Value, why: str) -> None:
-        """A value that equals another."""
+        """Replaces a value by another one that it equals."""
         self.same[op.output.name] = same
         self.rewrites.append(f"{op.output.name} is {same.name}: {why}")
 
     def softmax(self, op: Op) -> None:
-        """Weights of one choice are ones, where all that reads them is a mix, or gives them back."""
+        """Replaces the weights of one choice by ones, if only mixes and outputs read them."""
         reason = self.obstacle(op)
         if reason:
             self.misses.append(f"{op.output.name}: a softmax over one choice, but {reason}")
@@ -82,7 +82,7 @@ class _Folding:
         self.ones[op.output.name] = self.same.get(mix.inputs[1].name, mix.inputs[1])
 
     def obstacle(self, op: Op) -> str:
-        """Why a softmax stays; empty where it can go."""
+        """Why a softmax is kept; empty if it can be removed."""
         kinds = {reader.attr("function", reader.kind) for reader in self.readers[op.output.name]}
         if "mix" not in kinds or not kinds <= {"mix", "rows_like"}:
             return "not only a mix reads it"
@@ -98,7 +98,7 @@ class _Folding:
         return ""
 
     def result(self) -> PassResult:
-        """The program without what only folded operations read; weights that only those used are idle."""
+        """The program without operations that only folded ones read; weights that only these used are idle."""
         outputs = tuple(self.given_back(output) for output in self.program.outputs)
         folded = replace(self.program, ops=tuple(self.ops), outputs=outputs)
         alive = folded.needed(outputs)
@@ -112,7 +112,7 @@ class _Folding:
         return PassResult(program, tuple(self.rewrites), tuple(self.misses))
 
     def given_back(self, output: Output) -> Output:
-        """An output, by the value that is left of it."""
+        """The output with the value that replaces its own."""
         name = output.value.name
         if name not in self.ones:
             return replace(output, value=self.same.get(name, output.value))
@@ -121,7 +121,7 @@ class _Folding:
 
 
 def _ones(value: Value, like: Value, node: str) -> tuple[Op, Op]:
-    """`[B, 1]` of ones, for every row of another value."""
+    """Ones `[B, 1]`, one for each row of another value."""
     one = Value(f"{value.name}~one", (1, 1))
     rows = (("function", "rows_like"), ("arguments", ()))
     return (

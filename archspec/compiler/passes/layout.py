@@ -1,4 +1,4 @@
-"""Where values live once operations run side by side, and how several become one tensor again without a copy."""
+"""Where values are stored once operations are batched, and how to combine several into one tensor without a copy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Equal neighbours in one container: `count` columns runs of one width, in each of the members first to last."""
+    """Equal neighbours in one container: `count` runs of columns of one width, in each member from first to last."""
 
     container: Value
     first: int | None
@@ -36,7 +36,7 @@ class Grid:
     count: int
 
     def follows(self, other: Grid) -> bool:
-        """Whether this is the next member's part of the same columns."""
+        """Whether this grid has the same columns in the next member."""
         return (
             self.first is not None
             and other.last is not None
@@ -47,7 +47,7 @@ class Grid:
 
 
 class Layout:
-    """Places of values; emits the operations that take them out or put them together. Grows the list of operations."""
+    """Places of values. Appends the operations that take values out or combine them to the list of operations."""
 
     def __init__(self) -> None:
         self.ops: list[Op] = []
@@ -65,7 +65,7 @@ class Layout:
         return op.output
 
     def op(self, kind: str, inputs: Sequence[Value], shape: Sequence[int | str], **attrs: int) -> Value:
-        """Adds an operation that only moves data; the same one is added once."""
+        """Adds an operation that only moves data; an equal one is added only once."""
         key = (kind, tuple(value.name for value in inputs), tuple(attrs.items()))
         if key not in self.moved:
             name = f"{inputs[0].name}~{kind}" + "".join(f"~{value}" for value in attrs.values())
@@ -78,7 +78,7 @@ class Layout:
     # -- taking out ---------------------------------------------------------------------------------------------------
 
     def single(self, value: Value) -> Value:
-        """The value as a tensor of its own."""
+        """The value as a separate tensor."""
         place = self.places.get(value.name)
         if place is None or value.name in self.made:
             return value
@@ -94,21 +94,21 @@ class Layout:
 
     @staticmethod
     def is_whole(place: Place) -> bool:
-        """Whether the value is all of its member."""
+        """Whether the value is a whole member."""
         return not place.container.features or (place.start, place.stop) == (0, place.container.width)
 
     def put(self, value: Value, container: Value, member: int | None, start: int, stop: int) -> None:
-        """Says where a value lives from now on."""
+        """Records where a value is stored from now on."""
         self.places[value.name] = Place(container, member, start, stop)
 
     def cut(self, op: Op) -> None:
-        """A slice is a place, not an operation."""
+        """Records a slice as a place, without an operation."""
         source = self.places.get(op.inputs[0].name) or Place(op.inputs[0], None, 0, op.inputs[0].width)
         start, stop = source.start + op.attr("start"), source.start + op.attr("stop")
         self.places[op.output.name] = replace(source, start=start, stop=stop)
 
     def joined_columns(self, values: Sequence[Value]) -> list[Value]:
-        """The values, those that already stand side by side as one."""
+        """The values, with those that are already adjacent joined into one."""
         found: list[Value] = []
         for value in values:
             place = self.places.get(value.name)
@@ -130,7 +130,7 @@ class Layout:
     # -- putting together ---------------------------------------------------------------------------------------------
 
     def grids(self, values: Sequence[Value]) -> list[Grid | Value]:
-        """The values as few grids as possible; those that live alone stay values."""
+        """The values as few grids as possible; values that are stored alone stay values."""
         runs: list[Grid | Value] = []
         for value in values:
             place = self.places.get(value.name)
@@ -150,7 +150,7 @@ class Layout:
         return _merged(runs)
 
     def rows(self, values: Sequence[Value]) -> Value | None:
-        """The values side by side `[..., E W]`, if they already are; else None."""
+        """The concatenated values `[..., E W]` if they are already adjacent, else None."""
         runs = self.grids(values)
         if len(runs) != 1 or not isinstance(runs[0], Grid) or runs[0].first is not None:
             return None
@@ -198,7 +198,7 @@ class Layout:
 
 
 def _merged(runs: list[Grid | Value]) -> list[Grid | Value]:
-    """Grids of neighbouring members become one."""
+    """Merges grids of neighbouring members."""
     merged: list[Grid | Value] = []
     for run in runs:
         last = merged[-1] if merged else None

@@ -1,4 +1,4 @@
-"""All gates of one distance that mix the same experts do so together, grouped by how they see them."""
+"""Gates at one distance from the inputs that mix the same experts are fused, grouped by how they see them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from archspec.compiler.passes.layout import Layout, Place
 
 MOST_OWN = 4
-"""Columns in which each gate sees an expert of its own; each costs one multiply-add over all gates."""
+"""At most this many columns with own experts of the gates; each costs one multiply-add over all gates."""
 MOST_PARTS = 4
-"""Runs of neighbouring experts that a gate sees."""
+"""At most this many runs of neighbouring experts that a gate sees."""
 FEW = 4
-"""So many experts that all gates see are added one by one to those of their own: no slower than a product over rows."""
+"""Up to this many shared experts, fused multiply-adds are as fast as a batched matmul."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Neighbouring experts that gates see in neighbouring columns of their weights.
+    """Neighbouring experts that gates see in neighbouring columns of their weights, starting at `column`.
 
-    `own`: gate g sees experts first + g * count on; else every gate sees experts first on. Columns begin at `column`.
+    With `own`, the experts of gate g start at first + g * count; otherwise every gate's start at first.
     """
 
     column: int
@@ -33,13 +33,13 @@ class Run:
 
 
 class Mixing:
-    """Fuses mixes; those that do not fit a pattern are given back, with the reason among the misses."""
+    """Fuses mixes; mixes that do not fit a pattern are returned, and the reason is added to the misses."""
 
     def __init__(self, layout: Layout, rewrites: list[str], misses: list[str]) -> None:
         self.layout, self.rewrites, self.misses = layout, rewrites, misses
 
     def fuse(self, mixes: list[Op]) -> list[Op]:
-        """Fuses what can be fused among mixes that are independent of each other; gives back the others."""
+        """Fuses what can be fused among mixes that are independent of each other; returns the others."""
         left: list[Op] = []
         groups: dict[object, list[Op]] = {}
         for op in mixes:
@@ -60,7 +60,7 @@ class Mixing:
         return value.name in self.layout.places
 
     def experts(self, values: list[Value]) -> dict[int, list[Value]]:
-        """The different experts of each width, in the order in which they stand."""
+        """The different experts of each width, in the order in which they are stored."""
         found: dict[int, dict[str, Value]] = {}
         for value in values:
             found.setdefault(value.width, {})[value.name] = value
@@ -73,7 +73,7 @@ class Mixing:
         return {width: sorted(named.values(), key=place_of) for width, named in found.items()}
 
     def group(self, group: list[Op], experts: list[Value]) -> list[Op]:
-        """One class of gates: all of them if there is a pattern, else each one that sees a few runs of neighbours."""
+        """Fuses a group of gates if there is a pattern, else each gate that sees only a few runs of neighbours."""
         runs = runs_of(group, experts)
         if runs is None:
             if len(group) == 1:
@@ -93,7 +93,7 @@ class Mixing:
         return []
 
     def mixed(self, runs: list[Run], weights: Value, stack: Value, output: Value) -> None:
-        """The mix: runs of many shared experts in a batched product each, the others one by one; then their sum."""
+        """The mix: one batched matmul for each run of many shared experts, the others one by one; then their sum."""
         gates = int(weights.shape[0])
         terms: list[list[Run]] = []
         for run in runs:
@@ -134,7 +134,7 @@ class Mixing:
 
 
 def runs_of(group: list[Op], experts: list[Value]) -> list[Run] | None:
-    """The runs of experts that gates see, by column; None where there is no pattern."""
+    """The runs of experts that gates see, by column; None if there is no pattern."""
     index = {value.name: i for i, value in enumerate(experts)}
     seen = [[index[value.name] for value in op.inputs[1:]] for op in group]
     runs: list[Run] = []
@@ -156,7 +156,7 @@ def runs_of(group: list[Op], experts: list[Value]) -> list[Run] | None:
 
 
 def _is_product(run: Run, runs: list[Run]) -> bool:
-    """Whether a run of shared experts is mixed in a product, rather than expert by expert beside the gates' own."""
+    """Whether a run of shared experts is mixed by a matmul, rather than one by one with the gates' own experts."""
     return not run.own and (len(runs) == 1 or run.count > FEW)
 
 

@@ -1,4 +1,4 @@
-"""What a pass gives back."""
+"""The result of a pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """The new program; what was rewritten, and what was not and why, in sentences."""
+    """The new program, and sentences about what was rewritten, and what was not and why."""
 
     program: Program
     rewrites: tuple[str, ...] = ()

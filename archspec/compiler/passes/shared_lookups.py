@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 MOST_ELEMENTS = 2**23
-"""Elements of one table with dense gradients: 32 MiB in fp32, the largest block that glibc reuses. The gradient of a
-larger one is mapped afresh in every step, which costs more than all lookups."""
+"""Most elements of one table with dense gradients: 32 MiB in fp32, the largest block that glibc reuses. A larger
+gradient is mapped anew in every step, which costs more than all lookups."""
 
 
 def shared_lookups(program: Program) -> PassResult:
-    """Replaces `a = A[i]; b = B[j]` with `w = [A; B][i, j + rows of A]`, rows side by side, and slices of it.
+    """Replaces `a = A[i]; b = B[j]` with `w = [A; B][i, j + rows of A]`, rows concatenated, and slices of it.
 
-    Several lookups in one table count as one table. A table that another operation reads too stays alone, and tables
-    with dense gradients are put together up to 32 MiB.
+    Several lookups in one table count as one table. A table that another operation also reads is not merged, and tables
+    with dense gradients are merged up to 32 MiB.
     """
     others = Counter(name for op in program.ops for name in op.weights if not _is_lookup(op))
     groups: dict[tuple[int, bool], list[Op]] = {}
@@ -61,7 +61,7 @@ def shared_lookups(program: Program) -> PassResult:
 
 
 def _is_lookup(op: Op) -> bool:
-    """Whether it looks one id up per row; a list of ids is left to other passes."""
+    """Whether it looks up one id per row; lists of ids are left to other passes."""
     return op.kind == "embed" and op.inputs[0].shape == ("B",)
 
 
@@ -75,7 +75,7 @@ def _are_read(part: list[Op], keys: Container[str]) -> bool:
 
 
 def _taken(part: list[Op], ids: list[str], rows: Value) -> list[Op]:
-    """What takes the ids of a part `[N, B]` out of all ids, or stacks computed ones; nothing where they are all."""
+    """The operations that take a part's ids `[N, B]` out of all ids, or stack computed ones; none if it has all."""
     values = tuple(op.inputs[0] for op in part)
     names = [value.name for value in values]
     output = Value(f"{part[0].output.name}~ids", (len(values), "B"), "int")
@@ -88,7 +88,7 @@ def _taken(part: list[Op], ids: list[str], rows: Value) -> list[Op]:
 
 
 def _capped(group: list[Op], program: Program) -> list[list[Op]]:
-    """The group in parts whose tables stay small enough together; all of it where gradients are sparse."""
+    """Splits the group so that the tables of each part are small enough together; not if gradients are sparse."""
     part_of: dict[str, int] = {}
     part = size = 0
     for op in group:

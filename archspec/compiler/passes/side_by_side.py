@@ -1,4 +1,4 @@
-"""Operations of one shape on different inputs run side by side: experts, gates, towers and heads alike."""
+"""Batches operations of the same shape on different inputs: those of experts, gates, towers and heads alike."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     Merge = Callable[[str, Sequence[Storage]], Storage]
 
 FREE = frozenset({"slice"})
-"""Operations that only say where a value is."""
+"""Operations that only select a part of a value."""
 
 
 def side_by_side(program: Program) -> PassResult:
     """Replaces `a = f(x; A); b = f(y; B)` with one f on the stack `[x, y]`, and a and b with its members.
 
-    Operations are of one shape when kind, attributes, shapes of operands and of weights agree; they run together when
-    none needs the other: they are equally far from the inputs. What they read is a view where it already stands side
-    by side (slices of a wide product, members of a stack), else one copy.
+    Operations have the same shape if kind, attributes, shapes of operands and of weights are equal; they are batched if
+    they are equally far from the inputs, so that none depends on another. Their operand is a view if the values are
+    already adjacent (slices of a wide matmul, members of a stack), else one copy.
     """
     fusion = _Fusion(program)
     for level in fusion.by_level():
@@ -40,9 +40,9 @@ def side_by_side(program: Program) -> PassResult:
 
 
 def opaque_copies(program: Program) -> list[str]:
-    """Modules of plugins that stay calls of their own, where a kind has several.
+    """Sentences about plugin modules that are called separately although a kind has several copies.
 
-    Batching them with `torch.func` was measured slower up to some sixteen copies, and at 2,048 rows always.
+    Batching them with `torch.func` was measured to be slower for up to about sixteen copies, and always at 2,048 rows.
     """
     kinds = Counter(module.cls for module in program.modules.values())
     return [f"{n} modules of `{cls}` run one after the other: `build` is opaque" for cls, n in kinds.items() if n > 1]
@@ -77,7 +77,7 @@ class _Fusion:
         return [levels[key] for key in sorted(levels)]
 
     def run(self, level: list[Op]) -> None:
-        """One distance: groups of equal operations, then mixes, then slices of what was made."""
+        """Handles one distance: groups of equal operations, then mixes, then slices of the results."""
         groups: dict[object, list[Op]] = {}
         for op in (op for op in level if op.kind not in FREE and op.kind != "mix"):
             groups.setdefault(self.signature(op), []).append(op)
@@ -99,20 +99,20 @@ class _Fusion:
             self.layout.cut(op)
 
     def standing(self, op: Op, order: dict[str, int]) -> tuple[int, int, int]:
-        """Where the first operand stands, so that neighbours stay neighbours; operands that stand alone come last."""
+        """Where the first operand is stored, so that neighbours stay neighbours; operands stored alone come last."""
         place = self.layout.places.get(op.inputs[0].name) if op.inputs else None
         if place is None:
             return len(order), 0, 0
         return order.get(place.container.name, -1), -1 if place.member is None else place.member, place.start
 
     def signature(self, op: Op) -> object:
-        """What operations that run side by side have in common."""
+        """The key that operations must share to be batched."""
         weights = tuple(self.program.storages[name].shape for name in op.weights)
         own = op.kind == "pool" or all(self.uses[name] == 1 for name in op.weights)
         return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, own, op.output.dtype
 
     def alone(self, op: Op) -> None:
-        """An operation as it was, on values of their own; values that stand side by side are not put together again."""
+        """Keeps an operation as it was, on separate values; adjacent values are not combined again."""
         self.layout.node = op.node
         values = self.layout.joined_columns(op.inputs) if op.kind == "concat" else op.inputs
         if op.kind == "concat" and len(values) == 1:
@@ -122,7 +122,7 @@ class _Fusion:
             return
         self.layout.emit(replace(op, inputs=tuple(self.layout.single(value) for value in values)))
 
-    # -- rules: each makes one operation of several, or says why not ---------------------------------------------------
+    # -- rules: each makes one operation of several, or records why not ------------------------------------------------
 
     def own_weights(self, members: list[Op]) -> bool:
         """Whether no other operation uses their weights."""
@@ -144,7 +144,7 @@ class _Fusion:
     def one(
         self, members: list[Op], inputs: tuple[Value, ...], shape: tuple[int | str, ...], weights: tuple[str, ...] = ()
     ) -> Value:
-        """The operation that does the work of all."""
+        """The operation that replaces all of them."""
         head = members[0]
         output = Value(f"{head.output.name}~all", shape, head.output.dtype)
         if head.output.name in self.program.hints:
@@ -152,14 +152,14 @@ class _Fusion:
         return self.layout.emit(Op(head.kind, inputs, output, weights, head.attrs, head.node))
 
     def members_of(self, container: Value, members: list[Op]) -> bool:
-        """Each output is a member of the stack."""
+        """Records that each output is a member of the stack."""
         for index, op in enumerate(members):
             width = op.output.width if op.output.features else 1
             self.layout.put(op.output, container, index, 0, width)
         return True
 
     def columns_of(self, container: Value, members: list[Op]) -> bool:
-        """Each output is some columns of the rows."""
+        """Records that each output is a slice of the columns."""
         start = 0
         for op in members:
             self.layout.put(op.output, container, None, start, start + op.output.width)
@@ -168,7 +168,7 @@ class _Fusion:
 
     @staticmethod
     def on_columns(members: list[Op]) -> bool:
-        """Whether the operations work on rows or tokens of known width, and not on what is a stack already."""
+        """Whether the operations work on rows or tokens of known width, and not on stacks."""
         return all(
             op.inputs[0].has_columns and all(isinstance(size, int) for size in op.output.features[-1:])
             for op in members
@@ -184,7 +184,7 @@ class _Fusion:
         return self.members_of(self.one(members, (x,), shape, weights), members)
 
     def elementwise(self, members: list[Op]) -> bool:
-        """In place where they stand side by side, else on a stack."""
+        """On the container if the operands are adjacent in it, else on a stack."""
         if not self.on_columns(members):
             return False
         values = [op.inputs[0] for op in members]
@@ -194,14 +194,14 @@ class _Fusion:
         return self.stacked(members)
 
     def stacked(self, members: list[Op]) -> bool:
-        """On a stack; a squeeze of `[E, B, 1]` gives `[E, B]`."""
+        """On a stack; squeezing `[E, B, 1]` gives `[E, B]`."""
         if not self.on_columns(members):
             return False
         stack = self.layout.stack([op.inputs[0] for op in members])
         return self.members_of(self.one(members, (stack,), (len(members), *members[0].output.shape)), members)
 
     def pool(self, members: list[Op]) -> bool:
-        """Sequences `[B, L]` of one table, as a stack of ids; its gradient is then one, too."""
+        """On a stack of ids `[B, L]` of one table, which then has only one gradient."""
         if len({op.weights for op in members}) > 1 or isinstance(members[0].inputs[0].shape[1], str):
             self.misses.append(f"{members[0].output.name}: its sequences have tables of their own, or any length")
             return False
@@ -218,7 +218,7 @@ class _Fusion:
         return self.members_of(self.one(members, (stack,), stack.shape, weights), members)
 
     def batch_norm(self, members: list[Op]) -> bool:
-        """Statistics are per column, so columns of all members side by side are one batch norm."""
+        """On the concatenated columns of all members, since statistics are per column."""
         if not self.on_columns(members) or not self.own_weights(members):
             return False
         values = [op.inputs[0] for op in members]
@@ -229,7 +229,7 @@ class _Fusion:
         return self.columns_of(self.one(members, (rows,), rows.shape, self.merged(members, rows_of, "wide")), members)
 
     def broadcast(self, members: list[Op]) -> bool:
-        """Stacks of operands; one that all members share is read once and broadcasts."""
+        """On stacks of operands; an operand that all members share is read once and broadcast."""
         values = [value for op in members for value in op.inputs]
         if not all(value.has_columns for value in values) or len({len(value.features) for value in values}) > 1:
             return False  # rows and tokens broadcast, but their axes would not meet on a stack
@@ -244,7 +244,7 @@ class _Fusion:
 
 
 def _stacked_for_products(name: str, storages: Sequence[Storage]) -> Storage:
-    """Matrices lie transposed, biases as they are."""
+    """Stores matrices transposed, biases as they are."""
     matrices = len(storages[0].shape) == 2  # noqa: PLR2004 - a weight [H, D], not a value
     return stacked_transposed(name, storages) if matrices else stacked(name, storages)
 

@@ -1,4 +1,4 @@
-"""Linear operations on one input become one wide product: first layers of experts, gates and feature gates alike."""
+"""Merges linear operations on one input into a wide matmul: the first layers of experts, gates and feature gates."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def wide_products(program: Program) -> PassResult:
     """Replaces `a = x A^T; b = x B^T` with `w = x [A; B]^T; a = w[:, :n]; b = w[:, n:]`.
 
-    One product for those that have a bias and feed the same activation, which is then one operation too, and one for
-    each other sort. Gates beside experts in one product would save a call, but then neither can be activated in place.
+    Operations with a bias that feed the same activation are merged together with it; each other combination of bias and
+    activation gets its own matmul. Merging gates with experts would save a call, but prevent activations in place.
 
     >>> from archspec.compiler.passes.example import example
     >>> lines = "a = linear(x)", "b = linear(x)", "c = relu(a)", "d = relu(b)", "e = c + d"
@@ -48,13 +48,13 @@ def wide_products(program: Program) -> PassResult:
 
 
 def _activations(program: Program) -> dict[str, Op]:
-    """The activation of a value, where nothing else reads the value."""
+    """The activation of each value that nothing else reads."""
     uses = program.uses()
     return {op.inputs[0].name: op for op in program.ops if op.kind == "activation" and uses[op.inputs[0].name] == 1}
 
 
 def _groups(program: Program, activations: Mapping[str, Op]) -> dict[object, list[Op]]:
-    """Linear operations on rows or tokens by sort; those whose weights others use too stay alone."""
+    """Linear operations on rows or tokens that can be merged; not those whose weights are also used elsewhere."""
     uses = Counter(name for op in program.ops for name in op.weights)
     groups: dict[object, list[Op]] = {}
     for op in program.ops:
@@ -66,7 +66,7 @@ def _groups(program: Program, activations: Mapping[str, Op]) -> dict[object, lis
 
 
 def _wide(members: list[Op], activations: Mapping[str, Op], storages: dict[str, Storage]) -> list[Op]:
-    """The wide product, its activation, and the slices that the members were; their storages become one."""
+    """The wide matmul, its activation, and slices for the members; merges their storages."""
     widths = list(dict.fromkeys(op.output.width for op in members))
     members = sorted(members, key=lambda op: widths.index(op.output.width))
     head, total = members[0], sum(op.output.width for op in members)
