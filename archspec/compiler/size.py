@@ -53,7 +53,7 @@ def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: S
     hint = "make it narrower"
     if setting == "vocab":
         hint = "hash ids into fewer rows (`vocab`), or make it narrower (`dim`)"
-    return Diagnostic(code, message, span, notes=tuple(node.block.trail), help=hint, severity=severity)
+    return Diagnostic(code, message, span, notes=tuple(node.block.provenance), help=hint, severity=severity)
 
 
 def _shown(size: float) -> str:

@@ -103,4 +103,4 @@ def _kind(node: Node) -> str:
 
 
 def _diagnostic(code: str, node: Node, message: str, span: Span, help: str) -> Diagnostic:
-    return Diagnostic(code, message, span, notes=tuple(node.block.trail), help=help)
+    return Diagnostic(code, message, span, notes=tuple(node.block.provenance), help=help)

@@ -78,7 +78,7 @@ class _Checker:
 
     def error(self, node: Node, code: str, message: str, span: Span | None, **details: Any) -> None:  # noqa: ANN401 - passed on
         """An error of a block; equal ones, of the experts of a group, are shown once."""
-        notes = [*node.block.trail, *details.pop("notes", ())]
+        notes = [*node.block.provenance, *details.pop("notes", ())]
         self.diagnostics.error(code, message, span, notes=notes, **details)
 
     def call(self, node: Node, method: Callable[[], Any]) -> Any:  # noqa: ANN401 - each method has its own

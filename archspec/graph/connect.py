@@ -12,7 +12,7 @@ from archspec.graph.resolve import Reader, listed
 from archspec.graph.towers import connect_tower
 from archspec.graph.wiring import Wiring, settings_names
 from archspec.spec.complete import renamed
-from archspec.spec.problems import trail_at
+from archspec.spec.problems import provenance_at
 from archspec.spec.tree import span_at
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ class _Names:
             for name, block in level.gates.items()
         }
         for name, (number, block) in gates.items():  # a gate of each name, the lowest
-            self.declare(name, f"gate of level {number}", block.place, block.trail)
+            self.declare(name, f"gate of level {number}", block.place, block.provenance)
 
-    def declare(self, name: str, what: str, span: Span, trail: tuple[Note, ...] = ()) -> None:
+    def declare(self, name: str, what: str, span: Span, provenance: tuple[Note, ...] = ()) -> None:
         """Reports a name that is taken."""
         if name not in self.seen:
             self.seen[name] = (what, span)
@@ -73,7 +73,7 @@ class _Names:
             "AS202",
             f"`{name}` could mean the {other} or the {what} of this name",
             span,
-            notes=[*trail, Note(f"the {other}", place)],
+            notes=[*provenance, Note(f"the {other}", place)],
             help=f"give one of them another name{hint}",
         )
 
@@ -98,14 +98,14 @@ def _group(wiring: Wiring, name: str) -> None:
                 "AS205",
                 f"group `{name}` names `{member}` twice",
                 span_at(tree, path),
-                notes=trail_at(tree, path),
+                notes=provenance_at(tree, path),
                 help="name each input once",
             )
         elif member not in inputs and member not in wiring.diagnostics.blamed and not wiring.diagnostics.incomplete:
             guess = suggest(member, inputs)
             helps = f"did you mean `{guess}`?" if guess else f"inputs: {listed(inputs)}"
             wiring.error("AS201", f"group `{name}` names `{member}`, which is no input", span_at(tree, path),
-                         notes=trail_at(tree, path), help=helps)  # fmt: skip
+                         notes=provenance_at(tree, path), help=helps)  # fmt: skip
         named.add(member)
 
 
@@ -124,7 +124,7 @@ def _fusion(wiring: Wiring, name: str, block: Block) -> None:
     node = wiring.node(f"fusion.{name}", "fusion", wiring.top + 1, reader.what, block, own=name)
     if name in spec.towers:
         wiring.error("AS202", f"`{name}` could mean the tower or the fusion of this name", block.place, notes=[
-            *block.trail, Note("the tower", spec.towers[name].place)], help="rename one of them")  # fmt: skip
+            *block.provenance, Note("the tower", spec.towers[name].place)], help="rename one of them")  # fmt: skip
     for index, part in enumerate(block.settings.of if block.settings is not None else ()):
         path = ("of", index) if isinstance(block.settings.of, tuple) else ("of", part)
         wiring.read_output((node,), "of", part, reader, path)
@@ -144,7 +144,7 @@ def _task(wiring: Wiring, name: str, task: TaskBlock) -> None:
             "AS207",
             f"{what} has no output: no tower and no fusion has its name",
             task.place,
-            notes=task.trail,
+            notes=task.provenance,
             help=_output(wiring, name),
         )
     for loss in task.losses:

@@ -43,7 +43,7 @@ def report_cycle(graph: Graph, cycle: list[str], diagnostics: Diagnostics) -> No
         message,
         _span(graph, edges[0]),
         label=f"reads {graph.nodes[edges[0].source].what}" if len(edges) > 1 else "",
-        notes=[*target.block.trail, *notes],
+        notes=[*target.block.provenance, *notes],
         help="drop one of these references" if notes else "drop this reference",
     )
 

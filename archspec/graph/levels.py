@@ -56,7 +56,11 @@ def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
         wiring.edge(expert.node, node, "sees", detached=expert.detached)
     if not seen and len(wiring.diagnostics.items) == before and not wiring.diagnostics.incomplete:
         wiring.error(
-            "AS206", f"{reader.what} sees no expert", reader.span("sees"), notes=block.trail, help="name expert groups"
+            "AS206",
+            f"{reader.what} sees no expert",
+            reader.span("sees"),
+            notes=block.provenance,
+            help="name expert groups",
         )
     _selector(wiring, node, reader)
     _residual(wiring, node, reader)
@@ -78,7 +82,7 @@ def _selector(wiring: Wiring, node: str, reader: Reader) -> None:
                 "AS210",
                 f"{reader.what}: a `{block.kind}` gate has no selector",
                 reader.span("selector", key=True),
-                notes=block.trail,
+                notes=block.provenance,
                 help="drop `selector`",
             )
         else:
@@ -89,8 +93,10 @@ def _domain_selector(wiring: Wiring, node: str, reference: Reference | None, rea
     names = [name.text for name in reference.names()] if reference and reference.combine == "concat" else []
     if len(names) != 1:
         span = reader.span("selector") if reference else reader.block.place
-        wiring.error("AS212", f"{reader.what} needs one domain input as its selector", span, notes=reader.block.trail,
-                     help=f"write `selector: {next(iter(wiring.domains()), 'scene')}`")  # fmt: skip
+        wiring.error(
+            "AS212", f"{reader.what} needs one domain input as its selector", span, notes=reader.block.provenance,
+            help=f"write `selector: {next(iter(wiring.domains()), 'scene')}`",
+        )  # fmt: skip
     elif wiring.domain_values(names[0], reader, "selector"):
         wiring.edge(f"inputs.{names[0]}", node, "domain")
 

@@ -30,7 +30,9 @@ def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
         experts += copies if block.category == "expert" else 0
         if experts > MOST_EXPERTS:
             message = f"the groups up to `{block.name}` hold {experts:,} experts; a spec has {MOST_EXPERTS:,} at most"
-            diagnostics.error("AS137", message, block.place, notes=block.trail, help="lower `count` of what it is like")
+            diagnostics.error(
+                "AS137", message, block.place, notes=block.provenance, help="lower `count` of what it is like"
+            )
             diagnostics.raise_errors()
         units = getattr(block.settings, "units", ())  # a plugin may have one number under this name
         layers += copies * (1 + (len(units) if isinstance(units, tuple | list) else 1))
@@ -40,7 +42,7 @@ def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
                 "AS218",
                 message,
                 block.place,
-                notes=block.trail,
+                notes=block.provenance,
                 help="lower `count` or `repeat`, or write fewer `units`",
             )
             diagnostics.raise_errors()
@@ -56,7 +58,7 @@ def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
 def too_many_edges(diagnostics: Diagnostics, what: str, block: Block | Switch | TaskBlock) -> None:
     """Stops where blocks read more than anybody draws, or trains."""
     message = f"the blocks up to {what} read more than {MOST_EDGES:,} things"
-    diagnostics.error("AS219", message, block.place, notes=block.trail, help=_FEWER)
+    diagnostics.error("AS219", message, block.place, notes=block.provenance, help=_FEWER)
     diagnostics.raise_errors()
 
 
@@ -73,7 +75,7 @@ def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
         return True
     diagnostics.error(
         "AS220", f"{node.what} needs a table of {sizes[name]:,} values of `{name}` times {seen:,} experts; "
-        f"{MOST_CELLS:,} numbers at most", node.block.place, notes=node.block.trail,
+        f"{MOST_CELLS:,} numbers at most", node.block.place, notes=node.block.provenance,
         help="give the domain fewer values, or let the gate see fewer experts",
     )  # fmt: skip
     return False

@@ -72,9 +72,9 @@ def _idle(block: Block, diagnostics: Diagnostics) -> None:
     """Settings that change nothing, where the block itself writes them; `defaults` are for all blocks."""
     for path, reason in block.settings.idle().items() if block.settings is not None else ():
         name, setting = ".".join(map(str, path)), node_at(block.node, path)
-        if setting is not None and setting.trail == block.trail:
+        if setting is not None and setting.provenance == block.provenance:
             diagnostics.warning(
-                "AS235", f"`{name}` changes nothing: {reason}", block.span(*path, key=True), notes=block.trail,
+                "AS235", f"`{name}` changes nothing: {reason}", block.span(*path, key=True), notes=block.provenance,
                 help=f"drop `{name}`",
             )  # fmt: skip
 
@@ -121,4 +121,4 @@ def _adds_up(block: Block) -> bool:
 
 def _say(diagnostics: Diagnostics, node: Node, severity: str, code: str, message: str, helps: str = "") -> None:  # noqa: PLR0913, PLR0917 - each is a part of what is made or said
     say = diagnostics.warning if severity == "warning" else diagnostics.note
-    say(code, message, node.block.place, notes=node.block.trail, help=helps)
+    say(code, message, node.block.place, notes=node.block.provenance, help=helps)

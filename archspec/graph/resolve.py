@@ -11,7 +11,7 @@ from archspec.contract.reference import Name
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.graph import Stream
 from archspec.graph.limits import too_many_edges
-from archspec.spec.problems import trail_at
+from archspec.spec.problems import provenance_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,9 +41,9 @@ class Reader:
         span: Span = self.block.span(*path, key=key)
         return self.block.place if span == self.block.node.span else span
 
-    def trail(self, *path: str | int) -> tuple[Note, ...]:
+    def provenance(self, *path: str | int) -> tuple[Note, ...]:
         """Through which files and expansions a setting came."""
-        return trail_at(self.block.node, path)
+        return provenance_at(self.block.node, path)
 
 
 class Resolver:
@@ -100,7 +100,7 @@ class Resolver:
         if not self.has_width(name):
             self.diagnostics.error(
                 "AS216", f"{reader.what} reads the domain input `{name}`, which has no embedding", reader.span(*at),
-                notes=[*reader.trail(*at), Note(f"input `{name}`", self.spec.inputs[name].place)],
+                notes=[*reader.provenance(*at), Note(f"input `{name}`", self.spec.inputs[name].place)],
                 help=f"give `{name}` a `dim`",
             )  # fmt: skip
             return []
@@ -152,7 +152,7 @@ class Resolver:
             "AS204",
             f"{reader.what} names expert {index} of `{group}`, which has {count}",
             reader.span(*at),
-            notes=reader.trail(*at),
+            notes=reader.provenance(*at),
             help=f"experts count from 0: the last one is `{group}.{count - 1}`",
         )
         return []
@@ -166,7 +166,7 @@ class Resolver:
             f"{reader.what} reads unknown `{text}`",
             reader.span(*at),
             label="nothing of this name can be read here",
-            notes=reader.trail(*at),
+            notes=reader.provenance(*at),
             help=self.elsewhere(text, reader) or self.nearby(text, reader.level),
         )
 

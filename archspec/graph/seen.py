@@ -39,7 +39,7 @@ class SeesResolver(Resolver):
                 "AS205",
                 f"{reader.what} sees `{group}` twice",
                 reader.span(*at),
-                notes=reader.trail(*at),
+                notes=reader.provenance(*at),
                 help="name each expert once",
             )
 
@@ -82,5 +82,5 @@ class SeesResolver(Resolver):
         helps = (f"did you mean `{guess}`? " if guess else "") + f"groups here: {listed(groups)}"
         self.diagnostics.error(
             "AS204", f"{reader.what} sees unknown expert group `{text}`", reader.span(*at),
-            label=f"no expert group of this name at level {reader.level}", notes=reader.trail(*at), help=helps,
+            label=f"no expert group of this name at level {reader.level}", notes=reader.provenance(*at), help=helps,
         )  # fmt: skip

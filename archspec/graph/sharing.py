@@ -33,7 +33,7 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
                 "AS232",
                 message,
                 setting_span(node, *role.split(".")),
-                notes=[*node.block.trail, Note(owner.what, owner.block.place)],
+                notes=[*node.block.provenance, Note(owner.what, owner.block.place)],
                 help="let both read streams of one width, or write its settings instead of `like`",
             )
 
@@ -51,7 +51,7 @@ def report_same(graph: Graph, diagnostics: Diagnostics) -> None:
                 "AS234",
                 f"{node.what} reads what `{other.group}` reads, with the same weights: it gives the same",
                 node.block.place,
-                notes=[*node.block.trail, Note(other.what, other.block.place)],
+                notes=[*node.block.provenance, Note(other.what, other.block.place)],
                 help="say what it reads in `from`, or remove it",
             )
 

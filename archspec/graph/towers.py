@@ -30,7 +30,7 @@ def connect_tower(wiring: Wiring, name: str, tower: Block | Switch) -> None:
         wiring.edge(_block(wiring, f"{node}.cases.{value}", inner, block, own=name, case=value), node, "case")
         if block.common is not None and block.common.output is not None:
             wiring.error("AS109", f"{inner}: `output` belongs to the tower", block.span("output", key=True),
-                         notes=block.trail, help="write it beside `switch`")  # fmt: skip
+                         notes=block.provenance, help="write it beside `switch`")  # fmt: skip
 
 
 def _values(wiring: Wiring, node: str, what: str, tower: Switch) -> tuple[str, ...]:
@@ -50,13 +50,13 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
             "AS213",
             f"{what} has no case for {_some([f'`{value}`' for value in missing])} of `{tower.switch}`",
             tower.span("cases", key=True),
-            notes=tower.trail,
+            notes=tower.provenance,
             help=f"add `{missing[0]}: ...` to `cases`, or write `$domain: ...`",
         )
     for value, block in tower.cases.items():
         if values and value not in values and value not in wiring.diagnostics.blamed:
             wiring.error("AS213", f"{what} has a case `{value}`, which is no value of `{tower.switch}`", block.place,
-                         notes=block.trail, help=f"values: {_some(values)}")  # fmt: skip
+                         notes=block.provenance, help=f"values: {_some(values)}")  # fmt: skip
 
 
 def _some(names: Sequence[str]) -> str:

@@ -127,7 +127,7 @@ class Wiring:
         known = tuple(known)
         guess = suggest(name, known)
         helps = (f"did you mean `{guess}`? " if guess else "") + f"{things}: {listed(known)}"
-        self.error(code, message, reader.span(*path), notes=reader.trail(*path), help=helps)
+        self.error(code, message, reader.span(*path), notes=reader.provenance(*path), help=helps)
 
     def is_input(self, name: str, reader: Reader, path: Path) -> bool:
         """Whether a setting names an input; if not, says so."""
@@ -153,7 +153,7 @@ class Wiring:
                 f"{reader.what}: `{name}` is no domain input",
                 reader.span(*path),
                 notes=[
-                    *reader.trail(*path),
+                    *reader.provenance(*path),
                     Note(f"input `{name}` of kind `{self.spec.inputs[name].kind}`", self.declared("inputs", name)),
                 ],
                 help=f"domain inputs: {', '.join(domains)}" if domains else "add an input of `kind: domain`",

@@ -42,7 +42,7 @@ class BlockReader:
                 "AS109",
                 f"{what} must be a mapping",
                 node.span,
-                notes=node.trail,
+                notes=node.provenance,
                 help=self._mapping_help(category, name, node),
             )
             return Block(category, name, "", None, None, node, place)
@@ -74,7 +74,7 @@ class BlockReader:
                 "AS231",
                 f"{keys} of {what} belong{'s' * (len(others) == 1)} to `{owner or '...'}`, whose weights it has",
                 others[0].key_span,
-                notes=others[0].node.trail,
+                notes=others[0].node.provenance,
                 help=f"drop {keys}, or write all its settings instead of `like`",
             )
         common = validated(ExpertCommon, _only(node, ("from", "like")), what, place, self.diagnostics)
@@ -83,7 +83,7 @@ class BlockReader:
     def named(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
         """A block that may be written as its kind's name alone: a loss, the balance."""
         if isinstance(node, Scalar) and isinstance(node.value, str):
-            node = Mapping((Entry("kind", node.span, node),), node.span, node.trail)
+            node = Mapping((Entry("kind", node.span, node),), node.span, node.provenance)
         return self.block(category, name, node, what, place)
 
     # -- the kind -----------------------------------------------------------------------------------------------------
@@ -96,16 +96,16 @@ class BlockReader:
         known = self.registry.names(category)
         choices = f"kinds: {', '.join(known)}; a plugin may define more (`--plugin`)"
         if kind is None:
-            self.error("AS110", f"{what} needs a `kind`", place, notes=node.trail, help=choices)
+            self.error("AS110", f"{what} needs a `kind`", place, notes=node.provenance, help=choices)
         elif not (isinstance(kind, Scalar) and isinstance(kind.value, str)):
-            self.error("AS109", f"`kind` of {what} must be text", kind.span, notes=kind.trail, help=choices)
+            self.error("AS109", f"`kind` of {what} must be text", kind.span, notes=kind.provenance, help=choices)
         elif kind.value not in known and self.lacks_plugins:
             return ""
         elif kind.value not in known:
             guess = suggest(kind.value, known)
             helps = f"did you mean `{guess}`?" + f" kinds: {', '.join(known)}" * (len(known) > 1) if guess else choices
             self.error("AS107", f"unknown {category.replace('_', ' ')} kind `{kind.value}` in {what}", kind.span,
-                       notes=kind.trail, help=helps)  # fmt: skip
+                       notes=kind.provenance, help=helps)  # fmt: skip
         else:
             return kind.value
         return ""
@@ -139,12 +139,12 @@ class BlockReader:
                 continue
             helps = self.other_kinds(category, entry.key) or keys_help(entry.key, known, written_with(entry, node))
             self.error(
-                "AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.trail, help=helps
+                "AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.provenance, help=helps
             )
             guess = suggest(entry.key, known)
             if guess and guess not in node:
                 entries.append(replace(entry, key=guess))
-        return Mapping(tuple({entry.key: entry for entry in entries}.values()), node.span, node.trail)
+        return Mapping(tuple({entry.key: entry for entry in entries}.values()), node.span, node.provenance)
 
     def other_kinds(self, category: str, key: str) -> str:
         """Which other kinds of the category take a key."""
@@ -156,9 +156,9 @@ class BlockReader:
         for entry in node.entries:
             key, colon, value = entry.key.partition(":")
             if colon and value and isinstance(entry.node, Scalar) and entry.node.value is None and key.isidentifier():
-                self.error("AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.trail,
+                self.error("AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.provenance,
                            help=f"write `{key}: {value}`, with a blank after the colon")  # fmt: skip
-                meant = Entry(key, entry.key_span, Scalar(resolve(value), entry.key_span, entry.node.trail))
+                meant = Entry(key, entry.key_span, Scalar(resolve(value), entry.key_span, entry.node.provenance))
                 node = node.without(entry.key)
                 node = node if key in node else node.with_entry(meant)
         return node
@@ -171,7 +171,11 @@ class BlockReader:
                 if entry.key == "selector":
                     helps = "write `selector: none` for a static gate, or leave `selector` out"
                 self.error(
-                    "AS109", f"`{entry.key}` of {what} has no value", entry.key_span, notes=entry.node.trail, help=helps
+                    "AS109",
+                    f"`{entry.key}` of {what} has no value",
+                    entry.key_span,
+                    notes=entry.node.provenance,
+                    help=helps,
                 )
                 node = node.without(entry.key)
         return node
@@ -189,4 +193,4 @@ class BlockReader:
 
 def _only(node: Mapping, keys: Iterable[str]) -> Mapping:
     wanted = set(keys)
-    return Mapping(tuple(entry for entry in node.entries if entry.key in wanted), node.span, node.trail)
+    return Mapping(tuple(entry for entry in node.entries if entry.key in wanted), node.span, node.provenance)

@@ -82,7 +82,7 @@ class _Completion:
                 "AS203",
                 f"{what} has no `{key}`, and {below} has no gate named `{name}`",
                 block.place,
-                notes=block.trail,
+                notes=block.provenance,
                 help=f"say what it reads, such as `{key}: {guess}`, or give {below} a gate `{name}`; "
                 f"gates there: {', '.join(self.below) or 'none'}",
             )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from yaml.error import Mark
 
-_MAX_TRAIL = 8  # aliases of aliases of aliases that a value remembers
+_MAX_PROVENANCE = 8  # aliases of aliases of aliases that a value remembers
 _MAX_LISTED = 5  # keys that the note about a merge names
 _MAX_SUGGESTED = 200  # anchors above an unknown alias that it may mean
 
@@ -168,7 +168,7 @@ class _Composer:
                     "a merge key `<<` takes a mapping or a list of mappings",
                     source.span,
                     label="not a mapping",
-                    notes=source.trail,
+                    notes=source.provenance,
                 )
                 continue
             for entry in source.entries:
@@ -208,22 +208,24 @@ class _Composer:
 
     def copy(self, node: Node, note: Note, alias: Span, depth: int) -> Node:
         """Return an aliased node whose values know the way they came; each copy counts."""
-        trail = (*node.trail, note)[:_MAX_TRAIL]
+        provenance = (*node.provenance, note)[:_MAX_PROVENANCE]
         if isinstance(node, Scalar):
             self.count(alias)
             self.characters += len(node.value) if isinstance(node.value, str) else 0
             if self.characters > MOST_CHARACTERS:
                 self.found.error("AS042", f"more than {MOST_CHARACTERS:,} characters through aliases", alias)
                 raise SpecError(self.found.items)
-            return Scalar(node.value, node.span, trail)
+            return Scalar(node.value, node.span, provenance)
         self.count(alias, depth)
         if isinstance(node, Sequence):
-            return Sequence(tuple(self.copy(item, note, alias, depth + 1) for item in node.items), node.span, trail)
+            return Sequence(
+                tuple(self.copy(item, note, alias, depth + 1) for item in node.items), node.span, provenance
+            )
         entries = []
         for entry in node.entries:
             self.count(alias)
             entries.append(Entry(entry.key, entry.key_span, self.copy(entry.node, note, alias, depth + 1)))
-        return Mapping(tuple(entries), node.span, trail)
+        return Mapping(tuple(entries), node.span, provenance)
 
     def count(self, span: Span, depth: int = 0) -> None:
         """Count one value (keys are values too), and stop where there are too many or they are nested too deep."""

@@ -55,7 +55,9 @@ class Defaults:
                 node = node.without(entry.key) if _declines(node, entry.key) else node
             elif reached and entry.key not in replaced:
                 note = Note(f"`defaults` give it to {what}", entry.key_span)
-                node = node.with_entry(replace(entry, node=replace(entry.node, trail=(*entry.node.trail, note))))
+                node = node.with_entry(
+                    replace(entry, node=replace(entry.node, provenance=(*entry.node.provenance, note)))
+                )
         return node
 
     def report(self) -> None:
@@ -72,11 +74,11 @@ class Defaults:
             why = f"it stands beside `kind: {meant}`" if meant else "they have no such setting"
             message = f"the default `{key}` does not reach blocks of kind {kinds}, such as {first}: {why}"
             if any(takes for _, takes in blocks):
-                self.diagnostics.note("AS308", message, entry.key_span, notes=entry.node.trail)
+                self.diagnostics.note("AS308", message, entry.key_span, notes=entry.node.provenance)
             else:
                 self.diagnostics.warning(
                     "AS309", f"the default `{key}` of {DEFAULTS[category]} reaches no block", entry.key_span,
-                    notes=entry.node.trail, help=self.reader.other_kinds(category, key) or f"remove `{key}`",
+                    notes=entry.node.provenance, help=self.reader.other_kinds(category, key) or f"remove `{key}`",
                 )  # fmt: skip
 
     def _read(self, section: Node | None) -> dict[str, Mapping]:
@@ -95,7 +97,7 @@ class Defaults:
             defaults = as_mapping(entry.node) if entry else None
             if entry and defaults is None:
                 self.diagnostics.error(
-                    "AS109", f"`defaults` of {key} must be a mapping", entry.node.span, notes=entry.node.trail
+                    "AS109", f"`defaults` of {key} must be a mapping", entry.node.span, notes=entry.node.provenance
                 )
             if entry and defaults is not None:
                 what = f"`defaults` of {key}"

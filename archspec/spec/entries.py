@@ -31,13 +31,13 @@ class EntryReader:
         """The entries of a mapping of names; none where it is absent or empty."""
         mapping = as_mapping(node) if node else None
         if node and mapping is None:
-            self.error("AS109", f"{what} must be a mapping from names", node.span, notes=node.trail,
+            self.error("AS109", f"{what} must be a mapping from names", node.span, notes=node.provenance,
                        help=f"write `NAME: {'[...]' if thing == 'group' else '{...}'}` for each {thing}")  # fmt: skip
             self.diagnostics.incomplete = True
         if mapping is None:
             return {}
         for entry in mapping.entries:
-            check_name(entry.key, f"{thing} name", entry.key_span, entry.node.trail, self.diagnostics)
+            check_name(entry.key, f"{thing} name", entry.key_span, entry.node.provenance, self.diagnostics)
         return {entry.key: read(entry) for entry in mapping.entries}
 
     def lacks(self, node: Mapping, key: str) -> bool:

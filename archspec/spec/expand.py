@@ -37,7 +37,7 @@ def expand(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
         entry if entry.key in (*LITERAL, "tasks") else replace(entry, node=expansion.node(entry.node, {}))
         for entry in tree.entries
     ]
-    return repeated(Mapping(tuple(entries), tree.span, tree.trail), diagnostics)
+    return repeated(Mapping(tuple(entries), tree.span, tree.provenance), diagnostics)
 
 
 class _Expansion:
@@ -62,17 +62,17 @@ class _Expansion:
     def node(self, node: Node, env: MappingType[str, str], notes: tuple[Note, ...] = ()) -> Any:  # noqa: ANN401 - a node of the same kind
         """The node with the variables of `env` replaced and those in keys expanded; `notes` say through which."""
         self.count += 1
-        trail = (*node.trail, *notes) if notes else node.trail
+        provenance = (*node.provenance, *notes) if notes else node.provenance
         if isinstance(node, Mapping):
-            return self.mapping(node, env, notes, trail)
+            return self.mapping(node, env, notes, provenance)
         if isinstance(node, Sequence):
-            return Sequence(tuple(self.node(item, env, notes) for item in node.items), node.span, trail)
+            return Sequence(tuple(self.node(item, env, notes) for item in node.items), node.span, provenance)
         if isinstance(node.value, str) and "$" in node.value:
-            return Scalar(self.text(node.value, env, replace(node, trail=trail)), node.span, trail)
-        return Scalar(node.value, node.span, trail) if notes else node
+            return Scalar(self.text(node.value, env, replace(node, provenance=provenance)), node.span, provenance)
+        return Scalar(node.value, node.span, provenance) if notes else node
 
     def mapping(
-        self, node: Mapping, env: MappingType[str, str], outer: tuple[Note, ...], trail: tuple[Note, ...]
+        self, node: Mapping, env: MappingType[str, str], outer: tuple[Note, ...], provenance: tuple[Note, ...]
     ) -> Mapping:
         """Expands the keys; a key that is written out wins over one that a variable makes."""
         explicit = {self.text(e.key, env, e) for e in node.entries if not self.free(e.key, env)}
@@ -91,7 +91,7 @@ class _Expansion:
                 if self.count > MOST_VALUES:
                     self.too_large(entry.key_span)
                 made[key] = Entry(key, entry.key_span, self.node(entry.node, {**env, **inner}, (*notes, *outer)))
-        return Mapping(tuple(made.values()), node.span, trail)
+        return Mapping(tuple(made.values()), node.span, provenance)
 
     def keys(self, entry: Entry, env: MappingType[str, str]) -> Iterator[tuple[str, dict[str, str], tuple[Note, ...]]]:
         """Each key that an entry stands for, the variables bound by it, and notes that say so."""
@@ -138,7 +138,7 @@ class _Expansion:
             why, helps = "", (f"did you mean `${guess}`? " if guess else "") + f"variables: {listed or 'none'}"
         if name not in self.missing:
             self.diagnostics.error(
-                "AS130", f"unknown variable `${name}`{why}", entry.key_span, notes=entry.node.trail, help=helps
+                "AS130", f"unknown variable `${name}`{why}", entry.key_span, notes=entry.node.provenance, help=helps
             )
         if name in {"domain", "task"}:
             self.missing.add(name)
@@ -162,7 +162,9 @@ class _Expansion:
         name = match[2] or match[3]
         if name in env:
             return env[name]
-        span, notes = (place.key_span, place.node.trail) if isinstance(place, Entry) else (place.span, place.trail)
+        span, notes = (
+            (place.key_span, place.node.provenance) if isinstance(place, Entry) else (place.span, place.provenance)
+        )
         guess = suggest(name, env) if name else None
         if name is None:
             message, helps = f"`{match[0]}` is never closed", f"write `{match[0]}}}`"
@@ -186,9 +188,9 @@ def _without_notes(node: Any) -> Any:  # noqa: ANN401 - a node of the same kind
     """The tree without `x-` keys, which are the writer's own."""
     if isinstance(node, Mapping):
         entries = (Entry(e.key, e.key_span, _without_notes(e.node)) for e in node.entries if not e.key.startswith("x-"))
-        return Mapping(tuple(entries), node.span, node.trail)
+        return Mapping(tuple(entries), node.span, node.provenance)
     if isinstance(node, Sequence):
-        return Sequence(tuple(map(_without_notes, node.items)), node.span, node.trail)
+        return Sequence(tuple(map(_without_notes, node.items)), node.span, node.provenance)
     return node
 
 

@@ -31,7 +31,12 @@ def extended(tree: Mapping, file: str, diagnostics: Diagnostics) -> Mapping:
 
 
 def _extended(  # noqa: PLR0913, PLR0917 - each is a part of the way so far
-    tree: Mapping, here: Path, root: Path, diagnostics: Diagnostics, chain: tuple[Path, ...], trail: tuple[Note, ...]
+    tree: Mapping,
+    here: Path,
+    root: Path,
+    diagnostics: Diagnostics,
+    chain: tuple[Path, ...],
+    provenance: tuple[Note, ...],
 ) -> Mapping:
     entry = tree.entry("extends")
     if entry is None:
@@ -42,13 +47,16 @@ def _extended(  # noqa: PLR0913, PLR0917 - each is a part of the way so far
         raise SpecError([Diagnostic("AS121", f"files extend each other: {cycle}", span, help="drop one `extends`")])
     if len(chain) > MOST_EXTENDED:
         message = f"more than {MOST_EXTENDED} files extend each other in a row"
-        raise SpecError([Diagnostic("AS138", message, span, notes=trail[-1:], help="write some of them as one file")])
+        raise SpecError(
+            [Diagnostic("AS138", message, span, notes=provenance[-1:], help="write some of them as one file")]
+        )
     value = entry.node.value if isinstance(entry.node, Scalar) else ""
     shown = os.path.normpath(Path(span.file).parent / str(value))
     base = _base(path, shown, span, diagnostics)
-    trail = (_extending(span), *trail)
+    provenance = (_extending(span), *provenance)
     merged: Mapping = merge(
-        _extended(_noted(base, trail), path, root, diagnostics, (*chain, path), trail), tree.without("extends")
+        _extended(_noted(base, provenance), path, root, diagnostics, (*chain, path), provenance),
+        tree.without("extends"),
     )
     if size(merged) > MOST_VALUES:
         message = f"with the files that it extends, the spec holds more than {MOST_VALUES:,} values"
@@ -89,7 +97,7 @@ def _unusable_path(node: Node, reason: str) -> Diagnostic:
     value = node.value if isinstance(node, Scalar) else ""
     reason = "a loop of links" if "loop" in reason.lower() or "symbolic" in reason else reason
     message = f"`{value}` is no path that can be read: {reason[:1].lower()}{reason[1:]}"
-    return Diagnostic("AS120", message, node.span, notes=node.trail, help="write `extends: FILE.yaml`")
+    return Diagnostic("AS120", message, node.span, notes=node.provenance, help="write `extends: FILE.yaml`")
 
 
 def _base(path: Path, shown: str, span: Span, diagnostics: Diagnostics) -> Mapping:
@@ -126,13 +134,13 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
             else:
                 node = _removing(entry) if old is None else merge(old.node, entry.node, entry.key)
                 merged[entry.key] = replace(entry, node=node)
-        return Mapping(tuple(merged.values()), over.span, over.trail)
+        return Mapping(tuple(merged.values()), over.span, over.provenance)
     if key == "levels" and isinstance(base, Sequence) and isinstance(over, Sequence):
         shared = min(len(base.items), len(over.items))
         items = [merge(old, new) for old, new in zip(base.items, over.items, strict=False)]
         items += (*base.items[shared:], *over.items[shared:])
         kept = (item for item in items if not (isinstance(item, Scalar) and item.value is None))
-        return Sequence(tuple(kept), over.span, over.trail)
+        return Sequence(tuple(kept), over.span, over.provenance)
     return over
 
 
@@ -141,7 +149,11 @@ def _removing(entry: Entry) -> Node:
     node = entry.node
     if isinstance(node, Scalar) and node.value is None and node.span.column < node.span.end_column:
         return replace(
-            node, trail=(*node.trail, Note(f"`null` removes a key, but the extended file has no `{entry.key}` here"))
+            node,
+            provenance=(
+                *node.provenance,
+                Note(f"`null` removes a key, but the extended file has no `{entry.key}` here"),
+            ),
         )
     return node
 
@@ -200,10 +212,10 @@ def _flow(value: object) -> str:
 
 
 def _noted(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
-    trail = (*node.trail, *notes)
+    provenance = (*node.provenance, *notes)
     if isinstance(node, Mapping):
         entries = tuple(replace(entry, node=_noted(entry.node, notes)) for entry in node.entries)
-        return Mapping(entries, node.span, trail)
+        return Mapping(entries, node.span, provenance)
     if isinstance(node, Sequence):
-        return replace(node, items=tuple(_noted(item, notes) for item in node.items), trail=trail)
-    return replace(node, trail=trail)
+        return replace(node, items=tuple(_noted(item, notes) for item in node.items), provenance=provenance)
+    return replace(node, provenance=provenance)

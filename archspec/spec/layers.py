@@ -23,7 +23,11 @@ class LayerReader(EntryReader):
             return ()
         if not isinstance(node, Sequence):
             self.error(
-                "AS109", "`levels` must be a list", node.span, notes=node.trail, help="write `- experts:`, with a dash"
+                "AS109",
+                "`levels` must be a list",
+                node.span,
+                notes=node.provenance,
+                help="write `- experts:`, with a dash",
             )
             self.diagnostics.incomplete = True
             return ()
@@ -38,7 +42,7 @@ class LayerReader(EntryReader):
                 self.error(
                     "AS137", f"the levels up to {number} hold {count:,} experts; a spec has {MOST_EXPERTS:,} at most",
                     most.span("count") if most.span("count") != most.node.span else most.place,
-                    notes=most.trail, help="lower `count` or `repeat`",
+                    notes=most.provenance, help="lower `count` or `repeat`",
                 )  # fmt: skip
                 self.diagnostics.raise_errors()
         return tuple(levels)
@@ -51,7 +55,7 @@ class LayerReader(EntryReader):
                 "AS109",
                 f"level {number} must be a mapping",
                 node.span,
-                notes=node.trail,
+                notes=node.provenance,
                 help="it holds `experts` and `gates`",
             )
             self.diagnostics.incomplete = True
@@ -71,7 +75,7 @@ class LayerReader(EntryReader):
                 "AS110",
                 f"level {number} needs `experts`",
                 span_at(mapping, ("experts",), key=True),
-                notes=node.trail,
+                notes=node.provenance,
                 help="add `experts: {...}`",
             )
             self.diagnostics.incomplete = True
@@ -83,7 +87,7 @@ class LayerReader(EntryReader):
         if isinstance(node, Mapping) and "switch" in node:
             return self.switch(entry.key, node, entry.key_span, what)
         if isinstance(node, Mapping) and (cases := node.entry("cases")):
-            self.error("AS110", f"the cases of {what} need a `switch`", cases.key_span, notes=node.trail,
+            self.error("AS110", f"the cases of {what} need a `switch`", cases.key_span, notes=node.provenance,
                        help="write `switch: NAME` beside `cases`: the domain input that chooses")  # fmt: skip
             return self.switch(entry.key, node, entry.key_span, what)
         return self.block("tower", entry, what)
@@ -96,20 +100,22 @@ class LayerReader(EntryReader):
                     "AS108",
                     f"unknown key `{inner.key}` in the switch of {what}",
                     inner.key_span,
-                    notes=inner.node.trail,
+                    notes=inner.node.provenance,
                     help="keys here: switch, cases, output; the rest goes into the cases",
                 )
         output = text_of(node.get("output"))
         if "output" in node and output not in {"binary", "regression"}:
-            self.error("AS109", f"`output` of {what} cannot be this", span_at(node, ("output",)), notes=node.trail,
+            self.error("AS109", f"`output` of {what} cannot be this", span_at(node, ("output",)), notes=node.provenance,
                        help="choices: binary, regression")  # fmt: skip
         if "switch" in node and text_of(node.get("switch")) is None:
             self.error("AS109", f"`switch` of {what} must be the name of an input", span_at(node, ("switch",)),
-                       notes=node.trail, help="name a domain input")  # fmt: skip
+                       notes=node.provenance, help="name a domain input")  # fmt: skip
         cases = self.entries(
             node.get("cases"), f"`cases` of {what}", "case",
             lambda e: self.block("tower", e, f"case `{e.key}` of {what}"),
         )  # fmt: skip
         if self.lacks(node, "cases"):
-            self.error("AS110", f"{what} needs `cases`", place, notes=node.trail, help="add `cases: {$domain: {...}}`")
+            self.error(
+                "AS110", f"{what} needs `cases`", place, notes=node.provenance, help="add `cases: {$domain: {...}}`"
+            )
         return Switch(name, text_of(node.get("switch")) or "", cases, output, node, place)  # type: ignore[arg-type] # checked above

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archspec.diagnostics import Diagnostics, Note, suggest
-from archspec.spec.problems import trail_at
+from archspec.spec.problems import provenance_at
 
 if TYPE_CHECKING:
     from archspec.spec.spec import Block, Spec
@@ -111,8 +111,8 @@ class _Likeness:
 
     def error(self, code: str, message: str, block: Block, helps: str, notes: list[Note] | None = None) -> None:
         """An error at a group's `like`."""
-        trail = trail_at(block.node, ("like",))
-        self.diagnostics.error(code, message, block.span("like"), notes=[*trail, *(notes or [])], help=helps)
+        provenance = provenance_at(block.node, ("like",))
+        self.diagnostics.error(code, message, block.span("like"), notes=[*provenance, *(notes or [])], help=helps)
 
 
 def name_of(place: Place, level: int) -> str:

@@ -105,7 +105,9 @@ class _Problem:
             self.kind_error(self.detail["ctx"]["error"], diagnostics)
         else:
             span = span_at(self.node, self.path)
-            diagnostics.error("AS109", self.sentence(), span, notes=trail_at(self.node, self.path), help=self.help())
+            diagnostics.error(
+                "AS109", self.sentence(), span, notes=provenance_at(self.node, self.path), help=self.help()
+            )
 
     @property
     def setting(self) -> str:
@@ -120,7 +122,7 @@ class _Problem:
         inside = _Problem(self.cls, self.node, self.what, self.place, self.path[:-1], self.details).setting
         diagnostics.error(
             "AS108", f"unknown key `{key}` in {inside}", span_at(self.node, self.path, key=True),
-            notes=trail_at(self.node, self.path), help=keys_help(key, words),
+            notes=provenance_at(self.node, self.path), help=keys_help(key, words),
         )  # fmt: skip
 
     def missing(self, diagnostics: Diagnostics) -> None:
@@ -129,7 +131,7 @@ class _Problem:
         span = span_at(self.node, above) if above else self.place
         inside = _Problem(self.cls, self.node, self.what, self.place, above, self.details).setting
         diagnostics.error(
-            "AS110", f"{inside} needs `{self.path[-1]}`", span, notes=trail_at(self.node, above),
+            "AS110", f"{inside} needs `{self.path[-1]}`", span, notes=provenance_at(self.node, above),
             help=f"add `{self.path[-1]}: ...`",
         )  # fmt: skip
 
@@ -140,7 +142,7 @@ class _Problem:
         sentence = f"{self.what}: {message}" if message.startswith("`") else f"{self.setting} {message}"
         path = (*self.path, *at)
         span = span_at(self.node, path) if path else self.place
-        diagnostics.error("AS109", sentence, span, notes=trail_at(self.node, path), help=helps)
+        diagnostics.error("AS109", sentence, span, notes=provenance_at(self.node, path), help=helps)
 
     def sentence(self) -> str:
         """What the setting must be, and is not."""
@@ -238,8 +240,8 @@ def _words(cls: type[Settings], path: _Path) -> tuple[str, ...]:
     return fields_of(current)
 
 
-def trail_at(node: Node, path: _Path) -> tuple[Note, ...]:
-    """The trail of the deepest node along a path."""
+def provenance_at(node: Node, path: _Path) -> tuple[Note, ...]:
+    """The provenance of the deepest node along a path."""
     for step in path:
         inner = node.get(step) if isinstance(node, Mapping) and isinstance(step, str) else None
         if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
@@ -247,7 +249,7 @@ def trail_at(node: Node, path: _Path) -> tuple[Note, ...]:
         if inner is None:
             break
         node = inner
-    return node.trail
+    return node.provenance
 
 
 def shown(value: object) -> str:

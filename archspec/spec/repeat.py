@@ -20,7 +20,7 @@ def repeated(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
         most = max(copies, key=lambda copy: copy[1] * size(copy[0]))[0]
         diagnostics.error(
             "AS133", f"with every repeat written out, the levels hold more than {MOST_VALUES:,} values",
-            span_at(most, ("repeat",)), notes=most.trail, help="repeat less, or a smaller level",
+            span_at(most, ("repeat",)), notes=most.provenance, help="repeat less, or a smaller level",
         )  # fmt: skip
         diagnostics.raise_errors()
     items = [level for item, times, place in copies for level in _copies(item, times, place)]
@@ -36,7 +36,7 @@ def _times(level: Node, diagnostics: Diagnostics) -> tuple[int, Span]:
     if type(times) is not int or not 1 <= times <= MOST_REPEATS:
         diagnostics.error(
             "AS135", f"`repeat` must be a whole number from 1 to {MOST_REPEATS}", entry.node.span,
-            notes=entry.node.trail, help="leave `repeat` out for one level, or remove the level",
+            notes=entry.node.provenance, help="leave `repeat` out for one level, or remove the level",
         )  # fmt: skip
         return 1, entry.key_span
     return times, entry.key_span
@@ -47,17 +47,17 @@ def _copies(level: Node, times: int, place: Span) -> list[Node]:
     once = level.without("repeat") if isinstance(level, Mapping) else level
     if times == 1:
         return [once]
-    return [with_trail(once, (Note(f"repeat {i} of {times}", place),)) for i in range(1, times + 1)]
+    return [with_provenance(once, (Note(f"repeat {i} of {times}", place),)) for i in range(1, times + 1)]
 
 
-def with_trail(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
+def with_provenance(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
     """A node that came a further way: an expansion, a repeat."""
     if not notes:
         return node
-    trail = (*node.trail, *notes)
+    provenance = (*node.provenance, *notes)
     if isinstance(node, Mapping):
-        entries = (Entry(entry.key, entry.key_span, with_trail(entry.node, notes)) for entry in node.entries)
-        return Mapping(tuple(entries), node.span, trail)
+        entries = (Entry(entry.key, entry.key_span, with_provenance(entry.node, notes)) for entry in node.entries)
+        return Mapping(tuple(entries), node.span, provenance)
     if isinstance(node, Sequence):
-        return Sequence(tuple(with_trail(item, notes) for item in node.items), node.span, trail)
-    return Scalar(node.value, node.span, trail)
+        return Sequence(tuple(with_provenance(item, notes) for item in node.items), node.span, provenance)
+    return Scalar(node.value, node.span, provenance)

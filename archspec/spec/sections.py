@@ -41,7 +41,9 @@ def known_sections(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
             helps = f"the spec has `{guess}` already: move what is here into it, or remove it"
         elif guess is None:
             helps = f"sections: {', '.join(SECTIONS)}; `x-{entry.key}` for a note"
-        diagnostics.error("AS103", f"unknown section `{entry.key}`", entry.key_span, notes=entry.node.trail, help=helps)
+        diagnostics.error(
+            "AS103", f"unknown section `{entry.key}`", entry.key_span, notes=entry.node.provenance, help=helps
+        )
         tree = tree.without(entry.key)
         if guess and guess not in tree:
             tree = tree.with_entry(replace(entry, key=guess))
@@ -118,7 +120,7 @@ class Reader(TaskReader, LayerReader):
         if tasks and count > MOST_TASKS:
             self.error(
                 "AS137", f"the spec has {count:,} tasks; {MOST_TASKS:,} at most", tasks.key_span,
-                notes=tasks.node.trail, help="drop some",
+                notes=tasks.node.provenance, help="drop some",
             )  # fmt: skip
             self.diagnostics.raise_errors()
 
@@ -133,11 +135,11 @@ class Reader(TaskReader, LayerReader):
         if node is None:
             self.error("AS104", "the spec has no `name`", self.tree.span, help="add a line such as `name: my_model`")
         elif (name := text_of(node)) is not None:
-            check_name(name, "spec name", node.span, node.trail, self.diagnostics)
+            check_name(name, "spec name", node.span, node.provenance, self.diagnostics)
             return name
         else:
             self.error(
-                "AS109", "`name` must be text", node.span, notes=node.trail, help="write a name such as `my_model`"
+                "AS109", "`name` must be text", node.span, notes=node.provenance, help="write a name such as `my_model`"
             )
         return "unnamed"
 
@@ -147,7 +149,9 @@ class Reader(TaskReader, LayerReader):
         if node is None or (isinstance(node, Scalar) and node.value is None):
             return ""
         if (text := text_of(node)) is None:
-            self.error("AS109", f"`{key}` must be text", node.span, notes=node.trail, help="put it in double quotes")
+            self.error(
+                "AS109", f"`{key}` must be text", node.span, notes=node.provenance, help="put it in double quotes"
+            )
         return text or ""
 
     def requires(self) -> tuple[str, ...]:
@@ -187,7 +191,7 @@ class Reader(TaskReader, LayerReader):
         if not isinstance(node, Sequence):
             names = [text_of(node)] if isinstance(node, Scalar) else list(node.keys())
             helps = f"write `{key}: [{', '.join(map(str, names))}]`" if all(names) else "write a list in brackets"
-            self.error("AS109", f"{what} must be a list of names", node.span, notes=node.trail, help=helps)
+            self.error("AS109", f"{what} must be a list of names", node.span, notes=node.provenance, help=helps)
             return []
         found = []
         for item in node.items:
@@ -195,7 +199,11 @@ class Reader(TaskReader, LayerReader):
                 found.append((text, item.span))
             else:
                 self.error(
-                    "AS109", f"{what} must be a list of names", item.span, notes=item.trail, help="write names only"
+                    "AS109",
+                    f"{what} must be a list of names",
+                    item.span,
+                    notes=item.provenance,
+                    help="write names only",
                 )
         return found
 
@@ -204,7 +212,7 @@ class Reader(TaskReader, LayerReader):
         block = self.block("input", entry, f"input `{entry.key}`")
         kind: InputKind | None = block.settings
         for index, value in enumerate((kind.domain() or ()) if kind is not None else ()):
-            check_name(value, "domain value", block.span("values", index), block.trail, self.diagnostics)
+            check_name(value, "domain value", block.span("values", index), block.provenance, self.diagnostics)
         return block
 
     def group(self, entry: Entry) -> tuple[str, ...]:
@@ -216,6 +224,6 @@ class Reader(TaskReader, LayerReader):
             and not isinstance(entry.node, Mapping)
             and (isinstance(entry.node, Sequence) or as_mapping(entry.node))
         ):
-            self.error("AS109", f"group `{entry.key}` is empty", entry.node.span, notes=entry.node.trail,
+            self.error("AS109", f"group `{entry.key}` is empty", entry.node.span, notes=entry.node.provenance,
                        help="name inputs in it, or remove it")  # fmt: skip
         return tuple(name for name, _ in names)

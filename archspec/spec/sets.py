@@ -18,20 +18,22 @@ def read_sets(tree: Mapping, diagnostics: Diagnostics) -> Sets:
     """The named lists of `sets`: names, each once."""
     section = tree.get("sets")
     if section is not None and not isinstance(section, Mapping) and not is_empty(section):
-        diagnostics.error("AS134", "`sets` must be a mapping from names to lists", section.span, notes=section.trail,
-                          help="write `sets: {group: [watch, interact]}`")  # fmt: skip
+        diagnostics.error(
+            "AS134", "`sets` must be a mapping from names to lists", section.span, notes=section.provenance,
+            help="write `sets: {group: [watch, interact]}`",
+        )  # fmt: skip
     found: Sets = {}
     for entry in section.entries if isinstance(section, Mapping) else ():
         name = entry.key
-        span, trail = entry.key_span, entry.node.trail
+        span, provenance = entry.key_span, entry.node.provenance
         found[name] = names_of(entry.node)
         if name in {"task", "domain"}:
-            diagnostics.error("AS134", f"`${name}` is built in: a set cannot be named `{name}`", span, notes=trail,
+            diagnostics.error("AS134", f"`${name}` is built in: a set cannot be named `{name}`", span, notes=provenance,
                               help="give the set another name")  # fmt: skip
         else:
-            check_name(name, "set name", span, trail, diagnostics)
+            check_name(name, "set name", span, provenance, diagnostics)
         if not found[name]:
-            diagnostics.error("AS134", f"set `{name}` must be a list of names", entry.node.span, notes=trail,
+            diagnostics.error("AS134", f"set `{name}` must be a list of names", entry.node.span, notes=provenance,
                               help=f"write `{name}: [one, another]`")  # fmt: skip
             diagnostics.incomplete = True
         _check_values(name, entry.node, diagnostics)
@@ -43,15 +45,15 @@ def _check_values(name: str, node: Node, diagnostics: Diagnostics) -> None:
     for item in node.items if isinstance(node, Sequence) else ():
         if not isinstance(item, Scalar) or not isinstance(item.value, str):
             diagnostics.error(
-                "AS134", f"set `{name}` holds names only", item.span, notes=item.trail, help="write a name"
+                "AS134", f"set `{name}` holds names only", item.span, notes=item.provenance, help="write a name"
             )
         elif item.value in seen:
             diagnostics.error(
-                "AS134", f"set `{name}` names `{item.value}` twice", item.span, notes=item.trail, help="drop one"
+                "AS134", f"set `{name}` names `{item.value}` twice", item.span, notes=item.provenance, help="drop one"
             )
         else:
             seen[item.value] = item
-            check_name(item.value, "set value", item.span, item.trail, diagnostics)
+            check_name(item.value, "set value", item.span, item.provenance, diagnostics)
 
 
 def is_empty(node: Node) -> bool:

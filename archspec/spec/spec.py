@@ -126,9 +126,9 @@ class Block:
         return span_at(self.node, path, key=key)
 
     @property
-    def trail(self) -> tuple[Note, ...]:
+    def provenance(self) -> tuple[Note, ...]:
         """Through which files and expansions the block came."""
-        return self.node.trail
+        return self.node.provenance
 
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""
@@ -154,9 +154,9 @@ class Switch:
         return span_at(self.node, path, key=key)
 
     @property
-    def trail(self) -> tuple[Note, ...]:
+    def provenance(self) -> tuple[Note, ...]:
         """Through which files and expansions the switch came."""
-        return self.node.trail
+        return self.node.provenance
 
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""
@@ -175,9 +175,9 @@ class TaskBlock:
     place: Span
 
     @property
-    def trail(self) -> tuple[Note, ...]:
+    def provenance(self) -> tuple[Note, ...]:
         """Through which files and expansions the task came."""
-        return self.node.trail
+        return self.node.provenance
 
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""

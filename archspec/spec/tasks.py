@@ -19,7 +19,7 @@ class TaskReader(EntryReader):
         """One task with its losses."""
         what, node = f"task `{entry.key}`", as_mapping(entry.node)
         if node is None:
-            self.error("AS109", f"{what} must be a mapping", entry.node.span, notes=entry.node.trail,
+            self.error("AS109", f"{what} must be a mapping", entry.node.span, notes=entry.node.provenance,
                        help=f"write `{entry.key}: {{kind: binary}}`")  # fmt: skip
             return TaskBlock(entry.key, Task(label=entry.key), (), entry.node, entry.key_span)
         node = self.blocks.split_colons(node, what)
@@ -35,12 +35,12 @@ class TaskReader(EntryReader):
                 "AS109",
                 f"`loss` of {what} is empty",
                 given.span,
-                notes=given.trail,
+                notes=given.provenance,
                 help=f"write `loss: {LOSS[task.kind]}`",
             )
         if len(nodes) > MOST_LOSSES:
             message = f"{what} has {len(nodes):,} losses; a task has {MOST_LOSSES} at most"
-            self.error("AS109", message, given.span, notes=given.trail, help="drop some")
+            self.error("AS109", message, given.span, notes=given.provenance, help="drop some")
         losses = tuple(self.loss(entry.key, task.kind, item) for item in nodes[:MOST_LOSSES])
         return TaskBlock(
             entry.key, task.model_copy(update={"label": task.label or entry.key}), losses, node, entry.key_span
@@ -50,11 +50,15 @@ class TaskReader(EntryReader):
         """`classes` and `kind: multiclass` go together."""
         if task.kind == "multiclass" and task.classes is None:
             self.error(
-                "AS110", f"{what} needs `classes`", entry.key_span, notes=node.trail, help="add how many: `classes: N`"
+                "AS110",
+                f"{what} needs `classes`",
+                entry.key_span,
+                notes=node.provenance,
+                help="add how many: `classes: N`",
             )
         if task.kind != "multiclass" and task.classes is not None:
             self.error("AS109", f"`classes` of {what} is for `kind: multiclass`", span_at(node, ("classes",), key=True),
-                       notes=node.trail, help="drop `classes`, or write `kind: multiclass`")  # fmt: skip
+                       notes=node.provenance, help="drop `classes`, or write `kind: multiclass`")  # fmt: skip
 
     def loss(self, task: str, kind: str, node: Node) -> Block:
         """One loss of a task, fit for the task's kind."""
@@ -62,5 +66,5 @@ class TaskReader(EntryReader):
         fits: tuple[str, ...] = block.settings.tasks if block.settings is not None else ()
         if fits and kind not in fits:
             self.error("AS109", f"loss `{block.kind}` is for {', '.join(fits)} tasks; `{task}` is {kind}", node.span,
-                       notes=node.trail, help=f"write `loss: {LOSS[kind]}`")  # fmt: skip
+                       notes=node.provenance, help=f"write `loss: {LOSS[kind]}`")  # fmt: skip
         return block

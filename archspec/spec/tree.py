@@ -17,11 +17,11 @@ Data: TypeAlias = "Value | list[Data] | dict[str, Data]"
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value, typed by the rules of YAML 1.2. `trail` lists the aliases it came through, innermost first."""
+    """A single value, typed by the rules of YAML 1.2. `provenance` lists its aliases, innermost first."""
 
     value: Value
     span: Span
-    trail: tuple[Note, ...] = ()
+    provenance: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Sequence:
 
     items: tuple[Node, ...]
     span: Span
-    trail: tuple[Note, ...] = ()
+    provenance: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Mapping:
 
     entries: tuple[Entry, ...]
     span: Span
-    trail: tuple[Note, ...] = ()
+    provenance: tuple[Note, ...] = ()
     _by_key: dict[str, Entry] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -72,19 +72,21 @@ class Mapping:
 
     def without(self, key: str) -> Mapping:
         """Return this mapping without a key."""
-        return Mapping(tuple(entry for entry in self.entries if entry.key != key), self.span, self.trail)
+        return Mapping(tuple(entry for entry in self.entries if entry.key != key), self.span, self.provenance)
 
     def with_entry(self, entry: Entry) -> Mapping:
         """Return this mapping with an entry in the place of the one with its key, or else at the end."""
         if entry.key not in self:
-            return Mapping((*self.entries, entry), self.span, self.trail)
-        return Mapping(tuple(entry if old.key == entry.key else old for old in self.entries), self.span, self.trail)
+            return Mapping((*self.entries, entry), self.span, self.provenance)
+        return Mapping(
+            tuple(entry if old.key == entry.key else old for old in self.entries), self.span, self.provenance
+        )
 
 
 def as_mapping(node: Node) -> Mapping | None:
     """The node as a mapping, None where it is none; a key without a value is an empty one."""
     if isinstance(node, Scalar) and node.value is None:
-        return Mapping((), node.span, node.trail)
+        return Mapping((), node.span, node.provenance)
     return node if isinstance(node, Mapping) else None
 
 

@@ -67,5 +67,8 @@ def test_values_know_their_expansion() -> None:
     levels = tree.get("levels")
     second = levels.items[1].get("experts").get("cvr").get("units")  # type: ignore[union-attr]
     assert second is not None
-    assert [note.message for note in second.trail] == ["expanded from `$task` with `task` = `cvr`", "repeat 2 of 2"]
+    assert [note.message for note in second.provenance] == [
+        "expanded from `$task` with `task` = `cvr`",
+        "repeat 2 of 2",
+    ]
     assert (second.span.line, second.span.column) == (5, 22)

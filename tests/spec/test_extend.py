@@ -32,10 +32,10 @@ def test_mappings_merge_key_by_key() -> None:
 
 
 def test_null_removes_a_key() -> None:
-    """`null` takes a key away; where there is none it stays, and says so in its trail."""
+    """`null` takes a key away; where there is none it stays, and says so in its provenance."""
     assert merged("a: {x: 1, y: 2}", "a: {x: null}") == {"a": {"y": 2}}
     node = merge(parse("a: 1", "base.yaml"), parse("b: null", "over.yaml")).get("b")
-    assert "has no `b`" in node.trail[0].message
+    assert "has no `b`" in node.provenance[0].message
 
 
 def test_lists_are_replaced_but_levels_merge() -> None:
@@ -69,7 +69,7 @@ def test_places_survive(tmp_path: Path) -> None:
     assert (Path(span.file).name, span.line, span.column) == ("base.yaml", 4, 25)
     node = tree.get("inputs")
     assert node is not None
-    assert node.trail[0].message == "`over.yaml` extends this file"
+    assert node.provenance[0].message == "`over.yaml` extends this file"
 
 
 def test_a_part_may_extend_a_part(tmp_path: Path) -> None:

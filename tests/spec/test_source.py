@@ -102,7 +102,7 @@ def test_mapping_edits_keep_the_order() -> None:
 
 
 def test_aliases_keep_their_way() -> None:
-    """An aliased value has the place where it is written, and its trail names the alias, in every value below too."""
+    """An aliased value has the place where it is written, and its provenance names the alias; so do values below."""
     root = parse("x: &u {units: [8]}\ny: *u\n", "f.yaml")
     assert to_data(root) == {"x": {"units": [8]}, "y": {"units": [8]}}
     y = root.get("y")
@@ -110,9 +110,9 @@ def test_aliases_keep_their_way() -> None:
     units = y.get("units")
     assert isinstance(units, Sequence)
     assert units.items[0].span == span_at(root, ["x", "units", 0])
-    assert [note.message for note in units.items[0].trail] == ["used through the alias `*u`"]
-    assert units.items[0].trail[0].span is not None
-    assert units.items[0].trail[0].span.line == 2
+    assert [note.message for note in units.items[0].provenance] == ["used through the alias `*u`"]
+    assert units.items[0].provenance[0].span is not None
+    assert units.items[0].provenance[0].span.line == 2
 
 
 def test_merge_keys_are_resolved_and_reported() -> None:
