@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.graph.reach import last_nodes, trained_by
+from archspec.program.nodes import NodeName
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def check_balance(graph: Graph, diagnostics: Diagnostics) -> None:
             "tasks share none", balance.place, help="let tasks share a table or an expert, or use `balance: sum`",
         )  # fmt: skip
     for block in graph.spec.inputs.values():
-        if f"inputs.{block.name}" in shared and block.settings is not None and block.settings.sparse_gradients():
+        if (
+            NodeName("inputs", block.name) in shared
+            and block.settings is not None
+            and block.settings.sparse_gradients()
+        ):
             diagnostics.error(
                 "AS738", f"balance `{balance.kind}` reads dense gradients, but those of input `{block.name}` are "
                 "sparse", block.span("sparse_grad", key=True), help="remove `sparse_grad`, or use `balance: sum`",

@@ -18,9 +18,10 @@ from archspec.graph.widths import seen_by, width_of
 from archspec.spec.spec import Block, Switch, TaskBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from archspec.program.columns import Column
+    from archspec.program.nodes import NodeName
 
 
 def check(graph: Graph, diagnostics: Diagnostics) -> None:
@@ -171,7 +172,9 @@ class _Checker:
         """Whether a gate has the selector that its kind takes; a domain gate without a domain was reported already."""
         return kind.selects != "domain" or bool(self.graph.into(node.name, "domain"))
 
-    def different(self, node: Node, parts: dict[str, str], first: tuple[str, int], other: tuple[str, int]) -> None:
+    def different(
+        self, node: Node, parts: Mapping[NodeName, str], first: tuple[NodeName, int], other: tuple[NodeName, int]
+    ) -> None:
         """Reports experts of two widths, with the place of each."""
         (one, width), (two, wider) = first, other
         notes = [
@@ -233,7 +236,7 @@ class _Checker:
         block, tasks = node.block, self.graph.spec.tasks
         assert isinstance(block, Block)
         for edge in self.graph.into(node.name, "of"):
-            part = edge.source.partition(".")[2]
+            part = edge.source.name
             if part in tasks and tasks[part].task.kind == "multiclass":
                 self.error(node, "AS215", f"{node.what} combines `{part}`, a multiclass task", _part(block, part),
                            help="fusions combine binary and regression outputs")  # fmt: skip
@@ -244,7 +247,7 @@ class _Checker:
                 self.error(
                     node,
                     "AS212",
-                    f"{node.what}: `{edge.source.partition('.')[2]}` is no dense input of width 1",
+                    f"{node.what}: `{edge.source.name}` is no dense input of width 1",
                     setting_span(node, "times", "input"),
                     help="name a dense input with `dim: 1`",
                 )
@@ -304,5 +307,5 @@ def _part(block: Block, part: str) -> Span:
     return block.span("of", of.index(part)) if isinstance(of, tuple) else block.span("of", part, key=True)
 
 
-def _shown(item: Stream | str) -> str:
+def _shown(item: Stream | NodeName) -> str:
     return item if isinstance(item, str) else "+".join(_shown(part) for part in item.items)

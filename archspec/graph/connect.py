@@ -11,6 +11,7 @@ from archspec.graph.limits import check_size
 from archspec.graph.resolve import Reader, listed
 from archspec.graph.towers import connect_tower
 from archspec.graph.wiring import Wiring, settings_names
+from archspec.program.nodes import NodeName
 from archspec.spec.complete import renamed
 from archspec.spec.problems import provenance_at
 from archspec.spec.tree import span_at
@@ -81,7 +82,7 @@ class _Names:
 def _inputs(wiring: Wiring) -> None:
     for name, block in wiring.spec.inputs.items():
         what = f"input `{name}`"
-        node, reader = wiring.node(f"inputs.{name}", "input", 0, what, block), Reader(what, 0, block)
+        node, reader = wiring.node(NodeName("inputs", name), 0, what, block), Reader(what, 0, block)
         for path, table in settings_names(block.settings, TableName):
             wiring.is_input(table, reader, path)
         wiring.read_settings([node], reader)
@@ -111,7 +112,7 @@ def _group(wiring: Wiring, name: str) -> None:
 
 def _feature_gate(wiring: Wiring, name: str, block: Block) -> None:
     reader = Reader(f"feature gate `{name}`", 0, block)
-    node = wiring.node(f"feature_gates.{name}", "feature_gate", 0, reader.what, block, own=name)
+    node = wiring.node(NodeName("feature_gates", name), 0, reader.what, block)
     if block.common is not None:
         wiring.read([node], "from", block.common.source, reader, ("from",))
         wiring.read([node], "selector", block.common.selector, reader, ("selector",))
@@ -121,7 +122,7 @@ def _feature_gate(wiring: Wiring, name: str, block: Block) -> None:
 def _fusion(wiring: Wiring, name: str, block: Block) -> None:
     """A fusion reads outputs by name."""
     spec, reader = wiring.spec, Reader(f"fusion `{name}`", wiring.top + 1, block)
-    node = wiring.node(f"fusion.{name}", "fusion", wiring.top + 1, reader.what, block, own=name)
+    node = wiring.node(NodeName("fusion", name), wiring.top + 1, reader.what, block)
     if name in spec.towers:
         wiring.error("AS202", f"`{name}` could mean the tower or the fusion of this name", block.place, notes=[
             *block.provenance, Note("the tower", spec.towers[name].place)], help="rename one of them")  # fmt: skip
@@ -134,11 +135,11 @@ def _fusion(wiring: Wiring, name: str, block: Block) -> None:
 def _task(wiring: Wiring, name: str, task: TaskBlock) -> None:
     """A task is fed by the tower or fusion of its name."""
     what = f"task `{name}`"
-    node = wiring.node(f"tasks.{name}", "task", wiring.top + 2, what, task, kind=task.task.kind, own=name)
+    node = wiring.node(NodeName("tasks", name), wiring.top + 2, what, task, kind=task.task.kind)
     if name in wiring.spec.towers:
-        wiring.edge(f"towers.{name}", node, "output")
+        wiring.edge(NodeName("towers", name), node, "output")
     elif name in wiring.spec.fusion:
-        wiring.edge(f"fusion.{name}", node, "output")
+        wiring.edge(NodeName("fusion", name), node, "output")
     elif not wiring.diagnostics.incomplete and name not in wiring.diagnostics.blamed:
         wiring.error(
             "AS207",

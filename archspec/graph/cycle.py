@@ -30,7 +30,7 @@ def report_cycle(graph: Graph, cycle: list[str], diagnostics: Diagnostics) -> No
     first = min(range(len(edges)), key=blame)
     edges = [*edges[first:], *edges[:first]]
     target = graph.nodes[edges[0].target]
-    names = [edges[0].source, *(edge.target for edge in edges)]
+    names: list[str] = [edges[0].source, *(edge.target for edge in edges)]
     names = names if len(names) <= _MOST_SHOWN else [*names[: _MOST_SHOWN - 1], "...", names[-1]]
     path = " -> ".join(names)
     message = f"{target.what} reads itself" if len(edges) == 1 else f"these form a cycle: {path}"

@@ -89,7 +89,7 @@ def _detail(graph: Graph, node: Node) -> str:
         return node.kind
     detail: str = node.block.settings.detail()
     if node.category == "tower":
-        task = graph.spec.tasks.get(node.name.split(".")[1])
+        task = graph.spec.tasks.get(node.name.name)
         head = str((task.task.classes if task else None) or 1)
         kind = "" if node.kind == DEFAULT_KIND["tower"] else node.block.settings.title or node.kind
         return ", ".join(part for part in (kind, detail, head) if part)

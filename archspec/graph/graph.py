@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.program.order import in_order
 
@@ -11,9 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archspec.diagnostics import Span
+    from archspec.program.nodes import NodeName
     from archspec.spec.spec import Block, Spec, Switch, TaskBlock
 
 Category = Literal["input", "feature_gate", "expert", "gate", "tower", "fusion", "task"]
+
+_CATEGORIES: Final[dict[str, Category]] = {
+    "inputs": "input", "feature_gates": "feature_gate", "experts": "expert", "gates": "gate", "towers": "tower",
+    "fusion": "fusion", "tasks": "task",
+}  # fmt: skip
+"""The category of the nodes of each section."""
 
 INDEX_ROLES = frozenset({"switch", "exclude", "domain", "column"})
 """Roles in which a column is read as it is: no gradient passes."""
@@ -23,26 +30,42 @@ INDEX_ROLES = frozenset({"switch", "exclude", "domain", "column"})
 class Node:
     """One node. `what` is its name in sentences; `owner` the task that it belongs to by name, None for a shared one."""
 
-    name: str
-    category: Category
+    name: NodeName
     kind: str
     level: int
     what: str
     block: Block | Switch | TaskBlock
     owner: str | None = None
-    group: str | None = None
-    index: int | None = None
-    case: str | None = None
-    like: str | None = None
+    like: NodeName | None = None
     """The expert whose weights this one has, by its canonical name; that may be pruned. None: its own."""
+
+    @property
+    def category(self) -> Category:
+        """What sort of node it is."""
+        return _CATEGORIES[self.name.section]
+
+    @property
+    def group(self) -> str | None:
+        """The group of an expert; None for anything else."""
+        return self.name.name if self.category == "expert" else None
+
+    @property
+    def index(self) -> int | None:
+        """Which expert of its group it is, from 0; None for anything else."""
+        return self.name.number
+
+    @property
+    def case(self) -> str | None:
+        """The domain value of a switch's case; None for anything else."""
+        return self.name.case
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
     """`target` reads `source` in a role; `detached`: no gradient flows back."""
 
-    source: str
-    target: str
+    source: NodeName
+    target: NodeName
     role: str
     detached: bool = False
 
@@ -52,24 +75,24 @@ class Stream:
     """A resolved reference: nodes, concatenated, added or detached."""
 
     combine: Literal["concat", "sum", "detach"]
-    items: tuple[Stream | str, ...]
+    items: tuple[Stream | NodeName, ...]
     span: Span | None = field(default=None, compare=False)
 
-    def nodes(self, *, detached: bool = False) -> Iterator[tuple[str, bool]]:
+    def nodes(self, *, detached: bool = False) -> Iterator[tuple[NodeName, bool]]:
         """Every node in it and whether its gradient is stopped."""
         for item in self.items:
-            if isinstance(item, str):
+            if not isinstance(item, Stream):
                 yield item, detached or self.combine == "detach"
             else:
                 yield from item.nodes(detached=detached or self.combine == "detach")
 
-    def leaves(self) -> Iterator[Stream | str]:
+    def leaves(self) -> Iterator[Stream | NodeName]:
         """The parts that stand side by side: fields of a feature gate."""
         if self.combine != "concat":
             yield self
             return
         for item in self.items:
-            if isinstance(item, str):
+            if not isinstance(item, Stream):
                 yield item
             else:
                 yield from item.leaves()
@@ -79,9 +102,13 @@ class Stream:
 class SeenExpert:
     """One expert that a gate sees."""
 
-    node: str
-    group: str
+    node: NodeName
     detached: bool
+
+    @property
+    def group(self) -> str:
+        """The expert's group."""
+        return self.node.name
 
 
 @dataclass
@@ -97,7 +124,7 @@ class Graph:
     widths: dict[str, int | None] = field(default_factory=dict)
     tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Node -> the tasks whose loss reaches it, in the spec's order."""
-    order: tuple[str, ...] = ()
+    order: tuple[NodeName, ...] = ()
     """Topological, bottom first."""
     _by_target: dict[str, list[Edge]] = field(default_factory=dict, repr=False, compare=False)
     _indexed: int = field(default=0, repr=False, compare=False)
@@ -110,21 +137,21 @@ class Graph:
         found = self._by_target.get(name, [])
         return found if role is None else [edge for edge in found if edge.role == role]
 
-    def sources(self) -> dict[str, set[str]]:
+    def sources(self) -> dict[NodeName, set[NodeName]]:
         """Node -> nodes that it reads."""
-        found: dict[str, set[str]] = {name: set() for name in self.nodes}
+        found: dict[NodeName, set[NodeName]] = {node.name: set() for node in self.nodes.values()}
         for edge in self.edges:
             found[edge.target].add(edge.source)
         return found
 
-    def users(self) -> dict[str, list[str]]:
+    def users(self) -> dict[str, list[NodeName]]:
         """Whose weights -> the nodes that use them, in order, where these are several or not the owner itself."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[NodeName]] = {}
         for name in self.order:
             found.setdefault(self.nodes[name].like or name, []).append(name)
         return {owner: names for owner, names in found.items() if names != [owner]}
 
-    def sorted(self) -> tuple[str, ...]:
+    def sorted(self) -> tuple[NodeName, ...]:
         """The nodes in topological order; where that leaves it open, by level, experts before gates, then as written.
 
         Raises:

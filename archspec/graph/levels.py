@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.graph.resolve import Reader
-from archspec.spec.like import place_of
+from archspec.program.nodes import NodeName
+from archspec.spec.like import group_of
 
 if TYPE_CHECKING:
     from archspec.contract import Reference
@@ -26,19 +27,9 @@ def _experts(wiring: Wiring, number: int, name: str, block: Block) -> None:
     """The experts of a group, which all read the same."""
     reader = Reader(f"expert group `{name}` at level {number}", number, block)
     like = block.common.like if block.common and block.settings is not None else None
-    owner = None if like is None else "level{}.experts.{}".format(*place_of(like, number))
+    group, owner = NodeName("experts", name, level=number), None if like is None else group_of(like, number)
     nodes = [
-        wiring.node(
-            f"level{number}.experts.{name}.{index}",
-            "expert",
-            number,
-            reader.what,
-            block,
-            own=name,
-            group=name,
-            index=index,
-            like=owner and f"{owner}.{index}",
-        )
+        wiring.node(group.member(index), number, reader.what, block, like=owner and owner.member(index))
         for index in range(block.common.count if block.common else 1)
     ]
     wiring.read(nodes, "from", block.common and block.common.source, reader, ("from",))
@@ -47,7 +38,7 @@ def _experts(wiring: Wiring, number: int, name: str, block: Block) -> None:
 
 def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
     reader = Reader(f"gate `{name}` at level {number}", number, block)
-    node = wiring.node(f"level{number}.gates.{name}", "gate", number, reader.what, block, own=name)
+    node = wiring.node(NodeName("gates", name, level=number), number, reader.what, block)
     if block.common is None:
         return
     before = len(wiring.diagnostics.items)
@@ -66,11 +57,11 @@ def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
     _residual(wiring, node, reader)
     exclude = block.common.exclude
     if exclude is not None and wiring.domain_values(exclude.domain, reader, *exclude.path):
-        wiring.edge(f"inputs.{exclude.domain}", node, "exclude")
+        wiring.edge(NodeName("inputs", exclude.domain), node, "exclude")
     wiring.read_settings([node], reader)
 
 
-def _selector(wiring: Wiring, node: str, reader: Reader) -> None:
+def _selector(wiring: Wiring, node: NodeName, reader: Reader) -> None:
     """What decides a gate's weights: a stream, nothing, or a domain input."""
     block = reader.block
     reference, selects = block.common.selector, block.settings.selects if block.settings else "stream"
@@ -89,7 +80,7 @@ def _selector(wiring: Wiring, node: str, reader: Reader) -> None:
             wiring.read([node], "selector", reference, reader, ("selector",))
 
 
-def _domain_selector(wiring: Wiring, node: str, reference: Reference | None, reader: Reader) -> None:
+def _domain_selector(wiring: Wiring, node: NodeName, reference: Reference | None, reader: Reader) -> None:
     names = [name.text for name in reference.names()] if reference and reference.combine == "concat" else []
     if len(names) != 1:
         span = reader.span("selector") if reference else reader.block.place
@@ -98,17 +89,17 @@ def _domain_selector(wiring: Wiring, node: str, reference: Reference | None, rea
             help=f"write `selector: {next(iter(wiring.domains()), 'scene')}`",
         )  # fmt: skip
     elif wiring.domain_values(names[0], reader, "selector"):
-        wiring.edge(f"inputs.{names[0]}", node, "domain")
+        wiring.edge(NodeName("inputs", names[0]), node, "domain")
 
 
-def _residual(wiring: Wiring, node: str, reader: Reader) -> None:
+def _residual(wiring: Wiring, node: NodeName, reader: Reader) -> None:
     """The gate of the same level that is added to the mix."""
     residual = reader.block.common.residual
     if residual is None:
         return
     gates = wiring.spec.levels[reader.level - 1].gates
     if residual in gates:
-        wiring.edge(f"level{reader.level}.gates.{residual}", node, "residual")
+        wiring.edge(node.sibling(residual), node, "residual")
     else:
         message = f"{reader.what} adds gate `{residual}`, which level {reader.level} does not have"
         others = [name for name in gates if name != reader.block.name]

@@ -66,7 +66,7 @@ def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
     """Whether the table of a domain gate, or of `exclude`, is small enough to be made; says so where it is not."""
     assert isinstance(node.block, Block)
     exclude = node.block.common.exclude
-    domains = [edge.source.partition(".")[2] for edge in graph.into(node.name, "domain")]
+    domains = [edge.source.name for edge in graph.into(node.name, "domain")]
     domains += [exclude.domain] if exclude else []
     sizes = {name: len(graph.spec.domain(name) or ()) for name in domains if name in graph.spec.inputs}
     seen = len(graph.seen.get(node.name, ()))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def unread(graph: Graph) -> set[str]:
     """Nodes that nothing reads on the way to an output, inputs aside."""
     sources = graph.sources()
-    outputs = (name for name, node in graph.nodes.items() if node.category in {"tower", "fusion", "task"})
+    outputs = (node.name for node in graph.nodes.values() if node.category in {"tower", "fusion", "task"})
     return set(graph.nodes) - reached(outputs, lambda name: sources[name]).keys()
 
 

@@ -11,13 +11,14 @@ from archspec.graph.balance import check_balance
 from archspec.graph.check import check
 from archspec.graph.connect import connect
 from archspec.graph.lint import lint, report_unread, unread
+from archspec.program.nodes import NodeName
 from archspec.spec.load import Overrides, read_spec
 from archspec.spec.sees import Sees
 from archspec.spec.spec import Block, Level, Spec
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from archspec.contract import Registry
     from archspec.graph.graph import Graph
@@ -65,42 +66,40 @@ def graph_of(spec: Spec) -> Graph:
     return graph.without(unread(graph))
 
 
-def _canonical(spec: Spec, graph: Graph, pruned: set[str]) -> Spec:
+def _canonical(spec: Spec, graph: Graph, pruned: Container[str]) -> Spec:
     """The spec without what was pruned, and with every `sees` written out."""
     levels = []
     kept = {*graph.nodes, *(node.like for node in graph.nodes.values())}
     for number, level in enumerate(spec.levels, 1):
         experts = {
             name: block for name, block in level.experts.items()
-            if any(f"level{number}.experts.{name}.{i}" in kept for i in range(block.common.count))
+            if any(NodeName("experts", name, level=number, number=i) in kept for i in range(block.common.count))
         }  # fmt: skip
         gates = {
-            name: _seeing(block, graph, f"level{number}.gates.{name}", level)
-            for name, block in level.gates.items() if f"level{number}.gates.{name}" in graph.nodes
+            name: _seeing(block, graph, node, level)
+            for name, block in level.gates.items()
+            if (node := NodeName("gates", name, level=number)) in graph.nodes
         }  # fmt: skip
         levels.append(Level(experts, gates, level.node))
-    feature_gates = {name: block for name, block in spec.feature_gates.items() if f"feature_gates.{name}" not in pruned}
+    feature_gates = {
+        name: block for name, block in spec.feature_gates.items() if NodeName("feature_gates", name) not in pruned
+    }
     return replace(spec, levels=tuple(levels), feature_gates=feature_gates)
 
 
-def _seeing(block: Block, graph: Graph, node: str, level: Level) -> Block:
+def _seeing(block: Block, graph: Graph, node: NodeName, level: Level) -> Block:
     """The gate with `sees` as a list of names: a whole group by its name, else `group.index`."""
     items: list[object] = []
-    here = f"level{block_level(node)}.experts."
     seen, start = graph.seen[node], 0
     while start < len(seen):
         first = seen[start]
         count = level.experts[first.group].common.count if first.group in level.experts else 0
         part = seen[start : start + count]
-        whole = [f"{here}{first.group}.{index}" for index in range(count)]
+        whole = [NodeName("experts", first.group, level=node.level, number=index) for index in range(count)]
         if whole and [e.node for e in part] == whole and {e.detached for e in part} == {first.detached}:
             name, start = first.group, start + count
         else:
-            name, start = first.node.removeprefix(here), start + 1
+            one = f"{first.group}.{first.node.number}"
+            name, start = one if first.node.level == node.level else str(first.node), start + 1
         items.append({"detach": name} if first.detached else name)
     return replace(block, common=block.common.model_copy(update={"sees": Sees.parse(items)}))
-
-
-def block_level(node: str) -> int:
-    """The level in a canonical name."""
-    return int(node.partition(".")[0].removeprefix("level"))

@@ -6,6 +6,7 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from archspec.graph.graph import INDEX_ROLES
+from archspec.program.nodes import NodeName
 from archspec.program.order import reached
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
     Experts that share weights are one there: each has the tasks of all.
     """
     tasks = tuple(graph.spec.tasks)
-    bit = {f"tasks.{task}": 1 << index for index, task in enumerate(tasks)}
+    bit: dict[str, int] = {NodeName("tasks", task): 1 << index for index, task in enumerate(tasks)}
     found = {name: bit.get(name, 0) for name in graph.nodes}
     for name in reversed(graph.order):
         for edge in graph.into(name):
@@ -47,8 +48,8 @@ def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
     found = {name: set(tasks) for name, tasks in graph.tasks.items()}
     for name, block in graph.spec.inputs.items():
         table = block.settings.shared_table() if block.settings is not None else None
-        if table is not None and f"inputs.{name}" in found:
-            found.setdefault(f"inputs.{table}", set()).update(found[f"inputs.{name}"])
+        if table is not None and (reader := NodeName("inputs", name)) in found:
+            found.setdefault(NodeName("inputs", table), set()).update(found[reader])
     return {name: tuple(task for task in graph.spec.tasks if task in tasks) for name, tasks in found.items()}
 
 
@@ -58,15 +59,15 @@ def last_nodes(graph: Graph, holders: Collection[str]) -> set[str]:
     able = {name for name in holders if graph.nodes[name].category != "gate"}
     most = max((len(tasks[node]) for node in able), default=0)
     widest = {node for node in able if len(tasks[node]) == most > 1}
-    users = {name: names for names in graph.users().values() for name in names}
-    sharing = {node: users.get(node, [node]) for node in widest}
+    users: dict[str, list[NodeName]] = {name: names for names in graph.users().values() for name in names}
+    sharing = {node: users.get(node, [graph.nodes[node].name]) for node in widest}
     below = _below({name for names in sharing.values() for name in names}, graph)
     return {node for node, names in sharing.items() if not below.issuperset(names)}
 
 
-def _below(nodes: set[str], graph: Graph) -> set[str]:
+def _below(nodes: set[NodeName], graph: Graph) -> set[NodeName]:
     """Nodes that one of the given nodes reads, directly or not."""
-    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    sources: dict[NodeName, list[NodeName]] = {node.name: [] for node in graph.nodes.values()}
     for edge in graph.edges:
         if not edge.detached and edge.role not in INDEX_ROLES:
             sources[edge.target].append(edge.source)

@@ -11,20 +11,20 @@ from archspec.contract.reference import Name
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.graph import Stream
 from archspec.graph.limits import too_many_edges
+from archspec.program.nodes import NodeName
 from archspec.spec.problems import provenance_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from archspec.contract import Reference
+    from archspec.program.nodes import Section
     from archspec.spec.spec import Spec
 
 Path = tuple[str | int, ...]
 
 _MOST_LISTED = 12
-LEVEL = re.compile(r"level([1-9][0-9]*)\.(gates|experts)\.([a-z0-9_]+)(?:\.([0-9]+))?")
 _WRITTEN = re.compile(r"[\w.-]+")
-_SECTION = re.compile(r"(inputs|groups|feature_gates|towers)\.([a-z0-9_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Resolver:
 
     def stream(self, reference: Reference, reader: Reader, path: Path) -> Stream:
         """The stream that a reference of the reader means; unknown names are left out, and reported."""
-        items: list[Stream | str] = []
+        items: list[Stream | NodeName] = []
         for item in reference.items:
             if isinstance(item, Name):
                 found = self.name(item, reader, path)
@@ -75,7 +75,7 @@ class Resolver:
                 items.append(self.stream(item, reader, path))
         return Stream(reference.combine, tuple(items), reader.span(*path))
 
-    def name(self, name: Name, reader: Reader, path: Path) -> list[str]:  # noqa: PLR0911 - one answer per case
+    def name(self, name: Name, reader: Reader, path: Path) -> list[NodeName]:  # noqa: PLR0911 - one answer per case
         """The nodes that one name means; several stand side by side."""
         at = (*path, *name.at)
         text = name.text
@@ -83,19 +83,19 @@ class Resolver:
         if "." in text and text not in self.diagnostics.blamed:
             return self.dotted(text, reader, at)
         if reader.level > 1 and reader.level - 1 <= len(spec.levels) and text in spec.levels[reader.level - 2].gates:
-            return [f"level{reader.level - 1}.gates.{text}"]
+            return [NodeName("gates", text, level=reader.level - 1)]
         if text == "inputs":
-            return [f"inputs.{name}" for name in spec.inputs if self.has_width(name)]
+            return [NodeName("inputs", name) for name in spec.inputs if self.has_width(name)]
         if text in spec.inputs:
             return self.input(text, reader, at)
         if text in spec.groups:
             return self.group(text)
         if text in spec.feature_gates:
-            return [f"feature_gates.{text}"]
+            return [NodeName("feature_gates", text)]
         self.unknown(text, reader, at)
         return []
 
-    def input(self, name: str, reader: Reader, at: Path) -> list[str]:
+    def input(self, name: str, reader: Reader, at: Path) -> list[NodeName]:
         """An input, which must have a width."""
         if not self.has_width(name):
             self.diagnostics.error(
@@ -104,12 +104,14 @@ class Resolver:
                 help=f"give `{name}` a `dim`",
             )  # fmt: skip
             return []
-        return [f"inputs.{name}"]
+        return [NodeName("inputs", name)]
 
-    def group(self, name: str) -> list[str]:
+    def group(self, name: str) -> list[NodeName]:
         """The inputs of a group that have a width."""
         members = self.spec.groups[name]
-        return [f"inputs.{member}" for member in members if member in self.spec.inputs and self.has_width(member)]
+        return [
+            NodeName("inputs", member) for member in members if member in self.spec.inputs and self.has_width(member)
+        ]
 
     def has_width(self, name: str) -> bool:
         """Whether an input is a stream (a domain without `dim` is not)."""
@@ -120,40 +122,47 @@ class Resolver:
                 self._has_width[name] = True
         return self._has_width[name]
 
-    def dotted(self, text: str, reader: Reader, at: Path) -> list[str]:
+    def dotted(self, text: str, reader: Reader, at: Path) -> list[NodeName]:
         """`towers.ctr`, `level1.gates.ctr`, `level1.experts.shared`, `inputs.user` ..."""
-        spec = self.spec
-        if match := _SECTION.fullmatch(text):
-            section, name = match.groups()
-            if name in getattr(spec, section):
-                if section == "groups":
-                    return self.group(name)
-                return self.input(name, reader, at) if section == "inputs" else [text]
-        elif match := LEVEL.fullmatch(text):
-            number, section, name, index = match.groups()
-            if int(number) <= len(spec.levels):
-                level = spec.levels[int(number) - 1]
-                if section == "gates" and index is None and name in level.gates:
-                    return [text]
-                if section == "experts" and name in level.experts:
-                    return self.experts(int(number), name, index, reader, at)
-        self.unknown(text, reader, at)
-        return []
+        found = NodeName.parse(text)
+        if found is None or found.case is not None or not self.declares(found):
+            self.unknown(text, reader, at)
+            return []
+        match found.section:
+            case "inputs":
+                return self.input(found.name, reader, at)
+            case "groups":
+                return self.group(found.name)
+            case "experts":
+                return self.experts(found, reader, at)
+            case _:
+                return [found]
 
-    def experts(self, level: int, group: str, index: str | None, reader: Reader, at: Path) -> list[str]:
+    def declares(self, found: NodeName) -> bool:
+        """Whether the spec has what a name in full may mean in a reference."""
+        spec = self.spec
+        match found.section:
+            case "inputs" | "groups" | "feature_gates" | "towers":
+                return found.name in getattr(spec, found.section)
+            case "experts" | "gates" if found.level <= len(spec.levels):
+                return found.name in getattr(spec.levels[found.level - 1], found.section)
+            case _:
+                return False
+
+    def experts(self, found: NodeName, reader: Reader, at: Path) -> list[NodeName]:
         """All experts of a group, or one."""
-        block = self.spec.levels[level - 1].experts[group]
+        block = self.spec.levels[found.level - 1].experts[found.name]
         count = block.common.count if block.common else 1
-        if index is None:
-            return [f"level{level}.experts.{group}.{i}" for i in range(count)]
-        if int(index) < count:
-            return [f"level{level}.experts.{group}.{int(index)}"]
+        if found.number is None:
+            return [found.member(index) for index in range(count)]
+        if found.number < count:
+            return [found]
         self.diagnostics.error(
             "AS204",
-            f"{reader.what} names expert {index} of `{group}`, which has {count}",
+            f"{reader.what} names expert {found.number} of `{found.name}`, which has {count}",
             reader.span(*at),
             notes=reader.provenance(*at),
-            help=f"experts count from 0: the last one is `{group}.{count - 1}`",
+            help=f"experts count from 0: the last one is `{found.name}.{count - 1}`",
         )
         return []
 
@@ -174,15 +183,15 @@ class Resolver:
         """Where a bare name is declared that cannot be read as such: where reading it would form no cycle."""
         above = ""
         for number, level in reversed(list(enumerate(self.spec.levels, 1))):
-            section = "gates" if text in level.gates else "experts" if text in level.experts else ""
+            section: Section = "gates" if text in level.gates else "experts" if text in level.experts else ""
             if not section:
                 continue
             thing = f"{'gate' if section == 'gates' else 'expert group'} `{text}` of level {number}"
             if number < reader.level:
-                return f"{thing} is `level{number}.{section}.{text}`"
+                return f"{thing} is `{NodeName(section, text, level=number)}`"
             above = f"{thing} is computed later than what reads it here; {self.nearby('', reader.level)}"
         if text in self.spec.towers and reader.level > len(self.spec.levels) and reader.block.name != text:
-            return f"the last hidden vector of tower `{text}` is `towers.{text}`"
+            return f"the last hidden vector of tower `{text}` is `{NodeName('towers', text)}`"
         return above or (
             "" if _WRITTEN.fullmatch(text) else "a reference is a name; a list concatenates, `{sum: [...]}` adds"
         )
@@ -203,10 +212,10 @@ class Resolver:
         if 1 < level <= len(spec.levels) + 1:
             yield from spec.levels[level - 2].gates
         yield from ("inputs", *spec.inputs, *spec.groups, *spec.feature_gates)
-        yield from (f"towers.{name}" for name in spec.towers)
+        yield from (NodeName("towers", name) for name in spec.towers)
         for number, inner in enumerate(spec.levels, 1):
-            yield from (f"level{number}.gates.{name}" for name in inner.gates)
-            yield from (f"level{number}.experts.{name}" for name in inner.experts)
+            yield from (NodeName("gates", name, level=number) for name in inner.gates)
+            yield from (NodeName("experts", name, level=number) for name in inner.experts)
 
 
 def listed(names: Iterable[str]) -> str:

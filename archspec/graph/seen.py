@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 from archspec.diagnostics import suggest
 from archspec.graph.graph import SeenExpert
-from archspec.graph.resolve import LEVEL, Path, Reader, Resolver, listed
+from archspec.graph.resolve import Path, Reader, Resolver, listed
+from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archspec.spec.sees import Sees
+
+
+_DIGITS = 10
+"""An expert's number is shorter: groups are small."""
 
 
 class SeesResolver(Resolver):
@@ -21,13 +26,12 @@ class SeesResolver(Resolver):
         """The experts that a gate sees, in order."""
         seen: dict[str, SeenExpert] = {}
 
-        def add(found: list[str], at: Path, *, detached: bool) -> None:
+        def add(found: list[NodeName], at: Path, *, detached: bool) -> None:
             for node in found:
-                group = node.rpartition(".")[0].rpartition(".")[2]
                 if node in seen:
-                    self.twice(group, reader, at)
+                    self.twice(node.name, reader, at)
                     return
-                seen[node] = SeenExpert(node, group, detached)
+                seen[node] = SeenExpert(node, detached)
 
         self._see(sees, reader, add, detached=False)
         return tuple(seen.values())
@@ -57,19 +61,21 @@ class SeesResolver(Resolver):
                     self.unknown_group(name, reader, at)
                 left_out = set(sees.names)
                 for name in (name for name in groups if name not in left_out):
-                    add(self.experts(reader.level, name, None, reader, at), at, detached=detached)
+                    add(self.experts(NodeName("experts", name, level=reader.level), reader, at), at, detached=detached)
 
-    def seen_name(self, text: str, reader: Reader, at: Path) -> list[str]:
+    def seen_name(self, text: str, reader: Reader, at: Path) -> list[NodeName]:
         """`ctr`, `ctr.0` or `level1.experts.shared`."""
-        groups = self.spec.levels[reader.level - 1].experts
-        name, _, index = text.partition(".") if text not in groups else (text, "", "")
-        if name in groups and (not index or index.isdecimal()):
-            return self.experts(reader.level, name, index or None, reader, at)
-        match = LEVEL.fullmatch(text)
-        if match and match[2] == "experts" and int(match[1]) <= len(self.spec.levels):
-            level = int(match[1])
-            if match[3] in self.spec.levels[level - 1].experts:
-                return self.experts(level, match[3], match[4], reader, at)
+        name, dot, number = text.partition(".")
+        group = NodeName("experts", name, level=reader.level)
+        found = (
+            group.member(int(number))
+            if number.isdecimal() and len(number) < _DIGITS
+            else NodeName.parse(text)
+            if dot
+            else group
+        )
+        if found is not None and found.section == "experts" and self.declares(found):
+            return self.experts(found, reader, at)
         self.unknown_group(text, reader, at)
         return []
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archspec.graph.resolve import Reader
+from archspec.program.nodes import NodeName
 from archspec.spec.spec import Block, Switch
 
 if TYPE_CHECKING:
@@ -19,26 +20,26 @@ def connect_tower(wiring: Wiring, name: str, tower: Block | Switch) -> None:
     """A tower node, or one per case and one that chooses."""
     what = f"tower `{name}`"
     if isinstance(tower, Block):
-        _block(wiring, f"towers.{name}", what, tower, own=name)
+        _block(wiring, NodeName("towers", name), what, tower)
         return
-    node = wiring.node(f"towers.{name}", "tower", wiring.top, what, tower, kind="switch", own=name)
+    node = wiring.node(NodeName("towers", name), wiring.top, what, tower, kind="switch")
     values = _values(wiring, node, what, tower)
     if tower.cases and not wiring.diagnostics.incomplete:
         _compare(wiring, what, tower, values)
     for value, block in tower.cases.items():
         inner = f"case `{value}` of {what}"
-        wiring.edge(_block(wiring, f"{node}.cases.{value}", inner, block, own=name, case=value), node, "case")
+        wiring.edge(_block(wiring, NodeName("towers", name, case=value), inner, block), node, "case")
         if block.common is not None and block.common.output is not None:
             wiring.error("AS109", f"{inner}: `output` belongs to the tower", block.span("output", key=True),
                          notes=block.provenance, help="write it beside `switch`")  # fmt: skip
 
 
-def _values(wiring: Wiring, node: str, what: str, tower: Switch) -> tuple[str, ...]:
+def _values(wiring: Wiring, node: NodeName, what: str, tower: Switch) -> tuple[str, ...]:
     """The values of the domain that a switch names."""
     reader = Reader(what, wiring.top, tower)
     values = wiring.domain_values(tower.switch, reader, "switch") if tower.switch else None
     if values:
-        wiring.edge(f"inputs.{tower.switch}", node, "switch")
+        wiring.edge(NodeName("inputs", tower.switch), node, "switch")
     return values or ()
 
 
@@ -65,9 +66,9 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def _block(wiring: Wiring, node: str, what: str, block: Block, **place: Any) -> str:  # noqa: ANN401 - passed on
+def _block(wiring: Wiring, node: NodeName, what: str, block: Block) -> NodeName:
     """A tower that is a block."""
-    wiring.node(node, "tower", wiring.top, what, block, **place)
+    wiring.node(node, wiring.top, what, block)
     reader = Reader(what, wiring.top, block)
     wiring.read([node], "from", block.common and block.common.source, reader, ("from",))
     wiring.read_settings([node], reader)

@@ -43,7 +43,7 @@ def seen_by(graph: Graph, node: Node) -> Seen:
         groups=tuple(expert.group for expert in seen),
         width=(graph.widths.get(seen[0].node) or 0) if seen else 0,
         selector=None if static or stream is None else width_of(graph, stream) or 0,
-        domain=graph.spec.domain(domain.partition(".")[2]) if domain else None,
+        domain=graph.spec.domain(domain.name) if domain else None,
         settings=tuple(getattr(graph.nodes[expert.node].block, "settings", None) for expert in seen),
         excludes=graph.spec.domain(exclude.domain) if exclude and not exclude.after_softmax else None,
     )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from archspec.contract import DomainName, InputName, OutputName, Reference, Settings
 from archspec.contract.limits import MOST_EDGES
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
-from archspec.graph.graph import Category, Edge, Graph, Node
+from archspec.graph.graph import Edge, Graph, Node
 from archspec.graph.limits import too_many_edges
 from archspec.graph.resolve import Reader, listed
 from archspec.graph.seen import SeesResolver
+from archspec.program.nodes import NodeName
 from archspec.spec.tree import span_at
 
 if TYPE_CHECKING:
@@ -55,31 +56,29 @@ class Wiring:
 
     def node(  # noqa: PLR0913 - each is a part of what is made or said
         self,
-        name: str,
-        category: Category,
+        name: NodeName,
         level: int,
         what: str,
         block: Block | Switch | TaskBlock,
         *,
         kind: str = "",
-        own: str | None = None,
-        **place: Any,  # noqa: ANN401 - passed on
-    ) -> str:
-        """Adds a node; `own` is the name that may be a task's."""
-        owner = own if own in self.spec.tasks else None
-        self.graph.nodes[name] = Node(
-            name, category, kind or getattr(block, "kind", ""), level, what, block, owner, **place
-        )
+        like: NodeName | None = None,
+    ) -> NodeName:
+        """Adds a node; it belongs to the task of its name, if there is one and it is not just an input."""
+        owner = name.name if name.section != "inputs" and name.name in self.spec.tasks else None
+        self.graph.nodes[name] = Node(name, kind or getattr(block, "kind", ""), level, what, block, owner, like)
         return name
 
-    def edge(self, source: str, target: str, role: str, *, detached: bool = False) -> None:
+    def edge(self, source: NodeName, target: NodeName, role: str, *, detached: bool = False) -> None:
         """Adds an edge."""
         if len(self.graph.edges) >= MOST_EDGES:
             node = self.graph.nodes[target]
             too_many_edges(self.diagnostics, node.what, node.block)
         self.graph.edges.append(Edge(source, target, role, detached))
 
-    def read(self, targets: Iterable[str], role: str, reference: Reference | None, reader: Reader, path: Path) -> None:
+    def read(
+        self, targets: Iterable[NodeName], role: str, reference: Reference | None, reader: Reader, path: Path
+    ) -> None:
         """Adds the edges of one reference, which each of the targets reads."""
         if reference is None:
             return
@@ -90,7 +89,7 @@ class Wiring:
             for source, detached in sources:
                 self.edge(source, target, role, detached=detached)
 
-    def read_settings(self, targets: Iterable[str], reader: Reader) -> None:
+    def read_settings(self, targets: Iterable[NodeName], reader: Reader) -> None:
         """Adds the edges of the references among a kind's own settings."""
         targets = tuple(targets)
         for path, value in settings_references(reader.block.settings):
@@ -104,19 +103,19 @@ class Wiring:
                 else self.is_input(value, reader, path)
             ):
                 for target in targets:
-                    self.edge(f"inputs.{value}", target, "column")
+                    self.edge(NodeName("inputs", value), target, "column")
 
-    def read_output(self, targets: Iterable[str], role: str, name: str, reader: Reader, path: Path) -> None:
+    def read_output(self, targets: Iterable[NodeName], role: str, name: str, reader: Reader, path: Path) -> None:
         """Adds the edges from an output to what reads it; says so where there is no such output."""
         spec = self.spec
         if name not in spec.towers and name not in spec.fusion:
-            others = [*spec.towers, *(other for other in spec.fusion if f"fusion.{other}" not in targets)]
+            others = [*spec.towers, *(other for other in spec.fusion if NodeName("fusion", other) not in targets)]
             verb = "combines" if role == "of" else "reads"
             self.absent("AS214", name, f"{reader.what} {verb} unknown output `{name}`", reader, path, others, "outputs")
             return
         stopped = role == "loss" and bool(path) and path[0] in reader.block.settings.stopped
         for target in targets:
-            self.edge(f"{'towers' if name in spec.towers else 'fusion'}.{name}", target, role, detached=stopped)
+            self.edge(NodeName("towers" if name in spec.towers else "fusion", name), target, role, detached=stopped)
 
     def absent(  # noqa: PLR0913, PLR0917 - each is a part of what is made or said
         self, code: str, name: str, message: str, reader: Reader, path: Path, known: Iterable[str], things: str

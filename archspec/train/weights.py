@@ -11,7 +11,7 @@ from archspec.program.nodes import owner_of
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import nn
 
@@ -75,7 +75,7 @@ def _last_layer(node: str, found: tuple[WeightLocation, ...]) -> Iterator[Weight
     yield from layers[-1:] or own
 
 
-def _node(weight: str, graph: Graph, users: Mapping[str, list[str]]) -> str:
+def _node(weight: str, graph: Graph, users: Mapping[str, Sequence[str]]) -> str:
     """The node that a canonical weight belongs to: the longest name of a node that its own name starts with.
 
     Where the owner of shared weights is pruned, the first that uses them.

@@ -121,7 +121,7 @@ def test_batch_norm_is_torchs_own_called_twice(*, later: bool, optimize: bool) -
         name = f"level1.experts.deep.0.layers.{index}"
         if later:
             deep = torch.relu(deep @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
-    read = {"level1.experts.f.0": deep, "level1.experts.g.0": batch["z"]}
+    read: dict[str, torch.Tensor] = {"level1.experts.f.0": deep, "level1.experts.g.0": batch["z"]}
     layer = (weights[f"{at}.layers.0.weight"], weights[f"{at}.layers.0.bias"])
     hidden = {node: torch.relu(norm(nn.functional.linear(read[node], *layer))) for node in order}
     outputs = model(batch)
