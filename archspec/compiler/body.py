@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.compiler.expressions import INLINE, expression
 from archspec.compiler.names import Variables
+from archspec.compiler.names import heading as heading_of
 
 if TYPE_CHECKING:
     from archspec.program import Op, Output, Program
@@ -51,7 +52,7 @@ class Body:
                 written = self.line(op)
             elif parts[op.output.name][0] is op:
                 written = self.partition(parts[op.output.name])
-            new = _heading(op.node)
+            new = heading_of(op.node)
             if written and headings and new != heading and new:
                 lines.append(f"# {new}")
                 heading = new
@@ -148,15 +149,6 @@ class Body:
                     self.free(value.name)
         elif self.left[name] == 0:
             self.variables.release(name)
-
-
-def _heading(node: str) -> str:
-    section = node.partition(".")[0]
-    if section.startswith("level"):
-        return f"level {section[5:]}"
-    return {"inputs": "inputs", "feature_gates": "feature gates", "towers": "towers", "fusion": "fusion"}.get(
-        section, ""
-    )
 
 
 def _wrapped(variable: str, text: str, shape: str) -> list[str]:

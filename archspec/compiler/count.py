@@ -14,7 +14,6 @@ from archspec.compiler.lower import lower
 from archspec.contract import ExpertKind, FeatureGateKind, GateKind, overrides
 from archspec.graph.calls import call
 from archspec.graph.widths import factors_of, seen_by, width_of
-from archspec.program.nodes import owner_of
 from archspec.program.operations import OPERATIONS
 from archspec.spec.spec import Block
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from archspec.graph.graph import Graph, Node
     from archspec.program import Program
-    from archspec.program.program import Module
+    from archspec.program.program import Module, Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,13 @@ def count(graph: Graph) -> Count:
     """
     program = lower(graph).forward
     costs = {name: Cost(parameters=number) for name, number in parameters(graph, program).items()}
-    own = _own_flops(graph, program, costs)
+    own = _own_flops(graph, program)
     for op in program.ops:
-        node = owner_of(op.node, costs) or op.node
+        node = op.node.node
         if op.kind not in _BY_NAME or node not in own:
             costs[node] += Cost(flops=None if op.kind == "call" else OPERATIONS[op.kind].flops(op))
-    for node, flops in own.items():
-        costs[node] += Cost(flops=flops)
+    for name, flops in own.items():
+        costs[name] += Cost(flops=flops)
     return Count(costs)
 
 
@@ -79,9 +78,9 @@ _BY_NAME: Final = frozenset({"apply", "call"})
 """Operations that the program knows by name only: what they cost, their kind knows best."""
 
 
-def _own_flops(graph: Graph, program: Program, nodes: Container[str]) -> dict[str, int | None]:
+def _own_flops(graph: Graph, program: Program) -> dict[str, int | None]:
     """What the kinds of nodes with such operations say of them, by their method `flops`."""
-    callers = dict.fromkeys(owner_of(op.node, nodes) or op.node for op in program.ops if op.kind in _BY_NAME)
+    callers = dict.fromkeys(op.node.node for op in program.ops if op.kind in _BY_NAME)
     return {
         name: call(graph.nodes[name], "flops", *_arguments(graph, graph.nodes[name]))
         for name in callers
@@ -107,9 +106,9 @@ def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
 def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
     """Weights that training changes, by graph node; None: a plugin's module does not tell."""
     counts: dict[str, int | None] = dict.fromkeys(graph.order, 0)
-    for name, weight in program.weights.items():
+    for weight in program.weights.values():
         if weight.trainable:
-            home = _home(name, program, counts)
+            home = _home(weight, program, counts)
             counts[home] = _sum(counts[home], prod(weight.shape))
     for module in program.modules.values():
         node = _caller(module, program, counts)
@@ -123,17 +122,16 @@ def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
 
-def _home(weight: str, program: Program, nodes: Container[str]) -> str:
+def _home(weight: Weight, program: Program, nodes: Container[str]) -> str:
     """The node of a weight. A table whose own input nobody reads belongs to the input that reads the table."""
-    if owner := owner_of(weight, nodes):
-        return owner
-    holders = {storage.name for storage in program.storages.values() if any(s.weight == weight for s in storage.slots)}
-    readers = (op.node for op in program.ops if holders & set(op.weights))
-    return next(owner for reader in readers if (owner := owner_of(reader, nodes)))
+    if weight.owner in nodes:
+        return weight.owner
+    holder = program.homes()[weight.name][0].name
+    return next(op.node.node for op in program.ops if holder in op.weights)
 
 
 def _caller(module: Module, program: Program, nodes: Container[str]) -> str:
     """The node of a module: the one of its name, or, where that is pruned, the first that calls it."""
     if module.name in nodes:
         return module.name
-    return next(op.node for op in program.ops if op.kind == "call" and op.attr("module") == module.name)
+    return next(op.node.node for op in program.ops if op.kind == "call" and op.attr("module") == module.name)

@@ -15,6 +15,7 @@ from archspec.compiler.making_way import making_way
 from archspec.compiler.names import Attributes, class_name
 from archspec.compiler.parts import parts
 from archspec.program import Output, Seen
+from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,9 +36,7 @@ class _Emitter:
         self.graph, self.spec, self.lowered = graph, graph.spec, lowered
         self.program = in_place(lowered.forward)
         self.cls = class_name(self.spec.name)
-        self.attributes = Attributes()
-        for storage in self.program.storages:
-            self.attributes.name(storage)
+        self.attributes = Attributes([self.program, lowered.predict])
         self.constants = {
             op.output.name: op
             for program in (lowered.forward, lowered.predict)
@@ -101,7 +100,7 @@ class _Emitter:
                 selector = block.common.selector.data() if block.common.selector else "none"
                 yield from _comment(f"  gate {name} sees {_words(seen)}; selector {_words(selector)}")
         for name in self.spec.towers:
-            readers = [edge.source for edge in self.graph.into(f"towers.{name}") if edge.role != "switch"]
+            readers = [edge.source for edge in self.graph.into(NodeName("towers", name)) if edge.role != "switch"]
             yield from _comment(f"tower {name} reads {', '.join(dict.fromkeys(readers))}")
 
     # -- the class ----------------------------------------------------------------------------------------------------

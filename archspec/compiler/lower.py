@@ -15,7 +15,7 @@ from archspec.graph.outputs import output_of
 from archspec.graph.resolve import Reader, Resolver
 from archspec.graph.widths import seen_by
 from archspec.program import Builder, GateInputs, Part, Program, Scope, Seen, Value, verify
-from archspec.program.nodes import owner_of
+from archspec.program.nodes import NodeName
 from archspec.program.program import Attr, Dim, Module
 from archspec.program.verify import illegal
 from archspec.spec.spec import Block, Switch
@@ -62,8 +62,8 @@ def _legal(program: Program, graph: Graph) -> Program:
         return verify(program)
     except AssertionError:
         for op, wrong in illegal(program):
-            if name := owner_of(op.node, graph.nodes):
-                raise SpecError([wrong_result(graph.nodes[name], f"writes an illegal operation: {wrong}")]) from None
+            if node := graph.nodes.get(op.node.node):
+                raise SpecError([wrong_result(node, f"writes an illegal operation: {wrong}")]) from None
         raise
 
 
@@ -89,7 +89,7 @@ class _Columns:
             column: Column = block.settings.column(self.inputs)
             key = block.common.column
             self.columns[name] = (key, column)
-            scope = Scope(self.builder, f"inputs.{name}")
+            scope = Scope(self.builder, NodeName("inputs", name))
             value = scope.op("column", (), column.shape, name="column", dtype=column.dtype, key=key, source="batch")
             self.raw[name] = self.builder.hint(value, name)
         return self.raw[name]
@@ -99,7 +99,7 @@ class _Columns:
         kind = self.inputs[name]
         column, key = kind.columns(self.inputs)[setting], str(getattr(kind, setting))
         self.columns[f"{name}.{setting}"] = (key, column)
-        scope = Scope(self.builder, f"inputs.{name}")
+        scope = Scope(self.builder, NodeName("inputs", name))
         value = scope.op("column", (), column.shape, name=setting, dtype=column.dtype, key=key, source="batch")
         return self.builder.hint(value, f"{name}_{setting}")
 
@@ -131,7 +131,7 @@ class _Forward(_Columns):
     def visit(self, node: Node) -> None:
         """Lowers one node."""
         self.node = node
-        at = Scope(self.builder, node.name, node.like or "")
+        at = Scope(self.builder, node.name, node.like)
         match node.category:
             case "input":
                 self.input(node, at)
@@ -270,7 +270,7 @@ class _Forward(_Columns):
         )
         self.builder.output("gates", node.name, rows)
         residual = block.common.residual
-        return mixed if residual is None else at.sum(mixed, self.streams[f"level{node.level}.gates.{residual}"])
+        return mixed if residual is None else at.sum(mixed, self.streams[node.name.sibling(residual)])
 
     def expert(self, name: str, at: Scope, *, detached: bool) -> Value:
         """An expert as a gate sees it."""
@@ -283,7 +283,7 @@ class _Forward(_Columns):
         """What decides a gate's weights: a stream, a domain's ids, or nothing."""
         domain = next((edge.source for edge in self.graph.into(node.name, "domain")), None)
         if domain is not None:
-            return self.column(domain.partition(".")[2])
+            return self.column(domain.name)
         return self.source(node, at, "selector") if (node.name, "selector") in self.graph.streams else None
 
     def allowed(self, node: Node, exclude: Exclude, at: Scope, dtype: Literal["float", "bool"] = "bool") -> Value:
@@ -295,12 +295,12 @@ class _Forward(_Columns):
 
     def tower(self, node: Node, at: Scope) -> None:
         """A tower's hidden vector and head; for a switch, each row's own case."""
-        name = node.name.split(".")[1]
+        name = node.name.name
         task = self.graph.spec.tasks.get(name)
         outputs = (task.task.classes if task else None) or 1
         if isinstance(node.block, Switch):
             ids = self.column(node.block.switch)
-            cases = [f"{node.name}.cases.{value}" for value in self.domain(node.block.switch)]
+            cases = [NodeName("towers", name, case=value) for value in self.domain(node.block.switch)]
             head = at.select(ids, [self.heads[case] for case in cases])
             if node.name in self.hidden_readers:
                 self.streams[node.name] = at.select(ids, [self.streams[case] for case in cases])
@@ -336,7 +336,7 @@ class _Forward(_Columns):
     def part(self, name: str) -> Part:
         """An output that a task's fusion combines: a tower's, a task's, or a score that is made here for it."""
         if name not in self.outputs and name not in self.scores:
-            node = self.graph.nodes[f"fusion.{name}"]
+            node = self.graph.nodes[NodeName("fusion", name)]
             assert isinstance(node.block, Block)
             parts = tuple(self.part(inner) for inner in node.block.settings.of)
             score = _score(node, Scope(self.builder, node.name), parts)
@@ -361,17 +361,17 @@ class _Predict(_Columns):
         """The program from logits to scores."""
         made: dict[str, Part] = {}
         for name, part in self.parts.items():
-            at = Scope(self.builder, f"scores.{name}")
+            at = Scope(self.builder, NodeName("scores", name))
             logits = at.op("column", (), part.logits.shape, name="logits", key=name, source="logits")
             made[name] = Part(name, part.output, self.builder.hint(logits, f"{name}_logit"))
             score = self.score(at, made[name])
             self.builder.output("scores", name, self.builder.hint(score, f"{name}_score"))
-        for name in (name for name in self.graph.order if name.startswith("fusion.")):
+        for name in (name for name in self.graph.order if name.section == "fusion"):
             node, block = self.graph.nodes[name], self.graph.nodes[name].block
             assert isinstance(block, Block)
             if block.name not in made and overrides(block.settings, FusionKind.lower):
                 parts = tuple(made[part] for part in block.settings.of)
-                score = _score(node, Scope(self.builder, f"scores.{block.name}"), parts)
+                score = _score(node, Scope(self.builder, NodeName("scores", block.name)), parts)
                 made[block.name] = Part(block.name, "regression", self.builder.hint(score, f"{block.name}_score"))
                 self.builder.output("scores", block.name, score)
         return self.builder.program()

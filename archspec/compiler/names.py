@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from archspec.compiler.runtime import reserved
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from archspec.program import Op, Program, Weight
+    from archspec.program.nodes import NodeName
 
 LOCAL = frozenset({"self", "batch", "gates", "logits"})
 """What the methods of an emitted class bind before their first operation."""
@@ -28,43 +31,91 @@ def identifier(text: str, taken: frozenset[str] = frozenset()) -> str:
     return f"{name}_" if keyword.iskeyword(name) or name in taken else name
 
 
-_SHORT = (
-    (re.compile(r"^inputs\.\w+\.weight~tables$"), "tables"),
-    (re.compile(r"^inputs\.\w+\.\w+~offsets$"), "offsets"),
-    (re.compile(r"^(level[0-9]+)\..*(weight|bias|running_mean|running_var)(?:~\w+)+$"), r"\1_\2"),
-    (re.compile(r"^(tower|feature_gate)s\..*(weight|bias|running_mean|running_var)(?:~\w+)+$"), r"\1_\2"),
-    (re.compile(r"^inputs\.(\w+)\.weight$"), r"\1_table"),
-    (re.compile(r"^towers\.(\w+)\.cases\.(\w+)"), r"\1_\2_tower"),
-    (re.compile(r"^towers\.(\w+)"), r"\1_tower"),
-    (re.compile(r"^feature_gates\.(\w+)"), r"\1_factors"),
-    (re.compile(r"\.gates\.(\w+)"), r".\1_gate"),
-    (re.compile(r"\.experts\."), "."),
-    (re.compile(r"\.(?:layers|norms)\.([0-9]+)\.(\w+)$"), r".\2\1"),
-    (re.compile(r"\.(?:head\.)?weight$"), ".weight"),
-)
+def heading(name: NodeName) -> str:
+    """The part of a network that a node belongs to, in words; empty for what belongs to none."""
+    if name.level:
+        return f"level {name.level}"
+    return "" if name.section == "scores" else name.section.replace("_", " ")
 
 
-def attribute_name(canonical: str) -> str:
-    """What a person would call a weight: `level1.experts.ctr.0.layers.0.weight` is `level1_ctr_0_weight0`."""
-    for pattern, short in _SHORT:
-        canonical = pattern.sub(short, canonical)
-    return identifier(canonical)
+def plural(name: NodeName) -> str:
+    """What a person would call the values of several nodes like this one."""
+    return {"experts": "experts", "gates": "weights", "towers": "hidden"}.get(name.section, "h")
+
+
+def node_attribute(name: NodeName) -> str:
+    """What a person would call what a node has: `ctr_tower`, `level1_ctr_gate`, `level1_shared_0`."""
+    match name.section:
+        case "towers":
+            pieces = [name.name, name.case or "", "tower"]
+        case "feature_gates":
+            pieces = [name.name, "factors"]
+        case "gates":
+            pieces = [f"level{name.level}", name.name, "gate"]
+        case "experts":
+            pieces = [f"level{name.level}", name.name, str(name.number)]
+        case _:
+            pieces = [name.section, name.name]
+    return "_".join(piece for piece in (*pieces, name.part) if piece)
+
+
+def weight_attribute(weight: Weight) -> str:
+    """What a person would call a weight: `level1_ctr_0_weight0` for the first layer's of an expert, `user_table`."""
+    if weight.role == "table" and weight.path == ("weight",):
+        return f"{weight.owner.name}_table"
+    match weight.path:
+        case (*outer, "layers" | "norms", number, last) if number.isdecimal():
+            path = (*outer, f"{last}{number}")
+        case (*outer, "head", "weight"):
+            path = (*outer, "weight")
+        case path:
+            pass
+    return "_".join(piece for piece in (node_attribute(weight.owner), *path) if piece)
+
+
+def storage_attribute(first: Weight, *, several: bool) -> str:
+    """What a person would call a tensor that holds one weight, or several: `tables`, `level1_weight`, `tower_bias`."""
+    if not several:
+        return weight_attribute(first)
+    if first.role == "table":
+        return "tables"
+    owner = first.owner
+    holder = f"level{owner.level}" if owner.level else owner.section.removesuffix("s")
+    return f"{holder}_{first.path[-1]}"
 
 
 class Attributes:
-    """Attributes of the module: one per storage, constant and plugin module, all different.
+    """Attributes of the module: one per storage, constant and plugin module of its programs, all different.
 
     None is one of nn.Module's own: each holds the name of a section (`level1_...`, `..._tower`, `..._table`, ...).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, programs: Sequence[Program]) -> None:
         self.names: dict[str, str] = {}
+        for program in programs:
+            for storage in program.storages.values():
+                first = program.weights[storage.slots[0].weight]
+                self.add(storage.name, storage_attribute(first, several=len(storage.slots) > 1))
+        for program in programs:
+            for module in program.modules:
+                self.add(module, node_attribute(program.modules[module].name))
+        for program in programs:
+            for op in program.ops:
+                if op.kind == "constant":
+                    self.add(op.output.name, _constant(op, program.hints))
 
-    def name(self, canonical: str) -> str:
-        """The attribute of a thing: a short form of its canonical name, numbered where two things would collide."""
-        if canonical not in self.names:
-            self.names[canonical] = numbered(attribute_name(canonical), self.names.values())
-        return self.names[canonical]
+    def add(self, name: str, attribute: str) -> None:
+        """The attribute of a thing, numbered where two things would collide."""
+        self.names[name] = numbered(identifier(attribute), self.names.values())
+
+    def name(self, name: str) -> str:
+        """The attribute of a storage, a module, or the value that is a constant, by its name."""
+        return self.names[name]
+
+
+def _constant(op: Op, hints: Mapping[str, str]) -> str:
+    hint = hints.get(op.output.name, "constant")
+    return f"{node_attribute(op.node)}_{hint}" if op.node.name else hint
 
 
 class Variables:

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from archspec.compiler.count import parameters
+from archspec.compiler.names import heading
 from archspec.graph.widths import width_of
 from archspec.spec.spec import Block
 
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph, Node
     from archspec.program import Program
 
-_SECTIONS = {"input": "inputs", "feature_gate": "feature gates", "tower": "towers", "fusion": "fusion"}
-
 
 def parts(graph: Graph, program: Program) -> Iterator[str]:
     """The lines: sections, and below each one line per input, group of experts, gate, tower and fusion."""
     counts = parameters(graph, program)
     nodes = [node for name in graph.order if (node := graph.nodes[name]).category != "task"]
     nodes.sort(key=lambda node: _rank(node, graph))
-    for section, members in groupby(nodes, key=_section):
+    for section, members in groupby(nodes, key=lambda node: heading(node.name)):
         yield section
         for title, group in groupby(members, key=_title):
             yield f"  {_line(title, list(group), graph, counts)}"
@@ -38,15 +37,13 @@ def _rank(node: Node, graph: Graph) -> int:
     return node.level if after is None else len(graph.spec.levels) + after
 
 
-def _section(node: Node) -> str:
-    return _SECTIONS.get(node.category, f"level {node.level}")
-
-
 def _title(node: Node) -> str:
     if node.category == "expert":
         return f"experts {node.group}"
-    name = node.name.partition(".")[2].replace(".cases.", " for ")
-    return f"gate {name.rpartition('.')[2]}" if node.category == "gate" else name
+    name = node.name.name
+    if node.category == "gate":
+        return f"gate {name}"
+    return name if node.case is None else f"{name} for {node.case}"
 
 
 def _line(title: str, group: Sequence[Node], graph: Graph, counts: dict[str, int | None]) -> str:

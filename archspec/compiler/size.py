@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from archspec.contract.limits import MANY_BYTES, MOST_BYTES
 from archspec.diagnostics import Diagnostic, SpecError
 from archspec.graph.calls import setting_span
-from archspec.program.nodes import owner_of
 
 if TYPE_CHECKING:
     from archspec.diagnostics import Severity
@@ -40,12 +39,11 @@ def check_size(program: Program, graph: Graph) -> tuple[Diagnostic, ...]:
 
 def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: Severity) -> Diagnostic:
     """At the setting that makes the largest weight large, where it is written."""
-    name = owner_of(largest.name, graph.nodes)
     shape = " x ".join(f"{size:,}" for size in largest.shape)
     message = f"{message}: `{largest.name}` alone is {shape} numbers, {_shown(BYTES * prod(largest.shape))}"
-    if not name:
+    node = graph.nodes.get(largest.owner)
+    if node is None:
         return Diagnostic(code, message, severity=severity)
-    node = graph.nodes[name]
     setting = next(
         (key for key in ("vocab", "units", "dim", "classes") if setting_span(node, key) != node.block.place), ""
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from archspec.contract import ColumnName, LossKind, overrides
 from archspec.diagnostics import Diagnostics, unusable
 from archspec.graph.wiring import settings_names
+from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -177,7 +178,7 @@ def _of_inputs(graph: Graph) -> Iterator[ColumnRequirement]:
     read = {edge.source for edge in graph.edges}
     families = _families(graph, columns)
     for name, block in inputs.items():
-        if f"inputs.{name}" not in read:
+        if NodeName("inputs", name) not in read:
             continue
         reader, kind = f"input `{name}`", block.settings
         yield _of_column(block.common.column or name, columns[name], reader, families[name])

@@ -65,7 +65,8 @@ class SeesResolver(Resolver):
 
     def seen_name(self, text: str, reader: Reader, at: Path) -> list[NodeName]:
         """`ctr`, `ctr.0` or `level1.experts.shared`."""
-        name, dot, number = text.partition(".")
+        groups = self.spec.levels[reader.level - 1].experts
+        name, dot, number = text.partition(".") if text not in groups else (text, "", "")
         group = NodeName("experts", name, level=reader.level)
         found = (
             group.member(int(number))

@@ -83,6 +83,10 @@ class NodeName(str):
             return self
         return NodeName(self.section, self.name, level=self.level, number=self.number, case=self.case)
 
+    def is_in(self, text: str) -> bool:
+        """Whether a text names this, or what this is a part, an expert or a case of."""
+        return self == text or self.startswith(f"{text}.")
+
     def child(self, part: str) -> NodeName:
         """A part of this."""
         path = f"{self.part}.{part}" if self.part else part

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.program import order
+from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,12 @@ Dim = int | str
 """A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""
 
 Dtype = Literal["float", "int", "bool"]
+
+Role = Literal["table", "layer", "head", "norm", "parameter"]
+"""What a weight does: rows that are looked up; a linear layer, and one that is the last of its block; the scale, shift
+and statistics of a norm; anything else."""
+
+_NOWHERE = NodeName()
 
 Attr = int | float | str | bool | None | tuple["Attr", ...]
 
@@ -91,6 +98,11 @@ class Weight:
     trainable: bool = True
     sparse: bool = False
     """Gradients of a table may be sparse."""
+    owner: NodeName = _NOWHERE
+    """The node whose weight it is."""
+    path: tuple[str, ...] = ()
+    """Its name inside the node: `("layers", "0", "weight")`."""
+    role: Role = "parameter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +129,14 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation: `output = kind(inputs; weights){attrs}`. `node` is the graph node that it came from."""
+    """One operation: `output = kind(inputs; weights){attrs}`. `node` is the (part of a) graph node it came from."""
 
     kind: str
     inputs: tuple[Value, ...]
     output: Value
     weights: tuple[str, ...] = ()
     attrs: tuple[tuple[str, Attr], ...] = ()
-    node: str = ""
+    node: NodeName = _NOWHERE
 
     def attr(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - attributes are of many types
         """The value of an attribute."""
@@ -144,7 +156,7 @@ class Op:
 class Module:
     """Opaque module of a plugin, made by `cls(**settings).build(*arguments)`; its weights are `name.<their name>`."""
 
-    name: str
+    name: NodeName
     module: str
     cls: str
     settings: tuple[tuple[str, Attr], ...]

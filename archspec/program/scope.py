@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ from archspec.program.program import (
     Op,
     Output,
     Program,
+    Role,
     Section,
     Value,
     Weight,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from archspec.contract import Reference, Settings
+    from archspec.program.nodes import NodeName
 
 Norm = Literal["none", "batch", "layer"]
 
@@ -124,26 +126,26 @@ class Scope:
     """
 
     builder: Builder
-    name: str
-    like: str = ""
-    """The block whose weights this one has; empty: its own."""
+    name: NodeName
+    like: NodeName | None = None
+    """The block whose weights this one has; None: its own."""
 
     @property
-    def home(self) -> str:
+    def home(self) -> NodeName:
         """The block whose weights it has, by its canonical name."""
         return self.like or self.name
 
     def child(self, name: str) -> Scope:
         """A scope for a part of this block."""
-        return Scope(self.builder, self.path(name), f"{self.like}.{name}" if self.like else "")
+        return Scope(self.builder, self.name.child(name), self.like and self.like.child(name))
 
     def path(self, name: str) -> str:
         """The canonical name of a part of this block."""
-        return f"{self.name}.{name}" if self.name else name
+        return self.name.child(name)
 
     def sibling(self, name: str) -> Scope:
         """A scope beside this one: another block of the same section."""
-        return Scope(self.builder, f"{self.name.rpartition('.')[0]}.{name}")
+        return Scope(self.builder, self.name.sibling(name))
 
     def op(  # noqa: PLR0913 - an operation has this many parts
         self,
@@ -175,7 +177,7 @@ class Scope:
     def setting_column(self, setting: str) -> Value:
         """A further column of an input that is being lowered: the one that this setting names (see `columns`)."""
         assert self.builder.setting_column is not None
-        return self.builder.setting_column(self.name.removeprefix("inputs."), setting)
+        return self.builder.setting_column(self.name.name, setting)
 
     def domain(self, input_name: str) -> tuple[str, ...]:
         """The values of a domain input: what the ids of its column count."""
@@ -183,13 +185,20 @@ class Scope:
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
-    def weight(
-        self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True, sparse: bool = False
+    def weight(  # noqa: PLR0913 - a weight is declared with these
+        self,
+        name: str,
+        shape: Sequence[int],
+        init: Init,
+        *,
+        trainable: bool = True,
+        sparse: bool = False,
+        role: Role = "parameter",
     ) -> str:
         """Declares a weight of this block; returns its canonical name. The same name twice is the same weight."""
-        full = f"{self.home}.{name}" if self.home else name
-        self.builder.weights.setdefault(full, Weight(full, tuple(shape), init, trainable, sparse))
-        return full
+        full = self.home.child(name)
+        weight = Weight(str(full), tuple(shape), init, trainable, sparse, full.node, tuple(full.part.split(".")), role)
+        return self.builder.weights.setdefault(full, weight).name
 
     def parameter(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True) -> Value:
         """A weight as a value, of its own shape (no batch axis)."""
@@ -203,7 +212,7 @@ class Scope:
         They are the block's own: a gradient trains them, and fusing the block's layers is as possible as before. A
         module that a kind builds shows none.
         """
-        read = [op for op in self.builder.ops if op.node == block or op.node.startswith(f"{block}.")]
+        read = [op for op in self.builder.ops if op.node.is_in(block)]
         names = dict.fromkeys(name for op in read for name in op.weights)
         shapes = {name: self.builder.weights[name].shape for name in names}
         return {name: self.op("weight", (), shape, name="weight", weight=name) for name, shape in shapes.items()}
@@ -216,23 +225,26 @@ class Scope:
     # -- operations --------------------------------------------------------------------------------------------------
 
     def linear(self, x: Value, width: int, name: str, *, bias: bool = True) -> Value:
-        """`x W^T + b`: `[B, D] -> [B, width]`; starts like `torch.nn.Linear`."""
+        """`x W^T + b`: `[B, D] -> [B, width]`; starts like `torch.nn.Linear`. One named `head` is a block's last."""
         init = Init("uniform", 1 / sqrt(x.width))
-        weights = [self.weight(f"{name}.weight", (width, x.width), init)]
+        role: Role = "head" if name == "head" else "layer"
+        weights = [self.weight(f"{name}.weight", (width, x.width), init, role=role)]
         if bias:
-            weights.append(self.weight(f"{name}.bias", (width,), init))
+            weights.append(self.weight(f"{name}.bias", (width,), init, role=role))
         return self.op("linear", (x,), (*x.shape[:-1], width), weights=weights, name=name)
 
     def embed(self, ids: Value, table: str, dim: int, *, name: str = "embed") -> Value:
         """Rows of a table: `[B] -> [B, dim]`."""
-        return self.op(
-            "embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self.builder.weights[table].sparse
-        )
+        return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self.looked_up(table))
 
     def pool(self, ids: Value, table: str, dim: int, how: str, *, name: str = "pool") -> Value:
         """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`: ids of -1 left out, zeros for an empty row."""
-        sparse = self.builder.weights[table].sparse
-        return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
+        return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how, sparse=self.looked_up(table))
+
+    def looked_up(self, table: str) -> bool:
+        """Notes that a weight is a table; whether its gradients are sparse."""
+        weight = self.builder.weights[table] = replace(self.builder.weights[table], role="table")
+        return weight.sparse
 
     def activation(self, x: Value, fn: str, *, slope: float = 0.01) -> Value:
         """An elementwise function by its name, such as `relu`; `slope` is that of `leaky_relu` below zero."""
@@ -247,10 +259,13 @@ class Scope:
         if kind == "none":
             return x
         one, zero = Init("constant", 1.0), Init("constant", 0.0)
-        weights = [self.weight(f"{name}.weight", (x.width,), one), self.weight(f"{name}.bias", (x.width,), zero)]
+        parts = [("weight", one), ("bias", zero)]
+        weights = [self.weight(f"{name}.{part}", (x.width,), init, role="norm") for part, init in parts]
         if kind == "batch":
-            weights.append(self.weight(f"{name}.running_mean", (x.width,), zero, trainable=False))
-            weights.append(self.weight(f"{name}.running_var", (x.width,), one, trainable=False))
+            parts = [("running_mean", zero), ("running_var", one)]
+            weights += [
+                self.weight(f"{name}.{part}", (x.width,), init, trainable=False, role="norm") for part, init in parts
+            ]
         own: dict[str, Any] = {"eps": float(eps)} if eps != 1e-5 else {}  # noqa: PLR2004 - torch's own, as the next one
         own |= {"momentum": float(momentum)} if kind == "batch" and momentum != 0.1 else {}  # noqa: PLR2004
         return self.op(f"{kind}_norm", (x,), x.shape, weights=weights, name=name, **own)

@@ -11,11 +11,12 @@ from archspec.program.nodes import owner_of
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from torch import nn
 
     from archspec.graph.graph import Graph
+    from archspec.program.nodes import NodeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class WeightLocation:
     """One canonical weight that learns: the node it belongs to, the parameter that holds it, and where in that."""
 
     weight: str
-    node: str
+    node: NodeName
     parameter: str
     index: tuple[Any, ...]
 
@@ -42,9 +43,10 @@ def weight_locations(model: nn.Module, graph: Graph) -> tuple[WeightLocation, ..
     """
     inner: Any = unwrapped(model)
     learning = {name for name, parameter in inner.named_parameters() if parameter.requires_grad}
-    users = graph.users()
+    nodes = {owner: names[0] for owner, names in graph.users().items()}
+    nodes |= {name: node.name for name, node in graph.nodes.items()}
     return tuple(
-        WeightLocation(name, _node(name, graph, users), holder, index)
+        WeightLocation(name, _node(name, nodes, graph), holder, index)
         for name, holder, index in inner.weight_locations()
         if holder in learning
     )
@@ -65,7 +67,7 @@ def last_shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[Weight
     return tuple(location for node in graph.order if node in last for location in _last_layer(node, found))
 
 
-def _last_layer(node: str, found: tuple[WeightLocation, ...]) -> Iterator[WeightLocation]:
+def _last_layer(node: NodeName, found: tuple[WeightLocation, ...]) -> Iterator[WeightLocation]:
     own = [location for location in found if location.node == node]
     layers = [
         location
@@ -75,14 +77,14 @@ def _last_layer(node: str, found: tuple[WeightLocation, ...]) -> Iterator[Weight
     yield from layers[-1:] or own
 
 
-def _node(weight: str, graph: Graph, users: Mapping[str, Sequence[str]]) -> str:
+def _node(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> NodeName:
     """The node that a canonical weight belongs to: the longest name of a node that its own name starts with.
 
     Where the owner of shared weights is pruned, the first that uses them.
     """
-    name = owner_of(weight, {*graph.nodes, *users})
+    name = owner_of(weight, nodes)
     if name is None:
         raise ValueError(
             f"the model has a weight `{weight}` that the spec `{graph.spec.name}` does not have: another spec?"
         )
-    return name if name in graph.nodes else users[name][0]
+    return nodes[name]

@@ -123,7 +123,9 @@ def test_batch_norm_is_torchs_own_called_twice(*, later: bool, optimize: bool) -
             deep = torch.relu(deep @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
     read: dict[str, torch.Tensor] = {"level1.experts.f.0": deep, "level1.experts.g.0": batch["z"]}
     layer = (weights[f"{at}.layers.0.weight"], weights[f"{at}.layers.0.bias"])
-    hidden = {node: torch.relu(norm(nn.functional.linear(read[node], *layer))) for node in order}
+    hidden: dict[str, torch.Tensor] = {
+        node: torch.relu(norm(nn.functional.linear(read[node], *layer))) for node in order
+    }
     outputs = model(batch)
     for task, node in (("a", "level1.experts.f.0"), ("b", "level1.experts.g.0")):
         head = (weights[f"towers.{task}.head.weight"], weights[f"towers.{task}.head.bias"])

@@ -37,5 +37,5 @@ def bfloat16_products(program: Program) -> PassResult:
 
 
 def _is_head(op: Op, program: Program) -> bool:
-    slots = program.storages[op.weights[0]].slots
-    return any(slot.weight.startswith("towers.") and slot.weight.endswith(".head.weight") for slot in slots)
+    weights = (program.weights[slot.weight] for slot in program.storages[op.weights[0]].slots)
+    return any(weight.role == "head" and weight.owner.section == "towers" for weight in weights)

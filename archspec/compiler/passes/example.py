@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from archspec.program import Builder, Program, Scope, Value
+from archspec.program.nodes import NodeName
 
 
 def example(*lines: str, output: str, width: int = 4) -> Program:
     """A program on x `[B, width]` from lines such as `a = relu(x)`, `b = a + x`, `c = linear(a)`, `d = mix(b, c)`."""
     builder = Builder(lambda _reference, _scope: values["x"], lambda _name: values["x"])
-    at = Scope(builder, "")
+    at = Scope(builder, NodeName())
     values: dict[str, Value] = {}
 
     def named(name: str, value: Value) -> None:

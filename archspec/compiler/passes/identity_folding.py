@@ -10,6 +10,7 @@ from archspec.program import Op, Value
 
 if TYPE_CHECKING:
     from archspec.program import Output, Program
+    from archspec.program.nodes import NodeName
 
 KEPT = frozenset({"batch_norm", "apply", "call"})
 """Operations that may keep statistics or draw random numbers: they are kept if the plain model has them."""
@@ -46,6 +47,7 @@ class _Folding:
         """Name of a removed value -> the value that it equals."""
         self.ones: dict[str, Value] = {}
         """Name of a softmax over one choice -> the value that it weighs."""
+        self.hints = dict(program.hints)
         self.rewrites: list[str] = []
         self.misses: list[str] = []
 
@@ -62,7 +64,7 @@ class _Folding:
             self.rewrites.append(f"{op.output.name}: a mix of one expert is a product")
             self.ops.append(replace(op, kind="product", attrs=()))
         elif op.kind == "apply" and op.inputs[:1] and op.inputs[0].name in self.ones:
-            self.ops += _ones(op.output, op.inputs[1], op.node)
+            self.add_ones(op.output, op.inputs[1], op.node)
         else:
             self.ops.append(op)
 
@@ -108,7 +110,7 @@ class _Folding:
             name: storage if name in used else replace(storage, idle=True)
             for name, storage in self.program.storages.items()
         }
-        program = replace(folded, ops=ops, storages=storages)
+        program = replace(folded, ops=ops, storages=storages, hints=self.hints)
         return PassResult(program, tuple(self.rewrites), tuple(self.misses))
 
     def given_back(self, output: Output) -> Output:
@@ -116,15 +118,15 @@ class _Folding:
         name = output.value.name
         if name not in self.ones:
             return replace(output, value=self.same.get(name, output.value))
-        self.ops += _ones(output.value, self.ones[name], output.name)
+        self.add_ones(output.value, self.ones[name], self.producers[name].node)
         return output
 
-
-def _ones(value: Value, like: Value, node: str) -> tuple[Op, Op]:
-    """Ones `[B, 1]`, one for each row of another value."""
-    one = Value(f"{value.name}~one", (1, 1))
-    rows = (("function", "rows_like"), ("arguments", ()))
-    return (
-        Op("constant", (), one, (), (("data", ((1.0,),)),), node),
-        Op("apply", (one, like), Value(value.name, ("B", 1)), (), rows, node),
-    )
+    def add_ones(self, value: Value, like: Value, node: NodeName) -> None:
+        """Ones `[B, 1]`, one for each row of another value."""
+        one = Value(f"{value.name}~one", (1, 1))
+        rows = (("function", "rows_like"), ("arguments", ()))
+        self.hints[one.name] = "softmax_one"
+        self.ops += [
+            Op("constant", (), one, (), (("data", ((1.0,),)),), node),
+            Op("apply", (one, like), Value(value.name, ("B", 1)), (), rows, node),
+        ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archspec.program import Op, Value
+from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ class Layout:
         self.stacks: dict[tuple[str, ...], Value] = {}
         self.moved: dict[object, Value] = {}
         self.hints: dict[str, str] = {}
-        self.node = ""
+        self.node = NodeName()
 
     def emit(self, op: Op) -> Value:
         """Adds an operation."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
+from archspec.program.nodes import NodeName
 from archspec.program.program import in_order, side_by_side
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 MOST_ELEMENTS = 2**23
 """Most elements of one table with dense gradients: 32 MiB in fp32, the largest block that glibc reuses. A larger
 gradient is mapped anew in every step, which costs more than all lookups."""
+
+
+INPUTS = NodeName("inputs")
 
 
 def shared_lookups(program: Program) -> PassResult:
@@ -44,13 +48,15 @@ def shared_lookups(program: Program) -> PassResult:
     ids = [*together, *(name for name in keys if name not in together)] if together else []
     rows = Value("inputs~ids", (len(ids), "B"), "int")
     attrs = (("keys", tuple(keys[name] for name in ids)),)
-    ops = [Op("ids", (), rows, (), attrs, "inputs")] if ids else []
+    ops = [Op("ids", (), rows, (), attrs, INPUTS)] if ids else []
     hints = {**program.hints, rows.name: "ids"}
     for op in program.ops:
         if op.output.name in last:
             part = last[op.output.name]
             taken = _taken(part, ids, rows)
-            ops += [*taken, *_lookup(part, taken[-1].output if taken else rows, storages)]
+            lookup = _lookup(part, taken[-1].output if taken else rows, storages)
+            ops += [*taken, *lookup]
+            hints[lookup[0].output.name] = "offsets"
             hints.update((op.output.name, "ids") for op in taken)
         elif op.output.name not in fused:
             ops.append(op)
@@ -84,7 +90,7 @@ def _taken(part: list[Op], ids: list[str], rows: Value) -> list[Op]:
     start = next((i for i in range(len(ids)) if ids[i : i + len(names)] == names), None)
     if start is None:
         return [Op("stack", values, output, (), (), part[0].node)]
-    return [Op("members", (rows,), output, (), (("start", start), ("stop", start + len(names))), "inputs")]
+    return [Op("members", (rows,), output, (), (("start", start), ("stop", start + len(names))), INPUTS)]
 
 
 def _capped(group: list[Op], program: Program) -> list[list[Op]]:
@@ -114,7 +120,7 @@ def _lookup(members: list[Op], ids: Value, storages: dict[str, Storage]) -> list
     data = tuple((offsets[op.weights[0]],) for op in members)
     node = members[0].node
     ops = [
-        Op("constant", (), shift, (), (("data", data),), node),
+        Op("constant", (), shift, (), (("data", data),), INPUTS),
         Op("lookup_tables", (shift, ids), wide, (table.name,), (("sparse", bool(members[0].attr("sparse"))),), node),
     ]
     for index, op in enumerate(members):

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archspec.compiler.names import plural
 from archspec.compiler.passes.layout import Layout
 from archspec.compiler.passes.mixing import Mixing
 from archspec.compiler.passes.result import PassResult
@@ -247,11 +248,3 @@ def _stacked_for_products(name: str, storages: Sequence[Storage]) -> Storage:
     """Stores matrices transposed, biases as they are."""
     matrices = len(storages[0].shape) == 2  # noqa: PLR2004 - a weight [H, D], not a value
     return stacked_transposed(name, storages) if matrices else stacked(name, storages)
-
-
-def plural(node: str) -> str:
-    """What a person would call the values of several nodes like this one."""
-    parts = node.split(".")
-    if parts[0] == "towers":
-        return "hidden"
-    return {"experts": "experts", "gates": "weights"}.get(parts[1] if len(parts) > 1 else "", "h")

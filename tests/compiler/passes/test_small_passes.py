@@ -16,6 +16,7 @@ from archspec.compiler.passes.shared_lookups import shared_lookups
 from archspec.compiler.passes.side_by_side import side_by_side
 from archspec.compiler.passes.wide_products import wide_products
 from archspec.program import Builder, Program, Scope, Value, verify
+from archspec.program.nodes import NodeName
 from archspec.program.program import Module
 from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
 
@@ -64,7 +65,7 @@ def test_equal_operations_are_computed_once_but_not_random_ones() -> None:
     assert sum(op.kind == "dropout" for op in after(noisy, common_subexpressions)[0].lowered.forward.ops) == 2
 
 
-NOISE = Module("noise", "tests", "Noise", (), (4,))
+NOISE = Module(NodeName(part="noise"), "tests", "Noise", (), (4,))
 TWICE: dict[str, Callable[[Scope, Value], Value]] = {
     "dropout": lambda at, x: at.dropout(x, 0.5),
     "batch_norm": lambda at, x: at.norm(x, "batch", "norm"),
@@ -88,7 +89,7 @@ DIFFERENT: dict[str, Callable[[Scope, Value, int], Value]] = {
 def made_twice(make: Callable[[Scope, Value, int], Value]) -> Program:
     """A program that makes something of one value twice, and puts both side by side."""
     builder = Builder(lambda *_: x, lambda _: x)
-    at = Scope(builder, "")
+    at = Scope(builder, NodeName())
     x = at.op("column", (), ("B", 4), key="x", source="batch")
     builder.output("logits", "y", at.concat(make(at, x, 0), make(at, x, 1)))
     return verify(builder.program())
