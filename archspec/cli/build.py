@@ -117,7 +117,7 @@ def explanation(built: Built) -> str:
         (f"program as the spec says it: {len(before.ops)} operations", str(before)),
         (f"program as compiled: {len(after.ops)} operations", str(after)),
         (f"rewritten: {len(built.rewrites)}", "\n".join(map(str, built.rewrites))),
-        (f"not rewritten: {len(built.misses)}", "\n".join(map(str, built.misses))),
+        (f"not rewritten: {len(built.remarks)}", "\n".join(map(str, built.remarks))),
         ("cost", cost(built)),
     ]
     if built.plan is not None:

@@ -34,7 +34,7 @@ class Built:
     plain: Lowered
     lowered: Lowered
     rewrites: tuple[str, ...]
-    misses: tuple[str, ...]
+    remarks: tuple[str, ...]
     plan: Plan | None = None
     """What was measured, where lowerings were chosen by measurement."""
 
@@ -50,14 +50,14 @@ Precision = Literal["fp32", "bf16"]
 def build(graph: Graph, *, optimize: bool = True, precision: Precision = "fp32", plan: Plan | None = None) -> Built:
     """Lowers a checked graph, runs the passes, and writes a plan's lowerings to the products."""
     plain = lower(graph)
-    lowered, rewrites, misses = plain, (), ()
+    lowered, rewrites, remarks = plain, (), ()
     for run in (*(EXACT_PASSES if optimize else ()), *INEXACT_PASSES.get(precision, ())):
         result = run(lowered.forward)
-        rewrites, misses = (*rewrites, *result.rewrites), (*misses, *result.misses)
+        rewrites, remarks = (*rewrites, *result.rewrites), (*remarks, *result.remarks)
         lowered = replace(lowered, forward=verify(result.program, after=run.__name__))
     if plan is not None:
         lowered = replace(lowered, forward=planned(lowered.forward, plan))
-    return Built(graph, plain, lowered, rewrites, misses, plan)
+    return Built(graph, plain, lowered, rewrites, remarks, plan)
 
 
 def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the public signature

@@ -38,7 +38,7 @@ def chosen_experts(program: Program) -> PassResult:
         if op.kind == "mix" and op.attr("chosen"):
             groups.setdefault(op.inputs[1:], []).append(op)
     reasons = {experts: chains.reason(experts, mixes) for experts, mixes in groups.items()}
-    misses = tuple(f"{groups[experts][0].output.name}: {reason}" for experts, reason in reasons.items() if reason)
+    remarks = tuple(f"{groups[experts][0].output.name}: {reason}" for experts, reason in reasons.items() if reason)
     storages, made, gone = dict(program.storages), dict[str, list[Op]](), set[str]()
     for experts in (experts for experts in groups if not reasons[experts]):
         parts = [chains.of(expert) for expert in experts]
@@ -48,7 +48,7 @@ def chosen_experts(program: Program) -> PassResult:
             made[mixes[-1].output.name] = _chosen(mixes, parts[0], weights)
     ops = tuple(new for op in program.ops for new in made.get(op.output.name, [] if op.output.name in gone else [op]))
     rewrites = tuple(f"{new[0].output.name}: each expert runs on the rows that chose it" for new in made.values())
-    return PassResult(replace(program, ops=ops, storages=storages), rewrites, misses)
+    return PassResult(replace(program, ops=ops, storages=storages), rewrites, remarks)
 
 
 def _together(program: Program, mixes: list[Op]) -> list[list[Op]]:

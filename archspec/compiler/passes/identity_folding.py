@@ -49,7 +49,7 @@ class _Folding:
         """Name of a softmax over one choice -> the value that it weighs."""
         self.hints = dict(program.hints)
         self.rewrites: list[str] = []
-        self.misses: list[str] = []
+        self.remarks: list[str] = []
 
     def visit(self, old: Op) -> None:
         """Keeps an operation, or remembers what its value equals."""
@@ -77,7 +77,7 @@ class _Folding:
         """Replaces the weights of one choice by ones, if only mixes and outputs read them."""
         reason = self.obstacle(op)
         if reason:
-            self.misses.append(f"{op.output.name}: a softmax over one choice, but {reason}")
+            self.remarks.append(f"{op.output.name}: a softmax over one choice, but {reason}")
             self.ops.append(op)
             return
         mix = next(reader for reader in self.readers[op.output.name] if reader.kind == "mix")
@@ -111,7 +111,7 @@ class _Folding:
             for name, storage in self.program.storages.items()
         }
         program = replace(folded, ops=ops, storages=storages, hints=self.hints)
-        return PassResult(program, tuple(self.rewrites), tuple(self.misses))
+        return PassResult(program, tuple(self.rewrites), tuple(self.remarks))
 
     def given_back(self, output: Output) -> Output:
         """The output with the value that replaces its own."""

@@ -33,10 +33,10 @@ class Run:
 
 
 class Mixing:
-    """Fuses mixes; mixes that do not fit a pattern are returned, and the reason is added to the misses."""
+    """Fuses mixes; mixes that do not fit a pattern are returned, and the reason is added to the remarks."""
 
-    def __init__(self, layout: Layout, rewrites: list[str], misses: list[str]) -> None:
-        self.layout, self.rewrites, self.misses = layout, rewrites, misses
+    def __init__(self, layout: Layout, rewrites: list[str], remarks: list[str]) -> None:
+        self.layout, self.rewrites, self.remarks = layout, rewrites, remarks
 
     def fuse(self, mixes: list[Op]) -> list[Op]:
         """Fuses what can be fused among mixes that are independent of each other; returns the others."""
@@ -47,7 +47,7 @@ class Mixing:
             if weights.is_rows and all(self.in_stack(expert) for expert in experts):
                 groups.setdefault((weights.width, op.output.shape), []).append(op)
             else:
-                self.misses.append(f"{op.output.name}: its experts or weights stand alone")
+                self.remarks.append(f"{op.output.name}: its experts or weights stand alone")
                 left.append(op)
         together = [op for group in groups.values() for op in group]
         by_width = self.experts([value for op in together for value in op.inputs[1:]])
@@ -77,7 +77,7 @@ class Mixing:
         runs = runs_of(group, experts)
         if runs is None:
             if len(group) == 1:
-                self.misses.append(f"{group[0].output.name}: sees experts in no regular order")
+                self.remarks.append(f"{group[0].output.name}: sees experts in no regular order")
                 return group
             return [op for single in group for op in self.group([single], experts)]
         head = group[0]

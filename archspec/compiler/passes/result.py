@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """The new program, and sentences about what was rewritten, and what was not and why."""
+    """The new program, what the pass rewrote, and its missed-optimization remarks: what it did not rewrite, and why."""
 
     program: Program
     rewrites: tuple[str, ...] = ()
-    misses: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()

@@ -32,11 +32,11 @@ def shared_lookups(program: Program) -> PassResult:
     """
     others = Counter(name for op in program.ops for name in op.weights if not _is_lookup(op))
     groups: dict[tuple[int, bool], list[Op]] = {}
-    misses = []
+    remarks = []
     for op in program.ops:
         if _is_lookup(op):
             if others[op.weights[0]]:
-                misses.append(f"{op.output.name}: its table is read for a sequence too")
+                remarks.append(f"{op.output.name}: its table is read for a sequence too")
             else:
                 groups.setdefault((op.output.width, bool(op.attr("sparse"))), []).append(op)
     storages = dict(program.storages)
@@ -62,7 +62,7 @@ def shared_lookups(program: Program) -> PassResult:
             ops.append(op)
     rewrites = tuple(f"one lookup for {len(part)} inputs of width {part[0].output.width}" for part in last.values())
     return PassResult(
-        replace(program, ops=in_order(ops, program.waits()), storages=storages, hints=hints), rewrites, tuple(misses)
+        replace(program, ops=in_order(ops, program.waits()), storages=storages, hints=hints), rewrites, tuple(remarks)
     )
 
 

@@ -33,11 +33,11 @@ def side_by_side(program: Program) -> PassResult:
     fusion = _Fusion(program)
     for level in fusion.by_level():
         fusion.run(level)
-    fusion.misses += opaque_copies(program)
+    fusion.remarks += opaque_copies(program)
     outputs = tuple(replace(out, value=fusion.layout.single(out.value)) for out in program.outputs)
     hints = {**program.hints, **fusion.layout.hints}
     fused = replace(program, ops=tuple(fusion.layout.ops), outputs=outputs, storages=fusion.storages, hints=hints)
-    return PassResult(fused, tuple(fusion.rewrites), tuple(fusion.misses))
+    return PassResult(fused, tuple(fusion.rewrites), tuple(fusion.remarks))
 
 
 def opaque_copies(program: Program) -> list[str]:
@@ -55,8 +55,8 @@ class _Fusion:
         self.storages: dict[str, Storage] = dict(program.storages)
         self.uses = Counter(name for op in program.ops for name in op.weights)
         self.rewrites: list[str] = []
-        self.misses: list[str] = []
-        self.mixing = Mixing(self.layout, self.rewrites, self.misses)
+        self.remarks: list[str] = []
+        self.mixing = Mixing(self.layout, self.rewrites, self.remarks)
         elementwise = self.elementwise
         self.rules: dict[str, Callable[[list[Op]], bool]] = {
             "linear": self.linear, "activation": elementwise, "dropout": elementwise, "scale": elementwise,
@@ -129,7 +129,7 @@ class _Fusion:
         """Whether no other operation uses their weights."""
         if all(self.uses[name] == 1 for op in members for name in op.weights):
             return True
-        self.misses.append(f"{members[0].output.name}: others use its weights too")
+        self.remarks.append(f"{members[0].output.name}: others use its weights too")
         return False
 
     def merged(self, members: list[Op], merge: Merge, mark: str) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ class _Fusion:
     def pool(self, members: list[Op]) -> bool:
         """On a stack of ids `[B, L]` of one table, which then has only one gradient."""
         if len({op.weights for op in members}) > 1 or isinstance(members[0].inputs[0].shape[1], str):
-            self.misses.append(f"{members[0].output.name}: its sequences have tables of their own, or any length")
+            self.remarks.append(f"{members[0].output.name}: its sequences have tables of their own, or any length")
             return False
         stack = self.layout.stack([op.inputs[0] for op in members])
         shape = (len(members), *members[0].output.shape)

@@ -55,12 +55,12 @@ def test_it_fires() -> None:
     ],
 )  # fmt: skip
 def test_it_refuses_and_says_why(text: str, reason: str) -> None:
-    """Where it would gain nothing, or cannot, all experts are computed; the reason is among the misses."""
+    """Where it would gain nothing, or cannot, all experts are computed; the reason is among the remarks."""
     before = plain(text)
     built, result = after(before, chosen_experts)
     assert built.lowered.forward == before.lowered.forward
-    assert result.misses
-    assert all(miss.endswith(reason) for miss in result.misses)
+    assert result.remarks
+    assert all(remark.endswith(reason) for remark in result.remarks)
 
 
 def test_gates_that_wait_for_each_other_mix_one_by_one() -> None:
@@ -86,7 +86,7 @@ towers:
 def test_a_gate_that_does_not_choose_is_left_alone() -> None:
     """Softmax gates weigh every expert: nothing is rewritten, nothing is missed."""
     _, result = after(plain(spec(gate="kind: softmax")), chosen_experts)
-    assert (result.rewrites, result.misses) == ((), ())
+    assert (result.rewrites, result.remarks) == ((), ())
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_two_runs_of_shared_experts_around_own_ones() -> None:
 
 
 def test_gates_that_see_experts_in_no_order_are_left_alone_and_named() -> None:
-    """A gate that sees five experts in reverse order is mixed by itself, and the miss names it; two runs are fused."""
+    """A gate that sees five experts in reverse order is mixed by itself, and a remark names it; two runs are fused."""
     names = ("a1", "a2", "a3", "a4", "a5")
     text = (
         HEAD
@@ -116,7 +116,7 @@ towers: {{$task: {{}}}}
     )
     before = plain(text)
     optimized, result = after(before, *EXACT_PASSES[:4], side_by_side)
-    assert [miss for miss in result.misses if "gates" in miss] == [
+    assert [remark for remark in result.remarks if "gates" in remark] == [
         "level1.gates.one.mix: sees experts in no regular order"
     ]
     assert_same(before, optimized)
@@ -155,12 +155,12 @@ def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
     ],
 )
 def test_weights_that_two_experts_share_are_not_stacked(norm: str, parts: list[str]) -> None:
-    """Layers and norms of experts `like` others stay alone, and misses name them: no weight can lie in two places."""
+    """Layers and norms of experts `like` others stay alone, and remarks name them: no weight can lie in two places."""
     settings = f"units: [6, 4], norm: {norm}"
     text = level(f"one: {{from: a, {settings}}}, two: {{from: b, like: one}}", "all")
     before = plain(text)
     optimized, result = after(before, side_by_side)
-    alone = [miss.partition(":")[0] for miss in result.misses if miss.endswith("others use its weights too")]
+    alone = [remark.partition(":")[0] for remark in result.remarks if remark.endswith("others use its weights too")]
     assert sorted(alone) == [f"level1.experts.one.0.{part}" for part in parts]
     assert_same(before, optimized)
 
@@ -214,10 +214,10 @@ def test_sequences_of_one_table_are_pooled_at_once() -> None:
 
 
 def test_sequences_that_cannot_be_stacked_are_pooled_one_by_one_and_named() -> None:
-    """Sequences of any length, and those of different tables, stay alone; the miss says so."""
+    """Sequences of any length, and those of different tables, stay alone; the remark says so."""
     for text in (with_sequences("d", ", length: 3"), with_sequences("a", "")):
         optimized, result = after(plain(text), *EXACT_PASSES[:-1])
-        assert "inputs.p.pool: its sequences have tables of their own, or any length" in result.misses
+        assert "inputs.p.pool: its sequences have tables of their own, or any length" in result.remarks
         assert_same(plain(text), optimized)
 
 
@@ -235,7 +235,7 @@ class Opaque(archspec.ExpertKind):
 
 
 def test_opaque_modules_run_one_by_one_and_are_named() -> None:
-    """Copies of a plugin's module stay calls of their own; the miss says how many, and why."""
+    """Copies of a plugin's module stay calls of their own; the remark says how many, and why."""
     text = (
         HEAD
         + """
@@ -246,5 +246,5 @@ towers: {$task: {}}
 """
     )
     built = build(graph_of(archspec.load(text, plugins=[Opaque])))
-    assert "3 modules of `Opaque` run one after the other: `build` is opaque" in built.misses
+    assert "3 modules of `Opaque` run one after the other: `build` is opaque" in built.remarks
     assert sum(op.kind == "call" for op in built.lowered.forward.ops) == 3

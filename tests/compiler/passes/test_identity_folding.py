@@ -61,7 +61,7 @@ def test_a_scale_by_one_is_nothing() -> None:
 
 
 def test_statistics_below_a_softmax_keep_it() -> None:
-    """A batch norm that only a gate with one choice reads has statistics in the plain model: it stays, with a miss."""
+    """A batch norm that only a gate with one choice reads has statistics in the plain model: it stays (a remark)."""
     text = """
 levels:
   - experts: {shared: {count: 2, units: [4]}, side: {count: 2, units: [4], norm: batch}}
@@ -73,8 +73,8 @@ towers: {$task: {units: [3]}}
     before = plain(HEAD + text)
     folded, result = after(before, identity_folding)
     assert "level2.gates.one.mix: a mix of one expert is a product" in result.rewrites
-    (miss,) = result.misses
-    assert miss.startswith("level2.gates.one.softmax: a softmax over one choice, but `level1.experts.side.")
+    (remark,) = result.remarks
+    assert remark.startswith("level2.gates.one.softmax: a softmax over one choice, but `level1.experts.side.")
     assert_same(before, folded)
 
 

@@ -124,18 +124,18 @@ def test_tables_of_one_width_are_looked_up_once() -> None:
 
 
 def test_a_table_that_a_sequence_pools_stays_alone() -> None:
-    """A table that another operation reads cannot move, and the miss says so."""
+    """A table that another operation reads cannot move, and the remark says so."""
     text = PLE.replace("tasks:", "  h: {kind: sequence, table: a, length: 2}\ntasks:")
     before = plain(text)
     optimized, result = after(before, shared_lookups)
-    assert result.misses == ("inputs.a.embed: its table is read for a sequence too",)
+    assert result.remarks == ("inputs.a.embed: its table is read for a sequence too",)
     assert_same(before, optimized)
 
 
 def test_bfloat16_leaves_heads_alone() -> None:
-    """Products of experts and gates are rounded, those of towers' heads are not, and the misses name them."""
+    """Products of experts and gates are rounded, those of towers' heads are not, and the remarks name them."""
     _, result = after(plain(PLE), bfloat16_products)
-    assert result.misses == tuple(f"towers.{task}.head: a tower's head stays as it is" for task in ("one", "two"))
+    assert result.remarks == tuple(f"towers.{task}.head: a tower's head stays as it is" for task in ("one", "two"))
     assert len(result.rewrites) == 2 * 7 * 2 + 3 + 2 + 2
 
 
