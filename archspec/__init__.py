@@ -1,7 +1,7 @@
 """archspec: multi-task and multi-domain recommender networks as short YAML specs.
 
-`load` reads and checks a spec, `build_graph` gives its networkx graph, `compile` its PyTorch module. Importing archspec
-imports none of pydantic, networkx and torch; each comes with the first function that needs it.
+`load` reads and checks a spec, `build_graph` returns its networkx graph, `compile` its PyTorch module. Importing
+archspec does not import pydantic, networkx or torch; each is imported by the first function that needs it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _HOMES = {
 }  # fmt: skip
 
 _DEPRECATED: Final[dict[str, tuple[str, str]]] = {}
-"""Old public names: the name to use instead, and the version without the old one (docs/api.md says how it goes)."""
+"""Old public names: the name to use instead, and the version that removes the old one (see docs/api.md)."""
 
 __all__ = [
     "BalanceKind",
@@ -131,7 +131,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - functions and classes alike
-    """Imports a public name from its home when it is first used; a deprecated one warns at each use."""
+    """Imports a public name from its module when it is first used; a deprecated name warns at each use."""
     if name in _DEPRECATED:
         new, without = _DEPRECATED[name]
         text = f"archspec.{name} is deprecated and will be removed in archspec {without}; use archspec.{new}"

@@ -1,4 +1,4 @@
-"""Writes whole files: a reader sees the old content or the new one, never a half."""
+"""Writes files atomically: a reader sees the old content or the new one, never a partial file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from typing import IO, NoReturn
 
 _KEPT = 50
-"""Characters of a file's name that are in the name of the file beside it: of four bytes each they still fit."""
+"""How many characters of a file's name the temporary name keeps: even with four bytes each they fit."""
 
 
 def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
-    """The ending of a figure's file, such as `.svg`, in lower case. Raises SpecError AS604 for none of the `known`."""
+    """The suffix of a figure's file, such as `.svg`, in lower case. Raises SpecError AS604 if it is not in `known`."""
     suffix, endings = Path(path).suffix.lower(), tuple(known)
     if suffix not in endings:
         meant, listed = suggest(suffix, endings), ", ".join(endings)
@@ -34,7 +34,7 @@ def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
 
 
 def names_in(folder: str | os.PathLike[str]) -> list[str]:
-    """The names in a folder, a thousand at most; none where it cannot be read."""
+    """The names in a folder, at most a thousand; empty if it cannot be read."""
     try:
         with os.scandir(os.fspath(folder) or ".") as found:
             return [entry.name for _, entry in zip(range(1000), found, strict=False)]
@@ -43,7 +43,7 @@ def names_in(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def missing(path: str) -> NoReturn:
-    """Raises SpecError AS001: there is no such file; names one of nearly the same name beside it."""
+    """Raises SpecError AS001: there is no such file. The help suggests a file of a similar name in the same folder."""
     folder, base = os.path.split(path)
     if not os.path.isdir(folder or "."):  # noqa: PTH112 - a name may be no path at all
         unusable("AS001", f"there is no file `{path}`", help=f"there is no folder `{folder}` either")
@@ -53,10 +53,10 @@ def missing(path: str) -> NoReturn:
 
 
 def write_whole(path: str | os.PathLike[str], data: str | bytes, *, parents: bool = False) -> None:
-    """Write `data` (text as UTF-8) to `path`: beside it first, then in its place. An existing file keeps its mode.
+    """Writes `data` (text as UTF-8) to a temporary file, then renames it to `path`. An existing file keeps its mode.
 
-    Missing folders are made only with `parents`. A link is followed, and a device or pipe is written to directly.
-    Raises SpecError with status 2, and leaves the folder as it was, where that is not possible.
+    Missing folders are created only with `parents`. A link is followed; a device or pipe is written to directly.
+    If that is not possible, raises SpecError with status 2 and leaves the folder as it was.
     """
     with whole(path, parents=parents) as file:
         file.write(data.encode() if isinstance(data, str) else data)
@@ -64,10 +64,10 @@ def write_whole(path: str | os.PathLike[str], data: str | bytes, *, parents: boo
 
 @contextmanager
 def whole(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[IO[bytes]]:
-    """A file for writing `path` piece by piece; it takes its place when the block ends, and vanishes where it fails.
+    """A temporary file for writing `path` in pieces; it is renamed when the block ends, or removed if the block fails.
 
-    The data is on the disk before the old file is replaced, so that neither a kill nor a loss of power leaves a half.
-    Raises SpecError as `write_whole` does; an error of the block itself passes.
+    The data is on the disk before the old file is replaced, so neither a kill nor a power loss leaves a partial file.
+    Raises SpecError like `write_whole`; an error of the block itself passes through.
     """
     with reported(path):
         target = Path(os.path.realpath(path))
@@ -96,7 +96,7 @@ def whole(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[IO
 
 @contextmanager
 def reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[None]:
-    """Turns errors of writing `path` into diagnostics; with `own`, only those of an open file: they name no file."""
+    """Turns errors of writing `path` into diagnostics; with `own`, only errors of an open file, which name no file."""
     if "\0" in os.fspath(path):
         unusable("AS013", f"`{path}` cannot be written: a zero byte in the name")
     try:
@@ -121,6 +121,6 @@ def reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[Non
 
 
 def _failure(error: OSError | RuntimeError) -> OSError | None:
-    """The error of the operating system; torch.save hides the one of its file behind a RuntimeError."""
+    """The operating system's error; torch.save hides that of its file behind a RuntimeError."""
     found = error if isinstance(error, OSError) else error.__context__
     return found if isinstance(found, OSError) else None

@@ -1,6 +1,6 @@
 """The colours of all figures: one hue per task, grey for what is shared, yellow for inputs.
 
-Every colour has six hexadecimal digits: renderers differ in what they make of colours with an alpha part.
+Every colour has six hexadecimal digits, because renderers treat colours with an alpha part differently.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FRAME: Final = "#b4b4b4"
 
 @dataclass(frozen=True)
 class Hue:
-    """The colours of one owner: `line` for strokes, `text` for words, `fill` for boxes, `tint` behind boxes."""
+    """The colours of one owner: `line` for strokes, `text` for text, `fill` for boxes, `tint` behind boxes."""
 
     line: str
     text: str
@@ -38,7 +38,7 @@ class Hue:
 
 
 def hue(owner: str | None, tasks: Sequence[str]) -> Hue:
-    """The colours of a task by its place in `tasks`, or grey for what is shared (None, or the name of no task)."""
+    """The colours of a task by its position in `tasks`, or grey if the owner is None or not a task."""
     if owner is None or owner not in tasks:
         return GREY
     turn, place = divmod(list(tasks).index(owner), len(PALETTE))

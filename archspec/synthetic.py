@@ -1,4 +1,4 @@
-"""The synthetic regression tasks of the MMoE paper: two tasks whose relatedness is one number."""
+"""The synthetic regression tasks of the MMoE paper: two tasks; one number sets how related they are."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def synthetic_tasks(  # noqa: PLR0913 - the symbols of the paper's section 3.2
     Rows are drawn one after the other from one pair of tasks: split them into rows to train on and rows to test on.
 
     Args:
-        rows: how many rows.
-        p: cosine of the two weight vectors, -1 to 1; the labels correlate the more the larger it is.
-        seed: of tasks, rows and noise. With one seed, tasks of another p have the same u, alpha, beta and x.
+        rows: number of rows.
+        p: cosine of the two weight vectors, -1 to 1; the larger it is, the more the labels correlate.
+        seed: seed of tasks, rows and noise. With the same seed, tasks of another p have the same u, alpha, beta and x.
         d: features of a row.
         c: length of the weight vectors.
-        m: how many sines; 0 gives linear tasks.
-        noise: variance of the noise: no model's squared error stays below it.
+        m: number of sines; with 0 the tasks are linear.
+        noise: variance of the noise, which is the lowest possible expected squared error.
 
     Returns:
         A batch in float32: `x` `[rows, d]`, and the labels `first` `[rows]` and `second` `[rows]`.
 
     Raises:
-        ValueError: p is outside -1 to 1, or d leaves no room for two orthogonal vectors.
+        ValueError: p is outside -1 to 1, or d is too small for two orthogonal vectors.
     """
     if not -1 <= p <= 1:
         raise ValueError(f"p is a cosine, from -1 to 1, not {p}")

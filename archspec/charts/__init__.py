@@ -1,7 +1,7 @@
-"""Charts of what a model does: the weights of its gates, and its learning curves. Needs matplotlib.
+"""Charts of gate weights and learning curves. Requires matplotlib.
 
-Here lives what is drawn from numbers; a model's own figure is `archspec.render`'s. May not know models, nor
-torch. The same numbers give the same bytes: no dates, no random names, no fonts of the machine.
+This package draws numbers; `archspec.render` draws the model itself. It does not know models or torch. The same numbers
+give the same bytes: no dates, no random names, no fonts of the machine.
 """
 
 from __future__ import annotations

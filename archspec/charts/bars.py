@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from archspec.train.gates import GateStatistics
 
 # Inches.
-BAR, WIDEST, NARROWEST = 0.2, 0.36, 0.14  # from one bar to the next: as a rule, to fit a group's name, for many bars
-BOLD: Final = 1.2  # bold letters to light ones
-MANY: Final = 24  # experts of one gate, above which bars are narrow
-HEIGHT, NARROW = 1.2, 0.6  # of a panel; its least width
+BAR, WIDEST, NARROWEST = 0.2, 0.36, 0.14  # distance of bars: usually, to fit a group's name, for many bars
+BOLD: Final = 1.2  # width of bold letters relative to light ones
+MANY: Final = 24  # with more experts in one gate than this, bars are narrow
+HEIGHT, NARROW = 1.2, 0.6  # height of a panel, and its smallest width
 LEFT, GAP, HEADER, FOOT = 0.46, 0.22, 0.2, 0.1
 INDEX, RULE = 0.05, 0.17  # from the panel down to the experts' numbers, and to the rule below them
 
 
 @dataclass(frozen=True)
 class Group:
-    """Experts of one group that stand side by side: the place of the first, and their numbers."""
+    """Adjacent experts of one group: the position of the first, and their numbers."""
 
     name: str
     start: int
@@ -38,13 +38,13 @@ class Group:
 
     @property
     def places(self) -> range:
-        """Where its experts stand in the gate's order."""
+        """The positions of its experts in the gate's order."""
         return range(self.start, self.start + len(self.numbers))
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A gate: its name, its level (empty for a gate of none), and the groups it sees."""
+    """A gate: its name, its level (empty if it has none), and the groups it sees."""
 
     gate: GateStatistics
     name: str
@@ -52,11 +52,11 @@ class Panel:
     groups: tuple[Group, ...]
 
     def width(self, step: float) -> float:
-        """Inches, of bars that stand `step` inches apart."""
+        """The width in inches, with bars `step` inches apart."""
         return max(len(self.gate.experts) * step + 0.1, width_of(self.name, TITLE) * BOLD, NARROW)
 
     def ends(self) -> list[float]:
-        """The ends of all whiskers that are numbers."""
+        """The ends of all whiskers, without NaN."""
         pairs = list(zip(self.gate.means, self.gate.deviations, strict=True))
         ends = [mean + side * deviation for mean, deviation in pairs for side in (-1, 1)]
         return [end for end in ends if isfinite(end)]
@@ -72,7 +72,7 @@ class Line:
     title: str
 
     def width(self) -> float:
-        """Inches, from the edge of the page to the end of the last panel."""
+        """The width in inches, from the edge of the page to the end of the last panel."""
         return EDGE + LEFT + sum(panel.width(self.step) + GAP for panel in self.panels)
 
     @property
@@ -82,30 +82,30 @@ class Line:
 
     @property
     def upright(self) -> bool:
-        """Whether the names of groups stand upright, because some would run into each other."""
+        """Whether the names of groups are rotated, because some would overlap."""
         return any(width_of(group.name, WORDS) > len(group.numbers) * self.step - 0.04 for group in self.groups)
 
     @property
     def numbered(self) -> bool:
-        """Whether experts have numbers: a group of one needs none."""
+        """Whether experts are numbered, which a group of one does not need."""
         return any(len(group.numbers) > 1 for group in self.groups)
 
     def height(self) -> float:
-        """Inches, with the names above and below the panels."""
+        """The height in inches, with the names above and below the panels."""
         names = max(width_of(group.name, WORDS) for group in self.groups) if self.upright else WORDS / 72
         return HEADER + HEIGHT + (RULE if self.numbered else 0) + names + 0.2
 
 
 def gate_bars(statistics: Sequence[GateStatistics], *, tasks: Sequence[str] | None = None) -> Figure:
-    """The mean weight of every expert in every gate, with whiskers of one standard deviation to both sides.
+    """Draws the mean weight of every expert in every gate, with whiskers of one standard deviation to both sides.
 
-    A panel per gate, a line of panels per level (several, where they do not fit), one scale per level. Experts stand in
-    the gate's order, in the hue of the task whose name their group has, and else grey.
+    There is a panel per gate, a line of panels per level (several if they do not fit), and one scale per level. Experts
+    are in the gate's order, in the hue of the task that their group is named after, or else grey.
 
     Args:
         statistics: what `archspec.gate_statistics` returns.
-        tasks: the model's tasks in the order of its spec, which gives each its hue; without it, the gates of the last
-            level stand for them.
+        tasks: the model's tasks in the order of its spec, which determines their hues; by default, the gates of the
+            last level.
 
     Raises:
         ValueError: there is no gate.
@@ -141,7 +141,7 @@ def _panel(gate: GateStatistics) -> Panel:
 
 
 def _lines(panels: Sequence[Panel]) -> Iterator[Line]:
-    """The panels of each level in lines as long as a printed page is wide, or of a single gate."""
+    """The panels of each level, in lines as wide as a printed page, or with a single gate."""
     step = _step(panels)
     for level, gates in groupby(panels, lambda panel: panel.level):
         members = tuple(gates)
@@ -165,7 +165,7 @@ def _step(panels: Sequence[Panel]) -> float:
 
 
 def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
-    """From the lowest end of a whisker, but 0 at most, to the highest, but 0 at least, and a little room."""
+    """The limits of the scale: 0 and the ends of all whiskers, with a margin."""
     ends = [0.0, *(end for panel in panels for end in panel.ends())]
     low, high = min(ends), max(ends)
     room = 0.04 * (high - low) or 1.0
@@ -173,7 +173,7 @@ def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
 
 
 def _draw(figure: Figure, top: float, line: Line, tasks: Sequence[str]) -> None:
-    """A line of panels; the first has the numbers of the scale."""
+    """Draws a line of panels; the first has the numbers of the scale."""
     page.add_words(figure, EDGE, top, line.title)
     left = EDGE + LEFT
     for panel in line.panels:
@@ -196,7 +196,7 @@ def _draw(figure: Figure, top: float, line: Line, tasks: Sequence[str]) -> None:
 
 
 def _draw_group(axes: Axes, gate: GateStatistics, group: Group, hue: palette.Hue) -> None:
-    """Bars and whiskers; `nan` where a weight is no number."""
+    """Draws bars and whiskers; writes `nan` for a weight that is not a number."""
     drawn = [place for place in group.places if isfinite(gate.means[place] + gate.deviations[place])]
     for place in set(group.places) - set(drawn):
         axes.text(place, 0, " nan", fontsize=SMALL, color=palette.INK, rotation=90, ha="center", va="bottom")
@@ -206,8 +206,8 @@ def _draw_group(axes: Axes, gate: GateStatistics, group: Group, hue: palette.Hue
 
 
 def _name_group(axes: Axes, group: Group, colour: str, line: Line) -> None:
-    """The numbers of a group's experts, a rule, and its name, upright where names are too long."""
-    below = axes.get_xaxis_transform()  # across by expert, down by share of the panel's height
+    """Writes the numbers of a group's experts, a rule, and its name, rotated if names are too long."""
+    below = axes.get_xaxis_transform()  # x in experts, y as a fraction of the panel's height
     depth, middle = INDEX, (group.places[0] + group.places[-1]) / 2
 
     def write(across: float, down: float, words: str, size: float, rotation: float = 0) -> None:

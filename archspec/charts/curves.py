@@ -24,8 +24,8 @@ STROKES: Final[dict[str, dict[str, Any]]] = {
     "validation": {"linestyle": "solid", "linewidth": 1.4},
     "test": {"linestyle": (0, (1, 1)), "linewidth": 1.4},
 }
-"""Stage -> how its line is stroked; dots and gaps in line widths."""
-FEW: Final = 30  # points of a line, up to which each is marked
+"""Stage -> the style of its line; dots and gaps in line widths."""
+FEW: Final = 30  # up to this many points of a line, each is marked
 
 # Inches.
 WIDTH, HEIGHT = 1.75, 1.15  # of a panel
@@ -36,7 +36,7 @@ STROKE: Final = 0.22  # of the legend's strokes
 
 @dataclass(frozen=True)
 class Series:
-    """A line: the stage it was measured in, its task (empty for all together), what was measured, and the points."""
+    """A line: the stage it was measured in, its task (empty for all together), the quantity, and the points."""
 
     stage: str
     task: str
@@ -47,20 +47,21 @@ class Series:
 def learning_curves(
     history: Mapping[str, Points], *, clock: str = "step", tasks: Sequence[str] | None = None
 ) -> Figure:
-    """Losses and metrics of a training, over steps or epochs.
+    """Draws losses and metrics of a training over steps or epochs.
 
-    A line of panels for what holds for all tasks, then one per task, in its hue; a panel per quantity, losses first.
-    Training is thin, validation thick, a test dotted.
+    There is a line of panels for quantities of all tasks, then one per task, in its hue; each quantity has a panel,
+    losses first. Training is a thin line, validation a thick one, and a test is dotted.
 
     Args:
         history: name of a series -> its points `(step, value)`. Names are `STAGE/QUANTITY` or `STAGE/TASK/QUANTITY`,
             such as `train/loss` and `validation/income/auc`, with a stage of `train`, `validation` and `test`; others,
-            and series without points, are left out. Values that are no numbers leave gaps.
-        clock: what is counted, the name of the horizontal axis.
-        tasks: the model's tasks in the order of its spec, which gives each its hue; without it, the order of the names.
+            and series without points, are left out. Values that are not numbers leave gaps.
+        clock: the name of the horizontal axis: steps or epochs.
+        tasks: the model's tasks in the order of its spec, which determines their hues; by default, the order of the
+            names.
 
     Raises:
-        ValueError: nothing is left to draw.
+        ValueError: there is nothing to draw.
         SpecError: AS601 without matplotlib.
     """
     series = [found for name, points in history.items() if points and (found := _parse(name, points))]
@@ -96,7 +97,7 @@ def _parse(name: str, points: Points) -> Series | None:
 
 
 def _draw_legend(figure: Figure, stages: Iterable[str]) -> None:
-    """Which stroke is which stage, in the upper right corner."""
+    """Draws the legend of stages in the upper right corner."""
     across, down = figure.get_size_inches()
     left = across - EDGE
     for stage in reversed(list(stages)):
@@ -108,14 +109,14 @@ def _draw_legend(figure: Figure, stages: Iterable[str]) -> None:
 
 
 def _span(series: Iterable[Series]) -> tuple[float, float]:
-    """From the first step of any series to the last, and a little room: one scale for all panels."""
+    """The first and the last step of all series, with a margin: one scale for all panels."""
     steps = [step for one in series for step, _ in one.points]
     room = 0.03 * (max(steps) - min(steps)) or 0.5
     return min(steps) - room, max(steps) + room
 
 
 def _draw_panel(axes: Axes, cell: Iterable[Series], colours: palette.Hue) -> None:
-    """The lines of one task and quantity (a cell holds nothing else); a lone point is a dot."""
+    """Draws the lines of one task and quantity (all that a cell contains); a single point is a dot."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     for one in cell:

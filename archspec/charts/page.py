@@ -1,4 +1,4 @@
-"""A page to draw charts on: panels placed in inches, words measured before they are placed, and the way into a file."""
+"""A page to draw charts on: places panels in inches, measures words before placing them, and writes the file."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 FORMATS: Final = (".svg", ".png")
 DOTS_PER_INCH: Final = 200
 LINE: Final = 7.0
-"""Inches: the width of a line of panels, that of a printed page between its margins."""
+"""Width of a line of panels in inches: that of a printed page between its margins."""
 
 EDGE: Final = 0.12
-"""Inches that stay empty around a page."""
+"""Empty margin around a page, in inches."""
 
 TITLE, WORDS, SMALL = 8.0, 7.0, 6.0
 """Sizes of words in points."""
 
-# matplotlib carries DejaVu Sans, so words are measured alike everywhere; a viewer without it takes a narrower one.
+# matplotlib includes DejaVu Sans, so words have the same width everywhere; a viewer without it uses a narrower font.
 FONTS: Final = ("DejaVu Sans", "Helvetica", "Arial")
 SETTINGS: Final[dict[Any, Any]] = {  # matplotlib types its keys one by one, and differently from release to release
     "font.family": "sans-serif",
     "font.sans-serif": FONTS,
-    "svg.fonttype": "none",  # words stay words: sharp in print, found by a search
-    "svg.hashsalt": "archspec",  # names inside the file are the same each time
+    "svg.fonttype": "none",  # words stay text: sharp in print, and searchable
+    "svg.hashsalt": "archspec",  # the ids inside the file are the same each time
     "path.simplify": False,
 }
 
 
 def need_matplotlib() -> None:
-    """Raises SpecError AS601, which says how to install it, where there is no matplotlib."""
+    """Raises SpecError AS601, which says how to install matplotlib, if it is missing."""
     try:
         import_module("matplotlib.figure")
     except ImportError as error:
@@ -52,7 +52,7 @@ def need_matplotlib() -> None:
 
 
 def new_page(width: float, height: float) -> Figure:
-    """An empty white page of so many inches."""
+    """An empty white page, `width` x `height` inches large."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), facecolor=palette.WHITE)
@@ -72,7 +72,7 @@ def add_panel(page: Figure, left: float, top: float, width: float, height: float
 
 
 def add_words(page: Figure, left: float, top: float, words: str, size: float = WORDS, **look: Any) -> None:  # noqa: ANN401 - what matplotlib's Text takes
-    """Words whose upper left corner (or, by `ha`, upper right) is so many inches from the corner of the page."""
+    """Writes words with their upper left corner (with `ha`, upper right) `left` and `top` inches from the page's."""
     across, down = page.get_size_inches()
     look = {"color": palette.MUTED, "ha": "left"} | look
     page.text(left / across, 1 - top / down, words, fontsize=size, va="top", parse_math=False, **look)
@@ -80,7 +80,7 @@ def add_words(page: Figure, left: float, top: float, words: str, size: float = W
 
 @cache
 def width_of(words: str, size: float) -> float:
-    """Inches that words take in a line."""
+    """Width of a line of words, in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
@@ -91,10 +91,10 @@ def width_of(words: str, size: float) -> float:
 
 
 def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a chart to `path`, as .svg or .png by the file's ending; whole or not at all.
+    """Writes a chart to `path`, as .svg or .png by the file's suffix; completely or not at all.
 
     Raises:
-        SpecError: AS604 for another ending; what `write_whole` raises.
+        SpecError: AS604 for another suffix; also the errors of `write_whole`.
     """
     from matplotlib import rc_context
 

@@ -1,7 +1,7 @@
 """The checked graph as a figure: DOT, SVG, PNG, PDF, Mermaid, or a tree for a terminal.
 
-Here lives all that knows colours, shapes and output formats. What may not: checks (those are the graph's), and any kind
-by its name; a kind says how it is drawn through the title and the detail of its node.
+This package contains everything that knows colours, shapes and output formats. It contains no checks (the graph does
+them) and does not know any kind by name; the title and the detail of a node define how its kind is drawn.
 """
 
 from __future__ import annotations

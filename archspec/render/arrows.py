@@ -1,4 +1,4 @@
-"""Which edges of the graph a figure shows, and how they join into few arrows."""
+"""Chooses the edges of the graph that a figure shows, and joins them into few arrows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     import networkx as nx
 
 SAID: Final = frozenset({"selector", "domain", "exclude"})
-"""Roles in which a stream decides the weights of a gate."""
+"""Roles in which a stream determines the weights of a gate."""
 
 Edge = tuple[str, str]
 Place = tuple[str, str | None]  # a block, and one part of it or None
 
 
 class Look(NamedTuple):
-    """What decides how an edge is drawn: one role, and whether a gradient flows back along it."""
+    """The properties that determine how an edge is drawn: a role, and whether a gradient flows back along it."""
 
     role: str
     detached: bool
@@ -28,8 +28,8 @@ class Look(NamedTuple):
 def visible_edges(graph: nx.DiGraph[str], *, selectors: bool) -> dict[Edge, Look]:
     """The edges to draw.
 
-    What decides a gate's weights stands in its box (see `notes`), and a switch tower names the domain that decides:
-    those edges show only with `selectors`, or where their tail would have no edge at all.
+    The streams that determine a gate's weights are written in its box (see `notes`), and a switch tower names its
+    domain: those edges are drawn only with `selectors`, or if their tail would otherwise have no edge.
     """
     said = {(tail, head) for tail, head, edge in graph.edges(data=True) if _is_said(graph, head, edge["roles"])}
     hidden = set() if selectors else said
@@ -48,9 +48,9 @@ def _is_said(graph: nx.DiGraph[str], head: str, roles: tuple[str, ...]) -> bool:
 
 
 def notes(graph: nx.DiGraph[str], edges: Mapping[Edge, Look]) -> dict[str, tuple[str, ...]]:
-    """What gates say in words: what decides their weights, where that is no arrow and not what every reader expects.
+    """Lines of text in gates: the stream that determines the weights, if it has no arrow and is not the obvious one.
 
-    A gate steered by its own stream is expected. A gate that steers another one says its name.
+    The obvious selector is the gate's own stream. A gate that is the selector of another one shows its name.
     """
     steered = {
         gate: [tail for tail in graph.predecessors(gate) if (tail, gate) not in edges]
@@ -68,13 +68,13 @@ def _name(gate: str, named: set[str]) -> list[str]:
 
 def _look(edge: Mapping[str, Any]) -> Look:
     roles: tuple[str, ...] = edge["roles"]
-    # What an edge carries matters more than what it steers. A role of a kind's own (`modulate.selector`) steers.
+    # Reading data matters more than being a selector. A role that a kind defines (`modulate.selector`) is a selector.
     role = next((role for role in (*DATA_ROLES, *CONTROL_ROLES) if role in roles), roles[0])
     return Look(role, bool(edge.get("detached", False)))
 
 
 def _own_stream(graph: nx.DiGraph[str], gate: str) -> bool:
-    """Whether a gate is steered by what a gate uses when its spec names nothing, or by what its experts read."""
+    """Whether a gate's selector is the default one, or the stream that its experts read."""
     before = {tail: graph.edges[tail, gate] for tail in graph.predecessors(gate)}
     selectors = {tail for tail, edge in before.items() if edge["roles"] == ("selector",) and not edge["detached"]}
     if selectors != {tail for tail, edge in before.items() if SAID.intersection(edge["roles"])}:
@@ -96,7 +96,7 @@ def _reads(graph: nx.DiGraph[str], tail: str, head: str) -> bool:
 def join_arrows(
     edges: Mapping[Edge, Look], places: Mapping[str, Place], blocks: Mapping[str, Block]
 ) -> Iterator[Arrow]:
-    """Arrows between blocks: one where every part of the tail goes to every part of the head, else one per edge."""
+    """Arrows between blocks: one if every part of the tail goes to every part of the head, else one per edge."""
     bundles: dict[tuple[str, str, Look], set[tuple[str | None, str | None]]] = {}
     for (tail, head), look in edges.items():
         (tail_block, tail_port), (head_block, head_port) = places[tail], places[head]
@@ -109,7 +109,7 @@ def join_arrows(
 
 def _ends(ports: set[tuple[str | None, str | None]], tail: Block, head: Block) -> list[tuple[str | None, str | None]]:
     tails, heads = frozenset(port for port, _ in ports), frozenset(port for _, port in ports)
-    if len(ports) < len(tails) * len(heads):  # not each with each: every edge is drawn
+    if len(ports) < len(tails) * len(heads):  # not all pairs: every edge is drawn
         return sorted(ports, key=str)
     starts = [None] if tails == tail.ports else sorted(tails, key=str)
     stops = [None] if heads == head.ports else sorted(heads, key=str)

@@ -1,6 +1,6 @@
 """A figure as DOT text: inputs at the bottom, levels as dashed clusters, outputs on top.
 
-The same graph gives the same bytes. Every word of a spec goes through `words` or `quote`, so it arrives as text.
+The same graph gives the same bytes. Every text from a spec goes through `words` or `quote`, so it is always plain text.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def to_dot(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | N
 
     Args:
         graph: what `archspec.build_graph` returns.
-        selectors: also draw a gate's selector where it is the gate's own stream.
+        selectors: also draw a gate's selector if it is the gate's own stream.
         collapse: a group with more experts than this is drawn as one box with a count (see `fold`).
-        title: print the model's name and what it is about below the figure.
+        title: print the model's name and its `about` below the figure.
     """
     figure = fold(graph, selectors=selectors, collapse=collapse)
     lines = [f"digraph {quote(figure.name)} {{", *_indent(_canvas(figure, title=title))]
@@ -46,8 +46,8 @@ def _canvas(figure: Figure, *, title: bool) -> Iterator[str]:
     yield attributes(
         "graph",
         rankdir="BT",
-        newrank="true",  # else a level that reads the middle of the one below stands beside it
-        mclimit=0.1,  # the order of each row is the figure's: left alone, a renderer mixes tasks and domains
+        newrank="true",  # otherwise a level that reads the middle of the one below is placed next to it
+        mclimit=0.1,  # the figure defines the order of each row; the renderer would mix tasks and domains
         remincross="false",
         bgcolor=palette.WHITE,
         fontname=style.FONT,
@@ -141,7 +141,7 @@ def _switch(figure: Figure, tower: Block) -> Iterator[str]:
 
 def _arrow(figure: Figure, arrow: Arrow) -> str:
     tail, head = figure.blocks[arrow.tail], figure.blocks[arrow.head]
-    # A fusion and an output have the colour of what they are made from; all else that of what reads.
+    # A fusion or an output has the colour of its source; everything else has the colour of its reader.
     owner = (tail.owner or head.owner) if head.form in {"fusion", "output"} else head.owner
     stroke = _stroke(arrow, palette.hue(owner, figure.tasks).line, quiet=arrow.controls or head.form == "penalty")
     return attributes(f"{_tail(figure, arrow)} -> {_end(arrow.head, arrow.head_port, 's')}", **stroke)
@@ -159,8 +159,8 @@ def _stroke(arrow: Arrow, colour: str, *, quiet: bool) -> dict[str, object]:
     elif arrow.role == "sees" and not arrow.own:
         look = {"color": colour, "style": "dashed", "penwidth": 1.1}
     else:
-        look = {"color": colour, "penwidth": 1.5, "weight": 20}  # straight before short
-    if arrow.detached:  # the bar at the tail: no gradient passes
+        look = {"color": colour, "penwidth": 1.5, "weight": 20}  # prefer straight to short
+    if arrow.detached:  # a bar at the tail: no gradient passes
         look |= {"style": "dotted", "dir": "both", "arrowtail": "tee", "arrowhead": "empty", "penwidth": 1.2}
     return look
 

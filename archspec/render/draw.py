@@ -1,4 +1,4 @@
-"""DOT text to the bytes of a picture, through a renderer that is a program of its own."""
+"""Turns DOT text into the bytes of a picture, with a renderer that runs as a separate program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archspec.diagnostics import Note, unusable
 
 Format = Literal["svg", "png", "pdf"]
 
-SECONDS: Final = 120  # longest time for one figure; a thousand nodes take 7 s as PNG
+SECONDS: Final = 120  # most time for one figure; a thousand nodes take 7 s as PNG
 DOTS_PER_INCH: Final = 144
 BEGINNINGS: Final = {"svg": (b"<?xml", b"<svg"), "png": (b"\x89PNG",), "pdf": (b"%PDF",)}
 
@@ -24,8 +24,8 @@ SYSTEM: Final = "dot"
 def draw(dot: str, format: Format) -> bytes:
     """The picture of a DOT text.
 
-    `graphviz-pure`, which is installed with archspec, draws SVG and PNG; PDF takes the `dot` of a system's Graphviz,
-    which also steps in where graphviz-pure is missing.
+    `graphviz-pure`, which is installed with archspec, draws SVG and PNG. PDF requires the `dot` of a system Graphviz,
+    which is also used if graphviz-pure is missing.
 
     Raises:
         SpecError: AS601 without a renderer (the help says what to install), AS602 if it fails, AS603 if it takes too
@@ -45,7 +45,7 @@ def draw(dot: str, format: Format) -> bytes:
         )
     except OSError as problem:
         unusable("AS602", f"`{program}` cannot be started: {problem.strerror or problem}", help=_advice(format))
-    # A renderer that prints warnings (about fonts) and a picture has done its work.
+    # If the renderer prints warnings (about fonts) and a picture, it has succeeded.
     if done.returncode != 0 or not done.stdout.startswith(BEGINNINGS[format]):
         _failed(program, done)
     return done.stdout
@@ -60,7 +60,7 @@ def _find(format: Format) -> str:
 
 
 def _bundled() -> str | None:
-    """graphviz-pure of this environment, then of the PATH: a program, and no module that could be imported."""
+    """graphviz-pure of this environment, then of the PATH: it is a program, not a module that can be imported."""
     folders = dict.fromkeys((sysconfig.get_path("scripts"), str(Path(sys.executable).parent)))
     places = (shutil.which(BUNDLED, path=folder) for folder in folders)
     return next((place for place in places if place), None) or shutil.which(BUNDLED)

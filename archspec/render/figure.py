@@ -1,4 +1,4 @@
-"""What one figure holds: blocks and arrows, with no word of any output format."""
+"""The contents of a figure: blocks and arrows, independent of any output format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTROL_ROLES: Final = ("selector", "switch", "modulate", "exclude")
 
 @dataclass(frozen=True)
 class Part:
-    """One expert inside a group's block, or a count of them; `port` is None where it stands for all."""
+    """One expert inside a group's block, or a count of them; `port` is None if it represents all."""
 
     port: str | None
     title: str
@@ -25,7 +25,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Block:
-    """One thing that is drawn.
+    """One box of a figure.
 
     `form` is inputs, group, gate, feature_gate, tower, switch, case, fusion, penalty (adds to the loss only) or output.
     """
@@ -38,7 +38,7 @@ class Block:
     detail: str = ""
     parts: tuple[Part, ...] = ()
     within: str | None = None  # the tower that a case belongs to
-    notes: tuple[str, ...] = ()  # further lines of details: a gate's name, and what decides its weights
+    notes: tuple[str, ...] = ()  # further lines of details: a gate's name, and the stream that determines its weights
 
     @property
     def small(self) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ class Block:
 
     @property
     def ports(self) -> frozenset[str | None]:
-        """What an arrow must start from to start from the whole block."""
+        """The ports from which an arrow must start to represent the whole block."""
         return frozenset(part.port for part in self.parts) or frozenset([None])
 
 
@@ -65,7 +65,7 @@ class Arrow:
 
     @property
     def controls(self) -> bool:
-        """Whether it steers the head (a selector, a switch, a kind's own) and is not what the head computes with."""
+        """Whether it controls the head (a selector, a switch, a kind's own role) rather than being its data."""
         return self.role not in DATA_ROLES
 
 
@@ -94,7 +94,7 @@ class Figure:
 
     @cached_property
     def readers(self) -> dict[str, list[str]]:
-        """The blocks that each block feeds: what it computes goes in there."""
+        """The blocks that read each block's result."""
         found: dict[str, list[str]] = {name: [] for name in self.blocks}
         for arrow in self.arrows:
             if not arrow.controls and self.blocks[arrow.head].form != "penalty":
@@ -103,7 +103,7 @@ class Figure:
 
     @cached_property
     def places(self) -> dict[str, float]:
-        """Where each block stands from left to right: at its task's number, else in the middle of what it feeds."""
+        """The horizontal position of each block: its task's number, else the middle of the blocks that it feeds."""
         found: dict[str, float] = {}
 
         def place(name: str) -> float:
@@ -117,14 +117,14 @@ class Figure:
 
         for name in sorted(self.blocks, key=lambda name: -self.blocks[name].level):  # from the top: no deep recursion
             place(name)
-        for name, block in self.blocks.items():  # what towers make together stands between them
+        for name, block in self.blocks.items():  # a block that reads several towers is placed between them
             if block.form in {"fusion", "penalty"} and self.reads[name]:
                 between = fmean(found[arrow.tail] for arrow in self.reads[name])
                 found |= dict.fromkeys((name, *self.readers[name]), between)
         return found
 
     def across(self, blocks: Iterable[Block]) -> list[Block]:
-        """Blocks from left to right; of those at one place, those that feed a higher level come last."""
+        """Blocks from left to right; among those with the same position, those that feed a higher level come last."""
 
         def order(block: Block) -> tuple[float, int]:
             return self.places[block.name], max(
@@ -140,14 +140,14 @@ class Figure:
         row = [block.name for block in rows[0]] if rows else []
         fed = {box.name: [name for name in row if name in self.readers[box.name]] for box in self.of_level(0, "inputs")}
         wide = [(name, heads) for name, heads in fed.items() if len(heads) > 1]
-        return wide[0] if len(wide) == 1 else None  # beside each other two bars would cross their arrows
+        return wide[0] if len(wide) == 1 else None  # the arrows of two adjacent bars would cross
 
     def rows(self, level: int) -> list[list[Block]]:
-        """The blocks of one level from bottom to top: each above what it reads of the level, gates above groups."""
+        """The blocks of one level from bottom to top: each above those that it reads, gates above groups."""
         return self._heaped(self.of_level(level, "group", "gate"))
 
     def towers(self) -> list[list[Block]]:
-        """The towers that are no switch, from bottom to top: each above the towers that it reads."""
+        """The towers that are not a switch, from bottom to top: each above the towers that it reads."""
         return self._heaped([block for block in self.blocks.values() if block.form == "tower"])
 
     def _heaped(self, waiting: list[Block]) -> list[list[Block]]:

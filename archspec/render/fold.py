@@ -1,7 +1,7 @@
-"""The checked graph, folded to what one figure shows.
+"""Folds the checked graph into the blocks of one figure.
 
-Experts of a group share one block; inputs that are read by the same readers share one; a group that is too large to
-draw becomes one part with a count. An arrow from a block as a whole stands for an edge from each of its parts.
+Experts of a group share one block; inputs with the same readers share one; a group that is too large to draw becomes
+one part with a count. An arrow from a block as a whole represents an edge from each of its parts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from archspec.render.arrows import Edge, Look, Place
 
-PARTS: Final = 6  # experts of a group, cases of a tower, names in a list of inputs that are shown one by one
+PARTS: Final = 6  # at most this many experts of a group, cases of a tower, names in a list are shown one by one
 GROUPS: Final = 12  # with more groups than this in one level, every group is folded
 INPUT_BOXES: Final = 8  # with more boxes of inputs, those that feed the same category and level share one
 PROBABILITIES: Final = ("binary", "multiclass")  # kinds of tasks whose output is a probability
-NAMES: Final = 2  # names that remain of a list of inputs that is too long
+NAMES: Final = 2  # names that are shown of a list of inputs that is too long
 
 FORMS: Final = {"feature_gate": "feature_gate", "gate": "gate", "tower": "tower", "fusion": "fusion", "task": "output"}
 
@@ -34,7 +34,7 @@ def fold(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | Non
 
     Args:
         graph: what `archspec.build_graph` returns.
-        selectors: also draw a gate's selector where it is the gate's own stream.
+        selectors: also draw a gate's selector if it is the gate's own stream.
         collapse: a group with more experts (a tower with more cases) than this is drawn as one; by default 6, and 1
             in a model with more than 12 groups in a level.
     """
@@ -149,7 +149,7 @@ def _switch(graph: nx.DiGraph[str], tower: Block) -> Block:
 
 
 def _scores(graph: nx.DiGraph[str]) -> Iterator[tuple[Block, Arrow]]:
-    """A fusion that nothing reads is a score: it gets its name on top, like a task."""
+    """Scores, that is fusions that nothing reads: each gets its name on top, like a task."""
     for name in _of(graph, "fusion"):
         node = graph.nodes[name]
         if not any(graph.successors(name)) and not node["penalty"]:
@@ -171,7 +171,7 @@ def _words(graph: nx.DiGraph[str], name: str) -> tuple[str, str]:
 
 
 def _owner(graph: nx.DiGraph[str], name: str) -> str | None:
-    """The task whose colour a node has: its own by name, the only one that trains it, or that of all that it sees."""
+    """The task whose colour a node has: the one of its name, the only one that trains it, or that of all it sees."""
     node: dict[str, Any] = graph.nodes[name]
     owner: str | None = node.get("owner")
     if owner is None and len(node["tasks"]) == 1 and len(graph.graph["tasks"]) > 1:

@@ -1,8 +1,8 @@
-r"""Words of a spec as labels in DOT.
+r"""Texts of a spec as labels in DOT.
 
-Whatever a spec holds in a name, it arrives as text: HTML-like labels get entities, backslashes are doubled (graphviz
-reads `\N` as "the node's name" even there), line breaks become spaces, and what is no letter that one sees, such as an
-escape or a mark that turns the direction of text, is written as its escape.
+Whatever characters a name contains, they are drawn as text: HTML-like labels get entities, backslashes are doubled
+(graphviz reads `\N` as "the node's name" even there), line breaks become spaces, and invisible characters, such as
+escapes or marks that change the direction of text, are written as escape sequences.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from archspec.palette import Hue
     from archspec.render.figure import Part
 
-LONGEST: Final = 48  # characters of one line; longer lines end in an ellipsis
+LONGEST: Final = 48  # characters in one line; longer lines end in an ellipsis
 CAPTION: Final = 100  # the same for the caption
-WRAP: Final = 26  # characters of a line of details
+WRAP: Final = 26  # characters in a line of details
 
 
 class Html(str):
-    """An HTML-like label, complete with its angle brackets: the only thing that is written to DOT without quotes."""
+    """An HTML-like label with its angle brackets: the only value that is written to DOT without quotes."""
 
     __slots__ = ()
 
     @property
     def inner(self) -> str:
-        """What stands between the brackets."""
+        """The text between the brackets."""
         return self[1:-1]
 
 
 def quote(text: object) -> str:
-    r"""Text as a quoted DOT string; graphviz reads entities in these too, so an ampersand becomes one.
+    r"""Text as a quoted DOT string; graphviz reads entities in these too, so an ampersand becomes an entity.
 
     >>> print(quote('a "b"'))
     "a \"b\""
@@ -68,7 +68,7 @@ def _line(text: str) -> str:
 
 
 def sized(text: str, size: int, colour: str = palette.INK, *, bold: bool = False, longest: int = LONGEST) -> str:
-    """Text in one size and colour; nothing at all for no text, since graphviz refuses an empty element."""
+    """Text in one size and colour; nothing for an empty text, since graphviz refuses an empty element."""
     if not text:
         return ""
     inner = f"<b>{words(text, longest)}</b>" if bold else words(text, longest)
@@ -81,19 +81,19 @@ def lines(*texts: str) -> Html:
 
 
 def boxed(title: str, detail: str, width: int = WRAP) -> Html:
-    """A bold title over small details, in lines of so many characters: experts, towers, inputs."""
+    """A bold title over small details, in lines of `width` characters: experts, towers, inputs."""
     details = textwrap.wrap(detail.replace(" : ", "\u00a0:\u00a0"), width, break_long_words=False)  # no size on its own
     return lines(sized(title, style.TITLE_SIZE, bold=True), *(sized(line, style.DETAIL_SIZE) for line in details))
 
 
 def light(title: str, small: Iterable[str], colour: str) -> Html:
-    """A coloured title over lines of small details, none bold: gates and fusions; a lone sign is large."""
+    """A coloured title over lines of small details, none bold: gates and fusions; a single sign is large."""
     size = style.LABEL_SIZE if len(title) > 1 else style.SIGN_SIZE
     return lines(sized(title, size, colour), *(sized(line, style.DETAIL_SIZE - 1, colour) for line in small))
 
 
 def caption(name: str, about: str) -> Html:
-    """The line below the figure: name and what it is about."""
+    """The line below the figure: name and `about`."""
     parts = (
         sized(name, style.TITLE_SIZE, bold=True),
         sized(about, style.LABEL_SIZE, palette.MUTED, longest=CAPTION),
@@ -119,7 +119,7 @@ def group(parts: Sequence[Part], name: str, hue: Hue) -> Html:
 
 
 def bar(texts: Html, widths: Sequence[int]) -> Html:
-    """A wide box's label: along its upper edge one invisible place for each arrow, `widths` points wide."""
+    """A wide box's label: along its upper edge, one invisible cell for each arrow, `widths` points wide."""
     cells = "".join(
         f'<td port="p{i}" width="{width}" height="6" fixedsize="true"></td>' for i, width in enumerate(widths)
     )

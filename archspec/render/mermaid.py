@@ -1,4 +1,4 @@
-"""A figure as Mermaid text, for places that draw it themselves: README files, issues, notebooks."""
+"""A figure as Mermaid text, for places that render it themselves: README files, issues, notebooks."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def to_mermaid(
 ) -> str:
     """The figure of a checked graph as a Mermaid flow chart; the arguments are those of `to_dot`.
 
-    Mermaid places no arrows at parts of a box, so a group is one box with a count, and an arrow from one of its experts
-    starts at the group.
+    Mermaid cannot attach arrows to parts of a box, so a group is one box with a count, and an arrow from one of its
+    experts starts at the group.
     """
     figure = fold(graph, selectors=selectors, collapse=collapse)
     names = {block: f"n{i}" for i, block in enumerate(figure.blocks)}

@@ -1,4 +1,4 @@
-"""Blocks as DOT nodes: which shape, how large, in which colours."""
+"""Blocks as DOT nodes: their shapes, sizes and colours."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _ellipse(colours: Hue, block: Block) -> dict[str, object]:
 
 
 def _trapezium(colours: Hue, block: Block) -> dict[str, object]:
-    # Sized here, because graphviz makes such a shape far larger than its words; these stand where it is narrower.
+    # Sized here, because graphviz makes such a shape far larger than its text; the text is placed where it is narrower.
     lengths = (LIGHT * len(block.title), *(0.9 * SMALL * len(line) for line in block.small))
     return {
         "shape": "polygon",
@@ -89,7 +89,7 @@ def _trapezium(colours: Hue, block: Block) -> dict[str, object]:
 
 
 def _inputs(figure: Figure, block: Block) -> dict[str, object]:
-    """A box; a wide bar where it feeds several groups or towers, so that the arrows do not all leave from one point."""
+    """A box; a wide bar if it feeds several groups or towers, so that the arrows do not all leave from one point."""
     name, fed = figure.bar or ("", [])
     if block.name != name:
         return _box(palette.YELLOW, labels.boxed(block.title, block.detail))
@@ -99,6 +99,6 @@ def _inputs(figure: Figure, block: Block) -> dict[str, object]:
 
 
 def _pitch(block: Block) -> int:
-    """About how many points a block and the gap beside it take in a row: close enough for straight arrows."""
+    """The approximate width in points of a block and the gap next to it: close enough for straight arrows."""
     parts = block.parts or (Part(None, block.title, block.detail),)
     return GAP + sum(round(max(BOLD * len(part.title), SMALL * len(part.detail))) + PADDING for part in parts)

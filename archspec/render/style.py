@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# One name and no list of names: graphviz-pure measures text in the metrics of exactly this family (it carries a font
-# of the same widths) and takes another family's widths for a list. In the SVG it becomes "Helvetica,sans-Serif".
+# A single name, not a list: graphviz-pure measures text with the metrics of exactly this family (it contains a font of
+# the same widths), and for a list it uses another family's widths. In the SVG it becomes "Helvetica,sans-Serif".
 FONT: Final = "Helvetica"
 
 TITLE_SIZE: Final = 12

@@ -1,4 +1,4 @@
-"""A figure as a tree of lines for a terminal: what there is, bottom first, and what each thing reads."""
+"""A figure as a tree of lines for a terminal: the blocks from bottom to top, and what each of them reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def to_text(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | None = None, title: bool = True) -> str:
     """The figure of a checked graph as text; the arguments are those of `to_dot`.
 
-    An arrow points from what is read. `~` marks what is read without a gradient, brackets what only steers.
+    An arrow starts at the stream that is read. `~` marks streams read without a gradient, brackets mark selectors.
     """
     figure = fold(graph, selectors=selectors, collapse=collapse)
     head = [_plain(f"{figure.name}  {figure.about}")] if title else []
@@ -74,7 +74,7 @@ def _boxed(inputs: Block) -> str:
 
 
 def _short(name: str) -> str:
-    """`experts ctr`, `gate ctr`, `towers ctr`: a canonical name without its level, read aloud."""
+    """`experts ctr`, `gate ctr`, `towers ctr`: a canonical name in words, without its level."""
     parts = name.split(".")
     words = parts[1:] if parts[0].startswith("level") else parts
     return " ".join(word for word in (SINGULAR.get(words[0], words[0]), *words[1:]) if word)

@@ -1,4 +1,4 @@
-"""A figure into a file, in the format that the file's ending names."""
+"""Writes a figure to a file, in the format of the file's suffix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Options(TypedDict, total=False):
-    """What `to_dot` and its siblings take beside the graph."""
+    """The arguments of `to_dot` and similar functions, except for the graph."""
 
     selectors: bool
     collapse: int | None
@@ -41,9 +41,9 @@ FORMATS: Final[dict[str, Callable[..., str | bytes]]] = {
 
 
 def render(graph: nx.DiGraph[str], path: str | os.PathLike[str], **options: Unpack[Options]) -> None:
-    """Write the figure of a checked graph to `path`, whole or not at all.
+    """Writes the figure of a checked graph to `path`, completely or not at all.
 
     Raises:
-        SpecError: AS604 for an ending that is none of FORMATS; what `draw` and `write_whole` raise.
+        SpecError: AS604 for a suffix that is not in FORMATS; also the errors of `draw` and `write_whole`.
     """
     write_whole(path, FORMATS[ending_of(path, FORMATS)](graph, **options))
