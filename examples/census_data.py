@@ -1,7 +1,7 @@
-"""Census-Income (KDD) as batches: every column an id, the amounts also as numbers, three kinds of labels.
+"""Census-Income (KDD) as batches: every column as ids, the amounts also as numbers, three kinds of labels.
 
 `python examples/census_data.py --data census-income.test.gz --output build` writes the same rows for `archspec train`,
-values as they are: build/census_train.parquet and build/census_test.parquet.
+with the original values: build/census_train.parquet and build/census_test.parquet.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BUCKETS = 32
 
 
 def read_columns(path: Path) -> dict[str, list[str]]:
-    """The file's columns by name, as text. Raises ValueError where a line has another number of columns."""
+    """The file's columns by name, as text. Raises ValueError if a line has another number of columns."""
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     for number, row in enumerate(rows, 1):
@@ -60,13 +60,13 @@ def split(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def ids(cells: list[str], train: list[int]) -> Tensor:
-    """Ids `[rows]` of a column's values, 1 and up in sorted order; 0 for what the training rows do not hold."""
+    """Ids `[rows]` of a column's values, numbered from 1 in sorted order; 0 for values not in the training rows."""
     vocabulary = {value: index for index, value in enumerate(sorted({cells[row] for row in train}), 1)}
     return torch.tensor([vocabulary.get(cell, 0) for cell in cells])
 
 
 def buckets(values: Tensor, train: Tensor) -> Tensor:
-    """Ids `[rows]` of a number that is mostly 0: 0 for 0, else its place among quantiles of the training values."""
+    """Ids `[rows]` of a number that is mostly 0: 0 for 0, else its bucket among quantiles of the training values."""
     known = values[train][values[train] > 0]
     edges = torch.quantile(known, torch.linspace(0, 1, BUCKETS)[1:-1].to(known))
     edges = torch.unique(edges)

@@ -2,9 +2,9 @@
 
     python examples/census_income.py --data census-income.test.gz --output docs/results.md
 
-Two tasks: income over 50,000 dollars, and never married. Education, marital status and the survey's weight are no
-inputs. 80 % of the rows train, 20 % test; the split is the same for all seeds, which change first weights and the order
-of rows. `PlainMmoe` is an MMoE written by hand: the same recipe must bring it as far as archspec's.
+Two tasks: income over 50,000 dollars, and never married. Education, marital status and the survey's weight are not used
+as inputs. 80 % of the rows are for training, 20 % for testing; the split is the same for all seeds, which change the
+initial weights and the order of rows. `PlainMmoe` is a hand-written MMoE, which must perform as well as archspec's.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Result(NamedTuple):
 
 
 class PlainMmoe(nn.Module):
-    """MMoE in plain PyTorch, of the sizes of specs/census_mmoe.yaml."""
+    """MMoE in plain PyTorch, with the sizes of specs/census_mmoe.yaml."""
 
     def __init__(self, vocabularies: dict[str, int], dim: int = 4, numbers: int = len(NUMBERS)) -> None:
-        """Makes tables, six experts, a gate and a tower per task."""
+        """Creates tables, six experts, a gate and a tower per task."""
         super().__init__()
         self.tables = nn.ModuleDict({name: nn.Embedding(size, dim) for name, size in vocabularies.items()})
         width = dim * len(vocabularies) + numbers
@@ -87,7 +87,7 @@ def make_model(name: str, seed: int) -> tuple[nn.Module, nn.Module | None]:
     spec = archspec.load(SPECS / f"census_{name.removeprefix('plain_')}.yaml")
     if name != "plain_mmoe":
         model = archspec.compile(spec, seed=seed)
-        model.check_inputs = False  # the columns were made above
+        model.check_inputs = False  # the columns were created above
         return model, MultiTaskLoss(model)
     torch.manual_seed(seed)
     settings = {name: block.settings for name, block in spec.inputs.items() if block.kind == "sparse"}
@@ -126,7 +126,7 @@ def run(name: str, seed: int, train: Batch, test: Batch) -> Result:
 
 
 def auc(scores: Tensor, labels: Tensor) -> float:
-    """Area under the ROC curve: the share of (positive, negative) pairs in the right order, ties count half."""
+    """Area under the ROC curve: the share of (positive, negative) pairs in the right order; ties count half."""
     _, places, counts = torch.unique(scores.double(), return_inverse=True, return_counts=True)
     ranks = (counts.cumsum(0) - (counts - 1) / 2)[places]
     positive = labels > 0
@@ -158,7 +158,7 @@ def report(results: dict[str, list[Result]], command: str) -> str:
 
 
 def main() -> None:
-    """Runs every model from every seed."""
+    """Runs every model with every seed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--data", type=Path, required=True, help="census-income.test.gz, or another part of the data set"

@@ -1,6 +1,6 @@
-"""`make demo`: every spec checked, compiled and drawn into build/; then three of them trained side by side.
+"""`make demo`: checks, compiles and draws every spec into build/; then trains three of them side by side.
 
-What is shown are losses of one recipe, the same for all three models: 100,000 rows, so that none of them overfits.
+The losses come from one recipe, the same for all three models: 100,000 rows, so that none of them overfits.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from examples.synthetic_runs import CORRELATIONS, MODELS, Job, Plan, run_all
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED = ("Shared-Bottom", "MMoE", "PLE")
-ENOUGH = 120.0  # seconds of training after which no further run of all cells is begun
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+ENOUGH = 120.0  # seconds of training after which no further round of all cells is started
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 console = Console(highlight=False)
 
 
 def command(name: str, specs: list[str], plugins: list[str]) -> None:
-    """Runs a command of archspec, and shows it as one would type it. Raises CalledProcessError where it fails."""
+    """Runs an archspec command and prints it as a user would type it. Raises CalledProcessError if it fails."""
     folders = dict.fromkeys(spec.rpartition("/")[0] for spec in specs)
     enabled = [word for plugin in plugins for word in ("--plugin", plugin)]
     more = f" (and {len(plugins) - 1} more)" if len(plugins) > 1 else ""
@@ -60,7 +60,7 @@ def build_all() -> None:
 
 
 def watched(jobs: list[Job]) -> dict[Job, float]:
-    """All losses, with a progress bar; without a terminal, a line now and then."""
+    """All losses; shows a progress bar, or, without a terminal, prints a line now and then."""
     losses: dict[Job, float] = {}
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

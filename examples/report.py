@@ -1,4 +1,4 @@
-"""What the examples' results have in common: cells of a table, and the sections of docs/results.md."""
+"""Helpers for the examples' results: cells of a table, and the sections of docs/results.md."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def spread(values: Sequence[float], form: str = ".4f") -> str:
-    """Mean and standard deviation over runs; the mean alone for a single one."""
+    """Mean and standard deviation over runs; for a single run, only the mean."""
     deviation = f" ± {stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
     return f"{mean(values):{form}}{deviation}"
 
 
 def write_section(path: Path, name: str, text: str) -> None:
-    """Puts the text between the file's markers of this name, or at its end where there are none; the rest stays.
+    """Puts the text between the file's markers of this name, or at the end if there are none; keeps the rest.
 
-    Raises ValueError where the first marker has no second one.
+    Raises ValueError if the first marker has no second one.
     """
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
     old = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"

@@ -1,7 +1,7 @@
-"""Made-up rows for `specs/ple.yaml`: `python examples/rows.py build/rows.parquet`.
+"""Random rows for `specs/ple.yaml`: `python examples/rows.py build/rows.parquet`.
 
-Users have tastes, videos have topics, a history holds videos that its user likes, and both tasks follow from how well
-a video fits. Then: `archspec train specs/ple.yaml --data build/rows.parquet`.
+Users have tastes, videos have topics, a history contains videos that its user likes, and both tasks depend on how well
+a video fits. To train on them: `archspec train specs/ple.yaml --data build/rows.parquet`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def rows(count: int, seed: int) -> pa.Table:
 
 
 def main() -> None:
-    """Writes the rows, as a whole file or not at all."""
+    """Writes the rows, completely or not at all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("output", type=Path, help="a Parquet file")
     parser.add_argument("--rows", type=int, default=100_000)

@@ -3,8 +3,8 @@
     python examples/synthetic.py --output docs/results.md
 
 Shared-Bottom, MoE with one gate, MMoE and PLE in the paper's sizes, on pairs of tasks whose weights have the cosine p.
-One recipe for all, that of `train_synthetic.py`: the paper leaves batches and steps open, and chooses the learning rate
-for each model; here it is the same for all. What does not hold is printed as not holding.
+All use the recipe of `train_synthetic.py`: the paper does not specify batches and steps, and chooses the learning rate
+for each model; here it is the same for all. Claims that do not hold are reported as such.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from examples.synthetic_runs import Curve
 
 EVERY = 40
-"""Steps from test to test."""
+"""Steps between tests."""
 FEWEST = 3
-"""Seeds below which there is no spread to speak of: one is left out in turn."""
+"""The smallest number of seeds for a standard error, which leaves out each seed in turn."""
 WIDTH = 118
-"""Characters of a line of prose."""
+"""Characters in a line of prose."""
 FIGURE = Path("figures/synthetic.svg")
-"""Where the figure lies, from the folder of the output."""
+"""Path of the figure, relative to the folder of the output."""
 
 
 def train_all(jobs: list[Job], plan: Plan, workers: int) -> dict[Job, Curve]:
-    """All curves; says now and then how far it is."""
+    """All curves; reports progress now and then."""
     curves: dict[Job, Curve] = {}
     start = time.monotonic()
     for job, curve in run_all(jobs, plan, workers):
@@ -60,7 +60,7 @@ def last(curve: Curve) -> float:
 
 
 def whole(curve: Curve) -> float:
-    """The mean loss of all tests: how fast a model learns counts too."""
+    """The mean loss of all tests, so that the speed of learning counts too."""
     return sum(loss for _, loss in curve) / len(curve)
 
 
@@ -74,7 +74,7 @@ def loss_table(losses: Losses, models: Sequence[str], seeds: Sequence[int]) -> I
 
 
 def claim_table(measures: Mapping[str, Losses], models: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
-    """Each claim with what is found, for each measure of a run; in the end, how many hold."""
+    """Each claim with its result, for each measure of a run, and at the end how many hold."""
     yield "| claim | " + " | | ".join(measures) + " | |"
     yield "|---" * (1 + 2 * len(measures)) + "|"
     verdicts: dict[str, Counter[str]] = {measure: Counter() for measure in measures}
@@ -112,7 +112,7 @@ def report(curves: Mapping[Job, Curve], options: argparse.Namespace) -> str:
 
 
 def command(options: argparse.Namespace) -> str:
-    """The command line, as far as it decides the result."""
+    """The part of the command line that affects the result."""
     words = [f"--seeds {options.seeds}", f"--first-seed {options.first_seed}", f"--rate {options.rate:g}"]
     return " ".join(["python examples/synthetic.py", *words])
 

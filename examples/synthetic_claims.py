@@ -1,7 +1,7 @@
-"""What the MMoE paper says of its synthetic tasks (Ma et al., KDD 2018, section 4.2), as inequalities over paired runs.
+"""The MMoE paper's claims about its synthetic tasks (Ma et al., KDD 2018, section 4.2), as inequalities of paired runs.
 
-Each claim is a number that is positive where the claim is right (zero, where it says that two models are alike), with
-its standard error over the seeds.
+Each claim is a number that is positive if the claim is right (zero if it claims that two models are alike), with its
+standard error over the seeds.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     Statistic = Callable[[Losses, Sequence[int]], float]
 
 ERRORS = 2.0
-"""Standard errors, beyond which a number is not taken for noise."""
+"""A number further from zero than this many standard errors is not noise."""
 
 
 class Claim(NamedTuple):
-    """A sentence on some models, and its number for some seeds; `alike`: the sentence says that the number is zero."""
+    """A sentence about some models, and its number for some seeds; `alike`: it claims that the number is zero."""
 
     words: str
     models: tuple[str, ...]
@@ -31,7 +31,7 @@ class Claim(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A claim's number and standard error, and what they make of it."""
+    """A claim's number and standard error, and the verdict."""
 
     value: float
     error: float
@@ -46,7 +46,7 @@ def claims(models: Sequence[str], correlations: Sequence[float]) -> Iterator[Cla
 
 
 def check(claim: Claim, losses: Losses, seeds: Sequence[int]) -> Found:
-    """The claim's number over all seeds, with the jackknife's standard error: for means that of paired differences."""
+    """The claim's number over all seeds, with the jackknife standard error; for means, that of paired differences."""
     value, runs = claim.statistic(losses, seeds), len(seeds)
     without = [claim.statistic(losses, [seed for seed in seeds if seed != left]) for left in seeds]
     error = sqrt((runs - 1) / runs * sum((one - mean(without)) ** 2 for one in without))
@@ -88,7 +88,7 @@ def _average(model: str, *correlations: float) -> Statistic:
 
 
 def _width(model: str, *correlations: float) -> Statistic:
-    """Standard deviation over runs, the mean over p."""
+    """Standard deviation over runs, averaged over p."""
     return lambda losses, seeds: mean(stdev(losses[model, p, seed] for seed in seeds) for p in correlations)
 
 

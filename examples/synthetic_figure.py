@@ -1,4 +1,4 @@
-"""The figure of the synthetic experiment: curves of the loss, one panel per p, and below them the end of every run."""
+"""The figure of the synthetic experiment: loss curves, one panel per p, and below them the last loss of every run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAPTION = "above: mean of all runs, band of one standard error; below: a dot per
 
 
 def draw(curves: Mapping[Job, Curve], models: Sequence[str], correlations: Sequence[float]) -> Figure:
-    """Mean loss of each model over the steps, and the last loss of every run; logarithmic, to one scale for all p."""
+    """Mean loss of each model over the steps, and the last loss of every run, on one logarithmic scale for all p."""
     page.need_matplotlib()
     width = EDGE + LEFT + len(correlations) * (WIDTH + GAP)
     figure = page.new_page(width, 2 * EDGE + HEADER + CURVES + BETWEEN + ENDS + BELOW)
@@ -54,7 +54,7 @@ def draw(curves: Mapping[Job, Curve], models: Sequence[str], correlations: Seque
 
 
 def _draw_curve(axes: Axes, runs: Sequence[Curve], colour: str) -> None:
-    """The mean over runs and a band of one standard error to both sides."""
+    """Draws the mean over runs and a band of one standard error to both sides."""
     steps = [step for step, _ in runs[0]]
     by_step = [[loss for _, loss in points] for points in zip(*runs, strict=True)]
     means = [mean(losses) for losses in by_step]
@@ -66,13 +66,13 @@ def _draw_curve(axes: Axes, runs: Sequence[Curve], colour: str) -> None:
 
 
 def _draw_ends(axes: Axes, place: int, losses: Sequence[float], colour: str) -> None:
-    """A dot for each run, and a stroke at their mean."""
+    """Draws a dot for each run, and a stroke at their mean."""
     axes.plot([place] * len(losses), losses, "o", color=colour, alpha=0.55, markersize=3, markeredgewidth=0)
     axes.plot([place - 0.3, place + 0.3], [mean(losses)] * 2, color=colour, linewidth=1.4)
 
 
 def _scale(row: Sequence[Axes], what: str) -> None:
-    """The same logarithmic scale for the panels of a row; the first has its numbers."""
+    """Sets the same logarithmic scale for the panels of a row; the first has the numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     for axes in row:
@@ -88,7 +88,7 @@ def _scale(row: Sequence[Axes], what: str) -> None:
 
 
 def _draw_legend(figure: Figure, models: Sequence[str]) -> None:
-    """Which colour is which model, along the top."""
+    """Draws the legend of models along the top."""
     from matplotlib.lines import Line2D
 
     across, down = figure.get_size_inches()

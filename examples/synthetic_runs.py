@@ -1,7 +1,7 @@
-"""Many trainings on the synthetic tasks, side by side: each of `train_synthetic.py`'s loop, in a process of its own.
+"""Many trainings on the synthetic tasks in parallel: each runs the loop of `train_synthetic.py` in its own process.
 
-A run draws tasks, rows, first weights and batches from its seed; for one seed they are the same for every model and p
-(but for the second task, which p changes), so runs of one seed are compared pair by pair.
+A run draws tasks, rows, initial weights and batches from its seed; with the same seed they are the same for every model
+and p (except for the second task, which depends on p), so runs of the same seed are compared in pairs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODELS = {
 CORRELATIONS = (0.5, 0.9, 1.0)
 
 Curve = list[tuple[int, float]]
-"""Steps done, and the test loss after them."""
+"""Pairs of the number of steps, and the test loss after them."""
 
 
 class Job(NamedTuple):
@@ -46,7 +46,7 @@ class Job(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What all trainings of an experiment share; `every`: steps from one test to the next, 0 for one at the end."""
+    """The settings of all trainings of an experiment; `every`: steps between tests, 0 for a single test at the end."""
 
     rate: float = recipe.RATE
     every: int = 0
@@ -56,7 +56,7 @@ data = lru_cache(maxsize=1)(recipe.data)  # models take turns on the same rows
 
 
 def run(job: Job, plan: Plan) -> Curve:
-    """Trains one model and tests it on the way, and in the end."""
+    """Trains one model, and tests it during training and at the end."""
     train_rows, test_rows = data(job.p, job.seed)
     model = archspec.compile(recipe.SPECS / f"{MODELS[job.model]}.yaml", seed=job.seed)
     curve: Curve = []
@@ -70,9 +70,9 @@ def run(job: Job, plan: Plan) -> Curve:
 
 
 def run_all(jobs: list[Job], plan: Plan, workers: int, seconds: float = float("inf")) -> Iterator[tuple[Job, Curve]]:
-    """The curve of each job, as it is done, by so many processes.
+    """Yields the curve of each job when it is done, with `workers` processes.
 
-    When the time is up, jobs of later seeds than the current one are dropped.
+    When the time is up, jobs of seeds after the current one are dropped.
     """
     stop = time.monotonic() + seconds
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
@@ -88,10 +88,10 @@ def run_all(jobs: list[Job], plan: Plan, workers: int, seconds: float = float("i
                         later.cancel()
                 yield futures[future], future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # interrupted: nothing new is begun
+            pool.shutdown(wait=False, cancel_futures=True)  # interrupted: start nothing new
 
 
 def _start() -> None:
-    """One thread for each process: the models are too small for more. An interrupt lets a worker finish its run."""
+    """Uses one thread per process: the models are too small for more. After an interrupt, a worker finishes its run."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

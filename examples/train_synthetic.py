@@ -1,8 +1,8 @@
-"""How to train a compiled model: plain PyTorch. `python examples/train_synthetic.py` takes some ten seconds.
+"""How to train a compiled model in plain PyTorch. `python examples/train_synthetic.py` takes about ten seconds.
 
-archspec is met once, where the model is made. `archspec build SPEC` writes the same class as a file, to import:
-`from build.synthetic_mmoe import SyntheticMmoe; model = SyntheticMmoe()`. The same loop is behind `make demo` and
-`examples/synthetic.py`.
+archspec is used only to create the model. `archspec build SPEC` writes the same class to a file that you can import:
+`from build.synthetic_mmoe import SyntheticMmoe; model = SyntheticMmoe()`. `make demo` and `examples/synthetic.py` use
+the same loop.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Batch = dict[str, Tensor]
 
 SPECS = Path(__file__).parent / "specs"
 TASKS = ("first", "second")
-ROWS, TEST_ROWS = 100_000, 5_000  # so many that a model learns none by heart
-BATCH, EPOCHS = 125, 2  # no batch is left smaller than the others: a model would be tested after a noisier step
+ROWS, TEST_ROWS = 100_000, 5_000  # enough that a model cannot memorize them
+BATCH, EPOCHS = 125, 2  # divides the rows: a smaller last batch would make the step before a test noisier
 STEPS = EPOCHS * ROWS // BATCH
 RATE = 0.01
-"""Of the paper's grid (0.0001, 0.001, 0.01) the one with the lowest mean loss of all models at all p, on seeds that no
-result is made of: `python examples/synthetic.py --first-seed 1000 --seeds 4 --rate RATE`."""
+"""The rate of the paper's grid (0.0001, 0.001, 0.01) with the lowest mean loss over all models and p, on seeds that are
+not used for results: `python examples/synthetic.py --first-seed 1000 --seeds 4 --rate RATE`."""
 
 
 def data(p: float, seed: int) -> tuple[Batch, Batch]:
@@ -38,7 +38,7 @@ def data(p: float, seed: int) -> tuple[Batch, Batch]:
 
 
 def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-    """Squared error, the mean over rows and tasks. The model gives one logit per task, by its name in the spec."""
+    """Squared error, averaged over rows and tasks. The model returns one logit per task, by its name in the spec."""
     logits = model(batch)
     return torch.stack([nn.functional.mse_loss(logits[task], batch[task]) for task in TASKS]).mean()
 
@@ -63,7 +63,7 @@ def train(
 
 @torch.no_grad()
 def test(model: nn.Module, rows: Batch) -> float:
-    """The loss on rows that the model was not trained on. A model in training mode is in it again afterwards."""
+    """The loss on rows that the model was not trained on. Restores training mode afterwards."""
     training = model.training
     loss = float(loss_of(model.eval(), rows))
     model.train(training)
@@ -78,7 +78,7 @@ def main() -> None:
     train(model, train_rows, seed=0)
     print(f"test loss after  {test(model, test_rows):.4f}")
 
-    gates = model.gate_weights(test_rows)  # what each gate makes of each row: [B, experts seen]
+    gates = model.gate_weights(test_rows)  # the weights of each gate for each row: [B, experts seen]
     for name, weights in gates.items():
         print(name, " ".join(f"{share:.2f}" for share in weights.mean(0).tolist()))
 

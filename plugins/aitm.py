@@ -1,9 +1,9 @@
-"""AITM (Xi et al., KDD 2021, arXiv 2105.08489): what a step of a funnel knows passes on to the next one by attention.
+"""AITM (Xi et al., KDD 2021, arXiv 2105.08489): attention passes information from each step of a funnel to the next.
 
 The gate `aitm` sees two experts, u in {q_t, p_(t-1)}: z_t = sum_u softmax_u(<W1 u, W2 u> / sqrt(H)) W3 u, the
 paper's AIT module, with three matrices without biases. The fusion `aitm_order` adds penalty * sum_t mean max(y_t -
-y_(t-1), 0) to the loss, its behavioral expectation calibrator, since nobody buys without a click; it has no score of
-its own.
+y_(t-1), 0) to the loss, the paper's behavioral expectation calibrator, since nobody buys without a click; this fusion
+has no score.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @gate("aitm")
 class Transfer(GateKind):
-    """Attention over the experts seen, steered by themselves."""
+    """Self-attention over the experts seen."""
 
     paper: ClassVar[str] = "Xi et al., KDD 2021, arXiv 2105.08489"
     formula: ClassVar[str] = "softmax over u of <W1 u, W2 u> / sqrt(H); mixes W3 u"
@@ -37,7 +37,7 @@ class Transfer(GateKind):
         return at.softmax(at.concat(*scores))
 
     def values(self, at: Scope, gate: GateInputs) -> tuple[Value, ...]:
-        """What is mixed: E times `[B, H]`."""
+        """The values to mix: E times `[B, H]`."""
         return self.projected(at, gate, "value")
 
     def projected(self, at: Scope, gate: GateInputs, name: str) -> tuple[Value, ...]:
@@ -47,7 +47,7 @@ class Transfer(GateKind):
 
 @fusion("aitm_order")
 class Order(FusionKind):
-    """Later steps of a funnel may not be likelier than earlier ones."""
+    """Penalizes later steps of a funnel that are more likely than earlier ones."""
 
     paper: ClassVar[str] = "Xi et al., KDD 2021, arXiv 2105.08489: behavioral expectation calibrator"
     formula: ClassVar[str] = "penalty * sum_t mean max(p_t - p_(t-1), 0)"

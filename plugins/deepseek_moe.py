@@ -1,9 +1,9 @@
 """DeepSeekMoE (2401.06066) with the balance of DeepSeek-V3 (2412.19437, section 2.1.2) that needs no loss.
 
-Experts of the group `always` count 1 for every row. The others have affinities s_i = sigmoid(W x)_i; the k with the
-largest s_i + b_i are chosen and weighted by s_i / sum of the chosen s. After each training pass b_i += update *
-sign(mean load - load_i), the load being the rows of the batch that chose i. b decides who is chosen and nothing else:
-it has no gradient, and the weights hold s alone.
+Experts of the group `always` have weight 1 for every row. The others have affinities s_i = sigmoid(W x)_i; the k with
+the largest s_i + b_i are chosen and weighted by s_i / sum of the chosen s. After each training pass b_i += update *
+sign(mean load - load_i), where the load is the number of rows of the batch that chose i. b only affects which experts
+are chosen: it has no gradient, and the weights depend only on s.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class DeepSeekMoE(GateKind):
     title: ClassVar[str] = "shared + top-k"
     k: Count
     always: str = "shared"
-    """The expert group that every row takes."""
+    """The expert group that every row uses."""
     update: NotNegative = 0.001
     """Step of the biases b."""
 
     def check(self, seen: Seen) -> None:
-        """Raises KindError where there is no selector or there are not k experts to choose from."""
+        """Raises KindError if there is no selector, or fewer than k experts to choose from."""
         routed = seen.count - seen.groups.count(self.always)
         if seen.selector is None:
             raise KindError("a router needs a selector", at=("selector",), help="drop `selector: none`")
@@ -54,7 +54,7 @@ class DeepSeekMoE(GateKind):
         )  # fmt: skip
 
     def chosen(self, seen: Seen) -> int:
-        """Those that always serve, and k."""
+        """The experts of `always`, plus k."""
         return seen.groups.count(self.always) + self.k
 
     def detail(self) -> str:

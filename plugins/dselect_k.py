@@ -1,15 +1,15 @@
 """DSelect-k (Hazimeh et al., NeurIPS 2021, arXiv 2106.03760): k selectors, each of which can become exactly one-hot.
 
 A selector is z in R^m, m = ceil(log2 n). S is the smooth step: 0 below -gamma/2, 1 above gamma/2, between them -2
-(t/gamma)^3 + 3/2 t/gamma + 1/2. Expert i gets r_i = product over bits b of S(z_b) where bit b of i is 1, else 1 -
+(t/gamma)^3 + 3/2 t/gamma + 1/2. Expert i gets r_i = product over bits b of S(z_b) if bit b of i is 1, else 1 -
 S(z_b); weights = sum_j softmax(w)_j r^(j). z and w are linear in the gate's selector, with biases, or are learned
 numbers (`selector: none`).
 
-In training the loss gets two terms, both sums over rows and selectors as in the authors' code
-(google-research/dselect_k_moe): where n is no power of two, penalty / sum_i r_i, which keeps a selector from the codes
-that no expert has; and entropy * -sum_i r_i log(r_i + 1e-6), which hurries selectors towards one expert each. Not
-there: a schedule for `entropy`. Chosen here: the penalty of a selector that is wholly lost stays finite, and an expert
-that is alone has weight 1.
+In training two terms are added to the loss, both sums over rows and selectors as in the authors' code
+(google-research/dselect_k_moe): if n is not a power of two, penalty / sum_i r_i, which keeps a selector away from codes
+without an expert; and entropy * -sum_i r_i log(r_i + 1e-6), which drives each selector towards one expert. A schedule
+for `entropy` is not implemented. Our choices: the penalty stays finite even if a selector has no expert at all, and a
+single expert has weight 1.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 SMALLEST = 1e-6
 """The authors' EPSILON."""
 START = Init("uniform", 0.05)
-"""Of w: Keras's own."""
+"""Initialisation of w: Keras's default."""
 
 
 @gate("dselect_k")
 class DSelectK(GateKind):
-    """k selectors of one expert each, by the bits of its number."""
+    """k selectors, each of which chooses one expert by the bits of its number."""
 
     paper: ClassVar[str] = "Hazimeh et al., NeurIPS 2021, arXiv 2106.03760"
     formula: ClassVar[str] = "sum_j softmax(w)_j prod_b (S(z_jb) or 1 - S(z_jb), by bit b of the expert's number)"
@@ -43,12 +43,12 @@ class DSelectK(GateKind):
     bias: bool = True
     """Biases of z and w."""
     entropy: NotNegative = 0.0
-    """Weight of the selectors' entropy, added in training; 1e-6 is the authors' own where they use it."""
+    """Weight of the selectors' entropy, added in training; where the authors use it, they set 1e-6."""
     penalty: NotNegative = 1.0
-    """Weight of 1 / (sum of a selector's outputs), added in training where the number of experts is no power of two."""
+    """Weight of 1 / (sum of a selector's outputs), added in training if the number of experts is not a power of two."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
-        """`[B, D] -> [B, n]`, or `[n]`; z starts near 0, where every step has a slope."""
+        """`[B, D] -> [B, n]`, or `[n]`; z starts near 0, where the smooth step has a gradient."""
         n = gate.seen.count
         bits = (n - 1).bit_length()
         if bits == 0:
@@ -63,7 +63,7 @@ class DSelectK(GateKind):
         return at.apply("dselect_k:combine", w, r, shape=(*rows, n))
 
     def logits(self, at: Scope, gate: GateInputs, bits: int) -> tuple[Value, Value]:
-        """z `[B, k m]` and w `[B, k]`, or without the batch."""
+        """z `[B, k m]` and w `[B, k]`; for a static gate, without the batch axis."""
         made = []
         for name, width, start in (("z", self.k * bits, Init("uniform", self.gamma / 100)), ("w", self.k, START)):
             if gate.selector is None:

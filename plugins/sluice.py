@@ -4,8 +4,8 @@ The gate mixes like `kind: linear`. In training it adds penalty * sum over layer
 (the paper's orthogonality constraint; sebastianruder/sluice-networks), where W_own `[H, D]` are the weight matrices of
 the hidden layers, without biases, of the expert of the gate's own name, W_apart those of the expert `apart`.
 
-`of: outputs` takes the outputs on the batch, `[B, H]`, for W: what this plugin did before. It grows with the square of
-the batch.
+`of: outputs` uses the outputs on the batch, `[B, H]`, instead of W, as this plugin did before. This penalty grows with
+the square of the batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @gate("sluice")
 class Sluice(Linear):
-    """A linear gate with a penalty on what its own expert and another one have in common."""
+    """A linear gate with a penalty on the overlap of its own expert with another one."""
 
     paper: ClassVar[str] = "Ruder et al., AAAI 2019, arXiv 1705.08142"
     formula: ClassVar[str] = "weights a; loss + penalty * sum over layers of ||W_own^T W_apart||_F^2"
@@ -33,10 +33,10 @@ class Sluice(Linear):
     """The expert group of the other subspace."""
     penalty: NotNegative = 0.01
     of: Literal["weights", "outputs"] = "weights"
-    """What is kept apart: weight matrices, or outputs on the batch."""
+    """The matrices to keep apart: weights, or outputs on the batch."""
 
     def check(self, seen: Seen) -> None:
-        """Raises KindError where the gate does not see one expert of each name, or their layers have other sizes."""
+        """Raises KindError unless the gate sees one expert of each name, with layers of the same sizes."""
         super().check(seen)
         for name in (seen.gate, self.apart):
             if seen.groups.count(name) != 1:
@@ -62,7 +62,7 @@ class Sluice(Linear):
 
 
 def _units(seen: Seen, name: str) -> tuple[int, ...]:
-    """The sizes of an expert's hidden layers; none where its kind has no such layers."""
+    """The sizes of an expert's hidden layers; empty if its kind has no such layers."""
     units: tuple[int, ...] = getattr(seen.settings[seen.groups.index(name)], "units", ())
     return units
 

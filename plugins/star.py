@@ -1,9 +1,9 @@
 """STAR (Sheng et al., CIKM 2021, arXiv 2101.11427): a star of one shared and many domain networks.
 
-Layer of domain p: relu((W_p * W)^T x + b_p + b), elementwise products of weights, sums of biases; the head likewise,
-without relu. Before the first layer partitioned normalisation: gamma gamma_p (x - E_p) / sqrt(Var_p + 1e-5) + beta +
-beta_p with statistics of the rows of domain p alone, running ones (momentum 0.1) in evaluation, and for domains of
-which a batch holds less than two rows. W_p = gamma_p = 1 and b_p = beta_p = 0, the start, is the shared network. The
+A layer of domain p is relu((W_p * W)^T x + b_p + b), with elementwise products of weights and sums of biases; the head
+has no relu. Partitioned normalisation precedes the first layer: gamma gamma_p (x - E_p) / sqrt(Var_p + 1e-5) + beta +
+beta_p with statistics of the rows of domain p only. Running statistics (momentum 0.1) are used in evaluation, and for
+domains with fewer than two rows in a batch. Initially it is the shared network: W_p = gamma_p = 1, b_p = beta_p = 0. The
 fusion `star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network.
 """
 
@@ -27,7 +27,7 @@ ONE, ZERO = Init("constant", 1.0), Init("constant", 0.0)
 
 @tower("star")
 class Star(TowerKind):
-    """A multilayer perceptron whose weights are those of all domains times those of the row's own."""
+    """A multilayer perceptron whose weights are the shared ones times those of the row's domain."""
 
     paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427"
     formula: ClassVar[str] = "h_i = relu((W_p * W)^T h_(i-1) + b_p + b), p the row's domain"
@@ -37,7 +37,7 @@ class Star(TowerKind):
     norm: Literal["partitioned", "none"] = "partitioned"
 
     def width(self, input: Width) -> Width:
-        """The last of `units`, or the input's width where there are none."""
+        """The last of `units`, or the input's width if there are none."""
         return self.units[-1] if self.units else input
 
     def lower(self, at: Scope, x: Value) -> Value:
@@ -52,7 +52,7 @@ class Star(TowerKind):
         return self.layer(at, hidden, outputs, "head")
 
     def layer(self, at: Scope, x: Value, out: int, name: str) -> Value:
-        """`[B, D] -> [B, out]` by the row's own weights."""
+        """`[B, D] -> [B, out]` with the weights of each row's domain."""
         start, domains = Init("uniform", 1 / sqrt(x.width)), len(at.domain(self.domain))
         weights = (
             at.parameter(f"{name}.weight", (out, x.width), start),
@@ -82,7 +82,7 @@ class Star(TowerKind):
 
 @fusion("star_sum")
 class LogitSum(FusionKind):
-    """Logits add up."""
+    """Adds logits."""
 
     paper: ClassVar[str] = "Sheng et al., CIKM 2021, arXiv 2101.11427: auxiliary network"
     formula: ClassVar[str] = "p = sigmoid(sum of logits)"
@@ -101,7 +101,7 @@ class LogitSum(FusionKind):
 def linear(  # noqa: PLR0913, PLR0917 - the weights of a layer, of all and of each domain
     x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Tensor, own_bias: Tensor
 ) -> Tensor:
-    """`[B, D] -> [B, out]`: every domain's layer on all rows, then each row's own. Shapes: `P` domains."""
+    """`[B, D] -> [B, out]`: applies every domain's layer to all rows, then selects each row's. Shapes: `P` domains."""
     import torch
 
     of_all_BPO = torch.einsum("bi,poi->bpo", x, own_weight * weight) + own_bias + bias
@@ -112,7 +112,7 @@ def partitioned_norm(  # noqa: PLR0913, PLR0917 - the weights of a norm, of all 
     x: Tensor, ids: Tensor, weight: Tensor, bias: Tensor, own_weight: Tensor, own_bias: Tensor,
     mean: Tensor, var: Tensor, training: bool,  # noqa: FBT001 - the module's mode
 ) -> Tensor:  # fmt: skip
-    """`[B, D] -> [B, D]`; mean and var `[P, D]` are moved in training by a tenth towards the batch's."""
+    """`[B, D] -> [B, D]`; in training, mean and var `[P, D]` move by a tenth towards those of the batch."""
     import torch
 
     used_mean, used_var = mean, var

@@ -1,6 +1,7 @@
 """The test kit of kinds: `check_kind` is the one line that a plugin's test needs.
 
-Lives here: tiny specs that use a kind, and what is measured on them. Knows every stage, from spec to torch.
+This package contains tiny specs that use a kind, and the checks that run on them. It may use every stage, from spec to
+torch.
 """
 
 from __future__ import annotations
@@ -30,27 +31,28 @@ def check_kind(  # noqa: PLR0913 - one line of a test says all that there is to 
     width: int = 6,
     gradcheck: bool = True,
 ) -> None:
-    """Checks that a kind keeps what archspec builds on; a few seconds.
+    """Checks that a kind satisfies the contract; takes a few seconds.
 
-    Several copies of the kind stand in a tiny spec. Checked are: the canonical spec reads back as itself; one spec
-    gives one file and one seed one set of weights; `width` and `lower` say the shapes that a forward pass has;
-    batches of 7, 1 and 0 rows, each row on its own; no state besides buffers, which only training changes; gradients
-    (float64); plain against optimized outputs, gradients, auxiliary losses and buffers; one graph for `torch.compile`.
-    Of a loss: one number per row, and gradients; of a balance: one loss from many, its state, and gradients.
+    A tiny spec contains several copies of the kind. The checks: the canonical spec reads back unchanged; the same spec
+    gives the same file, and the same seed the same weights; `width` and `lower` declare the shapes that a forward pass
+    has; batches of 7, 1 and 0 rows work, with each row independent of the others; the only state is in buffers, which
+    only training changes; gradients are right (float64); outputs, gradients, auxiliary losses and buffers of the plain
+    and the optimized model are equal; `torch.compile` traces one graph. A loss must return one number per row, with
+    right gradients; a balance one loss from many, with gradients, and state only in buffers.
 
     Args:
         kind: a marked class, or the name of a kind among the built-in ones and those of `plugins`.
-        category: needed where the kind's name stands in several categories.
-        settings: what the spec writes besides `kind`. It may name the inputs `x` (dense, `width`), `y` (dense, 4) and
-            `scene` (a domain with the values one and two), the outputs `one`, `two` (binary) and, of a loss, `three`
-            (regression), the expert groups `one` and `two`, and the label columns `one` and `two`.
-        plugins: as in `archspec.load`; the plugin that defines a class given as `kind` is found without.
-        width: number of features of `x`; checked is twice as many, too.
+        category: required if several categories have a kind of this name.
+        settings: the settings in the spec, without `kind`. They may refer to the inputs `x` (dense, `width`), `y`
+            (dense, 4) and `scene` (a domain with the values one and two), the outputs `one`, `two` (binary) and, for a
+            loss, `three` (regression), the expert groups `one` and `two`, and the label columns `one` and `two`.
+        plugins: as in `archspec.load`; not needed for the plugin that defines a class given as `kind`.
+        width: number of features of `x`; twice as many are checked, too.
         gradcheck: False for kinds whose gradient is not that of their formula, such as straight-through estimators.
 
     Raises:
-        AssertionError: what was expected, what was found, and file and line of the class.
-        LookupError: no kind, or several, of this name.
+        AssertionError: a check failed; the message reports the expected and the actual result, and the class's place.
+        LookupError: there is no kind of this name, or there are several.
         SpecError: a plugin cannot be used.
     """
     plugins = (*plugins, kind) if isinstance(kind, type) else tuple(plugins)
@@ -75,7 +77,7 @@ def check_kind(  # noqa: PLR0913 - one line of a test says all that there is to 
 
 
 def _named(registry: Registry, kind: KindClass | str, category: str | None) -> tuple[str, str]:
-    """The one category and name that are meant."""
+    """The category and the name of the kind to check."""
     if isinstance(kind, type):
         found = [mark for mark in marks(kind) if category in {None, mark[0]}]
         what = f"class {kind.__qualname__} ({place(kind)})"
@@ -93,7 +95,7 @@ def _named(registry: Registry, kind: KindClass | str, category: str | None) -> t
 
 
 def _round_trip(tiny: Tiny) -> None:
-    """The spec loads; its canonical form is a fixed point; settings survive the way through JSON."""
+    """Checks that the spec loads, its canonical form is a fixed point, and settings round-trip through JSON."""
     try:
         spec = tiny_spec(tiny)
         again = tiny.read(spec.text())

@@ -1,4 +1,4 @@
-"""What is checked of losses and balances, which are torch code of their own."""
+"""Checks of losses and balances, which are plain torch code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASKS = ("one", "two", "three")
 
 
 def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
-    """One finite number per row, right gradients, and a place in the criterion. Raises AssertionError."""
+    """Checks for one finite number per row, right gradients, and use in the criterion. Raises AssertionError."""
     settings: Any = tiny.settings_in(tiny_spec(tiny))
     kind = (tiny.cls.tasks or ("binary",))[0]
     for rows in (ROWS, 1, 0):
@@ -46,7 +46,7 @@ def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
 
 
 def check_balance(tiny: Tiny) -> None:
-    """One finite number from losses, with gradients; state in buffers that only `step` and `epoch` change."""
+    """Checks for one finite number with gradients, and state in buffers that only `step` and `epoch` change."""
     settings: Any = tiny.settings_in(tiny_spec(tiny))
     with failing_with(tiny, "`build`"):
         modules = []
@@ -77,12 +77,12 @@ def check_balance(tiny: Tiny) -> None:
 
 
 def _steps(tiny: Tiny, balance: nn.Module, losses: Tensor) -> None:
-    """What the balance asks for by its class variable `gradients`: a step with or without them, an aggregate."""
+    """Calls what the class variable `gradients` requires: `step` with or without gradients, or `aggregate`."""
     wanted = tiny.cls.gradients
     jacobian = torch.randn(len(TASKS), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     module: Any = balance
     if wanted == "shared":
-        for rows in (len(TASKS), 1):  # those of the tasks that have a gradient
+        for rows in (len(TASKS), 1):  # the tasks that have a gradient
             with failing_with(tiny, f"`aggregate` of gradients [{rows}, 4]"):
                 made = module.aggregate(jacobian[:rows])
             assert tuple(made.shape) == (4,), f"{tiny.label}: expected `aggregate` to give [4], got {list(made.shape)}"
@@ -97,7 +97,7 @@ def _steps(tiny: Tiny, balance: nn.Module, losses: Tensor) -> None:
 
 
 def _losses(settings: Any, outputs: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401 - settings of any loss
-    """The losses of the rows, by `joint` where the kind has it."""
+    """The losses of the rows, computed by `joint` if the kind has it."""
     arguments = (outputs["one"], batch["one"])
     made: Tensor = (
         settings.joint(*arguments, outputs, batch) if overrides(settings, LossKind.joint) else settings.rows(*arguments)
@@ -117,7 +117,7 @@ def _compiled_loss(tiny: Tiny, settings: Any, outputs: Tensors, batch: Tensors) 
 
 
 def _loss_batch(tiny: Tiny, kind: str, rows: int) -> tuple[Tensors, Tensors]:
-    """Outputs that want gradients, and a batch with what the model and the losses read."""
+    """Outputs that require gradients, and a batch with the columns that the model and the losses read."""
     generator = torch.Generator().manual_seed(rows)
 
     def normal(*size: int) -> Tensor:

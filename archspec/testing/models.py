@@ -1,4 +1,4 @@
-"""What is checked of kinds that are part of a model: inputs, experts, gates, feature gates, towers, fusions."""
+"""Checks of kinds that are part of a model: inputs, experts, gates, feature gates, towers, fusions."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 ROWS = 7
 TOLERANCE = 1e-10
-"""Of float64 sums in another order."""
+"""Tolerance for float64 sums in a different order."""
 
 
 def check_model(tiny: Tiny, *, gradcheck: bool) -> None:
-    """All checks, the most telling first. Raises AssertionError."""
+    """Runs all checks, the most informative first. Raises AssertionError."""
     built = _built(tiny)
     _same_source(tiny, built)
     _widths(tiny, built)
@@ -60,7 +60,7 @@ def check_model(tiny: Tiny, *, gradcheck: bool) -> None:
 
 
 def _refused(error: BaseException | None) -> bool:
-    """Whether a kind said that it cannot be so wide, which it may; not that it broke its word."""
+    """Whether a kind refused this width, which it may do, rather than failing."""
     return isinstance(error, SpecError) and all(item.code != "AS502" for item in error.diagnostics)
 
 
@@ -88,7 +88,7 @@ def _same_weights(tiny: Tiny, models: list[Compiled]) -> None:
 
 
 def _moved(models: list[Compiled]) -> None:
-    """Moves the weights off special starts such as zero gates, to the same values in both models."""
+    """Moves the weights away from special initial values such as zero gates, to the same values in both models."""
     plain, optimized = models
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def _moved(models: list[Compiled]) -> None:
 
 
 def _widths(tiny: Tiny, built: Built) -> None:
-    """What the kind makes has the shape that its width rule and its `lower` say, in a forward pass."""
+    """Checks that values in a forward pass have the shapes that `width` and `lower` declare."""
     probes = [(value, shape) for value, shape in _promised(tiny, built.graph, built)]
     rule = "its `width` rule says" if tiny.category in {"input", "expert", "tower"} else "its category asks for"
     outputs = tuple(Output("logits", f"probe{i}", value) for i, (value, _) in enumerate(probes))
@@ -127,7 +127,7 @@ def _shapes(probes: list[tuple[Value, tuple[int | str, ...]]]) -> str:
 
 
 def _promised(tiny: Tiny, graph: Graph, built: Built) -> list[tuple[Value, tuple[int | str, ...]]]:
-    """Values that the kind makes, with the shapes that they must have. Raises AssertionError for a `lower` of none."""
+    """Values of the kind, with the shapes that they must have. Raises AssertionError if `lower` returns no value."""
     widths = graph.widths
     named: dict[str, tuple[int | str, ...]]
     match tiny.category:
@@ -159,7 +159,7 @@ def _promised(tiny: Tiny, graph: Graph, built: Built) -> list[tuple[Value, tuple
 
 
 def _batch_sizes(tiny: Tiny, model: Compiled, batch: Tensors, what: str) -> None:
-    """7, 1 and 0 rows, in evaluation; a row gives the same whatever stands beside it."""
+    """Checks 7, 1 and 0 rows in evaluation; the result of a row must not depend on the other rows."""
     model.eval()
     whole: Tensors = {}
     for rows in (ROWS, 1, 0):
@@ -181,7 +181,7 @@ def _batch_sizes(tiny: Tiny, model: Compiled, batch: Tensors, what: str) -> None
 
 
 def _state(tiny: Tiny, model: Compiled, batch: Tensors, what: str) -> None:
-    """Evaluation changes nothing; training changes buffers only, and nothing lives elsewhere."""
+    """Checks that evaluation changes nothing, that training changes only buffers, and that there is no other state."""
     model.eval()
     with failing_with(tiny, f"the {what} model with a batch of {ROWS} rows"):
         before, first = state(model), run(model, batch)
@@ -207,7 +207,7 @@ def _state(tiny: Tiny, model: Compiled, batch: Tensors, what: str) -> None:
 
 
 def _equal(tiny: Tiny, plain: Compiled, optimized: Compiled, batch: Tensors) -> None:
-    """Plain and optimized: outputs, gradients, auxiliary losses, buffers; in training where nothing is random."""
+    """Compares plain and optimized outputs, gradients, losses and buffers; in training too if nothing is random."""
     for training in (False, True):
         for model in (plain, optimized):
             model.train(training)
@@ -235,7 +235,7 @@ def _is_random(model: Compiled, batch: Tensors) -> bool:
 
 
 def _compiles(tiny: Tiny, model: Compiled, batch: Tensors) -> None:
-    """One graph without breaks, in evaluation (with equal outputs and gradients) and in training."""
+    """Checks for one graph without breaks, in evaluation (with equal outputs and gradients) and in training."""
     torch.compiler.reset()
     whole = torch.compile(model, fullgraph=True, backend="aot_eager")
     model.train()

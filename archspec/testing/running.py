@@ -1,4 +1,4 @@
-"""Running models under test: batches, outputs, gradients by canonical name, and the sentence that compares two runs."""
+"""Runs models under test: batches, outputs, gradients by canonical name, and a sentence that compares two runs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 Tensors = dict[str, Tensor]
 
 LENGTH = 3
-"""Of sequences that may have any length."""
+"""Length of sequences that may have any length."""
 IDS = 5
-"""Ids of columns without an upper bound."""
+"""Number of ids of columns without an upper bound."""
 
 
 @contextlib.contextmanager
 def failing_with(tiny: Tiny, what: str) -> Iterator[None]:
-    """Whatever the kind raises becomes an AssertionError that names it; its own stays as the cause."""
+    """Turns any exception of the kind into an AssertionError that names it, with the original as its cause."""
     try:
         yield
     except AssertionError as error:
@@ -40,7 +40,7 @@ def failing_with(tiny: Tiny, what: str) -> Iterator[None]:
 
 
 def batch_for(columns: Mapping[str, tuple[str, Column]], rows: int) -> Tensors:
-    """A random batch in float64, of what inputs say that they read."""
+    """A random batch in float64, for the columns that inputs declare."""
     generator = torch.Generator().manual_seed(2)
     batch: Tensors = {}
     for key, column in columns.values():
@@ -64,7 +64,7 @@ def run(model: Compiled, batch: Tensors, seed: int = 0, by: Callable[..., Any] |
 
 
 def gradients(model: Compiled, batch: Tensors, by: Callable[..., Any] | None = None) -> Tensors:
-    """Gradients of a random sum of the outputs plus the auxiliary losses, by canonical name; else zeros."""
+    """Gradients of a random sum of the outputs plus the auxiliary losses, by canonical name; zeros if none."""
     generator = torch.Generator().manual_seed(3)
     model.zero_grad()
     with seeded(0):
@@ -91,7 +91,7 @@ def state(model: torch.nn.Module) -> Tensors:
 
 
 def difference(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], tolerance: float) -> str | None:
-    """The first thing in which two runs differ, in words; None where they are equal."""
+    """The first difference between two runs, in words; None if they are equal."""
     if set(found) != set(wanted):
         return f"only one of the two has {', '.join(sorted(set(found) ^ set(wanted)))}"
     for name, value in found.items():
@@ -104,7 +104,7 @@ def difference(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], tolera
 
 
 def numerical_gradients(tiny: Tiny, model: Compiled, batch: Tensors) -> None:
-    """Gradients of weights and numbers against differences, float64, in evaluation."""
+    """Compares gradients of weights and numbers with finite differences, in float64 and evaluation mode."""
     model.eval()
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
     numbers = {key: value for key, value in batch.items() if value.is_floating_point()}
@@ -120,7 +120,7 @@ def numerical_gradients(tiny: Tiny, model: Compiled, batch: Tensors) -> None:
 
 
 def checked(tiny: Tiny, function: Callable[..., Any], values: list[Tensor]) -> None:
-    """torch's gradcheck, its random directions from a seed of their own. Raises AssertionError."""
+    """torch's gradcheck, with a fixed seed for its random directions. Raises AssertionError."""
     what = "the check of its gradients against differences (float64; `gradcheck=False` leaves it out)"
     with failing_with(tiny, what), seeded(0):
         torch.autograd.gradcheck(function, values, fast_mode=True)

@@ -1,4 +1,4 @@
-"""One tiny spec per category, in which several copies of a kind stand side by side."""
+"""One tiny spec per category, with several copies of a kind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tiny:
     width: int
 
     def text(self) -> str:
-        """The spec, as JSON, which is YAML."""
+        """The spec as JSON, which is also YAML."""
         return json.dumps(self.data(), indent=1)
 
     def read(self, text: str) -> Spec:
@@ -40,7 +40,7 @@ class Tiny:
         return load(text, plugins=self.plugins)
 
     def twice_as_wide(self) -> Tiny:
-        """The same with an `x` of twice as many features."""
+        """The same with twice as many features in `x`."""
         return replace(self, width=2 * self.width)
 
     def data(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Tiny:
         return made
 
     def _input(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-        """Two inputs of the kind, beside one whose table they may share: `{"table": "ids"}`."""
+        """Two inputs of the kind, and one whose table they may share: `{"table": "ids"}`."""
         ids = {"kind": "sparse", "vocab": 9, "dim": 4}
         inputs = {**base["inputs"], "ids": ids, "made": own, "more": {**own, "column": "more"}}
         return {
@@ -128,12 +128,12 @@ class Tiny:
         return {"tasks": {**TASKS, "one": task}, "towers": {**TOWERS, "three": {"from": "x", "output": "regression"}}}
 
     def _balance(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-        """Tasks that share an expert: some balances read their gradients there."""
+        """Tasks that share an expert, because some balances read gradients there."""
         shared = {"from": "x", "kind": "mlp", "units": [5]}
         towers = {name: {"from": "level1.experts.shared"} for name in TOWERS}
         return {"balance": own, "levels": [{"experts": {"shared": shared}, "gates": {}}], "towers": towers}
 
 
 def tiny_spec(tiny: Tiny) -> Spec:
-    """The spec of a kind under test. Raises SpecError where the kind or its settings do not fit."""
+    """The spec of a kind under test. Raises SpecError if the kind or its settings do not fit."""
     return tiny.read(tiny.text())
