@@ -3,8 +3,8 @@
 A layer of domain p is relu((W_p * W)^T x + b_p + b), with elementwise products of weights and sums of biases; the head
 has no relu. Partitioned normalisation precedes the first layer: gamma gamma_p (x - E_p) / sqrt(Var_p + 1e-5) + beta +
 beta_p with statistics of the rows of domain p only. Running statistics (momentum 0.1) are used in evaluation, and for
-domains with fewer than two rows in a batch. Initially it is the shared network: W_p = gamma_p = 1, b_p = beta_p = 0. The
-fusion `star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network.
+domains with fewer than two rows in a batch. Initially it is the shared network: W_p = gamma_p = 1, b_p = beta_p = 0.
+The fusion `star_sum` adds logits: s(s_m + s_a) of the star and the auxiliary network.
 """
 
 from __future__ import annotations
