@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from archspec.data.items import BRACKETED, PADDING, Between, ListForm, equal
+from archspec.data.requirements import nearest_column
 from archspec.data.values import cleaned, is_text, lists, texts
-from archspec.diagnostics import Diagnostics, suggest
+from archspec.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -191,9 +192,6 @@ def _check_padding(padding: Mapping[str, str], requirements: Mapping[str, Column
     lists = [name for name, requirement in requirements.items() if requirement.use == "lists"]
     for column in padding:
         if column not in lists:
-            near = suggest(column, lists)
-            problems.error(
-                "AS705", f"the spec reads no lists from the column `{column}`",
-                help=f"did you mean `{near}`?" if near else f"it reads lists from {', '.join(lists) or 'no column'}",
-            )  # fmt: skip
+            message = f"the spec reads no lists from the column `{column}`"
+            problems.error("AS705", message, help=nearest_column(column, lists, "it reads lists from"))
     problems.raise_errors(status=2)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.contract import ColumnName, LossKind, overrides
-from archspec.diagnostics import Diagnostics, unusable
+from archspec.diagnostics import Diagnostics, suggest, unusable
 from archspec.graph.wiring import settings_names
 from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from archspec.contract import InputKind
     from archspec.diagnostics import Diagnostic
@@ -227,6 +227,12 @@ def _of_tasks(graph: Graph) -> Iterator[ColumnRequirement]:
         for loss in block.losses:
             for _, column in settings_names(loss.settings, ColumnName):
                 yield ColumnRequirement(str(column), "column", f"the loss `{loss.kind}` of {reader}", space=task.when)
+
+
+def nearest_column(column: str, known: Collection[str], reads: str) -> str:
+    """The help for a column that is not among the known ones: the nearest of them, else `reads` and all of them."""
+    near = suggest(column, known)
+    return f"did you mean `{near}`?" if near else f"{reads} {', '.join(known) or 'no column'}"
 
 
 def leaks(requirements: Mapping[str, ColumnRequirement]) -> tuple[Diagnostic, ...]:

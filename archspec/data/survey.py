@@ -11,8 +11,9 @@ from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Key, Numbers, 
 from archspec.data.labels import check_listed, label_encoding, learned_labels
 from archspec.data.numerals import numeral
 from archspec.data.profiles import Profile
+from archspec.data.requirements import nearest_column
 from archspec.data.values import is_list, is_text
-from archspec.diagnostics import Diagnostic, Diagnostics, suggest
+from archspec.diagnostics import Diagnostic, Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,11 +62,8 @@ def check_choices(choices: Mapping[str, str], requirements: Mapping[str, ColumnR
     problems = Diagnostics()
     for column, kind in choices.items():
         if column not in requirements:
-            near = suggest(column, requirements)
-            problems.error(
-                "AS705", f"the spec reads no column `{column}`",
-                help=f"did you mean `{near}`?" if near else f"it reads {', '.join(requirements)}",
-            )  # fmt: skip
+            message = f"the spec reads no column `{column}`"
+            problems.error("AS705", message, help=nearest_column(column, requirements, "it reads"))
         elif kind.partition(":")[0] not in (able := requirements[column].choices):
             has = f"takes {', '.join(able)}" if able else "is read as it is"
             reader = requirements[column].reader

@@ -14,6 +14,11 @@ import pytest
 from click.testing import Result
 from pyarrow import csv, parquet
 
+from archspec.cli.data_options import source_of
+from archspec.cli.train import recipe_of, train
+from archspec.data.prepare import Source
+from archspec.runs.recipe import Recipe
+
 Run = Callable[..., Result]
 
 SPEC = """
@@ -38,6 +43,14 @@ def table(rows: int, seed: int) -> pa.Table:
     x = random.normal(size=rows)
     user = random.choice(["ann", "bob", "cyd"], rows)
     return pa.table({"user": user, "x": x, "click": (x > 0).astype(int), "watch": x * 2})
+
+
+def test_every_setting_of_a_run_is_an_option_with_the_same_default() -> None:
+    """Without options, `train` uses the defaults of `Source` and `Recipe`; a patience of 0 never stops early."""
+    values = train.make_context("train", ["small.yaml", "--data", "day.csv"]).params
+    assert source_of(values) == Source(("day.csv",))
+    assert recipe_of(values) == Recipe()
+    assert recipe_of({**values, "patience": 0}).patience is None
 
 
 @pytest.fixture

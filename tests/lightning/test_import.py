@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import archspec.lightning
+
 BLOCK = """
 import sys
 
@@ -41,3 +43,13 @@ def test_importing_archspec_and_its_commands_imports_no_lightning(module: str) -
     """Only `archspec.lightning` does, and the command that trains."""
     result = run("import sys, archspec, archspec.cli; print(sys.argv[1] in sys.modules)", module)
     assert result.stdout.strip() == "False", result.stderr
+
+
+def test_runs_are_opened_from_the_adapter() -> None:
+    """`load_run` is public in `archspec.lightning`, which imports runs only when it is used; other names are errors."""
+    program = (
+        "import sys, archspec.lightning as it; print('archspec.runs' in sys.modules); print(it.load_run.__module__)"
+    )
+    assert run(program).stdout.split() == ["False", "archspec.runs.trained"]
+    with pytest.raises(AttributeError, match="no attribute 'load_rn'"):
+        _ = archspec.lightning.load_rn  # type: ignore[attr-defined] # the misspelling
