@@ -1,0 +1,16 @@
+"""Lowers experts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archspec.compiler.lower.streams import Streams
+    from archspec.graph.graph import Node
+    from archspec.program import Scope
+
+
+def lower_expert(streams: Streams, node: Node, at: Scope) -> None:
+    """The expert's stream: what its kind makes of what it reads."""
+    value = streams.made(node, at, streams.source(node, at))
+    streams.streams[node.name] = streams.builder.hint(value, f"{node.group}_{node.index}")

@@ -1,0 +1,46 @@
+"""Lowers fusions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.graph.calls import call, checked_call
+from archspec.program import Part, Scope
+from archspec.program.nodes import NodeName
+from archspec.spec.spec import Block
+
+if TYPE_CHECKING:
+    from archspec.compiler.lower.streams import Streams
+    from archspec.graph.graph import Node
+    from archspec.program import Value
+
+
+def lower_fusion(streams: Streams, node: Node, at: Scope) -> None:
+    """A fusion that is a task has a logit; the others are scores, made by `predict`. Each may add to the loss."""
+    block = node.block
+    assert isinstance(block, Block)
+    parts = tuple(streams.outputs[name] for name in block.settings.of if name in streams.outputs)
+    call(node, "auxiliary", at, parts)
+    task = streams.graph.spec.tasks.get(block.name)
+    if task is None:
+        return
+    parts = tuple(_part(streams, name) for name in block.settings.of)
+    method = "logits" if task.task.kind == "binary" else "lower"
+    streams.output(block.name, streams.builder.hint(score_of(node, at, parts, method), f"{block.name}_logit"))
+
+
+def _part(streams: Streams, name: str) -> Part:
+    """An output that a task's fusion combines: a tower's, a task's, or a score that is made here for it."""
+    if name not in streams.outputs and name not in streams.scores:
+        node = streams.graph.nodes[NodeName("fusion", name)]
+        assert isinstance(node.block, Block)
+        parts = tuple(_part(streams, inner) for inner in node.block.settings.of)
+        score = score_of(node, Scope(streams.builder, node.name), parts)
+        streams.scores[name] = Part(name, "regression", streams.builder.hint(score, f"{name}_score"))
+    return streams.outputs[name] if name in streams.outputs else streams.scores[name]
+
+
+def score_of(node: Node, at: Scope, parts: tuple[Part, ...], method: str = "lower") -> Value:
+    """What a fusion makes of its parts, `[B]`."""
+    score: Value = checked_call(node, method, at, parts, said="gives one number per row", shapes=[("B",)])
+    return score

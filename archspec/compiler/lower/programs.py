@@ -1,0 +1,78 @@
+"""The programs of a model: from a batch to logits, and from logits to scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archspec.compiler.lower.experts import lower_expert
+from archspec.compiler.lower.feature_gates import lower_feature_gate
+from archspec.compiler.lower.fusion import lower_fusion
+from archspec.compiler.lower.gates import lower_gate
+from archspec.compiler.lower.inputs import lower_input
+from archspec.compiler.lower.scores import lower_scores
+from archspec.compiler.lower.streams import Streams
+from archspec.compiler.lower.towers import lower_tower
+from archspec.compiler.passes.dead_operations import dead_operations
+from archspec.compiler.size import check_size
+from archspec.diagnostics import SpecError
+from archspec.graph.calls import wrong_result
+from archspec.program import Program, Scope, verify
+from archspec.program.verify import illegal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from archspec.diagnostics import Diagnostic
+    from archspec.graph.graph import Graph, Node
+    from archspec.program.columns import Column
+
+LOWER: Mapping[str, Callable[[Streams, Node, Scope], None]] = {
+    "input": lower_input,
+    "feature_gate": lower_feature_gate,
+    "expert": lower_expert,
+    "gate": lower_gate,
+    "tower": lower_tower,
+    "fusion": lower_fusion,
+}
+"""Category of a node -> what lowers it; tasks have no operations of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The programs of a model: `forward` from batch to logits, `predict` from logits (and batch) to scores."""
+
+    forward: Program
+    predict: Program
+    columns: Mapping[str, tuple[str, Column]]
+    """Input -> its key in the batch, and what must be there."""
+    findings: tuple[Diagnostic, ...] = ()
+    """Warnings about the size of the weights."""
+
+
+def lower(graph: Graph) -> Lowered:
+    """The plain program of a checked graph: the meaning of the spec. What no output needs is left out.
+
+    Raises:
+        SpecError: AS502: the operations of a kind are not what it said, or it raises an error; AS221: no machine holds
+            the weights.
+    """
+    streams = Streams(graph)
+    for name in graph.order:
+        node = graph.nodes[name]
+        if node.category in LOWER:
+            LOWER[node.category](streams.at(node), node, Scope(streams.builder, node.name, node.like))
+    program = dead_operations(_legal(streams.builder.program(), graph)).program
+    scores = verify(lower_scores(graph, streams.outputs))
+    return Lowered(program, scores, streams.columns, check_size(program, graph))
+
+
+def _legal(program: Program, graph: Graph) -> Program:
+    """The program, if it is legal; otherwise the kind whose operations are not is named at its place in the spec."""
+    try:
+        return verify(program)
+    except AssertionError:
+        for op, wrong in illegal(program):
+            if node := graph.nodes.get(op.node.node):
+                raise SpecError([wrong_result(node, f"writes an illegal operation: {wrong}")]) from None
+        raise
