@@ -1,7 +1,7 @@
 """The Lightning adapter: a spec as a LightningModule with its losses, metrics, optimizers and checkpoints.
 
-Lives here: all that knows lightning and torchmetrics, which the extra `train` installs. May not know runs and their
-folders (`archspec.runs`), nor the command line.
+This package contains the code that uses lightning and torchmetrics, which the extra `train` installs. It does not know
+runs and their folders (`archspec.runs`), nor the command line.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """`load_run`, which is public here and lives in `archspec.runs`: imported at its first use, as it needs us."""
+        """Imports the public `load_run` from `archspec.runs` at its first use, since that module imports this one."""
         if name != "load_run":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from archspec.runs.trained import load_run
@@ -46,5 +46,5 @@ else:
         return load_run
 
     def __dir__() -> list[str]:
-        """The public names too, imported or not."""
+        """All names, including public ones that are not imported yet."""
         return sorted({*globals(), *__all__})

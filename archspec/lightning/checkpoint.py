@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from archspec.spec.spec import Spec
 
 KEY = "archspec"
-"""Where a checkpoint holds `{"spec": text, "digest": ..., "version": ...}`."""
+"""Key of a checkpoint whose value is `{"spec": text, "digest": ..., "version": ...}`."""
 _PLAIN, _WRAPPED = "model.", "model._orig_mod."
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, on the same disk, and then in it: a kill or a full disk leaves the old one.
+    """Writes a checkpoint to a temporary file in the same folder, then renames it, so that a failure keeps the old one.
 
-    Lightning's own goes through TMPDIR and copies from there where that is another disk.
+    Lightning's own class writes to TMPDIR and copies from there if that is another disk.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object = None
     ) -> None:
-        """Writes the file. Raises SpecError where the disk is full, or the file cannot be written."""
+        """Writes the file. Raises SpecError if the disk is full, or the file cannot be written."""
         with whole(path) as file:
             torch.save(checkpoint, file)
 
 
 def described(spec: Spec) -> dict[str, str]:
-    """What a checkpoint says of its spec."""
+    """The entry that describes a checkpoint's spec."""
     return {"spec": spec.text(), "digest": spec.digest, "version": __version__}
 
 
 def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
-    """A checkpoint as plain data and tensors; nothing in it is executed, and tensors of a file stay on disk till used.
+    """Reads a checkpoint as plain data and tensors; executes nothing, and memory-maps the tensors of a file.
 
     Raises:
-        SpecError: the file cannot be read, or is no checkpoint.
+        SpecError: the file cannot be read, or is not a checkpoint.
     """
     named = isinstance(path, str | os.PathLike)
     shown = os.fspath(path) if isinstance(path, str | os.PathLike) else "the checkpoint"
@@ -66,15 +66,15 @@ def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
 
 
 def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:
-    """The Spec of a checkpoint. Its text can name no file: what `extends` another is refused, and so is a path.
+    """The Spec of a checkpoint. Its text cannot refer to files: `extends` and paths are refused.
 
     Raises:
-        SpecError: all that is wrong with the spec, such as a kind whose plugin is not enabled.
+        SpecError: everything that is wrong with the spec, such as a kind whose plugin is not enabled.
     """
     text = checkpoint[KEY].get("spec")
     if not isinstance(text, str):
         unusable("AS005", "the checkpoint holds no spec")
-    text += "\n"  # with a line break it is a text, whatever else it looks like
+    text += "\n"  # with a line break, it is always treated as a text, never as a path
     entry = parse(text, "<checkpoint>").entry("extends")
     if entry is not None:
         raise SpecError([Diagnostic("AS122", "a checkpoint's spec may extend no file", entry.node.span)])
@@ -82,7 +82,7 @@ def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:
 
 
 def check_same(checkpoint: Mapping[str, Any], spec: Spec) -> None:
-    """Raises ValueError where a checkpoint was made with another spec than the one at hand."""
+    """Raises ValueError if a checkpoint was made with a different spec."""
     if KEY not in checkpoint:
         raise ValueError("this is no checkpoint of a MultiTaskModule: it holds no spec")
     if checkpoint[KEY].get("digest") == spec.digest:
@@ -96,12 +96,12 @@ def check_same(checkpoint: Mapping[str, Any], spec: Spec) -> None:
 
 
 def unwrapped_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights under the names that they have without `torch.compile(module.model)`."""
+    """Weights under their names without `torch.compile(module.model)`."""
     return {name.replace(_WRAPPED, _PLAIN, 1): value for name, value in state.items()}
 
 
 def wrapped_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The names under `torch.compile(module.model)`."""
+    """Weights under their names with `torch.compile(module.model)`."""
     return {
         name.replace(_PLAIN, _WRAPPED, 1) if name.startswith(_PLAIN) else name: value
         for name, value in unwrapped_names(state).items()

@@ -11,8 +11,8 @@ from torchmetrics.utilities import dim_zero_cat
 class AUC(Metric):
     """The share of pairs of a positive and a negative row whose scores are in the right order; ties count half.
 
-    Keeps a score and a bit per row. `compute()` gives `[]` in float64, None where only one class was seen, and NaN
-    where a score was NaN.
+    Stores a score and a bit per row. `compute()` returns `[]` in float64, None if only one class was seen, and NaN if a
+    score was NaN.
     """
 
     higher_is_better = True
@@ -28,12 +28,12 @@ class AUC(Metric):
         self.add_state("positives", [], dist_reduce_fx="cat")
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
-        """Scores of any order-preserving kind, such as logits, `[B]`, and labels `[B]`, positive above one half."""
+        """Adds a batch: scores `[B]` on any monotonic scale, such as logits; labels `[B]`, positive above one half."""
         self.scores.append(scores.detach())
         self.positives.append(labels > 0.5)  # noqa: PLR2004 - labels are 0 or 1; soft ones count as the nearer
 
     def compute(self) -> Tensor | None:
-        """The area over all rows seen, of all processes."""
+        """The area over the rows of all processes."""
         scores, positives = dim_zero_cat(self.scores), dim_zero_cat(self.positives)
         return mean_auc(scores, positives, torch.zeros_like(positives, dtype=torch.int64))
 
@@ -41,11 +41,11 @@ class AUC(Metric):
 class GroupedAUC(AUC):
     """GAUC: the area within each group, such as a user, averaged with the group's number of rows as its weight.
 
-        GAUC = sum_g rows_g AUC_g / sum_g rows_g, over groups that hold both classes
+        GAUC = sum_g rows_g AUC_g / sum_g rows_g, over groups that contain both classes
 
     (Zhu et al., Optimized Cost per Click in Taobao Display Advertising, KDD 2017, eq. 10, with impressions as weights.)
-    A group may be spread over batches and processes. Keeps a score, a bit and an id per row; `compute()` gives `[]` in
-    float64, and None where no group holds both classes.
+    A group may be spread over batches and processes. Stores a score, a bit and an id per row; `compute()` returns `[]`
+    in float64, or None if no group contains both classes.
     """
 
     groups: list[Tensor]
@@ -55,19 +55,19 @@ class GroupedAUC(AUC):
         self.add_state("groups", [], dist_reduce_fx="cat")
 
     def update(self, scores: Tensor, labels: Tensor, groups: Tensor) -> None:  # type: ignore[override] # a metric of its own
-        """As `AUC.update`; groups are ids, any integers, `[B]`."""
+        """Like `AUC.update`; groups are ids, any integers, `[B]`."""
         super().update(scores, labels)
         self.groups.append(groups.to(torch.int64))
 
     def compute(self) -> Tensor | None:
-        """The mean over all groups seen, of all processes."""
+        """The mean over the groups of all processes."""
         return mean_auc(dim_zero_cat(self.scores), dim_zero_cat(self.positives), dim_zero_cat(self.groups))
 
 
 def mean_auc(scores: Tensor, positives: Tensor, groups: Tensor) -> Tensor | None:
-    """Mean of the areas of all groups that hold both classes, weighted by their rows: `[]`, float64; None without any.
+    """Mean of the areas of all groups with both classes, weighted by their rows: `[]`, float64; None if there is none.
 
-    Counts with integers, so the result depends on no order of rows. With ranks from 1 and the mean rank for ties,
+    Counts with integers, so the result does not depend on the order of rows. With ranks from 1 and mean ranks for ties,
     AUC_g = (R_g - P_g (P_g + 1) / 2) / (P_g N_g), R_g the sum of the ranks of the P_g positive rows.
 
     Args:
@@ -96,7 +96,7 @@ def mean_auc(scores: Tensor, positives: Tensor, groups: Tensor) -> Tensor | None
 
 
 def _doubled_ranks(scores: Tensor, group: Tensor, sizes: Tensor) -> Tensor:
-    """Twice the rank of each row within its group, `[B]`, int64; rows come sorted by group, then by score."""
+    """Twice the rank of each row within its group, `[B]`, int64; rows must be sorted by group, then by score."""
     rows = torch.arange(len(scores), device=scores.device)
     new = torch.ones_like(scores, dtype=torch.bool)
     new[1:] = (scores[1:] != scores[:-1]) | (group[1:] != group[:-1])

@@ -1,4 +1,4 @@
-"""What a pass over rows finds out: losses, metrics and gate weights, over the batches of all processes."""
+"""The results of a pass over rows: losses, metrics and gate weights, over the batches of all processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class MeanLosses(Metric):
-    """The tasks' own losses over all batches: sums over their sample spaces, and what divides them, `[T]` each."""
+    """The tasks' own losses over all batches: sums over their sample spaces, and the divisors, `[T]` each."""
 
     full_state_update = False
 
@@ -33,15 +33,15 @@ class MeanLosses(Metric):
         self.add_state("counts", torch.zeros(tasks), dist_reduce_fx="sum")
 
     def update(self, totals: Tensor, counts: Tensor) -> None:
-        """Adds a batch's, as `MultiTaskLoss.sums` gives them."""
+        """Adds the sums of a batch from `MultiTaskLoss.sums`."""
         self.totals += totals
         self.counts += counts
 
     def compute(self) -> Tensor:
-        """The means, 0 where nothing was counted, and 1 where something was: `[2, T]`.
+        """The means (0 if nothing was counted), and 1 for tasks with rows: `[2, T]`.
 
-        One tensor, not a pair: of each tensor with a single number torchmetrics makes a scalar, and a spec may have
-        one task.
+        This is one tensor, not a pair, because torchmetrics turns each tensor with a single number into a scalar, and a
+        spec may have one task.
         """
         counted = self.counts > 0
         return torch.stack([self.totals / torch.where(counted, self.counts, 1), counted.to(self.totals.dtype)])
@@ -51,7 +51,7 @@ class Measures(nn.Module):
     """Losses and metrics of all tasks, and mean gate weights, of one pass.
 
     Args:
-        spec: says tasks and gates.
+        spec: defines tasks and gates.
         grouped_by: see `TaskMetrics`.
     """
 
@@ -64,7 +64,7 @@ class Measures(nn.Module):
         self._added = False
 
     def names(self) -> tuple[str, ...]:
-        """What may be measured: `loss`, `task_losses`, and `<task>/<metric>`; gate weights are not among it."""
+        """The names that may have a value: `loss`, `task_losses`, and `<task>/<metric>`, but not gate weights."""
         return (
             "loss",
             "task_losses",
@@ -72,11 +72,11 @@ class Measures(nn.Module):
         )
 
     def add(self, logits: Columns, batch: Columns, gates: Columns, criterion: MultiTaskLoss) -> None:
-        """Adds a batch: what the model gave for it, and the weights of its gates, if they are looked at.
+        """Adds a batch: the model's logits, and the weights of its gates, if they are logged.
 
         Raises:
             KeyError: an output or a column is missing.
-            ValueError: a label, or a group's id, that cannot be one.
+            ValueError: a label or a group's id is invalid.
         """
         self._added = True
         self.losses.update(*criterion.sums(logits, batch))
@@ -86,7 +86,7 @@ class Measures(nn.Module):
             self.gates.add(gates, len(next(iter(batch.values()))))
 
     def found(self, criterion: MultiTaskLoss) -> dict[str, Tensor | float]:
-        """What has a value, by name; all processes find the same. Collective."""
+        """The results that have a value, by name; the same in all processes. Collective."""
         if not self._added:
             self._add_nothing()
         losses, counted = self.losses.compute()
@@ -112,14 +112,14 @@ class Measures(nn.Module):
         self._added = False
 
     def _add_nothing(self) -> None:
-        """Adds a batch without rows: torchmetrics warns of a metric that saw no batch, and waits for one elsewhere."""
+        """Adds a batch without rows: otherwise torchmetrics warns, or waits for other processes that had a batch."""
         nothing = torch.zeros_like(self.losses.totals)
         self.losses.update(nothing, nothing)
         for metrics in self._tasks():
             metrics.update_with_nothing()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module
-        """Moves sums between devices, but never to half precision, where a sum over rows soon stops growing."""
+        """Moves sums between devices, but never to half precision, in which a sum over rows soon stops growing."""
         moved: Self = super()._apply(lambda value: fn(value).to(value.dtype), recurse)  # type: ignore[no-untyped-call] # torch's own
         return moved
 

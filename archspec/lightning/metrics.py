@@ -1,4 +1,4 @@
-"""What is measured of a task, by its kind: torchmetrics over the rows of its sample space."""
+"""The metrics of a task, by its kind: torchmetrics over the rows of its sample space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RowMean(Metric):
-    """The mean over rows of what `values` says of each; None without a row."""
+    """The mean of `values` over rows; None without rows."""
 
     full_state_update = False
 
@@ -45,7 +45,7 @@ class RowMean(Metric):
 
 
 class LogLoss(RowMean):
-    """Mean of -log p(label), from logits: `[B]` of a binary task, `[B, classes]` of a multiclass one."""
+    """Mean of -log p(label), from logits: `[B]` for a binary task, `[B, classes]` for a multiclass one."""
 
     higher_is_better = False
     is_differentiable = True
@@ -58,18 +58,18 @@ class LogLoss(RowMean):
 
 
 class Accuracy(RowMean):
-    """The share of rows whose highest logit, of `[B, classes]`, is the label's; torchmetrics' takes no empty batch."""
+    """The share of rows whose highest logit of `[B, classes]` is the label's; torchmetrics' own fails for no rows."""
 
     higher_is_better = True
     is_differentiable = False
 
     def values(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """1 where right, else 0."""
+        """1 if right, else 0."""
         return (outputs.argmax(1) == labels).float()
 
 
 class NormalizedEntropy(LogLoss):
-    """Log loss over that of always predicting the mean label q (He et al., ADKDD 2014, eq. 3); 1 knows only q.
+    """Log loss divided by that of always predicting the mean label q (He et al., ADKDD 2014, eq. 3).
 
     NE = mean(-y log p - (1 - y) log(1 - p)) / (-q log q - (1 - q) log(1 - q))
     """
@@ -86,7 +86,7 @@ class NormalizedEntropy(LogLoss):
         self.labels += labels.to(outputs.dtype).sum()
 
     def compute(self) -> Tensor | None:
-        """The ratio `[]`; None where all labels are 0, or all are 1."""
+        """The ratio `[]`; None if all labels are 0, or all are 1."""
         loss = super().compute()
         q = self.labels / self.rows
         if loss is None or not 0 < q < 1:
@@ -96,7 +96,7 @@ class NormalizedEntropy(LogLoss):
 
 
 class RowCount(Metric):
-    """How many rows were seen: what has none has no value."""
+    """The number of rows seen; a metric without rows has no value."""
 
     full_state_update = False
     rows: Tensor
@@ -117,7 +117,7 @@ class RowCount(Metric):
 class TaskMetrics(nn.Module):
     """The metrics of one task over the rows of its sample space, unweighted.
 
-    binary: `auc, log_loss, normalized_entropy`, and `grouped_auc` where `grouped_by` names a column;
+    binary: `auc, log_loss, normalized_entropy`, and `grouped_auc` if `grouped_by` names a column;
     regression: `rmse, mae`; multiclass: `log_loss, accuracy`.
     """
 
@@ -138,7 +138,7 @@ class TaskMetrics(nn.Module):
 
         Raises:
             KeyError: an output or a column is missing.
-            ValueError: the column to group by holds no integers, or not one per row.
+            ValueError: the column to group by does not contain one integer per row.
         """
         outputs, labels, inside = task_rows(self.block, logits, batch)
         if inside is not None:
@@ -164,7 +164,7 @@ class TaskMetrics(nn.Module):
             _metric(metric).update(outputs, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """The metrics that have a value, by name: without a row there is none, with one class no area. Collective."""
+        """The metrics that have a value, by name: none without rows, no AUC with only one class. Collective."""
         found = {name: _metric(metric).compute() for name, metric in self.metrics.items()}
         if self.grouped is not None:
             found["grouped_auc"] = self.grouped.compute()
@@ -178,8 +178,8 @@ def group_ids(batch: Columns, name: str) -> Tensor:
     """The column of group ids, `[B]`.
 
     Raises:
-        KeyError: the batch does not hold it; names it and what the batch holds.
-        ValueError: it holds no integers, or has another shape.
+        KeyError: the batch does not contain it; the message names it and the batch's columns.
+        ValueError: it does not contain integers, or has another shape.
     """
     if name not in batch:
         raise KeyError(f"grouped_by: there is no column `{name}`; the batch holds {listed(batch)}")

@@ -51,30 +51,30 @@ class MultiTaskModule(LightningModule):
         module = MultiTaskModule("specs/ple.yaml", learning_rate=1e-3)
         lightning.Trainer(max_epochs=3).fit(module, train_loader, validation_loader)
 
-    Batches are dicts of tensors by column: what the model reads, and what the losses read. Logged are, of training
-    steps, `train/loss`, and `train/<task>/loss` at every `log_every_n_steps`-th and an epoch's last; over all rows of
-    validation (`test/...` likewise), of all processes, `validation/loss` (what is trained, with the weights of now),
-    `validation/task_losses` (the tasks' losses, each times its `weight`, without decay and balance: monitor this one),
-    `validation/<task>/loss` and `validation/<task>/<metric>`: binary tasks have
-    `auc, log_loss, normalized_entropy` (and `grouped_auc`), regression tasks `rmse, mae`, multiclass tasks
-    `log_loss, accuracy`. Metrics look at the rows of the task's sample space (`when`), each counting once whatever
-    `weight_column` says; what has no row, and an area without both classes, is not logged.
+    Batches are dicts of tensors, keyed by column: the columns of the model and of the losses. In training, the module
+    logs `train/loss` at each step, and `train/<task>/loss` at every `log_every_n_steps`-th and the last step of an
+    epoch. In validation (and as `test/...` in a test), it logs over the rows of all processes: `validation/loss` (the
+    quantity that is trained, with the current weights), `validation/task_losses` (the sum of the tasks' losses, each
+    times its `weight`, without decay and balance: monitor this one), `validation/<task>/loss` and
+    `validation/<task>/<metric>`. Binary tasks have `auc, log_loss, normalized_entropy` (and `grouped_auc`), regression
+    tasks `rmse, mae`, multiclass tasks `log_loss, accuracy`. Metrics use the rows of the task's sample space (`when`);
+    each row counts once, whatever its `weight_column`. A metric without rows, or an AUC of one class, is not logged.
 
-    A spec with sparse tables (`sparse_grad`) is trained by two optimizers, in Lightning's manual optimization: there
-    the Trainer takes no `gradient_clip_val` and no `accumulate_grad_batches`, and its `global_step` (`max_steps`)
-    counts the steps of both. It trains in one process only.
+    A spec with sparse tables (`sparse_grad`) is trained by two optimizers, in Lightning's manual optimization: the
+    Trainer then does not support `gradient_clip_val` and `accumulate_grad_batches`, and its `global_step` (`max_steps`)
+    counts the steps of both. Such a spec can be trained in one process only.
 
     Args:
         spec: a Spec, the path of one, or its text.
-        plugins: what may define further kinds; see `archspec.load`.
-        learning_rate: of the default optimizers.
-        weight_decay: of the default AdamW; sparse tables and the balance's parameters are not decayed.
-        optimizer: makes the optimizers instead, from the groups of all that learns; see `OptimizerHook`. A checkpoint
-            does not hold it.
-        seed: draws the first weights.
-        optimize: False gives the plain module; see `archspec.compile`.
+        plugins: plugins with further kinds; see `archspec.load`.
+        learning_rate: learning rate of the default optimizers.
+        weight_decay: weight decay of the default AdamW; sparse tables and the balance's parameters are not decayed.
+        optimizer: a function that makes the optimizers from all trainable groups; see `OptimizerHook`. Checkpoints do
+            not contain it.
+        seed: seed of the initial weights.
+        optimize: False uses the plain module; see `archspec.compile`.
         grouped_by: an integer column of the batch, such as the user's id: binary tasks get `grouped_auc`.
-        log_gates: logs `validation/gates/<gate>/<expert>`, each expert's mean weight in each gate, by canonical names.
+        log_gates: log `validation/gates/<gate>/<expert>`, each expert's mean weight in each gate, by canonical names.
 
     Raises:
         SpecError: the spec is wrong.
@@ -101,7 +101,7 @@ class MultiTaskModule(LightningModule):
             raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` is binary")
         self.learning_rate, self.weight_decay, self.log_gates = learning_rate, weight_decay, log_gates
         self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
-        # Its clock counts steps of the optimizer, and gradients may come from several batches: see optimizer_step.
+        # Its clock counts optimizer steps, and gradients may come from several batches: see optimizer_step.
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
         self._epoch_has_steps = False
         self.optimizer = optimizer
@@ -109,19 +109,19 @@ class MultiTaskModule(LightningModule):
         self.measures = Measures(self.spec, grouped_by)
 
     def forward(self, batch: Columns) -> dict[str, Tensor]:
-        """Logits by name, as the compiled model gives them."""
+        """Logits by name, as the compiled model returns them."""
         logits: dict[str, Tensor] = self.model(batch)
         return logits
 
     def configure_model(self) -> None:
-        """Shards the model's parameters over processes (FSDP2) where the strategy is ModelParallelStrategy."""
+        """Shards the model's parameters over processes (FSDP2) if the strategy is ModelParallelStrategy."""
         if self.device_mesh is not None and not isinstance(self.model, FSDPModule):
             fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Columns, batch_idx: int) -> dict[str, Any]:
-        """The `loss` of a batch, `[]`, and each task's own by name in `parts`: what callbacks get as `outputs`."""
+        """Returns the `loss` of a batch, `[]`, and in `parts` each task's own; callbacks receive both as `outputs`."""
         loss, parts = self.criterion(self.model(batch), batch)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=_rows(batch))
         own = {name: parts[name].detach() for name in self.spec.tasks}
@@ -140,13 +140,13 @@ class MultiTaskModule(LightningModule):
         self._measure(batch)
 
     def predict_step(self, batch: Columns) -> dict[str, Tensor]:
-        """Scores by name, as `model.predict` gives them; needs no labels."""
+        """Scores by name, as `model.predict` returns them; needs no labels."""
         scores: dict[str, Tensor] = cast("Any", self.model).predict(batch)
         return scores
 
     def _logs_now(self) -> bool:
-        """Whether Lightning hands this step to loggers, or the epoch ends: else logging each task costs for nothing."""
-        trainer: Any = self.trainer  # whose type does not tell its public log_every_n_steps
+        """Whether Lightning passes this step to loggers, or the epoch ends: else logging each task would be wasted."""
+        trainer: Any = self.trainer  # its type lacks the public log_every_n_steps
         steps = trainer.global_step // len(trainer.optimizers)
         return bool((steps + 1) % trainer.log_every_n_steps == 0 or trainer.is_last_batch)
 
@@ -166,20 +166,20 @@ class MultiTaskModule(LightningModule):
         self.measures.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Logs what validation measured."""
+        """Logs the results of validation."""
         self._report("validation")
 
     def on_test_epoch_end(self) -> None:
-        """Logs what the test measured."""
+        """Logs the results of the test."""
         self._report("test")
 
     def on_train_batch_start(self, batch: Columns, batch_idx: int) -> None:
-        """Ends an epoch that Lightning did not: it resumes a checkpoint of an epoch's last step with the next epoch."""
+        """Ends an epoch that Lightning skipped: it resumes a checkpoint of an epoch's last step with the next epoch."""
         if batch_idx == 0:
             self._end_epoch()
 
     def on_train_epoch_end(self) -> None:
-        """Moves the losses' clock of epochs."""
+        """Advances the losses' epoch clock."""
         self._end_epoch()
 
     def _end_epoch(self) -> None:
@@ -198,7 +198,7 @@ class MultiTaskModule(LightningModule):
         optimizer: Any,  # noqa: ANN401 - an Optimizer, or Lightning's wrapper of one
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """One step of the one optimizer, after which the losses' clock of steps moves: once per step, not per batch."""
+        """One step of the only optimizer; then advances the losses' step clock: once per step, not per batch."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self._end_step()
 
@@ -214,7 +214,7 @@ class MultiTaskModule(LightningModule):
 
     def _report(self, phase: str) -> None:
         values = {f"{phase}/{name}": value for name, value in self.measures.found(self.criterion).items()}
-        # All processes have the same values, so their mean, which Lightning asks for, is no other.
+        # All processes have the same values, so the mean that Lightning computes does not change them.
         self.log_dict(values, batch_size=1, sync_dist=True)
 
     # -- optimizers ----------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class MultiTaskModule(LightningModule):
         """The hook's optimizers, or AdamW for dense parameters and SparseAdam for sparse tables.
 
         Raises:
-            MisconfigurationException: the Trainer cannot do what the spec, or the number of optimizers, asks for.
+            MisconfigurationException: the Trainer cannot do what the spec, or the number of optimizers, requires.
         """
         groups = learning_groups(self.model, self.criterion, self.spec)
         if self.optimizer is None:
@@ -243,7 +243,7 @@ class MultiTaskModule(LightningModule):
         checkpoint["state_dict"] = unwrapped_names(checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raises ValueError where the checkpoint was made with another spec."""
+        """Raises ValueError if the checkpoint was made with another spec."""
         check_same(checkpoint, self.spec)
         self._epoch_has_steps = bool(checkpoint[KEY].get("epoch_has_steps"))
         if hasattr(self.model, "_orig_mod"):
@@ -261,23 +261,24 @@ class MultiTaskModule(LightningModule):
         plugins: Iterable[plugin_door.Plugin] = (),
         **kwargs: Any,  # noqa: ANN401 - Lightning's signature
     ) -> Self:
-        """The module of a checkpoint, with nothing but the file: its spec, its settings, its weights.
+        """Loads a module from a checkpoint file alone: its spec, its settings, its weights.
 
         Args:
             checkpoint_path: a file of `Trainer.save_checkpoint` or `ModelCheckpoint`.
             map_location: as in `torch.load`.
             hparams_file: as in Lightning.
-            strict: whether all weights must be there; default True.
-            weights_only: True reads plain data and tensors only, so that a foreign checkpoint runs no code.
-            plugins: the plugins that the spec needs; a checkpoint asks for them, and never enables any.
-            kwargs: settings that win over the checkpoint's, such as `optimizer`.
+            strict: whether all weights must be present; default True.
+            weights_only: True reads only plain data and tensors, so that an untrusted checkpoint cannot run code.
+            plugins: the plugins that the spec needs; a checkpoint names them, but never enables any.
+            kwargs: settings that override the checkpoint's, such as `optimizer`.
 
         Raises:
-            SpecError: the file is no checkpoint of a MultiTaskModule, or its spec needs a plugin that is not enabled.
+            SpecError: the file is not a checkpoint of a MultiTaskModule, or its spec needs a plugin that is not
+                enabled.
             RuntimeError: the weights do not fit.
         """
         spec = spec_in(read_checkpoint(checkpoint_path), plugin_door.load(plugins))
-        # All that can name code or files is given here: nothing of the kind is taken from the checkpoint.
+        # Everything that can refer to code or files is passed here; nothing of the kind is read from the checkpoint.
         given = {"optimizer": None, **kwargs, "spec": spec, "plugins": ()}
         return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, strict, weights_only, **given)
 

@@ -1,4 +1,4 @@
-"""Which optimizer trains what: dense parameters, sparse tables, and what the balance of the losses learns."""
+"""Optimizers of dense parameters, of sparse tables, and of the parameters of the balance."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from archspec.train.criterion import MultiTaskLoss
 
 Optimizers = Optimizer | Sequence[Optimizer] | OptimizerLRSchedulerConfig
-"""One optimizer, several, or one with its schedule: `{"optimizer": o, "lr_scheduler": s}`, as Lightning takes it."""
+"""One optimizer, several, or one with its schedule: `{"optimizer": o, "lr_scheduler": s}`, as in Lightning."""
 OptimizerHook = Callable[[list[ParameterGroup]], Optimizers]
-"""Makes optimizers from the groups of all that learns; every group must be in exactly one of them."""
+"""Makes optimizers from all trainable groups; every group must be in exactly one optimizer."""
 
 _FUSED = frozenset({"cpu", "cuda"})
 """Devices whose AdamW updates all parameters in one kernel."""
 
 
 class BalanceGroup(ParameterGroup):
-    """What the balance learns, such as log variances: never decayed, since 0 means nothing there."""
+    """The parameters of the balance, such as log variances: never decayed, since 0 is no special value for them."""
 
     weight_decay: float
 
 
 def learning_groups(model: nn.Module, criterion: MultiTaskLoss, spec: Spec) -> list[ParameterGroup]:
-    """All that learns: the model's groups by category (see `archspec.parameter_groups`), and the balance's own.
+    """All trainable groups: the model's by category (see `archspec.parameter_groups`), and the balance's.
 
-    The balance's group is named `balance`, and carries `weight_decay: 0.0`, which wins over an optimizer's setting.
+    The balance's group is named `balance`, and has `weight_decay: 0.0`, which overrides an optimizer's setting.
     """
     groups = parameter_groups(model, spec)
     own = dict(criterion.named_parameters())
@@ -57,7 +57,7 @@ def learning_groups(model: nn.Module, criterion: MultiTaskLoss, spec: Spec) -> l
 def default_optimizers(
     groups: list[ParameterGroup], learning_rate: float, weight_decay: float, *, fusible: bool = True
 ) -> list[Optimizer]:
-    """AdamW for dense gradients, fused where the device allows; SparseAdam, which decays nothing, for sparse ones."""
+    """AdamW for dense gradients, fused if the device supports it; SparseAdam, without weight decay, for sparse ones."""
     dense = [{**group} for group in groups if not group["sparse"]]
     sparse = [{**group} for group in groups if group["sparse"]]
     made: list[Optimizer] = []
@@ -71,21 +71,21 @@ def default_optimizers(
 
 
 def has_sparse_tables(spec: Spec) -> bool:
-    """Whether a table has sparse gradients, so that the default optimizers are two."""
+    """Whether a table has sparse gradients, so that there are two default optimizers."""
     return any(block.settings.sparse_gradients() for block in spec.inputs.values())
 
 
 def clips_scaled(trainer: Trainer) -> bool:
-    """Whether the Trainer clips gradients in mixed precision, where Lightning takes no fused optimizer."""
+    """Whether the Trainer clips gradients in mixed precision, for which Lightning supports no fused optimizer."""
     return bool(trainer.gradient_clip_val) and isinstance(trainer.precision_plugin, MixedPrecision)
 
 
 def check_trainer(trainer: Trainer, spec: Spec, made: Optimizers) -> None:
-    """Refuses what Lightning cannot do, or looks at only when it trains already.
+    """Refuses what Lightning does not support, or would check only during training.
 
     Raises:
-        MisconfigurationException: sparse gradients in several processes, or clipped; several optimizers, and a Trainer
-            option that works with one only; a fused optimizer whose gradients would be clipped in mixed precision.
+        MisconfigurationException: sparse gradients in several processes, or clipped; several optimizers with a Trainer
+            option that requires a single one; a fused optimizer whose gradients would be clipped in mixed precision.
     """
     if has_sparse_tables(spec) and trainer.world_size > 1:
         raise MisconfigurationException(
@@ -111,7 +111,7 @@ def check_trainer(trainer: Trainer, spec: Spec, made: Optimizers) -> None:
 
 
 def _groups(made: Optimizers) -> list[dict[str, Any]]:
-    """The parameter groups of what a hook made."""
+    """The parameter groups of the optimizers that a hook returned."""
     several = made if isinstance(made, Sequence) else [made]
     optimizers = [each["optimizer"] if isinstance(each, dict) else each for each in several]
     return [group for optimizer in optimizers for group in getattr(optimizer, "param_groups", ())]

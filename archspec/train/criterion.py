@@ -29,24 +29,24 @@ class MultiTaskLoss(nn.Module):
     """One loss from all tasks of a spec: `loss, parts = criterion(model(batch), batch)`.
 
     L_k = sum_i d_ki v_ki loss_k(i) / sum_i d_ki v_ki, with d = 1 for rows where the task's `when` column is 1
-    (and which have a label, with `missing_labels: mask`) and v the row's `weight_column`; 0, with zero gradient, where
-    no row counts. The `balance` kind makes one loss of all
-    w_k gamma_k^t L_k; auxiliary losses of the model's nodes are added as they are.
+    (and which have a label, with `missing_labels: mask`) and v the row's `weight_column`; 0, with zero gradient, if
+    no row counts. The `balance` kind combines all w_k gamma_k^t L_k into one loss; auxiliary losses of the model are
+    added unchanged.
 
-    A call counts one step of t if the criterion and its model are in training mode and gradients are on. The clocks
-    `steps` and `epochs` and what a balance learns are in `state_dict()`; a balance may have parameters that an
-    optimizer must be given (`criterion.parameters()`). In a distributed run training calls are collective: means are
-    over the rows of all processes.
+    A call counts as one step of t if the criterion and its model are in training mode and gradients are enabled.
+    `state_dict()` contains the clocks `steps` and `epochs` and the state of the balance. If the balance has parameters,
+    pass them to the optimizer (`criterion.parameters()`). In a distributed run, training calls are collective: means
+    are over the rows of all processes.
 
     Args:
         source: a compiled model; or a Spec, the path of one, or its text.
-        plugins: what may define further kinds, where `source` is a path or a text; see `archspec.load`.
-        model: the model, where `source` is not: gives its auxiliary losses, and gradients to a balance that reads them.
-        count_steps: False leaves counting to `next_step()`: for gradients accumulated over several calls.
+        plugins: plugins with further kinds, if `source` is a path or a text; see `archspec.load`.
+        model: the model, if `source` is a spec: for its auxiliary losses, and for a balance that reads gradients.
+        count_steps: False counts only calls of `next_step()`: for gradients accumulated over several calls.
 
     Raises:
         SpecError: the spec is wrong.
-        TypeError: the model is none of archspec's, or was built into a file and does not know its spec.
+        TypeError: the model is not a compiled model, or comes from a built file and does not know its spec.
         ValueError: the spec's balance reads gradients and no model is given.
     """
 
@@ -71,7 +71,7 @@ class MultiTaskLoss(nn.Module):
         self.balance_name = graph.spec.balance.kind
         self.balance: nn.Module = graph.spec.balance.settings.build(tuple(self.tasks))
         self._reads = graph.spec.balance.settings.gradients
-        self._model = (model,)  # in a tuple: the model is no part of the criterion
+        self._model = (model,)  # in a tuple: the model is not a submodule of the criterion
         self._entries = self._watched(graph)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
@@ -84,25 +84,25 @@ class MultiTaskLoss(nn.Module):
     def forward(
         self, logits: Columns, batch: Columns, auxiliary: Columns | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to differentiate, `[]`, and its parts.
+        """Returns the loss to differentiate, `[]`, and its parts.
 
         Args:
-            logits: what the model gave for the batch, by task.
-            batch: must hold the tasks' label columns, besides what the model reads.
+            logits: the model's output for the batch, by task.
+            batch: must contain the tasks' label columns, in addition to the model's columns.
             auxiliary: losses of nodes, `[]` each; default: those of the model's last forward pass, in training.
 
         Returns:
             The total, and by name each task's own loss before weighting and each auxiliary loss (with their graphs:
-            detach what is kept for logging).
+            detach them before you keep them for logging).
 
         Raises:
-            KeyError: an output or a column is missing; names the task, the column, and what the batch holds.
-            ValueError: a label of wrong shape, type or range (while `check_labels` is True).
+            KeyError: an output or a column is missing; the message has the task, the column, and the batch's columns.
+            ValueError: a label has a wrong shape, type or range (while `check_labels` is True).
         """
         training = self._in_training()
         losses, counted = self._losses(logits, batch, training=training)
         auxiliary = self._auxiliary() if auxiliary is None else auxiliary
-        with torch.autocast(losses.device.type, enabled=False):  # half precision is for the model, not for its balance
+        with torch.autocast(losses.device.type, enabled=False):  # half precision is for the model, not for the balance
             total = self._balanced(losses * self._weights(losses), counted, training=training)
         for loss in auxiliary.values():
             total = total + loss
@@ -111,9 +111,9 @@ class MultiTaskLoss(nn.Module):
         return total, {**dict(zip(self.tasks, losses.unbind(), strict=True)), **auxiliary}
 
     def sums(self, logits: Columns, batch: Columns) -> tuple[Tensor, Tensor]:
-        """Each task's summed losses over its sample space, and what they are divided by, `[T]` each.
+        """Each task's sum of losses over its sample space, and the divisor for their mean, `[T]` each.
 
-        Added up over batches they give exact means, which means of batches do not. Raises as a call does.
+        Add both up over batches for exact means; a mean of batch means is not exact. Raises the errors of a call.
         """
         check = self.check_labels and not torch.compiler.is_compiling()
         sums = [task_sums(block, logits, batch, check=check) for block in self.tasks.values()]
@@ -121,31 +121,31 @@ class MultiTaskLoss(nn.Module):
         return torch.stack(totals), torch.stack(counts)
 
     def total(self, losses: Tensor, counted: Tensor | None = None) -> Tensor:
-        """The one loss `[]` of the tasks' losses `[T]` with the weights of now; no clock moves, no balance learns.
+        """Combines the tasks' losses `[T]` into one `[]` with the current weights, without advancing clocks or balance.
 
         Args:
-            losses: of each task.
+            losses: the loss of each task.
             counted: bool `[T]`, which tasks have rows; default: all.
         """
         counted = torch.ones_like(losses, dtype=torch.bool) if counted is None else counted
         return self._total(losses * self._weights(losses), counted)
 
     def unbalanced(self, losses: Tensor) -> Tensor:
-        """The tasks' losses `[T]`, each times its `weight`, added up: `[]`.
+        """The sum of the tasks' losses `[T]`, each times its `weight`: `[]`.
 
-        Neither decay nor what a balance learned is in it, so that it measures the model alone: it is the number to stop
-        by and to keep the best weights by.
+        It does not depend on decay or on the state of the balance, so it measures only the model: use it for early
+        stopping and to choose the best weights.
         """
         return (losses * self._fixed_weights(losses)).sum()
 
     def next_step(self) -> None:
-        """Moves the clock of steps; every counted call does it already."""
+        """Advances the step clock; every counted call already does this."""
         self.steps += 1
 
     def next_epoch(self) -> None:
-        """Moves the clock of epochs: call it after each one where a task decays by epoch, or the balance is `dwa`.
+        """Advances the epoch clock: call it after each epoch if a task decays by epoch, or the balance is `dwa`.
 
-        In a distributed run every process calls it.
+        In a distributed run, every process must call it.
         """
         balance: Any = self.balance
         self.epochs += 1
@@ -157,7 +157,7 @@ class MultiTaskLoss(nn.Module):
         return f"tasks={', '.join(self.tasks)}, balance={self.balance_name}"
 
     def _losses(self, logits: Columns, batch: Columns, *, training: bool) -> tuple[Tensor, Tensor]:
-        """Loss of each task over its sample space, and which tasks have rows in it, `[T]` each."""
+        """The loss of each task over its sample space, and which tasks have rows in it, `[T]` each."""
         totals, counts = self.sums(logits, batch)
         return distributed.means(totals, counts) if training else (distributed.local_means(totals, counts), counts > 0)
 
@@ -176,7 +176,7 @@ class MultiTaskLoss(nn.Module):
         return weights * (rates * torch.where(by_epoch, self.epochs, self.steps)).exp()
 
     def _balanced(self, losses: Tensor, counted: Tensor, *, training: bool) -> Tensor:
-        """One loss of the weighted ones; in training the balance looks on, and may set gradients of shared weights."""
+        """Combines the weighted losses; in training the balance is updated, and may set gradients of shared weights."""
         balance: Any = self.balance
         total = self._total(losses, counted)
         if not training:
@@ -189,7 +189,7 @@ class MultiTaskLoss(nn.Module):
         jacobian = self._entries.jacobian(losses, parameters)
         self._look_on(losses, counted, jacobian)
         if hasattr(balance, "aggregate"):
-            # A task without rows, or of which nothing depends on shared weights, would make MGDA's shortest vector 0.
+            # A task without rows, or without a dependence on shared weights, would make MGDA's shortest vector 0.
             pulling = jacobian[(jacobian != 0).any(dim=1)]
             change = balance.aggregate(pulling) - pulling.sum(0) if len(pulling) else torch.zeros_like(jacobian[0])
             total = with_gradient(total, self._entries, parameters, change)
@@ -201,7 +201,7 @@ class MultiTaskLoss(nn.Module):
         return total
 
     def _look_on(self, losses: Tensor, counted: Tensor, *jacobian: Tensor) -> None:
-        """Lets the balance learn from a step."""
+        """Updates the balance after a step."""
         balance: Any = self.balance
         if hasattr(balance, "step"):
             with torch.no_grad():
@@ -219,7 +219,7 @@ class MultiTaskLoss(nn.Module):
     def _watched(self, graph: Graph) -> Entries | None:
         """The weights whose gradients the balance reads."""
         if self._reads == "none" or len(self.tasks) == 1:
-            return None  # one task has nothing to be balanced against
+            return None  # a single task needs no balance
         if self.model is None:
             raise ValueError(
                 f"balance `{self.balance_name}` reads the gradients of the model's weights: "
@@ -235,7 +235,7 @@ class MultiTaskLoss(nn.Module):
 
 
 def asked_for(method: Callable[..., object], counted: Tensor) -> dict[str, Tensor]:
-    """Which tasks have rows, `[T]`, as a keyword argument for a balance's method; nothing where it has no `counted`."""
+    """Which tasks have rows, `[T]`, as keyword argument for a balance's method; empty if it does not take `counted`."""
     return {"counted": counted} if "counted" in signature(method).parameters else {}
 
 

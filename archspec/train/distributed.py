@@ -1,4 +1,4 @@
-"""Sums and means over the processes of a distributed run; alone, everything stays as it is."""
+"""Sums and means over the processes of a distributed run; in a single process, they change nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, distributed
 
 
 def processes() -> int:
-    """How many processes train together; 1 where torch.distributed is not set up."""
+    """The number of processes that train together; 1 if torch.distributed is not initialised."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
@@ -25,16 +25,16 @@ def average(values: Tensor) -> Tensor:
 
 
 def local_means(totals: Tensor, counts: Tensor) -> Tensor:
-    """Means `[T]` over this process's rows; 0, with zero gradient, where nothing was counted."""
+    """Means `[T]` over this process's rows; 0, with zero gradient, if nothing was counted."""
     return totals / torch.where(counts > 0, counts, torch.ones_like(counts))
 
 
 def means(totals: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Means over the rows of all processes, and where anything was counted, from this one's sums and counts: all `[T]`.
+    """Means over the rows of all processes, and whether anything was counted, from this one's sums and counts: `[T]`.
 
     Every process gets the same values. Gradients are those of this process's rows, scaled so that their average over
-    processes (what DistributedDataParallel makes) is the gradient of the mean over all rows, however unevenly the rows
-    of a sample space are spread. Nothing counted anywhere: 0.
+    processes (as DistributedDataParallel computes it) is the gradient of the mean over all rows, however unevenly the
+    rows of a sample space are distributed. If nothing was counted in any process, the mean is 0.
     """
     if processes() == 1:
         return local_means(totals, counts), counts > 0

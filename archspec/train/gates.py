@@ -1,4 +1,4 @@
-"""What gates make of data: mean and spread of every expert's weight, and what looks wrong in them."""
+"""Statistics of gates over data: mean and spread of every expert's weight, and what looks wrong in them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from archspec.spec.spec import Spec
 
 UNUSED = 0.01
-"""A mean weight below this, in every gate that sees an expert, means that nobody uses it."""
+"""An expert is unused if its mean weight is below this in every gate that sees it."""
 COLLAPSED = 0.99
-"""A mean weight above this means that a gate has one expert left."""
+"""A gate has collapsed to one expert if that expert's mean weight is above this."""
 ALIKE = 0.01
-"""Gates whose weights differ by less in every expert, in mean and spread, do not tell tasks apart."""
+"""Gates do not distinguish tasks if mean and spread differ by less than this for every expert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ def gate_statistics(
 ) -> tuple[GateStatistics, ...]:
     """Mean and standard deviation of every gate's weights over the rows of all batches (PLE's paper, figure 7).
 
-    The model is put into evaluation mode for it, and back after.
+    Switches the model to evaluation mode, and back afterwards.
 
     Args:
         model: a compiled model, wrapped or not.
-        batches: what the model reads, any number of rows each.
-        spec: the model's spec, where the model comes from a built file.
+        batches: batches for the model, with any number of rows each.
+        spec: the model's spec, if the model comes from a built file.
 
     Raises:
-        TypeError: the model is none of archspec's, or does not know its spec and none is given.
-        ValueError: the batches hold no row.
+        TypeError: the model is not a compiled model, or does not know its spec and none is given.
+        ValueError: the batches contain no rows.
     """
     spec = spec_of(model) if spec is None else spec
     inner: Any = unwrapped(model)
@@ -110,7 +110,7 @@ class GateSums:
 
 
 def gate_findings(statistics: Iterable[GateStatistics]) -> tuple[str, ...]:
-    """What looks wrong, one sentence each: an expert nobody uses, a collapsed gate, gates that do not differ."""
+    """Problems, one sentence each: an unused expert, a collapsed gate, gates that do not differ between tasks."""
     gates = tuple(statistics)
     highest: dict[str, float] = {}
     for gate in gates:

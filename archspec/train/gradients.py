@@ -1,4 +1,4 @@
-"""Gradients of each task's loss on weights that tasks share, and a total whose gradient there is given."""
+"""Gradients of each task's loss on weights that tasks share, and a total with a given gradient there."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class Entries:
-    """Chosen weights of a model as one vector `[N]`: whole parameters, or their places in fused ones."""
+    """Chosen weights of a model as one vector `[N]`: whole parameters, or parts of fused ones."""
 
     def __init__(self, model: nn.Module, chosen: Sequence[WeightLocation]) -> None:
-        """Holds names only, so that a model may move between devices."""
+        """Stores only names, so that the model can be moved between devices."""
         self.model = model
         self.chosen = tuple(chosen)
         self.names = tuple(dict.fromkeys(location.parameter for location in chosen))
 
     def parameters(self) -> list[Tensor]:
-        """The parameters that hold the weights, whole, as the forward pass of this step used them.
+        """The unsharded parameters that contain the weights, as the forward pass of this step used them.
 
-        FSDP2 has whole parameters from a forward pass on to the first backward pass, unless it is told
-        `reshard_after_forward=True`: take them once per step, before gradients are asked of anything.
+        FSDP2 keeps unsharded parameters from the forward pass until the first backward pass, unless
+        `reshard_after_forward=True`: call this once per step, before any gradient is computed.
 
         Raises:
-            ValueError: a parameter is in shards: its gradient is in no process whole.
+            ValueError: a parameter is sharded, so no process has its whole gradient.
         """
         model = unwrapped(self.model)
         found: list[Tensor] = [model.get_parameter(name) for name in self.names]
@@ -45,9 +45,9 @@ class Entries:
         return found
 
     def jacobian(self, losses: Tensor, parameters: list[Tensor]) -> Tensor:
-        """Gradients `[T, N]` of losses `[T]`, averaged over processes: one backward pass per task, the graph is kept.
+        """Gradients `[T, N]` of losses `[T]`, averaged over processes: one backward pass per task; keeps the graph.
 
-        In single precision at least: what is done with them (eigenvalues, quadratic programs) takes no less.
+        At least in single precision, which eigenvalues and quadratic programs require.
 
         Raises:
             ValueError: a gradient is sparse.
@@ -67,7 +67,7 @@ class Entries:
         return torch.cat([by_name[location.parameter][location.index].reshape(-1) for location in self.chosen])
 
     def scattered(self, vector: Tensor, parameters: list[Tensor]) -> list[Tensor]:
-        """A vector `[N]` as one tensor per parameter, zero where no chosen weight lives."""
+        """Splits a vector `[N]` into one tensor per parameter, zero outside of the chosen weights."""
         found = {name: torch.zeros_like(parameter) for name, parameter in zip(self.names, parameters, strict=True)}
         start = 0
         for location in self.chosen:
@@ -78,9 +78,9 @@ class Entries:
 
 
 def with_gradient(total: Tensor, entries: Entries, parameters: list[Tensor], change: Tensor) -> Tensor:
-    """The same total `[]`, whose backward pass adds `change` `[N]` to the gradients of the entries.
+    """Returns the same total `[]`, whose backward pass adds `change` `[N]` to the gradients of the entries.
 
-    Everything else keeps its gradient. Works with gradient accumulation and scaling, and with DDP and FSDP2.
+    All other gradients are unchanged. Works with gradient accumulation and scaling, and with DDP and FSDP2.
     """
     corrections = entries.scattered(change, parameters)
     corrected: Tensor = _Corrected.apply(total, corrections, *parameters)  # type: ignore[no-untyped-call] # torch's own
@@ -98,6 +98,6 @@ class _Corrected(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's context
-        """The total's gradient, none for the list, one correction per parameter."""
+        """Returns the total's gradient, none for the list, and one correction per parameter."""
         (gradient,) = gradients
         return gradient, None, *(gradient * correction for correction in ctx.corrections)

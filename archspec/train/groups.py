@@ -21,11 +21,11 @@ _WORDS = {"input": "tables", "expert": "experts", "gate": "gates", "feature_gate
 
 
 class ParameterGroup(TypedDict):
-    """A parameter group as torch's optimizers take it: `params`, and what they are."""
+    """A parameter group for torch optimizers: `params`, and a description of them."""
 
     params: list[nn.Parameter]
     name: str
-    """`tables`, `feature_gates`, `experts`, `gates`, `towers`; `experts+gates` where one tensor holds both."""
+    """`tables`, `feature_gates`, `experts`, `gates`, `towers`; `experts+gates` if one tensor contains both."""
     tasks: tuple[str, ...]
     """The tasks that train them."""
     sparse: bool
@@ -37,19 +37,19 @@ class ParameterGroup(TypedDict):
 def parameter_groups(
     model: nn.Module, spec: Spec | None = None, *, by: Literal["category", "task"] = "category"
 ) -> list[ParameterGroup]:
-    """The learning parameters of a compiled model, each in exactly one group, bottom first.
+    """The trainable parameters of a compiled model, each in exactly one group, from bottom to top.
 
         groups = archspec.parameter_groups(model)
         dense = torch.optim.Adam([group for group in groups if not group["sparse"]])
         sparse = torch.optim.SparseAdam([group for group in groups if group["sparse"]], lr=1e-2)
 
     Args:
-        model: plain or fused, wrapped or not. A parameter is never cut: one that holds several experts is one item.
-        spec: the model's spec, where the model comes from a built file.
-        by: `task` makes one group per category and set of tasks: a learning rate for one task's towers.
+        model: plain or fused, wrapped or not. Parameters are never split: one with several experts is one item.
+        spec: the model's spec, if the model comes from a built file.
+        by: `task` returns one group per category and set of tasks, for example for a learning rate per task's towers.
 
     Raises:
-        TypeError: the model is none of archspec's, or does not know its spec and none is given.
+        TypeError: the model is not a compiled model, or does not know its spec and none is given.
     """
     spec = spec_of(model) if spec is None else spec
     if spec is None:

@@ -1,4 +1,4 @@
-"""A task's loss on a batch: labels are read and checked, rows outside its sample space left out."""
+"""A task's loss on a batch: reads and checks labels, and excludes rows outside the sample space."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool)
     """Sum of a task's losses over its sample space, each row times its weight, and the sum of the weights: `[]` each.
 
     Args:
-        block: the task; several losses of one task add up.
+        block: the task; several losses of one task are added.
         logits: outputs of the model by name, `[B]` or `[B, classes]`.
-        batch: the columns that hold labels, sample spaces and row weights.
-        check: look at shapes, types and ranges of labels; costs one synchronisation with the device per task.
+        batch: the columns with labels, sample spaces and row weights.
+        check: check shapes, types and ranges of labels; costs one synchronisation with the device per task.
 
     Raises:
         KeyError: the output or a column is missing.
-        ValueError: a column's shape, type or values do not fit (with `check`).
+        ValueError: a column has a wrong shape, type or value (with `check`).
     """
     outputs = _outputs(block, logits)
     labels = _column(block, batch, block.task.label or block.name, "label column")
@@ -51,7 +51,7 @@ def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool)
 def task_rows(block: TaskBlock, logits: Columns, batch: Columns) -> tuple[Tensor, Tensor, Tensor | None]:
     """A task's outputs and labels, and which rows `[B]` are in its sample space (None: all), for metrics.
 
-    Where a `joint` loss knows which rows have a label, rows with a label that is none are left out.
+    If a `joint` loss determines which rows have a label, rows whose label is missing are excluded.
 
     Raises:
         KeyError: the output or a column is missing.
@@ -69,7 +69,7 @@ def task_rows(block: TaskBlock, logits: Columns, batch: Columns) -> tuple[Tensor
 
 
 def has_label(task: Task, labels: Tensor) -> Tensor:
-    """Which rows `[B]` have a label: it is not NaN and, but for regression, not -1."""
+    """Which rows `[B]` have a label: it is not NaN and, except for regression, not -1."""
     known = ~labels.isnan()
     return known if task.kind == "regression" else known & (labels != -1)
 
@@ -78,12 +78,12 @@ def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
     if block.name not in logits:
         raise KeyError(f"task `{block.name}` needs the model's output `{block.name}`; it gave {listed(logits)}")
     outputs = logits[block.name]
-    # Sums of half precision losses lose most digits.
+    # Sums of half precision losses would lose most digits.
     return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
 
 
 def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Columns, batch: Columns) -> Tensor:
-    """The task's losses of each row, added up, `[B]`; a `joint` loss looks at other outputs and columns too."""
+    """The sum of the task's losses for each row, `[B]`; a `joint` loss also reads other outputs and columns."""
     rows = [
         _joint_losses(block, loss, (outputs, labels, logits, batch))
         if _joint(loss.settings)
@@ -94,13 +94,13 @@ def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Colum
 
 
 def _read(block: TaskBlock, kind: LossKind, outputs: Tensor) -> Tensor:
-    """What a loss reads of the outputs: the logits, or where it asks for scores the probability of a binary task."""
+    """The outputs that a loss reads: logits, or, if it reads scores, the probability of a binary task."""
     scores = kind.reads == "scores"
     return outputs.sigmoid() if scores and block.task.kind == "binary" else outputs
 
 
 def _joint_losses(block: TaskBlock, loss: Block, read: tuple[Tensor, Tensor, Columns, Columns]) -> Tensor:
-    """The losses `[B]` of a loss that reads other outputs and columns; a missing one is named with its task."""
+    """The losses `[B]` of a loss that reads other outputs and columns; the error for a missing one names the task."""
     try:
         rows: Tensor = loss.settings.joint(*read)
     except KeyError as error:
@@ -117,7 +117,7 @@ def _joint(kind: LossKind) -> bool:
 
 
 def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bool) -> Tensor | None:
-    """Weight of each row, `[B]`; 0 outside the sample space, None where every row counts 1."""
+    """Weight of each row, `[B]`; 0 outside the sample space; None if every row has weight 1."""
     weights: Tensor | None = None
     if block.task.when is not None:
         space = _column(block, batch, block.task.when, "`when` column")
@@ -146,13 +146,13 @@ def _check_labels(block: TaskBlock, labels: Tensor, outputs: Tensor, inside: Ten
     if block.task.kind == "multiclass" and labels.is_floating_point():
         raise ValueError(f"task `{block.name}`: column `{name}` holds {labels.dtype}, not class indices (integers)")
     if any(_joint(loss.settings) for loss in block.losses):
-        return  # which rows have a label is for a joint loss to know
+        return  # a joint loss determines which rows have a label
     fits, words = _range(block.task, labels)
     _check_values(block, labels, ~fits if inside is None else ~fits & inside, name, words)
 
 
 def _range(task: Task, labels: Tensor) -> tuple[Tensor, str]:
-    """Whether each label is legal, `[B]`; and what is said of one that is not."""
+    """Whether each label is legal, `[B]`, and the description of the legal range for the message."""
     match task.kind:
         case "binary":
             return (labels >= 0) & (labels <= 1), "is outside 0..1"
@@ -177,5 +177,5 @@ def _check_values(block: TaskBlock, column: Tensor, bad: Tensor, name: str, word
 
 
 def listed(columns: Columns) -> str:
-    """The names of what a batch or a model gives, for an error."""
+    """The names in a batch or in a model's output, for an error."""
     return ", ".join(f"`{name}`" for name in columns) or "nothing"

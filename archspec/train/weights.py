@@ -1,4 +1,4 @@
-"""Where canonical weights live in a compiled model, and which tasks train them."""
+"""Where canonical weights are stored in a compiled model, and which tasks train them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WeightLocation:
-    """One canonical weight that learns: the node it belongs to, the parameter that holds it, and where in that."""
+    """A trainable canonical weight: its node, the parameter that contains it, and its place in the parameter."""
 
     weight: str
     node: NodeName
@@ -30,13 +30,13 @@ class WeightLocation:
 
 
 def spec_of(model: nn.Module) -> Spec | None:
-    """The Spec that a model was compiled from; None for the class of a built file, which knows only its weights."""
+    """The Spec that a model was compiled from; None for the class of a built file, which only knows its weights."""
     found = getattr(type(unwrapped(model)), "spec", None)
     return found if isinstance(found, Spec) else None
 
 
 def weight_locations(model: nn.Module, graph: Graph) -> tuple[WeightLocation, ...]:
-    """The weights of a compiled model that learn, in canonical order; fused weights share a parameter.
+    """The trainable weights of a compiled model, in canonical order; fused weights share a parameter.
 
     Raises:
         ValueError: the model was built from another spec than the graph.
@@ -61,7 +61,8 @@ def shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[WeightLocat
 def last_shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[WeightLocation, ...]:
     """The last weights that the most tasks train: one matrix per node, with no such node between it and the outputs.
 
-    Gates are passed over: their weights say who is mixed, the experts' what is shared. Plugins' modules count whole.
+    Gates are skipped: their weights determine the mix, while experts are what tasks share. A plugin's module counts as
+    a whole.
     """
     last = last_nodes(graph, {location.node for location in found})
     return tuple(location for node in graph.order if node in last for location in _last_layer(node, found))
@@ -80,7 +81,7 @@ def _last_layer(node: NodeName, found: tuple[WeightLocation, ...]) -> Iterator[W
 def _node(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> NodeName:
     """The node that a canonical weight belongs to: the longest name of a node that its own name starts with.
 
-    Where the owner of shared weights is pruned, the first that uses them.
+    If the owner of shared weights is pruned, it is the first node that uses them.
     """
     name = owner_of(weight, nodes)
     if name is None:
