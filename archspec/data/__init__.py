@@ -1,5 +1,5 @@
-"""Data: from tables in Parquet, CSV and Feather files to the batches that a spec reads.
+"""Data: turns tables in Parquet, CSV and Feather files into the batches that a spec reads.
 
-Lives here: what a spec asks of a table, how values become ids and numbers, where they do not fit, and the encoded rows
-on disk from which batches are drawn. Needs pyarrow. May not know models, nor how they are trained.
+This package determines the columns that a spec requires, encodes values as ids and numbers, reports values that do not
+fit, and draws batches from encoded rows on disk. It requires pyarrow. It does not know models or training.
 """

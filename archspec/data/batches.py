@@ -1,4 +1,4 @@
-"""Batches of encoded rows: shuffled for training, in order for validation, each process its share."""
+"""Batches of encoded rows: shuffled for training, in order for validation; each process gets its share."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from archspec.data.encodings import Encoded
 
 WINDOW: Final = 16
-"""Blocks among whose rows a shuffle mixes: about a million rows are in memory at once."""
+"""Rows are shuffled within windows of this many blocks: about a million rows are in memory at once."""
 
 
 class ShuffledBatches:
     """Endless epochs of batches of shuffled rows, of which one epoch is iterated at a time.
 
-    Blocks are shuffled, and the rows within each window of blocks. What batch comes when depends on the seed, the epoch
-    and nothing else: `state_dict()` is how far the iteration got, and `load_state_dict()` goes on from there. Rows that
-    fill no whole batch are left out, other ones in each epoch, unless there are not enough for one.
+    Blocks are shuffled, and then the rows within each window of blocks. The order of batches depends only on the seed
+    and the epoch: `state_dict()` is the position of the iteration, and `load_state_dict()` continues from there. The
+    incomplete last batch is dropped, unless it is the only one; which rows it holds changes every epoch.
 
     Args:
-        rows: what is shuffled.
-        size: rows of a batch, those of all processes together.
-        seed: of the order.
+        rows: the rows to shuffle.
+        size: rows of a batch, in all processes together.
+        seed: seed of the order.
     """
 
     def __init__(self, rows: Rows, size: int, seed: int) -> None:
@@ -49,7 +49,7 @@ class ShuffledBatches:
         return len(self.rows) // self.size
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """What is left of the current epoch; where nothing is, the next one."""
+        """Yields the remaining batches of the current epoch; if there are none, those of the next one."""
         if self.position == len(self):
             self.epoch, self.position = self.epoch + 1, 0
         for batch in self._batches(self.position):
@@ -57,15 +57,15 @@ class ShuffledBatches:
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch and number of batches given of it."""
+        """The epoch, and the number of its batches that were already returned."""
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on where `state_dict()` was taken."""
+        """Continues where `state_dict()` was called."""
         self.epoch, self.position = state["epoch"], state["position"]
 
     def _batches(self, skipped: int) -> Iterator[dict[str, Tensor]]:
-        """The batches of the epoch but the first ones; windows that hold none but those are not read."""
+        """The batches of the epoch except the first `skipped`; windows that contain only those are not read."""
         random = np.random.default_rng((self.seed, self.epoch))
         order = random.permutation(len(self.rows.blocks))
         left: dict[str, Encoded] = {}
@@ -92,18 +92,18 @@ class ShuffledBatches:
 
 
 class OrderedBatches:
-    """All rows once, in their order, block by block; each process its share of every batch.
+    """All rows once, in order, block by block; each process gets its share of every batch.
 
     Args:
         rows: the rows.
-        size: rows of a batch, those of all processes together.
+        size: rows of a batch, in all processes together.
     """
 
     def __init__(self, rows: Rows, size: int) -> None:
         self.rows, self.size = rows, size
 
     def __len__(self) -> int:
-        """How many batches there are."""
+        """The number of batches."""
         return sum(-(-count // self.size) for count in self.rows.blocks)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
@@ -115,12 +115,12 @@ class OrderedBatches:
 
 
 class Batch(dict[str, "Tensor"]):
-    """Columns by name, as a model reads them; where their rows lie is said beside the columns, not among them.
+    """Columns by name, as a model reads them; `file` and `rows` are attributes, not columns.
 
     Args:
         columns: tensors by name.
-        file: the file that the rows lie in.
-        rows: the rows' numbers in the file, `[B]`: from 0, the line of names not counted.
+        file: the file with the rows.
+        rows: the rows' numbers in the file, `[B]`, counting from 0 without the header line.
     """
 
     def __init__(
@@ -137,14 +137,14 @@ class Batch(dict[str, "Tensor"]):
 def table_batches(
     files: Name | Iterable[Name], encoder: Encoder, *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
 ) -> Iterator[Batch]:
-    """The rows of files as batches, as they lie there and encoded as a run encoded its own; nothing is written.
+    """The rows of files as batches, in order and encoded like the rows of the run; writes nothing.
 
     Args:
         files: a path, a pattern, a folder of parts, or several of them.
-        encoder: what encodes the columns.
-        header: names of the columns of CSV files that have no line of names.
-        bad: what becomes of rows with a value that does not fit: an error, or they are left out; which ones are left
-            is in each batch's `rows`.
+        encoder: the encoder of the columns.
+        header: column names of CSV files without a header line.
+        bad: `stop` raises an error for rows with a value that does not fit, `skip` skips them; each batch's `rows`
+            shows which ones are left.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit.
@@ -165,7 +165,7 @@ def table_batches(
 
 
 def _share() -> slice:
-    """Which rows of a batch are this process's."""
+    """The rows of a batch that belong to this process."""
     if distributed.is_available() and distributed.is_initialized():
         return slice(distributed.get_rank(), None, distributed.get_world_size())
     return slice(None)

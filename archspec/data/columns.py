@@ -1,4 +1,4 @@
-"""What became of each column, in one row each: what it holds, how it is encoded and why, and what is missing in it."""
+"""The table of columns: what each contains, how it is encoded and why, and which values are missing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from archspec.data.values import Mask
 
 _MANY: Final = 0.1
-"""Share of unknown values that is worth a warning."""
+"""From this share of unknown values on, a warning is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnReport:
-    """One column: what reads it, what it holds, its encoding in words, and why it has that."""
+    """One column: what reads it, what it contains, its encoding in words, and the reason for it."""
 
     column: str
     reader: str
@@ -36,11 +36,11 @@ class ColumnReport:
     missing: float
     """Share of rows without a value."""
     unknown: float | None
-    """Share of the values of validation rows that its vocabulary does not hold; None without a vocabulary."""
+    """Share of the values of validation rows that are not in its vocabulary; None without a vocabulary."""
 
 
 class Tally:
-    """Counts rows without a value, and values that no vocabulary holds, while rows are encoded."""
+    """Counts rows without a value, and values that are not in a vocabulary, while rows are encoded."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -50,7 +50,7 @@ class Tally:
         self.values: Counter[str] = Counter()
 
     def add(self, chunk: Chunk, columns: Columns, held_out: Mask) -> None:
-        """Counts the rows of a chunk; no value is not an unknown one."""
+        """Counts the rows of a chunk; a missing value does not count as unknown."""
         self.rows += chunk.rows
         for name, encoding in self.encoder.encodings.items():
             absent = missing(chunk.columns[name])
@@ -61,7 +61,7 @@ class Tally:
                 self.values[name] += int((ids >= 0).sum())
 
     def _lists(self, requirement: ColumnRequirement, learned: Learned) -> str:
-        """How the lists of a column are read; empty where it holds none."""
+        """How the lists of a column are read; empty if it has none."""
         if not requirement.several:
             return ""
         width, longest = self.encoder.widths[requirement.column], learned.longest.get(requirement.column, 0)
@@ -69,7 +69,7 @@ class Tally:
         return "; ".join(filter(None, (self.encoder.forms[requirement.column].text(), cut)))
 
     def reports(self, learned: Learned) -> tuple[ColumnReport, ...]:
-        """A row for each column, in the order in which the spec reads them."""
+        """A report for each column, in the order in which the spec reads them."""
         return tuple(
             ColumnReport(
                 name, requirement.reader, learned.found[name], encoding.text(),
@@ -84,7 +84,7 @@ class Tally:
 
 
 def many_unknown(reports: Iterable[ColumnReport]) -> tuple[Diagnostic, ...]:
-    """A warning for each column many of whose validation values are unknown."""
+    """A warning for each column with many unknown values in validation rows."""
     return tuple(
         Diagnostic(
             "AS714",

@@ -1,4 +1,4 @@
-"""Chunks of a table as the columns of a batch, and the values that do not fit."""
+"""Encodes chunks of a table as the columns of a batch, and finds values that do not fit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Columns = dict[str, "Encoded"]
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """What a spec asks of data, and how each column is encoded. `widths` has the longest list, or how many numbers."""
+    """The columns that a spec requires, and their encodings. `widths` is the longest list, or the number of values."""
 
     requirements: Mapping[str, ColumnRequirement]
     encodings: Mapping[str, Encoding]
@@ -44,14 +44,14 @@ class Encoder:
     def of(
         cls, learned: Learned, requirements: Mapping[str, ColumnRequirement], forms: Mapping[str, ListForm]
     ) -> Encoder:
-        """An encoder whose vocabularies, buckets and means are those that were learned."""
+        """An encoder with the learned vocabularies, buckets and means."""
         widths = {name: d.width for name, d in requirements.items() if d.width is not None and d.several}
         longest = {name: max(length, 1) for name, length in learned.longest.items()}
         return cls(requirements, learned.encodings, longest | widths, forms)
 
     @classmethod
     def from_text(cls, text: str, requirements: Mapping[str, ColumnRequirement]) -> Encoder:
-        """The encoder that `text()` wrote; columns that are asked for no more are left out."""
+        """The encoder that `text()` wrote, without columns that are no longer required."""
         data = json.loads(text)
         encodings = ENCODINGS.validate_python(data["columns"])
         forms = {name: ListForm.model_validate(form) for name, form in data.get("lists", {}).items()}
@@ -68,7 +68,7 @@ class Encoder:
         return replace(self, requirements=used)
 
     def for_tables(self, tables: Iterable[Table]) -> Encoder:
-        """The encoder that reads lists written as no file of the run had them: as texts, or without brackets."""
+        """The encoder for lists in a form that no file of the run had: as texts, or without brackets."""
         open_forms = {name: form for name, form in self.forms.items() if form.between in {None, "brackets"}}
         found = list_forms(tables, {name: d for name, d in self.requirements.items() if name in open_forms}, {})
         forms = {
@@ -88,9 +88,9 @@ class Encoder:
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
     def encode(self, chunk: Chunk) -> tuple[Columns, Mask, list[Fault]]:
-        """The columns of a chunk, which of its rows fit in every column, and what does not fit.
+        """The columns of a chunk, which of its rows fit in every column, and the values that do not fit.
 
-        The types of its columns must be those that `check_types` lets pass.
+        The types of its columns must be ones that `check_types` accepts.
         """
         chunk = with_lists(chunk, {name: form for name, form in self.forms.items() if name in self.requirements})
         columns: Columns = {}
@@ -125,7 +125,7 @@ class Encoder:
         return columns, good, faults
 
     def _column(self, requirement: ColumnRequirement, array: Array) -> tuple[Encoded, Mask, str]:
-        """A column's values, which rows fit, and what is said of the others."""
+        """A column's values, which rows fit, and the reason why the others do not."""
         encoding, width = self.encodings[requirement.column], self.widths.get(requirement.column)
         if width is None:
             return *encoding.encode(array), encoding.refusal()
@@ -143,7 +143,7 @@ class Encoder:
 
 
 def _padded(offsets: Any, values: Encoded, fits: Mask, width: int) -> tuple[Encoded, Mask]:  # noqa: ANN401 - int64 array
-    """Lists `[N, width]`, padded with -1; of a longer one the last items, which are the latest of a history."""
+    """Lists `[N, width]`, padded with -1; longer ones keep their last items, the latest of a history."""
     ends = offsets[1:]
     starts = np.maximum(offsets[:-1], ends - width)
     places = starts[:, None] + np.arange(width)
@@ -155,7 +155,7 @@ def _padded(offsets: Any, values: Encoded, fits: Mask, width: int) -> tuple[Enco
 
 
 def _fixed(requirement: ColumnRequirement) -> Encoding:
-    """How the values of a column are checked that is read in another way."""
+    """The encoding that checks the values of a column which is also read in another way."""
     return Numbers(low=0) if requirement.use == "weight" else label_encoding(requirement, None)
 
 
@@ -174,7 +174,7 @@ def _faults(
 
 
 def _fault(chunk: Chunk, requirement: ColumnRequirement, rows: Mask, reason: str, hint: str = "") -> Iterator[Fault]:
-    """The first of some rows and their count, if there are any."""
+    """A fault with the first of some rows and their count, if there are any."""
     if rows.any():
         first = int(np.flatnonzero(rows)[0])
         text = str(chunk.columns[requirement.column][first].as_py())
@@ -184,7 +184,7 @@ def _fault(chunk: Chunk, requirement: ColumnRequirement, rows: Mask, reason: str
 
 
 def _odd_flags(chunk: Chunk, requirement: ColumnRequirement) -> Iterator[Fault]:
-    """Values of a column of a sample space that are neither 0 nor 1, and therefore leave their rows out of it."""
+    """Values of a sample space's column that are neither 0 nor 1, and therefore exclude their rows."""
     numbers, known = floats(chunk.columns[requirement.column])
     odd = known & (numbers != 0) & (numbers != 1)
     reason, hint = (
@@ -196,4 +196,4 @@ def _odd_flags(chunk: Chunk, requirement: ColumnRequirement) -> Iterator[Fault]:
 
 
 _SHOWN = 40
-"""Characters of a value in a message."""
+"""How many characters of a value a message shows."""

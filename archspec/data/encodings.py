@@ -1,4 +1,4 @@
-"""Encodings: how the values of a column become the ids and numbers of a batch. What they learned is their fields."""
+"""Encodings: how the values of a column become the ids and numbers of a batch. Their fields are what they learned."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ NO_GROUP: Final = -(2**63)
 
 
 class Encoding(BaseModel):
-    """What all encodings have."""
+    """Base class of all encodings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """Values `[N]` as ids or numbers `[N]`, and which of them fit. What does not fit is some legal value."""
+        """Values `[N]` as ids or numbers `[N]`, and which of them fit. Values that do not fit become legal ones."""
         raise NotImplementedError
 
     def refusal(self) -> str:
-        """What is said of a value that does not fit."""
+        """The reason in messages about a value that does not fit."""
         raise NotImplementedError
 
     def text(self) -> str:
-        """The encoding in words, as it is printed before training starts."""
+        """The encoding in words, which is printed before training starts."""
         raise NotImplementedError
 
 
@@ -58,36 +58,36 @@ class Ids(Encoding):
 
 
 class Vocabulary(Encoding):
-    """Values numbered from 1; 0 is every value that is not among them, and no value where that has no id of its own."""
+    """Values numbered from 1; 0 is every other value, and a missing value if that has no id of its own."""
 
     kind: Literal["vocabulary"] = "vocabulary"
     values: tuple[str, ...]
     others: int = 0
-    """Distinct values that were seen but found no room."""
+    """Number of distinct values that were seen but did not fit."""
     reading: Reading = "verbatim"
-    """What the texts of the column are."""
+    """How the texts of the column are read."""
     missing: bool = False
-    """Whether no value has an id of its own, the one after those of the values."""
+    """Whether a missing value has its own id, the one after those of the values."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """The place of each value."""
+        """The id of each value."""
         ids = _places(texts(array, self.reading), self.values) + 1
         if self.missing:
             ids[missing(array)] = len(self.values) + 1
         return ids, np.ones(len(ids), dtype=np.bool_)
 
     def refusal(self) -> str:
-        """Never said: every value has an id."""
+        """Never used: every value has an id."""
         return "is unknown"
 
     def text(self) -> str:
-        """How many values are known."""
+        """The number of known values."""
         left = f"; {self.others:,} rarer ones share id 0 with values never seen" if self.others else ""
         return f"vocabulary of {len(self.values):,} values{', and an id for no value' * self.missing}{left}"
 
 
 class Buckets(Encoding):
-    """Numbers by the bucket that they fall in, from 1; 0 is no value."""
+    """Numbers by the bucket that they fall in, numbered from 1; 0 is a missing value."""
 
     kind: Literal["buckets"] = "buckets"
     edges: tuple[float, ...]
@@ -99,21 +99,21 @@ class Buckets(Encoding):
         return np.where(known, places, 0), known | missing(array)
 
     def refusal(self) -> str:
-        """What it takes."""
+        """The values that it accepts."""
         return "is no finite number"
 
     def text(self) -> str:
-        """How many buckets there are."""
+        """The number of buckets."""
         return f"{len(self.edges) + 1} buckets of about as many rows each"
 
 
 class Words(Encoding):
-    """Names of a domain's values, or whole numbers that count them."""
+    """Names of a domain's values, or whole numbers that index them."""
 
     kind: Literal["words"] = "words"
     words: tuple[str, ...]
     first: Literal[0, 1] | None = 0
-    """The number of the first name; None: numbers are only names."""
+    """The number of the first name; None: numbers are names."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The index of each word."""
@@ -163,12 +163,12 @@ class Numbers(Encoding):
         return f"is no number from {self.low:g} up" if self.high is None else f"is outside {self.low:g}..{self.high:g}"
 
     def text(self) -> str:
-        """What becomes of them."""
+        """How the values are encoded."""
         return "numbers as they are"
 
 
 class Standard(Encoding):
-    """Numbers less their mean, in units of their standard deviation; no value counts as the mean."""
+    """Numbers minus their mean, in standard deviations; a missing value counts as the mean."""
 
     kind: Literal["standard"] = "standard"
     mean: float
@@ -182,7 +182,7 @@ class Standard(Encoding):
         return np.where(fits, scaled, 0).astype(np.float32), fits & (known | missing(array))
 
     def refusal(self) -> str:
-        """What it takes."""
+        """The values that it accepts."""
         return "is no finite number"
 
     def text(self) -> str:
@@ -196,26 +196,26 @@ class Flag(Encoding):
     kind: Literal["flag"] = "flag"
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """1 or 0; no value is 0."""
+        """1 or 0; a missing value is 0."""
         numbers, known = floats(array)
         return (known & (numbers == 1)).astype(np.float32), known | missing(array)
 
     def refusal(self) -> str:
-        """What it takes."""
+        """The values that it accepts."""
         return "is no number"
 
     def text(self) -> str:
-        """What counts."""
+        """The rows that count."""
         return "rows where it is 1"
 
 
 class Key(Encoding):
-    """A whole number for each value, the same for the same value: what rows are grouped by."""
+    """A whole number for each value, equal for equal values: rows are grouped by it."""
 
     kind: Literal["key"] = "key"
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """Whole numbers as they are, whatever their type; texts, and what 64 bits do not hold, as 63 bits of a hash."""
+        """Whole numbers of any type as they are; texts, and numbers beyond 64 bits, as 63 bits of a hash."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -232,16 +232,16 @@ class Key(Encoding):
         return np.where(known, numbers, np.asarray([*hashes, 0], dtype=np.int64)[places]), ~absent
 
     def refusal(self) -> str:
-        """What it takes."""
+        """The values that it accepts."""
         return "is neither a whole number nor a text"
 
     def text(self) -> str:
-        """What it is for."""
+        """Its purpose."""
         return "groups of rows"
 
 
 def _places(array: Array, values: tuple[str, ...]) -> NDArray[np.int64]:
-    """The place of each text among the values; -1 where it is not among them."""
+    """The index of each text in the values; -1 if it is not one of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 MISSING: Final = "no value"
 Bad = Literal["stop", "skip"]
-"""What becomes of rows with values that do not fit: the work stops, or goes on without them."""
+"""What to do about rows with values that do not fit: stop, or continue without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Values of one column in one file that do not fit, for one reason: how many, and the first of them."""
+    """Values of one column in one file that do not fit, for one reason: their number, and the first of them."""
 
     file: str
     requirement: ColumnRequirement
     reason: str
     words: str
-    """What is said of the first of them."""
+    """The reason, for the first of them."""
     row: int
-    """Of the first, counted from 1, the line of names not counted."""
+    """Row of the first, counted from 1 without the header line."""
     count: int
     help: str = ""
-    """What can be done about it; empty: what the requirement allows."""
+    """How to fix it; empty: the encodings that the requirement allows."""
     legal: bool = False
-    """Whether the rows stay, and a warning tells of them."""
+    """Whether the rows are kept, with a warning."""
 
     def message(self) -> str:
         """The first value and its place, and how many more there are."""
@@ -42,7 +42,7 @@ class Fault:
         return f"`{self.file}`, column `{self.requirement.column}`, row {self.row:,}: {self.words}{more}"
 
     def scoring_hint(self) -> str:
-        """What can be done about it where a run that is over encodes new rows."""
+        """How to fix it when a finished run encodes new rows."""
         skip = '`bad="skip"` (of a command: `--bad skip`) leaves such rows out; a batch\'s `rows` tells which are left'
         for kind, taken in (("vocabulary", "any value"), ("standard", "missing values")):
             if kind in self.requirement.choices and (kind == "vocabulary" or self.reason == MISSING):
@@ -50,7 +50,7 @@ class Fault:
         return skip
 
     def hint(self) -> str:
-        """What can be done about it before training."""
+        """How to fix it before training."""
         skip = "`--bad skip` leaves such rows out"
         if self.help:
             return self.help
@@ -67,20 +67,20 @@ class Fault:
 
 
 class Faults:
-    """The faults of all files, one for each file, column and reason."""
+    """The faults of all files, merged by file, column and reason."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str, str], Fault] = {}
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Adds the faults of some further rows."""
+        """Adds the faults of more rows."""
         for fault in faults:
             key = (fault.file, fault.requirement.column, fault.reason)
             first = self.found.get(key)
             self.found[key] = replace(first, count=first.count + fault.count) if first else fault
 
     def report(self, bad: Bad, *, scoring: bool = False) -> tuple[Diagnostic, ...]:
-        """All of them as warnings. Raises SpecError with all of them as errors where bad rows stop the work."""
+        """All of them as warnings. If bad rows stop the work, raises SpecError with all of them as errors instead."""
         diagnostics = Diagnostics()
         for fault in self.found.values():
             if fault.legal:

@@ -1,4 +1,4 @@
-"""Lists of items in a column: how they are written, and which items are none."""
+"""Lists of items in a column: how they are written, and which items are padding."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pydantic import BaseModel, ConfigDict
 from archspec.data.values import Array, Mask, cleaned, is_list, is_text, lists
 
 Between = Literal["any", "|", ";", ",", "tab", "blank", "brackets"]
-"""What stands between the items of a list that is written as text: `any` of the marks where all items are numbers;
-`brackets` where no list is written without them, so that nobody knows."""
+"""The separator of lists that are written as text: `any` of the marks if all items are numbers; `brackets` if every
+list is in brackets, so that the separator is unknown."""
 
 PADDING: Final = "-1"
-"""Pads lists in the language, and in every column."""
+"""The padding item of the language, which is recognised in every column."""
 _SPLIT: Final[dict[Between, str]] = {"any": r"[\s|;,]+", "|": r"\|", ";": ";", ",": ",", "tab": "\t", "blank": r"\s+"}
 _WORDS: Final[dict[Between, str]] = {
     "any": "split at blanks, | ; ,", "tab": "split at tabs", "blank": "split at blanks", "brackets": "in brackets",
 }  # fmt: skip
-_MARK: Final = "\x1f"  # the ASCII unit separator: it stands in no text
+_MARK: Final = "\x1f"  # the ASCII unit separator, which does not occur in texts
 _QUOTED: Final = r"""^(?s:\s*(\[.*['"].*\]|\(.*['"].*\)|\{.*['"].*\})\s*)$"""
 """Brackets of any kind around items in quotes: PostgreSQL writes arrays in braces."""
 _SIMPLE: Final = "|".join(
@@ -32,12 +32,12 @@ _SIMPLE: Final = "|".join(
 _BARE: Final = r"^\s*[\[({][^'\"\[\](){}]*[\])}]\s*$"
 """Brackets around items without quotes."""
 BRACKETED: Final = f"{_BARE}|{_QUOTED}"
-"""Texts in which the marks of a column mean nothing."""
+"""Texts in which the separators of a column have no meaning."""
 _ITEM: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,'"]+))\s*,?""")
 
 
 class ListForm(BaseModel):
-    """How the lists of a column are written; `padding` are texts of items that are none, besides missing ones."""
+    """How the lists of a column are written; `padding` are the texts of padding items, in addition to missing ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,20 +46,20 @@ class ListForm(BaseModel):
     padding: tuple[str, ...] = (PADDING,)
 
     def text(self) -> str:
-        """How lists are read; empty where there is nothing to say."""
+        """How lists are read; empty if there is nothing to report."""
         between = _WORDS.get(self.between, f"split at {self.between}") if self.between else ""
         padding = ", ".join(value for value in self.padding if value != PADDING)
         return "; ".join(filter(None, (between, f"{padding} pads" if padding else "")))
 
     def whole(self, array: Array) -> Array:
-        """The lists `[N]` with all their items; no value is an empty list.
+        """The lists `[N]` with all their items; a missing value is an empty list.
 
-        Lists may be written in brackets, as JSON and Python write them; then items in quotes stay whole.
+        Lists may be written in brackets, as JSON and Python write them; items in quotes are then not split.
         """
         return array if is_list(array) else self._split(cleaned(array))
 
     def real(self, array: Array) -> Array:
-        """The lists `[N]` without missing and padding items; all items where nothing can be padding."""
+        """The lists `[N]` without missing and padding items; all items if there is no padding."""
         import pyarrow as pa
 
         array = self.whole(array)
@@ -87,7 +87,7 @@ class ListForm(BaseModel):
         if between == "any":
             marked = pc.replace_substring_regex(pc.utf8_trim(inner, " \t\r\n|;,"), _SPLIT["any"], _MARK)
         else:
-            # In brackets without quotes, commas stand between items; numpy writes blanks.
+            # In brackets without quotes, commas separate items; numpy writes blanks.
             commas = pc.replace_substring(inner, ",", _MARK)
             blanks = pc.replace_substring_regex(inner, _SPLIT["blank"], _MARK)
             in_brackets = pc.if_else(pc.match_substring(inner, ","), commas, blanks)
@@ -105,7 +105,7 @@ class ListForm(BaseModel):
 
 
 def _without_quotes(array: Array) -> Array:
-    """Lists in brackets, whose items are in quotes and hold none, with marks between the bare items."""
+    """Converts lists in brackets whose items are in quotes, and contain none, to bare items with marks between them."""
     import pyarrow.compute as pc
 
     begun = pc.replace_substring_regex(array, r"^\s*[\[({]\s*['\"]", "")
@@ -138,7 +138,7 @@ def _of_python(match: re.Match[str]) -> str | None:
 
 
 def equal(items: Array, value: str) -> Mask:
-    """Which items are a value that is given as a text; whole numbers are equal however they are written."""
+    """Which items equal a value that is given as a text; whole numbers are equal however they are written."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""What is left of each label in the rows to train on: how many rows hold which value."""
+"""Counts the values of each label in the training rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LISTED: Final = 12
 
 @dataclass(slots=True)
 class LabelCount:
-    """The rows of one column of labels that lie in its tasks' sample space."""
+    """The rows of one column of labels in its tasks' sample space."""
 
     requirement: ColumnRequirement
     encoding: Labels
@@ -50,7 +50,7 @@ class LabelCount:
             self.classes.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
 
     def text(self) -> str:
-        """What the rows hold: "0 in 134 rows, 1 in 133"."""
+        """The counts in words: "0 in 134 rows, 1 in 133"."""
         if not self.rows:
             return "no row"
         if not self.classes:
@@ -60,7 +60,7 @@ class LabelCount:
         return ", ".join(listed[:_LISTED]) + more
 
     def named(self, label: float) -> str:
-        """What is written for a class, or the number."""
+        """The original value of a class, or its number."""
         values = self.encoding.values
         return f"`{values[int(label)]}`" if values else f"{label:g}"
 
@@ -88,7 +88,7 @@ class LabelCounts:
             count.add(columns[name][inside])
 
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """What cannot be learned from the rows: labels of one value, and classes without a row."""
+        """Warnings about what cannot be learned: labels with only one value, and classes without rows."""
         diagnostics = Diagnostics()
         for name, count in self.columns.items():
             _warn(diagnostics, name, count)

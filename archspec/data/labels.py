@@ -1,4 +1,4 @@
-"""Labels: their encoding, and what is said of those that do not fit."""
+"""Labels: their encoding, and the messages about those that do not fit."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 CLASSES: Final = "classes"
 SOFT: Final = "soft"
-"""Encodings of labels that may be asked for: classes by what is written in the column, and labels between 0 and 1."""
+"""Encodings of labels that can be requested: classes by their values in the column, and labels between 0 and 1."""
 _ABSENT: Final = -1
 _SHOWN: Final = 8
-"""Values in a message."""
+"""How many values a message lists."""
 
 
 class Labels(Encoding):
     """Labels of a task: numbers, or classes from 0 to `high - 1`.
 
-    Missing are empty fields and, but for regression, -1. With `masked` they become NaN (-1 where `index`), which
-    `missing_labels: mask` reads; otherwise they do not fit.
+    Empty fields are missing labels and, except for regression, so is -1. With `masked` they become NaN (-1 with
+    `index`), for `missing_labels: mask`; otherwise they do not fit.
     """
 
     kind: Literal["labels"] = "labels"
     high: int | None = None
-    """Number of classes, 2 of a binary task; None: any finite number."""
+    """Number of classes, 2 for a binary task; None: any finite number."""
     index: bool = False
     """Whether classes become int64, as a multiclass task reads them."""
     values: tuple[str, ...] = ()
-    """What is written for each class; empty: its number."""
+    """The value of each class in the column; empty: its number."""
     soft: bool = False
-    """Whether a binary label may lie between 0 and 1."""
+    """Whether a binary label may be between 0 and 1."""
     masked: bool = False
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
@@ -92,7 +92,7 @@ class Labels(Encoding):
 
 
 def missing_labels(array: Array, *, classes: bool) -> Mask:
-    """Where a column holds no label `[N]`: an empty field or NaN; where labels are classes, -1 too."""
+    """Which rows of a column have no label, `[N]`: an empty field or NaN; for classes, also -1."""
     absent = missing(array)
     return absent | (floats(array)[0] == _ABSENT) if classes else absent
 
@@ -100,15 +100,15 @@ def missing_labels(array: Array, *, classes: bool) -> Mask:
 def learned_labels(
     read: Read, requirements: Mapping[str, ColumnRequirement], choices: Mapping[str, str]
 ) -> dict[str, Labels]:
-    """The encodings of the columns of labels; what is written for classes is looked up in the rows to learn from.
+    """The encodings of the columns of labels; the values of classes are collected from the training rows.
 
     Args:
-        read: gives some columns of the rows to learn from, chunk by chunk.
-        requirements: what the spec reads.
-        choices: encodings that were asked for, by column.
+        read: returns some columns of the training rows, chunk by chunk.
+        requirements: the columns that the spec reads.
+        choices: requested encodings, by column.
 
     Raises:
-        SpecError: a column holds more classes than its task has.
+        SpecError: a column has more classes than its task.
     """
     labels = {name: requirement for name, requirement in requirements.items() if requirement.use in {"label", "class"}}
     requested = {name: requirement for name, requirement in labels.items() if choices.get(name) == CLASSES}
@@ -133,7 +133,7 @@ def learned_labels(
 
 
 def inside(space: Array) -> Mask:
-    """Which rows belong to a sample space, whose column is given: those where it is 1."""
+    """Which rows belong to a sample space: those where its column is 1."""
     numbers, known = floats(space)
     rows: Mask = known & (numbers == 1)
     return rows
@@ -143,9 +143,9 @@ def label_encoding(requirement: ColumnRequirement, kind: str | None, found: Iter
     """The encoding of a column of labels.
 
     Args:
-        requirement: what is read.
-        kind: what was asked for: `soft`, `classes`, or `classes:` and what is written for each class, in order.
-        found: the distinct values of training rows, where `kind` is `classes`.
+        requirement: the column.
+        kind: the requested encoding: `soft`, `classes`, or `classes:` and the value of each class, in order.
+        found: the distinct values of training rows, if `kind` is `classes`.
     """
     name, _, listed = (kind or "").partition(":")
     values = _listed(listed) if listed else ()
@@ -158,7 +158,7 @@ def label_encoding(requirement: ColumnRequirement, kind: str | None, found: Iter
 
 
 def check_listed(requirement: ColumnRequirement, kind: str, problems: Diagnostics) -> None:
-    """Adds an error where `classes:A,B,...` does not list one value for each class."""
+    """Adds an error if `classes:A,B,...` does not list one value for each class."""
     name, _, listed = kind.partition(":")
     values = _listed(listed)
     if name != CLASSES or len(set(values)) != requirement.high or len(values) != requirement.high or not all(values):
@@ -174,7 +174,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _check_count(requirement: ColumnRequirement, found: Iterable[str], problems: Diagnostics) -> None:
-    """Adds an error where there are more values than classes."""
+    """Adds an error if there are more values than classes."""
     values = sorted(value for value in found if value != str(_ABSENT))
     if requirement.high is not None and len(values) > requirement.high:
         some = ", ".join(f"`{value}`" for value in values[:_SHOWN]) + ", ..." * (len(values) > _SHOWN)
@@ -186,7 +186,7 @@ def _check_count(requirement: ColumnRequirement, found: Iterable[str], problems:
 
 
 def _in_order(counts: Iterable[str], classes: int) -> tuple[str, ...]:
-    """What is written for each class: whole numbers by size, without gaps where there is room; texts alphabetically."""
+    """The value of each class: whole numbers by size, without gaps if there is room; texts alphabetically."""
     written = [value for value in counts if value != str(_ABSENT)]
     if not all(value.isdecimal() and str(int(value)) == value for value in written):
         try:
@@ -203,7 +203,7 @@ def _in_order(counts: Iterable[str], classes: int) -> tuple[str, ...]:
 def reasons(
     requirement: ColumnRequirement, encoding: Labels, array: Array, fits: Mask
 ) -> Iterator[tuple[Mask, str, str]]:
-    """Which labels `[N]` do not fit, what is said of them, and what can be done about it."""
+    """Which labels `[N]` do not fit, the reasons, and how to fix them."""
     classes, skip = encoding.high is not None, "`--bad skip` leaves such rows out of all tasks"
     absent = missing(array)
     unlabeled = missing_labels(array, classes=classes)
@@ -224,7 +224,7 @@ def reasons(
 
 
 def _mask_help(requirement: ColumnRequirement) -> str:
-    """How the rows stay for other tasks."""
+    """How to keep the rows for other tasks."""
     sets = " ".join(f"--set tasks.{task}.missing_labels=mask" for task in requirement.tasks)
     named = " and ".join(f"`{task}`" for task in requirement.tasks)
     own, in_tasks = ("that task", "task") if len(requirement.tasks) == 1 else ("those tasks", "tasks")

@@ -1,4 +1,4 @@
-"""How the lists of each column are written: decided once, over all files, before their items are looked at."""
+"""How the lists of each column are written: decided once, over all files, before their items are read."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _NUMBER: Final = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NA|null|None"
 _NUMBERS: Final = rf"^[\s\[({{|;,]*(({_NUMBER})([\s|;,]+({_NUMBER}))*)?[\s\])}}|;,]*$"
 _MARKS: Final[tuple[tuple[Between, str], ...]] = (("|", "|"), (";", ";"), (",", ","), ("tab", "\t"))
 _SHARE: Final = 0.05
-"""Of the lists must end in a value that looks like padding."""
+"""A value looks like padding only if at least this share of the lists ends in it."""
 
 
 @dataclass
 class Ends:
-    """How often one value stands at an end of lists, and how often elsewhere: padding stands nowhere else."""
+    """How often a value occurs at an end of lists, and how often elsewhere: padding never occurs elsewhere."""
 
     value: str
     last: bool
@@ -40,7 +40,7 @@ class Ends:
     several: int = 0
 
     def look(self, offsets: NDArray[np.int64], items: Array) -> None:
-        """Counts it in some lists."""
+        """Counts the value in some lists."""
         places = np.arange(len(items))
         found = equal(items, self.value)
         starts, ends = offsets[:-1][np.diff(offsets) > 0], offsets[1:][np.diff(offsets) > 0]
@@ -56,13 +56,13 @@ class Ends:
         self.several += int((runs > 1).sum())
 
     def pads(self, lists: int) -> bool:
-        """Whether the value looks like padding of so many lists."""
+        """Whether the value looks like padding, given the number of lists."""
         return self.several > 0 and self.items == self.at_end and _SHARE * lists <= self.lists
 
 
 @dataclass
 class Marks:
-    """What stands in the texts of a column of lists."""
+    """The marks in the texts of a column of lists."""
 
     seen: bool = False
     plain: bool = False
@@ -71,7 +71,7 @@ class Marks:
     found: set[Between] = field(default_factory=set)
 
     def look(self, array: Array) -> None:
-        """Takes some more lists in. In brackets, marks mean nothing."""
+        """Adds more lists. In brackets, marks have no meaning."""
         import pyarrow.compute as pc
 
         self.seen = True
@@ -83,7 +83,7 @@ class Marks:
                 self.found.add(name)
 
     def between(self) -> Between | None:
-        """What stands between items: any of the marks between numbers, else the first of them that occurs."""
+        """The separator of items: any of the marks between numbers, else the first of them that occurs."""
         if not self.seen:
             return None
         if self.numbers:
@@ -93,7 +93,7 @@ class Marks:
 
 @dataclass
 class ListEnds:
-    """The lengths of the lists of a column, and what stands at their ends."""
+    """The lengths of the lists of a column, and the values at their ends."""
 
     requirement: ColumnRequirement
     rows: int = 0
@@ -102,7 +102,7 @@ class ListEnds:
     ends: tuple[Ends, ...] = ()
 
     def look(self, array: Array) -> None:
-        """Takes some more lists in, with their padding; empty ones do not count."""
+        """Adds more lists, with their padding; empty ones do not count."""
         offsets, items = lists(array)
         items = cleaned(items)
         lengths = np.diff(offsets)
@@ -118,7 +118,7 @@ class ListEnds:
             end.look(offsets, items)
 
     def warn(self, diagnostics: Diagnostics, form: ListForm) -> None:
-        """Warns of an end that looks like padding: all lists are of one length, and it stands nowhere else."""
+        """Warns if the ends look like padding: all lists have the same length, and the value occurs nowhere else."""
         if self.shortest != self.longest or self.longest < 2:  # noqa: PLR2004 - a list of one item is not padded
             return
         for end in self.ends:
@@ -152,8 +152,8 @@ def list_forms(
 
     Args:
         tables: all files, so that one decision holds for all; only columns of texts are read.
-        requirements: what the spec reads.
-        padding: by column, what is no item, besides -1.
+        requirements: the columns that the spec reads.
+        padding: the padding item of a column, in addition to -1.
 
     Raises:
         SpecError: padding is declared for a column that is not read as a list.
@@ -166,7 +166,7 @@ def list_forms(
             for name, array in written.items():
                 marks[name].look(cleaned(array))
             if not written:
-                break  # all chunks of a file have its types
+                break  # all chunks of a file have the same types
     forms = {}
     for name, mark in marks.items():
         more = (padding[name],) if name in padding else ()
@@ -178,7 +178,7 @@ def list_forms(
 
 
 def with_lists(chunk: Chunk, forms: Mapping[str, ListForm], *, padding: bool = False) -> Chunk:
-    """A chunk whose texts of lists are lists; items that are padding stay where asked."""
+    """A chunk in which texts of lists are parsed; with `padding`, padding items are kept."""
     columns = {
         name: form.whole(chunk.columns[name]) if padding else form.real(chunk.columns[name])
         for name, form in forms.items()

@@ -1,7 +1,7 @@
-"""Texts that are numbers, and the one text that each number has.
+"""Texts that are numbers, and the canonical text of each number.
 
-Whether a column holds numbers or texts is decided once, and kept with its vocabulary: among numbers `1.50` is 1.5 and
-`007` is 7, among texts both stay what they are.
+Whether a column contains numbers or texts is decided once, and stored with its vocabulary: among numbers `1.50` is 1.5
+and `007` is 7, among texts both are left as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _HUGE: Final = 2.0**64
 
 
 def numeral(value: str | float) -> str:
-    """The one text of a number, or of a text that means one: `12` for 12.0, `+12` and `012`. Other texts stay."""
+    """The canonical text of a number or its text: `12` for 12.0, `+12` and `012`. Other texts stay unchanged."""
     if isinstance(value, str):
         whole = _WHOLE.fullmatch(value)
         if whole:
@@ -30,12 +30,12 @@ def numeral(value: str | float) -> str:
 
 
 def padded(text: str) -> bool:
-    """Whether a text is a number with zeros before it, as codes of a fixed length have: `007`."""
+    """Whether a text is a number with leading zeros, like codes of a fixed length: `007`."""
     return _PADDED.fullmatch(text) is not None and _NUMERAL.fullmatch(text) is not None
 
 
 def spelled(text: str) -> str:
-    """A text among texts: `12.0`, which pandas makes of integers with gaps, is 12, and truth values have one case."""
+    """The canonical form of a text: `12.0` (pandas writes it for integers with gaps) is 12; booleans are lower case."""
     if text.lower() in {"true", "false"}:
         return text.lower()
     whole, point, rest = text.partition(".")

@@ -1,4 +1,4 @@
-"""Which files hold the data: paths, patterns, and folders of parts as Spark, Hive and pandas write them."""
+"""The files with the data: paths, patterns, and folders of parts as Spark, Hive and pandas write them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file, and the columns that the names of its folders give: `day=1/part-0.parquet` has `day`, the text 1."""
+    """One file, and the columns in the names of its folders: `day=1/part-0.parquet` has `day`, with the text 1."""
 
     file: str
     partitions: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def data_files(files: Name | Iterable[Name]) -> tuple[str, ...]:
-    """The paths that are meant: a path alone or several, each a file, a folder, or a pattern such as `day*.parquet`.
+    """Expands one or several paths, each a file, a folder, or a pattern such as `day*.parquet`.
 
     Raises:
         SpecError: a pattern matches nothing.
@@ -47,12 +47,12 @@ def _matching(word: str) -> list[str]:
 
 
 def parts_of(path: Name) -> tuple[Part, ...]:
-    """The file itself; of a folder its files by name, with those in folders such as `day=1`.
+    """The file itself; for a folder its files by name, including those in folders such as `day=1`.
 
-    Files and folders whose names begin with `.` or `_`, such as Spark's `_SUCCESS`, hold no rows and are left out.
+    Files and folders whose names begin with `.` or `_`, such as Spark's `_SUCCESS`, contain no rows and are skipped.
 
     Raises:
-        SpecError: a folder without files, or with folders whose names give no column.
+        SpecError: a folder has no files, or has folders whose names do not define a column.
     """
     if not Path(path).is_dir():
         return (Part(os.fspath(path)),)

@@ -1,4 +1,4 @@
-"""From files to encoded rows: encodings are learned, every value is checked, and rows are written once."""
+"""From files to encoded rows: learns encodings, checks every value, and writes the rows."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Source:
     """The files to prepare.
 
     Args:
-        files: rows to train on.
-        validation: rows to validate on; none: a share of the rows of `files`.
-        share: that share, 0 to 1; which rows are in it depends on their places in the files alone.
-        header: names of the columns of CSV files that have no line of names.
-        choices: encodings by column that differ from what its values suggest.
-        bad: what becomes of rows that hold a value that does not fit: `stop` before anything is written, or `skip`.
+        files: files with training rows.
+        validation: files with validation rows; empty: a share of the rows of `files`.
+        share: that share, 0 to 1; which rows are in it depends only on their positions in the files.
+        header: column names of CSV files without a header line.
+        choices: requested encodings by column, instead of those that the values suggest.
+        bad: for rows with a value that does not fit: `stop` before anything is written, or `skip` them.
         grouped_by: a column whose values group rows in metrics.
-        padding: by column of lists, an item that is none, besides -1.
+        padding: the padding item of a column of lists, in addition to -1.
     """
 
     files: tuple[str, ...]
@@ -66,7 +66,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a folder holds after `prepare`: encodings, and how many rows. `warnings` tell of skipped ones."""
+    """The result of `prepare`: encodings and numbers of rows. `warnings` report skipped rows."""
 
     encoder: Encoder
     train: int
@@ -75,7 +75,7 @@ class Prepared:
     columns: tuple[ColumnReport, ...]
     warnings: tuple[Diagnostic, ...]
     labels: tuple[str, ...] = ()
-    """What each column of labels holds in the rows to train on, a line each."""
+    """The counts of each column of labels in the training rows, a line each."""
 
 
 def prepare(
@@ -84,9 +84,9 @@ def prepare(
     """Reads files twice, to learn encodings and to encode; writes `rows/*.arrow`, `encoding.json`, `columns.json`.
 
     Args:
-        graph: what reads the data.
+        graph: the graph that reads the data.
         source: the files.
-        folder: where the rows are written; made where it is missing.
+        folder: the folder for the rows; created if it is missing.
         progress: called now and then with the stage and the number of rows that are done.
 
     Raises:
@@ -126,7 +126,7 @@ def prepare(
 
 
 def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
-    """The tables to train on and those to validate on. Raises SpecError where they lack what is wanted."""
+    """The training and the validation tables. Raises SpecError if they lack a column."""
     tables = open_tables(source.files, source.header)
     held_out = open_tables(source.validation, source.header)
     check_columns((*tables, *held_out), wanted)
@@ -136,7 +136,7 @@ def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tu
 
 
 class _Work:
-    """What is counted while rows are encoded."""
+    """The counters that are updated while rows are encoded."""
 
     def __init__(self, encoder: Encoder, progress: Callable[[str, int], None]) -> None:
         self.encoder, self.progress = encoder, progress
@@ -151,7 +151,7 @@ class _Work:
         self.skipped = self.seen = 0
 
     def encode(self, chunk: Chunk, held: Mask, train: RowsWriter, validation: RowsWriter) -> None:
-        """Encodes a chunk and gives its rows to one writer or the other; bad rows to neither."""
+        """Encodes a chunk and passes its rows to one of the writers; bad rows to neither."""
         chunk = with_lists(chunk, self.encoder.forms, padding=True)
         for name, ends in self.lists.items():
             ends.look(chunk.columns[name])
@@ -167,7 +167,7 @@ class _Work:
         self.tally.add(chunk, columns, good & held)
 
     def padding(self) -> tuple[Diagnostic, ...]:
-        """Warnings of items that look like padding."""
+        """Warnings about items that look like padding."""
         diagnostics = Diagnostics()
         for name, ends in self.lists.items():
             ends.warn(diagnostics, self.encoder.forms[name])
@@ -184,7 +184,7 @@ def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> I
 
 
 def _held(first: int, count: int, share: float) -> Mask:
-    """Which rows are held out: a hash of the row's number (splitmix64, Steele et al., 2014) falls below the share."""
+    """Which rows are held out: those whose hashed row number (splitmix64, Steele et al., 2014) is below the share."""
     x = np.arange(first + 1, first + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -203,7 +203,7 @@ def _part(chunk: Chunk, rows: Mask) -> Chunk:
 
 
 def _check_enough(source: Source, train: RowsWriter, validation: RowsWriter, warnings: tuple[Diagnostic, ...]) -> None:
-    """Raises SpecError where no rows are left to train or validate on; it tells of those that were left out."""
+    """Raises SpecError if no rows are left to train or validate on; it also reports the skipped rows."""
     for writer, files, what in ((train, source.files, "train"), (validation, source.validation, "validate")):
         if not writer.rows:
             named = ", ".join(f"`{file}`" for file in files or source.files)

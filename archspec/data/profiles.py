@@ -1,4 +1,4 @@
-"""What was seen of the values of a column, or of all columns that share their ids."""
+"""Statistics of the values of a column, or of all columns that share their ids."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from archspec.data.values import Array
 
 _KEPT: Final = 1_000_000
-"""Numbers that are kept to find the edges of buckets."""
+"""How many numbers are kept to compute the edges of buckets."""
 LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass
 class Profile:
-    """What was seen of the values of a family of columns, in all files to train on."""
+    """Statistics of the values of a family of columns, over all training files."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """How often each value was there, by its text among texts."""
+    """How often each value occurs, by its canonical text."""
     uncounted: bool = False
-    """Whether some values were not counted: numbers are, once it turns out that texts are among them."""
+    """Whether some values are not counted yet: numbers are only counted if the column also has texts."""
     only_whole: bool = True
     only_numbers: bool = True
     texts: bool = False
-    """Whether some values came as texts."""
+    """Whether some values are texts."""
     typed: bool = False
-    """Whether some values came as numbers."""
+    """Whether some values have a numeric type."""
     missing: int = 0
     rounded: float | None = None
-    """A whole number that a float has rounded."""
+    """A whole number that was rounded as a float."""
     low: float = np.inf
     high: float = -np.inf
     """The lowest and the highest whole number."""
@@ -52,7 +52,7 @@ class Profile:
     stride: int = 1
 
     def look(self, array: Array, *, counted: bool) -> None:
-        """Takes some more values in; counts the distinct ones where asked."""
+        """Adds more values; with `counted`, counts the distinct ones."""
         if is_list(array):
             offsets, array = lists(array)
             self.longest = max(self.longest, int(np.diff(offsets).max(initial=0)))
@@ -80,19 +80,19 @@ class Profile:
         self.counts.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
 
     def as_numbers(self) -> Counter[str]:
-        """The counts by number: those of `12` and `12.0` in one."""
+        """The counts by number: `12` and `12.0` are counted together."""
         found: Counter[str] = Counter()
         for text, count in self.counts.items():
             found[numeral(text)] += count
         return found
 
     def padded(self) -> str | None:
-        """A counted text that is a number with zeros before it."""
+        """A counted text that is a number with leading zeros."""
         return next(filter(padded, self.counts), None)
 
     @cached_property
     def twins(self) -> tuple[str, str] | None:
-        """Two counted texts that are one number, such as `7` and `007`; a truth value is not like its number."""
+        """Two counted texts that are the same number, such as `7` and `007`; a boolean does not equal its number."""
         seen: dict[str, str] = {}
         for text in self.counts:
             number = text if text in {"true", "false"} else numeral(text)
@@ -125,9 +125,9 @@ class Profile:
             self.stride *= 2
 
     def edges(self, buckets: int) -> tuple[float, ...]:
-        """Where buckets begin, less the first. Rows are shared out evenly, but a value is never cut in two.
+        """Where buckets begin, except for the first. Buckets have about the same number of rows, but share no value.
 
-        A frequent value, such as the 0 of most amounts, has a bucket of its own, and the others share what is left.
+        A frequent value, such as the 0 of most amounts, gets its own bucket, and the others share the rest.
         """
         if not self.sample:
             return ()

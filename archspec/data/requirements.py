@@ -1,4 +1,4 @@
-"""What a spec asks of a table of data: columns, what they must hold, and what reads them."""
+"""The columns that a spec requires in a table: their contents, and what reads them."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     from archspec.program.columns import Column
 
 Use = Literal["ids", "lists", "numbers", "class", "label", "space", "weight", "column", "key"]
-"""`ids` one per row, `lists` of ids, `numbers` for a dense input; of tasks: `class` (a label that is an index),
-`label`, `space` (`when`), `weight`, `column` (numbers that a loss reads); `key` groups rows and may hold anything."""
+"""`ids` one per row, `lists` of ids, `numbers` for a dense input; for tasks: `class` (a label that is an index),
+`label`, `space` (`when`), `weight`, `column` (numbers that a loss reads); `key` groups rows and accepts any values."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnRequirement:
     """One column that a spec reads.
 
-    `width` is how many numbers a row holds, or the longest list (None: any length); `high` the first id, class or
+    `width` is the number of values in a row, or the longest list (None: any length); `high` the first id, class or
     label that is too high; `words` the names of ids. Columns of one `family` have the same ids. A label counts only
-    where the column `space` is 1.
+    in rows where the column `space` is 1.
     """
 
     column: str
     use: Use
     reader: str
-    """What reads it, in words: "input `user`"."""
+    """The reader in words: "input `user`"."""
     width: int | None = 1
     high: int | None = None
     words: tuple[str, ...] = ()
     family: str = ""
     space: str | None = None
     optional: bool = False
-    """Whether a label may be missing in any row: its loss knows which rows have one."""
+    """Whether a label may be missing in any row: its loss determines which rows have one."""
     masked: bool = False
-    """Whether rows where the label is missing are outside the task's sample space."""
+    """Whether rows without the label are outside the task's sample space."""
     tasks: tuple[str, ...] = ()
     """The tasks whose label it is."""
     plain: bool = False
-    """Whether values must stay as they are, because readers of other uses read them too."""
+    """Whether values must not be encoded, because the column also has another use."""
     also: tuple[ColumnRequirement, ...] = ()
-    """Requirements of other uses whose values must fit as well."""
+    """Requirements of other uses that the values must also satisfy."""
     groups: bool = False
-    """Whether its values as they are written also group rows in metrics: an encoding gives all unknown ones one id."""
+    """Whether its original values also group rows in metrics: encoded, all unknown values would have one id."""
 
     @property
     def encodes(self) -> bool:
@@ -66,12 +66,12 @@ class ColumnRequirement:
 
     @property
     def several(self) -> bool:
-        """Whether a row holds several items."""
+        """Whether a row contains several items."""
         return self.use == "lists" or (self.use == "numbers" and self.width != 1)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The encodings that may be asked for."""
+        """The encodings that can be requested."""
         if self.words:
             return ()
         if self.plain:
@@ -84,10 +84,10 @@ class ColumnRequirement:
 
 
 def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str, ColumnRequirement]:
-    """What a checked spec asks of a table, by column: its inputs' columns first, then its tasks'.
+    """The columns that a checked spec requires: first those of its inputs, then those of its tasks.
 
     Args:
-        graph: inputs that nothing reads ask for nothing.
+        graph: the graph; inputs that nothing reads require no column.
         grouped_by: a further column, whose values group rows in metrics.
     """
     found: dict[str, ColumnRequirement] = {}
@@ -110,17 +110,17 @@ def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str
 
 
 def group_requirement(column: str) -> ColumnRequirement:
-    """What metrics ask of the column that groups rows."""
+    """The requirement for the column that groups rows in metrics."""
     return ColumnRequirement(column, "key", "the groups of grouped AUC")
 
 
 def group_column(found: Mapping[str, ColumnRequirement], grouped_by: str | None) -> str | None:
-    """The column of a batch that holds the groups: one of its own where the spec reads the file's column too."""
+    """The column of a batch with the groups: a separate one if the spec also reads the file's column."""
     return as_written(grouped_by) if grouped_by is not None and found[grouped_by].groups else grouped_by
 
 
 def as_written(column: str) -> str:
-    """The name of a batch's column with a key for each value of a file's column, whatever its encoding knows."""
+    """The name of a batch's column with a key for each original value of a file's column."""
     return f"{column} as written"
 
 
@@ -129,7 +129,7 @@ _STRICTEST: tuple[Use, ...] = ("ids", "lists", "numbers", "class", "label", "wei
 
 
 def _both(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement:
-    """What satisfies both readers of one column."""
+    """A requirement that satisfies both readers of one column."""
     one, other = sorted((one, other), key=lambda requirement: _STRICTEST.index(requirement.use))
     if one.use != other.use:
         return _of_two_uses(one, other)
@@ -149,10 +149,10 @@ def _both(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement
 
 
 def _of_two_uses(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement:
-    """What satisfies readers of two uses: values as they are, which fit both.
+    """A requirement that satisfies readers of two uses: values are not encoded, and must fit both.
 
     Raises:
-        SpecError: a task reads a column that holds several items in a row.
+        SpecError: a task reads a column with several items in a row.
     """
     if one.use in _OF_INPUTS and other.use in _OF_INPUTS:
         return one
@@ -189,7 +189,7 @@ def _of_inputs(graph: Graph) -> Iterator[ColumnRequirement]:
 
 
 def _of_column(key: str, column: Column, reader: str, family: str) -> ColumnRequirement:
-    """What one column of an input must hold."""
+    """The requirement for one column of an input."""
     width = column.shape[1] if len(column.shape) > 1 else 1
     if column.dtype == "float":
         return ColumnRequirement(key, "numbers", reader, int(width))
@@ -199,7 +199,7 @@ def _of_column(key: str, column: Column, reader: str, family: str) -> ColumnRequ
 
 
 def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:
-    """Input -> the column whose ids it shares, through a shared table or by reading the same column."""
+    """Input -> the column whose ids it shares, through a shared table or because it reads the same column."""
     key = {name: block.common.column or name for name, block in graph.spec.inputs.items()}
     family = {name: key[name] for name in columns}
     for name, column in columns.items():
@@ -236,7 +236,7 @@ def nearest_column(column: str, known: Collection[str], reads: str) -> str:
 
 
 def leaks(requirements: Mapping[str, ColumnRequirement]) -> tuple[Diagnostic, ...]:
-    """Warnings about labels that the model reads: it would see what it is to predict."""
+    """Warnings about labels that the model reads as inputs: it would see the value that it must predict."""
     problems = Diagnostics()
     for name, requirement in requirements.items():
         for other in requirement.also if requirement.of_input else ():

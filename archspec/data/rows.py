@@ -1,4 +1,4 @@
-"""Encoded rows on disk: an Arrow file in blocks, memory-mapped, from which any block is read without the others."""
+"""Encoded rows on disk: a memory-mapped Arrow file of blocks, each of which can be read alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SMALL: Final = 2**31
 
 
 class RowsWriter:
-    """Takes encoded rows in chunks of any size and writes them in blocks. `rows` counts them."""
+    """Writes encoded rows, added in chunks of any size, in blocks. `rows` is their number."""
 
     def __init__(self, file: IO[bytes], requirements: Mapping[str, ColumnRequirement]) -> None:
         self.rows = 0
@@ -37,20 +37,20 @@ class RowsWriter:
         self._sink: Any = None
 
     def add(self, columns: Columns) -> None:
-        """Adds some rows."""
+        """Adds rows."""
         self._waiting.append(columns)
         self.rows += len(next(iter(columns.values())))
         if self.rows - self._written >= BLOCK:
             self._write(BLOCK)
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the remaining rows."""
         self._write(1)
         if self._sink is not None:
             self._sink.close()
 
     def _write(self, least: int) -> None:
-        """Writes blocks for as long as there are so many rows waiting."""
+        """Writes blocks while at least `least` rows are waiting."""
         if not self._waiting:
             return
         held = {name: _joined([part[name] for part in self._waiting]) for name in self._waiting[0]}
@@ -74,7 +74,7 @@ class RowsWriter:
 
 @contextmanager
 def written_rows(path: str | os.PathLike[str], requirements: Mapping[str, ColumnRequirement]) -> Iterator[RowsWriter]:
-    """A writer of a file of rows, which appears when the block ends without an error, and not at all otherwise."""
+    """A writer for a file of rows; the file appears only if the block ends without an error."""
     with whole(path, parents=True) as file:
         writer = RowsWriter(file, requirements)
         yield writer
@@ -82,10 +82,10 @@ def written_rows(path: str | os.PathLike[str], requirements: Mapping[str, Column
 
 
 class Rows:
-    """The rows of a file. Blocks are read when they are asked for; the file may be larger than memory.
+    """The rows of a file. Blocks are read on request; the file may be larger than memory.
 
     Raises:
-        OSError: the file is missing or no file of rows.
+        OSError: the file is missing or is not a file of rows.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -98,11 +98,11 @@ class Rows:
         """Rows of each block."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return sum(self.blocks)
 
     def read(self, blocks: Sequence[int]) -> dict[str, Encoded]:
-        """The columns of some blocks, one after the other; of a single one without a copy."""
+        """The columns of some blocks, concatenated; without a copy for a single block."""
         batches = [self._reader.get_batch(number) for number in blocks]
         names = batches[0].schema.names
         parts = {name: [_as_numpy(batch.column(place)) for batch in batches] for place, name in enumerate(names)}
@@ -119,7 +119,7 @@ def as_batch(columns: Mapping[str, Encoded], rows: slice | NDArray[np.int64] | N
 
 
 def _as_arrow(values: Encoded, requirement: ColumnRequirement | None) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """A column as Arrow holds it; of groups (no requirement, or `key`) all bits are kept."""
+    """A column as an Arrow array; for groups (no requirement, or `key`) all bits are kept."""
     import pyarrow as pa
 
     high = None if requirement is None or requirement.use == "key" else requirement.high

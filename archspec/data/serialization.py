@@ -1,4 +1,4 @@
-"""How encodings are stored in a run, as JSON by column."""
+"""Storage of encodings in a run, as JSON by column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what a file holds is sound: offsets within bounds, texts in UTF-8. Nothing looks at values before."""
+"""Checks that a file's data is valid, before any value is read: offsets within bounds, texts in UTF-8."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def sound(array: Array, file: str, column: str, first: int) -> Array:
-    """The column as it is, but views of texts as texts, which all of pyarrow's functions take.
+    """Checks a column, and converts string views to strings, which all of pyarrow's functions support.
 
     Args:
         array: some rows of a column.
-        file: the file that they are from, for the message.
+        file: the file with the rows, for the message.
         column: its name.
-        first: how many rows of the file come before.
+        first: number of rows of the file before these.
 
     Raises:
         SpecError: AS715, with file, column and, for a text that is not in UTF-8, the row.
@@ -38,7 +38,7 @@ def sound(array: Array, file: str, column: str, first: int) -> Array:
 
 
 def not_utf8(file: str, column: str, row: int) -> NoReturn:
-    """Raises SpecError for a text that cannot be decoded; rows count from 1."""
+    """Raises SpecError for a text that cannot be decoded; rows are counted from 1."""
     unusable(
         "AS715", f"`{file}`, column `{column}`, row {row:,}: a text that is not in UTF-8",
         help="write the file again, with its texts in UTF-8",
@@ -46,7 +46,7 @@ def not_utf8(file: str, column: str, row: int) -> NoReturn:
 
 
 def _first_not_utf8(array: Array) -> int | None:
-    """The first row with a text that cannot be decoded; None where something else is broken."""
+    """The first row with a text that cannot be decoded; None if something else is broken."""
     import pyarrow as pa
 
     binary = {
@@ -71,7 +71,7 @@ def _decodes(value: Any) -> bool:  # noqa: ANN401 - bytes, a list of them, or no
 
 
 def _retyped(kind: Any, types: dict[Any, Any]) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """A type with another one in its place, also within lists and dictionaries."""
+    """Replaces a type by another one, also within lists and dictionaries."""
     import pyarrow as pa
 
     if pa.types.is_list(kind):

@@ -1,4 +1,4 @@
-"""Which encoding a column gets: what was asked for, or what fits all of its values in the files to train on."""
+"""Chooses the encoding of each column: the requested one, or one that fits all its values in the training files."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from archspec.data.values import Array, Reading
 
 _LARGE: Final = 2**31
-"""Where all whole numbers are as large as that, they number no rows of a table."""
+"""If all whole numbers are at least this large, they are not rows of a table."""
 _BUCKETS: Final = 64
-"""Buckets of a column whose input does not say how many ids there are."""
+"""Number of buckets of a column whose input has no number of ids."""
 
 _FIXED: Final = {
     "numbers": "dense input", "class": "label", "label": "label", "weight": "weight", "space": "sample space",
     "column": "a loss reads it", "key": "groups rows",
 }  # fmt: skip
-"""Why columns have the encoding that they have whatever their values are, by use."""
+"""The reason for encodings that do not depend on values, by use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision for all columns that share their ids: the encoding, why, and how texts are read."""
+    """The decision for all columns that share their ids: the encoding, the reason, and how texts are read."""
 
     kind: str
     why: str
@@ -45,20 +45,20 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What the rows to train on tell of each column."""
+    """The result of surveying the training rows."""
 
     encodings: Mapping[str, Encoding]
     longest: Mapping[str, int]
-    """The longest list, of columns of lists."""
+    """The longest list of each column of lists."""
     found: Mapping[str, str]
-    """What a column holds, in words, and"""
+    """The contents of each column, in words."""
     why: Mapping[str, str]
-    """why it is encoded as it is."""
+    """The reason for each column's encoding."""
     warnings: tuple[Diagnostic, ...]
 
 
 def check_choices(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError where an encoding is asked for that a column cannot have."""
+    """Raises SpecError if an encoding is requested that a column cannot have."""
     problems = Diagnostics()
     for column, kind in choices.items():
         if column not in requirements:
@@ -74,16 +74,16 @@ def check_choices(choices: Mapping[str, str], requirements: Mapping[str, ColumnR
 
 
 def learned(read: Read, requirements: Mapping[str, ColumnRequirement], choices: Mapping[str, str]) -> Learned:
-    """Encodings by column: one decision for each column, over all rows to learn from.
+    """Encodings by column: one decision for each column, over all training rows.
 
     Args:
-        read: gives some columns of the rows to learn from, chunk by chunk.
-        requirements: what the spec reads.
-        choices: encodings that were asked for, by column; one holds for all columns that share its ids.
+        read: returns some columns of the training rows, chunk by chunk.
+        requirements: the columns that the spec reads.
+        choices: requested encodings, by column; each applies to all columns that share its ids.
 
     Raises:
-        SpecError: texts of which two are one number (AS711), ids that floats have rounded (AS712), where nothing was
-            asked for.
+        SpecError: without a requested encoding, two texts are the same number (AS711), or floats have rounded ids
+            (AS712).
     """
     by_family = {_family(requirements[column]): kind for column, kind in choices.items()}
     by_family |= {
@@ -128,10 +128,10 @@ def _family(requirement: ColumnRequirement) -> str:
 def _seen(
     read: Read, requirements: Mapping[str, ColumnRequirement], requested: Mapping[str, str | None]
 ) -> dict[str, Profile]:
-    """What was seen of each family whose encoding depends on its values.
+    """The profile of each family whose encoding depends on its values.
 
-    Texts are counted at once. Numbers are counted in a second reading, and only where texts turn out to be among them:
-    ids that stay as they are may be too many to keep.
+    Texts are counted at once. Numbers are counted in a second pass, and only if the family also has texts: there may be
+    too many plain ids to store.
     """
     families = {name: _family(requirement) for name, requirement in requirements.items()}
     looked = {name for name in families if requirements[name].encodes or requested[families[name]] == "standard"}
@@ -170,7 +170,7 @@ def _texts(array: Array) -> bool:
 
 
 def _natural(requirement: ColumnRequirement, profile: Profile, *, several: bool) -> tuple[str, str]:
-    """The encoding of ids by default, and why: whole numbers stay, others fall in buckets, texts are words."""
+    """The default encoding of ids, and the reason: whole numbers are ids, others get buckets, texts a vocabulary."""
     high = requirement.high or 0
     if not profile.only_numbers:
         return "vocabulary", "not all are numbers"
@@ -184,7 +184,7 @@ def _natural(requirement: ColumnRequirement, profile: Profile, *, several: bool)
 
 
 def _code(profile: Profile) -> str | None:
-    """A number with zeros before it, of a column of texts; beside numbers, the zeros cannot mean anything."""
+    """A number with leading zeros in a column of texts; next to numbers, leading zeros have no meaning."""
     return None if profile.typed else profile.padded()
 
 
@@ -202,7 +202,7 @@ def _choice(requirement: ColumnRequirement, requested: str | None, profile: Prof
 
 
 def _check(problems: Diagnostics, column: str, choice: Choice, profile: Profile, *, requested: bool) -> None:
-    """Reports ids of which nobody can say whether they are the same."""
+    """Reports ids that may or may not be equal."""
     if choice.kind in {"ids", "vocabulary"} and profile.only_numbers and not requested and (twins := profile.twins):
         one = f"`--encode {column}=ids` makes them one id, " if profile.only_whole else "write them alike, or "
         problems.error(
@@ -226,7 +226,7 @@ def _check(problems: Diagnostics, column: str, choice: Choice, profile: Profile,
 
 
 def _check_domain(problems: Diagnostics, column: str, encoding: Encoding, profile: Profile) -> None:
-    """Says how numbers are mapped to the values of a domain, where they may have been meant otherwise."""
+    """Warns how numbers are mapped to the values of a domain, if the mapping is not the usual one."""
     if not isinstance(encoding, Words) or encoding.first is None or not 0 < profile.low <= len(encoding.words):
         return
     words, last = encoding.words, encoding.first + len(encoding.words) - 1
@@ -239,7 +239,7 @@ def _check_domain(problems: Diagnostics, column: str, encoding: Encoding, profil
 
 
 def _found(requirement: ColumnRequirement, profile: Profile | None) -> str:
-    """What a column holds, in words."""
+    """The contents of a column, in words."""
     if profile is None:
         words = {"class": "whole numbers", "key": "anything"}.get(requirement.use, "numbers")
     elif profile.only_numbers:
@@ -251,7 +251,7 @@ def _found(requirement: ColumnRequirement, profile: Profile | None) -> str:
 
 
 def _encoding(requirement: ColumnRequirement, choice: Choice, profile: Profile) -> Encoding:
-    """The encoding of a column of given use."""
+    """The encoding of a column, by its use."""
     if requirement.encodes:
         return (
             _of_words(requirement.words, profile) if requirement.words else _of_ids(choice, profile, requirement.high)
@@ -269,7 +269,7 @@ def _encoding(requirement: ColumnRequirement, choice: Choice, profile: Profile) 
 
 
 def _of_words(words: tuple[str, ...], profile: Profile) -> Words:
-    """Names, or numbers: names where the words are numbers themselves, else counted from 0 or from 1."""
+    """Encoding by names or numbers: numbers are names if the words are numbers, else they count from 0 or from 1."""
     if any(numeral(word).removeprefix("-").isdecimal() for word in words):
         return Words(words=words, first=None)
     return Words(words=words, first=1 if profile.high == len(words) and profile.low > 0 else 0)
@@ -283,7 +283,7 @@ def _of_ids(choice: Choice, profile: Profile, high: int | None) -> Encoding:
     counts = profile.as_numbers() if choice.reading == "numbers" else profile.counts
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     room = len(ranked) + 1 if high is None else high - 1
-    # No value takes the place of the rarest one where it is more frequent.
+    # A missing value replaces the rarest value if it is more frequent.
     absent = profile.missing > 0 and (len(ranked) < room or (room > 0 and profile.missing > ranked[room - 1][1]))
     values = tuple(value for value, _ in ranked[: room - absent])
     return Vocabulary(values=values, others=len(ranked) - len(values), reading=choice.reading, missing=absent)

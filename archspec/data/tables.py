@@ -1,4 +1,4 @@
-"""Tables on disk, read chunk by chunk: Parquet, CSV (packed too), and Feather or Arrow files."""
+"""Tables on disk, read chunk by chunk: Parquet, CSV (also compressed), and Feather or Arrow files."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ FORMATS: Final = {
     ".csv": "csv", ".tsv": "csv",
 }  # fmt: skip
 PACKED: Final = (".gz", ".bz2", ".zst", ".lz4")
-"""What a CSV file may be packed with."""
+"""Suffixes of compressed CSV files."""
 _ROWS: Final = 65_536
-_BYTES: Final = 1 << 23  # of a CSV file at once: pyarrow's own default makes chunks of a few thousand rows
+_BYTES: Final = 1 << 23  # read at once from a CSV file: pyarrow's default makes chunks of a few thousand rows
 _LISTED: Final = 12
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -36,7 +36,7 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a file, one after the other: Arrow arrays by column. `first` counts the file's rows from 0."""
+    """Consecutive rows of a file: Arrow arrays by column. `first` is the number of the first row, from 0."""
 
     file: str
     first: int
@@ -45,20 +45,20 @@ class Chunk:
 
 
 Read = Callable[[Collection[str]], Iterable[Chunk]]
-"""Gives some columns of rows, chunk by chunk."""
+"""A function that returns some columns of rows, chunk by chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One file. A CSV file's columns are read as text: what is in them is decided by looking at all of it."""
+    """One file. Columns of a CSV file are read as text; their type is decided from all of their values."""
 
     file: str
     format: str
     columns: tuple[str, ...]
     header: tuple[str, ...] | None = None
-    """Names of the columns of a CSV file that has no line of names."""
+    """Column names of a CSV file without a header line."""
     partitions: Mapping[str, str | None] = field(default_factory=dict)
-    """Columns of one value each, which the names of the file's folders give."""
+    """Columns with a single value, from the names of the file's folders."""
 
     def chunks(self, wanted: Collection[str]) -> Iterator[Chunk]:
         """The wanted columns, chunk by chunk.
@@ -72,7 +72,7 @@ class Table:
         first = 0
         try:
             for batch in self._batches(names):
-                # By name: for `a.b`, a Parquet reader also gives the field `b` of a struct `a`.
+                # By name: for `a.b`, a Parquet reader also returns the field `b` of a struct `a`.
                 columns = {name: sound(batch.column(name), self.file, name, first) for name in names}
                 for start in range(0, batch.num_rows, _ROWS):
                     part = {name: array.slice(start, _ROWS) for name, array in columns.items()}
@@ -90,11 +90,11 @@ class Table:
         _unreadable(self.file, error)
 
     def _holds(self, name: str) -> bool:
-        """Whether the column lies in the file itself."""
+        """Whether the column is in the file itself."""
         return name not in self.partitions
 
     def _constant(self, wanted: Collection[str], rows: int) -> dict[str, Any]:
-        """The wanted columns that the names of folders give, as texts."""
+        """The wanted columns from the names of folders, as texts."""
         import pyarrow as pa
 
         return {
@@ -123,10 +123,10 @@ class Table:
 
 
 def open_tables(files: Iterable[str | os.PathLike[str]], header: tuple[str, ...] | None = None) -> tuple[Table, ...]:
-    """Files as tables, in their order, a folder's by name; only their heads are read.
+    """Opens files as tables, in their order, those of a folder by name; reads only their headers.
 
     Raises:
-        SpecError: a file is missing, of an unknown format, empty or broken: all such files at once.
+        SpecError: a file is missing, empty, broken or has an unknown format: all such files at once.
     """
     problems = Diagnostics()
     parts = [part for found in _each(parts_of, files, problems) for part in found]
@@ -136,7 +136,7 @@ def open_tables(files: Iterable[str | os.PathLike[str]], header: tuple[str, ...]
 
 
 def _each(work: Callable[[_Item], _Made], items: Iterable[_Item], problems: Diagnostics) -> Iterator[_Made]:
-    """What comes of each item; of one that cannot be used, its problems."""
+    """Yields the result for each item; adds the problems of an item that cannot be used."""
     for item in items:
         try:
             yield work(item)
@@ -145,7 +145,7 @@ def _each(work: Callable[[_Item], _Made], items: Iterable[_Item], problems: Diag
 
 
 def check_columns(tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError where a table lacks a column that is asked for: all of them at once, with what reads each."""
+    """Raises SpecError if a table lacks required columns: all of them at once, each with its reader."""
     problems = Diagnostics()
     for table in tables:
         for column, requirement in requirements.items():
@@ -175,7 +175,7 @@ def _open(part: Part, header: tuple[str, ...] | None) -> Table:
         unusable("AS701", f"there is no file `{file}`")
     try:
         columns = _names(file, form, header)
-    except (ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names that are not in UTF-8
+    except (ArrowException, OSError, UnicodeDecodeError) as error:  # the last one for names that are not in UTF-8
         _unreadable(file, error)
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
@@ -203,14 +203,14 @@ def _names(file: str, form: str, header: tuple[str, ...] | None) -> tuple[str, .
 def _csv(
     file: str, header: tuple[str, ...] | None, columns: Iterable[str] = (), wanted: list[str] | None = None
 ) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """A reader of a CSV file in which everything is text; an empty place is no value."""
+    """A reader of a CSV file in which everything is text; an empty field is a missing value."""
     import pyarrow as pa
     from pyarrow import csv
 
     tabs = ".tsv" in Path(file).name.lower()
     return csv.open_csv(
         file,
-        # Without threads pyarrow's errors know the row.
+        # Without threads, pyarrow's errors contain the row.
         csv.ReadOptions(use_threads=False, block_size=_BYTES, column_names=header),
         csv.ParseOptions(delimiter="\t" if tabs else ",", newlines_in_values=True),
         csv.ConvertOptions(

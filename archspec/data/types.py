@@ -1,4 +1,4 @@
-"""Whether columns are of types that their readers can take; what is in them is looked at later."""
+"""Checks that columns have types that their readers accept; values are checked later."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def check_types(tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError where a column is of a type that its reader cannot take: all of them at once."""
+    """Raises SpecError if columns have types that their readers do not accept: all of them at once."""
     problems = Diagnostics()
     for table in tables:
         for chunk in table.chunks(requirements):
             for column, array in chunk.columns.items():
                 if not _fits(requirements[column], array):
                     _report(problems, table, requirements[column], array)
-            break  # all chunks of a file have its types
+            break  # all chunks of a file have the same types
     problems.raise_errors(status=2)
 
 

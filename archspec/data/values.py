@@ -1,4 +1,4 @@
-"""Arrow columns as numbers, whole numbers, texts and lists; with them, which values could not be read as such."""
+"""Converts Arrow columns to numbers, whole numbers, texts and lists, and reports which values cannot be converted."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from archspec.data.numerals import numeral, spelled
 
 Mask = NDArray[np.bool_]
 Array = Any
-"""An Arrow array: pyarrow comes without types."""
+"""An Arrow array: pyarrow has no type annotations."""
 Reading = Literal["verbatim", "texts", "numbers"]
-"""What the texts of a column are; `verbatim` is how vocabularies were read that do not say it."""
+"""How the texts of a column are read; `verbatim` is for old vocabularies that do not record it."""
 
 NONE: Final = (
     "", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "NaT", r"\N",
 )  # fmt: skip
-"""Texts that are no value, as pandas, R, Spark and databases write it."""
+"""Texts for a missing value, as pandas, R, Spark and databases write it."""
 EXACT: Final = 2**53
-"""From here up, a float does not know every whole number."""
+"""From here up, floats cannot represent every whole number."""
 _HIGHEST: Final = 2**63 - 1
 _NUMBER: Final = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?))$"
 _DIGITS: Final = re.compile(r"[+-]?\d{1,40}")
 _WRITTEN: Final = {"numbers": r"^(0|-?[1-9]\d*)$", "texts": r"^(?i:true|false)$|^-?\d+\.0*$"}
-"""Among numbers, what is written as it should be; among texts, what is not."""
+"""Among numbers, texts in canonical form; among texts, those not in canonical form."""
 
 
 def trimmed(texts: Array) -> Array:
-    """Texts without white space around them; a text of nothing else is no value."""
+    """Texts without surrounding white space; a text of only white space is a missing value."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -40,7 +40,7 @@ def trimmed(texts: Array) -> Array:
 
 
 def is_text(array: Array) -> bool:
-    """Whether a column holds texts."""
+    """Whether a column contains texts."""
     import pyarrow as pa
 
     kind = _plain(array.type)
@@ -48,7 +48,7 @@ def is_text(array: Array) -> bool:
 
 
 def is_list(array: Array) -> bool:
-    """Whether a column holds a list in each row."""
+    """Whether a column contains a list in each row."""
     import pyarrow as pa
 
     types, kind = pa.types, array.type
@@ -56,7 +56,7 @@ def is_list(array: Array) -> bool:
 
 
 def is_scalar(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
-    """Whether values of an Arrow type are numbers, truth values or texts, one by one."""
+    """Whether an Arrow type has a single number, boolean or text per row."""
     import pyarrow as pa
 
     types, kind = pa.types, _plain(kind)
@@ -66,7 +66,7 @@ def is_scalar(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
 
 
 def cleaned(array: Array) -> Array:
-    """A column without a dictionary, its texts without white space around them; NaN and what is in NONE are null."""
+    """A column without a dictionary, with trimmed texts; NaN and the texts in NONE are null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -80,15 +80,15 @@ def cleaned(array: Array) -> Array:
 
 
 def missing(array: Array) -> Mask:
-    """Which values are no value."""
+    """Which values are missing."""
     found: Mask = cleaned(array).is_null().to_numpy(zero_copy_only=False)
     return found
 
 
 def floats(array: Array) -> tuple[NDArray[np.float64], Mask]:
-    """Values as numbers `[N]`, and which of them are finite numbers; `true` is 1 and `false` 0, as a text too.
+    """Values as numbers `[N]`, and which of them are finite numbers; `true` is 1 and `false` 0, even as a text.
 
-    What is no number is NaN.
+    Other values are NaN.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -106,7 +106,7 @@ def floats(array: Array) -> tuple[NDArray[np.float64], Mask]:
 
 
 def whole(array: Array) -> tuple[NDArray[np.int64], Mask]:
-    """Values as whole numbers `[N]`, and which of them are: numbers of 64 bits whose digits are all known."""
+    """Values as whole numbers `[N]`, and which of them are 64-bit whole numbers with all digits known."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -127,7 +127,7 @@ def whole(array: Array) -> tuple[NDArray[np.int64], Mask]:
 
 
 def exactly(value: object) -> int | None:
-    """A large whole number, or its text, digit by digit. None for a float, or a text in a float's notation."""
+    """A large whole number, or its text, with all its digits. None for a float, or a text in a float's notation."""
     if isinstance(value, Decimal):
         return int(value)
     if isinstance(value, str):
@@ -136,7 +136,7 @@ def exactly(value: object) -> int | None:
 
 
 def unbroken(array: Array, numbers: NDArray[np.float64]) -> tuple[Mask, Mask]:
-    """Which values are whole numbers of any size, and which of those were rounded: a float beyond 2^53 lost digits.
+    """Which values are whole numbers of any size, and which of those are rounded: floats beyond 2^53 lose digits.
 
     `numbers` are the values as floats.
     """
@@ -152,7 +152,7 @@ def unbroken(array: Array, numbers: NDArray[np.float64]) -> tuple[Mask, Mask]:
 
 
 def texts(array: Array, reading: Reading = "texts") -> Array:
-    """Values as texts `[N]`, the same value as the same text whatever its type and its column; no value stays none."""
+    """Values as texts `[N]`: equal values have equal texts, whatever their type and column; missing ones stay null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -171,7 +171,7 @@ def texts(array: Array, reading: Reading = "texts") -> Array:
 
 
 def lists(array: Array) -> tuple[NDArray[np.int64], Array]:
-    """Where each row's list begins in the array of all items, `[N + 1]`, and that array; no value is an empty list."""
+    """Where each row's list begins in the array of all items, `[N + 1]`, and that array; missing values are empty."""
     import pyarrow.compute as pc
 
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
@@ -185,14 +185,14 @@ def _plain(kind: Any) -> Any:  # noqa: ANN401 - pyarrow comes without types
 
 
 def _decoded(array: Array) -> Array:
-    """A column without a dictionary; categories of pandas are such."""
+    """A column without a dictionary (pandas categories have one)."""
     import pyarrow as pa
 
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def _each(array: Array, reading: Reading) -> Array:
-    """Texts, of which only those are looked at one by one that may be written otherwise."""
+    """Canonical texts; only texts that may not be in canonical form are processed one by one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -215,13 +215,13 @@ def _of_floats(array: Array) -> Array:
     if bool(((np.floor(wide) == wide) & (np.abs(wide) < EXACT)).all()):
         return pc.cast(pa.array(numbers.astype(np.int64), mask=~known), pa.string())
     values, places = np.unique(numbers, return_inverse=True)
-    # The shortest text that reads as the number in its own precision: 0.1, not 0.10000000149011612.
+    # The shortest text that reads back as the number in its own precision: 0.1, not 0.10000000149011612.
     written = pa.array([numeral(float(str(value))) for value in values], pa.string())
     return written.take(pa.array(places, mask=~known))
 
 
 def _verbatim(array: Array) -> Array:
-    """Texts of vocabularies that do not say how they are read: as written; a float that is whole, without a point."""
+    """Texts for vocabularies that do not record how they are read: as written; whole floats without a point."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
