@@ -90,6 +90,6 @@ def _category(members: list[WeightLocation], graph: Graph) -> str:
 
 
 def _sparse(members: list[WeightLocation], spec: Spec) -> bool:
-    """Whether a table has sparse gradients; what is fused has one answer."""
+    """Whether a table has sparse gradients, which is the same for all fused weights."""
     names = {location.node.name for location in members if location.node.section == "inputs"}
     return any(spec.inputs[name].settings.sparse_gradients() for name in names & set(spec.inputs))

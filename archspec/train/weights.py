@@ -79,7 +79,7 @@ def _last_layer(node: NodeName, found: tuple[WeightLocation, ...]) -> Iterator[W
 
 
 def _node(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> NodeName:
-    """The node that a canonical weight belongs to: the longest name of a node that its own name starts with.
+    """The node that a canonical weight belongs to: the one with the longest name that is a prefix of the weight's name.
 
     If the owner of shared weights is pruned, it is the first node that uses them.
     """
