@@ -10,9 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from archspec.data.prepare import Source
-from archspec.graph.load import load_graph
 from archspec.lightning.measures import Measures
-from archspec.plugins import load as load_plugins
 from archspec.runs.checkpoints import CheckpointCallback
 from archspec.runs.files import WEIGHTS
 from archspec.runs.recipe import Recipe
@@ -31,13 +29,8 @@ inputs: {u: {kind: sparse, vocab: 100, dim: 4}, x: {kind: dense, dim: 1}}
 tasks: {a: {kind: binary}, b: {kind: binary, label: a}}
 towers: {$task: {from: inputs}}
 """
+"""A small model."""
 RECIPE = Recipe(epochs=5, batch=100, patience=2, monitor="validation/a/auc")
-
-
-@pytest.fixture(scope="module")
-def graph() -> Graph:
-    """A small model."""
-    return load_graph(TEXT, None, load_plugins([]))
 
 
 @pytest.fixture

@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
-from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import read_checkpoint
-from archspec.plugins import load as load_plugins
 from archspec.runs.files import LAST, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.training import train
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from archspec.data.prepare import Source
     from archspec.graph.graph import Graph
 
 TEXT = """
@@ -35,21 +33,8 @@ inputs: {user: {kind: sparse, vocab: 1000, dim: 16}}
 tasks: {click: {kind: binary}}
 towers: {click: {from: user}}
 """
+"""A model of 64 kB, with checkpoints of 192 kB."""
 RECIPE = Recipe(epochs=2, batch=50, interval=2)
-
-
-@pytest.fixture(scope="module")
-def graph() -> Graph:
-    """A model of 64 kB, with checkpoints of 192 kB."""
-    return load_graph(TEXT, None, load_plugins([]))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """300 rows."""
-    path = tmp_path_factory.mktemp("rows") / "a.csv"
-    path.write_text("user,click\n" + "".join(f"{i % 50},{i % 2}\n" for i in range(300)))
-    return Source((str(path),))
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ tasks: {click: {kind: binary}, like: {kind: binary, label: click}}
 levels: [{experts: {e: {count: 2, units: [4]}}, gates: {$task: {sees: e}}}]
 towers: {$task: {}}
 """
+"""A small model with gates."""
 RECIPE = Recipe(epochs=2, batch=50, interval=2)
 MORE = replace(RECIPE, epochs=3)
 STEPS = 5
@@ -39,20 +40,6 @@ READ = (RUN, SPEC, ENCODING, WEIGHTS)
 """What `load_run` reads."""
 RESUMED = (RUN, SPEC, ENCODING, HISTORY, LAST, WEIGHTS, TRAIN, VALIDATION)
 """What going on with a run reads."""
-
-
-@pytest.fixture(scope="module")
-def graph() -> Graph:
-    """A small model with gates."""
-    return load_graph(TEXT, None, load_plugins([]))
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """300 rows."""
-    path = tmp_path_factory.mktemp("rows") / "a.csv"
-    path.write_text("user,click\n" + "".join(f"{i % 50},{i % 2}\n" for i in range(300)))
-    return Source((str(path),))
 
 
 @pytest.fixture(scope="module")

@@ -50,13 +50,8 @@ levels:
     gates: {$task: {sees: [$task, shared], dropout: 0.1}}
 towers: {$task: {units: [4]}}
 """
+"""A model with everything that has a state: dropout, batch norm, a learned balance, a clock."""
 RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=None, seed=1)
-
-
-@pytest.fixture(scope="module")
-def graph() -> Graph:
-    """A model with everything that has a state: dropout, batch norm, a learned balance, a clock."""
-    return load_graph(TEXT, None, plugins.load([]))
 
 
 @pytest.fixture(scope="module")
