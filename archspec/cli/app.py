@@ -1,4 +1,4 @@
-"""The group of all commands, and what happens when one of them fails."""
+"""The group of all commands, and the handling of their errors."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ COMMANDS: Final = {
     "kinds": "kinds",
     "schema": "kinds",
 }
-"""Command -> the module of this package that holds it, in the order in which commands are needed."""
+"""Command -> the module of this package that defines it, in the order in which users need them."""
 
 
 class Commands(click.Group):
-    """Commands that are imported when they are asked for; a mistake in a spec never shows a traceback."""
+    """Commands that are imported when they are used; a mistake in a spec never prints a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order in which they are needed."""
+        """The commands, in the order in which users need them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -55,7 +55,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first word names. Raises UsageError with the nearest command for an unknown word."""
+        """The command named by the first word. Raises UsageError, with the nearest command, for an unknown word."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             guess = suggest(args[0], COMMANDS)
             hint = f"did you mean `{guess}`?" if guess else f"commands: {', '.join(COMMANDS)}"
@@ -63,7 +63,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Run a command; its findings go to standard error, its number becomes the exit status."""
+        """Runs a command; prints its findings to standard error, and turns its return value into the exit status."""
         try:
             status = super().invoke(ctx)
             sys.stdout.flush()
@@ -74,7 +74,7 @@ class Commands(click.Group):
             click.echo("interrupted", err=True)
             status = INTERRUPTED
         except BrokenPipeError:
-            _discard(sys.stdout)  # the reader has seen enough
+            _discard(sys.stdout)  # the reader has closed the pipe
             status = PIPE_CLOSED
         except OSError as error:
             if error.filename is not None or error.errno not in _UNWRITABLE:
@@ -87,12 +87,12 @@ class Commands(click.Group):
 
 
 _UNWRITABLE: Final = {errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Errors of a standard output that is closed, or on a disk that is full."""
+"""Errors of a standard output that is closed, or whose disk is full."""
 
 
 def _discard(stream: TextIO) -> None:
-    """Sends the rest of a stream nowhere, so that Python does not complain about it at exit."""
-    with suppress(OSError, ValueError):  # a stream of a test has no descriptor
+    """Discards the rest of a stream, so that Python does not complain about it at exit."""
+    with suppress(OSError, ValueError):  # a stream in a test has no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -126,10 +126,10 @@ def archspec() -> None:
 
 
 def run() -> int:
-    """Run the command line on `sys.argv`; the exit status."""
-    # The process is archspec's own: no pydantic plugins to look for (which costs more than checking a spec).
+    """Runs the command line on `sys.argv`; returns the exit status."""
+    # This process belongs to archspec, so pydantic need not look for plugins (which takes longer than checking a spec).
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    gc.set_threshold(100_000)  # most commands end before there is garbage worth looking for
+    gc.set_threshold(100_000)  # most commands end before garbage collection is worthwhile
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -154,13 +154,13 @@ def run() -> int:
 
 
 def _open_closed_streams() -> None:
-    """Gives a process that was started without standard streams (`>&-`) ones that no file it opens can take.
+    """Opens the standard streams of a process that was started without them (`>&-`), so that files do not replace them.
 
-    Writing to such an output fails as to a full disk; messages without a standard error are lost.
+    Writing to such an output fails like writing to a full disk; messages to a missing standard error are lost.
     """
     if None not in (sys.stdin, sys.stdout, sys.stderr):
         return
-    taken = os.open(os.devnull, os.O_RDONLY)  # a descriptor that writing to fails for
+    taken = os.open(os.devnull, os.O_RDONLY)  # writing to this descriptor fails
     while taken < 2:  # noqa: PLR2004 - standard error, the last of the three
         taken = os.dup(taken)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)

@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-"""Specs that explain themselves, line by line. Where there is one it is written instead of the published spec."""
+"""Specs with a comment on every line. If there is one, it is written instead of the published spec."""
 
 
 def architectures() -> dict[str, str]:
-    """The names of all architectures, sorted, and where each comes from."""
+    """The names of all architectures, sorted, with their sources."""
     return {name: _about(source.read_text(encoding="utf-8")) for name, source in sorted(_sources().items())}
 
 
 def files_of(name: str) -> dict[str, str]:
-    """Names and texts of the files of an architecture: its spec, then the specs that it extends, and its plugins.
+    """Names and texts of an architecture's files: its spec, the specs that it extends, and its plugins.
 
     Raises:
         KeyError: there is no architecture of this name.
@@ -28,7 +28,7 @@ def files_of(name: str) -> dict[str, str]:
 
 
 def published(folder: str) -> Traversable:
-    """`specs` or `plugins`: inside the installed package, or beside it in a checkout."""
+    """The folder `specs` or `plugins`: inside the installed package, or next to it in a checkout."""
     package = files("archspec")
     inside = package / "architectures" / folder  # where pyproject.toml puts them in the wheel
     return inside if inside.is_dir() else Path(str(package)).parent / folder
@@ -41,7 +41,7 @@ def _sources() -> dict[str, Traversable]:
 
 
 def _with_parts(file: str, text: str) -> dict[str, str]:
-    """A spec, and all files that it needs."""
+    """A spec, and the files that it needs."""
     import yaml
 
     found = {file: text}

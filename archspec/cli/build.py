@@ -20,7 +20,7 @@ WHERE = f"Where to write; `-`: standard output. [default: {FOLDER}/NAME.py]"
 
 
 def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
-    """The numbers of a list such as `16,256`. Raises BadParameter for anything else."""
+    """Parses a list of numbers such as `16,256`. Raises BadParameter for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise click.BadParameter(f"`{text}` is no list of row counts such as `16,256,2048`")
@@ -66,8 +66,8 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Compile specs to one PyTorch file each.
 
-    The files need torch, and nothing else but the plugins used. A folder stands for all specs below it. Prints the
-    paths written.
+    The files need only torch, and the plugins that the specs use. A folder stands for all specs below it. Prints the
+    paths of the files.
     """
     from archspec.compiler.compile import build as compiled
 
@@ -89,7 +89,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 def measured(graph: Graph, batch: tuple[int, ...], *, optimize: bool) -> Plan:
-    """The plan for a graph's products on this machine; says what it found."""
+    """The plan for a graph's matmuls on this machine; prints its findings."""
     from archspec.compiler.compile import build as compiled
     from archspec.compiler.tune import measure
 
@@ -111,7 +111,7 @@ def largest_difference(graph: Graph, built: Built, *, optimize: bool) -> float:
 
 
 def explanation(built: Built) -> str:
-    """What the compiler did, as text."""
+    """The compiler's report, as text."""
     before, after = built.plain.forward, built.lowered.forward
     sections = [
         (f"program as the spec says it: {len(before.ops)} operations", str(before)),

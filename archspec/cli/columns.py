@@ -1,4 +1,4 @@
-"""The table of what became of each column of the data."""
+"""The table of the data's columns and their encodings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LISTED: Final = 24
 
 
 def columns_table(reports: Sequence[ColumnReport]) -> str:
-    """The table as text, as wide as the terminal but at most 100 columns; of many columns the first."""
+    """The table as text, as wide as the terminal but at most 100 characters; lists only the first of many columns."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -41,6 +41,6 @@ def columns_table(reports: Sequence[ColumnReport]) -> str:
 
 
 def _share(value: float | None) -> str:
-    """A share in percent; nothing for none."""
+    """A share in percent; empty for zero or None."""
     written = f"{value or 0:.1%}"
     return "" if not value else "<0.1%" if written == "0.0%" else written

@@ -1,4 +1,4 @@
-"""`archspec diff`: what differs between two specs."""
+"""`archspec diff`: the differences between two specs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from archspec.cli.messages import say, warn
 @options.findings
 @options.as_json
 def diff(old: str, new: str, plugins: tuple[str, ...], *, as_json: bool) -> int:
-    """Print what differs in meaning between two specs.
+    """Print the differences in meaning between two specs.
 
-    That is: keys of their canonical forms, and nodes of their graphs. Comments, anchors, variables and defaults that
-    lead to the same network do not count. Exit status 1: they differ.
+    Compares the keys of their canonical forms and the nodes of their graphs. Comments, and other anchors, variables and
+    defaults that lead to the same network, are ignored. Exits with status 1 if the specs differ.
     """
     from archspec.graph.difference import difference
 

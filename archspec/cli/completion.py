@@ -1,4 +1,4 @@
-"""What a shell completes after TAB: specs, plugins, codes, kinds and templates."""
+"""Shell completions after TAB: specs, plugins, codes, kinds and templates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def spec_files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files: the shell lists them."""
+    """Files, which the shell lists itself."""
     return [CompletionItem(incomplete, type="file")]
 
 
@@ -30,14 +30,14 @@ def codes(_context: click.Context, _parameter: click.Parameter, incomplete: str)
 
 
 def kinds(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of kinds, `topk` or `gate.topk`; those of the plugins named so far, too."""
+    """Names of kinds, `topk` or `gate.topk`, including those of the plugins on the command line so far."""
     registry = _registry(context)
     names = [(name, category) for category, name in registry.kinds]
     return _starting(incomplete, [*names, *((f"{category}.{name}", category) for category, name in registry.kinds)])
 
 
 def words(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What `archspec explain` knows: keys of the language, and codes."""
+    """Arguments of `archspec explain`: keys of the language, and codes."""
     from archspec.cli.explain import explained_keys
 
     keys = dict.fromkeys(explained_keys(_registry(context)), "")
@@ -52,7 +52,7 @@ def templates(_context: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 def _registry(context: click.Context) -> Registry:
-    """The built-in kinds alone where a plugin cannot be imported: completion never fails."""
+    """The kinds, including plugins; if a plugin cannot be imported, only built-in ones: completion never fails."""
     from archspec.diagnostics import SpecError
     from archspec.plugins import built_in, load
 

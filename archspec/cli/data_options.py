@@ -1,4 +1,4 @@
-"""Options that name files of data and say how they are read: of `train` and `gates`."""
+"""Options for data files and how to read them, shared by `train` and `gates`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class ManyFiles(click.Command):
 
 
 def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
-    """The files of paths and patterns. Raises SpecError for a pattern that matches no file."""
+    """Expands paths and patterns to files. Raises SpecError for a pattern that matches no file."""
     from archspec.data.parts import data_files
 
     return data_files(words)
 
 
 def choices_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
-    """COLUMN=KIND by column, or COLUMN=ITEM. Raises BadParameter for another form."""
+    """Parses COLUMN=KIND or COLUMN=ITEM, by column. Raises BadParameter for any other form."""
     pairs = [word.rpartition("=") for word in words]
     for word, (column, _, kind) in zip(words, pairs, strict=True):
         if not column or not kind:
@@ -49,7 +49,7 @@ def choices_of(_context: click.Context, option: click.Parameter, words: tuple[st
 
 
 def names_of(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """The names of a list such as `user,item,click`."""
+    """Parses a list of names such as `user,item,click`."""
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
@@ -91,12 +91,12 @@ _SOURCE: Final = (
 
 
 def source_options(command: Command) -> Command:
-    """All options of data to train on, with their values named as the fields of a `Source`."""
+    """Adds all options for training data, whose names are the fields of a `Source`."""
     return applied(_SOURCE, command)
 
 
 def source_of(values: dict[str, Any]) -> Source:
-    """The Source that the options describe."""
+    """Makes a Source from the options."""
     from archspec.data.prepare import Source
 
     return Source(**{field.name: values[field.name] for field in fields(Source)})

@@ -1,4 +1,4 @@
-"""`archspec explain`: what a code, a section or a setting means."""
+"""`archspec explain`: explains a code, a section or a setting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECTION = re.compile(r"^## (AS\d{3}) (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 def explain(word: str, plugins: tuple[str, ...], *, as_json: bool) -> None:
     """Explain the code of a finding, or a key of a spec.
 
-    Such as AS204, or sees, units, towers.
+    For example AS204, sees, units, or towers.
     """
     codes = explained_codes()
     if (code := word.upper().strip("[]")) in codes:
@@ -51,7 +51,7 @@ def explained_codes() -> dict[str, tuple[str, str]]:
 
 
 def explained_keys(registry: Registry) -> dict[str, list[str]]:
-    """Key -> what it is, wherever the language has it: sections, keys of a category, settings of kinds."""
+    """Key -> its meanings in all places of the language: sections, keys of a category, settings of kinds."""
     from archspec.spec.categories import COMMON, DEFAULTS
     from archspec.spec.schema import ABOUT, settings_of
     from archspec.spec.spec import Task

@@ -8,7 +8,7 @@ from archspec.diagnostics import unusable
 
 
 def need(*modules: str) -> None:
-    """Raises SpecError where a library of the extra `train` is not installed."""
+    """Raises SpecError if a library of the extra `train` is not installed."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         unusable(

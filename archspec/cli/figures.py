@@ -37,7 +37,7 @@ def render(  # noqa: PLR0913 - one argument per option
     """Draw specs as figures.
 
     Levels, expert groups, gates and towers, with one hue per task. A folder stands for all specs below it. Prints the
-    paths written.
+    paths of the figures.
     """
     from archspec.files import ending_of
     from archspec.graph.export import build_graph

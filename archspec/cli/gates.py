@@ -1,4 +1,4 @@
-"""`archspec gates`: what the gates of a trained model make of data."""
+"""`archspec gates`: the gate weights of a trained model on data."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Show how the gates of a trained model weigh their experts.
 
-    RUN is a folder of `archspec train`. For every gate the mean and standard deviation, over rows, of each expert's
-    weight; and what looks wrong: an expert that nobody uses, a gate that has collapsed, gates that do not differ.
+    RUN is a folder of `archspec train`. Prints the mean and standard deviation of each expert's weight over rows, for
+    every gate, and what looks wrong: an unused expert, a collapsed gate, gates that do not differ between tasks.
     """
     need("lightning", "pyarrow", "torchmetrics", "matplotlib")
     from archspec.charts import gate_bars, write_figure

@@ -31,8 +31,8 @@ from archspec.diagnostics import suggest, unusable
 def init(name: str | None, output: str | None, category: str | None, *, force: bool) -> None:
     """Write the spec of an architecture to start from, or a plugin.
 
-    NAME is that of an architecture; without it, they are listed. Where its spec needs a plugin, or extends another
-    spec, these are written beside it. With --plugin, NAME is the name of a new kind.
+    NAME is the name of an architecture; without it, they are listed. If its spec needs a plugin, or extends another
+    spec, these are written next to it. With --plugin, NAME is the name of a new kind.
     """
     if category is not None:
         _init_plugin(category, name, output, force=force)
@@ -50,7 +50,7 @@ def init(name: str | None, output: str | None, category: str | None, *, force: b
 
 
 def _init_spec(name: str, output: str, *, force: bool) -> None:
-    """Writes a spec, and beside it the files that it needs; of these, one that exists with the same text is kept."""
+    """Writes a spec, and next to it the files that it needs; existing files with the same text are kept."""
     texts = files_of(name)
     if output == STDOUT and len(texts) > 1:
         raise click.UsageError(f"`{name}` is several files ({', '.join(texts)}): `-o` takes a file or a folder")

@@ -1,4 +1,4 @@
-"""`archspec kinds` and `archspec schema`: what may be written."""
+"""`archspec kinds` and `archspec schema`: the kinds and keys that a spec may use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def kinds(name: str | None, plugins: tuple[str, ...], *, as_json: bool) -> None:
     """List the kinds of inputs, experts, gates and more.
 
-    With NAME, explain one: settings, formula, paper, file. NAME may be `topk`, or with its category `gate.topk`.
+    With NAME, explain one: settings, formula, paper, file. NAME is for example `topk`, or, with its category,
+    `gate.topk`.
     """
     from archspec.plugins import load
 
@@ -41,8 +42,8 @@ def kinds(name: str | None, plugins: tuple[str, ...], *, as_json: bool) -> None:
 def schema(plugins: tuple[str, ...]) -> None:
     """Print the JSON Schema of the language.
 
-    It gives completion and checks in an editor. For the YAML extension of VS Code, save it and put
-    `# yaml-language-server: $schema=archspec.schema.json` on top of a spec.
+    Editors use it for completion and checks. For the YAML extension of VS Code, save it and put
+    `# yaml-language-server: $schema=archspec.schema.json` at the top of a spec.
     """
     from archspec.plugins import load
     from archspec.spec.schema import json_schema
@@ -51,7 +52,7 @@ def schema(plugins: tuple[str, ...]) -> None:
 
 
 def named(registry: Registry, name: str | None) -> dict[tuple[str, str], KindClass]:
-    """The kinds of a name, `topk` or `gate.topk`, by category. Raises UsageError where there is none."""
+    """The kinds of a name, `topk` or `gate.topk`, by category. Raises UsageError if there is none."""
     from archspec.contract import CATEGORIES
     from archspec.diagnostics import suggest
 

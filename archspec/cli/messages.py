@@ -1,4 +1,4 @@
-"""What archspec tells a person: findings on standard error, in colour on a terminal."""
+"""Messages for people: findings on standard error, in colour on a terminal."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from archspec.diagnostics import Diagnostic, Style
 
-WIDE = 10_000  # columns where no terminal cuts the lines
+WIDE = 10_000  # columns if the output is not a terminal
 
 _QUIET = "archspec.quiet"
 _IGNORED = "archspec.ignored"
 
 
 def colored(stream: IO[str]) -> bool:
-    """Whether a stream takes colours.
+    """Whether to use colours on a stream.
 
-    NO_COLOR switches them off (https://no-color.org), FORCE_COLOR on (https://force-color.org); otherwise a terminal
-    takes them.
+    NO_COLOR turns them off (https://no-color.org), FORCE_COLOR on (https://force-color.org); otherwise they are used on
+    a terminal.
     """
     if os.environ.get("NO_COLOR"):
         return False
@@ -37,12 +37,12 @@ def colored(stream: IO[str]) -> bool:
 
 
 def be_quiet(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
-    """From here on, warnings and notes are not printed."""
+    """Suppresses warnings and notes from now on."""
     context.meta[_QUIET] = value
 
 
 def ignore(context: click.Context, _option: click.Parameter, codes: tuple[str, ...]) -> None:
-    """From here on, warnings and notes of these codes are not printed. Raises BadParameter for an unknown code."""
+    """Suppresses warnings and notes of these codes from now on. Raises BadParameter for an unknown code."""
     from archspec.diagnostics import CODES, suggest
 
     wanted = {code.upper() for word in codes for code in word.replace(",", " ").split()}
@@ -59,7 +59,7 @@ def is_quiet() -> bool:
 
 
 def wanted(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The findings that `--quiet` and `--ignore` leave. Errors always stay."""
+    """The findings that `--quiet` and `--ignore` do not suppress. Errors are never suppressed."""
     context = click.get_current_context(silent=True)
     ignored = context.meta.get(_IGNORED, ()) if context else ()
     quiet = is_quiet()
@@ -67,23 +67,23 @@ def wanted(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def say(text: str) -> None:
-    """Print text to standard output; what could steer a terminal is shown, not obeyed."""
+    """Prints text to standard output, with control characters escaped."""
     click.echo("\n".join(map(visible, text.split("\n"))))
 
 
 def report(diagnostics: Iterable[Diagnostic], style: Style = "full") -> None:
-    """Print findings to standard error, if there are any that the user wants to see."""
+    """Prints findings to standard error, if there are any that the user wants to see."""
     if text := render(wanted(diagnostics), style, color=colored(sys.stderr)):
         click.echo(text, err=True, color=True)
 
 
 def warn(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print the warnings of a spec that is fine; its notes are for `validate` and `build`."""
+    """Prints the warnings of a valid spec; only `validate` and `build` print its notes."""
     report(item for item in diagnostics if item.severity == "warning")
 
 
 def show(*parts: RenderableType) -> None:
-    """Print tables and lines to standard output, as wide as the terminal; elsewhere no line is cut."""
+    """Prints tables and lines to standard output, as wide as the terminal; if it is not a terminal, no line is cut."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else WIDE

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, and the specs that they name."""
+"""Arguments and options that several commands take, and loading of their specs."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ ignored = click.option(
 
 
 def applied(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
-    """The command with several options, which `--help` shows in this order."""
+    """Adds several options to a command; `--help` lists them in this order."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def findings(command: Command) -> Command:
-    """The options that choose which findings are printed."""
+    """Adds the options that select the findings to print."""
     return quiet(ignored(command))
 
 
 def spec(command: Command) -> Command:
-    """The argument SPEC and the options that say how it is read."""
+    """Adds the argument SPEC and the options for reading it."""
     argument = click.argument("spec", shell_complete=spec_files)
     return argument(plugins(overrides(findings(command))))
 
 
 def specs(command: Command) -> Command:
-    """The arguments SPEC..., where a folder is all specs below it, and the options that say how they are read."""
+    """Adds the arguments SPEC..., where a folder stands for all specs below it, and the options for reading them."""
     argument = click.argument(
         "specs", nargs=-1, required=True, metavar="SPEC...", callback=in_folders, shell_complete=spec_files
     )
@@ -68,7 +68,7 @@ def specs(command: Command) -> Command:
 
 
 def in_folders(_context: click.Context, _argument: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words, each folder replaced by the specs below it. Raises SpecError AS002 for a folder without one."""
+    """Replaces each folder by the specs below it. Raises SpecError AS002 for a folder without specs."""
     found: list[str] = []
     for word in words:
         if not os.path.isdir(word):  # noqa: PTH112 - `Path.is_dir` raises for names that are too long
@@ -85,11 +85,11 @@ def in_folders(_context: click.Context, _argument: click.Parameter, words: tuple
 
 
 _MARK = re.compile(rb"""^(\xef\xbb\xbf)?(\{\s*)?["']?archspec["']?\s*:""", re.MULTILINE)
-_LOOKED_AT = 1 << 20  # bytes of a file in a folder: no spec is larger
+_LOOKED_AT = 1 << 20  # bytes to read of a file in a folder: no spec is larger
 
 
 def _specs_below(folder: Path) -> Iterator[str]:
-    """The files of a folder and of those below it that are specs, in order; hidden ones are left out."""
+    """The specs in a folder and its subfolders, in order; hidden files are skipped."""
     for path in sorted(folder.rglob("*.y*ml")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix in {".yaml", ".yml"} and path.is_file() and not hidden:

@@ -1,4 +1,4 @@
-"""Where a command writes: the default folder, a file, a folder, or standard output."""
+"""Output of commands: to the default folder, a file, a folder, or standard output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from archspec.files import write_whole
 
 FOLDER: Final = "build"
-"""Where `build` and `render` write without `-o`."""
+"""The folder that `build` and `render` write to without `-o`."""
 
 STDOUT: Final = "-"
 
@@ -19,10 +19,10 @@ STDOUT: Final = "-"
 def targets(output: str | None, names: list[str]) -> list[str]:
     """The path to write each file to: `output` itself, or the file's name in that folder.
 
-    `output` is a folder where it ends in `/`, is one already, or has to hold several files.
+    `output` is a folder if it ends in `/`, if it is an existing folder, or if there are several files.
 
     Raises:
-        UsageError: two of the files would be written to one path, or several to standard output.
+        UsageError: two files would be written to the same path, or several to standard output.
     """
     if output == STDOUT:
         if len(names) > 1:
@@ -40,10 +40,10 @@ def targets(output: str | None, names: list[str]) -> list[str]:
 
 
 def put(path: str, data: str | bytes, output: str | None, count: int = 1) -> None:
-    """Writes a file, whole or not at all, to a path of `targets`, and prints the path; `-` is standard output.
+    """Writes a file completely or not at all to a path of `targets`, and prints the path; `-` is standard output.
 
-    A folder that `-o` names is made where it is missing; the folder of a file is not. Raises SpecError as
-    `write_whole` does.
+    A missing folder that is named by `-o` is created; the folder of a named file is not. Raises SpecError like
+    `write_whole`.
     """
     if path == STDOUT:
         click.echo(data.encode() if isinstance(data, str) else data, nl=False)
@@ -53,5 +53,5 @@ def put(path: str, data: str | bytes, output: str | None, count: int = 1) -> Non
 
 
 def _is_folder(output: str, count: int) -> bool:
-    """`Path.is_dir` raises for a name that the system refuses; here it is no folder, and opening it reports it."""
+    """Like `Path.is_dir`, but False for a name that the system refuses; opening it then reports the error."""
     return count > 1 or output.endswith(("/", os.sep)) or os.path.isdir(output)  # noqa: PTH112 - see the docstring

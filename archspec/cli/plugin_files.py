@@ -1,4 +1,4 @@
-"""The files that `archspec init --plugin` writes: a plugin that works, and its test."""
+"""The files that `archspec init --plugin` writes: a working plugin, and its test."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from archspec.diagnostics import unusable
 
 TEMPLATES: Final = Path(__file__).parent / "templates" / "plugins"
 CATEGORIES: Final = ("input", "expert", "gate", "feature_gate", "tower", "fusion", "loss", "balance")
-"""Spelled out here: `archspec init --help` answers before pydantic is imported."""
+"""Written out here so that `archspec init --help` does not import pydantic."""
 
 
 def write_plugin(category: str, name: str, folder: str | None, *, force: bool) -> tuple[Path, Path]:
-    """Writes `NAME.py` and `test_NAME.py` into a folder, which is made where it is missing; returns their paths.
+    """Writes `NAME.py` and `test_NAME.py` into a folder, which is created if it is missing; returns their paths.
 
     Raises:
         UsageError: NAME cannot be the name of a kind and of its file.
-        SpecError: a file exists already and `force` is not given, or cannot be written. Then neither is.
+        SpecError: a file already exists and `force` is not given, or cannot be written. Then neither file is written.
     """
     from archspec.files import write_whole
 
@@ -49,7 +49,7 @@ def _filled(text: str, category: str, name: str) -> str:
 
 
 def _check_name(category: str, name: str) -> None:
-    """Raises UsageError for what is no name, or is taken: by a kind, or by a module that the file would hide."""
+    """Raises UsageError if the name is invalid or taken by a kind, or if the file would hide a module."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
         raise click.UsageError(
             f"`{name}` cannot be the name of a plugin: write lower-case words, such as `my_{category}`"

@@ -1,4 +1,4 @@
-"""How far a run is: lines, and on a terminal one bar below them, all on standard error."""
+"""Progress of a run: lines, and on a terminal a bar below them, all on standard error."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def leads() -> bool:
-    """Whether this process speaks for the run: with `--devices` the others, which Lightning starts, are silent."""
+    """Whether this process prints for the run: with `--devices`, the others, which Lightning starts, are silent."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 class ProgressBar:
-    """Shows a run: lines stay above the bar, which is there on a terminal only and vanishes when the run ends.
+    """Shows the progress of a run: lines, above a bar that exists only on a terminal and is removed when the run ends.
 
     Args:
         batch: rows of a step.
@@ -36,7 +36,7 @@ class ProgressBar:
         self._training = False
 
     def __enter__(self) -> Self:
-        """Starts the bar where there is a terminal."""
+        """Starts the bar if there is a terminal."""
         if leads() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._bar = _bar()
         return self
@@ -47,25 +47,25 @@ class ProgressBar:
             self._bar.stop()
 
     def say(self, line: str) -> None:
-        """A line, above the bar."""
+        """Prints a line above the bar."""
         if leads():
             self._above(lambda: click.echo(line, err=True))
 
     def warn(self, diagnostics: Iterable[Diagnostic]) -> None:
-        """Warnings, above the bar."""
+        """Prints warnings above the bar."""
         if leads():
             self._above(lambda: report(diagnostics))
 
     def rows(self, stage: str, count: int) -> None:
-        """How many rows of data are done with, in which stage."""
+        """Shows the number of rows that a stage has processed."""
         self._show(f"{stage}: {count:,} rows", completed=0, total=None)
 
     def step(self, step: Step) -> None:
-        """A step of training that is over."""
+        """Shows a finished training step."""
         if self._bar is None:
             return
         done = (step.epoch - 1) * step.steps + step.step
-        if not self._training:  # time left is of the steps from here on: a run may have been gone on with
+        if not self._training:  # the time left counts from this step on: the run may be resumed
             self._training = True
             self._bar.remove_task(self._task) if self._task is not None else None
             self._task = self._bar.add_task("", total=step.epochs * step.steps, completed=done - 1)

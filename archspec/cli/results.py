@@ -1,4 +1,4 @@
-"""What a run reached, as a table or as JSON."""
+"""The results of a run, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def _shown(value: float | None) -> str:
-    """A metric's value, or that it has none."""
+    """A metric's value, or a sign that it has none."""
     return "no value" if value is None else f"{value:.5f}"
 
 
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:
-    """A row per task, a column per metric: as a table, or as JSON."""
+    """Prints a row per task and a column per metric, as a table or as JSON."""
     measured = {
         task: {
             name.removeprefix(f"validation/{task}/"): value

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archspec.runs.recipe import Recipe
 
 FOLDER: Final = "runs"
-"""Where `train` keeps runs without `-o`."""
+"""The folder for runs without `-o`."""
 
 _RECIPE: Final = (
     click.option(
@@ -62,12 +62,12 @@ _RECIPE: Final = (
 
 
 def recipe_options(command: options.Command) -> options.Command:
-    """How to train, with values named as the fields of a `Recipe`."""
+    """Adds the options for training, whose names are the fields of a `Recipe`."""
     return options.applied(_RECIPE, command)
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:
-    """The Recipe that the options describe; a patience of 0 never stops early."""
+    """Makes a Recipe from the options; with a patience of 0, training never stops early."""
     from archspec.runs.recipe import Recipe
 
     settings = {field.name: values[field.name] for field in fields(Recipe)}
@@ -93,8 +93,8 @@ def train(  # noqa: PLR0913 - click passes each option by name
 ) -> int:
     """Train a spec's model on tables of data.
 
-    Columns are found by the names of the spec's inputs and tasks. Values become ids and numbers once, and are kept
-    beside the checkpoints, so that a run that was interrupted goes on with --resume. Prints what each task reached.
+    Columns are found by the names of the spec's inputs and tasks. Values are encoded once and stored with the
+    checkpoints; continue an interrupted run with --resume. Prints the metrics of each task.
     """
     need("lightning", "pyarrow", "torchmetrics", "matplotlib")
     graph = options.load(spec, plugins, overrides)
@@ -128,7 +128,7 @@ def train(  # noqa: PLR0913 - click passes each option by name
 
 
 def _quiet_lightning() -> None:
-    """Lightning tells of devices, tips and its own deprecated calls; what archspec has to say is enough."""
+    """Suppresses Lightning's messages about devices, tips and its own deprecated calls."""
     import logging
     import warnings
 
@@ -138,7 +138,7 @@ def _quiet_lightning() -> None:
 
 
 def _report(prepared: Prepared, bar: ProgressBar) -> None:
-    """Prints what became of the data: rows, columns, and what does not fit."""
+    """Prints a report about the data: rows, columns, and values that do not fit."""
     bar.warn(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
     bar.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")

@@ -1,4 +1,4 @@
-"""`archspec validate`: everything wrong with specs, at once."""
+"""`archspec validate`: reports everything wrong with specs, at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostic
 
 DATA: tuple[Style, ...] = ("json", "github")
-"""Formats that programs read: printed to standard output, all specs together."""
+"""Machine-readable formats: printed to standard output, for all specs together."""
 
 
 @click.command()
@@ -37,8 +37,8 @@ def validate(  # noqa: PLR0913 - one argument per option
 ) -> int:
     """Check specs, and print everything wrong with them.
 
-    YAML, names, references, widths, cycles, and what each kind requires; warnings and notes, too. A folder stands for
-    all specs below it.
+    Checks YAML, names, references, widths, cycles, and the requirements of each kind; prints warnings and notes, too. A
+    folder stands for all specs below it.
     """
     style = "json" if as_json else style
     found: list[Diagnostic] = []
@@ -62,7 +62,7 @@ def validate(  # noqa: PLR0913 - one argument per option
 
 
 def check(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[int, tuple[Diagnostic, ...]]:
-    """The exit status that a spec deserves, and everything to say about it."""
+    """The exit status for a spec, and all findings about it."""
     from archspec.graph.heavy import may_be_heavy
 
     try:

@@ -1,4 +1,4 @@
-"""`archspec summary` and `archspec expand`: what is in a spec."""
+"""`archspec summary` and `archspec expand`: the contents of a spec."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def summary(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...], *, 
     """Print nodes, widths, parameters and FLOPs.
 
     Every node of the graph with its kind, width, parameters, FLOPs per row, and the tasks that train it.
-    FLOPs are those of one row's forward pass as the spec says it, a multiply-add counting as 2.
+    FLOPs are those of one row's forward pass in the plain model; a multiply-add counts as 2.
     """
     from archspec.compiler.count import count
 
@@ -50,7 +50,7 @@ def summary(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...], *, 
 
 
 def summed_up(graph: Graph, counted: Count) -> dict[str, Any]:
-    """The summary as data; null where a plugin does not tell."""
+    """The summary as data; null if a plugin does not declare a number."""
     nodes = [
         {
             "node": name,

@@ -1,5 +1,5 @@
-"""Runs: a spec and tables of data become a folder with a trained model, and that folder becomes a model again.
+"""Runs: turns a spec and tables of data into a folder with a trained model, and loads the model from that folder.
 
-Lives here: how a run trains (recipe, training loop, checkpoints), its folder and who may write to it, and `load_run`.
-Uses the Lightning adapter and the encoded data, so it requires the extra `train`. May not know the command line.
+This package contains the training of a run (recipe, training loop, checkpoints), its folder and lock, and `load_run`.
+It uses the Lightning adapter and the encoded data, so it requires the extra `train`. It does not know the command line.
 """

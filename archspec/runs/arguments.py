@@ -1,4 +1,4 @@
-"""The arguments that a run was started with, and whether it is resumed with the same ones."""
+"""The arguments that a run was started with, and the check that it is resumed with the same ones."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _FILES = ("files", "validation")
 
 
 def arguments_of(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
-    """The arguments of a run as `run.json` holds them."""
+    """The arguments of a run in the form of `run.json`."""
     return _as_json(RunArguments(graph.spec.digest, source, recipe))
 
 
 def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
-    """Raises SpecError with each difference where a folder holds a run with other arguments.
+    """Raises SpecError with each difference if the folder contains a run with other arguments.
 
-    Files may lie in another place, if they have their names and sizes: a run, and its data, may be moved.
+    Files may be in another place if their names and sizes are the same: a run, and its data, may be moved.
     """
     problems = Diagnostics()
     kept = recorded_arguments(run)
@@ -44,7 +44,7 @@ def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
 
 
 def recorded_arguments(run: RunFolder) -> dict[str, Any]:
-    """The arguments of the run in the folder, with defaults for those that an older archspec did not know."""
+    """The arguments of the run in the folder, with defaults for those that an older archspec did not record."""
     return _as_json(run.arguments)
 
 
@@ -56,7 +56,7 @@ def _as_json(arguments: RunArguments) -> dict[str, Any]:
 
 
 def changed_files(run: RunFolder) -> list[Diagnostic]:
-    """Warnings about files of data that were changed since the run began: it goes on with the rows of then."""
+    """Warnings about data files that were changed since the run began: it continues with the rows from before."""
     return [
         Diagnostic(
             "AS737", f"`{name}` was changed after the run began, which goes on with the rows that it encoded then",
@@ -68,7 +68,7 @@ def changed_files(run: RunFolder) -> list[Diagnostic]:
 
 
 def _moved(run: RunFolder, kept: list[str], now: list[str]) -> bool:
-    """Whether these are the same files in another place."""
+    """Whether these are the same files in a different place."""
     if len(kept) != len(now):
         return False
     for old, new in zip(kept, now, strict=True):

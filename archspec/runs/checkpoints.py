@@ -1,4 +1,4 @@
-"""What a run keeps while it trains: a checkpoint to go on from, the best weights, and everything that was measured."""
+"""The files that a run saves while it trains: a checkpoint to resume from, the best weights, and all metrics."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HIGHER: Final = ("auc", "accuracy")
-"""Metrics whose names end so are the better the higher they are; all others the lower."""
+"""For metrics whose names end in one of these, higher is better; for all others, lower is better."""
 _STEPS: Final = 1_000_003
-"""Apart from each other are the seeds of steps of runs with different seeds."""
+"""Distance between the step seeds of runs with consecutive seeds."""
 _POINTS: Final = 50
-"""Points of the curve of training losses per epoch."""
+"""Points per epoch in the curve of training losses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of training that is over: epoch and step count from 1; `loss` is its loss `[]`."""
+    """A finished training step: epoch and step count from 1; `loss` is its loss `[]`."""
 
     epoch: int
     epochs: int
@@ -43,22 +43,22 @@ class Step:
 
 
 class CheckpointCallback(Checkpoint):
-    """Keeps a run, so that one that is killed at any moment goes on from its last checkpoint as if it had not been.
+    """Saves a run so that, if it is killed at any moment, it continues from its last checkpoint as if uninterrupted.
 
-    Every `interval` steps, and after the first of an epoch, it writes `last.ckpt`; after every epoch `history.json`
-    and, where the monitored metric is the best so far, `weights.safetensors`. It stops the training where the metric
-    did not improve for `patience` epochs. An epoch without a value of the metric is a warning, and no reason to stop;
-    until there is one, the latest epoch's weights are kept. Dropout and other randomness of a step depend on the seed
-    and the step alone.
+    Every `interval` steps, and after the first step of an epoch, it writes `last.ckpt`; after every epoch
+    `history.json` and, if the monitored metric is the best so far, `weights.safetensors`. It stops the training if the
+    metric has not improved for `patience` epochs. If the metric has no value in an epoch, it warns and does not stop;
+    until there is a value, it saves the latest epoch's weights. Dropout and other randomness of a step depend only on
+    the seed and the step.
 
     Args:
-        folder: where the files go.
+        folder: the folder for the files.
         interval: steps between checkpoints.
-        monitor: name of the metric that decides, such as `validation/task_losses` or `validation/income/auc`.
+        monitor: name of the metric to monitor, such as `validation/task_losses` or `validation/income/auc`.
         patience: epochs without improvement after which training stops; None never stops early.
-        seed: of the randomness of training steps.
-        say: called with a line about each epoch that ends.
-        warn: called with a warning where a metric has no value.
+        seed: seed of the randomness of training steps.
+        say: called with a line about each finished epoch.
+        warn: called with a warning if a metric has no value.
         step: called after each step.
     """
 
@@ -72,31 +72,31 @@ class CheckpointCallback(Checkpoint):
         self.forget()
 
     def forget(self) -> None:
-        """Starts from nothing."""
+        """Resets the state."""
         self.history: dict[str, list[tuple[int, float]]] = {}
-        """Name of what was measured -> steps and values."""
+        """Name of a loss or metric -> steps and values."""
         self.best: dict[str, float] = {}
-        """What was measured where the monitored metric was best, with `step` and `epoch`."""
+        """The metrics of the epoch with the best monitored metric, with `step` and `epoch`."""
         self.waited = 0
-        """Epochs since then in which the metric had a value."""
+        """Epochs since the best one in which the metric had a value."""
         self.epochs = 0
-        """Epochs that are over."""
+        """Number of finished epochs."""
         self._sums: dict[str, Any] = {}
         self._summed = 0
 
     @property
     def state_key(self) -> str:
-        """Under what a checkpoint holds the state."""
+        """The key of the state in a checkpoint."""
         return STATE
 
     @property
     def stopped(self) -> bool:
-        """Whether the metric did not improve for too long."""
+        """Whether the metric has not improved for too long."""
         return self.patience is not None and self.waited >= self.patience
 
     @property
     def reason(self) -> str:
-        """Why the weights are those of the epoch they are of."""
+        """Why the saved weights are those of this epoch."""
         if not self.best:
             return ""
         value = self.best.get(self.monitor, nan)
@@ -105,7 +105,7 @@ class CheckpointCallback(Checkpoint):
         return f"the last one: {self.monitor} has no value"
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of the run."""
+        """The run's state in a checkpoint."""
         return {
             "epochs": self.epochs, "best": dict(self.best), "waited": self.waited,
             "history": {name: [list(point) for point in points] for name, points in self.history.items()},
@@ -113,7 +113,7 @@ class CheckpointCallback(Checkpoint):
         }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Restores the run's state."""
         self.history = {
             name: [(int(step), value) for step, value in points] for name, points in state_dict["history"].items()
         }
@@ -121,7 +121,7 @@ class CheckpointCallback(Checkpoint):
         self._sums, self._summed = state_dict["sums"], state_dict["summed"]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - Lightning's signature
-        """Makes the step's randomness its own, so that it does not matter where a run was interrupted."""
+        """Seeds the step's randomness, so that it does not matter where a run was interrupted."""
         step = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
         torch.manual_seed(((self.seed * _STEPS + step) * trainer.world_size + trainer.global_rank) % 2**63)
 
@@ -133,7 +133,7 @@ class CheckpointCallback(Checkpoint):
         batch: Any,  # noqa: ANN401 - Lightning's signature
         batch_idx: int,
     ) -> None:
-        """Adds the step's losses to the curve, and keeps a checkpoint now and then."""
+        """Adds the step's losses to the curve, and saves a checkpoint now and then."""
         per_epoch = int(trainer.num_training_batches)
         step = trainer.current_epoch * per_epoch + batch_idx + 1
         parts = {f"train/{task}/loss": loss for task, loss in outputs["parts"].items()}
@@ -145,7 +145,7 @@ class CheckpointCallback(Checkpoint):
         if self.step is not None and trainer.is_global_zero:
             epochs = trainer.max_epochs or 0
             self.step(Step(trainer.current_epoch + 1, epochs, batch_idx + 1, per_epoch, outputs["loss"].detach()))
-        # Not after the last step: Lightning goes on within an epoch exactly, but not between two.
+        # Not after the last step: Lightning resumes exactly within an epoch, but not between two.
         if (step % self.interval == 0 or (batch_idx == 0 and step > 1)) and batch_idx + 1 < per_epoch:
             trainer.save_checkpoint(self.folder / LAST, weights_only=False)
 
@@ -162,12 +162,12 @@ class CheckpointCallback(Checkpoint):
         self._sums, self._summed = {}, 0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets what the last validation measured: Lightning keeps a value until the next one, if there is none."""
+        """Forgets the last validation's metrics: if a metric has no value, Lightning would keep the previous one."""
         for name in [name for name in trainer.callback_metrics if name.startswith("validation/")]:
             del trainer.callback_metrics[name]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Adds what was measured to the history, and keeps the best weights."""
+        """Adds the metrics to the history, and saves the best weights."""
         if trainer.sanity_checking:
             return
         measured = {
@@ -190,13 +190,13 @@ class CheckpointCallback(Checkpoint):
         trainer.should_stop = trainer.should_stop or self.stopped
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps what was measured."""
+        """Saves the metrics."""
         self.epochs = trainer.current_epoch + 1
         if trainer.is_global_zero:
             write_whole(self.folder / HISTORY, json.dumps(self.state_dict()) + "\n")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Ends the other processes where the first one fails alone, as on a full disk: they would wait for it."""
+        """Ends the other processes if only the first one fails, as on a full disk: they would wait for it forever."""
         launcher: Any = trainer.strategy.launcher
         if trainer.is_global_zero and hasattr(launcher, "kill"):
             launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
@@ -221,7 +221,7 @@ class CheckpointCallback(Checkpoint):
             ])  # fmt: skip
 
     def _line(self, epoch: int, measured: dict[str, float]) -> str:
-        """An epoch in a line: the losses, and the monitored metric."""
+        """A line about an epoch: the losses, and the monitored metric."""
         shown = dict.fromkeys(("validation/loss", self.monitor))
         last = self.history.get("train/loss")
         train = f"train/loss {last[-1][1]:.5f}, " if last else ""

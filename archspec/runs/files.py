@@ -1,4 +1,4 @@
-"""The files in the folder of a run: their names, and what those written as JSON hold."""
+"""The files in the folder of a run: their names, and the contents of the JSON files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 SPEC, RUN, RESULTS = "spec.yaml", "run.json", "results.json"
 """The canonical spec; the arguments of the run; its results."""
 LAST, WEIGHTS, HISTORY = "last.ckpt", "weights.safetensors", "history.json"
-"""The checkpoint to go on from; the weights of the best epoch; all that was measured."""
+"""The checkpoint to resume from; the weights of the best epoch; all metrics."""
 CURVES: Final = "curves.svg"
-"""The figure of what was measured."""
+"""The figure of the metrics."""
 STATE: Final = "keeper"
-"""Under what a checkpoint holds a run's state."""
+"""The key of a run's state in a checkpoint."""
 FORMAT: Final = 1
-"""Of `run.json`; a higher one is of a newer archspec."""
+"""The format of `run.json`; a higher number is from a newer archspec."""
 FIXED: Final = (SPEC, ENCODING, TRAIN, VALIDATION)
-"""Files that stay as they are once data is prepared."""
+"""Files that do not change once data is prepared."""
 
 
 class _Strict(BaseModel):
@@ -32,7 +32,7 @@ class _Strict(BaseModel):
 
 
 class State(_Strict):
-    """`history.json`, and what a checkpoint holds of the run: epochs that are over, and all that was measured."""
+    """`history.json`, and the run's state in a checkpoint: finished epochs, and all metrics."""
 
     epochs: int
     best: dict[str, int | float]
@@ -43,14 +43,14 @@ class State(_Strict):
 
 
 class Stamp(_Strict):
-    """Size and time of change of a file of data when the run began."""
+    """Size and modification time of a data file when the run began."""
 
     bytes: int
     changed: int
 
 
 class RunFile(_Strict):
-    """`run.json`. What is missing in the file of an older archspec is not checked."""
+    """`run.json`. Fields that are missing in the file of an older archspec are not checked."""
 
     format: int = FORMAT
     archspec: str = ""

@@ -1,8 +1,8 @@
-"""The folder of a run: what lies in it, who may write to it, and the one reader of its files.
+"""The folder of a run: its contents, and the only reader of its files.
 
-`run.json` holds the arguments of the run, and the hash of every file that does not change after data is prepared: one
-that was edited, cut or swapped is refused with its name and a hint. `rows/`, with the encoded rows, may be deleted
-when the run is over.
+`run.json` contains the arguments of the run, and the hash of every file that does not change after data is prepared: a
+file that was edited, cut or swapped is refused, with its name and a hint. `rows/`, with the encoded rows, may be
+deleted after the run.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ _DIGEST, _SOURCE, _RECIPE = TypeAdapter(str), TypeAdapter(Source), TypeAdapter(R
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A folder that holds a run: each file is read, and checked, by one method.
+    """The folder of a run: each file is read, and checked, by one method.
 
     Raises:
-        SpecError: from every method: the file is missing, cut, edited, a folder, or of a newer archspec. Names the file
-            and what to do about it.
+        SpecError: in every method: the file is missing, cut, edited, a folder, or from a newer archspec. The message
+            names the file and how to fix it.
     """
 
     path: Path
@@ -92,7 +92,7 @@ class RunFolder:
         return os.path.lexists(self.path / name)
 
     def graph(self, registry: Registry) -> Graph:
-        """The graph of `spec.yaml`. Raises SpecError also where it needs a plugin that is not enabled."""
+        """The graph of `spec.yaml`. Also raises SpecError if it needs a plugin that is not enabled."""
         self.check(SPEC)
         try:
             graph = load_graph(self.path / SPEC, None, registry)
@@ -121,7 +121,7 @@ class RunFolder:
             self._damaged(name, f"cannot be read: {_first_line(error)}")
 
     def state(self) -> State | None:
-        """What was measured until the last epoch that ended; None before the first one."""
+        """The state after the last finished epoch; None before the first one."""
         if not self.has(HISTORY):
             return None
         return _parsed(State, self._bytes(HISTORY), self._place(HISTORY), _HINTS[HISTORY])
@@ -137,7 +137,7 @@ class RunFolder:
             self._damaged(WEIGHTS, " ".join(str(error).split()))
 
     def check(self, *names: str) -> None:
-        """Whether files are still what they were when data was prepared."""
+        """Checks that files are unchanged since data was prepared."""
         for name in names:
             self._bytes(name, whole=False)
             expected = self.found.sha256.get(name)
@@ -145,9 +145,9 @@ class RunFolder:
                 self._damaged(name, "is not as the run wrote it: it was edited or cut")
 
     def checkpoint(self, module: MultiTaskModule) -> Path | None:
-        """The checkpoint to go on from, if there is one and it is of this module; then its best weights must be there.
+        """The checkpoint to resume from, if there is one for this module; then its best weights must exist, too.
 
-        They are copied into the module on the way: what the checkpoint holds replaces them.
+        They are copied into the module first, and then replaced by those of the checkpoint.
         """
         if not self.has(LAST):
             return None
@@ -199,7 +199,7 @@ class RunFolder:
 
 
 def check_places(folder: Path) -> None:
-    """Raises SpecError where something that is no file lies where a run keeps one."""
+    """Raises SpecError if something that is not a file is in the place of one of the run's files."""
     for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED):
         place = folder / name
         if os.path.lexists(place) and not place.is_file():
@@ -211,7 +211,7 @@ def check_places(folder: Path) -> None:
 
 
 def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:
-    """Writes `run.json`, which says that all else is prepared, and how it looks."""
+    """Writes `run.json`, which marks the other files as prepared, and contains their hashes."""
     stamps = {name: stamp for name in files if (stamp := stamp_of(name)) is not None}
     hashes = {name: _hash(folder / name) for name in FIXED}
     run = RunFile(archspec=__version__, asked=dict(arguments), sha256=hashes, data=stamps, **rows)
@@ -219,7 +219,7 @@ def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int
 
 
 def stamp_of(file: str) -> Stamp | None:
-    """How a file of data looks now; None where there is none."""
+    """The current stamp of a data file; None if there is none."""
     try:
         found = Path(file).stat()
     except (OSError, ValueError):
@@ -244,7 +244,7 @@ def _refuse_file(place: Path, what: str, hint: str) -> NoReturn:
 
 
 def _where(error: ValidationError) -> str:
-    """The first problem of a file, with its place in it."""
+    """The first problem in a file, with its place."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Input ")

@@ -1,4 +1,4 @@
-"""One process at a time trains in a folder."""
+"""A lock, so that only one process at a time trains in a folder."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK: Final = ".lock"
-"""Lies in the folder while a run trains there. The lock is the system's: a kill ends it, whatever file it leaves."""
+"""The lock file in the folder of a run. The operating system holds the lock, so it ends when the process is killed."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Makes the folder of a run where it is missing, and keeps other processes from training in it.
+    """Creates the folder of a run if it is missing, and prevents other processes from training in it.
 
-    Folders that were made vanish again where the block leaves them empty. A file system without locks (some network
-    drives) cannot tell that another process is there.
+    New folders that the block leaves empty are removed again. On a file system without locks (some network drives),
+    another process is not detected.
 
     Raises:
-        SpecError: another process trains there, or the place is no folder, or cannot be written to.
+        SpecError: another process trains there, or the path is not a folder, or cannot be written to.
     """
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
@@ -37,12 +37,12 @@ def claimed(folder: Path) -> Iterator[None]:
             _remove(folder / LOCK, file)
     finally:
         for path in missing:
-            with suppress(OSError, ValueError):  # it is not empty, or was never made, or no system has such names
+            with suppress(OSError, ValueError):  # it is not empty, or was never created, or has an impossible name
                 path.rmdir()
 
 
 def _lock_of(folder: Path) -> IO[bytes]:
-    """The locked file. One that another process removed meanwhile, as it ended, is made anew."""
+    """The locked file. If another process removed it when it ended, it is created again."""
     while True:
         with reported(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def _lock_of(folder: Path) -> IO[bytes]:
 
 
 def _remove(path: Path, file: IO[bytes]) -> None:
-    """Removes a locked file while it is locked: later it may be another process's. Windows does it only later."""
+    """Removes a lock file while it is locked: later it may belong to another process. Windows delays the deletion."""
     try:
         path.unlink(missing_ok=True)
         file.close()
@@ -76,7 +76,7 @@ def _remove(path: Path, file: IO[bytes]) -> None:
 if sys.platform == "win32":
 
     def _lock(file: IO[bytes]) -> bool:
-        """Whether this process has the file now."""
+        """Whether this process now holds the lock."""
         import msvcrt
 
         try:
@@ -88,7 +88,7 @@ if sys.platform == "win32":
 else:
 
     def _lock(file: IO[bytes]) -> bool:
-        """Whether this process has the file now."""
+        """Whether this process now holds the lock."""
         import fcntl
 
         try:

@@ -1,4 +1,4 @@
-"""How a run trains, and what of it is refused before anything is written."""
+"""The settings for training a run, and their checks before anything is written."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
 
 FREE: Final = frozenset({"epochs", "patience", "interval", "devices", "threads"})
-"""Settings that may differ when a run goes on."""
+"""Settings that may differ when a run is resumed."""
 _BYTES: Final = 16
-"""Of a parameter in training: itself, its gradient, and AdamW's two moments, 4 each."""
+"""Bytes of a parameter in training: itself, its gradient, and AdamW's two moments, 4 each."""
 _PROCESSES: Final = 8
-"""Processes that any machine may be asked for, however few cores it has."""
+"""This many processes are allowed on any machine, however few cores it has."""
 _LISTED: Final = 30
-"""Metrics that a message lists."""
+"""How many metrics a message lists."""
 
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -39,17 +39,17 @@ class Recipe:
     """How a run trains.
 
     Args:
-        epochs: at most so many passes over the rows.
-        batch: rows of a step.
-        learning_rate: of AdamW, and of SparseAdam for sparse tables.
-        weight_decay: of AdamW.
+        epochs: the largest number of passes over the rows.
+        batch: rows per step.
+        learning_rate: learning rate of AdamW, and of SparseAdam for sparse tables.
+        weight_decay: weight decay of AdamW.
         patience: epochs without improvement after which training stops; None never stops early.
-        monitor: what must improve, such as `validation/income/auc`; by default the sum of the tasks' losses, each
-            times its `weight`, which neither decay nor the balance moves by itself as they do `validation/loss`.
+        monitor: the metric that must improve, such as `validation/income/auc`; by default the sum of the tasks' losses,
+            each times its `weight`, which, unlike `validation/loss`, is not changed by decay and balance.
         interval: steps between checkpoints.
-        seed: of first weights, order of rows, and dropout; below 2**64.
-        devices: processes of this machine that train together, one per accelerator where there are any.
-        threads: of each process; None leaves it to torch. Other counts round sums otherwise.
+        seed: seed of initial weights, order of rows, and dropout; below 2**64.
+        devices: number of processes that train together on this machine, one per accelerator if there are any.
+        threads: threads of each process; None: torch's default. With another number, sums are rounded differently.
     """
 
     epochs: _Positive = 10
@@ -68,11 +68,11 @@ _RECIPE: Final[TypeAdapter[Recipe]] = TypeAdapter(Recipe)
 
 
 def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
-    """Looks at everything that can be known without the data, so that a run that is refused leaves nothing behind.
+    """Checks everything that can be checked without the data, so that a refused run leaves nothing behind.
 
     Raises:
-        SpecError: with all of it: settings out of range, a metric that nothing measures, groups that are none, more
-            processes than the machine has, more weights than its memory holds.
+        SpecError: all problems at once: settings out of range, a metric that is not measured, an invalid column of
+            groups, more processes than the machine can run, more weights than fit into its memory.
     """
     problems = Diagnostics()
     _check_values(recipe, problems)
@@ -85,7 +85,7 @@ def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
 
 
 def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
-    """Each setting alone."""
+    """Checks each setting alone."""
     try:
         _RECIPE.validate_python(asdict(recipe))
     except ValidationError as error:
@@ -96,7 +96,7 @@ def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
 
 
 def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -> None:
-    """Groups are told by ids, and only the AUC of binary tasks is measured in them."""
+    """Checks that groups are identified by ids, and that there is a binary task, whose AUC they are for."""
     if grouped_by is None:
         return
     if all(block.task.kind != "binary" for block in graph.spec.tasks.values()):
@@ -115,7 +115,7 @@ def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -
 
 
 def _check_devices(graph: Graph, devices: int, problems: Diagnostics) -> None:
-    """No more processes than the machine can run, and none that would have to exchange sparse gradients."""
+    """Checks that the machine can run the processes, and that they need not exchange sparse gradients."""
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     most = cards or max(os.cpu_count() or 1, _PROCESSES)
     if devices > most:
@@ -131,7 +131,7 @@ def _check_devices(graph: Graph, devices: int, problems: Diagnostics) -> None:
 
 
 def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: Diagnostics) -> None:
-    """Something must measure what is monitored."""
+    """Checks that the monitored metric is measured."""
     known = [f"validation/{name}" for name in Measures(graph.spec, grouped_by).names()]
     if monitor in known:
         return
@@ -144,7 +144,7 @@ def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems:
 
 
 def _check_memory(graph: Graph, problems: Diagnostics) -> None:
-    """The memory must hold what training keeps of every weight."""
+    """Checks that the memory is large enough for training all weights."""
     costs = count(graph)
     needed, held = (costs.known.parameters or 0) * _BYTES, memory()
     if held is None or needed <= held:
@@ -158,13 +158,13 @@ def _check_memory(graph: Graph, problems: Diagnostics) -> None:
 
 
 def memory() -> int | None:
-    """Bytes of memory of what trains: the first GPU, or the machine; None where nothing tells."""
+    """Bytes of memory for training, of the first GPU or the machine; None if unknown."""
     if torch.cuda.is_available():
         properties: Any = torch.cuda.get_device_properties(0)
         return int(properties.total_memory)
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # no such question on this system
+    except (AttributeError, ValueError, OSError):  # this system cannot tell
         return None
     limit = Path("/sys/fs/cgroup/memory.max")  # of a container
     text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
@@ -183,7 +183,7 @@ def _shown(size: int) -> str:
 
 @contextmanager
 def using(threads: int | None) -> Iterator[None]:
-    """Computes and reads with so many threads; processes that Lightning starts do so, too."""
+    """Sets the number of threads for computing and reading, also for processes that Lightning starts."""
     if threads is None:
         yield
         return

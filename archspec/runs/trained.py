@@ -1,4 +1,4 @@
-"""Trained models: the folder of a run, opened."""
+"""Loads trained models from the folder of a run."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from archspec.nn.module import Compiled
 
 ROWS_AT_ONCE: Final = 8192
-"""Rows of a batch that is only looked at."""
+"""Rows of a batch for inference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A run's folder, opened: the model in evaluation mode, its graph, and what turns tables into its batches."""
+    """A loaded run: the model in evaluation mode, its graph, and the encoder that turns tables into its batches."""
 
     folder: Path
     graph: Graph
@@ -43,7 +43,7 @@ class Trained:
         """The rows that the run was validated on, as batches.
 
         Raises:
-            SpecError: the run's `rows/` were deleted, or are not as the run wrote them.
+            SpecError: the run's `rows/` were deleted or changed.
         """
         if not (self.folder / VALIDATION).is_file():
             unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
@@ -54,21 +54,21 @@ class Trained:
     ) -> Iterator[Batch]:
         """The rows of files as batches for the model, without labels; see `archspec.data.batches.table_batches`.
 
-        A batch is a dict of tensors; `batch.file` and `batch.rows` say which rows it holds, from 0.
+        A batch is a dict of tensors; `batch.file` and `batch.rows` identify its rows, counting from 0.
         """
         return table_batches(files, self.encoder.of_inputs(), header=header, bad=bad)
 
 
 def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = ()) -> Trained:
-    """The best weights of a run, and what is needed to use them.
+    """Loads the best weights of a run, and the encoder for its data.
 
     Args:
         folder: a folder of `archspec train`, or any file in it.
-        plugins: the plugins that the spec needs; the folder asks for them, and never enables any.
+        plugins: the plugins that the spec needs; the folder names them, but never enables any.
 
     Raises:
-        SpecError: it is no folder of a run, or the run has kept no weights yet, or its spec needs a plugin; or one of
-            its files is missing, cut or edited.
+        SpecError: it is not the folder of a run, or the run has not saved any weights yet, or its spec needs a plugin;
+            or one of its files is missing, cut or edited.
     """
     path = Path(folder)
     path = path if path.is_dir() else path.parent

@@ -1,4 +1,4 @@
-"""Runs: from a checked spec and files of data to a folder with trained weights and all that is needed to use them."""
+"""Runs: from a checked spec and data files to a folder with trained weights and everything needed to use them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a run came to: `best` has the metrics of the epoch whose weights were kept, with `epoch` and `step`."""
+    """The results of a run: `best` has the metrics of the epoch whose weights were saved, with `epoch` and `step`."""
 
     best: dict[str, float]
     history: dict[str, list[tuple[int, float]]]
@@ -55,10 +55,10 @@ class Results:
     reason: str = ""
     """Why this epoch."""
     metrics: tuple[str, ...] = ()
-    """All that is measured, also what has no value, such as an AUC where all rows are of one class."""
+    """All metrics, including those without a value, such as an AUC if all rows have one class."""
 
     def measured(self) -> dict[str, float | None]:
-        """`best` with None for each metric that has no value, or one that is no number."""
+        """`best`, with None for each metric that has no value or is not a number."""
         names = dict.fromkeys((*(name for name in self.best if name not in self.metrics), *self.metrics))
         values = {name: self.best.get(name, nan) for name in names}
         return {name: value if isfinite(value) else None for name, value in values.items()}
@@ -66,14 +66,14 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a run tells while it goes on: lines, warnings, and how many rows or steps are done with."""
+    """Callbacks for the progress of a run: lines, warnings, and numbers of processed rows or steps."""
 
     say: Callable[[str], None] = lambda _: None
     warn: Callable[[Iterable[Diagnostic]], None] = lambda _: None
     rows: Callable[[str, int], None] = lambda _, __: None
     prepared: Callable[[Prepared], None] = lambda _: None
     step: Callable[[Step], None] | None = None
-    """Told of each step of training."""
+    """Called after each training step."""
 
 
 def train(  # noqa: PLR0913 - what a run is made of
@@ -85,33 +85,33 @@ def train(  # noqa: PLR0913 - what a run is made of
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Results:
-    """Prepares data, trains, and keeps the run in a folder.
+    """Prepares data, trains, and saves the run in a folder.
 
     The folder gets `spec.yaml`, `run.json` (the arguments), `encoding.json`, `rows/` (encoded rows),
     `last.ckpt`, `weights.safetensors` (of the best epoch, by canonical name), `history.json` and `results.json`.
-    With the same arguments and `resume`, a run that was killed at any moment goes on from its last checkpoint and ends
-    as an unbroken one: on a CPU with the same weights, bit for bit. A run that kept nothing yet is begun anew, also
-    with other arguments.
+    With the same arguments and `resume`, a run that was killed at any moment continues from its last checkpoint and
+    ends like an uninterrupted one: on a CPU with the same weights, bit for bit. A run that has saved nothing yet is
+    started again, even with other arguments.
 
     Args:
-        graph: of the spec; its plugins stay enabled.
-        source: the files.
+        graph: the graph of the spec; its plugins stay enabled.
+        source: the data files.
         recipe: how to train.
-        folder: of the run; made where it is missing.
-        resume: go on with the run in the folder, if there is one.
-        progress: gets lines, warnings and counts meanwhile.
+        folder: the folder of the run; created if it is missing.
+        resume: continue the run in the folder, if there is one.
+        progress: receives lines, warnings and counts.
 
     Raises:
-        SpecError: data that does not fit, a folder that holds another run or in which another process trains, a file of
-            the run that is missing or damaged, a metric that is not measured. What is refused leaves no folder behind,
-            and one that was there as it was.
-        KeyboardInterrupt: Ctrl-C; what the last checkpoint holds is kept.
+        SpecError: the data does not fit, the folder contains another run, another process trains in it, a file of the
+            run is missing or damaged, or a metric is not measured. A refused run creates no folder, and does not change
+            an existing one.
+        KeyboardInterrupt: Ctrl-C; the last checkpoint is kept.
     """
     progress = progress or Progress()
     check_recipe(graph, recipe, source.grouped_by)
     if ".." in folder.parts or (folder.is_symlink() and not folder.exists()):
         folder = Path(os.path.realpath(folder))
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of this run prepared everything, and has the lock
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of this run prepared everything, and holds the lock
         with using(recipe.threads), ended():
             return _trained(graph, source, recipe, RunFolder(folder), progress)
     with claimed(folder), using(recipe.threads), ended():
@@ -126,7 +126,7 @@ def train(  # noqa: PLR0913 - what a run is made of
 def _opened(  # noqa: PLR0913 - as train
     graph: Graph, source: Source, recipe: Recipe, folder: Path, *, resume: bool, progress: Progress
 ) -> RunFolder:
-    """The run in the folder: the one that was begun there, or a new one with its data prepared."""
+    """The run in the folder: the one that was started there, or a new one with its data prepared."""
     check_places(folder)
     for left in (*folder.glob(".*.tmp"), *folder.glob("rows/.*.tmp")):  # of a run that was killed meanwhile
         left.unlink()
@@ -149,7 +149,7 @@ def _opened(  # noqa: PLR0913 - as train
 
 
 def _begun(folder: Path, arguments: dict[str, Any]) -> RunFolder | None:
-    """The run that was prepared there, but not trained, if it is whole and has the same arguments."""
+    """The run that was prepared there but not trained, if it is complete and has the same arguments."""
     if not (folder / RUN).exists():
         return None
     try:
@@ -162,11 +162,11 @@ def _begun(folder: Path, arguments: dict[str, Any]) -> RunFolder | None:
 
 
 def _prepare(graph: Graph, source: Source, folder: Path, arguments: dict[str, Any], progress: Progress) -> None:
-    """Encodes the data; `run.json` comes last, and says that all else is there."""
+    """Encodes the data; writes `run.json` last, to mark that everything else is complete."""
     try:
         prepared = prepare(graph, source, folder, progress=progress.rows)
     except BaseException:
-        with suppress(OSError):  # it is not there, or something lies in it
+        with suppress(OSError):  # it does not exist, or is not empty
             (folder / ROWS).rmdir()
         raise
     progress.prepared(prepared)
@@ -176,7 +176,7 @@ def _prepare(graph: Graph, source: Source, folder: Path, arguments: dict[str, An
 
 
 def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progress: Progress) -> Results:
-    """Trains what is left of a run."""
+    """Trains the rest of a run."""
     callback = CheckpointCallback(
         run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
         say=progress.say, warn=progress.warn, step=progress.step,
@@ -190,13 +190,13 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
         train_rows, validation_rows = run.rows(TRAIN), run.rows(VALIDATION)
         trainer = _trainer(graph, recipe, module, callback)
         model: Any = module.model
-        model.check_inputs = module.criterion.check_labels = False  # every value was looked at
+        model.check_inputs = module.criterion.check_labels = False  # every value has been checked
         trainer.fit(
             module,
             ShuffledBatches(train_rows, recipe.batch, recipe.seed),
             OrderedBatches(validation_rows, max(recipe.batch, ROWS_AT_ONCE)),
             ckpt_path=going_on,
-            weights_only=True,  # plain data and tensors: a foreign folder runs no code
+            weights_only=True,  # plain data and tensors: an untrusted folder cannot run code
         )
     found = run.found
     metrics = tuple(f"validation/{name}" for name in module.measures.names())
@@ -207,7 +207,7 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
 
 @contextmanager
 def ended() -> Iterator[None]:
-    """What ends a training from outside, as it is: Lightning exits after Ctrl-C; torch runs out of memory."""
+    """Translates errors that end a training: Lightning's exit after Ctrl-C, and torch's lack of memory."""
     try:
         yield
     except SystemExit as error:
@@ -220,7 +220,7 @@ def ended() -> Iterator[None]:
 
 
 def _over(run: RunFolder, recipe: Recipe, callback: CheckpointCallback, module: MultiTaskModule) -> bool:
-    """Whether nothing is left to train. Raises SpecError where a run that is over has no weights."""
+    """Whether nothing is left to train. Raises SpecError if a finished run has no weights."""
     state = run.state()
     if state is None:
         return False
@@ -228,12 +228,12 @@ def _over(run: RunFolder, recipe: Recipe, callback: CheckpointCallback, module: 
     if callback.stopped or callback.epochs >= recipe.epochs:
         run.load_weights(module.model)  # type: ignore[arg-type] # a compiled model
         return True
-    callback.forget()  # the checkpoint may be older, and knows what had been measured then
+    callback.forget()  # the checkpoint may be older, and contains the metrics up to then
     return False
 
 
 def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: CheckpointCallback) -> Trainer:
-    """Lightning's, with checkpoints that are whole or absent; it writes and draws nothing of its own."""
+    """Lightning's Trainer, with atomic checkpoints; it writes no other files and shows no progress bar."""
     strategy: Any = "auto"
     if recipe.devices > 1:
         strategy = DDPStrategy(find_unused_parameters=untrained(module.model, graph))
@@ -245,7 +245,7 @@ def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: Ch
 
 
 def untrained(model: nn.Module, graph: Graph) -> bool:
-    """Whether a parameter gets no gradient from any task: of an output without a task, or behind `detach`."""
+    """Whether a parameter gets no gradient from any task: of an output without a task, or below `detach`."""
     tasks = trained_by(graph)
     trained = {location.parameter for location in weight_locations(model, graph) if tasks[location.node]}
     return any(parameter.requires_grad and name not in trained for name, parameter in model.named_parameters())
