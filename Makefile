@@ -7,7 +7,7 @@ NEWEST := .venv-newest
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ format: $(STAMP) ## rewrite the sources as ruff wants them
 # Its own environment: nobody else needs the other libraries. QUICK=1 takes three minutes instead of twelve.
 bench: $(BENCH)/.installed ## measure against other libraries, on an idle machine (benchmarks/results.md)
 	@$(BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick)
+
+# Not part of CI: it takes half an hour. Each mutant runs against the tests that reach it, in a copy of the tree.
+mutate: $(BIN)/mutmut ## change a sample of the sources, and list what no test notices (SAMPLE=150 SEED=0 ONLY='archspec.graph.*')
+	@$(BIN)/python -m tests.mutate $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 clean: ## remove the environments, build/ and all caches
 	rm -rf .venv $(BENCH) $(NEWEST) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -60,6 +64,10 @@ $(NEWEST)/.installed: $(STAMP)
 	    break 2; \
 	  done; \
 	done
+	@touch $@
+
+$(BIN)/mutmut: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutate]'
 	@touch $@
 
 # constraints.txt holds torch's pin here, too: the other libraries ask for an open range.
