@@ -63,7 +63,7 @@ def validate(  # noqa: PLR0913 - one argument per option
 
 def check(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[int, tuple[Diagnostic, ...]]:
     """The exit status for a spec, and all findings about it."""
-    from archspec.graph.heavy import may_be_heavy
+    from archspec.graph.checks.heavy import may_be_heavy
 
     try:
         graph = options.load(spec, plugins, overrides)

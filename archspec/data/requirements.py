@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.contract import ColumnName, LossKind, overrides
 from archspec.diagnostics import Diagnostics, suggest, unusable
-from archspec.graph.wiring import settings_names
+from archspec.graph.construct.wiring import settings_names
 from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:

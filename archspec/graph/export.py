@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import FusionKind, overrides
 from archspec.contract.reference import Name
-from archspec.graph.levels import is_none
+from archspec.graph.construct.levels import is_none
 from archspec.graph.load import graph_of
 from archspec.spec.categories import DEFAULT_KIND
 from archspec.spec.spec import Block, Spec, Switch

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from archspec import plugins as plugin_door
 from archspec.diagnostics import Diagnostics
-from archspec.graph.balance import check_balance
-from archspec.graph.check import check
-from archspec.graph.connect import connect
-from archspec.graph.lint import lint, report_unread, unread
+from archspec.graph.checks.balance import check_balance
+from archspec.graph.checks.check import check
+from archspec.graph.checks.lint import lint, report_unread, unread
+from archspec.graph.construct.connect import connect
 from archspec.program.nodes import NodeName
 from archspec.spec.load import Overrides, read_spec
 from archspec.spec.sees import Sees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.graph.levels import is_none
+from archspec.graph.construct.levels import is_none
 from archspec.program import Seen
 from archspec.spec.spec import Block
 

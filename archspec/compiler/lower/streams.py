@@ -8,9 +8,9 @@ from archspec.compiler.lower.columns import Columns
 from archspec.contract import ExpertKind, overrides
 from archspec.diagnostics import Diagnostics, SpecError
 from archspec.graph.calls import checked_call, unimportable
+from archspec.graph.checks.outputs import output_of
+from archspec.graph.construct.resolve import Reader, Resolver
 from archspec.graph.graph import INDEX_ROLES
-from archspec.graph.outputs import output_of
-from archspec.graph.resolve import Reader, Resolver
 from archspec.program import Part
 from archspec.program.program import Module
 from archspec.spec.spec import Block

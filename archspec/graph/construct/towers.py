@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.graph.resolve import Reader
+from archspec.graph.construct.resolve import Reader
 from archspec.program.nodes import NodeName
 from archspec.spec.spec import Block, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archspec.graph.wiring import Wiring
+    from archspec.graph.construct.wiring import Wiring
 
 _MOST_NAMED = 12
 

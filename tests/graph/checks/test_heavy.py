@@ -10,7 +10,7 @@ import pytest
 import archspec
 from archspec.compiler.lower import lower
 from archspec.contract import limits
-from archspec.graph import heavy
+from archspec.graph.checks import heavy
 from archspec.graph.load import graph_of
 from tests.compiler.models import NAMES, spec_of
 

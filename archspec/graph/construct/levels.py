@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.graph.resolve import Reader
+from archspec.graph.construct.resolve import Reader
 from archspec.program.nodes import NodeName
 from archspec.spec.like import group_of
 
 if TYPE_CHECKING:
     from archspec.contract import Reference
-    from archspec.graph.wiring import Wiring
+    from archspec.graph.construct.wiring import Wiring
     from archspec.spec.spec import Block
 
 

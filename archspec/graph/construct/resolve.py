@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from archspec.contract.limits import MOST_EDGES
 from archspec.contract.reference import Name
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
+from archspec.graph.checks.limits import too_many_edges
 from archspec.graph.graph import Stream
-from archspec.graph.limits import too_many_edges
 from archspec.program.nodes import NodeName
 from archspec.spec.problems import provenance_at
 

@@ -195,7 +195,7 @@ def test_a_path_of_overrides_is_short() -> None:
 @pytest.mark.parametrize("name", [name for name in vars(limits) if name.isupper()])
 def test_the_language_page_says_each_limit(name: str) -> None:
     """docs/language.md lists the limits with the numbers of the code."""
-    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "language.md").read_text(encoding="utf-8")
     section = page.partition("\n## Limits\n")[2].partition("\n## ")[0]
     said = {"MOST_BYTES": "1 TB", "MANY_BYTES": "64 GB"}.get(name, f"{getattr(limits, name):,}")
     assert said in section

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from archspec.contract import FusionKind, GateKind, InputKind, overrides
 from archspec.diagnostics import Diagnostics, Note, Span
 from archspec.graph.calls import failed_call, setting_span
-from archspec.graph.cycle import report_cycle
+from archspec.graph.checks.cycle import report_cycle
+from archspec.graph.checks.limits import check_table
+from archspec.graph.checks.outputs import excess, why
+from archspec.graph.checks.sharing import check_sharing
 from archspec.graph.graph import Graph, Node, Stream
-from archspec.graph.limits import check_table
-from archspec.graph.outputs import excess, why
 from archspec.graph.reach import reach
-from archspec.graph.sharing import check_sharing
 from archspec.graph.widths import seen_by, width_of
 from archspec.spec.spec import Block, Switch, TaskBlock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.graph.sharing import report_same
+from archspec.graph.checks.sharing import report_same
 from archspec.program.order import reached
 from archspec.spec.spec import Block
 from archspec.spec.tree import node_at

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from archspec.contract import TableName
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
-from archspec.graph.levels import connect_level
-from archspec.graph.limits import check_size
-from archspec.graph.resolve import Reader, listed
-from archspec.graph.towers import connect_tower
-from archspec.graph.wiring import Wiring, settings_names
+from archspec.graph.checks.limits import check_size
+from archspec.graph.construct.levels import connect_level
+from archspec.graph.construct.resolve import Reader, listed
+from archspec.graph.construct.towers import connect_tower
+from archspec.graph.construct.wiring import Wiring, settings_names
 from archspec.program.nodes import NodeName
 from archspec.spec.complete import renamed
 from archspec.spec.problems import provenance_at

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from archspec.contract import DomainName, InputName, OutputName, Reference, Settings
 from archspec.contract.limits import MOST_EDGES
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
+from archspec.graph.checks.limits import too_many_edges
+from archspec.graph.construct.resolve import Reader, listed
+from archspec.graph.construct.seen import SeesResolver
 from archspec.graph.graph import Edge, Graph, Node
-from archspec.graph.limits import too_many_edges
-from archspec.graph.resolve import Reader, listed
-from archspec.graph.seen import SeesResolver
 from archspec.program.nodes import NodeName
 from archspec.spec.tree import span_at
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.diagnostics import suggest
+from archspec.graph.construct.resolve import Path, Reader, Resolver, listed
 from archspec.graph.graph import SeenExpert
-from archspec.graph.resolve import Path, Reader, Resolver, listed
 from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
