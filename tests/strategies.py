@@ -154,7 +154,7 @@ def one_input(world: World, others: Data, *, first: bool) -> tuple[Data, int]:
     if kind == "dense":
         return {"kind": kind, "dim": dim}, dim
     more = (
-        world.maybe(pool=["mean", "sum", "max"], length=[1, 4])
+        world.maybe(pool=["mean", "sum", "max", "last"], length=[1, 4])
         if kind == "sequence"
         else world.maybe(column=["id", "k 'y\""])
     )

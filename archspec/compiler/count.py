@@ -104,7 +104,7 @@ def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
 
 
 def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
-    """Weights that training changes, by graph node; None: a plugin's module does not tell."""
+    """Weights by graph node, frozen ones too, without statistics; None: a plugin's module does not tell."""
     counts: dict[str, int | None] = dict.fromkeys(graph.order, 0)
     for weight in program.weights.values():
         if weight.trainable:

@@ -144,7 +144,7 @@ class _Emitter:
         """The line that makes one tensor."""
         attribute, size = self.attributes.name(storage.name), ", ".join(map(str, storage.shape))
         if storage.trainable:
-            idle = ", requires_grad=False" if storage.idle else ""
+            idle = ", requires_grad=False" if storage.idle or storage.frozen else ""
             line = f"self.{attribute} = nn.Parameter(torch.empty({size}, **empty){idle})"
             return f"{line}  # no output depends on it" if storage.idle else line
         return f'self.register_buffer("{attribute}", torch.empty({size}, **empty))'

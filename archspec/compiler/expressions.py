@@ -23,7 +23,7 @@ INLINE = frozenset(
 )
 """Operations that a person writes inside the next line where nobody else needs their value."""
 
-FUNCTIONS = frozenset({"mix", "mix_chosen", "mix_all", "mix_seen", "select", "pool", "batch_norm", "lookup_tables"})
+FUNCTIONS = frozenset({"mix", "mix_chosen", "mix_all", "mix_seen", "select", "batch_norm", "lookup_tables"})
 """Operations that are a function of `archspec.nn.functional` of the same name."""
 
 
@@ -61,6 +61,8 @@ def functions_of(op: Op) -> tuple[str, ...]:
         return (op.attr("function"),) if ":" not in op.attr("function") else ()
     if op.kind == "linear":
         return (_linear_name(op),)
+    if op.kind == "pool":
+        return (_pool_name(op),)
     return (op.kind,) if op.kind in FUNCTIONS else ()
 
 
@@ -129,6 +131,16 @@ def _lookup_tables(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
     return f"lookup_tables({x[1]}, {w[0]}, {x[0]}{_sparse(op)})"
 
 
+def _pool(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    name = _pool_name(op)
+    how = "" if name == "pool_last" else f', "{op.attr("how")}"'
+    return f"{name}({', '.join((*x, *w))}{how}{_sparse(op)})"
+
+
+def _pool_name(op: Op) -> str:
+    return "pool_weighted" if len(op.inputs) > 1 else "pool_last" if op.attr("how") == "last" else "pool"
+
+
 def _mix_chosen(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
     """Layers as (weights, biases or None, activation)."""
     layers, rest = [], list(w)
@@ -178,7 +190,7 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "weight": lambda _, __, w: w[0],
     "constant": lambda _, __, w: w[0],
     "embed": lambda op, x, w: f"F.embedding({x[0]}, {w[0]}{_sparse(op)})",
-    "pool": lambda op, x, w: f'pool({x[0]}, {w[0]}, "{op.attr("how")}"{_sparse(op)})',
+    "pool": _pool,
     "ids": lambda _, __, ___: "self.ids(batch)",
     "lookup_tables": _lookup_tables,
     "linear": _linear,

@@ -46,7 +46,7 @@ class InputKind(Kind):
         """Further columns of the batch, keyed by the setting of type `ColumnName` whose value is the column's name.
 
         `at.setting_column(setting)` returns them in `lower`. A setting that is None reads no column. Float columns have
-        a fixed number of values per row.
+        a fixed number of values per row, except those `beside` the ids of a list.
         """
         return {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from archspec.data.values import floats, lists, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from archspec.data.encodings import Encoded
     from archspec.data.requirements import ColumnRequirement
@@ -46,8 +48,9 @@ class Encoder:
     ) -> Encoder:
         """An encoder with the learned vocabularies, buckets and means."""
         widths = {name: d.width for name, d in requirements.items() if d.width is not None and d.several}
-        longest = {name: max(length, 1) for name, length in learned.longest.items()}
-        return cls(requirements, learned.encodings, longest | widths, forms)
+        longest = {name: max(length, 1) for name, length in learned.longest.items()} | widths
+        beside = {name: longest[d.beside] for name, d in requirements.items() if d.use == "amounts"}
+        return cls(requirements, learned.encodings, longest | beside, forms)
 
     @classmethod
     def from_text(cls, text: str, requirements: Mapping[str, ColumnRequirement]) -> Encoder:
@@ -92,10 +95,10 @@ class Encoder:
 
         The types of its columns must be ones that `check_types` accepts.
         """
+        whole = chunk
         chunk = with_lists(chunk, {name: form for name, form in self.forms.items() if name in self.requirements})
+        chunk, good, faults = self._aligned(whole, chunk)
         columns: Columns = {}
-        faults: list[Fault] = []
-        good = np.ones(chunk.rows, dtype=np.bool_)
         for name, requirement in self.requirements.items():
             array = chunk.columns[name]
             columns[name], fits, words = self._column(requirement, array)
@@ -124,6 +127,23 @@ class Encoder:
                 faults += _odd_flags(chunk, requirement)
         return columns, good, faults
 
+    def _aligned(self, whole: Chunk, chunk: Chunk) -> tuple[Chunk, Mask, list[Fault]]:
+        """The chunk with amounts of real items alone, which of its rows have one for each, and the others.
+
+        Args:
+            whole: the chunk whose lists have all their items.
+            chunk: the chunk whose lists have no padding.
+        """
+        good, faults, columns = np.ones(chunk.rows, dtype=np.bool_), list[Fault](), dict(chunk.columns)
+        for name, requirement in self.requirements.items():
+            if requirement.use == "amounts":
+                ids = requirement.beside
+                columns[name], fits = self.forms[ids].aligned(whole.columns[ids], chunk.columns[name])
+                words = f"does not hold one number for each item of `{ids}`"
+                faults += _faults(chunk, requirement, self.encodings[name], fits, words)
+                good &= fits
+        return replace(chunk, columns=columns), good, faults
+
     def _column(self, requirement: ColumnRequirement, array: Array) -> tuple[Encoded, Mask, str]:
         """A column's values, which rows fit, and the reason why the others do not."""
         encoding, width = self.encodings[requirement.column], self.widths.get(requirement.column)
@@ -131,8 +151,9 @@ class Encoder:
             return *encoding.encode(array), encoding.refusal()
         offsets, items = lists(array)
         values, fits = encoding.encode(items)
-        if requirement.use == "lists":
-            return *_padded(offsets, values, fits, width), f"holds an item that {encoding.refusal()}"
+        if requirement.use in {"lists", "amounts"}:
+            nothing = -1 if requirement.use == "lists" else 0
+            return *_padded(offsets, values, fits, width, nothing), f"holds an item that {encoding.refusal()}"
         right = np.diff(offsets) == width
         out = np.zeros((len(array), width), dtype=np.float32)
         places = offsets[:-1][right, None] + np.arange(width)
@@ -142,16 +163,16 @@ class Encoder:
         return out, rows, f"is no list of {width} finite numbers"
 
 
-def _padded(offsets: Any, values: Encoded, fits: Mask, width: int) -> tuple[Encoded, Mask]:  # noqa: ANN401 - int64 array
-    """Lists `[N, width]`, padded with -1; longer ones keep their last items, the latest of a history."""
+def _padded(offsets: NDArray[np.int64], values: Encoded, fits: Mask, width: int, nothing: int) -> tuple[Encoded, Mask]:
+    """Lists `[N, width]`, padded with `nothing`; longer ones keep their last items, the latest of a history."""
     ends = offsets[1:]
     starts = np.maximum(offsets[:-1], ends - width)
     places = starts[:, None] + np.arange(width)
     real = places < ends[:, None]
     if not len(values):
-        return np.full(real.shape, -1, dtype=np.int64), np.ones(len(ends), dtype=np.bool_)
+        return np.full(real.shape, nothing, dtype=values.dtype), np.ones(len(ends), dtype=np.bool_)
     safe = np.where(real, places, 0)
-    return np.where(real, values[safe], -1), (fits[safe] | ~real).all(1)
+    return np.where(real, values[safe], values.dtype.type(nothing)), np.all(fits[safe] | ~real, axis=1)
 
 
 def _fixed(requirement: ColumnRequirement) -> Encoding:

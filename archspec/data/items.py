@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from archspec.data.values import Array, Mask, cleaned, is_list, is_text, lists
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Between = Literal["any", "|", ";", ",", "tab", "blank", "brackets"]
 """The separator of lists that are written as text: `any` of the marks if all items are numbers; `brackets` if every
@@ -60,20 +63,38 @@ class ListForm(BaseModel):
 
     def real(self, array: Array) -> Array:
         """The lists `[N]` without missing and padding items; all items if there is no padding."""
-        import pyarrow as pa
-
         array = self.whole(array)
         if not self.padding:
             return array
         offsets, items = lists(array)
+        return _kept(offsets, cleaned(items), ~self._none(items))
+
+    def _none(self, items: Array) -> Mask:
+        """Which items are missing or padding."""
         items = cleaned(items)
-        none = items.is_null().to_numpy(zero_copy_only=False)
+        none: Mask = items.is_null().to_numpy(zero_copy_only=False)
         for value in self.padding:
             none = none | equal(items, value)
-        if none.any():
-            offsets = np.concatenate([[0], np.cumsum(~none)])[offsets]
-            items = items.filter(pa.array(~none))
-        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), items)
+        return none
+
+    def aligned(self, array: Array, amounts: Array) -> tuple[Array, Mask]:
+        """The amounts `[N]` of the real items of lists, and in which rows there is one for each of them.
+
+        Args:
+            array: the lists with all their items; what stands beside padding is left out.
+            amounts: lists of one item for each item, or for each real one.
+        """
+        offsets, items = lists(self.whole(array))
+        none = self._none(items) if self.padding else np.zeros(len(items), dtype=np.bool_)
+        starts, values = lists(amounts)
+        counts, given = np.diff(offsets), np.diff(starts)
+        real = np.diff(np.concatenate([[0], np.cumsum(~none)])[offsets])
+        padded = (given == counts) & (given != real)
+        row = np.repeat(np.arange(len(given)), given)
+        keep = ~padded[row]
+        places = (offsets[:-1] - starts[:-1])[row] + np.arange(len(row))
+        keep[padded[row]] = ~none[places[padded[row]]]
+        return _kept(starts, values, keep), padded | (given == real)
 
     def _split(self, array: Array) -> Array:
         """Texts as lists of texts."""
@@ -102,6 +123,16 @@ class ListForm(BaseModel):
             marked = pc.replace_with_mask(marked, pc.fill_null(quoted, fill_value=False), pa.array(read, pa.string()))
         marked = pc.if_else(pc.equal(marked, ""), pa.scalar(None, pa.string()), marked)
         return pc.split_pattern(marked, _MARK)
+
+
+def _kept(offsets: NDArray[np.int64], items: Array, keep: Mask) -> Array:
+    """Lists of those items that are kept."""
+    import pyarrow as pa
+
+    if not keep.all():
+        offsets = np.concatenate([[0], np.cumsum(keep)])[offsets]
+        items = items.filter(pa.array(keep))
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), items)
 
 
 def _without_quotes(array: Array) -> Array:

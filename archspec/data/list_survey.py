@@ -171,7 +171,7 @@ def list_forms(
     for name, mark in marks.items():
         more = (padding[name],) if name in padding else ()
         forms[name] = ListForm(
-            between="any" if requirements[name].use == "numbers" and mark.seen else mark.between(),
+            between="any" if requirements[name].use in {"numbers", "amounts"} and mark.seen else mark.between(),
             padding=(PADDING, *more) if requirements[name].use == "lists" else ()
         )  # fmt: skip
     return forms

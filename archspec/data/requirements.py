@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.program.columns import Column
 
-Use = Literal["ids", "lists", "numbers", "class", "label", "space", "weight", "column", "key"]
-"""`ids` one per row, `lists` of ids, `numbers` for a dense input; for tasks: `class` (a label that is an index),
-`label`, `space` (`when`), `weight`, `column` (numbers that a loss reads); `key` groups rows and accepts any values."""
+Use = Literal["ids", "lists", "amounts", "numbers", "class", "label", "space", "weight", "column", "key"]
+"""`ids` one per row, `lists` of ids, `amounts` (one number per id of a list), `numbers` for a dense input; for tasks:
+`class` (a label that is an index), `label`, `space` (`when`), `weight`, `column` (numbers that a loss reads); `key`
+groups rows and accepts any values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class ColumnRequirement:
     """Whether values must not be encoded, because the column also has another use."""
     also: tuple[ColumnRequirement, ...] = ()
     """Requirements of other uses that the values must also satisfy."""
+    beside: str = ""
+    """Of `amounts`: the column of lists whose ids they belong to."""
     groups: bool = False
     """Whether its original values also group rows in metrics: encoded, all unknown values would have one id."""
 
@@ -67,7 +70,7 @@ class ColumnRequirement:
     @property
     def several(self) -> bool:
         """Whether a row contains several items."""
-        return self.use == "lists" or (self.use == "numbers" and self.width != 1)
+        return self.use in {"lists", "amounts"} or (self.use == "numbers" and self.width != 1)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -124,8 +127,10 @@ def as_written(column: str) -> str:
     return f"{column} as written"
 
 
-_OF_INPUTS: Final = frozenset({"ids", "lists", "numbers"})
-_STRICTEST: tuple[Use, ...] = ("ids", "lists", "numbers", "class", "label", "weight", "column", "space", "key")
+_OF_INPUTS: Final = frozenset({"ids", "lists", "amounts", "numbers"})
+_STRICTEST: tuple[Use, ...] = (
+    "ids", "lists", "numbers", "amounts", "class", "label", "weight", "column", "space", "key"
+)  # fmt: skip
 
 
 def _both(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement:
@@ -185,12 +190,15 @@ def _of_inputs(graph: Graph) -> Iterator[ColumnRequirement]:
         for setting, column in kind.columns(settings).items():
             key = getattr(kind, setting)
             if key is not None:
-                yield _of_column(str(key), column, f"`{setting}` of {reader}", str(key))
+                further = _of_column(str(key), column, f"`{setting}` of {reader}", str(key))
+                yield replace(further, beside=block.common.column or name) if column.beside else further
 
 
 def _of_column(key: str, column: Column, reader: str, family: str) -> ColumnRequirement:
     """The requirement for one column of an input."""
     width = column.shape[1] if len(column.shape) > 1 else 1
+    if column.beside:
+        return ColumnRequirement(key, "amounts", reader, width if isinstance(width, int) else None)
     if column.dtype == "float":
         return ColumnRequirement(key, "numbers", reader, int(width))
     if len(column.shape) == 1:

@@ -28,8 +28,8 @@ _BUCKETS: Final = 64
 """Number of buckets of a column whose input has no number of ids."""
 
 _FIXED: Final = {
-    "numbers": "dense input", "class": "label", "label": "label", "weight": "weight", "space": "sample space",
-    "column": "a loss reads it", "key": "groups rows",
+    "numbers": "dense input", "amounts": "a number for each item", "class": "label", "label": "label",
+    "weight": "weight", "space": "sample space", "column": "a loss reads it", "key": "groups rows",
 }  # fmt: skip
 """The reason for encodings that do not depend on values, by use."""
 
@@ -260,6 +260,7 @@ def _encoding(requirement: ColumnRequirement, choice: Choice, profile: Profile) 
         return Standard(mean=profile.mean, deviation=(profile.squares / max(profile.total, 1)) ** 0.5 or 1.0)
     fixed: dict[str, Encoding] = {
         "numbers": Numbers(),
+        "amounts": Numbers(),
         "weight": Numbers(low=0),
         "space": Flag(),
         "column": Numbers(),

@@ -35,7 +35,7 @@ def _fits(requirement: ColumnRequirement, array: Array) -> bool:
 
 def _report(problems: Diagnostics, table: Table, requirement: ColumnRequirement, array: Array) -> None:
     numbers = f"{requirement.width} numbers" if requirement.several else "one value"
-    reads = "a list" if requirement.use == "lists" else numbers
+    reads = "a list" if requirement.use in {"lists", "amounts"} else numbers
     lists = "give it a list of numbers or texts in each row; in a CSV file, items with spaces between"
     problems.error(
         "AS703", f"column `{requirement.column}` of `{table.file}` holds {array.type}; {requirement.reader} reads "

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from archspec.contract import InputKind, KindError, TableName, Width, input
+from archspec.contract import ColumnName, InputKind, KindError, TableName, Width, input
 from archspec.contract.limits import LONGEST_ROW, MOST_DOMAINS
-from archspec.contract.settings import Count, as_tuple
+from archspec.contract.settings import Count, added, as_tuple
 from archspec.program.columns import Column
 from archspec.program.program import Init
 
@@ -47,7 +47,8 @@ class Table(InputKind):
     """Ids that index an embedding table, the input's own (`vocab`, `dim`) or another input's (`table`)."""
 
     instead: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "table": ("vocab", "dim", "sparse_grad"), **dict.fromkeys(("vocab", "dim", "sparse_grad"), ("table",)),
+        "table": ("vocab", "dim", "sparse_grad", "trainable"),
+        **dict.fromkeys(("vocab", "dim", "sparse_grad", "trainable"), ("table",)),
     }  # fmt: skip
     """A setting -> the settings that have no meaning next to it: `defaults` do not set them."""
 
@@ -56,6 +57,8 @@ class Table(InputKind):
     table: TableName | None = None
     sparse_grad: bool | None = None
     """Sparse gradients for the table: rows that are not in a batch cost nothing; the optimizer must support them."""
+    trainable: bool = added(default=True)
+    """False: a frozen table. It gets no gradient and is in no optimizer's group, but checkpoints include it."""
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:
@@ -65,11 +68,20 @@ class Table(InputKind):
             raise KindError(
                 f"needs {' and '.join(f'`{key}`' for key in missing)}{other}", help=f"add `{missing[0]}: ...`"
             )
-        given = [key for key, value in {**own, "sparse_grad": self.sparse_grad}.items() if value is not None]
+        frozen = None if self.trainable else False
+        given = [
+            key for key, value in {**own, "sparse_grad": self.sparse_grad, "trainable": frozen}.items()
+            if value is not None
+        ]  # fmt: skip
         if self.table is not None and given:
             raise KindError(
                 f"`{given[0]}` belongs to the input whose table is shared, `{self.table}`", at=given[:1],
                 help=f"drop {' and '.join(f'`{key}`' for key in given)}, or drop `table`",
+            )  # fmt: skip
+        if self.sparse_grad and not self.trainable:
+            raise KindError(
+                "a table with `trainable: false` has no gradient that could be sparse", at=("sparse_grad",),
+                help="drop `sparse_grad`",
             )  # fmt: skip
         return self
 
@@ -102,11 +114,13 @@ class Table(InputKind):
         owner = self.owner(inputs)
         home = at.sibling(self.table) if self.table is not None else at
         shape = (owner.vocab or 0, owner.dim or 0)
-        return home.weight("weight", shape, Init("normal", 1.0), sparse=bool(owner.sparse_grad))
+        frozen = not owner.trainable
+        return home.weight("weight", shape, Init("normal", 1.0), sparse=bool(owner.sparse_grad), frozen=frozen)
 
     def detail(self) -> str:
         """Vocabulary and width, or the table that is shared."""
-        return f"table of {self.table}" if self.table else f"{self.vocab} x {self.dim}"
+        frozen = "" if self.trainable else ", frozen"
+        return f"table of {self.table}" if self.table else f"{self.vocab} x {self.dim}{frozen}"
 
 
 @input("sparse")
@@ -129,17 +143,34 @@ class Sequence(Table):
     """A list of ids per row, `[B, length]`, padded with -1; the stream is their pooled rows, zeros for no ids."""
 
     formula: ClassVar[str] = "pool over i with id_i >= 0 of table[id_i]"
-    pool: Literal["mean", "sum", "max"] = "mean"
+    pool: Literal["mean", "sum", "max", "last"] = "mean"
+    """`last`: the last id that is not -1."""
     length: Annotated[int, Field(ge=1, le=LONGEST_ROW)] | None = None
     """The longest list; None: any length."""
+    weights: ColumnName | None = None
+    """A column with a number per id: a weighted `mean` divides by their sum, and is 0 where that is 0."""
+
+    @model_validator(mode="after")
+    def _weighed(self) -> Self:
+        if self.weights is not None and self.pool not in {"mean", "sum"}:
+            raise KindError(
+                f"`weights` mean nothing to `pool: {self.pool}`", at=("weights",),
+                help="write `pool: mean` or `pool: sum`, or drop `weights`",
+            )  # fmt: skip
+        return self
 
     def column(self, inputs: Inputs) -> Column:
         """Ids `[B, length]`, -1 pads."""
         return Column("int", ("B", self.length or "L"), -1, self.owner(inputs).vocab, table=self.table)
 
+    def columns(self, inputs: Inputs) -> Mapping[str, Column]:
+        """`weights`: floats beside the ids."""
+        return {"weights": Column("float", ("B", self.length or "L"), beside=True)}
+
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
         """`[B, L] -> [B, dim]`."""
-        return at.pool(column, self.weight(at, inputs), self.width(inputs), self.pool)
+        weights = None if self.weights is None else at.setting_column("weights")
+        return at.pool(column, self.weight(at, inputs), self.width(inputs), self.pool, weights=weights)
 
 
 @input("domain")

@@ -112,6 +112,42 @@ def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor: 
     return total / mask.sum(dim=-2).clamp_min(1) if how == "mean" else total
 
 
+def pool_last(ids: Tensor, table: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
+    """The row of the last id that is no padding, `[..., L], [rows, D] -> [..., D]`; zeros where there is none."""
+    if not ids.shape[-1]:
+        return F.embedding(ids, table, sparse=sparse).sum(dim=-2)
+    place = torch.arange(1, ids.shape[-1] + 1, device=ids.device)
+    last = ids.gather(-1, (place * (ids >= 0)).argmax(dim=-1, keepdim=True)).squeeze(-1)
+    rows = F.embedding(last.clamp_min(0), table, sparse=sparse)
+    return torch.where((last >= 0).unsqueeze(-1), rows, torch.zeros_like(rows))
+
+
+def pool_weighted(
+    ids: Tensor,
+    weights: Tensor,
+    table: Tensor,
+    how: str,
+    sparse: bool = False,  # noqa: FBT001, FBT002 - as in F.embedding
+) -> Tensor:
+    """Sum or mean of rows of a table times weights: ids and weights `[..., L]`, `[rows, D] -> [..., D]`.
+
+    -1 pads: its weight does not count. A mean divides by the sum of the weights, and is zero where that is zero.
+
+    Raises:
+        ValueError: ids and weights are of different lengths.
+    """
+    if ids.shape[-1] != weights.shape[-1]:
+        raise ValueError(f"a sequence has {ids.shape[-1]} ids a row and {weights.shape[-1]} weights: one for each id")
+    known = ids >= 0
+    factors = torch.where(known, weights, torch.zeros_like(weights)).unsqueeze(-1)
+    total = (F.embedding(ids.clamp_min(0), table, sparse=sparse) * factors).sum(dim=-2)
+    if how == "sum":
+        return total
+    divisor = factors.sum(dim=-2)
+    there = divisor != 0
+    return torch.where(there, total / torch.where(there, divisor, torch.ones_like(divisor)), torch.zeros_like(total))
+
+
 def batch_norm(
     x: Tensor,
     weights: tuple[Tensor, Tensor, Tensor, Tensor],

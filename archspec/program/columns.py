@@ -23,3 +23,5 @@ class Column:
     high: int | None = None
     words: tuple[str, ...] = ()
     table: str | None = None
+    beside: bool = False
+    """Whether these are floats beside the ids of the input's own column, one for each id of a list."""

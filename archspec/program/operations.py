@@ -22,7 +22,7 @@ FUNCTIONS: Final = frozenset(
 )
 """Elementwise functions: what `fn` of an activation may be."""
 
-POOLS: Final = frozenset({"mean", "sum", "max"})
+POOLS: Final = frozenset({"mean", "sum", "max", "last"})
 """How a list of rows becomes one: what `how` of a pool may be."""
 
 PRECISIONS: Final = frozenset({"bf16"})
@@ -108,8 +108,8 @@ OPERATIONS: Mapping[str, Operation] = {
     # tables
     "embed": Operation(shapes.embed, reads=("int",), weights=(1,), optional=_SPARSE, flops=_free),
     "pool": Operation(
-        shapes.pool, reads=("int",), weights=(1,), required={"how": _one_of(*POOLS)}, optional=_SPARSE,
-        flops=lambda op: op.inputs[0].elements * op.output.width,
+        shapes.pool, (1, 2), ("int", "float"), weights=(1,), required={"how": _one_of(*POOLS)}, optional=_SPARSE,
+        flops=lambda op: 0 if op.attr("how") == "last" else len(op.inputs) * op.inputs[0].elements * op.output.width,
     ),
     "lookup_tables": Operation(
         shapes.lookup_tables, (2, 2), ("int",), weights=(1,), optional=_SPARSE, flops=_free

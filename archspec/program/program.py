@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -103,6 +103,8 @@ class Weight:
     path: tuple[str, ...] = ()
     """Its name inside the node: `("layers", "0", "weight")`."""
     role: Role = "parameter"
+    frozen: bool = False
+    """A table that no gradient trains: no statistic either, since nothing moves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class Storage:
     trainable: bool = True
     idle: bool = False
     """No operation reads it: weights that a pass found to change nothing, which stay weights of the model."""
+    frozen: bool = False
+    """A table that no gradient trains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,13 +261,13 @@ def side_by_side(name: str, storages: Sequence[Storage]) -> Storage:
             moved = (first[0] + start, first[1] + start) if isinstance(first, tuple) else first + start
             slots.append(Slot(slot.weight, (moved, *rest)))
         start += storage.shape[0]
-    return Storage(name, (start, *storages[0].shape[1:]), tuple(slots), storages[0].trainable)
+    return replace(storages[0], name=name, shape=(start, *storages[0].shape[1:]), slots=tuple(slots))
 
 
 def stacked(name: str, storages: Sequence[Storage]) -> Storage:
     """One storage that holds others of one shape along a new first axis."""
     slots = [Slot(slot.weight, (i, *slot.index)) for i, storage in enumerate(storages) for slot in storage.slots]
-    return Storage(name, (len(storages), *storages[0].shape), tuple(slots), storages[0].trainable)
+    return replace(storages[0], name=name, shape=(len(storages), *storages[0].shape), slots=tuple(slots))
 
 
 def stacked_transposed(name: str, storages: Sequence[Storage]) -> Storage:
@@ -277,12 +281,15 @@ def stacked_transposed(name: str, storages: Sequence[Storage]) -> Storage:
         for slot in storage.slots:
             index = (*slot.index, *((0, size) for size in storage.shape[len(slot.index) :]))
             slots.append(Slot(slot.weight, (i, *reversed(index)), transposed=True))
-    return Storage(name, (len(storages), width, rows), tuple(slots), storages[0].trainable)
+    return replace(storages[0], name=name, shape=(len(storages), width, rows), slots=tuple(slots))
 
 
 def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
     """One storage per weight, under the weight's own name."""
-    return {name: Storage(name, weight.shape, (Slot(name),), weight.trainable) for name, weight in weights.items()}
+    return {
+        name: Storage(name, weight.shape, (Slot(name),), weight.trainable, frozen=weight.frozen)
+        for name, weight in weights.items()
+    }
 
 
 def in_order(ops: Sequence[Op], waits: Mapping[str, set[str]]) -> tuple[Op, ...]:

@@ -194,10 +194,16 @@ class Scope:
         trainable: bool = True,
         sparse: bool = False,
         role: Role = "parameter",
+        frozen: bool = False,
     ) -> str:
-        """Declares a weight of this block; returns its canonical name. The same name twice is the same weight."""
+        """Declares a weight of this block; returns its canonical name. The same name twice is the same weight.
+
+        One that is not `trainable` is a statistic: a buffer. One that is `frozen` is a parameter without a gradient.
+        """
         full = self.home.child(name)
-        weight = Weight(str(full), tuple(shape), init, trainable, sparse, full.node, tuple(full.part.split(".")), role)
+        weight = Weight(
+            str(full), tuple(shape), init, trainable, sparse, full.node, tuple(full.part.split(".")), role, frozen
+        )
         return self.builder.weights.setdefault(full, weight).name
 
     def parameter(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True) -> Value:
@@ -237,9 +243,16 @@ class Scope:
         """Rows of a table: `[B] -> [B, dim]`."""
         return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self.looked_up(table))
 
-    def pool(self, ids: Value, table: str, dim: int, how: str, *, name: str = "pool") -> Value:
-        """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`: ids of -1 left out, zeros for an empty row."""
-        return self.op("pool", (ids,), ("B", dim), weights=(table,), name=name, how=how, sparse=self.looked_up(table))
+    def pool(  # noqa: PLR0913 - one pool has this many parts
+        self, ids: Value, table: str, dim: int, how: str, *, weights: Value | None = None, name: str = "pool"
+    ) -> Value:
+        """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`: ids of -1 left out, zeros for an empty row.
+
+        `how` is `mean`, `sum`, `max` or `last`. `weights` `[B, L]` weigh the rows of a `mean` or `sum`.
+        """
+        operands = (ids,) if weights is None else (ids, weights)
+        sparse = self.looked_up(table)
+        return self.op("pool", operands, ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
 
     def looked_up(self, table: str) -> bool:
         """Notes that a weight is a table; whether its gradients are sparse."""

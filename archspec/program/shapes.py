@@ -36,8 +36,9 @@ def embed(op: Op, weights: Shapes) -> Shape:
 
 
 def pool(op: Op, weights: Shapes) -> Shape:
-    """Ids `[..., L]` to `[..., D]`."""
-    return (*op.inputs[0].shape[:-1], weights[0][1])
+    """Ids `[..., L]`, maybe with as many weights, to `[..., D]`."""
+    rows, *factors = op.inputs
+    return (*rows.shape[:-1], weights[0][1]) if all(value.shape == rows.shape for value in factors) else ()
 
 
 def ids(op: Op, _: Shapes) -> Shape:

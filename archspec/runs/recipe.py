@@ -106,7 +106,7 @@ def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -
         )  # fmt: skip
     requirement = column_requirements(graph, grouped_by)[grouped_by]
     if requirement.use not in {"ids", "class", "key"}:
-        what = "lists" if requirement.use == "lists" else "numbers"
+        what = "lists" if requirement.use in {"lists", "amounts"} else "numbers"
         problems.error(
             "AS731", f"`--grouped-by {grouped_by}`: {requirement.reader} reads this column as {what}, "
             "which name no groups",

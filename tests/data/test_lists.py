@@ -172,3 +172,78 @@ def test_no_list_has_an_item(graph: Graph, tmp_path: Path) -> None:
     columns: list[Lists] = [[[], []], ["[]", "[]"], [None, []]]
     for column in columns:
         assert prepared(graph, tmp_path, column)[1] == [[-1, -1, -1]] * 2
+
+
+WEIGHTED = """
+archspec: 1
+name: weighted
+inputs:
+  u: {kind: sequence, vocab: 100, dim: 2, weights: w%s}
+tasks: {a: {}}
+towers: {a: {from: u}}
+"""
+
+
+def weighted(tmp_path: Path, ids: Lists, weights: Lists, more: str = "", **options: Any) -> Prepared:  # noqa: ANN401 - a Source's options
+    """A prepared folder of lists with weights; the same rows train and validate."""
+    table = pa.table({"u": ids, "w": weights, "a": [row % 2 for row in range(len(ids))]})
+    path = tmp_path / ("rows.csv" if isinstance(ids[0], str) else "rows.parquet")
+    (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, path)
+    graph = load_graph(WEIGHTED % more, None, plugins.load([]))
+    return prepare(graph, Source((str(path),), (str(path),), **options), tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", [True, False])
+@pytest.mark.parametrize("more", ["", ", length: 3"])
+def test_weights_come_beside_the_ids(tmp_path: Path, more: str, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A number for each id, in its place: 0 beside padding, cut where the ids are cut, empty lists too."""
+    ids: Lists = [[4, 5], [1, 2, 3, 7], [], [9]]
+    weights: Lists = [[0.5, 2], [1, -2, 3, 4.5], [], [0]]
+    if text:
+        ids, weights = ([" ".join(map(str, row)) for row in lists] for lists in (ids, weights))
+    found = weighted(tmp_path, ids, weights, more)
+    batch = next(iter(OrderedBatches(Rows(tmp_path / "run" / TRAIN), 9)))
+    wide = 3 if more else 4
+    right: list[list[float]] = [[0.5, 2], [1, -2, 3, 4.5][-wide:], [], [0]]
+    assert batch["w"].dtype.is_floating_point
+    assert batch["w"].tolist() == [row + [0] * (wide - len(row)) for row in right]
+    assert batch["u"].shape == batch["w"].shape
+    (report,) = (column for column in found.columns if column.column == "w")
+    assert (report.reader, report.encoding) == ("`weights` of input `u`", "numbers as they are")
+    again = Encoder.from_text(found.encoder.text(), found.encoder.requirements)
+    (scored,) = table_batches(str(tmp_path / ("rows.csv" if text else "rows.parquet")), again.of_inputs())
+    assert scored["w"].tolist() == batch["w"].tolist()
+
+
+def test_weights_beside_padding_are_left_out(tmp_path: Path) -> None:
+    """Padded lists with padded weights, and padded lists with weights of the real items alone, are the same rows."""
+    ids = [[4, 5, -1], [-1, 6, -1], [-1, -1, -1], [7, 0, 0]]
+    weighted(tmp_path, ids, [[1, 2, 9], [3], [7, 7, 7], [8, 9, 9]], padding={"u": "0"})
+    batch = next(iter(OrderedBatches(Rows(tmp_path / "run" / TRAIN), 9)))
+    assert batch["u"].tolist() == [[4, 5], [6, -1], [-1, -1], [7, -1]]
+    assert batch["w"].tolist() == [[1, 2], [3, 0], [0, 0], [8, 0]]
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([[1.0, 2.0], [3.0]], "does not hold one number for each item of `u`"),
+        ([[1.0], None], "no value"),
+        ([[1.0], [2.0, float("nan")]], "holds an item that is no finite number"),
+        ([[1.0], [2.0, float("inf")]], "holds an item that is no finite number"),
+        ([1.0, 2.0], "reads a list a row"),
+    ],
+)
+def test_weights_that_do_not_fit_are_told_by_row(tmp_path: Path, weights: Lists, said: str) -> None:
+    """A list of another length, no list, an item that is no number: one diagnostic, and nothing is trained on."""
+    with pytest.raises(SpecError, match=said) as raised:
+        weighted(tmp_path, [[4], [5, 6]], weights)
+    assert {item.code for item in raised.value.diagnostics} <= {"AS702", "AS703", "AS704"}
+    assert not (tmp_path / "run" / TRAIN).exists()
+
+
+def test_rows_whose_weights_do_not_fit_can_be_skipped(tmp_path: Path) -> None:
+    """`--bad skip` leaves them out, and the others are aligned."""
+    found = weighted(tmp_path, [[4, 1], [5, 6], [7]], [[1.0, 2.0], [3.0], [5.0]], bad="skip")
+    assert found.skipped == 2  # the row trains and validates
+    assert next(iter(OrderedBatches(Rows(tmp_path / "run" / TRAIN), 9)))["w"].tolist() == [[1, 2], [5, 0]]

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.compiler.models import BOTH, ONE_TASK, assert_agree, gradients, model_of, total
+import archspec
+from archspec.compiler.compile import build
+from archspec.compiler.count import count
+from archspec.graph.load import graph_of
+from archspec.testing import check_kind
+from tests.compiler.models import BOTH, ONE_TASK, assert_agree, gradients, model_of, run, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,3 +128,189 @@ def test_a_domain_whose_embedding_nobody_reads_has_none(*, optimize: bool) -> No
     text = ONE_TASK + "inputs: {x: {kind: dense, dim: 2}, d: {kind: domain, values: [p, q], dim: 3}}\n"
     text += "towers: {y: {switch: d, cases: {$domain: {from: x}}}}\n"
     assert [name for name, _ in model_of(text, optimize=optimize).named_weights() if name.startswith("inputs.")] == []
+
+
+IDS = torch.tensor([[0, 3, 3], [2, -1, -1], [-1, -1, -1], [-1, 1, -1], [1, 2, 3]])
+"""Full lists, an empty one, padding before and behind."""
+
+
+@BOTH
+def test_the_last_id_is_the_last_that_is_no_padding(*, optimize: bool) -> None:
+    """`pool: last`; a row of padding alone is zeros."""
+
+    def last(weights: dict[str, Tensor]) -> Tensor:
+        table = functional.pad(weights["inputs.h.weight"], (0, 0, 0, 1))
+        return table[[3, 2, -1, 1, 3]]
+
+    check("{h: {kind: sequence, vocab: 4, dim: 2, pool: last}}", {"h": IDS}, last, optimize=optimize)
+
+
+@BOTH
+@pytest.mark.parametrize("length", ["", ", length: 3"])
+@pytest.mark.parametrize("pool", ["mean", "sum"])
+def test_weights_weigh_the_rows(*, pool: str, length: str, optimize: bool) -> None:
+    """A weighted sum, or mean: divided by the sum of the weights of real ids; where that is zero, zero."""
+    numbers = torch.tensor([[1, 0.5, 2], [3, 7, 7], [1, 1, 1], [9, 0, 9], [2, -3, 1]], dtype=torch.float64)
+
+    def pooled(weights: dict[str, Tensor]) -> Tensor:
+        table, rows = weights["inputs.h.weight"], []
+        for ids, factors in zip(IDS.tolist(), numbers, strict=True):
+            terms = [f * table[i] for i, f in zip(ids, factors, strict=True) if i >= 0]
+            total = sum((f for i, f in zip(ids, factors, strict=True) if i >= 0), torch.zeros(()))
+            row = sum(terms, torch.zeros(2, dtype=torch.float64))
+            rows.append(row if pool == "sum" else row / total if total != 0 else torch.zeros_like(row))
+        return torch.stack(rows)
+
+    check(f"{{h: {{kind: sequence, vocab: 4, dim: 2, pool: {pool}, weights: n{length}}}}}", {"h": IDS, "n": numbers},
+          pooled, optimize=optimize)  # fmt: skip
+
+
+@BOTH
+def test_weights_have_gradients_without_nan(*, optimize: bool) -> None:
+    """Gradients of weights and tables are finite where weights sum to zero, are zero, or are NaN beside padding."""
+    text = ONE_TASK + "inputs: {h: {kind: sequence, vocab: 4, dim: 2, weights: n}}\ntowers: {y: {}}\n"
+    numbers = torch.tensor(
+        [[1, -0.5, -0.5], [0, torch.nan, torch.nan], [torch.nan] * 3, [torch.nan, 1, torch.nan], [0, 0, 0]],
+        dtype=torch.float64, requires_grad=True,
+    )  # fmt: skip
+    model = model_of(text, optimize=optimize)
+    outputs = model({"h": IDS, "n": numbers})
+    assert outputs["y"].isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in gradients(model, total(outputs)).values())
+    assert numbers.grad is not None
+    assert numbers.grad.isfinite().all()
+    assert not numbers.grad[2].any()
+
+
+@BOTH
+def test_weights_of_one_are_no_weights(*, optimize: bool) -> None:
+    """The identity: with 1 for every id, a weighted mean is the mean, bit for bit."""
+    text = ONE_TASK + "inputs: {h: {kind: sequence, vocab: 4, dim: 2%s}}\ntowers: {y: {}}\n"
+    weighted, plain = (model_of(text % more, optimize=optimize) for more in (", weights: n", ""))
+    found = weighted({"h": IDS, "n": torch.ones(5, 3, dtype=torch.float64)})
+    assert_agree(found, plain({"h": IDS}), 0.0)
+
+
+def test_weights_beside_ids_of_another_length_are_refused() -> None:
+    """With `length` the column's shape is told; without it, both lengths are."""
+    for length, said in (
+        (", length: 3", r"column `n` has shape \[5, 2\], not \[B, 3\]"),
+        ("", "3 ids a row and 2 weights"),
+    ):
+        text = (
+            ONE_TASK + f"inputs: {{h: {{kind: sequence, vocab: 4, dim: 2, weights: n{length}}}}}\ntowers: {{y: {{}}}}\n"
+        )
+        model = model_of(text, optimize=True)
+        with pytest.raises(ValueError, match=said):
+            model({"h": IDS, "n": torch.ones(5, 2, dtype=torch.float64)})
+
+
+def test_weighted_lists_of_one_table_are_pooled_at_once() -> None:
+    """Two histories with weights of their own, one frozen table: one stack of ids and one of weights."""
+    text = (
+        ONE_TASK
+        + """
+inputs:
+  item: {kind: sparse, vocab: 4, dim: 2, trainable: false}
+  h: {kind: sequence, table: item, length: 3, weights: n}
+  k: {kind: sequence, table: item, length: 3, weights: m}
+towers: {y: {}}
+"""
+    )
+    program = build(graph_of(archspec.load(text))).lowered.forward
+    assert [len(op.inputs) for op in program.ops if op.kind == "pool"] == [2]
+    batch = {"item": IDS[:, 0].clamp_min(0), "h": IDS, "k": IDS.flip(0)}
+    batch |= {key: torch.rand(5, 3, dtype=torch.float64) for key in ("n", "m")}
+    plain, fast = (run(model_of(text, optimize=optimize), batch) for optimize in (False, True))
+    for one, other in zip(plain, fast, strict=True):
+        assert_agree(other, one, 1e-10)
+
+
+FROZEN = (
+    ONE_TASK
+    + """
+inputs:
+  a: {kind: sparse, vocab: 3, dim: 2, trainable: false}
+  b: {kind: sparse, vocab: 3, dim: 2}
+  c: {kind: sparse, vocab: 4, dim: 2, trainable: false}
+  h: {kind: sequence, vocab: 4, dim: 2, trainable: false}
+  k: {kind: sequence, table: h}
+towers: {y: {}}
+"""
+)
+
+
+@BOTH
+def test_frozen_tables_get_no_gradient_and_are_in_checkpoints(*, optimize: bool) -> None:
+    """`trainable: false`: values count, no optimizer's group holds them, the state dict does; lookups still fuse."""
+    model, trained = (model_of(text, optimize=optimize) for text in (FROZEN, FROZEN.replace(", trainable: false", "")))
+    batch = {"a": torch.tensor([0, 1, 2, 2]), "b": torch.tensor([0, 1, 2, 2]), "c": torch.tensor([3, 1, 3, 2]),
+             "h": IDS[:4], "k": IDS[1:]}  # fmt: skip
+    trained.load_weights(dict(model.named_weights()))
+    assert_agree(model(batch), trained(batch), 1e-12)
+    found, full = gradients(model, total(model(batch))), gradients(trained, total(trained(batch)))
+    frozen = {"inputs.a.weight", "inputs.c.weight", "inputs.h.weight"}
+    assert not any(found[name].any() for name in frozen)
+    assert_agree({name: g for name, g in found.items() if name not in frozen}, {
+        name: g for name, g in full.items() if name not in frozen
+    }, 1e-12)  # fmt: skip
+    grouped = {name for group in archspec.parameter_groups(model) for name in group["weights"]}
+    assert grouped == set(full) - frozen
+    assert sum(value.numel() for value in model.state_dict().values()) == sum(v.numel() for v in full.values())
+    assert sum(p.numel() for p in model.parameters()) == count(graph_of(archspec.load(FROZEN))).total.parameters
+    if optimize:
+        assert sorted(op.kind for op in build(graph_of(archspec.load(FROZEN))).lowered.forward.ops if op.weights) == [
+            "embed", "linear", "lookup_tables", "pool", "pool"
+        ]  # fmt: skip
+
+
+def test_a_step_of_an_optimizer_leaves_a_frozen_table_alone() -> None:
+    """Adam with weight decay over `parameters()`, as people write it: the table keeps its bits."""
+    model = archspec.compile(FROZEN, seed=0)
+    before = {name: view.clone() for name, view in model.named_weights()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    ids = torch.tensor([0, 1])
+    torch.autograd.backward(total(model({"a": ids, "b": ids, "c": ids, "h": IDS[:2], "k": IDS[:2]})))
+    optimizer.step()
+    same = {name for name, view in model.named_weights() if view.equal(before[name])}
+    assert same == {"inputs.a.weight", "inputs.c.weight", "inputs.h.weight"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said", "repaired"),
+    [
+        ("a: {kind: sparse, vocab: 3, dim: 2, trainable: false, sparse_grad: true}", "no gradient that could be sparse",
+         "a: {kind: sparse, vocab: 3, dim: 2, trainable: false}"),
+        ("b: {kind: sparse, vocab: 3, dim: 2}, a: {kind: sequence, table: b, trainable: false}",
+         "`trainable` belongs to the input whose table is shared", "a: {kind: sparse, vocab: 3, dim: 2}"),
+        ("a: {kind: sequence, vocab: 3, dim: 2, pool: max, weights: n}", "`weights` mean nothing to `pool: max`",
+         "a: {kind: sequence, vocab: 3, dim: 2, pool: mean, weights: n}"),
+        ("a: {kind: sequence, vocab: 3, dim: 2, pool: last, weights: n}", "`weights` mean nothing to `pool: last`",
+         "a: {kind: sequence, vocab: 3, dim: 2, pool: last}"),
+        ("a: {kind: sequence, vocab: 3, dim: 2, weights: a}", "reads the column `a` as numbers",
+         "a: {kind: sequence, vocab: 3, dim: 2, weights: b}"),
+        ("a: {kind: sequence, vocab: 3, dim: 2, length: 4, weights: x}, x: {kind: dense, dim: 3}",
+         r"reads the column `x` as numbers \[B, 3\]", "a: {kind: sequence, vocab: 3, dim: 2, weights: w}"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused(inputs: str, said: str, repaired: str) -> None:
+    """One diagnostic, and what its help says loads."""
+    text = ONE_TASK + "inputs: {%s}\ntowers: {y: {from: a}}\n"
+    with pytest.raises(archspec.SpecError, match=said) as raised:
+        archspec.load(text % inputs)
+    assert len(raised.value.diagnostics) == 1
+    assert archspec.load(text % repaired).tasks
+
+
+def test_new_settings_leave_digests_alone() -> None:
+    """`trainable: true`, as it is without a word, is not in the canonical spec."""
+    text = ONE_TASK + "inputs: {a: {kind: sparse, vocab: 3, dim: 2%s}}\ntowers: {y: {}}\n"
+    assert archspec.load(text % ", trainable: true").digest == archspec.load(text % "").digest
+
+
+@pytest.mark.parametrize(
+    "settings", [{"pool": "last"}, {"weights": "n"}, {"weights": "n", "length": 2, "pool": "sum"}, {"trainable": False}]
+)
+def test_the_contract_holds_for_sequences(settings: dict[str, object]) -> None:
+    """Empty batches, one graph of `torch.compile`, gradients of all that has any."""
+    check_kind("sequence", settings={"vocab": 5, "dim": 2, **settings})

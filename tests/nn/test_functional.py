@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from archspec.nn.functional import bounded_exp, mix, mix_all, mix_seen, pool, safe_log, select
+from archspec.nn.functional import (
+    bounded_exp,
+    mix,
+    mix_all,
+    mix_seen,
+    pool,
+    pool_last,
+    pool_weighted,
+    safe_log,
+    select,
+)
 
 
 def drawn(*shape: int) -> Tensor:
@@ -66,6 +76,23 @@ def test_a_list_of_no_ids_is_pooled_to_zeros(*, how: str, shape: tuple[int, ...]
     assert not gradient.to_dense().any()
     with torch.no_grad():
         assert pool(ids, table, how, sparse).equal(pooled)
+
+
+@pytest.mark.parametrize("how", ["mean", "sum", "last"])
+@pytest.mark.parametrize("shape", [(2, 0), (0, 0), (0, 4), (3, 2, 0), (2, 4)])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_lists_without_an_id_are_zeros_by_weight_and_by_place(
+    *, how: str, shape: tuple[int, ...], sparse: bool
+) -> None:
+    """No ids, or padding alone beside NaN for weights: zeros, and gradients of zeros, never NaN."""
+    table, weights = drawn(7, 3), torch.full(shape, torch.nan, dtype=torch.float64, requires_grad=True)
+    ids = torch.full(shape, -1)
+    pooled = pool_last(ids, table, sparse) if how == "last" else pool_weighted(ids, weights, table, how, sparse)
+    assert pooled.shape == (*shape[:-1], 3)
+    assert not pooled.any()
+    used = [table] if how == "last" else [table, weights]
+    for gradient in torch.autograd.grad(pooled.sum(), used):
+        assert not gradient.to_dense().any()
 
 
 def test_ids_that_select_may_be_small() -> None:

@@ -26,6 +26,8 @@ def batch_for(
         if column not in batch:
             limit = min((_ids(inputs, other) for other in _readers(inputs, column)), default=0)
             batch[column] = _column(field, limit, size, generator, dtype)
+        if field.get("weights") and field["weights"] not in batch:
+            batch[field["weights"]] = torch.rand(batch[column].shape, generator=generator, dtype=dtype)
     return batch
 
 

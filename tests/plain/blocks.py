@@ -61,14 +61,30 @@ class Inputs(nn.ModuleDict):
             return column.reshape(-1, field["dim"])
         table = self[field.get("table", name)]
         if field["kind"] == "sequence":
-            return pool(table(column.clamp(min=0)), column >= 0, field["pool"])
+            weights = batch[field["weights"]] if field.get("weights") else None
+            return pool(table(column.clamp(min=0)), column >= 0, field["pool"], weights)
         vector: Tensor = table(column)
         return vector
 
 
-def pool(vectors_BLD: Tensor, valid_BL: Tensor, how: str) -> Tensor:
-    """Mean, sum or maximum over the valid positions of each row, `[B, D]`; zeros where a row has none."""
+def pool(vectors_BLD: Tensor, valid_BL: Tensor, how: str, weights_BL: Tensor | None = None) -> Tensor:
+    """Mean, sum, maximum or last of the valid positions of each row, `[B, D]`; zeros where a row has none.
+
+    Weights make a mean or a sum a weighted one; the mean of a row whose weights sum to zero is zero.
+    """
     valid = valid_BL.unsqueeze(-1)
+    if weights_BL is not None:
+        weighted = [
+            sum((w * v for v, w in zip(vectors[ok], weights[ok], strict=True)), torch.zeros_like(vectors[0]))
+            for vectors, ok, weights in zip(vectors_BLD, valid_BL, weights_BL, strict=True)
+        ]
+        sums = [weights[ok].sum() for ok, weights in zip(valid_BL, weights_BL, strict=True)]
+        if how == "mean":
+            weighted = [row / s if s != 0 else torch.zeros_like(row) for row, s in zip(weighted, sums, strict=True)]
+        return torch.stack(weighted)
+    if how == "last":
+        rows = zip(vectors_BLD, valid_BL, strict=True)
+        return torch.stack([v[ok][-1] if ok.any() else v.new_zeros(v.shape[1]) for v, ok in rows])
     if how == "max":
         highest = vectors_BLD.masked_fill(~valid, -torch.inf).amax(dim=1)
         return highest.masked_fill(~valid.any(dim=1), 0.0)

@@ -108,7 +108,7 @@ class _Fusion:
 
     def signature(self, op: Op) -> object:
         """The key that operations must share to be batched."""
-        weights = tuple(self.program.storages[name].shape for name in op.weights)
+        weights = tuple((self.program.storages[name].shape, self.program.storages[name].frozen) for name in op.weights)
         own = op.kind == "pool" or all(self.uses[name] == 1 for name in op.weights)
         return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, own, op.output.dtype
 
@@ -206,9 +206,9 @@ class _Fusion:
         if len({op.weights for op in members}) > 1 or isinstance(members[0].inputs[0].shape[1], str):
             self.remarks.append(f"{members[0].output.name}: its sequences have tables of their own, or any length")
             return False
-        stack = self.layout.stack([op.inputs[0] for op in members])
+        stacks = [self.layout.stack([op.inputs[place] for op in members]) for place in range(len(members[0].inputs))]
         shape = (len(members), *members[0].output.shape)
-        return self.members_of(self.one(members, (stack,), shape, members[0].weights), members)
+        return self.members_of(self.one(members, tuple(stacks), shape, members[0].weights), members)
 
     def layer_norm(self, members: list[Op]) -> bool:
         """On a stack, each member with its own scale and shift."""
