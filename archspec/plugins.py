@@ -9,6 +9,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
 import traceback
 from pathlib import Path
@@ -22,23 +23,10 @@ from archspec.diagnostics import Diagnostic, SpecError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-BUILT_IN = tuple(
-    f"archspec.kinds.{name}"
-    for name in (
-        "inputs",
-        "experts",
-        "cross",
-        "mask",
-        "gates",
-        "feature_gates",
-        "towers",
-        "fusion",
-        "losses",
-        "balance",
-    )
-)
 ENTRY_POINTS = "archspec.plugins"
 PACKAGE = Path(__file__).parent
+BUILT_IN = tuple(f"archspec.kinds.{module.name}" for module in pkgutil.iter_modules([str(PACKAGE / "kinds")]))
+"""Every module of `archspec/kinds/`."""
 
 Plugin = str | os.PathLike[str] | ModuleType | KindClass
 """A file, the name of an installed plugin or package, a module, or a class that a decorator marked."""

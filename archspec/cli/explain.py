@@ -52,8 +52,8 @@ def explained_codes() -> dict[str, tuple[str, str]]:
 
 def explained_keys(registry: Registry) -> dict[str, list[str]]:
     """Key -> its meanings in all places of the language: sections, keys of a category, settings of kinds."""
-    from archspec.spec.categories import COMMON, DEFAULTS
-    from archspec.spec.schema import ABOUT, settings_of
+    from archspec.spec.categories import ABOUT, COMMON, DEFAULTS
+    from archspec.spec.schema import settings_of
     from archspec.spec.spec import Task
 
     found = {section: [f"section `{section}`: {about}"] for section, about in ABOUT.items()}

@@ -30,10 +30,9 @@ def parts(graph: Graph, program: Program) -> Iterator[str]:
 
 def _rank(node: Node, graph: Graph) -> int:
     """Inputs, feature gates, level by level, towers, fusion; otherwise in the graph's order."""
-    before = {"input": -2, "feature_gate": -1}.get(node.category)
     after = {"tower": 1, "fusion": 2}.get(node.category)
-    if before is not None:
-        return before
+    if node.level == 0:
+        return -2 if node.category == "input" else -1
     return node.level if after is None else len(graph.spec.levels) + after
 
 

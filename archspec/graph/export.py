@@ -73,13 +73,11 @@ def _title(node: Node) -> str:
     match node.category:
         case "tower":
             return f"{node.case} tower" if node.case else f"{name} tower"
-        case "task" | "input":
-            return name
-        case "feature_gate":
-            return name
-        case _:
+        case "expert" | "gate" | "fusion":
             title: str = node.block.settings.title if isinstance(node.block, Block) else ""
             return title or node.kind
+        case _:
+            return name
 
 
 def _detail(graph: Graph, node: Node) -> str:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
+from archspec.contract import Category
 from archspec.program.order import in_order
+from archspec.spec.categories import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archspec.diagnostics import Span
-    from archspec.program.nodes import NodeName
+    from archspec.program.nodes import NodeName, Section
     from archspec.spec.spec import Block, Spec, Switch, TaskBlock
 
-Category = Literal["input", "feature_gate", "expert", "gate", "tower", "fusion", "task"]
+NodeCategory = Category | Literal["task"]
 
-_CATEGORIES: Final[dict[str, Category]] = {
-    "inputs": "input", "feature_gates": "feature_gate", "experts": "expert", "gates": "gate", "towers": "tower",
-    "fusion": "fusion", "tasks": "task",
-}  # fmt: skip
+_CATEGORIES: Final[dict[Section, NodeCategory]] = {
+    **{section: cast("NodeCategory", category) for category, section in DEFAULTS.items()},
+    "tasks": "task",
+}
 """The category of the nodes of each section."""
 
 INDEX_ROLES = frozenset({"switch", "exclude", "domain", "column"})
@@ -40,7 +42,7 @@ class Node:
     """The expert whose weights this one has, by its canonical name; that may be pruned. None: its own."""
 
     @property
-    def category(self) -> Category:
+    def category(self) -> NodeCategory:
         """What sort of node it is."""
         return _CATEGORIES[self.name.section]
 

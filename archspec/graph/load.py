@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archspec import plugins as plugin_door
 from archspec.diagnostics import Diagnostics
@@ -12,6 +12,7 @@ from archspec.graph.checks.check import check
 from archspec.graph.checks.lint import lint, report_unread, unread
 from archspec.graph.construct.connect import connect
 from archspec.program.nodes import NodeName
+from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.load import Overrides, read_spec
 from archspec.spec.sees import Sees
 from archspec.spec.spec import Block, Level, Spec
@@ -81,10 +82,11 @@ def _canonical(spec: Spec, graph: Graph, pruned: Container[str]) -> Spec:
             if (node := NodeName("gates", name, level=number)) in graph.nodes
         }  # fmt: skip
         levels.append(Level(experts, gates, level.node))
-    feature_gates = {
-        name: block for name, block in spec.feature_gates.items() if NodeName("feature_gates", name) not in pruned
-    }
-    return replace(spec, levels=tuple(levels), feature_gates=feature_gates)
+    bottom: dict[str, Any] = {section: {} for section in BOTTOM}
+    for node, block in bottom_blocks(spec):
+        if node not in pruned:
+            bottom[node.section][block.name] = block
+    return replace(spec, levels=tuple(levels), **bottom)
 
 
 def _seeing(block: Block, graph: Graph, node: NodeName, level: Level) -> Block:

@@ -65,7 +65,7 @@ def _canvas(figure: Figure, *, title: bool) -> Iterator[str]:
 
 
 def _bottom(figure: Figure) -> Iterator[str]:
-    for block in figure.across(figure.of_level(0, "inputs", "feature_gate")):
+    for block in figure.across(figure.of_level(0, "inputs", "block")):
         yield shape(figure, block)
 
 

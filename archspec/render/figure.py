@@ -27,7 +27,8 @@ class Part:
 class Block:
     """One box of a figure.
 
-    `form` is inputs, group, gate, feature_gate, tower, switch, case, fusion, penalty (adds to the loss only) or output.
+    `form` is inputs, group, gate, tower, switch, case, fusion, output, penalty (adds to the loss only), or any
+    other block.
     """
 
     name: str

@@ -26,7 +26,7 @@ INPUT_BOXES: Final = 8  # with more boxes of inputs, those that feed the same ca
 PROBABILITIES: Final = ("binary", "multiclass")  # kinds of tasks whose output is a probability
 NAMES: Final = 2  # names that are shown of a list of inputs that is too long
 
-FORMS: Final = {"feature_gate": "feature_gate", "gate": "gate", "tower": "tower", "fusion": "fusion", "task": "output"}
+FORMS: Final = {"input": None, "expert": None, "gate": "gate", "tower": "tower", "fusion": "fusion", "task": "output"}
 
 
 def fold(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | None = None) -> Figure:
@@ -134,7 +134,7 @@ def _others(graph: nx.DiGraph[str], said: Mapping[str, tuple[str, ...]]) -> Iter
         name.rpartition(".cases.")[0] for name in _of(graph, "tower") if graph.nodes[name].get("case") is not None
     }
     for name, node in graph.nodes(data=True):
-        form = "penalty" if node["penalty"] else FORMS.get(node["category"])
+        form = "penalty" if node["penalty"] else FORMS.get(node["category"], "block")
         if form is None or node.get("case") is not None:
             continue
         block = Block(name, form, node["level"], _owner(graph, name), *_words(graph, name), notes=said.get(name, ()))

@@ -19,7 +19,7 @@ SHAPES: Final = {
     "group": ("[", "]"),
     "gate": ("[/", "\\]"),
     "switch": ("[/", "\\]"),
-    "feature_gate": ("[/", "\\]"),
+    "block": ("[/", "\\]"),
     "fusion": ("((", "))"),
     "penalty": ("((", "))"),
     "output": ("([", "])"),
@@ -71,7 +71,7 @@ def _arrow(arrow: Arrow, names: dict[str, str]) -> str:
 
 
 def _class(figure: Figure, block: Block) -> str:
-    if block.form in {"inputs", "feature_gate"}:
+    if block.form in {"inputs", "block"}:
         return "input"
     return f"task{figure.tasks.index(block.owner)}" if block.owner in figure.tasks else "shared"
 

@@ -30,7 +30,7 @@ def shape(figure: Figure, block: Block) -> str:
             look = {"shape": "none", "margin": 0, "label": labels.group(block.parts, block.title, colours)}
         case "gate" | "switch":
             look = _trapezium(colours, block)
-        case "feature_gate":
+        case "block":
             look = _trapezium(palette.YELLOW, block)
         case "fusion":
             look = _ellipse(colours, block)

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from archspec.diagnostics import visible
 from archspec.render.fold import fold
+from archspec.spec.categories import BOTTOM
 
-SINGULAR: Final = {"gates": "gate", "feature_gates": "feature gate", "towers": "tower", "tasks": ""}
+SINGULAR: Final[dict[str, str]] = {
+    "gates": "gate", "towers": "tower", "tasks": "",
+    **{section: category.replace("_", " ") for section, category in BOTTOM.items()},
+}  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +41,9 @@ def to_text(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | 
 def _sections(figure: Figure) -> Iterator[tuple[str, list[Block]]]:
     blocks = list(figure.blocks.values())
     yield "inputs", [block for block in blocks if block.form == "inputs"]
-    if gates := [block for block in blocks if block.form == "feature_gate"]:
-        yield "feature gates", gates
+    for section in BOTTOM:
+        if found := [block for block in blocks if block.form == "block" and block.name.startswith(f"{section}.")]:
+            yield section.replace("_", " "), found
     for level in range(1, figure.levels + 1):
         yield f"level {level}", figure.of_level(level, "group", "gate")
     yield "towers", [block for block in blocks if block.form in {"tower", "switch", "case"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archspec.program.nodes import NodeName
 from archspec.spec.spec import (
     ExpertCommon,
     FeatureGateCommon,
@@ -14,15 +15,51 @@ from archspec.spec.spec import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from archspec.contract.settings import Settings
+    from archspec.program.nodes import Section
+    from archspec.spec.spec import Block, Spec
 
 COMMON: dict[str, type[Settings]] = {
     "input": InputCommon, "expert": ExpertCommon, "gate": GateCommon, "feature_gate": FeatureGateCommon,
     "tower": TowerCommon, "fusion": NoCommon, "loss": NoCommon, "balance": NoCommon,
 }  # fmt: skip
 DEFAULT_KIND = {"expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "tower": "mlp"}
-DEFAULTS = {
+DEFAULTS: dict[str, Section] = {
     "input": "inputs", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers",
     "fusion": "fusion",
 }  # fmt: skip
 """Category -> its key under `defaults`."""
+
+BOTTOM: dict[Section, str] = {"feature_gates": "feature_gate"}
+"""Sections of blocks below the first level -> their category. A name of one is a stream that anything may read.
+
+Such a block reads `from`, by default all inputs, and, where its category has one, a `selector`, by default the same.
+"""
+
+ABOUT = {
+    "archspec": "Version of the language.",
+    "name": "Name of the model; the compiled class has it in CamelCase.",
+    "about": "Where the architecture comes from.",
+    "extends": "A spec file in this folder or below that this one changes; `null` removes a key.",
+    "requires": "Plugins that the spec needs; only `--plugin` enables one.",
+    "defaults": "Default settings per category.",
+    "sets": "Named lists that variables range over: `sets: {side: [a, b]}` gives `$side`.",
+    "inputs": "What a batch holds.",
+    "groups": "Named lists of inputs.",
+    "feature_gates": "Gates that scale features before the experts.",
+    "tasks": "What is learned.",
+    "levels": "Extraction levels, bottom first.",
+    "towers": "One per output.",
+    "fusion": "Outputs computed from outputs.",
+    "balance": "How the losses of the tasks are combined.",
+}
+"""What each section holds."""
+
+
+def bottom_blocks(spec: Spec) -> Iterator[tuple[NodeName, Block]]:
+    """The blocks below the first level, by section."""
+    for section in BOTTOM:
+        for name, block in getattr(spec, section).items():
+            yield NodeName(section, name), block

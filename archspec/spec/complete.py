@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import Reference
 from archspec.diagnostics import Diagnostics, suggest
+from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.spec import Block, Level, Spec, Switch
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
         experts = {name: complete.expert(block) for name, block in level.experts.items()}
         gates = {name: complete.gate(block) for name, block in level.gates.items()}
         levels.append(Level(experts, gates, level.node))
+    bottom: dict[str, Any] = {section: {} for section in BOTTOM}
+    for node, block in bottom_blocks(spec):
+        bottom[node.section][block.name] = _bottom(block)
     top = _Completion(levels[-1].gates if levels else None, len(levels) + 1, diagnostics, renamed(spec))
     return replace(
         spec,
@@ -29,7 +33,7 @@ def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
             name: _with(block, column=block.common and (block.common.column or name))
             for name, block in spec.inputs.items()
         },
-        feature_gates={name: _feature_gate(block) for name, block in spec.feature_gates.items()},
+        **bottom,
         levels=tuple(levels),
         towers={name: top.tower(block) for name, block in spec.towers.items()},
     )
@@ -50,10 +54,13 @@ def _with(block: Block, **updates: Any) -> Block:  # noqa: ANN401 - settings of 
     return replace(block, common=block.common.model_copy(update=updates)) if block.common else block
 
 
-def _feature_gate(block: Block) -> Block:
+def _bottom(block: Block) -> Block:
+    """A block below the first level reads all inputs, and its selector is what it reads, unless it says otherwise."""
     if block.common is None:
         return block
     source = block.common.source or Reference.parse("inputs")
+    if "selector" not in type(block.common).model_fields:
+        return _with(block, source=source)
     return _with(block, source=source, selector=block.common.selector or source)
 
 

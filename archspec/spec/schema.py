@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import Settings
 from archspec.contract.limits import LARGEST
-from archspec.spec.categories import COMMON, DEFAULTS
+from archspec.spec.categories import ABOUT, BOTTOM, COMMON, DEFAULTS
 from archspec.spec.sections import SECTIONS
 from archspec.spec.spec import VERSION, Task
 
@@ -28,24 +28,6 @@ NOTES: Schema = {"^x-": {}}
 
 _TEXT = {"type": "string"}
 _NAMES = {"type": "array", "items": _TEXT}
-ABOUT = {
-    "archspec": "Version of the language.",
-    "name": "Name of the model; the compiled class has it in CamelCase.",
-    "about": "Where the architecture comes from.",
-    "extends": "A spec file in this folder or below that this one changes; `null` removes a key.",
-    "requires": "Plugins that the spec needs; only `--plugin` enables one.",
-    "defaults": "Default settings per category.",
-    "sets": "Named lists that variables range over: `sets: {side: [a, b]}` gives `$side`.",
-    "inputs": "What a batch holds.",
-    "groups": "Named lists of inputs.",
-    "feature_gates": "Gates that scale features before the experts.",
-    "tasks": "What is learned.",
-    "levels": "Extraction levels, bottom first.",
-    "towers": "One per output.",
-    "fusion": "Outputs computed from outputs.",
-    "balance": "How the losses of the tasks are combined.",
-}
-"""What each section holds."""
 
 
 def json_schema(registry: Registry) -> Schema:
@@ -65,7 +47,7 @@ def json_schema(registry: Registry) -> Schema:
         "sets": _named(_NAMES),
         "inputs": _named(ref["input"]),
         "groups": _named(_NAMES),
-        "feature_gates": _named(ref["feature_gate"]),
+        **{section: _named(ref[category]) for section, category in BOTTOM.items()},
         "tasks": _named(_task(ref["loss"], registry, definitions)),
         "levels": {"type": "array", "items": {"anyOf": [level, {"type": "null"}]}},
         "towers": _named({"anyOf": [ref["tower"], _switch(ref["tower"])]}),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from archspec.contract.limits import MOST_TASKS
 from archspec.diagnostics import Diagnostics, Span, suggest
+from archspec.spec.categories import ABOUT, BOTTOM
 from archspec.spec.layers import LayerReader
 from archspec.spec.names import check_name
 from archspec.spec.problems import written_with
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
     from archspec.contract import InputKind
 
 
-SECTIONS = (
-    "archspec", "name", "about", "extends", "requires", "defaults", "sets", "inputs", "groups", "feature_gates",
-    "tasks", "levels", "towers", "fusion", "balance",
-)  # fmt: skip
+SECTIONS = tuple(ABOUT)
 NEEDED = ("inputs", "tasks", "towers")
 EXAMPLES = {"inputs": "x: {kind: dense, dim: 8}", "tasks": "ctr: {kind: binary}", "towers": "ctr: {units: [8]}"}
 
@@ -64,19 +62,25 @@ class Reader(TaskReader, LayerReader):
             requires=self.requires(),
             inputs=self.section("inputs", self.input),
             groups=self.section("groups", self.group),
-            feature_gates=self.section(
-                "feature_gates", lambda e: self.block("feature_gate", e, f"feature gate `{e.key}`")
-            ),
+            **self.bottom(),
             tasks=self.section("tasks", self.task),
             levels=self.levels(),
             towers=self.section("towers", self.tower),
-            fusion=self.section("fusion", lambda e: self.block("fusion", e, f"fusion `{e.key}`")),
+            fusion=self.section("fusion", self.named("fusion")),
             balance=self.balance(),
             tree=self.tree,
             registry=self.registry,
         )
         self.blocks.defaults.report()
         return spec
+
+    def bottom(self) -> dict[str, Any]:
+        """The sections of blocks below the first level."""
+        return {section: self.section(section, self.named(category)) for section, category in BOTTOM.items()}
+
+    def named(self, category: str) -> Callable[[Entry], Block]:
+        """Reads a block of a category, called by the category's and its own name."""
+        return lambda entry: self.block(category, entry, f"{category.replace('_', ' ')} `{entry.key}`")
 
     # -- the top ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from archspec.graph.load import graph_of
 from archspec.graph.reach import trained_by
 from archspec.nn.wrapped import unwrapped
+from archspec.spec.categories import DEFAULTS
 from archspec.train.weights import WeightLocation, spec_of, weight_locations
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.spec.spec import Spec
 
-_WORDS = {"input": "tables", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers"}
+_WORDS = {category: "tables" if category == "input" else section for category, section in DEFAULTS.items()}
 
 
 class ParameterGroup(TypedDict):

@@ -1,4 +1,4 @@
-"""Lowers experts."""
+"""Lowers experts, and any other block from one stream to another."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ def lower_expert(streams: Streams, node: Node, at: Scope) -> None:
     """The expert's stream: what its kind makes of what it reads."""
     value = streams.made(node, at, streams.source(node, at))
     streams.streams[node.name] = streams.builder.hint(value, f"{node.group}_{node.index}")
+
+
+def lower_block(streams: Streams, node: Node, at: Scope) -> None:
+    """The stream of a block that its kind alone lowers."""
+    value = streams.made(node, at, streams.source(node, at))
+    streams.streams[node.name] = streams.builder.hint(value, node.block.name)

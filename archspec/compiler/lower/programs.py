@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archspec.compiler.lower.experts import lower_expert
+from archspec.compiler.lower.experts import lower_block, lower_expert
 from archspec.compiler.lower.feature_gates import lower_feature_gate
 from archspec.compiler.lower.fusion import lower_fusion
 from archspec.compiler.lower.gates import lower_gate
@@ -35,7 +35,7 @@ LOWER: Mapping[str, Callable[[Streams, Node, Scope], None]] = {
     "tower": lower_tower,
     "fusion": lower_fusion,
 }
-"""Category of a node -> what lowers it; tasks have no operations of their own."""
+"""Category of a node -> what lowers it, where that is more than what the kind writes; tasks have no operations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,9 @@ def lower(graph: Graph) -> Lowered:
     streams = Streams(graph)
     for name in graph.order:
         node = graph.nodes[name]
-        if node.category in LOWER:
-            LOWER[node.category](streams.at(node), node, Scope(streams.builder, node.name, node.like))
+        if node.category != "task":
+            lower_node = LOWER.get(node.category, lower_block)
+            lower_node(streams.at(node), node, Scope(streams.builder, node.name, node.like))
     program = dead_operations(_legal(streams.builder.program(), graph)).program
     scores = verify(lower_scores(graph, streams.outputs))
     return Lowered(program, scores, streams.columns, check_size(program, graph))

@@ -52,7 +52,7 @@ class _Checker:
             self.streams.setdefault(name, []).append(stream)
         self.readers = {edge.source: edge.target for edge in graph.edges if edge.role not in {"of", "output", "loss"}}
         self.rules: dict[str, Callable[[Node], int | None]] = {
-            "input": self.input, "feature_gate": self.source, "expert": self.block, "gate": self.gate,
+            "input": self.input, "feature_gate": self.source, "gate": self.gate,
             "tower": self.tower, "fusion": self.fusion, "task": self.task,
         }  # fmt: skip
 
@@ -60,7 +60,7 @@ class _Checker:
         """Checks one node whose sources are known."""
         for stream in self.streams.get(node.name, ()):
             self.sums(node, stream)
-        self.widths[node.name] = self.rules[node.category](node)
+        self.widths[node.name] = self.rules.get(node.category, self.block)(node)
 
     def sums(self, node: Node, stream: Stream) -> None:
         """What is added must be equally wide."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.contract.limits import MOST_ALL_LAYERS, MOST_CELLS, MOST_EDGES, MOST_EXPERTS
+from archspec.spec.categories import bottom_blocks
 from archspec.spec.spec import Block, Switch
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
 
 
 def _blocks(spec: Spec) -> Iterator[Block]:
-    yield from spec.feature_gates.values()
+    yield from (block for _, block in bottom_blocks(spec))
     for level in spec.levels:
         yield from level.experts.values()
         yield from level.gates.values()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from archspec.graph.checks.sharing import report_same
 from archspec.program.order import reached
+from archspec.spec.categories import BOTTOM
 from archspec.spec.spec import Block
 from archspec.spec.tree import node_at
 
@@ -31,7 +32,7 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
     """Experts whose weights others have."""
     for name in (name for name in graph.nodes if name in names):
         node = graph.nodes[name]
-        if node.category in {"gate", "feature_gate"}:
+        if node.category in {"gate", *BOTTOM.values()}:
             _say(diagnostics, node, "note", "AS307", f"nothing reads {node.what}: pruned, with what only it reads")
         elif name not in readers and node.category == "expert" and name not in used:
             _say(diagnostics, node, "warning", "AS301", f"no gate sees {node.what}: left out",

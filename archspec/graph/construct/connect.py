@@ -12,6 +12,7 @@ from archspec.graph.construct.resolve import Reader, listed
 from archspec.graph.construct.towers import connect_tower
 from archspec.graph.construct.wiring import Wiring, settings_names
 from archspec.program.nodes import NodeName
+from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.complete import renamed
 from archspec.spec.problems import provenance_at
 from archspec.spec.tree import span_at
@@ -29,8 +30,8 @@ def connect(spec: Spec, diagnostics: Diagnostics) -> Graph:
     _inputs(wiring)
     for name in spec.groups:
         _group(wiring, name)
-    for name, block in spec.feature_gates.items():
-        _feature_gate(wiring, name, block)
+    for node, block in bottom_blocks(spec):
+        _bottom(wiring, node, block)
     for number in range(1, len(spec.levels) + 1):
         connect_level(wiring, number)
     for name, tower in spec.towers.items():
@@ -52,7 +53,7 @@ class _Names:
     def check(self) -> None:
         """Reports names that could mean two things."""
         spec = self.wiring.spec
-        for section in ("inputs", "groups", "feature_gates"):
+        for section in ("inputs", "groups", *BOTTOM):
             for name in getattr(spec, section):
                 self.declare(name, section.removesuffix("s").replace("_", " "), self.wiring.declared(section, name))
         gates = {
@@ -110,12 +111,14 @@ def _group(wiring: Wiring, name: str) -> None:
         named.add(member)
 
 
-def _feature_gate(wiring: Wiring, name: str, block: Block) -> None:
-    reader = Reader(f"feature gate `{name}`", 0, block)
-    node = wiring.node(NodeName("feature_gates", name), 0, reader.what, block)
+def _bottom(wiring: Wiring, name: NodeName, block: Block) -> None:
+    """A block below the first level."""
+    reader = Reader(f"{block.category.replace('_', ' ')} `{block.name}`", 0, block)
+    node = wiring.node(name, 0, reader.what, block)
     if block.common is not None:
         wiring.read([node], "from", block.common.source, reader, ("from",))
-        wiring.read([node], "selector", block.common.selector, reader, ("selector",))
+        if "selector" in type(block.common).model_fields:
+            wiring.read([node], "selector", block.common.selector, reader, ("selector",))
         wiring.read_settings([node], reader)
 
 

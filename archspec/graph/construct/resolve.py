@@ -12,6 +12,7 @@ from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.checks.limits import too_many_edges
 from archspec.graph.graph import Stream
 from archspec.program.nodes import NodeName
+from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.problems import provenance_at
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ class Resolver:
             return self.input(text, reader, at)
         if text in spec.groups:
             return self.group(text)
-        if text in spec.feature_gates:
-            return [NodeName("feature_gates", text)]
+        for section in BOTTOM:
+            if text in getattr(spec, section):
+                return [NodeName(section, text)]
         self.unknown(text, reader, at)
         return []
 
@@ -142,8 +144,8 @@ class Resolver:
         """Whether the spec has what a name in full may mean in a reference."""
         spec = self.spec
         match found.section:
-            case "inputs" | "groups" | "feature_gates" | "towers":
-                return found.name in getattr(spec, found.section)
+            case section if section in {"inputs", "groups", "towers", *BOTTOM}:
+                return found.name in getattr(spec, section)
             case "experts" | "gates" if found.level <= len(spec.levels):
                 return found.name in getattr(spec.levels[found.level - 1], found.section)
             case _:
@@ -211,7 +213,7 @@ class Resolver:
         spec = self.spec
         if 1 < level <= len(spec.levels) + 1:
             yield from spec.levels[level - 2].gates
-        yield from ("inputs", *spec.inputs, *spec.groups, *spec.feature_gates)
+        yield from ("inputs", *spec.inputs, *spec.groups, *(node.name for node, _ in bottom_blocks(spec)))
         yield from (NodeName("towers", name) for name in spec.towers)
         for number, inner in enumerate(spec.levels, 1):
             yield from (NodeName("gates", name, level=number) for name in inner.gates)
