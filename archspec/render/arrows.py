@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from archspec.program.nodes import NodeName
 from archspec.render.figure import CONTROL_ROLES, DATA_ROLES, Arrow, Block
 
 if TYPE_CHECKING:
@@ -63,7 +64,12 @@ def notes(graph: nx.DiGraph[str], edges: Mapping[Edge, Look]) -> dict[str, tuple
 
 
 def _name(gate: str, named: set[str]) -> list[str]:
-    return [gate.rpartition(".gates.")[2]] if gate in named else []
+    return [_own_name(gate)] if gate in named else []
+
+
+def _own_name(gate: str) -> str:
+    found = NodeName.parse(gate)
+    return gate if found is None else found.name
 
 
 def _look(edge: Mapping[str, Any]) -> Look:
@@ -83,7 +89,7 @@ def _own_stream(graph: nx.DiGraph[str], gate: str) -> bool:
     own = [{tail for expert in experts for tail in graph.predecessors(expert) if _reads(graph, tail, expert)}]
     level = graph.nodes[gate]["level"]
     if level > 1:
-        own.append({f"level{level - 1}.gates.{gate.rpartition('.gates.')[2]}"})
+        own.append({NodeName("gates", _own_name(gate), level=level - 1)})
     else:
         own.append({name for name, node in graph.nodes(data=True) if node["category"] == "input" and node["width"]})
     return selectors in own

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from archspec.program.nodes import NodeName
 from archspec.render.arrows import join_arrows, notes, visible_edges
 from archspec.render.figure import Arrow, Block, Figure, Part
 
@@ -82,7 +83,7 @@ def _alike(signatures: Mapping[str, set[tuple[object, ...]]]) -> list[list[str]]
 
 
 def _input_block(graph: nx.DiGraph[str], names: list[str]) -> Block:
-    short = [name.removeprefix("inputs.") for name in names]
+    short = [_short(name) for name in names]
     width = sum(int(graph.nodes[name].get("width") or 0) for name in names)
     if len(names) == 1:
         return Block(names[0], "inputs", 0, None, short[0], str(width) if width else "")
@@ -100,7 +101,7 @@ def _groups(graph: nx.DiGraph[str], limit: int) -> Iterator[tuple[Block, dict[st
     for name in _of(graph, "expert"):
         groups.setdefault((graph.nodes[name]["level"], graph.nodes[name]["group"]), []).append(name)
     for (level, group), names in groups.items():
-        block_name, owner = f"level{level}.experts.{group}", _owner(graph, names[0])
+        block_name, owner = NodeName("experts", group, level=level), _owner(graph, names[0])
         folded = len(names) > limit
         if folded:
             parts: tuple[Part, ...] = (_counted(graph, names),)
@@ -116,7 +117,7 @@ def _cases(graph: nx.DiGraph[str], limit: int) -> Iterator[tuple[Block, dict[str
     cases: dict[str, list[str]] = {}
     for name in _of(graph, "tower"):
         if graph.nodes[name].get("case") is not None:
-            cases.setdefault(name.rpartition(".cases.")[0], []).append(name)
+            cases.setdefault(_tower(graph, name), []).append(name)
     for tower, names in cases.items():
         level, owner = graph.nodes[tower]["level"], _owner(graph, tower)
         if len(names) > limit:
@@ -130,9 +131,7 @@ def _cases(graph: nx.DiGraph[str], limit: int) -> Iterator[tuple[Block, dict[str
 
 
 def _others(graph: nx.DiGraph[str], said: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Block, dict[str, Place]]]:
-    switched = {
-        name.rpartition(".cases.")[0] for name in _of(graph, "tower") if graph.nodes[name].get("case") is not None
-    }
+    switched = {_tower(graph, name) for name in _of(graph, "tower") if graph.nodes[name].get("case") is not None}
     for name, node in graph.nodes(data=True):
         form = "penalty" if node["penalty"] else FORMS.get(node["category"], "block")
         if form is None or node.get("case") is not None:
@@ -183,7 +182,13 @@ def _owner(graph: nx.DiGraph[str], name: str) -> str | None:
 
 
 def _short(name: str) -> str:
+    """A canonical name without its section, for a figure; a graph from outside may have any names."""
     return name.partition(".")[2] or name
+
+
+def _tower(graph: nx.DiGraph[str], case: str) -> str:
+    """The tower that a case belongs to."""
+    return next(tower for tower in graph.successors(case) if "case" in graph.edges[case, tower]["roles"])
 
 
 def _of(graph: nx.DiGraph[str], category: str) -> list[str]:
