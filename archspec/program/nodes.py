@@ -1,7 +1,7 @@
-"""Canonical names of nodes: what they are made of, how they are written, and how text from outside is read.
+"""Canonical names of nodes: their parts, their text, and how to parse a text.
 
-Inside archspec nobody takes a name apart: a NodeName is its text, and still knows the section, the level and the rest.
-Text is read in one place only, `NodeName.parse`: names that people write in specs.
+A NodeName is a text that also knows its section, its level and the rest, so other code never splits names. Only
+`NodeName.parse` parses text: names that people write in specs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 Section = Literal["inputs", "groups", "feature_gates", "experts", "gates", "towers", "fusion", "tasks", "scores", ""]
-"""What holds the named thing. A group of inputs and a score are no nodes; without a section there is only a part."""
+"""The section of a name. Groups of inputs and scores are not nodes; a name without a section is only a part."""
 
 _LEVELLED: Final = ("experts", "gates")
 _NAMED: Final = "|".join(section for section in get_args(Section) if section and section not in _LEVELLED)
@@ -26,13 +26,13 @@ _WRITTEN: Final = re.compile(
 class NodeName(str):
     """The canonical name of a node, such as `level1.experts.shared.0`, or of a part of one.
 
-    It is equal to its text, so a text finds it in a mapping. `NodeName("towers", "ctr", case="home")` is
+    It equals its text, so a text finds it in a mapping. `NodeName("towers", "ctr", case="home")` is
     `towers.ctr.cases.home`.
 
     Args:
-        section: what holds the node.
+        section: the section that contains the node.
         name: the node's own name; for an expert, its group's.
-        level: the level of an expert or gate, from 1; 0 for what belongs to no level.
+        level: the level of an expert or gate, from 1; 0 for nodes without a level.
         number: which expert of its group, from 0; None for the group as a whole, and for all other nodes.
         case: the domain value of a switch's case.
         part: a path inside the node, such as `modulate.0`; empty for the whole node.
@@ -69,12 +69,12 @@ class NodeName(str):
         return made
 
     def __getnewargs_ex__(self) -> tuple[tuple[Section, str], dict[str, int | str | None]]:
-        """What a copy or a pickle is made from."""
+        """The arguments for a copy or an unpickled name."""
         others = {"level": self.level, "number": self.number, "case": self.case, "part": self.part}
         return (self.section, self.name), others
 
     def __getstate__(self) -> None:
-        """Nothing beyond that."""
+        """No further state."""
 
     @property
     def node(self) -> NodeName:
@@ -84,7 +84,7 @@ class NodeName(str):
         return NodeName(self.section, self.name, level=self.level, number=self.number, case=self.case)
 
     def is_in(self, text: str) -> bool:
-        """Whether a text names this, or what this is a part, an expert or a case of."""
+        """Whether a text names this, or something that this is a part, an expert or a case of."""
         return self == text or self.startswith(f"{text}.")
 
     def child(self, part: str) -> NodeName:
@@ -116,7 +116,7 @@ class NodeName(str):
 
 
 def owner_of(name: str, nodes: Container[str]) -> str | None:
-    """The node whose canonical name is the longest to begin another name, such as that of a weight in a checkpoint."""
+    """The node with the longest canonical name that is a prefix of another name, such as that of a weight."""
     while name and name not in nodes:
         name = name.rpartition(".")[0]
     return name or None

@@ -1,7 +1,7 @@
-"""The table of operations: what each takes, what it gives, and what it costs.
+"""The table of operations: their operands, results and costs.
 
-FLOPs are per row of the batch and count one multiply-add as 2; an elementwise operation counts one per element, a table
-lookup none.
+FLOPs are per row of the batch; a multiply-add counts as 2, an elementwise operation as one per element, and a table
+lookup as zero.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 FUNCTIONS: Final = frozenset(
     "relu silu gelu tanh sigmoid leaky_relu elu softplus logsigmoid log1p sqrt exp".split()  # noqa: SIM905 - names read best as words
 )
-"""Elementwise functions: what `fn` of an activation may be."""
+"""Elementwise functions: the values of `fn` of an activation."""
 
 POOLS: Final = frozenset({"mean", "sum", "max", "last"})
 """How a list of rows becomes one: what `how` of a pool may be."""
 
 PRECISIONS: Final = frozenset({"bf16"})
-"""What the factors of a product may be rounded to."""
+"""Precisions to which the factors of a matmul may be rounded."""
 
 
 def _whole(value: object) -> bool:
@@ -59,25 +59,25 @@ def _one_of(*known: str) -> Callable[[object], bool]:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What is legal for one kind of operation."""
+    """The rules for one kind of operation."""
 
     shape: Callable[[Op, Shapes], Shape]
-    """The output's shape from the operation and the shapes of its weights; `()` where they do not fit."""
+    """The output's shape from the operation and the shapes of its weights; `()` if they do not fit."""
     operands: tuple[int, int | None] = (1, 1)
     """The smallest and the largest number of operands; None: any."""
     reads: tuple[str, ...] = ("float",)
-    """The type of each operand, `any` for all; the last one holds for those that follow."""
+    """The type of each operand; `any` accepts all; the last one also applies to further operands."""
     gives: str = "float"
-    """The output's type: a type, `same` as the last operand's, or `any`."""
+    """The output's type: a type, `same` (that of the last operand), or `any`."""
     weights: tuple[int, ...] = (0,)
     """Allowed numbers of weights."""
     required: Mapping[str, Callable[[object], bool]] = field(default_factory=dict)
-    """Attributes that must be there, and what they may be."""
+    """Required attributes, and checks of their values."""
     optional: Mapping[str, Callable[[object], bool]] = field(default_factory=dict)
-    """Attributes that may be there."""
+    """Optional attributes, and checks of their values."""
     flops: Callable[[Op], int] = lambda op: op.output.elements
     multiplies: bool = False
-    """Whether it is made of products with weights, whose factors may be rounded."""
+    """Whether it multiplies by weights, so that the factors may be rounded."""
 
 
 def _free(_: Op) -> int:
@@ -97,7 +97,7 @@ _RANGE: Final = {"start": _whole, "stop": _whole}
 _SPARSE: Final = {"sparse": _flag}
 
 OPERATIONS: Mapping[str, Operation] = {
-    # what a program starts from
+    # sources of a program
     "column": Operation(
         shapes.declared, (0, 0), gives="any", required={"key": _text, "source": _one_of("batch", "logits")}, flops=_free
     ),
@@ -149,7 +149,7 @@ OPERATIONS: Mapping[str, Operation] = {
         optional={"precision": _one_of(*PRECISIONS)}, flops=_per_layer, multiplies=True,
     ),
     "select": Operation(shapes.select, (2, None), ("int", "float"), flops=_free),
-    # where values are
+    # moving values
     "concat": Operation(shapes.concat, (2, None), flops=_free),
     "slice": Operation(shapes.slice, required=_RANGE, flops=_free),
     "squeeze": Operation(shapes.squeeze, flops=_free),
@@ -159,7 +159,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "member": Operation(shapes.member, reads=("any",), gives="same", required={"index": _whole}, flops=_free),
     "fold": Operation(shapes.fold, reads=("any",), gives="same", required={"count": _whole}, flops=_free),
     "unfold": Operation(shapes.unfold, reads=("any",), gives="same", flops=_free),
-    # functions and modules that the program knows by name only
+    # functions and modules that the program only knows by name
     "apply": Operation(
         shapes.declared, (0, None), ("any",), "any", required={"function": _text}, optional={"arguments": _tuple}
     ),

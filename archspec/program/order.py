@@ -1,4 +1,4 @@
-"""Order and reach in anything that reads other things: nodes of a graph, operations of a program."""
+"""Topological order and reachability: for nodes of a graph, and operations of a program."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T", bound="Hashable")
 
 
 def in_order(sources: Mapping[T, Iterable[T]], rank: Callable[[T], Any]) -> tuple[T, ...]:
-    """What is read before what reads it; where that leaves a choice, the lowest rank first.
+    """A topological order: sources before their readers; if there is a choice, the lowest rank first.
 
     Args:
-        sources: everything that is to be ordered -> what it reads.
-        rank: sorts; different for different things.
+        sources: every item to be ordered -> the items that it reads.
+        rank: the sort key; different for different items.
 
     Raises:
         CycleError: `error.args[1]` lists the cycle; its first and last members are the same.
@@ -35,9 +35,9 @@ def in_order(sources: Mapping[T, Iterable[T]], rank: Callable[[T], Any]) -> tupl
 
 
 def reached(start: Iterable[T], following: Callable[[T], Iterable[T]]) -> dict[T, None]:
-    """Everything that can be reached, the start included, each once, in the order in which it is found.
+    """Everything that can be reached, including the start, each once, in the order in which it is found.
 
-    Against the direction of reading this is what is alive: `reached(outputs, what each reads)`.
+    Followed from readers to sources, this is liveness: `reached(outputs, what each reads)`.
     """
     found = dict.fromkeys(start)
     queue = list(found)

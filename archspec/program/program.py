@@ -1,4 +1,4 @@
-"""The values of the intermediate representation. All are immutable; a pass makes a new Program."""
+"""The classes of the intermediate representation. All are immutable; a pass makes a new Program."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Dim = int | str
 Dtype = Literal["float", "int", "bool"]
 
 Role = Literal["table", "layer", "head", "norm", "parameter"]
-"""What a weight does: rows that are looked up; a linear layer, and one that is the last of its block; the scale, shift
-and statistics of a norm; anything else."""
+"""The role of a weight: a lookup table; a linear layer, or the last one of its block; scale, shift and statistics of a
+norm; anything else."""
 
 _NOWHERE = NodeName()
 
@@ -33,8 +33,8 @@ Attr = int | float | str | bool | None | tuple["Attr", ...]
 class Value:
     """One tensor of the program.
 
-    The place of the batch axis tells what a value is, and nobody counts axes: rows are `("B", W)`, tokens
-    `("B", T, W)`, numbers `("B",)`; a stack holds several of one shape along a first axis, `(E, "B", ...)`; a value
+    The position of the batch axis identifies what a value is, not the number of axes: rows are `("B", W)`, tokens
+    `("B", T, W)`, numbers `("B",)`; a stack contains several of one shape along a first axis, `(E, "B", ...)`; a value
     without `"B"` is the same for every row.
     """
 
@@ -44,7 +44,7 @@ class Value:
 
     @property
     def batch_axis(self) -> int | None:
-        """0 for rows, tokens and numbers, 1 for a stack of them, None for what is the same for every row."""
+        """0 for rows, tokens and numbers, 1 for a stack of them, None if the value is the same for every row."""
         return self.shape.index("B") if "B" in self.shape else None
 
     @property
@@ -54,7 +54,7 @@ class Value:
 
     @property
     def features(self) -> tuple[Dim, ...]:
-        """The axes behind the batch: `(W,)` of rows, `(T, W)` of tokens, none of numbers; without a batch, all axes."""
+        """The axes after the batch: `(W,)` for rows, `(T, W)` for tokens, none for numbers; without a batch, all."""
         return self.shape if self.batch_axis is None else self.shape[self.batch_axis + 1 :]
 
     @property
@@ -82,7 +82,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """How a weight starts: `uniform(bound)`, `normal(std)`, `constant(value)` or `values(tuple)`."""
+    """Initialisation of a weight: `uniform(bound)`, `normal(std)`, `constant(value)` or `values(tuple)`."""
 
     kind: Literal["uniform", "normal", "constant", "values"]
     argument: float | tuple[float, ...]
@@ -90,7 +90,7 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One canonical weight: what checkpoints exchange. `trainable=False`: a statistic such as a running mean."""
+    """One canonical weight, the unit of checkpoints. `trainable=False`: a statistic such as a running mean."""
 
     name: str
     shape: tuple[int, ...]
@@ -99,7 +99,7 @@ class Weight:
     sparse: bool = False
     """Gradients of a table may be sparse."""
     owner: NodeName = _NOWHERE
-    """The node whose weight it is."""
+    """The node that owns the weight."""
     path: tuple[str, ...] = ()
     """Its name inside the node: `("layers", "0", "weight")`."""
     role: Role = "parameter"
@@ -109,17 +109,17 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where one canonical weight lives in a storage: `index` is one range or number per axis, empty for all of it."""
+    """Where a canonical weight is in a storage: `index` is one range or number per axis, empty for all of it."""
 
     weight: str
     index: tuple[tuple[int, int] | int, ...] = ()
     transposed: bool = False
-    """A matrix that lies there with its axes swapped."""
+    """Whether a matrix is stored with its axes swapped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """One tensor that the module holds; a plain program has one per weight."""
+    """One tensor of the module; a plain program has one per weight."""
 
     name: str
     shape: tuple[int, ...]
@@ -172,7 +172,7 @@ Section = Literal["logits", "gates", "losses", "scores"]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A value that the model gives back: a logit, the weights of a gate, an auxiliary loss, a score."""
+    """A value that the model returns: a logit, the weights of a gate, an auxiliary loss, a score."""
 
     section: Section
     name: str
@@ -181,7 +181,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Operations in topological order, their weights, and what they give back. Its mappings are read-only copies."""
+    """Operations in topological order, their weights, and the outputs. Its mappings are read-only copies."""
 
     ops: tuple[Op, ...]
     outputs: tuple[Output, ...]
@@ -189,7 +189,7 @@ class Program:
     storages: Mapping[str, Storage] = field(default_factory=dict)
     modules: Mapping[str, Module] = field(default_factory=dict)
     hints: Mapping[str, str] = field(default_factory=dict)
-    """Value name -> what a person would call the variable."""
+    """Value name -> a readable name for the variable."""
 
     def __post_init__(self) -> None:
         for name in ("weights", "storages", "modules", "hints"):
@@ -202,11 +202,11 @@ class Program:
         return "\n".join(lines)
 
     def producers(self) -> dict[str, Op]:
-        """Value name -> the operation that makes it."""
+        """Value name -> the operation that produces it."""
         return {op.output.name: op for op in self.ops}
 
     def homes(self) -> dict[str, tuple[Storage, Slot]]:
-        """Canonical weight -> the storage that holds it, and where in it."""
+        """Canonical weight -> its storage, and its slot there."""
         return {slot.weight: (storage, slot) for storage in self.storages.values() for slot in storage.slots}
 
     def read_storages(self, ops: Collection[Op]) -> set[str]:
@@ -216,9 +216,9 @@ class Program:
         return {name for op in ops for name in op.weights} | views
 
     def waits(self) -> dict[str, set[str]]:
-        """Value -> values that are made before it, though it does not read them: they move the same statistics.
+        """Value -> values that must be produced before it, though it does not read them: they update the same state.
 
-        Only experts that share weights do that: running means, and whatever a plugin's module keeps.
+        This only occurs for experts that share weights: running means, and any state of a plugin's module.
         """
         kept = {name for name, storage in self.storages.items() if not storage.trainable}
         read = {op.output.name: op.weights for op in self.ops if op.kind == "parameter"}
@@ -239,7 +239,7 @@ class Program:
         return {*order.reached(start, lambda name: [value.name for value in producers[name].inputs])}
 
     def uses(self) -> dict[str, int]:
-        """Value name -> how many operations and outputs read it."""
+        """Value name -> the number of operations and outputs that read it."""
         counts = dict.fromkeys((op.output.name for op in self.ops), 0)
         for name in self._reads():
             counts[name] += 1
@@ -252,7 +252,7 @@ class Program:
 
 
 def side_by_side(name: str, storages: Sequence[Storage]) -> Storage:
-    """One storage that holds others one after the other along their first axis."""
+    """One storage that concatenates others along their first axis."""
     slots: list[Slot] = []
     start = 0
     for storage in storages:
@@ -265,15 +265,15 @@ def side_by_side(name: str, storages: Sequence[Storage]) -> Storage:
 
 
 def stacked(name: str, storages: Sequence[Storage]) -> Storage:
-    """One storage that holds others of one shape along a new first axis."""
+    """One storage that stacks others of one shape along a new first axis."""
     slots = [Slot(slot.weight, (i, *slot.index)) for i, storage in enumerate(storages) for slot in storage.slots]
     return replace(storages[0], name=name, shape=(len(storages), *storages[0].shape), slots=tuple(slots))
 
 
 def stacked_transposed(name: str, storages: Sequence[Storage]) -> Storage:
-    """One storage `[E, D, H]` that holds matrices `[H, D]` along a new first axis, each transposed.
+    """One storage `[E, D, H]` that stacks matrices `[H, D]` along a new first axis, each transposed.
 
-    So a batched product's gradient comes as it is kept: `x^T g` is `[E, D, H]`. The other way round it would be copied.
+    The gradient of a batched matmul, `x^T g`, then has the layout of the storage, `[E, D, H]`, and need not be copied.
     """
     rows, width = storages[0].shape
     slots: list[Slot] = []
@@ -293,7 +293,7 @@ def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
 
 
 def in_order(ops: Sequence[Op], waits: Mapping[str, set[str]]) -> tuple[Op, ...]:
-    """The operations in their order, each moved back until everything that it reads, or waits for, is made."""
+    """The operations in their order, each moved back until everything that it reads or waits for is produced."""
     producers = {op.output.name: index for index, op in enumerate(ops)}
     sources = {
         index: [producers[name] for name in (*(value.name for value in op.inputs), *waits.get(op.output.name, ()))]

@@ -1,4 +1,4 @@
-"""Scope: with it a kind writes its operations; every weight and value gets the kind's canonical name in front."""
+"""Scope: the object with which a kind adds its operations; it prefixes weights and values with the block's name."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ Norm = Literal["none", "batch", "layer"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a gate sees: the surroundings that its kind may check, known without building anything."""
+    """What a gate sees, for checks by its kind; known without building anything."""
 
     gate: str
-    """The gate's own name."""
+    """The gate's name."""
     groups: tuple[str, ...]
     """The expert group of each expert seen, in order; its length is E."""
     width: int
@@ -44,11 +44,11 @@ class Seen:
     selector: int | None = None
     """Width of the selector, None for a static gate."""
     domain: tuple[str, ...] | None = None
-    """Values of the selector, where it is a domain input."""
+    """Values of the selector, if it is a domain input."""
     excludes: tuple[str, ...] | None = None
     """Values of the domain input named by `exclude`, where the kind itself leaves experts out: before a softmax."""
     settings: tuple[Settings | None, ...] = ()
-    """The settings of each expert seen, in order; None where a mistake hides them."""
+    """The settings of each expert seen, in order; None if they are unknown because of a mistake."""
 
     @property
     def count(self) -> int:
@@ -58,15 +58,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """What a gate kind lowers: selector `[B, D]` (ids `[B]` where it selects by domain), experts E times `[B, H]`."""
+    """The inputs of a gate's `lower`: selector `[B, D]` (ids `[B]` of a domain), experts E times `[B, H]`."""
 
     seen: Seen
     selector: Value | None
     experts: tuple[Value, ...]
     allowed: Value | None = None
-    """`[B, E]` bool, False where `exclude` leaves the expert out."""
+    """`[B, E]` bool, False where `exclude` excludes the expert."""
     names: tuple[str, ...] = ()
-    """The canonical name of each expert seen: `at.weights_of(name)` gives its weights."""
+    """The canonical name of each expert seen: `at.weights_of(name)` returns its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,29 +98,29 @@ class Builder:
     hints: dict[str, str] = field(default_factory=dict)
 
     def program(self) -> Program:
-        """What was built, as a program."""
+        """The program that was built."""
         return Program(
             tuple(self.ops), tuple(self.outputs), self.weights, plain_storages(self.weights), self.modules, self.hints
         )
 
     def hint(self, value: Value, hint: str) -> Value:
-        """Says what a person would call a value."""
+        """Sets a readable name for a value."""
         self.hints[value.name] = hint
         return value
 
     def output(self, section: Section, name: str, value: Value) -> None:
-        """Gives a value back under a name."""
+        """Adds a value to the outputs under a name."""
         self.outputs.append(Output(section, name, value))
 
     def unique(self, name: str) -> str:
-        """The name, with a number behind it from the second use on."""
+        """The name, with a number appended from the second use on."""
         count = self.names[name] = self.names.get(name, 0) + 1
         return name if count == 1 else f"{name}~{count}"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Writes operations for one block. Methods return the new value; `name`s are relative to the block.
+    """Adds operations for one block. Methods return the new value; `name`s are relative to the block.
 
     `B` is the batch size; streams are `[B, width]`.
     """
@@ -144,7 +144,7 @@ class Scope:
         return self.name.child(name)
 
     def sibling(self, name: str) -> Scope:
-        """A scope beside this one: another block of the same section."""
+        """The scope of another block of the same section."""
         return Scope(self.builder, self.name.sibling(name))
 
     def op(  # noqa: PLR0913 - an operation has this many parts
@@ -158,7 +158,7 @@ class Scope:
         dtype: Dtype = "float",
         **attrs: Attr,
     ) -> Value:
-        """Any operation of the program; the methods below are the usual ones."""
+        """Adds any operation of the program; the methods below are the usual ones."""
         label = self.builder.unique(self.path(name or kind) if name != "" else self.name)
         output = Value(label, tuple(shape), dtype)
         self.builder.ops.append(Op(kind, tuple(inputs), output, tuple(weights), tuple(attrs.items()), self.name))
@@ -171,7 +171,7 @@ class Scope:
         return self.builder.read(reference, self)
 
     def column(self, input_name: str) -> Value:
-        """The batch's column of an input, as it comes: ids `[B]` or `[B, L]`, numbers `[B, dim]`."""
+        """The batch's column of an input, unchanged: ids `[B]` or `[B, L]`, numbers `[B, dim]`."""
         return self.builder.column(input_name)
 
     def setting_column(self, setting: str) -> Value:
@@ -180,7 +180,7 @@ class Scope:
         return self.builder.setting_column(self.name.name, setting)
 
     def domain(self, input_name: str) -> tuple[str, ...]:
-        """The values of a domain input: what the ids of its column count."""
+        """The values of a domain input, which the ids of its column index."""
         return self.builder.domain(input_name)
 
     # -- weights -----------------------------------------------------------------------------------------------------
@@ -207,16 +207,16 @@ class Scope:
         return self.builder.weights.setdefault(full, weight).name
 
     def parameter(self, name: str, shape: Sequence[int], init: Init, *, trainable: bool = True) -> Value:
-        """A weight as a value, of its own shape (no batch axis)."""
+        """A weight as a value, with its own shape (no batch axis)."""
         return self.op(
             "parameter", (), shape, weights=(self.weight(name, shape, init, trainable=trainable),), name=name
         )
 
     def weights_of(self, block: str) -> dict[str, Value]:
-        """The weights that another block reads, by their canonical names, in the order of use; it is lowered already.
+        """The weights that another, already lowered block reads, by canonical name, in the order of use.
 
-        They are the block's own: a gradient trains them, and fusing the block's layers is as possible as before. A
-        module that a kind builds shows none.
+        These are the block's actual weights: gradients train them, and the block's layers can still be fused. A module
+        that a kind builds has none.
         """
         read = [op for op in self.builder.ops if op.node.is_in(block)]
         names = dict.fromkeys(name for op in read for name in op.weights)
@@ -224,14 +224,14 @@ class Scope:
         return {name: self.op("weight", (), shape, name="weight", weight=name) for name, shape in shapes.items()}
 
     def constant(self, rows: Sequence[Sequence[float]], dtype: Literal["float", "bool"] = "float") -> Value:
-        """A fixed table, `[rows, columns]`; not a weight, not in checkpoints."""
+        """A fixed table, `[rows, columns]`; it is not a weight, and not in checkpoints."""
         data = tuple(tuple(row) for row in rows)
         return self.op("constant", (), (len(data), len(data[0])), data=data, dtype=dtype)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
     def linear(self, x: Value, width: int, name: str, *, bias: bool = True) -> Value:
-        """`x W^T + b`: `[B, D] -> [B, width]`; starts like `torch.nn.Linear`. One named `head` is a block's last."""
+        """`x W^T + b`: `[B, D] -> [B, width]`; initialised like `torch.nn.Linear`. One named `head` is a block's last."""
         init = Init("uniform", 1 / sqrt(x.width))
         role: Role = "head" if name == "head" else "layer"
         weights = [self.weight(f"{name}.weight", (width, x.width), init, role=role)]
@@ -260,7 +260,7 @@ class Scope:
         return weight.sparse
 
     def activation(self, x: Value, fn: str, *, slope: float = 0.01) -> Value:
-        """An elementwise function by its name, such as `relu`; `slope` is that of `leaky_relu` below zero."""
+        """An elementwise function by name, such as `relu`; `slope` is the slope of `leaky_relu` below zero."""
         own: dict[str, Any] = {"slope": float(slope)} if fn == "leaky_relu" and slope != 0.01 else {}  # noqa: PLR2004 - torch's own
         return x if fn == "none" else self.op("activation", (x,), x.shape, name=fn, fn=fn, **own)
 
@@ -304,7 +304,7 @@ class Scope:
         return values[0] if len(values) == 1 else self.op("sum", values, _widest(values))
 
     def concat(self, *values: Value) -> Value:
-        """Side by side along the last axis."""
+        """Concatenation along the last axis."""
         if len(values) == 1:
             return values[0]
         return self.op("concat", values, (*values[0].shape[:-1], sum(value.width for value in values)))
@@ -316,7 +316,7 @@ class Scope:
         return self.op("slice", (x,), (*x.shape[:-1], stop - start), start=start, stop=stop)
 
     def detach(self, x: Value) -> Value:
-        """x without its gradient."""
+        """x, but no gradient flows back."""
         return self.op("detach", (x,), x.shape, dtype=x.dtype)
 
     def lookup(self, ids: Value, table: Value) -> Value:
@@ -326,14 +326,14 @@ class Scope:
     def mix(self, weights: Value, experts: Sequence[Value], *, chosen: int | None = None) -> Value:
         """Weighted sum of experts: weights `[B, E]` or `[E]`, experts E times `[B, H]` -> `[B, H]`.
 
-        `chosen`: at most so many weights of a row are not zero, and those that are zero pass no gradient on.
+        `chosen`: the largest number of nonzero weights in a row, if those that are zero pass no gradient on.
         """
         if chosen is None:
             return self.op("mix", (weights, *experts), ("B", experts[0].width))
         return self.op("mix", (weights, *experts), ("B", experts[0].width), chosen=chosen)
 
     def select(self, ids: Value, cases: Sequence[Value]) -> Value:
-        """Each row takes its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""
+        """Selects each row from its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""
         return self.op("select", (ids, *cases), ("B", cases[0].width))
 
     def squeeze(self, x: Value) -> Value:
@@ -341,9 +341,9 @@ class Scope:
         return self.op("squeeze", (x,), x.shape[:-1])
 
     def apply(self, function: str, *values: Value, shape: Sequence[Dim] | None = None, **arguments: Attr) -> Value:
-        """A torch function by name: of `archspec.nn.functional`, or `module:function` of a plugin.
+        """Calls a torch function by name: one of `archspec.nn.functional`, or `module:function` of a plugin.
 
-        It is called as `function(*values, **arguments)`; an argument `training=True` becomes the module's own mode.
+        The call is `function(*values, **arguments)`; an argument `training=True` is replaced by the module's mode.
         """
         return self.op(
             "apply", values, values[0].shape if shape is None else shape,
@@ -351,7 +351,7 @@ class Scope:
         )  # fmt: skip
 
     def call(self, module: Module, values: Sequence[Value], shape: Sequence[Dim]) -> Value:
-        """An opaque module of a plugin."""
+        """Calls an opaque module of a plugin."""
         self.builder.modules[module.name] = module
         return self.op("call", values, shape, name="", module=module.name)
 

@@ -1,7 +1,7 @@
-"""The shape that each operation gives, from its operands and weights; `()` where they do not fit together.
+"""The result shape of each operation, from its operands and weights; `()` if they do not fit together.
 
-Shapes: `B` batch, `D` input width, `E` experts, `G` gates, `H` expert width, `T` tokens, `W` width. Where a rule holds
-for a stack, the stack may be one of rows `[E, B, W]` or of tokens `[E, B, T, W]`.
+Shapes: `B` batch, `D` input width, `E` experts, `G` gates, `H` expert width, `T` tokens, `W` width. If a rule applies
+to a stack, it may be a stack of rows `[E, B, W]` or of tokens `[E, B, T, W]`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 def same(op: Op, _: Shapes) -> Shape:
-    """That of the operand."""
+    """The operand's shape."""
     return op.inputs[0].shape
 
 
 def declared(op: Op, _: Shapes) -> Shape:
-    """What the operation itself says: no rule knows better."""
+    """The shape that the operation declares: there is no rule for it."""
     return op.output.shape
 
 
 def parameter(_: Op, weights: Shapes) -> Shape:
-    """That of the weight."""
+    """The weight's shape."""
     return weights[0]
 
 
 def embed(op: Op, weights: Shapes) -> Shape:
-    """Ids of any shape, and behind it the width of the table."""
+    """The shape of the ids, followed by the width of the table."""
     return (*op.inputs[0].shape, weights[0][1])
 
 
@@ -78,7 +78,7 @@ def stack(op: Op, _: Shapes) -> Shape:
 
 
 def join(op: Op, _: Shapes) -> Shape:
-    """Stacks of one shape of members, one behind the other."""
+    """Concatenated stacks whose members have one shape."""
     tails = {value.shape[1:] for value in op.inputs}
     return (sum(int(value.shape[0]) for value in op.inputs), *tails.pop()) if len(tails) == 1 else ()
 
@@ -122,7 +122,7 @@ def mix_all(op: Op, _: Shapes) -> Shape:
 
 
 def mix_seen(op: Op, _: Shapes) -> Shape:
-    """Weights `[G, B, n]` and parts of a stack of experts; own ones of the gates are one gate's after the other's."""
+    """Weights `[G, B, n]` and parts of a stack of experts; the gates' own experts are ordered by gate."""
     weights, *parts = op.inputs
     owned = op.attr("own")
     if len(owned) != len(parts) or not weights.is_stack or len({part.shape[1:] for part in parts}) != 1:
@@ -153,7 +153,7 @@ def select(op: Op, _: Shapes) -> Shape:
 
 
 def lookup(op: Op, _: Shapes) -> Shape:
-    """Ids of any shape, and behind it the columns of the table."""
+    """The shape of the ids, followed by the columns of the table."""
     rows, table = op.inputs
     return (*rows.shape, *table.shape[1:])
 
@@ -172,7 +172,7 @@ def broadcast(op: Op, _: Shapes) -> Shape:
 
 
 def concat(op: Op, _: Shapes) -> Shape:
-    """Values side by side along the last axis."""
+    """Values concatenated along the last axis."""
     rows = {value.shape[:-1] for value in op.inputs}
     return (*rows.pop(), sum(value.width for value in op.inputs)) if len(rows) == 1 else ()
 

@@ -1,4 +1,4 @@
-"""What a legal program is. Passes are checked against it in tests; lowering always is."""
+"""Checks that a program is legal. Tests check passes with it; lowering is always checked."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def verify(program: Program, *, after: str = "lowering") -> Program:
-    """The program itself, if it is legal.
+    """Returns the program itself, if it is legal.
 
     Raises:
-        AssertionError: an illegal program: a defect of archspec; names the stage and each operation.
+        AssertionError: the program is illegal, a bug in archspec; the message names the stage and each operation.
     """
     problems = [*_order(program), *(wrong for _, wrong in illegal(program)), *_storages(program)]
     if problems:
@@ -27,14 +27,14 @@ def verify(program: Program, *, after: str = "lowering") -> Program:
 
 
 def illegal(program: Program) -> Iterator[tuple[Op, str]]:
-    """The operations that are not legal, and why: a defect of archspec, or of the `lower` of the block's kind."""
+    """The operations that are not legal, and why: a bug in archspec, or in the `lower` of the block's kind."""
     for op in program.ops:
         if problem := _problem(op, program):
             yield op, f"{op}: {problem}"
 
 
 def _problem(op: Op, program: Program) -> str:
-    """The first thing that is wrong with an operation by itself; empty for a legal one."""
+    """The first problem of an operation by itself; empty if it is legal."""
     rule = OPERATIONS.get(op.kind)
     if rule is None:
         return f"no operation `{op.kind}`"
@@ -101,7 +101,7 @@ def _types(op: Op, rule: Operation) -> str:
 
 
 def _order(program: Program) -> Iterator[str]:
-    """Everything is made once, before it is read, and read as what it is."""
+    """Checks that every value is produced once, before it is read, and read with its own shape and type."""
     known: dict[str, Value] = {}
     for op in program.ops:
         for value in op.inputs:
@@ -125,7 +125,7 @@ def _of(value: Value) -> str:
 
 
 def _storages(program: Program) -> Iterator[str]:
-    """Every weight lives in exactly one place, of its own shape."""
+    """Checks that every weight is in exactly one place, with its own shape."""
     homes = Counter(slot.weight for storage in program.storages.values() for slot in storage.slots)
     yield from (f"storage of an unknown weight `{name}`" for name in homes if name not in program.weights)
     yield from (f"weight `{name}` lives in {homes[name]} places" for name in program.weights if homes[name] != 1)
@@ -139,7 +139,7 @@ def _storages(program: Program) -> Iterator[str]:
 
 
 def region(slot: Slot, storage: Storage) -> tuple[int, ...]:
-    """The shape of the part of a storage that a slot covers, as the weight has it; `()` for one outside of it."""
+    """The shape of the weight in a slot of a storage; `()` if the slot is outside of it."""
     sizes: list[int] = []
     for axis, size in enumerate(storage.shape):
         part = slot.index[axis] if axis < len(slot.index) else (0, size)
