@@ -231,7 +231,7 @@ class Scope:
     # -- operations --------------------------------------------------------------------------------------------------
 
     def linear(self, x: Value, width: int, name: str, *, bias: bool = True) -> Value:
-        """`x W^T + b`: `[B, D] -> [B, width]`; initialised like `torch.nn.Linear`. One named `head` is a block's last."""
+        """`x W^T + b`: `[B, D] -> [B, width]`, initialised like `nn.Linear`. One named `head` is a block's last."""
         init = Init("uniform", 1 / sqrt(x.width))
         role: Role = "head" if name == "head" else "layer"
         weights = [self.weight(f"{name}.weight", (width, x.width), init, role=role)]
