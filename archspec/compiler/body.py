@@ -1,4 +1,4 @@
-"""The lines of a function body: operations in order, what is read once written inside, shapes beside the lines."""
+"""The lines of a function body: operations in order, values that are read once inlined, shapes in comments."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 WIDTH = 118
 MARGIN = 68
-"""Where the shapes stand."""
+"""Column of the comments with shapes."""
 
 _CHAINS = {
     "linear": {"activation", "batch_norm", "layer_norm", "softmax", "squeeze", "scale"},
     "scale": {"softmax", "product"},
 }
-"""Which operation is written inside which, beside the chains of elementwise ones."""
+"""Operations that are inlined in others, in addition to chains of elementwise ones."""
 
 Attribute = Callable[[str], str]
 
@@ -34,12 +34,12 @@ class Body:
         self.uses = program.uses()
         self.left = dict(self.uses)
         self.pending: dict[str, str] = {}
-        """Values not written yet: their reader writes them inside its own line."""
+        """Values not written yet: their reader inlines them in its own line."""
         self.producers = program.producers()
         self.readers = {value.name: op for op in program.ops for value in op.inputs}
 
     def section(self, outputs: Sequence[Output], done: set[str], headings: bool) -> list[str]:  # noqa: FBT001 - one caller's choice
-        """Lines for what these outputs need and is not done yet."""
+        """Lines for everything that these outputs need and that is not written yet."""
         needed = self.program.needed(outputs) - done
         done |= needed
         ops = [op for op in self.program.ops if op.output.name in needed]
@@ -60,7 +60,7 @@ class Body:
         return lines
 
     def partitions(self, ops: Sequence[Op]) -> dict[str, list[Op]]:
-        """Slices or members that cut a value up without a gap: they are taken in one line."""
+        """Slices or members that split a value without gaps; they are written as one line."""
         families: dict[tuple[str, str], list[Op]] = {}
         for op in ops:
             if op.kind in {"slice", "member", "members"}:
@@ -97,7 +97,7 @@ class Body:
         return _wrapped(", ".join(names), text, shown)
 
     def line(self, op: Op) -> list[str]:
-        """The line of one operation; none where its reader writes it inside."""
+        """The line of one operation; none if its reader inlines it."""
         operands = [self.operand(value.name) for value in op.inputs]
         weights = [f"self.{self.attribute(name)}" for name in (*op.weights, *self.things(op))]
         weights += [self.view(op.attr("weight"))] if op.kind == "weight" else []
@@ -115,7 +115,7 @@ class Body:
         return _wrapped(variable, text, f"[{', '.join(map(str, op.output.shape))}]")
 
     def inlines(self, op: Op, text: str) -> bool:
-        """Whether the only reader of a value writes it in its line: it is of the same block, the line stays short."""
+        """Whether the only reader of a value inlines it: it is in the same block, and the line stays short."""
         reader = self.readers.get(op.output.name)
         if reader is None or reader.node != op.node:
             return False
@@ -124,19 +124,19 @@ class Body:
         return reader.kind in _CHAINS.get(op.kind, INLINE - {"linear", "column"}) and len(text) < WIDTH - 20
 
     def things(self, op: Op) -> tuple[str, ...]:
-        """Attributes that are no storages: constants and plugin modules."""
+        """Attributes that are not storages: constants and plugin modules."""
         if op.kind == "constant":
             return (op.output.name,)
         return (op.attr("module"),) if op.kind == "call" else ()
 
     def view(self, weight: str) -> str:
-        """A canonical weight where it lies."""
+        """The expression for a canonical weight inside its storage."""
         storage, slot = self.program.homes()[weight]
         index = ", ".join(f"{i[0]}:{i[1]}" if isinstance(i, tuple) else str(i) for i in slot.index)
         return f"self.{self.attribute(storage.name)}{f'[{index}]' if index else ''}{'.mT' if slot.transposed else ''}"
 
     def operand(self, name: str) -> str:
-        """How a value is written where it is read."""
+        """The expression for a value that is read."""
         return self.pending[name] if name in self.pending else self.variables.bound[name]
 
     def free(self, name: str) -> None:
@@ -166,7 +166,7 @@ def _wrapped(variable: str, text: str, shape: str) -> list[str]:
 
 
 def _filled(text: str, width: int) -> Iterator[str]:
-    """The text broken at `, ` into lines, indented once; strings hold no such break, since names are identifiers."""
+    """The text broken at `, ` into lines, indented once; strings contain no `, `, since names are identifiers."""
     line = ""
     for part in text.split(", "):
         if line and len(line) + len(part) + 2 > width:

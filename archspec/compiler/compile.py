@@ -1,4 +1,4 @@
-"""The whole way: spec -> graph -> program -> passes -> source -> module; the only part of the compiler with torch."""
+"""The whole pipeline: spec -> graph -> program -> passes -> source -> module; only this module uses torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A spec on its way to a module: what each stage made."""
+    """The results of the stages from a spec to a module."""
 
     graph: Graph
     plain: Lowered
@@ -36,7 +36,7 @@ class Built:
     rewrites: tuple[str, ...]
     remarks: tuple[str, ...]
     plan: Plan | None = None
-    """What was measured, where lowerings were chosen by measurement."""
+    """The measurements, if lowerings were chosen by measurement."""
 
     @property
     def source(self) -> str:
@@ -48,7 +48,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 def build(graph: Graph, *, optimize: bool = True, precision: Precision = "fp32", plan: Plan | None = None) -> Built:
-    """Lowers a checked graph, runs the passes, and writes a plan's lowerings to the products."""
+    """Lowers a checked graph, runs the passes, and applies a plan's lowerings to the matmuls."""
     plain = lower(graph)
     lowered, rewrites, remarks = plain, (), ()
     for run in (*(EXACT_PASSES if optimize else ()), *INEXACT_PASSES.get(precision, ())):
@@ -72,10 +72,11 @@ def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the publi
 
     Args:
         spec: a Spec, the path of one, or its text.
-        optimize: False gives the plain module, which is the meaning of the spec.
-        plugins: what may define further kinds; see `archspec.load`.
-        seed: draws the first weights from a generator of its own; with one seed, plain and optimized modules are equal.
-        precision: `bf16` rounds the factors of products to bfloat16; tables, norms and towers' heads stay as they are.
+        optimize: False returns the plain module, which defines the meaning of the spec.
+        plugins: plugins with further kinds; see `archspec.load`.
+        seed: draws the initial weights from a separate generator; with the same seed, plain and optimized modules have
+            equal weights.
+        precision: `bf16` rounds the factors of matmuls to bfloat16; tables, norms and towers' heads are not changed.
         plan: lowerings measured on this machine, by `archspec.tune`.
 
     Raises:
@@ -102,7 +103,7 @@ def instantiate(built: Built, *, seed: int | None = None) -> Compiled:
 
 
 def _check_build(node: Node, module: Module) -> None:
-    """Builds a plugin's module once more, to say what is wrong with it. Raises SpecError."""
+    """Builds a plugin's module again, to report what is wrong with it. Raises SpecError."""
     from torch import nn
 
     answer = call(node, "build", *module.arguments)

@@ -1,7 +1,7 @@
-"""What a network costs, counted from its program without torch: weights that training changes, and FLOPs per row.
+"""The cost of a network, counted from its program without torch: trainable weights, and FLOPs per row.
 
-FLOPs count one multiply-add as 2 (see `archspec.program.operations`) and are those of the forward pass from a batch to
-the logits of the plain program: what the spec says, not what passes make of it.
+FLOPs count a multiply-add as 2 (see `archspec.program.operations`) and are those of the forward pass from a batch to
+the logits of the plain program, before any pass.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Parameters and FLOPs per row; None: unknown, since a plugin's module does not tell."""
+    """Parameters and FLOPs per row; None: unknown, since a plugin's module does not declare them."""
 
     parameters: int | None = 0
     flops: int | None = 0
@@ -44,12 +44,12 @@ class Count:
 
     @property
     def total(self) -> Cost:
-        """All nodes together; None where a part is unknown."""
+        """All nodes together; None if a part is unknown."""
         return sum(self.nodes.values(), start=Cost())
 
     @property
     def known(self) -> Cost:
-        """All nodes together, what is unknown counted as nothing: a lower bound."""
+        """All nodes together, with unknown costs counted as zero: a lower bound."""
         costs = self.nodes.values()
         return Cost(sum(cost.parameters or 0 for cost in costs), sum(cost.flops or 0 for cost in costs))
 
@@ -57,10 +57,10 @@ class Count:
 def count(graph: Graph) -> Count:
     """Parameters and FLOPs per row of each node of a checked graph.
 
-    A weight belongs to the node whose canonical name begins its own; a shared table to the input that owns it, and an
-    expert's shared weights to the expert that owns them. The modules and functions that a plugin calls by name cost
-    what the kind's methods `parameters` and `flops` return; without them a module's cost is unknown, and a function
-    counts one operation per element.
+    A weight belongs to the node whose canonical name is a prefix of its own; a shared table to the input that owns it,
+    and an expert's shared weights to the expert that owns them. The cost of modules and functions that a plugin calls
+    by name is what the kind's methods `parameters` and `flops` return; without them, a module's cost is unknown, and a
+    function counts as one operation per element.
     """
     program = lower(graph).forward
     costs = {name: Cost(parameters=number) for name, number in parameters(graph, program).items()}
@@ -75,11 +75,11 @@ def count(graph: Graph) -> Count:
 
 
 _BY_NAME: Final = frozenset({"apply", "call"})
-"""Operations that the program knows by name only: what they cost, their kind knows best."""
+"""Operations that the program knows only by name: their kind declares the cost."""
 
 
 def _own_flops(graph: Graph, program: Program) -> dict[str, int | None]:
-    """What the kinds of nodes with such operations say of them, by their method `flops`."""
+    """The FLOPs that kinds of nodes with such operations declare, by their method `flops`."""
     callers = dict.fromkeys(op.node.node for op in program.ops if op.kind in _BY_NAME)
     return {
         name: call(graph.nodes[name], "flops", *_arguments(graph, graph.nodes[name]))
@@ -89,14 +89,14 @@ def _own_flops(graph: Graph, program: Program) -> dict[str, int | None]:
 
 
 def _overrides(node: Node, method: Literal["parameters", "flops"]) -> bool:
-    """Whether the kind of a node says what its module or functions cost."""
+    """Whether the kind of a node declares the cost of its module or functions."""
     kind = node.block.settings if isinstance(node.block, Block) else None
     base = next((base for base in (ExpertKind, GateKind, FeatureGateKind) if isinstance(kind, base)), None)
     return base is not None and overrides(kind, getattr(base, method))
 
 
 def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
-    """What a kind's `build`, `parameters` and `flops` are called with."""
+    """The arguments of a kind's `build`, `parameters` and `flops`."""
     if node.category == "gate":
         return (seen_by(graph, node),)
     width = width_of(graph, graph.streams[node.name, "selector" if node.category == "feature_gate" else "from"])

@@ -59,7 +59,7 @@ class _Emitter:
         self.pieces = runtime.section((*self.functions, *used, *modules, "seeded"))
 
     def source(self) -> str:
-        """The whole file: what it is, the class, the functions that it uses, what the methods know about this model."""
+        """The whole file: docstring, class, the functions that it uses, and the tables that its methods read."""
         head = [self.docstring(), "\n".join(self.imports()), "Batch = Mapping[str, Tensor]", "\n".join(self.routing())]
         source = "\n\n\n".join([
             "\n\n".join(part for part in head if part),
@@ -72,7 +72,7 @@ class _Emitter:
         return making_way(source, self.cls)
 
     def docstring(self) -> str:
-        """Where the file comes from."""
+        """The file's docstring: its origin."""
         about = _plain(self.spec.about)
         lines = [f'"""{self.cls}{f": {about}" if about else ""}', ""]
         lines += [f"Built by archspec {__version__} from the spec `{self.spec.name}`, digest {self.spec.digest}.",
@@ -90,7 +90,7 @@ class _Emitter:
         yield from (f"import {module} as {plugin_alias(module)}" for module in self.plugins)
 
     def routing(self) -> Iterator[str]:
-        """Who sees whom, as comments."""
+        """The routing, as comments."""
         for number, level in enumerate(self.spec.levels, 1):
             like = {name: f", like {block.common.like}" for name, block in level.experts.items() if block.common.like}
             experts = ", ".join(f"{name} ({b.common.count}{like.get(name, '')})" for name, b in level.experts.items())
@@ -141,7 +141,7 @@ class _Emitter:
         return signature + "\n" + textwrap.indent("\n".join(lines), "    ")
 
     def storage(self, storage: Storage) -> str:
-        """The line that makes one tensor."""
+        """The line that creates one tensor."""
         attribute, size = self.attributes.name(storage.name), ", ".join(map(str, storage.shape))
         if storage.trainable:
             idle = ", requires_grad=False" if storage.idle or storage.frozen else ""
@@ -150,7 +150,7 @@ class _Emitter:
         return f'self.register_buffer("{attribute}", torch.empty({size}, **empty))'
 
     def plugin_modules(self) -> str:
-        """`plugin_modules`: what the kinds of plugins build."""
+        """`plugin_modules`: the modules that kinds of plugins build."""
         made = [
             f'        "{self.attributes.name(name)}": {built(module)},' for name, module in self.program.modules.items()
         ]
@@ -180,13 +180,13 @@ class _Emitter:
         return _wrap_docstring(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
 
     def asked_twice(self, body: Body) -> list[Output]:
-        """What both optional blocks need: either may run without the other, so it is made before them."""
+        """Values that both optional blocks need: computed before them, since either may run without the other."""
         gates, losses = (self.program.needed(self.section(section)) for section in ("gates", "losses"))
         both = (op.output for op in self.program.ops if op.output.name in gates & losses)
         return [Output("logits", value.name, value) for value in both]
 
     def optional(self, body: Body, done: set[str], section: str, condition: str, assign: str) -> Iterator[str]:
-        """A block for outputs that not every call wants."""
+        """A block for outputs that not every call needs."""
         outputs = self.section(section)
         if not outputs:
             return
@@ -223,7 +223,7 @@ class _Emitter:
     # -- tables -------------------------------------------------------------------------------------------------------
 
     def tables(self) -> Iterator[str]:
-        """What the methods know about this model."""
+        """The tables about this model that its methods read."""
         homes = self.program.homes()
         rows = []
         for name, weight in self.program.weights.items():
@@ -259,7 +259,7 @@ class _Emitter:
         yield f'# What `print` shows.\nPARTS = """\\\n{lines}"""'
 
     def id_keys(self) -> list[str]:
-        """The rows of IDS: what the program stacks, else every column of single ids."""
+        """The rows of IDS: the columns that the program stacks, else every column of single ids."""
         columns = self.lowered.columns.values()
         single = (key for key, column in columns if (column.dtype, column.shape) == ("int", ("B",)))
         return [f"    {key!r}," for key in (self.ids.attr("keys") if self.ids else single)]
@@ -270,7 +270,7 @@ def _heading(text: str) -> str:
 
 
 def _spaced(pieces: Sequence[Piece]) -> Iterator[str]:
-    """Definitions one by one; constants that follow each other as one block."""
+    """Definitions separated by blank lines; consecutive constants form one block."""
     for constants, group in groupby(pieces, key=lambda piece: piece.is_constant):
         sources = [piece.source for piece in group]
         yield from ["\n".join(sources)] if constants else sources
@@ -310,12 +310,12 @@ def _words(data: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text from a spec as part of a docstring: one line, with nothing that could end it."""
+    """Text from a spec as part of a docstring: one line, without anything that could end the docstring."""
     return " ".join(text.split()).encode("unicode_escape").decode().replace('"', "'") if text else ""
 
 
 def _plain_line(text: str) -> str:
-    """A line as part of a string, with nothing that could end it; its indentation stays."""
+    """A line as part of a string, without anything that could end the string; keeps its indentation."""
     return text[: len(text) - len(text.lstrip())] + _plain(text)
 
 

@@ -1,4 +1,4 @@
-"""How each operation reads as Python: one line per kind of operation, from the Python of its operands."""
+"""The Python for each operation: one line per kind of operation, from the Python of its operands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Expression = Callable[[Op, Sequence[str], Sequence[str]], str]
 INLINE = frozenset(
     {"activation", "linear", "dropout", "softmax", "scale", "squeeze", "batch_norm", "layer_norm", "column"}
 )
-"""Operations that a person writes inside the next line where nobody else needs their value."""
+"""Operations that are inlined in the next line if nothing else needs their value."""
 
 FUNCTIONS = frozenset({"mix", "mix_chosen", "mix_all", "mix_seen", "select", "batch_norm", "lookup_tables"})
 """Operations that are a function of `archspec.nn.functional` of the same name."""
@@ -33,12 +33,12 @@ def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
 
 
 def plugin_alias(module: str) -> str:
-    """The name of a plugin's module in an emitted file: its own may be that of a function, class or variable there."""
+    """The name of a plugin's module in an emitted file: its own could clash with other names there."""
     return f"{module.replace('.', '_').strip('_')}_plugin"
 
 
 def built(module: Module) -> str:
-    """The Python that makes a plugin's module."""
+    """The Python that builds a plugin's module."""
     settings = ", ".join(f"{key}={_number(value)}" for key, value in module.settings)
     if not all(key.isidentifier() and not keyword.iskeyword(key) for key, _ in module.settings):
         settings = f"**{{{', '.join(f'{key!r}: {_number(value)}' for key, value in module.settings)}}}"
@@ -48,7 +48,7 @@ def built(module: Module) -> str:
 
 
 def _argument(value: Attr | Seen) -> str:
-    """What a `build` takes; of a gate's surroundings, those that there are."""
+    """An argument of `build`; for `Seen`, the fields that are set."""
     if not isinstance(value, Seen):
         return repr(value)
     known = {field.name: getattr(value, field.name) for field in fields(value)}
@@ -153,7 +153,7 @@ def _mix_chosen(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
 
 
 def _mix_seen(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
-    """Experts as a list in the order of the weights' columns; a stack of one, or of one per gate, is an expert."""
+    """Experts as a list in the order of the weights' columns; a stack with one, or one per gate, is a single item."""
     weights, *parts = op.inputs
     gates, experts = int(weights.shape[0]), []
     for part, own, text in zip(parts, op.attr("own"), x[1:], strict=True):

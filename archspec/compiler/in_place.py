@@ -1,4 +1,4 @@
-"""Which activations may overwrite what they read, which saves a block of memory."""
+"""Marks activations that may overwrite their operand, which saves a block of memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from archspec.program import Program
 
 FUNCTIONS = frozenset({"relu"})
-"""Those whose gradient torch computes from their result."""
+"""Activations whose gradient torch computes from their result."""
 
 
 def in_place(program: Program) -> Program:
     """The program with `in_place` on each activation of a matrix product that nothing else reads.
 
-    The gradient of a product needs its factors, not the product itself, so nobody misses what was overwritten.
+    The gradient of a matmul needs its factors, not its result, so the result may be overwritten.
     """
     producers, uses = program.producers(), program.uses()
     ops = []

@@ -1,4 +1,4 @@
-"""Emitted source as a class: executed under a name of its own, forgotten with the class, made again from a pickle."""
+"""Turns emitted source into a class: executes it under a unique name, and recreates it from a pickle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import copy
 import hashlib
 import importlib
 import linecache
-import pickle  # its error classes; nothing is read here
+import pickle  # only its error classes; nothing is unpickled here
 import sys
 import weakref
 from dataclasses import dataclass, replace
@@ -41,10 +41,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the class of a compiled model is made of, in this process or another one."""
+    """Everything needed to create the class of a compiled model, in this process or another one."""
 
     name: str
-    """Of the module that the source is executed in."""
+    """Name of the module that the source is executed in."""
     source: str
     spec: str
     plugins: tuple[str, ...]
@@ -52,7 +52,7 @@ class Origin:
 
 
 def class_of(source: str, spec: Spec) -> type[Compiled]:
-    """The class of an emitted source, known to tracebacks, debuggers and `torch.compile` as long as it is used."""
+    """The class of an emitted source; while it is used, tracebacks, debuggers and `torch.compile` find its source."""
     text = spec.text()
     digest = hashlib.sha256(f"{source}\n{text}".encode()).hexdigest()[:16]
     name = _free(f"archspec_built.{spec.name}_{digest}")
@@ -60,7 +60,7 @@ def class_of(source: str, spec: Spec) -> type[Compiled]:
 
 
 def again(origin: Origin) -> Compiled:
-    """An empty model of a pickled one's class, which is made where this process has none.
+    """An empty model of a pickled model's class, which is created if this process does not have it.
 
     Raises:
         UnpicklingError: a plugin cannot be imported here.
@@ -74,14 +74,14 @@ def again(origin: Origin) -> Compiled:
 
 
 def _made(origin: Origin, name: str, spec: Spec) -> type[Compiled]:
-    """Executes a source. The class is held by its models alone: its module does not name it."""
+    """Executes a source. Only its models keep the class alive: its module has no reference to it."""
     file = f"<{name}>"
     linecache.cache[file] = (len(origin.source), None, origin.source.splitlines(keepends=True), file)
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = file
     exec(builtins.compile(origin.source, file, "exec"), vars(module))  # noqa: S102 - archspec wrote it; a spec's strings are data in it
     cls: Any = vars(module).pop(class_name(spec.name))
-    cls.spec, cls.origin = spec, origin  # `spec`: what losses and parameter groups ask of a model
+    cls.spec, cls.origin = spec, origin  # losses and parameter groups read `spec`
     cls.__reduce_ex__, cls.__setstate__, cls.__deepcopy__ = _reduce, _set_state, _deep_copy
     weakref.finalize(cls, _forget, name)
     made: type[Compiled] = cls
@@ -90,7 +90,7 @@ def _made(origin: Origin, name: str, spec: Spec) -> type[Compiled]:
 
 
 def _free(name: str) -> str:
-    """The name, with a number behind it as long as a living class has it."""
+    """The name, with a number appended while another class uses it."""
     free, count = name, 1
     while free in sys.modules:
         count += 1
@@ -146,7 +146,7 @@ def _kind(kind: Kind) -> KindClass:
 def _reduce(model: Compiled, protocol: int) -> str | tuple[Any, ...]:
     """For `pickle` and `torch.save`: source and state, since no file defines the class."""
     cls = type(model)
-    if "origin" not in vars(cls):  # a subclass, which Python finds by its own name
+    if "origin" not in vars(cls):  # a subclass, which Python imports by its own name
         return object.__reduce_ex__(model, protocol)
     origin: Origin = vars(cls)["origin"]
     for kind in origin.kinds:
@@ -169,7 +169,7 @@ def _reduce(model: Compiled, protocol: int) -> str | tuple[Any, ...]:
 
 
 def _set_state(model: Compiled, state: dict[str, Any]) -> None:
-    """What was pickled; modules of classes that no other process finds are built by their kinds."""
+    """Restores the pickled state; modules whose classes another process cannot import are built by their kinds."""
     compiled: Any = next(cls for cls in type(model).__mro__ if "origin" in vars(cls))
     local = state.get(_LOCAL, {})
     compiled.__base__.__setstate__(model, {name: value for name, value in state.items() if name != _LOCAL})
@@ -194,7 +194,7 @@ def _fill(module: nn.Module, contents: dict[str, Any]) -> None:
 
 
 def _importable(cls: type) -> bool:
-    """Whether another process finds the class by its name."""
+    """Whether another process can import the class by its name."""
     found: Any = sys.modules.get(cls.__module__)
     for part in cls.__qualname__.split("."):
         found = getattr(found, part, None)

@@ -1,4 +1,4 @@
-"""A class takes a name that the emitted file uses otherwise: there that other thing gets `_` behind its name."""
+"""Renames other things in an emitted file that have the name of its class: they get a trailing `_`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archspec.compiler.runtime import reserved
 
 
 def making_way(source: str, cls: str) -> str:
-    """The source of a class, with the other thing of its name renamed, where there is one.
+    """The source of a class, with any other thing of the same name renamed.
 
     For the class `Tensor`, `from torch import Tensor` becomes `from torch import Tensor as Tensor_`, and so on below.
     """
@@ -28,7 +28,7 @@ def making_way(source: str, cls: str) -> str:
 
 
 def _with_predecessors(source: str, name: str) -> list[tuple[tuple[int, int], str]]:
-    """Where a name stands that is no attribute, and the word before it."""
+    """Places where a name is used that is not an attribute, and the word before it."""
     found, before = [], ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.NAME and token.string == name and before != ".":

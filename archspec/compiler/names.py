@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archspec.program.nodes import NodeName
 
 LOCAL = frozenset({"self", "batch", "gates", "logits"})
-"""What the methods of an emitted class bind before their first operation."""
+"""Variables that the methods of an emitted class bind before their first operation."""
 
 
 def class_name(spec_name: str) -> str:
@@ -25,26 +25,26 @@ def class_name(spec_name: str) -> str:
 
 
 def identifier(text: str, taken: frozenset[str] = frozenset()) -> str:
-    """The nearest Python identifier to any text, with `_` behind it where the word is taken."""
+    """The nearest Python identifier to any text, with a trailing `_` if the word is taken."""
     name = re.sub(r"\W+", "_", text).strip("_") or "value"
     name = name if not name[0].isdigit() else f"_{name}"
     return f"{name}_" if keyword.iskeyword(name) or name in taken else name
 
 
 def heading(name: NodeName) -> str:
-    """The part of a network that a node belongs to, in words; empty for what belongs to none."""
+    """The part of a network that a node belongs to, in words; empty if it belongs to none."""
     if name.level:
         return f"level {name.level}"
     return "" if name.section == "scores" else name.section.replace("_", " ")
 
 
 def plural(name: NodeName) -> str:
-    """What a person would call the values of several nodes like this one."""
+    """A readable name for the values of several nodes like this one."""
     return {"experts": "experts", "gates": "weights", "towers": "hidden"}.get(name.section, "h")
 
 
 def node_attribute(name: NodeName) -> str:
-    """What a person would call what a node has: `ctr_tower`, `level1_ctr_gate`, `level1_shared_0`."""
+    """A readable attribute name for a node: `ctr_tower`, `level1_ctr_gate`, `level1_shared_0`."""
     match name.section:
         case "towers":
             pieces = [name.name, name.case or "", "tower"]
@@ -60,7 +60,7 @@ def node_attribute(name: NodeName) -> str:
 
 
 def weight_attribute(weight: Weight) -> str:
-    """What a person would call a weight: `level1_ctr_0_weight0` for the first layer's of an expert, `user_table`."""
+    """A readable attribute name for a weight: `level1_ctr_0_weight0` for an expert's first layer, `user_table`."""
     if weight.role == "table" and weight.path == ("weight",):
         return f"{weight.owner.name}_table"
     match weight.path:
@@ -74,7 +74,7 @@ def weight_attribute(weight: Weight) -> str:
 
 
 def storage_attribute(first: Weight, *, several: bool) -> str:
-    """What a person would call a tensor that holds one weight, or several: `tables`, `level1_weight`, `tower_bias`."""
+    """A readable attribute name for a tensor of one or several weights: `tables`, `level1_weight`, `tower_bias`."""
     if not several:
         return weight_attribute(first)
     if first.role == "table":
@@ -87,7 +87,7 @@ def storage_attribute(first: Weight, *, several: bool) -> str:
 class Attributes:
     """Attributes of the module: one per storage, constant and plugin module of its programs, all different.
 
-    None is one of nn.Module's own: each holds the name of a section (`level1_...`, `..._tower`, `..._table`, ...).
+    They never clash with those of nn.Module: each contains the name of a section (`level1_...`, `..._tower`, ...).
     """
 
     def __init__(self, programs: Sequence[Program]) -> None:
@@ -105,7 +105,7 @@ class Attributes:
                     self.add(op.output.name, _constant(op, program.hints))
 
     def add(self, name: str, attribute: str) -> None:
-        """The attribute of a thing, numbered where two things would collide."""
+        """Adds an attribute, with a number if the name is taken."""
         self.names[name] = numbered(identifier(attribute), self.names.values())
 
     def name(self, name: str) -> str:
@@ -119,7 +119,7 @@ def _constant(op: Op, hints: Mapping[str, str]) -> str:
 
 
 class Variables:
-    """Variables of a function body: a name is free again when the value it held is read no more."""
+    """Variables of a function body: a name is free again after the last read of its value."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self.reserved = reserved() | LOCAL | frozenset(taken)
@@ -139,7 +139,7 @@ class Variables:
 
 
 def numbered(base: str, taken: Collection[str]) -> str:
-    """The name, with a number behind it where it is taken."""
+    """The name, with a number appended if it is taken."""
     name, count = base, 1
     while name in taken:
         count += 1

@@ -1,4 +1,4 @@
-"""What `print(model)` shows: the parts of a network, each with its kind, shapes and parameters."""
+"""The text of `print(model)`: the parts of a network, each with its kind, shapes and parameters."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _title(node: Node) -> str:
 
 
 def _line(title: str, group: Sequence[Node], graph: Graph, counts: dict[str, int | None]) -> str:
-    """Such as `experts shared: 2 mlp [B, 64] -> [B, 32], 12,480 parameters`."""
+    """A line such as `experts shared: 2 mlp [B, 64] -> [B, 32], 12,480 parameters`."""
     node = group[0]
     kind = f"{len(group)} {node.kind}" if len(group) > 1 else node.kind
     if node.category == "gate":

@@ -1,7 +1,7 @@
-"""The runtime section of an emitted file: the definitions of `archspec.nn` that it uses, in the order they stand there.
+"""The runtime section of an emitted file: the definitions of `archspec.nn` that it uses, in their original order.
 
-The modules of `FILES` are written so that they read well in an emitted file, one after the other: each uses only torch,
-the standard library and what stands before it.
+The modules of `FILES` are written so that they can be concatenated in an emitted file: each uses only torch, the
+standard library and definitions before it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NN = Path(__file__).parent.parent / "nn"
 FILES = ("functional", "products", "checks", "module")
 TABLES = frozenset({"WEIGHTS", "STACKS", "COLUMNS", "IDS", "CONSTANTS", "MODULES", "PARTS", "Batch"})
-"""What each emitted file defines for itself."""
+"""Names that each emitted file defines itself."""
 
 ALWAYS = ("torch", "Tensor", "nn", "F", "Mapping")
 """Imported by every emitted file."""
@@ -38,7 +38,7 @@ class Piece:
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is one assignment, which stands close to its neighbours."""
+        """Whether it is an assignment, which has no blank lines around it."""
         return not self.source.startswith(("def ", "class ", "@"))
 
 
@@ -53,18 +53,18 @@ class Import:
 
     @property
     def is_torch(self) -> bool:
-        """Whether torch is what is imported; the standard library otherwise."""
+        """Whether torch is imported, rather than the standard library."""
         return self.module.partition(".")[0] == "torch"
 
 
 def methods(*, ids: bool) -> list[Piece]:
-    """The methods of every compiled module, `ids` where it looks up several columns at once."""
+    """The methods of every compiled module, including `ids` if it looks up several columns at once."""
     left_out = {"predict", "plugin_modules"} if ids else {"predict", "plugin_modules", "ids"}
     return [piece for piece in _methods() if piece.name not in left_out]
 
 
 def section(names: Iterable[str]) -> list[Piece]:
-    """The definitions of these names and of all that they use, without the tables of each emitted file."""
+    """The definitions of these names and of everything they use, without the tables of each emitted file."""
     known = {piece.name: piece for piece in definitions()}
     found: set[str] = set()
     queue = list(names)
@@ -86,7 +86,7 @@ def import_lines(names: Iterable[str]) -> Iterator[str]:
 
 
 def _statements(items: Iterable[Import]) -> Iterator[str]:
-    """Modules first, then names by module, as isort has them."""
+    """Modules first, then names by module, as isort sorts them."""
     by_module: dict[str, list[str]] = {}
     modules: list[str] = []
     for item in items:
@@ -101,14 +101,14 @@ def _statements(items: Iterable[Import]) -> Iterator[str]:
 
 @functools.cache
 def reserved() -> frozenset[str]:
-    """Names with a meaning in an emitted file: Python's own, and all that the runtime section may define or import."""
+    """Names with a meaning in an emitted file: Python's, and those that the runtime section may define or import."""
     own = {piece.name for piece in definitions()} | {item.name for item in imports()} | TABLES
     return frozenset({*own, *dir(builtins), *keyword.kwlist, "Seen"})
 
 
 @functools.cache
 def definitions() -> tuple[Piece, ...]:
-    """Every function, class and constant of the runtime modules that a file may take over."""
+    """Every function, class and constant of the runtime modules that a file may contain."""
     found = []
     for file in FILES:
         lines, body = _parsed(file)
@@ -121,7 +121,7 @@ def definitions() -> tuple[Piece, ...]:
 
 @functools.cache
 def imports() -> tuple[Import, ...]:
-    """Every name that the runtime modules import, but for those that they define for each other."""
+    """Every name that the runtime modules import, except for those that they define for each other."""
     found: dict[str, Import] = {}
     for file in FILES:
         for node in (part for statement in _parsed(file)[1] for part in _with_body(statement)):
@@ -136,7 +136,7 @@ def imports() -> tuple[Import, ...]:
 
 
 def _with_body(node: ast.stmt) -> list[ast.stmt]:
-    """The statement and, of `if TYPE_CHECKING`, what is imported there: an emitted file needs no such distinction."""
+    """The statement, or, for `if TYPE_CHECKING`, its imports: an emitted file does not make this distinction."""
     return [node, *node.body] if isinstance(node, ast.If) else [node]
 
 

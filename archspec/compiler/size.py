@@ -1,4 +1,4 @@
-"""How much memory the weights of a model need: one that no machine holds is refused, a large one is told."""
+"""The memory that the weights of a model need: refuses models that fit no machine, and warns about large ones."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ BYTES = 4
 
 
 def check_size(program: Program, graph: Graph) -> tuple[Diagnostic, ...]:
-    """A warning where the weights of a program need much memory, at the block that has the largest.
+    """A warning if the weights of a program need much memory, at the block with the largest weight.
 
     Raises:
-        SpecError: AS221: they need more than any machine has.
+        SpecError: AS221: they need more memory than any machine has.
     """
     if not program.weights:
         return ()
@@ -38,7 +38,7 @@ def check_size(program: Program, graph: Graph) -> tuple[Diagnostic, ...]:
 
 
 def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: Severity) -> Diagnostic:
-    """At the setting that makes the largest weight large, where it is written."""
+    """A finding at the setting that makes the largest weight large, if it is written."""
     shape = " x ".join(f"{size:,}" for size in largest.shape)
     message = f"{message}: `{largest.name}` alone is {shape} numbers, {_shown(BYTES * prod(largest.shape))}"
     node = graph.nodes.get(largest.owner)

@@ -1,4 +1,4 @@
-"""Which lowering each product of a model should take on this machine, by measurement."""
+"""Chooses the lowering of each matmul of a model on this machine, by measurement."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from archspec.program import Op, Program
 
 Lowerings = tuple[tuple[int, str], ...]
-"""(rows from which on, lowering), ascending; the empty name is torch's own."""
+"""(smallest number of rows, lowering), ascending; the empty name is torch's default."""
 
 GAIN = 0.95
-"""A lowering is taken where it needs at most this part of the time of torch's own."""
+"""A lowering is chosen if it takes at most this fraction of the time of torch's default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product of a program: `[B, width]` or a stack of `experts` of them, times weights, to `out` columns."""
+    """One matmul of a program: `[B, width]`, or a stack of `experts` of them, times weights, to `out` columns."""
 
     experts: int | None
     width: int
@@ -38,7 +38,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of one product at one batch size, forward and backward, by lowering."""
+    """Seconds of one matmul at one batch size, forward and backward, by lowering."""
 
     product: Product
     rows: int
@@ -46,7 +46,7 @@ class Measured:
 
     @property
     def best(self) -> str:
-        """The lowering to take."""
+        """The lowering to choose."""
         own = self.seconds[""]
         fastest = min(self.seconds, key=self.seconds.__getitem__)
         return fastest if self.seconds[fastest] <= GAIN * own else ""
@@ -54,12 +54,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was measured, and the lowerings chosen from it. Give it to `archspec.compile(..., plan=...)`."""
+    """The measurements, and the lowerings chosen from them. Pass it to `archspec.compile(..., plan=...)`."""
 
     measured: tuple[Measured, ...]
 
     def lowerings(self, product: Product) -> Lowerings:
-        """The lowerings of one product; a batch size counts from the geometric mean with the one below on."""
+        """The lowerings of one matmul; each applies from the geometric mean of its batch size and the next smaller."""
         chosen: list[tuple[int, str]] = []
         last = 0
         for found in sorted((m for m in self.measured if m.product == product), key=lambda m: m.rows):
@@ -70,7 +70,7 @@ class Plan:
         return () if all(not how for _, how in chosen) else tuple(chosen)
 
     def __str__(self) -> str:
-        """One line per product and batch size: times in microseconds, the chosen one marked."""
+        """One line per matmul and batch size: times in microseconds, the chosen one marked."""
         lines = []
         for found in self.measured:
             shown = ", ".join(
@@ -86,12 +86,12 @@ def tune(
     batch: Iterable[int] = (16, 256, 2048),
     plugins: Iterable[plugin_door.Plugin] = (),
 ) -> Plan:
-    """Measures every product of a spec's optimized module on this machine, at the batch sizes that matter.
+    """Measures every matmul of a spec's optimized module on this machine, at the given batch sizes.
 
     Args:
         spec: a Spec, the path of one, or its text.
         batch: batch sizes.
-        plugins: what may define further kinds; see `archspec.load`.
+        plugins: plugins with further kinds; see `archspec.load`.
 
     Raises:
         SpecError: the spec is wrong.
@@ -103,7 +103,7 @@ def tune(
 
 
 def measure(program: Program, batch: Iterable[int]) -> Plan:
-    """Measures the products of a program, each shape once."""
+    """Measures the matmuls of a program, each shape once."""
     from archspec.nn.measure import time_products
 
     products = list(dict.fromkeys(product_of(op) for op in program.ops if op.kind == "linear"))
@@ -117,7 +117,7 @@ def measure(program: Program, batch: Iterable[int]) -> Plan:
 
 
 def planned(program: Program, plan: Plan) -> Program:
-    """The program with the plan's lowerings written to its products."""
+    """The program with the plan's lowerings set on its matmuls."""
     ops = []
     for op in program.ops:
         found = plan.lowerings(product_of(op)) if op.kind == "linear" and not op.attr("precision") else ()
@@ -126,6 +126,6 @@ def planned(program: Program, plan: Plan) -> Program:
 
 
 def product_of(op: Op) -> Product:
-    """The shape of a product."""
+    """The shape of a matmul."""
     (x,) = op.inputs
     return Product(int(x.shape[0]) if x.is_stack else None, x.width, op.output.width)

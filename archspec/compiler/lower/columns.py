@@ -42,7 +42,7 @@ class Columns:
         return self.raw[name]
 
     def setting_column(self, name: str, setting: str) -> Value:
-        """A further column of the batch that an input reads: the one that its setting names."""
+        """A further column of the batch that an input reads, named by a setting."""
         kind = self.inputs[name]
         column, key = kind.columns(self.inputs)[setting], str(getattr(kind, setting))
         self.columns[f"{name}.{setting}"] = (key, column)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def lower_expert(streams: Streams, node: Node, at: Scope) -> None:
-    """The expert's stream: what its kind makes of what it reads."""
+    """The expert's stream: the result of its kind on its input."""
     value = streams.made(node, at, streams.source(node, at))
     streams.streams[node.name] = streams.builder.hint(value, f"{node.group}_{node.index}")
 

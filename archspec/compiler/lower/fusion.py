@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lower_fusion(streams: Streams, node: Node, at: Scope) -> None:
-    """A fusion that is a task has a logit; the others are scores, made by `predict`. Each may add to the loss."""
+    """A fusion that is a task has a logit; the others are scores, computed by `predict`. Each may add to the loss."""
     block = node.block
     assert isinstance(block, Block)
     parts = tuple(streams.outputs[name] for name in block.settings.of if name in streams.outputs)
@@ -30,7 +30,7 @@ def lower_fusion(streams: Streams, node: Node, at: Scope) -> None:
 
 
 def _part(streams: Streams, name: str) -> Part:
-    """An output that a task's fusion combines: a tower's, a task's, or a score that is made here for it."""
+    """An output that a task's fusion combines: a tower's, a task's, or a score that is computed here for it."""
     if name not in streams.outputs and name not in streams.scores:
         node = streams.graph.nodes[NodeName("fusion", name)]
         assert isinstance(node.block, Block)
@@ -41,6 +41,6 @@ def _part(streams: Streams, name: str) -> Part:
 
 
 def score_of(node: Node, at: Scope, parts: tuple[Part, ...], method: str = "lower") -> Value:
-    """What a fusion makes of its parts, `[B]`."""
+    """The result of a fusion, `[B]`."""
     score: Value = checked_call(node, method, at, parts, said="gives one number per row", shapes=[("B",)])
     return score

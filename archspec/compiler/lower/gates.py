@@ -39,7 +39,7 @@ def _mixed(streams: Streams, node: Node, at: Scope) -> Value:
     else:
         given = [value for value in (gate.selector, gate.allowed) if value is not None]
         shape = ("B", len(experts)) if given else (len(experts),)
-        surroundings = replace(gate.seen, settings=())  # what a built file can write down
+        surroundings = replace(gate.seen, settings=())  # only what a built file can contain
         weights = streams.opaque(node, at, (surroundings,), given, shape)
     if exclude and exclude.after_softmax:
         weights = at.product(weights, _allowed(streams, node, exclude, at, "float"))
@@ -67,7 +67,7 @@ def _expert(streams: Streams, name: str, at: Scope, *, detached: bool) -> Value:
 
 
 def _selector(streams: Streams, node: Node, at: Scope) -> Value | None:
-    """What decides a gate's weights: a stream, a domain's ids, or nothing."""
+    """The selector of a gate: a stream, a domain's ids, or None."""
     domain = next((edge.source for edge in streams.graph.into(node.name, "domain")), None)
     if domain is not None:
         return streams.column(domain.name)
@@ -77,7 +77,7 @@ def _selector(streams: Streams, node: Node, at: Scope) -> Value | None:
 def _allowed(
     streams: Streams, node: Node, exclude: Exclude, at: Scope, dtype: Literal["float", "bool"] = "bool"
 ) -> Value:
-    """`[B, E]`: False, or 0, where an expert of the row's own domain is left out."""
+    """`[B, E]`: False, or 0, where an expert of the row's own domain is excluded."""
     groups = [expert.group for expert in streams.graph.seen[node.name]]
     values, number = streams.domain(exclude.domain), float if dtype == "float" else bool
     table = at.constant([[number(group != value) for group in groups] for value in values], dtype)

@@ -45,17 +45,17 @@ class Lowered:
     forward: Program
     predict: Program
     columns: Mapping[str, tuple[str, Column]]
-    """Input -> its key in the batch, and what must be there."""
+    """Input -> its key in the batch, and its column."""
     findings: tuple[Diagnostic, ...] = ()
     """Warnings about the size of the weights."""
 
 
 def lower(graph: Graph) -> Lowered:
-    """The plain program of a checked graph: the meaning of the spec. What no output needs is left out.
+    """The plain program of a checked graph, which defines the meaning of the spec, without values that no output needs.
 
     Raises:
-        SpecError: AS502: the operations of a kind are not what it said, or it raises an error; AS221: no machine holds
-            the weights.
+        SpecError: AS502: the operations of a kind are not what it declared, or it raises an error; AS221: the weights
+            fit no machine.
     """
     streams = Streams(graph)
     for name in graph.order:
@@ -69,7 +69,7 @@ def lower(graph: Graph) -> Lowered:
 
 
 def _legal(program: Program, graph: Graph) -> Program:
-    """The program, if it is legal; otherwise the kind whose operations are not is named at its place in the spec."""
+    """The program, if it is legal; otherwise reports the kind whose operations are illegal at its place in the spec."""
     try:
         return verify(program)
     except AssertionError:

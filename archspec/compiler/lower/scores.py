@@ -1,4 +1,4 @@
-"""Lowers scores: probabilities and values of every output, and the fusions that are no task."""
+"""Lowers scores: probabilities and values of every output, and the fusions that are not a task."""
 
 from __future__ import annotations
 

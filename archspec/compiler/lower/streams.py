@@ -1,4 +1,4 @@
-"""The streams of a program as it grows, and how a kind is called to make one."""
+"""The streams of a program while it is lowered, and calls of kinds that produce them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Streams(Columns):
-    """What the nodes lowered so far give to those that follow. Nodes come in topological order."""
+    """The streams and outputs of the nodes lowered so far. Nodes are lowered in topological order."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
@@ -38,22 +38,22 @@ class Streams(Columns):
         self.hidden_readers = {e.source for e in graph.edges if e.role not in {"of", "output", "case", "loss"}}
         self.stream_readers = {e.source for e in graph.edges if e.role not in INDEX_ROLES}
         self.scores: dict[str, Part] = {}
-        """Fusions that are no task but that a task combines."""
+        """Fusions that are not a task but that a task combines."""
 
     def at(self, node: Node) -> Self:
-        """The same, with the node that is lowered next: references in its settings are resolved for it."""
+        """Sets the node that is lowered next, for which references in settings are resolved; returns self."""
         self.node = node
         return self
 
     def read(self, reference: Reference, scope: Scope) -> Value:
-        """A reference among the settings of the node that is being lowered."""
+        """The value of a reference in the settings of the node that is being lowered."""
         assert self.node is not None
         assert isinstance(self.node.block, Block)
         reader = Reader(self.node.what, self.node.level, self.node.block)
         return self.stream(self.resolver.stream(reference, reader, ()), scope)
 
     def source(self, node: Node, at: Scope, role: str = "from") -> Value:
-        """What a node reads in a role."""
+        """The value that a node reads in a role."""
         return self.stream(self.graph.streams[node.name, role], at)
 
     def stream(self, stream: Stream, at: Scope) -> Value:
@@ -66,7 +66,7 @@ class Streams(Columns):
         return at.detach(self.concat(parts, at))
 
     def concat(self, parts: list[Value], at: Scope) -> Value:
-        """Values side by side; the same ones are put together once."""
+        """Concatenates values; the same values are concatenated only once."""
         key = ("concat", tuple(part.name for part in parts))
         if key not in self.combined:
             made = at.concat(*parts)
@@ -74,7 +74,7 @@ class Streams(Columns):
         return self.combined[key]
 
     def made(self, node: Node, at: Scope, *values: Any) -> Value:  # noqa: ANN401 - an input's kind is given more
-        """What a kind makes of one value, by its operations or by its module."""
+        """The result of a kind, by its operations or by its module."""
         block = node.block
         assert isinstance(block, Block)
         width = self.graph.widths[node.name]
@@ -102,6 +102,6 @@ class Streams(Columns):
         return at.call(module, values, shape)
 
     def output(self, name: str, logits: Value) -> None:
-        """Gives the logits of a tower or of a fusion that is a task back."""
+        """Adds the logits of a tower, or of a fusion that is a task, to the outputs."""
         self.builder.output("logits", name, logits)
         self.outputs[name] = Part(name, output_of(self.graph, name), logits)
