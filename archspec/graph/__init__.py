@@ -1,5 +1,5 @@
-"""The checked graph of a spec: which node reads which, how wide each is, which task's loss reaches it.
+"""The checked graph of a spec: what each node reads, how wide it is, and which tasks' losses reach it.
 
-Lives here: everything known about a network before any tensor exists. May not know torch; networkx is only what
-`export` hands out, since importing it costs more than all checks.
+This package contains everything that is known about a network before any tensor exists. It does not know torch; only
+`export` uses networkx, since importing it takes longer than all checks.
 """
