@@ -13,6 +13,7 @@ ACTIVATIONS: Mapping[str, str] = {
     "relu": "F.relu", "silu": "F.silu", "gelu": "F.gelu", "tanh": "torch.tanh", "sigmoid": "torch.sigmoid",
     "leaky_relu": "F.leaky_relu", "elu": "F.elu", "softplus": "F.softplus", "logsigmoid": "F.logsigmoid",
     "log1p": "torch.log1p", "sqrt": "torch.sqrt", "exp": "torch.exp",
+    "sin": "torch.sin", "cos": "torch.cos",
 }  # fmt: skip
 
 Expression = Callable[[Op, Sequence[str], Sequence[str]], str]

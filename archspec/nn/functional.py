@@ -148,6 +148,11 @@ def pool_weighted(
     return torch.where(there, total / torch.where(there, divisor, torch.ones_like(divisor)), torch.zeros_like(total))
 
 
+def bucket(x: Tensor, boundaries: Tensor) -> Tensor:
+    """How many of the ascending boundaries `[1, n]` are at most each number, `[B, 1] -> [B]`; all of them for NaN."""
+    return torch.bucketize(x.detach().squeeze(-1), boundaries.squeeze(0), right=True)
+
+
 def batch_norm(
     x: Tensor,
     weights: tuple[Tensor, Tensor, Tensor, Tensor],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from archspec.program.shapes import Shape, Shapes
 
 FUNCTIONS: Final = frozenset(
-    "relu silu gelu tanh sigmoid leaky_relu elu softplus logsigmoid log1p sqrt exp".split()  # noqa: SIM905 - names read best as words
+    "relu silu gelu tanh sigmoid leaky_relu elu softplus logsigmoid log1p sqrt exp sin cos".split()  # noqa: SIM905 - names read best as words
 )
 """Elementwise functions: the values of `fn` of an activation."""
 

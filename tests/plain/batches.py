@@ -50,9 +50,11 @@ def _ids(inputs: Mapping[str, Mapping[str, Any]], name: str) -> int:
 
 
 def _column(field: Mapping[str, Any], ids: int, size: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """One column: `[B, dim]` for dense, `[B, length]` for a sequence, `[B]` for an id."""
+    """One column: `[B, dim]` for dense, `[B]` for a number, `[B, length]` for a sequence, `[B]` for an id."""
     if field["kind"] == "dense":
         return torch.randn(size, field["dim"], generator=generator, dtype=dtype)
+    if field["kind"] == "numeric":
+        return torch.randn(size, generator=generator, dtype=dtype)
     if field["kind"] != "sequence":
         return torch.randint(ids, (size,), generator=generator)
     length = field.get("length") or 5
