@@ -1,6 +1,6 @@
-"""What archspec says when something is wrong: code, sentence, place, what it conflicts with, a suggestion.
+"""Diagnostics of archspec: code, message, place, what it conflicts with, a suggestion.
 
-Every layer reports through this package, and it imports none of them.
+Every layer reports through this package, which imports none of them.
 """
 
 from archspec.diagnostics.codes import CODES

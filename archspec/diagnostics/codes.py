@@ -1,4 +1,4 @@
-"""Every code that a diagnostic may carry, with its title. A code keeps its meaning for ever."""
+"""Every code of a diagnostic, with its title. The meaning of a code never changes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _sources: dict[str, list[str]] = {}
 
 
 def remember(file: str, text: str) -> None:
-    """Keep a file's text, so that diagnostics can show its lines. The oldest of many files is forgotten."""
+    """Keep a file's text, so that diagnostics can show its lines. If there are many files, drop the oldest."""
     _sources.pop(file, None)
     _sources[file] = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while len(_sources) > _REMEMBERED:
@@ -47,7 +47,7 @@ def excerpt(span: Span, width: int) -> tuple[str, str, str] | None:
 
 
 def _cut(cells: list[str], width: int) -> list[str]:
-    """Keep what fits in `width` columns, with an ellipsis where something was left out."""
+    """Keep what fits in `width` columns, with an ellipsis where text was removed."""
     if _columns("".join(cells)) <= width:
         return cells
     kept: list[str] = []

@@ -1,4 +1,4 @@
-"""What a finding is, and how findings are collected: code, sentence, place, what it conflicts with, a suggestion."""
+"""Diagnostics and their collection: code, message, place, what it conflicts with, a suggestion."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 
 MOST_ERRORS = 100
-"""Places with errors, and findings of one code of warnings, that are reported."""
+"""At most this many places with errors, and warnings of one code, are reported."""
 MOST_USES = 1000
-"""Errors at these places: a line may be used many times."""
+"""At most this many errors at these places are reported, since a line may be used many times."""
 _MOST_HERE = 20
-"""Findings of one code at one place that are shown."""
+"""At most this many findings of one code at one place are shown."""
 _LONGEST = 1000
 """Characters of a sentence."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A piece of a file. Lines and columns count characters from 1; the end is exclusive."""
+    """A range in a file. Lines and columns count characters from 1; the end is exclusive."""
 
     file: str
     line: int
@@ -33,7 +33,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A fact beside a diagnostic: the declaration it conflicts with, or the expansion it came through."""
+    """A fact about a diagnostic: the declaration it conflicts with, or the expansion it came through."""
 
     message: str
     span: Span | None = None
@@ -41,7 +41,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `message` has no final dot and names things in `backticks`; `label` stands under the caret."""
+    """One finding. `message` has no final dot and puts names in `backticks`; `label` is printed below the caret."""
 
     code: str
     message: str
@@ -84,9 +84,9 @@ class Diagnostics:
 
     items: list[Diagnostic] = field(default_factory=list)
     blamed: set[str] = field(default_factory=set)
-    """Names that were reported as wrong: what follows from the same name is no second mistake."""
+    """Names that were reported as wrong: what follows from the same name is not a second mistake."""
     incomplete: bool = False
-    """Whether a part of the spec could not be read, so that a name may be missing for that reason alone."""
+    """Whether a part of the spec could not be read, so that a name may be missing only for that reason."""
     _places: set[tuple[str, Span | None]] = field(default_factory=set)
     _counts: dict[str, int] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ class Diagnostics:
         """Add an error.
 
         Raises:
-            SpecError: it is one too many: nobody reads more, and each takes time to explain.
+            SpecError: there are too many: nobody reads more, and each takes time to explain.
         """
         self.items.append(_diagnostic(code, message, span, "error", details))
         self._places.add((code, span))
@@ -111,7 +111,7 @@ class Diagnostics:
             raise SpecError([*self.items, Diagnostic("AS045", message, span)])
 
     def warning(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
-        """Add a warning: the spec is legal, but probably not what was meant."""
+        """Add a warning: the spec is legal, but probably not what was intended."""
         self._add(_diagnostic(code, message, span, "warning", details))
 
     def note(self, code: str, message: str, span: Span | None = None, **details: Unpack[Details]) -> None:
@@ -119,7 +119,7 @@ class Diagnostics:
         self._add(_diagnostic(code, message, span, "note", details))
 
     def _add(self, item: Diagnostic) -> None:
-        """Adds a warning or note; of hundreds of one code, some."""
+        """Adds a warning or note; of hundreds with the same code, keeps some."""
         count = self._counts[item.code] = self._counts.get(item.code, 0) + 1
         if count <= MOST_ERRORS:
             self.items.append(item)
@@ -128,13 +128,13 @@ class Diagnostics:
             self.items.append(Diagnostic(item.code, more, severity=item.severity))
 
     def raise_errors(self, *, status: int = 1) -> None:
-        """Raise SpecError with everything collected, warnings too, if there is an error among it."""
+        """Raise SpecError with all findings, including warnings, if one of them is an error."""
         if self.failed:
             raise SpecError(self.items, status=status)
 
 
 def _cut(text: str) -> str:
-    """A sentence that fits on a screen: a name in it may be a file's worth of text."""
+    """Cuts a message to fit on a screen: a name in it may be as long as a file."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST * 3 // 4]} ... {text[-_LONGEST // 4 :]}"
 
 
@@ -157,10 +157,10 @@ def unusable(code: str, message: str, span: Span | None = None, **details: Unpac
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Sort by place (without a place first), and say one thing once.
+    """Sort by place (findings without a place first), and remove duplicates.
 
     A line that is used several times, through `$` expansions, `repeat`, `defaults` or aliases, is reported for one of
-    its uses; a note counts the others.
+    its uses, with a note that counts the others.
     """
     nowhere = Span("", 0, 0, 0, 0)
     return tuple(sorted(_once(diagnostics), key=lambda item: (item.span or nowhere, item.code, item.message)))
@@ -183,7 +183,7 @@ def _once(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
 
 
 def _few(items: list[Diagnostic]) -> list[Diagnostic]:
-    """Of many findings at one place, as many as somebody reads."""
+    """Of many findings at one place, only as many as a person would read."""
     if len(items) <= _MOST_HERE:
         return items
     last = items[_MOST_HERE - 1]

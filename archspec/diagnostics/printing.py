@@ -1,4 +1,4 @@
-"""How findings are printed: in full with the source line, one line each, as JSON, or for GitHub Actions."""
+"""Prints findings: in full with the source line, one line each, as JSON, or for GitHub Actions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def render(diagnostics: Iterable[Diagnostic], style: Style, color: bool = False)
     """Print findings, sorted by place, without a final newline.
 
     `full` shows the source line with a caret, `concise` one line each, `json` one array, `github` the commands that
-    GitHub Actions turns into annotations. Characters that could steer a terminal are shown escaped.
+    GitHub Actions turns into annotations. Control characters are shown escaped.
     """
     items = in_order(diagnostics)
     if style == "json":

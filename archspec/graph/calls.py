@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def failed_call(node: Node, error: Exception) -> Diagnostic:
-    """A KindError is reported at the setting that it names; any other error is a defect of the kind."""
+    """A KindError is reported at the setting that it names; any other error is a bug in the kind."""
     if isinstance(error, KindError):
         return _diagnostic("AS210", node, f"{node.what}: {error}", setting_span(node, *error.at), error.help)
     message = f"{_kind(node)} failed: {type(error).__name__}: {error}"
@@ -27,13 +27,13 @@ def failed_call(node: Node, error: Exception) -> Diagnostic:
 
 
 def wrong_result(node: Node, problem: str) -> Diagnostic:
-    """A kind that returns what it did not declare; the message is `its kind ...` and then `problem`."""
+    """A kind that returned something it did not declare; the message is `its kind ...` and then `problem`."""
     help = "mend the class; `archspec.testing.check_kind` shows it in a test of the kind's own"  # noqa: A001 - as in Diagnostic
     return _diagnostic("AS502", node, f"{_kind(node)} {problem}", node.block.place, help)
 
 
 def unimportable(node: Node) -> Diagnostic:
-    """A kind that builds a module and whose class no emitted file can import."""
+    """A kind that builds a module, but whose class emitted files cannot import."""
     message = f"{_kind(node)} builds a module, but its class is defined inside a function: no built file can import it"
     return _diagnostic("AS503", node, message, node.block.place, "define the class at the top of its module")
 
@@ -51,13 +51,13 @@ def checked_call(
     Args:
         node: the node of the kind.
         method: the method's name.
-        arguments: what it takes.
-        said: what the kind declared, such as `says that it is 8 wide`; begins the message.
+        arguments: its arguments.
+        said: the kind's declaration, such as `says that it is 8 wide`, with which the message begins.
         shapes: legal shapes.
         each: the number of values; None: one, and not in a tuple.
 
     Raises:
-        SpecError: AS210 or AS502: the method raises an error, or returns anything else.
+        SpecError: AS210 or AS502: the method raises an error, or returns something else.
     """
     answer = call(node, method, *arguments)
     values = tuple(answer) if each is not None and isinstance(answer, tuple | list) else (answer,)
@@ -87,7 +87,7 @@ def _shape(found: tuple[Dim, ...] | type) -> str:
 
 
 def setting_span(node: Node, *path: str | int) -> Span:
-    """The place of a setting where it is written, else of the block's name."""
+    """The place of a setting if it is written, else of the block's name."""
     block = node.block
     if isinstance(block, TaskBlock):
         return block.place
@@ -96,7 +96,7 @@ def setting_span(node: Node, *path: str | int) -> Span:
 
 
 def _kind(node: Node) -> str:
-    """Which kind of what, and where its class stands."""
+    """The kind, its category, and the place of its class, in words."""
     settings = getattr(node.block, "settings", None)
     stands = f" ({place(type(settings))})" if settings is not None else ""
     return f"{node.what}: its kind `{node.kind}`{stands}"

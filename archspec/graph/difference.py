@@ -1,4 +1,4 @@
-"""What differs between two specs: keys of their canonical forms, and nodes of their graphs."""
+"""The differences between two specs: keys of their canonical forms, and nodes of their graphs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Change:
 
 
 def difference(old: Graph, new: Graph) -> tuple[Change, ...]:
-    """Everything in which two checked specs differ, keys first, then nodes; empty: they mean the same."""
+    """All differences between two checked specs, keys first, then nodes; empty if they mean the same."""
     before, after = old.spec.data(), new.spec.data()
     order = _order(before.get("inputs", {}), after.get("inputs", {}))
     return (*_keys(before, after, ()), *order, *_nodes(old, new))
@@ -54,7 +54,7 @@ def _after(value: Any) -> str:  # noqa: ANN401 - YAML data
 
 
 def _keys(old: Any, new: Any, path: Path) -> Iterator[Change]:  # noqa: ANN401 - YAML data
-    """Differences of two canonical values, at the deepest key that tells them apart."""
+    """Differences between two canonical values, at the deepest keys that differ."""
     if path == ("levels",):
         old, new = _numbered(old), _numbered(new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -75,7 +75,7 @@ def _numbered(levels: list[Any]) -> dict[str, Any]:
 
 
 def _order(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    """The order of the inputs is the order in which `inputs` puts them side by side."""
+    """A changed order of the inputs, which is the order in which `inputs` concatenates them."""
     before, after = [name for name in old if name in new], [name for name in new if name in old]
     if before != after:
         yield Change("order", "changed", "inputs", before, after)

@@ -1,4 +1,4 @@
-"""The graph as networkx: what `archspec.build_graph` hands out and the renderer draws."""
+"""The graph as networkx, which `archspec.build_graph` returns and the renderer draws."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _detail(graph: Graph, node: Node) -> str:
 
 
 def _steered(node: Node) -> tuple[str, ...]:
-    """What decides a gate's weights: `("by scene", "not own scene")`; nothing for a static gate."""
+    """A gate's selector in words: `("by scene", "not own scene")`; empty for a static gate."""
     if node.category != "gate" or not isinstance(node.block, Block):
         return ()
     selector, exclude = node.block.common.selector, node.block.common.exclude
@@ -108,7 +108,7 @@ def _steered(node: Node) -> tuple[str, ...]:
 
 
 def _spoken(reference: Reference) -> str:
-    """A reference as a formula: `a, b` side by side, `a + b`, `sg(a)` where the gradient stops."""
+    """A reference as a formula: `a, b` for a concatenation, `a + b`, and `sg(a)` if the gradient is stopped."""
     parts = [item.text.rpartition(".")[2] if isinstance(item, Name) else _spoken(item) for item in reference.items]
     match reference.combine:
         case "sum":

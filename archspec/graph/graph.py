@@ -1,4 +1,4 @@
-"""The graph's own values: nodes with canonical names, edges with roles, streams that say how names are combined."""
+"""The classes of the graph: nodes with canonical names, edges with roles, and streams, which combine nodes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _CATEGORIES: Final[dict[Section, NodeCategory]] = {
 """The category of the nodes of each section."""
 
 INDEX_ROLES = frozenset({"switch", "exclude", "domain", "column"})
-"""Roles in which a column is read as it is: no gradient passes."""
+"""Roles in which a column is read directly, without a gradient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `what` is its name in sentences; `owner` the task that it belongs to by name, None for a shared one."""
+    """One node. `what` is its name in messages; `owner` the task of the same name, None for a shared node."""
 
     name: NodeName
     kind: str
@@ -39,26 +39,26 @@ class Node:
     block: Block | Switch | TaskBlock
     owner: str | None = None
     like: NodeName | None = None
-    """The expert whose weights this one has, by its canonical name; that may be pruned. None: its own."""
+    """The expert whose weights this one uses, by canonical name (it may be pruned); None: its own weights."""
 
     @property
     def category(self) -> NodeCategory:
-        """What sort of node it is."""
+        """The category of the node."""
         return _CATEGORIES[self.name.section]
 
     @property
     def group(self) -> str | None:
-        """The group of an expert; None for anything else."""
+        """The group of an expert; None for other nodes."""
         return self.name.name if self.category == "expert" else None
 
     @property
     def index(self) -> int | None:
-        """Which expert of its group it is, from 0; None for anything else."""
+        """The number of an expert in its group, from 0; None for other nodes."""
         return self.name.number
 
     @property
     def case(self) -> str | None:
-        """The domain value of a switch's case; None for anything else."""
+        """The domain value of a switch's case; None for other nodes."""
         return self.name.case
 
 
@@ -89,7 +89,7 @@ class Stream:
                 yield from item.nodes(detached=detached or self.combine == "detach")
 
     def leaves(self) -> Iterator[Stream | NodeName]:
-        """The parts that stand side by side: fields of a feature gate."""
+        """The concatenated parts: the fields of a feature gate."""
         if self.combine != "concat":
             yield self
             return
@@ -115,24 +115,24 @@ class SeenExpert:
 
 @dataclass
 class Graph:
-    """Nodes by canonical name, edges, and what each node reads. `widths` is None where a mistake hides it."""
+    """Nodes by canonical name, edges, and what each node reads. `widths` is None if a mistake hides it."""
 
     spec: Spec
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     streams: dict[tuple[str, str], Stream] = field(default_factory=dict)
-    """(node, role) -> what it reads there; roles `from`, `selector`, and settings such as `modulate.selector`."""
+    """(node, role) -> the stream that it reads; roles are `from`, `selector`, and settings (`modulate.selector`)."""
     seen: dict[str, tuple[SeenExpert, ...]] = field(default_factory=dict)
     widths: dict[str, int | None] = field(default_factory=dict)
     tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Node -> the tasks whose loss reaches it, in the spec's order."""
     order: tuple[NodeName, ...] = ()
-    """Topological, bottom first."""
+    """Topological order, from bottom to top."""
     _by_target: dict[str, list[Edge]] = field(default_factory=dict, repr=False, compare=False)
     _indexed: int = field(default=0, repr=False, compare=False)
 
     def into(self, name: str, role: str | None = None) -> list[Edge]:
-        """The edges that end at a node, those of one role where it is given, in the order of the spec."""
+        """The edges that end at a node, optionally only those of one role, in the order of the spec."""
         for edge in self.edges[self._indexed :]:
             self._by_target.setdefault(edge.target, []).append(edge)
         self._indexed = len(self.edges)
@@ -147,14 +147,14 @@ class Graph:
         return found
 
     def users(self) -> dict[str, list[NodeName]]:
-        """Whose weights -> the nodes that use them, in order, where these are several or not the owner itself."""
+        """Owner of weights -> the nodes that use them, in order, if these are several or not the owner itself."""
         found: dict[str, list[NodeName]] = {}
         for name in self.order:
             found.setdefault(self.nodes[name].like or name, []).append(name)
         return {owner: names for owner, names in found.items() if names != [owner]}
 
     def sorted(self) -> tuple[NodeName, ...]:
-        """The nodes in topological order; where that leaves it open, by level, experts before gates, then as written.
+        """The nodes in topological order; if there is a choice, by level, experts before gates, then as written.
 
         Raises:
             CycleError: `error.args[1]` lists the cycle; its first and last node are the same.

@@ -1,4 +1,4 @@
-"""The front door: from text to a checked Spec and its graph."""
+"""The entry point: from text to a checked Spec and its graph."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def load(
     Args:
         source: path of a spec, `-` for standard input, or the text itself.
         overrides: values by path, `{"levels.1.repeat": 3}` or `["levels.1.repeat=3"]`; levels count from 1.
-        plugins: what may define further kinds: files, names of installed plugins, modules, classes.
+        plugins: plugins with further kinds: files, names of installed plugins, modules, classes.
 
     Raises:
-        SpecError: everything wrong with the spec, at once; its `status` tells a bad spec (1) from a bad file (2).
+        SpecError: everything wrong with the spec, at once; its `status` is 1 for a bad spec, 2 for an unreadable file.
     """
     return load_graph(source, overrides, plugin_door.load(plugins)).spec
 
@@ -68,7 +68,7 @@ def graph_of(spec: Spec) -> Graph:
 
 
 def _canonical(spec: Spec, graph: Graph, pruned: Container[str]) -> Spec:
-    """The spec without what was pruned, and with every `sees` written out."""
+    """The spec without pruned blocks, and with every `sees` written out."""
     levels = []
     kept = {*graph.nodes, *(node.like for node in graph.nodes.values())}
     for number, level in enumerate(spec.levels, 1):

@@ -1,4 +1,4 @@
-"""Which task's loss has a gradient where, and which weights tasks share."""
+"""Which tasks' losses have a gradient at which nodes, and which weights tasks share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BITS = bytes.maketrans(b"01", b"\0\1")
 def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Node -> the tasks whose loss has a gradient there: reachability against the edges, stopped by `detach`.
 
-    Experts that share weights are one there: each has the tasks of all.
+    Experts that share weights are treated as one: each has the tasks of all.
     """
     tasks = tuple(graph.spec.tasks)
     bit: dict[str, int] = {NodeName("tasks", task): 1 << index for index, task in enumerate(tasks)}
@@ -54,7 +54,7 @@ def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
 
 
 def last_nodes(graph: Graph, holders: Collection[str]) -> set[str]:
-    """Of the nodes that hold weights, gates aside: those that the most tasks train, with no such one behind them."""
+    """The nodes with weights, except gates, that the most tasks train, with no such node above them."""
     tasks = trained_by(graph)
     able = {name for name in holders if graph.nodes[name].category != "gate"}
     most = max((len(tasks[node]) for node in able), default=0)
@@ -66,7 +66,7 @@ def last_nodes(graph: Graph, holders: Collection[str]) -> set[str]:
 
 
 def _below(nodes: set[NodeName], graph: Graph) -> set[NodeName]:
-    """Nodes that one of the given nodes reads, directly or not."""
+    """Nodes that one of the given nodes reads, directly or indirectly."""
     sources: dict[NodeName, list[NodeName]] = {node.name: [] for node in graph.nodes.values()}
     for edge in graph.edges:
         if not edge.detached and edge.role not in INDEX_ROLES:

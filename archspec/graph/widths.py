@@ -1,4 +1,4 @@
-"""Widths of streams, and what the kind of a gate may know of its surroundings."""
+"""Widths of streams, and what a gate's kind may know about the experts it sees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def width_of(graph: Graph, stream: Stream) -> int | None:
-    """Width of a stream, None where it is not known."""
+    """Width of a stream, None if it is not known."""
     widths = [graph.widths.get(i) if isinstance(i, str) else width_of(graph, i) for i in stream.items]
     known = [width for width in widths if width is not None]
     if len(known) < len(widths) or not known:
@@ -22,14 +22,14 @@ def width_of(graph: Graph, stream: Stream) -> int | None:
 
 
 def factors_of(graph: Graph, node: Node) -> int:
-    """How many factors a feature gate has: one per field, or one per element."""
+    """The number of factors of a feature gate: one per field, or one per element."""
     assert isinstance(node.block, Block)
     stream = graph.streams[node.name, "from"]
     return sum(1 for _ in stream.leaves()) if node.block.common.per == "field" else width_of(graph, stream) or 0
 
 
 def seen_by(graph: Graph, node: Node) -> Seen:
-    """What the kind of a gate may know of its surroundings; widths that a mistake hides count as 0."""
+    """What a gate's kind may know about what it sees; widths that a mistake hides are 0."""
     block = node.block
     assert isinstance(block, Block)
     domain = None

@@ -1,4 +1,4 @@
-"""What a balance that reads gradients needs: weights that tasks share, with dense gradients."""
+"""Checks for a balance that reads gradients: it needs weights that tasks share, with dense gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_balance(graph: Graph, diagnostics: Diagnostics) -> None:
-    """Reports a balance that reads each task's gradient where tasks share no weights, or gradients are sparse."""
+    """Reports a balance that reads each task's gradient if tasks share no weights, or gradients are sparse."""
     balance = graph.spec.balance
     reads = balance.settings.gradients if balance.settings is not None else "none"
     if reads == "none" or len(graph.spec.tasks) == 1:
@@ -40,7 +40,7 @@ def check_balance(graph: Graph, diagnostics: Diagnostics) -> None:
 
 
 def _may_hold_weights(graph: Graph, node: Node) -> bool:
-    """Whether a node has weights of its own, as far as its settings tell: dense inputs, fusions and tasks have none."""
+    """Whether a node may have weights, judging by its settings: dense inputs, fusions and tasks have none."""
     if node.category in {"fusion", "task"}:
         return False
     if not isinstance(node.block, Block) or node.block.settings is None:

@@ -1,4 +1,4 @@
-"""What must hold of a graph: no cycles, widths that fit, kinds that accept their surroundings."""
+"""Checks of a graph: no cycles, widths that fit, kinds that accept what they read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def check(graph: Graph, diagnostics: Diagnostics) -> None:
-    """Fills in order, widths and tasks of the graph; reports what does not hold."""
+    """Fills in order, widths and tasks of the graph; reports violations."""
     try:
         graph.order = graph.sorted()
     except CycleError as error:
@@ -43,10 +43,10 @@ class _Checker:
         self.graph, self.diagnostics = graph, diagnostics
         self.widths = graph.widths
         self.inputs = {n: block.settings for n, block in graph.spec.inputs.items() if block.settings is not None}
-        """The settings of all inputs that are right."""
+        """The settings of all inputs without mistakes."""
         self.columns: dict[str, tuple[Node, Column | None]] = {}
         self.numbers: set[str] = set()
-        """Inputs that hold numbers, not ids."""
+        """Inputs that contain numbers, not ids."""
         self.streams: dict[str, list[Stream]] = {}
         for (name, _role), stream in graph.streams.items():
             self.streams.setdefault(name, []).append(stream)
@@ -63,7 +63,7 @@ class _Checker:
         self.widths[node.name] = self.rules.get(node.category, self.block)(node)
 
     def sums(self, node: Node, stream: Stream) -> None:
-        """What is added must be equally wide."""
+        """Checks that added streams have the same width."""
         for item in stream.items:
             if isinstance(item, Stream):
                 self.sums(node, item)
@@ -78,12 +78,12 @@ class _Checker:
                        help="add streams of one width, or write a list to concatenate")  # fmt: skip
 
     def error(self, node: Node, code: str, message: str, span: Span | None, **details: Any) -> None:  # noqa: ANN401 - passed on
-        """An error of a block; equal ones, of the experts of a group, are shown once."""
+        """Reports an error of a block; equal errors of the experts of a group are reported once."""
         notes = [*node.block.provenance, *details.pop("notes", ())]
         self.diagnostics.error(code, message, span, notes=notes, **details)
 
     def call(self, node: Node, method: Callable[[], Any]) -> Any:  # noqa: ANN401 - each method has its own
-        """What a kind returns; an error becomes a diagnostic."""
+        """Calls a kind; an error becomes a diagnostic."""
         try:
             return method()
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
@@ -114,7 +114,7 @@ class _Checker:
         return width
 
     def one_column(self, node: Node, key: str, setting: str, holds: Column | None) -> None:
-        """Inputs that read one column of the batch must agree on what it holds: ids or numbers, and how many."""
+        """Checks that inputs which read the same column agree on it: ids or numbers, and how many."""
         first, expected = self.columns.setdefault(key, (node, holds))
         if holds is None or expected is None or _agree(holds, expected):
             return
@@ -125,7 +125,7 @@ class _Checker:
         )  # fmt: skip
 
     def source(self, node: Node) -> int | None:
-        """Width of what a block reads; a feature gate is as wide."""
+        """Width of a block's input; that of a feature gate is also its own."""
         stream = self.graph.streams.get((node.name, "from"))
         if stream is None:
             return None
@@ -140,7 +140,7 @@ class _Checker:
         return width_of(self.graph, stream)
 
     def block(self, node: Node) -> int | None:
-        """An expert or tower: its kind says how wide it is."""
+        """Width of an expert or tower, as its kind declares it."""
         width, settings = self.source(node), node.block.settings if isinstance(node.block, Block) else None
         if width is None or settings is None:
             return None
@@ -148,7 +148,7 @@ class _Checker:
         return answer
 
     def gate(self, node: Node) -> int | None:
-        """As wide as the experts it sees, which must agree."""
+        """Width of a gate: that of the experts it sees, which must agree."""
         block, seen = node.block, self.graph.seen.get(node.name, ())
         assert isinstance(block, Block)
         if block.common is None:
@@ -191,7 +191,7 @@ class _Checker:
         )
 
     def exclude(self, node: Node, block: Block) -> None:
-        """Leaving experts out must leave some, for every value."""
+        """Checks that `exclude` leaves some experts for every value."""
         exclude = block.common.exclude
         if exclude is None or block.settings is None:
             return
@@ -219,7 +219,7 @@ class _Checker:
                        block.span("exclude"), help="let the gate see experts of other domains too")  # fmt: skip
 
     def tower(self, node: Node) -> int | None:
-        """The last hidden width; a switch has one if its cases agree."""
+        """Width of the last hidden layer; a switch has one if its cases agree."""
         if not isinstance(node.block, Switch):
             return self.block(node)
         widths = {self.widths.get(edge.source) for edge in self.graph.into(node.name, "case")}
@@ -232,7 +232,7 @@ class _Checker:
         return widths.pop() if len(widths) == 1 else None
 
     def fusion(self, node: Node) -> int | None:
-        """One score per row; only outputs of one number can be combined."""
+        """Width 1; checks that only outputs with a single number are combined."""
         block, tasks = node.block, self.graph.spec.tasks
         assert isinstance(block, Block)
         for edge in self.graph.into(node.name, "of"):
@@ -254,7 +254,7 @@ class _Checker:
         return 1
 
     def output(self, node: Node, block: Block) -> None:
-        """A fusion that is a task must have the task's kind of output."""
+        """Checks that a fusion that is a task has the task's kind of output."""
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
@@ -265,7 +265,7 @@ class _Checker:
             self.probability(node, block, task)
 
     def probability(self, node: Node, block: Block, task: TaskBlock) -> None:
-        """A fusion that is a binary task must be a probability, whatever its parts are."""
+        """Checks that a fusion that is a binary task is a probability, whatever its parts are."""
         notes = [Note(f"task `{task.name}`", task.place)]
         if not overrides(block.settings, FusionKind.logits):
             self.error(
@@ -291,13 +291,13 @@ class _Checker:
 
 
 def _agree(one: Column, other: Column) -> bool:
-    """Whether one tensor can be both columns; a sequence of any length can be of a given one."""
+    """Whether one tensor can be both columns; a sequence of any length matches any given length."""
     fits = all(a == b or "L" in {a, b} for a, b in zip(one.shape, other.shape, strict=False))
     return one.dtype == other.dtype and len(one.shape) == len(other.shape) and fits
 
 
 def _holding(column: Column) -> str:
-    """What a column holds, in words."""
+    """The contents of a column, in words."""
     shape = ", ".join(map(str, column.shape))
     return f"{'numbers' if column.dtype == 'float' else 'ids'} [{shape}]"
 

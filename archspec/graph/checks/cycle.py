@@ -1,4 +1,4 @@
-"""How a cycle is reported: every reference that is part of it, first the one that reads from above."""
+"""Reports cycles: every reference that is part of one, first the one that reads from above."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Edge, Graph
 
 _MOST_SHOWN = 12
-"""Nodes of a cycle that are named."""
+"""How many nodes of a cycle a message names."""
 _SETTINGS = {"case": "cases"}
 
 
@@ -49,7 +49,7 @@ def report_cycle(graph: Graph, cycle: list[str], diagnostics: Diagnostics) -> No
 
 
 def _edges(graph: Graph, cycle: list[str]) -> list[Edge]:
-    """The edges along the nodes; none where the nodes are in the other direction."""
+    """The edges along the nodes; empty if the nodes are in the opposite direction."""
     found = [
         next((edge for edge in graph.into(target) if edge.source == source), None) for source, target in pairwise(cycle)
     ]
@@ -58,7 +58,7 @@ def _edges(graph: Graph, cycle: list[str]) -> list[Edge]:
 
 
 def _span(graph: Graph, edge: Edge) -> Span:
-    """The name that an edge stands for, else the setting that holds it, else the block."""
+    """The place of the name that an edge represents, else of the setting that contains it, else of the block."""
     block = graph.nodes[edge.target].block
     node: Node | None = block.node
     for step in _SETTINGS.get(edge.role, edge.role).split("."):

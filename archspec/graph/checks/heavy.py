@@ -1,4 +1,4 @@
-"""Whether the weights of a network might need much memory: a bound from the numbers of a spec, without lowering it."""
+"""An upper bound of the memory for the weights of a network, from the numbers of a spec, without lowering it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BYTES = 4
 
 
 def may_be_heavy(graph: Graph) -> bool:
-    """Whether the weights might exceed MANY_BYTES; False is certain for the built-in kinds.
+    """Whether the weights might exceed MANY_BYTES; for built-in kinds, False is certain.
 
     No weight of a node has more elements than the product of the two largest numbers that its settings and streams
     hold, and no node has more weights than it has numbers, a few more, and one for each expert that it sees.
@@ -39,7 +39,7 @@ def _most_elements(graph: Graph, node: Node, written: tuple[int, ...]) -> int:
 
 
 def _width_of_all(graph: Graph, node: Node) -> int:
-    """Widths of everything that a node reads, side by side."""
+    """Total width of everything that a node reads."""
     return sum(graph.widths.get(edge.source) or 0 for edge in graph.into(node.name))
 
 

@@ -1,4 +1,4 @@
-"""What is counted before a graph is made: one that is too large is refused before it takes time or memory."""
+"""Limits that are checked before a graph is made, so that one that is too large takes neither time nor memory."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
 
 
 def too_many_edges(diagnostics: Diagnostics, what: str, block: Block | Switch | TaskBlock) -> None:
-    """Stops where blocks read more than anybody draws, or trains."""
+    """Raises an error if blocks read more than anybody could draw or train."""
     message = f"the blocks up to {what} read more than {MOST_EDGES:,} things"
     diagnostics.error("AS219", message, block.place, notes=block.provenance, help=_FEWER)
     diagnostics.raise_errors()
 
 
 def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
-    """Whether the table of a domain gate, or of `exclude`, is small enough to be made; says so where it is not."""
+    """Whether the table of a domain gate, or of `exclude`, is small enough; reports it if not."""
     assert isinstance(node.block, Block)
     exclude = node.block.common.exclude
     domains = [edge.source.name for edge in graph.into(node.name, "domain")]
@@ -95,7 +95,7 @@ def _blocks(spec: Spec) -> Iterator[Block]:
 
 
 def _seen(sees: Sees, counts: Mapping[str, int], total: int) -> int:
-    """How many experts are seen, about: one for a name that is no group's."""
+    """The approximate number of experts seen; a name that is not a group's counts as one."""
     match sees.form:
         case "all":
             return total

@@ -1,4 +1,4 @@
-"""Warnings: legal, but probably not what was meant."""
+"""Warnings about specs that are legal, but probably not what was intended."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def unread(graph: Graph) -> set[str]:
 
 
 def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> None:
-    """Notes for pruned gates, warnings for experts and inputs that nobody asked for."""
+    """Reports pruned gates as notes, and experts and inputs that nothing uses as warnings."""
     readers: dict[str, set[str]] = {}
     for edge in graph.edges:
         readers.setdefault(edge.source, set()).add(edge.target)
     tables = {block.settings.shared_table() for block in graph.spec.inputs.values() if block.settings}
     used = {node.like for name, node in graph.nodes.items() if name not in names}
-    """Experts whose weights others have."""
+    """Experts whose weights others use."""
     for name in (name for name in graph.nodes if name in names):
         node = graph.nodes[name]
         if node.category in {"gate", *BOTTOM.values()}:
@@ -44,7 +44,7 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
 
 
 def lint(graph: Graph, diagnostics: Diagnostics) -> None:
-    """Warnings about the graph that is left."""
+    """Reports warnings about the graph after pruning."""
     report_same(graph, diagnostics)
     used = {edge.source for edge in graph.edges}
     for block in {id(node.block): node.block for node in graph.nodes.values()}.values():
@@ -70,7 +70,7 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
 
 
 def _idle(block: Block, diagnostics: Diagnostics) -> None:
-    """Settings that change nothing, where the block itself writes them; `defaults` are for all blocks."""
+    """Reports settings that change nothing, if the block itself sets them, not `defaults`."""
     for path, reason in block.settings.idle().items() if block.settings is not None else ():
         name, setting = ".".join(map(str, path)), node_at(block.node, path)
         if setting is not None and setting.provenance == block.provenance:
@@ -116,7 +116,7 @@ def _elements(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
 
 
 def _adds_up(block: Block) -> bool:
-    """Whether a gate's kind says that its weights add up to one."""
+    """Whether a gate's kind declares that its weights add up to one."""
     return bool(block.settings.adds_up)
 
 

@@ -1,4 +1,4 @@
-"""What towers and fusions put out: probabilities, values or classes; and which fusions can be a binary task."""
+"""The outputs of towers and fusions: probabilities, values or classes; and which fusions can be a binary task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multiclass"]:
-    """What a tower or fusion puts out."""
+    """The kind of output of a tower or fusion."""
     spec = graph.spec
     if name in spec.tasks:
         return spec.tasks[name].task.kind
@@ -27,7 +27,7 @@ def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multi
 
 
 def excess(graph: Graph, block: Block) -> tuple[str, str] | None:
-    """The part by which a fusion's score may leave 0..1, and what the fusion does there; None for a probability."""
+    """The part that may move a fusion's score outside 0..1, and how; None if the score is a probability."""
     kind: Any = block.settings
     if not overrides(kind, FusionKind.excess) and not overrides(kind, FusionKind.logits):
         return "", f"of kind `{block.kind}` is no probability"
@@ -36,7 +36,7 @@ def excess(graph: Graph, block: Block) -> tuple[str, str] | None:
 
 
 def why(graph: Graph, part: str) -> Iterator[Note]:
-    """Why a part is no probability, where it is a fusion of its own; and so on to the first that is none."""
+    """Why a part is not a probability, if it is itself a fusion, down to the first part that is not one."""
     fusion = graph.spec.fusion.get(part)
     if fusion is None or part in graph.spec.tasks:
         return
@@ -47,7 +47,7 @@ def why(graph: Graph, part: str) -> Iterator[Note]:
 
 
 def _is_probability(graph: Graph, name: str) -> bool:
-    """Whether an output lies in 0..1; one that is unknown or wrong is reported elsewhere, and counts as if it did."""
+    """Whether an output is in 0..1; an unknown or wrong one is reported elsewhere, and counts as a probability."""
     spec = graph.spec
     if name in spec.tasks:
         return spec.tasks[name].task.kind == "binary"

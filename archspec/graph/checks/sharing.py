@@ -1,4 +1,4 @@
-"""Experts that share weights: what must agree, and what is said of those that give the same."""
+"""Checks of experts that share weights: their widths must agree, and experts with equal outputs get a warning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
-    """Experts of one set of weights must read streams of one width."""
+    """Checks that experts with the same weights read streams of one width."""
     for node in _sharing(graph):
         owner = graph.nodes.get(node.like or "")
         if owner is None:
@@ -39,7 +39,7 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
 
 
 def report_same(graph: Graph, diagnostics: Diagnostics) -> None:
-    """Warnings for experts that read the same stream with the same weights."""
+    """Reports experts that read the same stream with the same weights."""
     first: dict[object, Node] = {}
     for node in graph.nodes.values():
         if node.category != "expert" or node.index:
@@ -57,12 +57,12 @@ def report_same(graph: Graph, diagnostics: Diagnostics) -> None:
 
 
 def _sharing(graph: Graph) -> Iterator[Node]:
-    """The first expert of each group that has the weights of another."""
+    """The first expert of each group that uses another group's weights."""
     return (node for node in graph.nodes.values() if node.like is not None and not node.index)
 
 
 def _roles(graph: Graph, node: Node) -> list[str]:
-    """What an expert reads by reference: `from`, and those of its settings."""
+    """The roles in which an expert reads references: `from`, and those in its settings."""
     roles = {edge.role for edge in graph.into(node.name)}
     return sorted(role for role in roles if (node.name, role) in graph.streams)
 

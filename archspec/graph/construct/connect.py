@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def connect(spec: Spec, diagnostics: Diagnostics) -> Graph:
-    """The graph of a spec. Unknown names are reported and left out, so that other checks can go on."""
+    """The graph of a spec. Unknown names are reported and omitted, so that other checks can continue."""
     check_size(spec, diagnostics)
     wiring = Wiring(spec, diagnostics)
     _Names(wiring).check()
@@ -44,14 +44,14 @@ def connect(spec: Spec, diagnostics: Diagnostics) -> Graph:
 
 
 class _Names:
-    """A bare name must mean one thing in the whole spec."""
+    """Checks that a bare name has one meaning in the whole spec."""
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
         self.seen: dict[str, tuple[str, Span]] = {}
 
     def check(self) -> None:
-        """Reports names that could mean two things."""
+        """Reports names with two meanings."""
         spec = self.wiring.spec
         for section in ("inputs", "groups", *BOTTOM):
             for name in getattr(spec, section):
@@ -90,7 +90,7 @@ def _inputs(wiring: Wiring) -> None:
 
 
 def _group(wiring: Wiring, name: str) -> None:
-    """The members of a group are inputs, each once."""
+    """Checks that the members of a group are inputs, each once."""
     tree, inputs, members = wiring.spec.tree, wiring.spec.inputs, wiring.spec.groups[name]
     named: set[str] = set()
     for index, member in enumerate(members):
@@ -123,7 +123,7 @@ def _bottom(wiring: Wiring, name: NodeName, block: Block) -> None:
 
 
 def _fusion(wiring: Wiring, name: str, block: Block) -> None:
-    """A fusion reads outputs by name."""
+    """Connects a fusion with the outputs that it names."""
     spec, reader = wiring.spec, Reader(f"fusion `{name}`", wiring.top + 1, block)
     node = wiring.node(NodeName("fusion", name), wiring.top + 1, reader.what, block)
     if name in spec.towers:
@@ -136,7 +136,7 @@ def _fusion(wiring: Wiring, name: str, block: Block) -> None:
 
 
 def _task(wiring: Wiring, name: str, task: TaskBlock) -> None:
-    """A task is fed by the tower or fusion of its name."""
+    """Connects a task with the tower or fusion of its name."""
     what = f"task `{name}`"
     node = wiring.node(NodeName("tasks", name), wiring.top + 2, what, task, kind=task.task.kind)
     if name in wiring.spec.towers:
@@ -156,7 +156,7 @@ def _task(wiring: Wiring, name: str, task: TaskBlock) -> None:
 
 
 def _output(wiring: Wiring, task: str) -> str:
-    """What gives a task an output: a tower that has another name since one of them was renamed, or a new one."""
+    """How to give a task an output: rename a tower whose name no longer matches, or add one."""
     tower = renamed(wiring.spec).get(task)
     if tower is None:
         return f"add `{task}: ...` to `towers`"

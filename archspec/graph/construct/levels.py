@@ -24,7 +24,7 @@ def connect_level(wiring: Wiring, number: int) -> None:
 
 
 def _experts(wiring: Wiring, number: int, name: str, block: Block) -> None:
-    """The experts of a group, which all read the same."""
+    """Adds the experts of a group, which all read the same stream."""
     reader = Reader(f"expert group `{name}` at level {number}", number, block)
     like = block.common.like if block.common and block.settings is not None else None
     group, owner = NodeName("experts", name, level=number), None if like is None else group_of(like, number)
@@ -62,7 +62,7 @@ def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
 
 
 def _selector(wiring: Wiring, node: NodeName, reader: Reader) -> None:
-    """What decides a gate's weights: a stream, nothing, or a domain input."""
+    """Connects a gate's selector: a stream, nothing, or a domain input."""
     block = reader.block
     reference, selects = block.common.selector, block.settings.selects if block.settings else "stream"
     if selects == "domain":
@@ -93,7 +93,7 @@ def _domain_selector(wiring: Wiring, node: NodeName, reference: Reference | None
 
 
 def _residual(wiring: Wiring, node: NodeName, reader: Reader) -> None:
-    """The gate of the same level that is added to the mix."""
+    """Connects the gate of the same level that is added to the mix."""
     residual = reader.block.common.residual
     if residual is None:
         return
@@ -107,5 +107,5 @@ def _residual(wiring: Wiring, node: NodeName, reader: Reader) -> None:
 
 
 def is_none(reference: Reference) -> bool:
-    """Whether a selector says `none`."""
+    """Whether a selector is `none`."""
     return bool(reference.data() == "none")

@@ -1,4 +1,4 @@
-"""References become streams of canonical node names; a name that means nothing, or two things, is reported."""
+"""Resolves references to streams of canonical node names; reports names with no meaning or two meanings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WRITTEN = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads: the block in words, the level it stands on, and its settings' places."""
+    """The reading block: its name in words, its level, and its settings' places."""
 
     what: str
     level: int
@@ -38,12 +38,12 @@ class Reader:
     """A Block, or a Switch."""
 
     def span(self, *path: str | int, key: bool = False) -> Span:
-        """The place of a setting of the block; of the block's name where the setting is not written."""
+        """The place of a setting of the block; that of the block's name if the setting is not written."""
         span: Span = self.block.span(*path, key=key)
         return self.block.place if span == self.block.node.span else span
 
     def provenance(self, *path: str | int) -> tuple[Note, ...]:
-        """Through which files and expansions a setting came."""
+        """The files and expansions that a setting came through."""
         return provenance_at(self.block.node, path)
 
 
@@ -55,12 +55,12 @@ class Resolver:
         self._inputs = {name: block.settings for name, block in spec.inputs.items() if block.settings is not None}
         self._has_width: dict[str, bool] = {}
         self.resolved = 0
-        """How many nodes all names meant so far."""
+        """The number of nodes that names have been resolved to so far."""
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
     def stream(self, reference: Reference, reader: Reader, path: Path) -> Stream:
-        """The stream that a reference of the reader means; unknown names are left out, and reported."""
+        """The stream of a reference; unknown names are omitted and reported."""
         items: list[Stream | NodeName] = []
         for item in reference.items:
             if isinstance(item, Name):
@@ -77,7 +77,7 @@ class Resolver:
         return Stream(reference.combine, tuple(items), reader.span(*path))
 
     def name(self, name: Name, reader: Reader, path: Path) -> list[NodeName]:  # noqa: PLR0911 - one answer per case
-        """The nodes that one name means; several stand side by side."""
+        """The nodes of a name; several are concatenated."""
         at = (*path, *name.at)
         text = name.text
         spec = self.spec
@@ -141,7 +141,7 @@ class Resolver:
                 return [found]
 
     def declares(self, found: NodeName) -> bool:
-        """Whether the spec has what a name in full may mean in a reference."""
+        """Whether the spec has the node, group or tower that a full name refers to."""
         spec = self.spec
         match found.section:
             case section if section in {"inputs", "groups", "towers", *BOTTOM}:
@@ -169,7 +169,7 @@ class Resolver:
         return []
 
     def unknown(self, text: str, reader: Reader, at: Path) -> None:
-        """Reports a name that means nothing here, unless an earlier mistake explains it."""
+        """Reports a name without a meaning here, unless an earlier mistake explains it."""
         if self.diagnostics.incomplete or text in self.diagnostics.blamed:
             return
         self.diagnostics.error(
@@ -182,7 +182,7 @@ class Resolver:
         )
 
     def elsewhere(self, text: str, reader: Reader) -> str:
-        """Where a bare name is declared that cannot be read as such: where reading it would form no cycle."""
+        """Where a bare name is declared that cannot be read as such, if reading it would not form a cycle."""
         above = ""
         for number, level in reversed(list(enumerate(self.spec.levels, 1))):
             section: Section = "gates" if text in level.gates else "experts" if text in level.experts else ""
@@ -199,7 +199,7 @@ class Resolver:
         )
 
     def nearby(self, text: str, level: int) -> str:
-        """The name that was meant, and those that can be read."""
+        """The name that was probably meant, and all that can be read."""
         known = list(self.known(level))
         start = text.partition(".")[0].rstrip("0123456789")
         like = [name for name in known if "." in name and name.startswith(start)] if "." in text else []
@@ -221,7 +221,7 @@ class Resolver:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a sentence: sorted, a line's worth of them."""
+    """Names for a message: sorted, as many as fit on a line."""
     found = sorted(names)
     more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     return ", ".join(found[:_MOST_LISTED]) + more or "none"

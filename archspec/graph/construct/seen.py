@@ -1,4 +1,4 @@
-"""Which experts a gate sees."""
+"""Resolves the experts that a gate sees."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 _DIGITS = 10
-"""An expert's number is shorter: groups are small."""
+"""An expert's number has fewer digits: groups are small."""
 
 
 class SeesResolver(Resolver):
-    """Resolves what gates see, besides references."""
+    """Resolves `sees` of gates, in addition to references."""
 
     def sees(self, sees: Sees, reader: Reader) -> tuple[SeenExpert, ...]:
         """The experts that a gate sees, in order."""

@@ -17,7 +17,7 @@ _MOST_NAMED = 12
 
 
 def connect_tower(wiring: Wiring, name: str, tower: Block | Switch) -> None:
-    """A tower node, or one per case and one that chooses."""
+    """Adds a tower node, or, for a switch, one per case and one that chooses."""
     what = f"tower `{name}`"
     if isinstance(tower, Block):
         _block(wiring, NodeName("towers", name), what, tower)
@@ -44,7 +44,7 @@ def _values(wiring: Wiring, node: NodeName, what: str, tower: Switch) -> tuple[s
 
 
 def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) -> None:
-    """Each value has its case, each case its value."""
+    """Checks that each value has a case, and each case is a value."""
     missing = [value for value in values if value not in tower.cases]
     if missing:
         wiring.error(
@@ -61,7 +61,7 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first of some names, in their order, and how many more there are."""
+    """The first few names, in order, and the number of the others."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
 

@@ -1,4 +1,4 @@
-"""What the sections of a spec are connected with: nodes, edges, and the settings that name other things."""
+"""Connects the sections of a spec: nodes, edges, and settings that contain names."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Path = tuple[str | int, ...]
 
 
 def settings_references(value: object) -> Iterator[tuple[Path, Any]]:
-    """The references and the names of inputs and outputs among the settings of a kind, nested ones too."""
+    """The references and the names of inputs and outputs in the settings of a kind, including nested ones."""
     return settings_names(value, Reference | InputName | OutputName)
 
 
 def settings_names(value: object, types: type | UnionType, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """The values of given types among the settings of a kind, and where they stand."""
+    """The values of given types in the settings of a kind, and their paths."""
     if isinstance(value, types):
         yield path, value
     elif isinstance(value, Settings):
@@ -52,7 +52,7 @@ class Wiring:
         self.graph = Graph(spec)
         self.resolver = SeesResolver(spec, diagnostics)
         self.top = len(spec.levels) + 1
-        """The level that towers stand on."""
+        """The level of towers."""
 
     def node(  # noqa: PLR0913 - each is a part of what is made or said
         self,
@@ -79,7 +79,7 @@ class Wiring:
     def read(
         self, targets: Iterable[NodeName], role: str, reference: Reference | None, reader: Reader, path: Path
     ) -> None:
-        """Adds the edges of one reference, which each of the targets reads."""
+        """Adds the edges from the nodes of a reference to each of the targets."""
         if reference is None:
             return
         stream = self.resolver.stream(reference, reader, path)
@@ -90,7 +90,7 @@ class Wiring:
                 self.edge(source, target, role, detached=detached)
 
     def read_settings(self, targets: Iterable[NodeName], reader: Reader) -> None:
-        """Adds the edges of the references among a kind's own settings."""
+        """Adds the edges of the references in a kind's own settings."""
         targets = tuple(targets)
         for path, value in settings_references(reader.block.settings):
             if isinstance(value, Reference):
@@ -106,7 +106,7 @@ class Wiring:
                     self.edge(NodeName("inputs", value), target, "column")
 
     def read_output(self, targets: Iterable[NodeName], role: str, name: str, reader: Reader, path: Path) -> None:
-        """Adds the edges from an output to what reads it; says so where there is no such output."""
+        """Adds the edges from an output to its readers; reports an output that does not exist."""
         spec = self.spec
         if name not in spec.towers and name not in spec.fusion:
             others = [*spec.towers, *(other for other in spec.fusion if NodeName("fusion", other) not in targets)]
@@ -120,7 +120,7 @@ class Wiring:
     def absent(  # noqa: PLR0913, PLR0917 - each is a part of what is made or said
         self, code: str, name: str, message: str, reader: Reader, path: Path, known: Iterable[str], things: str
     ) -> None:
-        """Reports a name that names nothing, unless an earlier mistake explains it."""
+        """Reports a name that does not exist, unless an earlier mistake explains it."""
         if self.diagnostics.incomplete or name in self.diagnostics.blamed:
             return
         known = tuple(known)
@@ -129,18 +129,18 @@ class Wiring:
         self.error(code, message, reader.span(*path), notes=reader.provenance(*path), help=helps)
 
     def is_input(self, name: str, reader: Reader, path: Path) -> bool:
-        """Whether a setting names an input; if not, says so."""
+        """Whether a setting names an input; reports it if not."""
         if name in self.spec.inputs:
             return True
         self.absent("AS201", name, f"{reader.what}: `{name}` is no input", reader, path, self.spec.inputs, "inputs")
         return False
 
     def is_domain(self, name: str, reader: Reader, path: Path) -> bool:
-        """Whether a setting names a domain input; if not, says so."""
+        """Whether a setting names a domain input; reports it if not."""
         return self.domain_values(name, reader, *path) is not None
 
     def domain_values(self, name: str, reader: Reader, *path: str | int) -> tuple[str, ...] | None:
-        """The values of a domain input; None, and a diagnostic, where it is none."""
+        """The values of a domain input; None, and a diagnostic, if it is not one."""
         if not self.is_input(name, reader, path):
             return None
         settings = self.spec.inputs[name].settings
@@ -164,5 +164,5 @@ class Wiring:
         return [name for name, block in self.spec.inputs.items() if block.settings and block.settings.domain()]
 
     def declared(self, *path: str | int) -> Span:
-        """Where a named thing of a section is declared."""
+        """The place where a name of a section is declared."""
         return span_at(self.spec.tree, path, key=True)
