@@ -1,5 +1,5 @@
 """The spec language: YAML text with positions becomes one checked, canonical Spec.
 
-Lives here: reading, typing, schema and expansion of text, and printing it again.
-May not know: the graph, any kind by name, torch.
+This package reads, types, expands and prints specs, and contains the schema.
+It does not know the graph, any kind by name, or torch.
 """

@@ -1,4 +1,4 @@
-"""From a mapping of the file to a typed block: its keys, its kind, its defaults, its settings."""
+"""Reads a mapping of the file as a typed block: its keys, its kind, its defaults, its settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archspec.contract import Registry
 
 _MOST_KEYS = 50
-"""Keys of a block among which a misspelt `kind` is looked for."""
+"""A misspelt `kind` is looked for among at most this many keys of a block."""
 
 
 class BlockReader:
@@ -30,7 +30,7 @@ class BlockReader:
         self.registry, self.diagnostics = registry, diagnostics
         self.error = diagnostics.error
         self.lacks_plugins = False
-        """Whether the spec asks for a plugin that is not enabled: an unknown kind may be one of its own."""
+        """Whether the spec requires a plugin that is not enabled, which may define an unknown kind."""
         self._words: dict[str, tuple[str, ...]] = {}
         self.defaults = Defaults(self, defaults)
 
@@ -111,7 +111,7 @@ class BlockReader:
         return ""
 
     def near(self, word: str, category: str, node: Mapping, what: str) -> Mapping:
-        """The block with a key put right, and reported, that decides how the others are read and is misspelt."""
+        """The block with a misspelt key corrected, and reported, if that key decides how the others are read."""
         if word in node:
             return node
         words = self.words(category)
@@ -131,7 +131,7 @@ class BlockReader:
     # -- keys ---------------------------------------------------------------------------------------------------------
 
     def known_keys(self, node: Mapping, known: Words[str], what: str, category: str = "") -> Mapping:
-        """The mapping without unknown keys, which are reported; a misspelt one is read as the one that was meant."""
+        """The mapping without unknown keys, which are reported; a misspelt key is read as the probable one."""
         entries: list[Entry] = []
         for entry in node.entries:
             if entry.key in known:
@@ -152,7 +152,7 @@ class BlockReader:
         return f"`{key}` is a key of `kind: {' | '.join(names)}`" if names else ""
 
     def split_colons(self, node: Mapping, what: str) -> Mapping:
-        """`{kind:dense}` holds one key without a value; it is reported, and read as it was meant."""
+        """Reports `{kind:dense}`, which is one key without a value, and reads it as `{kind: dense}`."""
         for entry in node.entries:
             key, colon, value = entry.key.partition(":")
             if colon and value and isinstance(entry.node, Scalar) and entry.node.value is None and key.isidentifier():
@@ -181,7 +181,7 @@ class BlockReader:
         return node
 
     def _mapping_help(self, category: str, name: str, node: Node) -> str:
-        """How a block that is no mapping may have been meant."""
+        """How to write a block that is not a mapping."""
         if isinstance(node, Scalar) and node.value in self.registry.names(category):
             return f"write `{name}: {{kind: {node.value}}}`, with its settings beside `kind`"
         if isinstance(node, Sequence) and "units" in self.words(category):

@@ -55,7 +55,7 @@ ABOUT = {
     "fusion": "Outputs computed from outputs.",
     "balance": "How the losses of the tasks are combined.",
 }
-"""What each section holds."""
+"""The schema of each section."""
 
 
 def bottom_blocks(spec: Spec) -> Iterator[tuple[NodeName, Block]]:

@@ -1,4 +1,4 @@
-"""The defaults that make the short form work: who reads what where nobody wrote it."""
+"""The defaults that make the short form work: what blocks read if the spec does not say."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Completion:
         return _with(block, source=self.stream(block, block.name, what, "from"))
 
     def gate(self, block: Block) -> Block:
-        """A gate is steered by the stream of its own name, unless its kind takes none."""
+        """A gate's selector is the stream of its own name, unless its kind takes none."""
         if block.common is None:
             return block
         if block.common.selector is None:

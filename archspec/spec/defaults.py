@@ -1,4 +1,4 @@
-"""`defaults`: settings that a block has where it does not write them."""
+"""`defaults`: settings of blocks that do not set them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Defaults:
         self.reach: dict[tuple[str, str], dict[tuple[str, bool], str]] = {}
         """(category, default) -> (kind of a block, whether it takes the default) -> the first such block, in words."""
         self.sizes, self.given = {category: size(node) for category, node in self.sections.items()}, 0
-        """Values that the defaults of a category hold, and that all blocks were given so far."""
+        """The number of values in a category's defaults, and the number given to blocks so far."""
 
     def given_to(self, category: str, node: Mapping, what: str) -> Mapping:
-        """The block with the settings of `defaults` that it does not write and that its kind has.
+        """The block with the settings of `defaults` that it does not set itself and that its kind has.
 
         A default that has a `kind` beside it is for blocks of that kind, unless every kind of the category takes it.
         """
@@ -113,17 +113,17 @@ def takes(cls: type[Settings] | None, key: str) -> bool:
 
 
 def _declines(node: Mapping, key: str) -> bool:
-    """Whether a block writes `null` for a setting, so as not to have the default."""
+    """Whether a block sets `null` for a setting, to remove the default."""
     value = node.get(key)
     return isinstance(value, Scalar) and value.value is None and value.span.column < value.span.end_column
 
 
 def _shareable(words: Words[str]) -> tuple[str, ...]:
-    """Keys that `defaults` may give: not whose weights a block has."""
+    """Keys that `defaults` may set: all except `like`."""
     return tuple(word for word in words if word != "like")
 
 
 def _replaced(cls: type[Settings] | None, node: Mapping) -> set[str]:
-    """The settings that have no meaning beside those that a block writes: no default gives them to it."""
+    """The settings without a meaning next to those that a block sets: defaults do not add them."""
     instead = cls.instead if cls is not None else {}
     return {other for entry in node.entries for other in instead.get(entry.key, ())}

@@ -20,7 +20,7 @@ _Made = TypeVar("_Made")
 
 
 class EntryReader:
-    """What the readers of all sections share."""
+    """Base of the readers of all sections."""
 
     def __init__(self, tree: Mapping, registry: Registry, diagnostics: Diagnostics) -> None:
         self.tree, self.registry, self.diagnostics = tree, registry, diagnostics
@@ -28,7 +28,7 @@ class EntryReader:
         self.blocks = BlockReader(tree.get("defaults"), registry, diagnostics)
 
     def entries(self, node: Node | None, what: str, thing: str, read: Callable[[Entry], _Made]) -> dict[str, _Made]:
-        """The entries of a mapping of names; none where it is absent or empty."""
+        """The entries of a mapping of names; none if it is absent or empty."""
         mapping = as_mapping(node) if node else None
         if node and mapping is None:
             self.error("AS109", f"{what} must be a mapping from names", node.span, notes=node.provenance,

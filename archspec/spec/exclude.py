@@ -1,4 +1,4 @@
-"""Whom a gate leaves out, as it is written: `scene`, or `{domain: scene, after: softmax}`."""
+"""The form of `exclude` in a spec: `scene`, or `{domain: scene, after: softmax}`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORMS = "the name of a domain input, or {domain: NAME, after: softmax}"
 
 @dataclass(frozen=True, slots=True)
 class Exclude:
-    """The domain input whose value names the experts that a row leaves out.
+    """The domain input whose value names the experts that a row excludes.
 
     Before the softmax, the weights of the others add up to 1; after it, to what the row's own leave.
     """
@@ -26,7 +26,7 @@ class Exclude:
     domain: str
     after_softmax: bool = False
     path: tuple[str, ...] = ("exclude",)
-    """Where the name of the domain stands in the block."""
+    """The path of the domain's name in the block."""
 
     @classmethod
     def parse(cls, data: object) -> Exclude:

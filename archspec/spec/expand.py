@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\}|\{[^}]*$)")
 LITERAL = ("archspec", "name", "about", "sets", "requires", "extends")
-"""Sections in which `$` means nothing."""
+"""Sections in which `$` has no meaning."""
 
 
 def expand(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
@@ -74,7 +74,7 @@ class _Expansion:
     def mapping(
         self, node: Mapping, env: MappingType[str, str], outer: tuple[Note, ...], provenance: tuple[Note, ...]
     ) -> Mapping:
-        """Expands the keys; a key that is written out wins over one that a variable makes."""
+        """Expands the keys; a key that is written out overrides one that a variable produces."""
         explicit = {self.text(e.key, env, e) for e in node.entries if not self.free(e.key, env)}
         made: dict[str, Entry] = {}
         for entry in node.entries:
@@ -115,7 +115,7 @@ class _Expansion:
         return list(dict.fromkeys(name for name in found if name and name not in env))
 
     def known(self, name: str, entry: Entry) -> bool:
-        """Whether a variable has values; if not, says so. A misspelt one is read as the one that was meant."""
+        """Whether a variable has values; reports it if not. A misspelt one is read as the probable one."""
         if name in self.sets or name in self.meant:
             return True
         guess = suggest(name, self.sets)
@@ -158,7 +158,7 @@ class _Expansion:
         return VARIABLE.sub(lambda match: "$" if match[1] else self.value(match, env, place), text)
 
     def value(self, match: re.Match[str], env: MappingType[str, str], place: Entry | Scalar) -> str:
-        """The value of one variable; says so where it has none, and goes on with the one that was meant."""
+        """The value of a variable; if it has none, reports it and continues with the probable one."""
         name = match[2] or match[3]
         if name in env:
             return env[name]

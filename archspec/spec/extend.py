@@ -85,7 +85,7 @@ def _base_path(node: Node, here: Path, root: Path) -> Path:
 
 
 def _resolved(path: Path, node: Node) -> Path:
-    """The path without links and `..`, also of a file that does not exist."""
+    """The path without links and `..`, even for a file that does not exist."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError until Python 3.13
@@ -101,7 +101,7 @@ def _unusable_path(node: Node, reason: str) -> Diagnostic:
 
 
 def _base(path: Path, shown: str, span: Span, diagnostics: Diagnostics) -> Mapping:
-    """The tree of an extended file; what is wrong with the file itself says who extends it."""
+    """The tree of an extended file; errors in the file mention the file that extends it."""
     try:
         text = read(path, shown=shown)
     except SpecError as error:
@@ -145,7 +145,7 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
 
 
 def _removing(entry: Entry) -> Node:
-    """The value of a key that the extended file does not have; a written `null` was meant to remove one."""
+    """The value of a key that the extended file does not have; a `null` was meant to remove one."""
     node = entry.node
     if isinstance(node, Scalar) and node.value is None and node.span.column < node.span.end_column:
         return replace(
@@ -164,7 +164,7 @@ def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str
     `null` removes a key.
 
     Raises:
-        SpecError: a setting without `=`, a value that is no YAML, a path through something that is no mapping.
+        SpecError: a setting without `=`, a value that is not YAML, a path through something that is not a mapping.
     """
     texts = overrides if not isinstance(overrides, MappingType) else [f"{k}={_flow(v)}" for k, v in overrides.items()]
     for text in texts:

@@ -93,7 +93,7 @@ class LayerReader(EntryReader):
         return self.block("tower", entry, what)
 
     def switch(self, name: str, node: Mapping, place: Span, what: str) -> Switch:
-        """A tower whose rows each take the case of their own domain."""
+        """A tower in which each row uses the case of its domain."""
         for inner in node.entries:
             if inner.key not in {"switch", "cases", "output"}:
                 self.error(

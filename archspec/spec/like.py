@@ -1,4 +1,4 @@
-"""Weights that expert groups share: a group that is `like` another has its kind, settings, count and weights."""
+"""Shared weights of expert groups: a group that is `like` another has its kind, settings, count and weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def group_of(like: str, level: int) -> NodeName:
 
 
 def with_shared_weights(spec: Spec, diagnostics: Diagnostics) -> Spec:
-    """The spec whose groups that are `like` others have the kind, settings and count of these."""
+    """The spec in which groups that are `like` others have the kind, settings and count of these."""
     likeness = _Likeness(spec, diagnostics)
     levels = [
         replace(
@@ -48,7 +48,7 @@ class _Likeness:
         """Groups of a circle that was reported."""
 
     def filled(self, place: NodeName, block: Block) -> Block:
-        """The group with what it takes from the one that it is like; as it is where that is wrong, and reported."""
+        """The group with kind, settings and count of the one that it is like; unchanged if that is wrong (reported)."""
         like = _like(block)
         if like is None:
             return block

@@ -28,7 +28,7 @@ def read_spec(
     """The complete Spec of a file (`-` for standard input) or of a text; its references are not checked yet.
 
     Raises:
-        SpecError: the file cannot be read, or is no YAML.
+        SpecError: the file cannot be read, or is not YAML.
     """
     text, file = _text_of(source)
     tree = extended(parse(text, file, diagnostics), file, diagnostics)
@@ -38,7 +38,7 @@ def read_spec(
 
 
 def _text_of(source: str | os.PathLike[str]) -> tuple[str, str]:
-    """A text is what holds a line break or a `key: value`; all else is a path."""
+    """The text of a source: a source with a line break or a `key: value` is a text, anything else a path."""
     if isinstance(source, str) and ("\n" in source or ": " in source):
         return source, "<text>"
     return read(source), "<stdin>" if os.fspath(source) == "-" else os.fspath(source)

@@ -1,4 +1,4 @@
-"""What may be a name: `[a-z][a-z0-9_]*`, and neither Python's nor archspec's own words."""
+"""Checks of names: `[a-z][a-z0-9_]*`, except for words of Python and of archspec."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_SHARED = frozenset({"task name", "domain value"})
 
 
 def check_name(name: str, what: str, span: Span, notes: Iterable[Note], diagnostics: Diagnostics) -> None:
-    """Reports a name that is none, once: a tower of a task with a bad name is no second mistake."""
+    """Reports an invalid name once: a tower of a task with an invalid name is not a second mistake."""
     if name in diagnostics.blamed:
         return
     if len(name) > LONGEST_NAME:
@@ -51,7 +51,7 @@ def check_name(name: str, what: str, span: Span, notes: Iterable[Note], diagnost
 
 
 def _better(name: str, what: str) -> str:
-    """A name near the one that is none; an input keeps its column."""
+    """A valid name similar to an invalid one; an input keeps its column."""
     plain = "".join(c for c in normalize("NFKD", name.casefold() if name.islower() else name) if not combining(c))
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower()
     better = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")

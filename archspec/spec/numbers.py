@@ -1,4 +1,4 @@
-"""Numbers that are written as no number is in YAML: `5e3` for a count, `2*32`, `10k`, `1_000`, `50%`, `32, 16`."""
+"""Numbers that are not written as YAML numbers: `5e3` for a count, `2*32`, `10k`, `1_000`, `50%`, `32, 16`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGEST_EXPONENT = 64
 
 
 def meant(text: str) -> int | float | None:
-    """The number that a text was probably meant to be, None where it is not one."""
+    """The number that a text was probably meant to be, or None."""
     text = text.strip()
     if match := _SUFFIXED.fullmatch(text):
         return _whole(float(match[1]) * _SUFFIXES[match[2].lower()])
@@ -43,5 +43,5 @@ def _computed(left: float, sign: str, right: float) -> int | float | None:
 
 
 def _whole(value: float) -> int | float:
-    """The value as a whole number, where it is one."""
+    """The value as a whole number, if it is one."""
     return int(value) if value == value // 1 and abs(value) < 2**53 else value

@@ -1,4 +1,4 @@
-"""pydantic's findings in archspec's words, at the setting's own place."""
+"""Translates pydantic's errors into archspec's messages, at the place of the setting."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def validated(
 
 
 def _by_setting(details: Iterable[ErrorDetails]) -> dict[_Path, list[ErrorDetails]]:
-    """The findings of each setting: the branches of a union are one mistake."""
+    """The errors of each setting: those of the branches of a union are one mistake."""
     found: dict[_Path, list[ErrorDetails]] = {}
     for detail in details:
         path = tuple(step for step in detail["loc"] if not _is_branch(step))
@@ -126,7 +126,7 @@ class _Problem:
         )  # fmt: skip
 
     def missing(self, diagnostics: Diagnostics) -> None:
-        """A setting that must be written."""
+        """A required setting that is missing."""
         above = self.path[:-1]
         span = span_at(self.node, above) if above else self.place
         inside = _Problem(self.cls, self.node, self.what, self.place, above, self.details).setting
@@ -171,7 +171,7 @@ class _Problem:
         return int(number) if number == number // 1 and number > 0 else None
 
     def help(self) -> str:  # noqa: PLR0911 - one answer per case
-        """One way out, where there is one to show."""
+        """A suggestion, if there is one."""
         key, given = self.path[-1] if self.path else "", self.detail["input"]
         if choices := _choices(self.details):
             guess = suggest(str(given), choices)
@@ -220,12 +220,12 @@ def _choices(details: Iterable[ErrorDetails]) -> list[str]:
 
 
 def written_with(entry: Entry, node: Mapping) -> set[str]:
-    """The other keys of a mapping that stand in the same file: a key of an extended file may be written again."""
+    """The other keys of a mapping in the same file: a key of an extended file may be written again."""
     return {other.key for other in node.entries if other.key_span.file == entry.key_span.file and other is not entry}
 
 
 def keys_help(key: str, known: Collection[str], written: Container[str] = ()) -> str:
-    """What to write for an unknown key: the near one, unless it is written already, and all that there are."""
+    """What to write instead of an unknown key: the nearest one, unless it is already written, and all known ones."""
     guess = suggest(key, [word for word in known if word not in written])
     return (f"did you mean `{guess}`? " if guess else "") + f"keys here: {', '.join(sorted(set(known)))}"
 
@@ -253,13 +253,13 @@ def provenance_at(node: Node, path: _Path) -> tuple[Note, ...]:
 
 
 def shown(value: object) -> str:
-    """A value as a sentence repeats it: in YAML, cut where it is long."""
+    """A value for a message: in YAML, cut if it is long."""
     text = _yaml(value)
     return f"`{text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + '...'}`"
 
 
 def _yaml(value: Any) -> str:  # noqa: ANN401 - YAML data
-    """A value in flow form; of a long one as much as a sentence could repeat."""
+    """A value in flow form; for a long one, only as much as a message could show."""
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else f"{'-' * (value < 0)}.inf"
     if isinstance(value, dict):

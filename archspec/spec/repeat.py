@@ -1,4 +1,4 @@
-"""`repeat`: a level that is written once and stands several times."""
+"""`repeat`: expands a level that is written once into several."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def repeated(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
 
 
 def _times(level: Node, diagnostics: Diagnostics) -> tuple[int, Span]:
-    """How often a level stands, and where that is written."""
+    """How often a level is repeated, and where that is written."""
     entry = level.entry("repeat") if isinstance(level, Mapping) else None
     if entry is None:
         return 1, level.span
@@ -51,7 +51,7 @@ def _copies(level: Node, times: int, place: Span) -> list[Node]:
 
 
 def with_provenance(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
-    """A node that came a further way: an expansion, a repeat."""
+    """A node with additional provenance: an expansion, a repeat."""
     if not notes:
         return node
     provenance = (*node.provenance, *notes)

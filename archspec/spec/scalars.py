@@ -1,4 +1,4 @@
-"""What a plain scalar means: the core schema of YAML 1.2 (section 10.3.2), for reading and for printing."""
+"""The meaning of plain scalars: the core schema of YAML 1.2 (section 10.3.2), for reading and for printing."""
 
 from __future__ import annotations
 

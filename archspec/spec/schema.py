@@ -1,7 +1,7 @@
 """The language as JSON Schema, for editors, and the settings of a class in words.
 
-The schema helps while writing: it knows sections, kinds, settings and their types. It is wider than the language where
-a value may come from `defaults`, `extends` or a variable; `archspec validate` has the last word.
+The schema helps while writing: it knows sections, kinds, settings and their types. It accepts more than the language if
+a value may come from `defaults`, `extends` or a variable; `archspec validate` decides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 NOTES: Schema = {"^x-": {}}
-"""Keys of the writer's own, allowed everywhere."""
+"""Keys for the author's use, allowed everywhere."""
 
 _TEXT = {"type": "string"}
 _NAMES = {"type": "array", "items": _TEXT}
@@ -82,7 +82,7 @@ def settings_of(cls: type[Settings]) -> list[dict[str, Any]]:
 
 
 def attribute_docs(cls: type) -> dict[str, str]:
-    """The strings under the attributes of a class and of its bases, by attribute."""
+    """The docstrings of the attributes of a class and of its bases, by attribute."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not issubclass(base, Settings) or base is Settings:
@@ -151,7 +151,7 @@ def _properties(cls: type[Settings], definitions: Schema) -> Schema:
 
 
 def _block(category: str, registry: Registry, definitions: Schema) -> Schema:
-    """One block: what its kind takes; without a `kind`, which may come from `defaults`, what any kind takes."""
+    """A block: the settings of its kind; without a `kind`, which may come from `defaults`, those of any kind."""
     common = _properties(COMMON[category], definitions)
     choices: list[Schema] = []
     meanings: dict[str, list[Schema]] = {key: [schema] for key, schema in common.items()}

@@ -1,4 +1,4 @@
-"""From the expanded tree to the typed Spec, section by section; every mistake is reported at its place."""
+"""Reads the expanded tree as a typed Spec, section by section; reports every mistake at its place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Made = TypeVar("_Made")
 
 
 def known_sections(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
-    """The tree without unknown sections, which are reported; a misspelt one is read as the one that was meant."""
+    """The tree without unknown sections, which are reported; a misspelt one is read as the probable one."""
     for entry in tree.entries:
         if entry.key in SECTIONS or entry.key.startswith("x-"):
             continue
@@ -52,7 +52,7 @@ class Reader(TaskReader, LayerReader):
     """Reads the sections of one tree."""
 
     def spec(self) -> Spec:
-        """The Spec; what is wrong goes to the diagnostics."""
+        """The Spec; mistakes are added to the diagnostics."""
         self.version()
         self.needed()
         self.few_tasks()
@@ -102,7 +102,7 @@ class Reader(TaskReader, LayerReader):
             )
 
     def needed(self) -> None:
-        """Reports sections that every spec has, where they are missing or empty."""
+        """Reports required sections that are missing or empty."""
         missing = [section for section in NEEDED if self.is_missing(section)]
         if "tasks" in missing and "towers" in self.tree:
             missing = [section for section in missing if section != "towers"]  # `$task` towers vanish with the tasks
@@ -118,7 +118,7 @@ class Reader(TaskReader, LayerReader):
         self.diagnostics.incomplete |= bool(missing)
 
     def few_tasks(self) -> None:
-        """Stops where there are more tasks than anybody has."""
+        """Raises an error if there are more tasks than anybody could have."""
         tasks = self.tree.entry("tasks")
         count = len(tasks.node.entries) if tasks and isinstance(tasks.node, Mapping) else 0
         if tasks and count > MOST_TASKS:
@@ -159,7 +159,7 @@ class Reader(TaskReader, LayerReader):
         return text or ""
 
     def requires(self) -> tuple[str, ...]:
-        """The plugins that the spec asks for; refuses if the caller did not enable one."""
+        """The plugins that the spec requires; reports those that the caller did not enable."""
         names = self.strings(self.tree.get("requires"), "`requires`", "requires")
         for name, span in names:
             if not name.replace(".", "_").isidentifier():

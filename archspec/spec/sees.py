@@ -1,4 +1,4 @@
-"""What a gate sees, as it is written: `[$task, shared]`, `all`, `{except: ctr}`, `{detach: cvr}`."""
+"""The forms of `sees` in a spec: `[$task, shared]`, `all`, `{except: ctr}`, `{detach: cvr}`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a file, and parses its text into a tree whose values know their place.
+"""Reads a file, and parses its text into a tree whose values have their places.
 
 The YAML parser itself is imported when the first text is parsed.
 """

@@ -1,4 +1,4 @@
-"""The Spec: what a file says, typed and complete. Immutable; `text()` prints its canonical form."""
+"""The Spec: the contents of a file, typed and complete. Immutable; `text()` prints its canonical form."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ExpertCommon(Settings):
     count: Annotated[int, Field(ge=1, le=MOST_EXPERTS)] = 1
     source: Annotated[Reference | None, Field(alias="from")] = None
     like: Annotated[str | None, BeforeValidator(_group_name)] = None
-    """A group whose weights this one has too, with its kind, settings and count: `f`, or `level1.experts.f`."""
+    """A group whose weights this one shares, with its kind, settings and count: `f`, or `level1.experts.f`."""
 
 
 class GateCommon(Settings):
@@ -75,7 +75,7 @@ class TowerCommon(Settings):
 
 
 class NoCommon(Settings):
-    """A category whose kinds bring all their keys."""
+    """For a category whose kinds define all keys."""
 
 
 class Decay(Settings):
@@ -109,7 +109,7 @@ class Task(Settings):
 class Block:
     """One named block of a spec: the keys of its category, its kind and the kind's settings.
 
-    `common` and `settings` are None where they are wrong (and were reported). `node` is what stands in the file,
+    `common` and `settings` are None if they are wrong (and were reported). `node` is the tree from the file,
     `place` the name that it is declared by.
     """
 
@@ -127,20 +127,20 @@ class Block:
 
     @property
     def provenance(self) -> tuple[Note, ...]:
-        """Through which files and expansions the block came."""
+        """The files and expansions that the block came through."""
         return self.node.provenance
 
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""
         common = _dumped(self.common)
-        if "like" in common:  # the rest is the other group's
+        if "like" in common:  # the rest belongs to the other group
             return {key: value for key, value in common.items() if key != "count"}
         return {"kind": self.kind, **common, **(_dumped(self.settings) if self.settings else {})}
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A tower whose rows each take the case of their own domain."""
+    """A tower in which each row uses the case of its domain."""
 
     name: str
     switch: str
@@ -155,7 +155,7 @@ class Switch:
 
     @property
     def provenance(self) -> tuple[Note, ...]:
-        """Through which files and expansions the switch came."""
+        """The files and expansions that the switch came through."""
         return self.node.provenance
 
     def data(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class TaskBlock:
 
     @property
     def provenance(self) -> tuple[Note, ...]:
-        """Through which files and expansions the task came."""
+        """The files and expansions that the task came through."""
         return self.node.provenance
 
     def data(self) -> dict[str, Any]:
@@ -243,14 +243,14 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what the spec means, 16 hexadecimal digits; comments, anchors, idle key order do not count."""
+        """SHA-256 of the spec's meaning, 16 hexadecimal digits; comments, anchors, idle key order do not count."""
         data = self.data()
         data["inputs"] = list(data.get("inputs", {}).items())
         data.pop("about", None)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     def domain(self, name: str) -> tuple[str, ...] | None:
-        """The values of a domain input; None for another input, and for a name that is no input."""
+        """The values of a domain input; None for another input, and for a name that is not an input."""
         kind: InputKind | None = self.inputs[name].settings if name in self.inputs else None
         return kind.domain() if kind is not None else None
 
@@ -264,7 +264,7 @@ def _blocks(blocks: MappingType[str, Block]) -> dict[str, Any]:
 
 
 def _short(block: Block) -> Any:  # noqa: ANN401 - YAML data
-    """A block that is named by its kind alone, or its mapping where it has settings."""
+    """A block as the name of its kind, or as a mapping if it has settings."""
     data = block.data()
     return block.kind if data.keys() == {"kind"} else data
 
@@ -275,7 +275,7 @@ def _dumped(settings: Settings) -> dict[str, Any]:
 
 
 def _escaped(data: Any) -> Any:  # noqa: ANN401 - YAML data
-    """Strings with `$` doubled, so that they read back as they are; `name` and `about` are never expanded."""
+    """Strings with `$` doubled, so that they read back unchanged; `name` and `about` are never expanded."""
     if isinstance(data, dict):
         return {
             _escaped(key): value if key in {"name", "about", "requires"} else _escaped(value)

@@ -1,4 +1,4 @@
-"""Turns what the YAML parser found wrong into a sentence for the writer of the file."""
+"""Turns errors of the YAML parser into messages for the author of the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Mistake(NamedTuple):
-    """One way to get YAML wrong. `pattern` fits the words of libyaml and those of PyYAML's own parser."""
+    """A common mistake in YAML. `pattern` matches the messages of libyaml and those of PyYAML's own parser."""
 
     pattern: str
     code: str

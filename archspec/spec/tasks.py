@@ -9,7 +9,7 @@ from archspec.spec.spec import Block, Task, TaskBlock
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, span_at
 
 LOSS = {"binary": "logistic", "regression": "mse", "multiclass": "cross_entropy"}
-"""Kind of a task -> its loss where none is written."""
+"""Kind of a task -> its default loss."""
 
 
 class TaskReader(EntryReader):

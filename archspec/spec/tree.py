@@ -1,4 +1,4 @@
-"""The tree of a YAML file: values that know where they stand, and through which alias they came."""
+"""The tree of a YAML file: values with their places, and the aliases that they came through."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Mapping:
 
 
 def as_mapping(node: Node) -> Mapping | None:
-    """The node as a mapping, None where it is none; a key without a value is an empty one."""
+    """The node as a mapping, or None; a key without a value is an empty mapping."""
     if isinstance(node, Scalar) and node.value is None:
         return Mapping((), node.span, node.provenance)
     return node if isinstance(node, Mapping) else None
@@ -96,7 +96,7 @@ def text_of(node: Node | None) -> str | None:
 
 
 def size(node: Node) -> int:
-    """How many values a tree holds, itself included."""
+    """The number of values in a tree, including itself."""
     inner = [entry.node for entry in node.entries] if isinstance(node, Mapping) else getattr(node, "items", ())
     return 1 + sum(map(size, inner))
 
