@@ -1,1 +1,1 @@
-"""How fast archspec's modules are beside other libraries' models. `make bench` runs all of it; see README.md."""
+"""Measures archspec's modules against other libraries' models. `make bench` runs everything; see README.md."""

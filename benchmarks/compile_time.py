@@ -25,7 +25,7 @@ def first_call(name: str, mode: str) -> None:
     contender = BUILDERS[name](size)
     ids, labels = size.draw(_ROWS)
     batch = contender.batch(ids)
-    model = contender.model.eval()  # for training, too: batch norms would move their statistics between the two calls
+    model = contender.model.eval()  # for training, too: batch norms would update their statistics between the two calls
     compiled = torch.compile(model, fullgraph=True)
     eager = contender.stacked(model(batch)).detach()
     start = time.perf_counter()
@@ -38,7 +38,7 @@ def first_call(name: str, mode: str) -> None:
 
 
 def section(*, short: bool) -> Section:
-    """The table; the short form leaves training and the plain module out."""
+    """The table; the short form omits training and the plain module."""
     names = (RECHUB, ARCHSPEC) if short else (RECHUB, PLAIN, ARCHSPEC)
     rows, bars = [], []
     for mode in (INFER,) if short else (INFER, TRAIN):

@@ -23,7 +23,7 @@ LEVELS = 2
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A PLE over sparse inputs: so many experts per task, and as many shared ones; one linear layer per gate."""
+    """A PLE over sparse inputs, with as many shared experts as experts per task; one linear layer per gate."""
 
     tasks: int
     experts: int
@@ -48,7 +48,7 @@ class Size:
         return ids, torch.randint(0, 2, (rows, self.tasks), generator=generator).float()
 
     def flops(self, rows: int) -> int:
-        """Multiplications and additions of all products in a forward pass: experts, gates, mixing, towers, heads."""
+        """Multiplications and additions of all matmuls in a forward pass: experts, gates, mixing, towers, heads."""
         own, seen, total = self.tasks * self.experts, 2 * self.experts, self.experts * (self.tasks + 1)
         width, hidden = self.inputs * self.dim, self.units[-1]
         products = self.tasks * _mlp((hidden, *self.tower, 1))
@@ -73,7 +73,7 @@ OTHERS = (RECHUB, DEEPCTR)
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A model and how it takes ids and gives what the loss reads."""
+    """A model, and functions that convert its inputs and outputs."""
 
     name: str
     model: nn.Module
@@ -85,7 +85,7 @@ class Contender:
 
     @property
     def parameters(self) -> int:
-        """How many weights it has."""
+        """The number of weights."""
         return sum(weight.numel() for weight in self.model.parameters())
 
     def forward(self, ids: Tensor) -> Callable[[], Any]:
@@ -152,12 +152,12 @@ def _archspec(name: str, text: str, *, optimize: bool) -> Contender:
 
 
 def optimized(size: Size, table: str = "") -> Contender:
-    """archspec's module as a user gets it: default settings, its check of the inputs included."""
+    """archspec's module as a user gets it: default settings, including the check of the inputs."""
     return _archspec(ARCHSPEC, spec_text(size, table), optimize=True)
 
 
 def plain(size: Size) -> Contender:
-    """archspec's module without any pass, which is the meaning of the spec."""
+    """archspec's module without any pass, which defines the meaning of the spec."""
     return _archspec(PLAIN, spec_text(size), optimize=False)
 
 

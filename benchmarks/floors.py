@@ -1,4 +1,4 @@
-"""Floors: what the products of a cell cost alone, each done by the quickest way this machine has."""
+"""Floors: the time of a cell's matmuls alone, each done in the fastest way on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions run in a fresh Python process: nothing imported, compiled or cached before."""
+"""Runs functions in a fresh Python process, in which nothing is imported, compiled or cached."""
 
 from __future__ import annotations
 

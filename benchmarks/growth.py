@@ -49,7 +49,7 @@ def run_time(cells: list[Cell]) -> Section:
 
 
 def build_one(tasks: int) -> None:
-    """Prints what building a spec of so many tasks takes, as JSON; the imports are not in it."""
+    """Prints the time to build a spec with this many tasks, as JSON; excludes the imports."""
     archspec.compile(_spec(2), seed=0)
     text = _spec(tasks)
     start = time.perf_counter()
@@ -58,7 +58,7 @@ def build_one(tasks: int) -> None:
 
 
 def check_time(tasks: int) -> float:
-    """Seconds of `archspec validate` for a spec of so many tasks, start of Python and all; the median of some."""
+    """Median seconds of `archspec validate` for a spec with this many tasks, including the start of Python."""
     seconds = []
     for _ in range(_CHECKS):
         start = time.perf_counter()

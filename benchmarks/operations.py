@@ -1,4 +1,4 @@
-"""How many calls into torch a forward pass makes: what small batches pay for."""
+"""Counts the calls into torch of a forward pass, which dominate the time of small batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BAR = 1 / 5
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves its hooks untyped
-    """Counts operations as they reach the dispatcher, views (which compute nothing) apart."""
+    """Counts operations that reach the dispatcher; views, which compute nothing, are counted separately."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

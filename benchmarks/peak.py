@@ -1,4 +1,4 @@
-"""The machine's fp32 product rate, measured, and the share of it that whole models reach."""
+"""Measures the machine's fp32 matmul rate, and the share of it that whole models reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a part of the benchmark hands back, and how it is written: tables and bars as markdown."""
+"""The results of a part of the benchmark, and their form: tables and bars as markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torch-rechub", "deepctr-torch", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number that has to be reached; `least` says whether it is a lower bound."""
+    """A number that has to be reached; `least`: it is a lower bound."""
 
     what: str
     bar: float
@@ -81,7 +81,7 @@ def quick() -> bool:
 
 
 def machine() -> str:
-    """What the numbers depend on: processor, cores, threads, versions, and how busy the machine was."""
+    """Everything that affects the numbers: processor, cores, threads, versions, and how busy the machine was."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     name = next(

@@ -1,4 +1,4 @@
-"""A whole training step, optimizer included, with large tables: there they cost more than the network."""
+"""A whole training step, including the optimizer, with large tables, which cost more than the network."""
 
 from __future__ import annotations
 

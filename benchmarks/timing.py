@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 TURN = 0.02
-"""Seconds of one contender's turn: so short that a slow moment of the machine meets all of them."""
+"""Seconds of one contender's turn: short enough that a slow moment of the machine affects all of them."""
 FEWEST = 7
-"""Calls of each contender at least."""
+"""The smallest number of calls of each contender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def interleaved(work: Mapping[str, Callable[[], object]], seconds: float = 0.5) 
     gc.disable()
     try:
         while unfinished := [name for name in names if sum(samples[name]) < seconds or len(samples[name]) < FEWEST]:
-            # All go on while one is unfinished: nobody is measured in a moment of his own.
+            # All continue while one is unfinished, so that none is measured alone.
             for name in names if unfinished else ():
                 samples[name] += _clock(work[name], turns[name])
             names.reverse()
