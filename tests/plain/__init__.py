@@ -25,6 +25,7 @@ from .m3oe import M3oe
 from .meituan_search import MeituanSearch
 from .ml_mmoe import MlMmoe
 from .mmoe import Mmoe
+from .mmoe_mixed import MmoeMixed
 from .moe import Moe
 from .mtan import Mtan
 from .pepnet import Pepnet
@@ -74,6 +75,7 @@ MODERN: dict[str, type[Reference]] = {
     "star": Star,
     "sluice": Sluice,
     "escm2": Escm2,
+    "mmoe_mixed": MmoeMixed,
 }
 """The same for the architectures after PLE, some of which need a plugin."""
 

@@ -42,6 +42,12 @@ WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
         (),
         ((r", modulate: {at: input, rank: 4, scale: 2}", ""),),
     ),
+    "mmoe_mixed: crosses with weights 0 = MLP experts": (
+        "mmoe_mixed",
+        r"\.cross\.",
+        (),
+        (("kind: cross, count: 3, layers: 2, rank: 16, ", "count: 3, "),),
+    ),
     "star: W_p = 1 and b_p = 0, the start, = the shared network": (
         "star",
         "no weight",
