@@ -33,6 +33,21 @@ def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
     return suffix
 
 
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names something. A name that nothing can have (too long, a zero byte) is none; `Path` raises."""
+    return os.path.exists(path)  # noqa: PTH110 - see above
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a file, as `is_there` does."""
+    return os.path.isfile(path)  # noqa: PTH113 - see `is_there`
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a folder, as `is_there` does."""
+    return os.path.isdir(path)  # noqa: PTH112 - see `is_there`
+
+
 def names_in(folder: str | os.PathLike[str]) -> list[str]:
     """The names in a folder, at most a thousand; empty if it cannot be read."""
     try:
@@ -45,7 +60,7 @@ def names_in(folder: str | os.PathLike[str]) -> list[str]:
 def missing(path: str) -> NoReturn:
     """Raises SpecError AS001: there is no such file. The help suggests a file of a similar name in the same folder."""
     folder, base = os.path.split(path)
-    if not os.path.isdir(folder or "."):  # noqa: PTH112 - a name may be no path at all
+    if not is_folder(folder or "."):
         unusable("AS001", f"there is no file `{path}`", help=f"there is no folder `{folder}` either")
     meant = suggest(base, names_in(folder))
     help_ = f"did you mean `{os.path.join(folder, meant)}`?" if meant else ""  # noqa: PTH118

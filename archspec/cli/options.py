@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from archspec.cli.completion import codes, plugin_files, spec_files
 from archspec.cli.messages import be_quiet, ignore
 from archspec.diagnostics import unusable
+from archspec.files import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def in_folders(_context: click.Context, _argument: click.Parameter, words: tuple
     """Replaces each folder by the specs below it. Raises SpecError AS002 for a folder without specs."""
     found: list[str] = []
     for word in words:
-        if not os.path.isdir(word):  # noqa: PTH112 - `Path.is_dir` raises for names that are too long
+        if not is_folder(word):
             found.append(word)
             continue
         specs = list(_specs_below(Path(word)))

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from archspec.files import write_whole
+from archspec.files import is_folder, write_whole
 
 FOLDER: Final = "build"
 """The folder that `build` and `render` write to without `-o`."""
@@ -53,5 +53,5 @@ def put(path: str, data: str | bytes, output: str | None, count: int = 1) -> Non
 
 
 def _is_folder(output: str, count: int) -> bool:
-    """Like `Path.is_dir`, but False for a name that the system refuses; opening it then reports the error."""
-    return count > 1 or output.endswith(("/", os.sep)) or os.path.isdir(output)  # noqa: PTH112 - see the docstring
+    """Whether files are written into it; opening a name that the system refuses reports the error."""
+    return count > 1 or output.endswith(("/", os.sep)) or is_folder(output)

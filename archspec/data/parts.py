@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from archspec.diagnostics import unusable
+from archspec.files import is_folder, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +39,7 @@ def data_files(files: Name | Iterable[Name]) -> tuple[str, ...]:
 
 
 def _matching(word: str) -> list[str]:
-    if not has_magic(word) or Path(word).exists():
+    if not has_magic(word) or is_there(word):
         return [word]
     found = sorted(glob(word, recursive=True))  # noqa: PTH207 - absolute patterns too
     if not found:
@@ -54,7 +55,7 @@ def parts_of(path: Name) -> tuple[Part, ...]:
     Raises:
         SpecError: a folder has no files, or has folders whose names do not define a column.
     """
-    if not Path(path).is_dir():
+    if not is_folder(path):
         return (Part(os.fspath(path)),)
     found = tuple(_parts(Path(path), {}))
     if not found:

@@ -12,6 +12,7 @@ from archspec.data.parts import parts_of
 from archspec.data.sound import not_utf8, sound
 from archspec.data.values import trimmed
 from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
+from archspec.files import is_file
 
 if TYPE_CHECKING:
     import os
@@ -171,7 +172,7 @@ def _open(part: Part, header: tuple[str, ...] | None) -> Table:
     if form is None or (packed and form != "csv"):
         endings = ", ".join(FORMATS)
         unusable("AS701", f"`{file}` is of no known format", help=f"end it in {endings} (CSV also packed: .csv.gz)")
-    if not path.is_file():
+    if not is_file(file):
         unusable("AS701", f"there is no file `{file}`")
     try:
         columns = _names(file, form, header)

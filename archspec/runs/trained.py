@@ -13,6 +13,7 @@ from archspec.data.batches import OrderedBatches, table_batches
 from archspec.data.prepare import VALIDATION
 from archspec.data.requirements import column_requirements
 from archspec.diagnostics import unusable
+from archspec.files import is_file, is_folder, is_there
 from archspec.runs.files import HISTORY, LAST, RUN, WEIGHTS
 from archspec.runs.folder import RunFolder
 
@@ -45,7 +46,7 @@ class Trained:
         Raises:
             SpecError: the run's `rows/` were deleted or changed.
         """
-        if not (self.folder / VALIDATION).is_file():
+        if not is_file(self.folder / VALIDATION):
             unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
         return OrderedBatches(RunFolder(self.folder).rows(VALIDATION), ROWS_AT_ONCE)
 
@@ -71,8 +72,8 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
             or one of its files is missing, cut or edited.
     """
     path = Path(folder)
-    path = path if path.is_dir() else path.parent
-    if not any((path / name).exists() for name in (RUN, WEIGHTS, LAST, HISTORY)):
+    path = path if is_folder(path) else path.parent
+    if not any(is_there(path / name) for name in (RUN, WEIGHTS, LAST, HISTORY)):
         unusable("AS708", f"`{os.fspath(folder)}` is no run", help="give a folder that `archspec train` wrote")
     run = RunFolder(path)
     if not any(run.has(name) for name in (WEIGHTS, HISTORY)):

@@ -18,7 +18,7 @@ from archspec.data.batches import OrderedBatches, ShuffledBatches
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.data.requirements import column_requirements, group_column
 from archspec.diagnostics import SpecError, unusable
-from archspec.files import write_whole
+from archspec.files import is_there, write_whole
 from archspec.graph.reach import trained_by
 from archspec.lightning.checkpoint import WholeCheckpoints
 from archspec.lightning.module import MultiTaskModule
@@ -109,7 +109,7 @@ def train(  # noqa: PLR0913 - what a run is made of
     """
     progress = progress or Progress()
     check_recipe(graph, recipe, source.grouped_by)
-    if ".." in folder.parts or (folder.is_symlink() and not folder.exists()):
+    if ".." in folder.parts or (os.path.lexists(folder) and not is_there(folder)):
         folder = Path(os.path.realpath(folder))
     if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of this run prepared everything, and holds the lock
         with using(recipe.threads), ended():
@@ -131,7 +131,7 @@ def _opened(  # noqa: PLR0913 - as train
     for left in (*folder.glob(".*.tmp"), *folder.glob("rows/.*.tmp")):  # of a run that was killed meanwhile
         left.unlink()
     arguments = arguments_of(graph, source, recipe)
-    if not any((folder / name).exists() for name in (WEIGHTS, LAST, HISTORY)):  # nothing to lose but prepared rows
+    if not any(is_there(folder / name) for name in (WEIGHTS, LAST, HISTORY)):  # nothing to lose but prepared rows
         run = _begun(folder, arguments) if resume else None
         if run is None:
             _prepare(graph, source, folder, arguments, progress)
@@ -150,7 +150,7 @@ def _opened(  # noqa: PLR0913 - as train
 
 def _begun(folder: Path, arguments: dict[str, Any]) -> RunFolder | None:
     """The run that was prepared there but not trained, if it is complete and has the same arguments."""
-    if not (folder / RUN).exists():
+    if not is_there(folder / RUN):
         return None
     try:
         run = RunFolder(folder)

@@ -11,7 +11,7 @@ from typing import Any
 
 from archspec.contract.limits import DEEPEST, MOST_EXTENDED, MOST_VALUES
 from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError, suggest
-from archspec.files import names_in
+from archspec.files import is_file, names_in
 from archspec.spec.source import parse, read
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size, span_at
 
@@ -25,7 +25,7 @@ def extended(tree: Mapping, file: str, diagnostics: Diagnostics) -> Mapping:
     entry = tree.entry("extends")
     if entry is None:
         return tree
-    here = _resolved(Path(file) if os.path.isfile(file) else Path(), entry.node)  # noqa: PTH113 (a name may be no path)
+    here = _resolved(Path(file) if is_file(file) else Path(), entry.node)
     root = here.parent if here.is_file() else here
     return _extended(tree, here, root, diagnostics, (here,), ())
 

@@ -203,6 +203,30 @@ def test_wrong_usage(run: Run, words: list[str]) -> None:
     assert run("train", "small.yaml", "--data", "a.csv", *words).exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "*" + "a" * 300])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "tiny.yaml", "--data", "NAME.csv"],
+        ["train", "tiny.yaml", "--data", "rows.csv", "-o", "NAME"],
+        ["train", "tiny.yaml", "--data", "rows.csv", "-o", "rows.csv/NAME"],
+        ["train", "NAME", "--data", "rows.csv"],
+        ["gates", "NAME"],
+        ["gates", "NAME/run"],
+    ],
+)
+def test_names_that_no_file_can_have(run: Run, name: str, words: list[str]) -> None:
+    """A name that is too long or holds a zero byte is one error, wherever a file or folder is named."""
+    Path("tiny.yaml").write_text("archspec: 1\nname: t\ninputs: {x: {kind: dense, dim: 1}}\ntasks: {click: {}}\n"
+                                 "towers: {click: {from: x}}\n", encoding="utf-8")  # fmt: skip
+    Path("rows.csv").write_text("x,click\n1,0\n", encoding="utf-8")
+    before = sorted(Path().iterdir())
+    result = run(*(word.replace("NAME", name) for word in words))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("error[AS") == 1
+    assert sorted(Path().iterdir()) == before
+
+
 def test_what_is_no_run(run: Run) -> None:
     """`gates` of a folder without a run says what to give."""
     result = run("gates", ".")
