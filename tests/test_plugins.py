@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CROSS = """
 from archspec import ExpertKind, GateKind, Settings, Width, expert
 
-@expert("cross")
+@expert("zigzag")
 class Cross(ExpertKind):
     layers: int = 2
 
@@ -38,7 +38,7 @@ requires: [NAME]
 inputs: {x: {kind: dense, dim: 8}}
 tasks: {ctr: {kind: binary}}
 levels:
-  - experts: {shared: {kind: cross, layers: 3}}
+  - experts: {shared: {kind: zigzag, layers: 3}}
 towers: {ctr: {from: level1.experts.shared}}
 """
 
@@ -67,7 +67,7 @@ def test_a_file_defines_a_kind(plugin: Path) -> None:
     """An enabled plugin's kind works in a spec that requires it, and the file is imported once."""
     spec = load(SPEC.replace("NAME", plugin.stem), plugins=[plugin])
     assert spec.levels[0].experts["shared"].settings.layers == 3
-    assert plugins.load([plugin]).find("expert", "cross") is plugins.load([str(plugin)]).find("expert", "cross")
+    assert plugins.load([plugin]).find("expert", "zigzag") is plugins.load([str(plugin)]).find("expert", "zigzag")
 
 
 def test_a_spec_cannot_enable_a_plugin(plugin: Path) -> None:
