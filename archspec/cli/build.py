@@ -23,7 +23,7 @@ def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) ->
     """Parses a list of numbers such as `16,256`. Raises BadParameter for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"`{text}` is no list of row counts such as `16,256,2048`")
+        raise click.BadParameter(f"`{text}` is not a list of row counts such as `16,256,2048`")
     return tuple(int(part) for part in parts)
 
 

@@ -160,7 +160,7 @@ class Encoder:
         out[right] = values[places]
         rows = right.copy()
         rows[right] = fits[places].all(1)
-        return out, rows, f"is no list of {width} finite numbers"
+        return out, rows, f"is not a list of {width} finite numbers"
 
 
 def _padded(offsets: NDArray[np.int64], values: Encoded, fits: Mask, width: int, nothing: int) -> tuple[Encoded, Mask]:

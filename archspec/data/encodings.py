@@ -50,7 +50,7 @@ class Ids(Encoding):
 
     def refusal(self) -> str:
         """The range."""
-        return "is no whole number from 0 up" if self.high is None else f"is no id of 0..{self.high - 1}"
+        return "is not a whole number from 0 up" if self.high is None else f"is not an id of 0..{self.high - 1}"
 
     def text(self) -> str:
         """The range."""
@@ -100,7 +100,7 @@ class Buckets(Encoding):
 
     def refusal(self) -> str:
         """The values that it accepts."""
-        return "is no finite number"
+        return "is not a finite number"
 
     def text(self) -> str:
         """The number of buckets."""
@@ -159,8 +159,10 @@ class Numbers(Encoding):
     def refusal(self) -> str:
         """The range."""
         if self.low is None:
-            return "is no finite number"
-        return f"is no number from {self.low:g} up" if self.high is None else f"is outside {self.low:g}..{self.high:g}"
+            return "is not a finite number"
+        if self.high is None:
+            return f"is not a number from {self.low:g} up"
+        return f"is outside {self.low:g}..{self.high:g}"
 
     def text(self) -> str:
         """How the values are encoded."""
@@ -183,7 +185,7 @@ class Standard(Encoding):
 
     def refusal(self) -> str:
         """The values that it accepts."""
-        return "is no finite number"
+        return "is not a finite number"
 
     def text(self) -> str:
         """Mean and deviation."""
@@ -202,7 +204,7 @@ class Flag(Encoding):
 
     def refusal(self) -> str:
         """The values that it accepts."""
-        return "is no number"
+        return "is not a number"
 
     def text(self) -> str:
         """The rows that count."""

@@ -76,9 +76,9 @@ class Labels(Encoding):
         if self.values:
             return f"is none of {', '.join(self.values)}"
         if self.high is None:
-            return "is no finite number"
+            return "is not a finite number"
         if self.index:
-            return f"is no class of 0..{self.high - 1}"
+            return f"is not a class of 0..{self.high - 1}"
         return "is outside 0..1" if self.soft else "is neither 0 nor 1"
 
     def text(self) -> str:
@@ -212,7 +212,7 @@ def reasons(
     others = ~fits & ~unlabeled & ~inner
     mask = _mask_help(requirement)
     yield ~fits & absent, MISSING, f"{mask}; {skip}"
-    yield ~fits & unlabeled & ~absent, "is no label", f"{mask}; {skip}"
+    yield ~fits & unlabeled & ~absent, "is not a label", f"{mask}; {skip}"
     soft = [f"`--encode {requirement.column}=soft` takes labels from 0 to 1"] if SOFT in requirement.choices else []
     yield ~fits & inner, encoding.refusal(), "; ".join([*soft, skip])
     ways = [skip]

@@ -78,7 +78,7 @@ def log_probability(at: Scope, part: Part) -> Value:
 def value_among(names: Iterable[str], probabilities: frozenset[str]) -> tuple[str, str] | None:
     """The first part that is not a probability, and a phrase for the message about it."""
     found = (name for name in names if name not in probabilities)
-    return next(((name, f"combines `{name}`, which is no probability") for name in found), None)
+    return next(((name, f"combines `{name}`, which is not a probability") for name in found), None)
 
 
 @fusion("product")

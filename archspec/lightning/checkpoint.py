@@ -61,7 +61,7 @@ def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
     if not isinstance(path, str | os.PathLike):
         path.seek(0)
     if not isinstance(found, dict) or not isinstance(found.get(KEY), dict):
-        unusable("AS005", f"`{shown}` is no checkpoint of a MultiTaskModule", help="it holds no spec")
+        unusable("AS005", f"`{shown}` is not a checkpoint of a MultiTaskModule", help="it holds no spec")
     return found
 
 
@@ -84,7 +84,7 @@ def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:
 def check_same(checkpoint: Mapping[str, Any], spec: Spec) -> None:
     """Raises ValueError if a checkpoint was made with a different spec."""
     if KEY not in checkpoint:
-        raise ValueError("this is no checkpoint of a MultiTaskModule: it holds no spec")
+        raise ValueError("this is not a checkpoint of a MultiTaskModule: it holds no spec")
     if checkpoint[KEY].get("digest") == spec.digest:
         return
     other = spec_in(checkpoint, spec.registry)

@@ -84,6 +84,6 @@ def _read(path: str) -> dict[str, Tensor]:
     except (SafetensorError, ValueError) as error:
         reason = str(error).partition(": ")[2] or str(error)
         unusable(
-            "AS005", f"`{path}` is no whole safetensors file: {reason[:PATIENCE]}",
+            "AS005", f"`{path}` is not a whole safetensors file: {reason[:PATIENCE]}",
             help="it was cut, or written by something else: save it again with `archspec.save_weights`",
         )  # fmt: skip

@@ -79,5 +79,5 @@ def _failed(program: str, done: subprocess.CompletedProcess[bytes]) -> NoReturn:
         "AS602",
         f"`{program}` drew nothing: it {how}",
         notes=[Note(f"it said: {line}") for line in said],
-        help="this is no fault of the spec; a .dot file can still be written and drawn elsewhere",
+        help="this is not a fault of the spec; a .dot file can still be written and drawn elsewhere",
     )

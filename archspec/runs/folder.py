@@ -99,7 +99,7 @@ class RunFolder:
         except SpecError as error:
             if self.found.sha256 or any(item.code == "AS111" for item in error.diagnostics):
                 raise
-            self._damaged(SPEC, "is no valid spec")
+            self._damaged(SPEC, "is not a valid spec")
         if graph.spec.digest != self.arguments.spec:
             self._damaged(SPEC, f"is another spec than the run was trained with, by archspec {self.found.archspec}")
         return graph
@@ -157,7 +157,7 @@ class RunFolder:
         except SpecError as error:
             self._damaged(LAST, "cannot be read: " + error.diagnostics[0].message.rpartition(": ")[2])
         if not found.keys() >= {"state_dict", "optimizer_states", "loops", "callbacks", "global_step", "epoch"}:
-            self._damaged(LAST, "is no checkpoint of a run")
+            self._damaged(LAST, "is not a checkpoint of a run")
         own = {name: value.shape for name, value in module.state_dict().items()}
         if {name: value.shape for name, value in found["state_dict"].items()} != own:
             wrote = found[KEY].get("version")
@@ -203,11 +203,11 @@ def check_places(folder: Path) -> None:
     for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED):
         place = folder / name
         if os.path.lexists(place) and not place.is_file():
-            what = "is a folder" if place.is_dir() else "is no file"
+            what = "is a folder" if place.is_dir() else "is not a file"
             unusable("AS735", f"`{place}` {what}, where a run keeps a file of that name", help="move it elsewhere")
     rows = folder / ROWS
     if os.path.lexists(rows) and not rows.is_dir():
-        unusable("AS735", f"`{rows}` is no folder, where a run keeps its rows", help="move it elsewhere")
+        unusable("AS735", f"`{rows}` is not a folder, where a run keeps its rows", help="move it elsewhere")
 
 
 def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:

@@ -96,7 +96,7 @@ def _resolved(path: Path, node: Node) -> Path:
 def _unusable_path(node: Node, reason: str) -> Diagnostic:
     value = node.value if isinstance(node, Scalar) else ""
     reason = "a loop of links" if "loop" in reason.lower() or "symbolic" in reason else reason
-    message = f"`{value}` is no path that can be read: {reason[:1].lower()}{reason[1:]}"
+    message = f"`{value}` is not a path that can be read: {reason[:1].lower()}{reason[1:]}"
     return Diagnostic("AS120", message, node.span, notes=node.provenance, help="write `extends: FILE.yaml`")
 
 

@@ -86,7 +86,7 @@ def _named(registry: Registry, kind: KindClass | str, category: str | None) -> t
         what = f"`{kind}`"
     if not found:
         raise LookupError(
-            f"{what} is no kind{f' of category `{category}`' if category else ''}; name its plugin in `plugins`"
+            f"{what} is not a kind{f' of category `{category}`' if category else ''}; name its plugin in `plugins`"
         )
     if len(found) > 1:
         several = ", ".join(" ".join(mark) for mark in found)

@@ -129,7 +129,7 @@ def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bo
         if check:
             _check_shape(block, column, block.task.weight_column, outputs)
             bad = ~(torch.isfinite(column) & (column >= 0))
-            _check_values(block, column, bad, block.task.weight_column, "is no finite number from 0 up")
+            _check_values(block, column, bad, block.task.weight_column, "is not a finite number from 0 up")
         weights = column.to(outputs.dtype) if weights is None else weights * column.to(outputs.dtype)
     return weights
 
@@ -160,7 +160,7 @@ def _range(task: Task, labels: Tensor) -> tuple[Tensor, str]:
             classes = task.classes or 0
             return (labels >= 0) & (labels < classes), f"is outside 0..{classes - 1}"
         case _:
-            return torch.isfinite(labels), "is no finite number"
+            return torch.isfinite(labels), "is not a finite number"
 
 
 def _check_shape(block: TaskBlock, column: Tensor, name: str, outputs: Tensor) -> None:

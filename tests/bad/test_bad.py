@@ -104,7 +104,7 @@ def test_variable_bomb(towers: str) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    """A path that is no file says so, with exit status 2, and a near name is suggested."""
+    """A path that is not a file says so, with exit status 2, and a near name is suggested."""
     (tmp_path / "ple.yaml").write_text("archspec: 1")
     missing, folder = refused(tmp_path / "plee.yaml"), refused(tmp_path)
     assert (missing.diagnostics[0].code, missing.status) == ("AS001", 2)

@@ -101,7 +101,7 @@ def test_batch_sizes_are_numbers(run: Run, batch: str) -> None:
     """Anything but a list of row counts is wrong usage, and nothing is written."""
     result = run("build", "tiny.yaml", "--tune", f"--batch={batch}")
     assert result.exit_code == 2
-    assert "is no list of row counts" in result.stderr
+    assert "is not a list of row counts" in result.stderr
     assert not Path("build").exists()
 
 

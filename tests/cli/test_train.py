@@ -231,7 +231,7 @@ def test_what_is_no_run(run: Run) -> None:
     """`gates` of a folder without a run says what to give."""
     result = run("gates", ".")
     assert result.exit_code == 2
-    assert "is no run" in result.stderr
+    assert "is not a run" in result.stderr
 
 
 def test_a_missing_library_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

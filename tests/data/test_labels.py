@@ -119,7 +119,7 @@ def test_a_mask_hides_no_other_label(tmp_path: Path) -> None:
     """A label of 2, or an infinite number, is told although missing labels are masked."""
     with pytest.raises(SpecError, match="row 3: `2` is neither 0 nor 1"):
         prepared(tmp_path, [0, None, 2], "a: {kind: binary, missing_labels: mask}")
-    with pytest.raises(SpecError, match="row 3: `inf` is no finite number"):
+    with pytest.raises(SpecError, match="row 3: `inf` is not a finite number"):
         prepared(tmp_path, [-1.0, None, float("inf")], "a: {kind: regression, missing_labels: mask}")
 
 
@@ -240,9 +240,9 @@ DENSE, SPARSE, LIST = (f"{{kind: {kind}, dim: 1}}" for kind in ("dense", "sparse
     [
         (DENSE, "{label: u}", [1.0, 7.0], "row 2: `7.0` is neither 0 nor 1"),
         (SPARSE, "{label: u}", [1, 7], "row 2: `7` is neither 0 nor 1"),
-        (SPARSE, "{kind: multiclass, classes: 3, label: u}", [1, 3], "row 2: `3` is no class of 0..2"),
-        (SPARSE, "{kind: multiclass, classes: 20, label: u}", [1, 12], "row 2: `12` is no id of 0..8"),
-        (DENSE, "{label: x, weight_column: u}", [1.0, -2.0], "row 2: `-2.0` is no number from 0 up"),
+        (SPARSE, "{kind: multiclass, classes: 3, label: u}", [1, 3], "row 2: `3` is not a class of 0..2"),
+        (SPARSE, "{kind: multiclass, classes: 20, label: u}", [1, 12], "row 2: `12` is not an id of 0..8"),
+        (DENSE, "{label: x, weight_column: u}", [1.0, -2.0], "row 2: `-2.0` is not a number from 0 up"),
         (DENSE, "{label: u, missing_labels: mask}", [1.0, None], "row 2: no value"),
     ],
 )

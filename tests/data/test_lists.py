@@ -229,13 +229,13 @@ def test_weights_beside_padding_are_left_out(tmp_path: Path) -> None:
     [
         ([[1.0, 2.0], [3.0]], "does not hold one number for each item of `u`"),
         ([[1.0], None], "no value"),
-        ([[1.0], [2.0, float("nan")]], "holds an item that is no finite number"),
-        ([[1.0], [2.0, float("inf")]], "holds an item that is no finite number"),
+        ([[1.0], [2.0, float("nan")]], "holds an item that is not a finite number"),
+        ([[1.0], [2.0, float("inf")]], "holds an item that is not a finite number"),
         ([1.0, 2.0], "reads a list a row"),
     ],
 )
 def test_weights_that_do_not_fit_are_told_by_row(tmp_path: Path, weights: Lists, said: str) -> None:
-    """A list of another length, no list, an item that is no number: one diagnostic, and nothing is trained on."""
+    """A list of another length, no list, an item that is not a number: one diagnostic, and nothing is trained on."""
     with pytest.raises(SpecError, match=said) as raised:
         weighted(tmp_path, [[4], [5, 6]], weights)
     assert {item.code for item in raised.value.diagnostics} <= {"AS702", "AS703", "AS704"}

@@ -124,12 +124,12 @@ def test_a_value_is_no_logit(*, kind: str, optimize: bool) -> None:
 @pytest.mark.parametrize(
     ("fusion", "message"),
     [
-        ("y: {kind: product, of: [p, v]}", "combines `v`, which is no probability"),
-        ("y: {kind: product, of: [v]}", "combines `v`, which is no probability"),
-        ("y: {kind: weighted_product, of: {v: 0.5, p: 1}}", "combines `v`, which is no probability"),
+        ("y: {kind: product, of: [p, v]}", "combines `v`, which is not a probability"),
+        ("y: {kind: product, of: [v]}", "combines `v`, which is not a probability"),
+        ("y: {kind: weighted_product, of: {v: 0.5, p: 1}}", "combines `v`, which is not a probability"),
         ("y: {kind: weighted_product, of: {p: 1, q: -0.5}}", "takes `q` to the power -0.5"),
-        ("s: {kind: sum, of: [p, q]}, y: {kind: product, of: [s, p]}", "combines `s`, which is no probability"),
-        ("s: {kind: product, of: [p, v]}, y: {kind: product, of: [q, s]}", "combines `s`, which is no probability"),
+        ("s: {kind: sum, of: [p, q]}, y: {kind: product, of: [s, p]}", "combines `s`, which is not a probability"),
+        ("s: {kind: product, of: [p, v]}, y: {kind: product, of: [q, s]}", "combines `s`, which is not a probability"),
         ("s: {kind: weighted_sum, of: {p: 0.7, q: 0.4}}, y: {kind: product, of: [s]}", "combines `s`, which is no"),
         ("s: {kind: weighted_sum, of: {p: 0.7, q: -0.4}}, y: {kind: product, of: [s]}", "combines `s`, which is no"),
     ],

@@ -140,7 +140,7 @@ def test_a_file_that_is_no_checkpoint_is_named(content: bytes | None, message: s
 def test_a_checkpoint_of_another_module_is_named(tmp_path: Path) -> None:
     """A checkpoint of some other LightningModule holds no spec."""
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(archspec.SpecError, match=r"other.ckpt` is no checkpoint of a MultiTaskModule"):
+    with pytest.raises(archspec.SpecError, match=r"other.ckpt` is not a checkpoint of a MultiTaskModule"):
         MultiTaskModule.load_from_checkpoint(tmp_path / "other.ckpt")
 
 

@@ -97,7 +97,7 @@ def test_a_file_that_is_missing_is_named_with_its_neighbour(tmp_path: Path) -> N
     whole = file.read_bytes()
     for length in (1, 7, 8, 100, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:length])
-        with pytest.raises(archspec.SpecError, match=r"AS005.*is no whole safetensors file.*\n.*save it again"):
+        with pytest.raises(archspec.SpecError, match=r"AS005.*is not a whole safetensors file.*\n.*save it again"):
             archspec.load_weights(model, file)
     assert all(view.equal(before[name]) for name, view in model.named_weights())
 
@@ -128,7 +128,7 @@ def test_wrapped_models_are_saved_and_loaded(tmp_path: Path) -> None:
     archspec.load_weights(torch.nn.DataParallel(other), tmp_path / "ple.safetensors")
     assert_agree(dict(other.named_weights()), dict(model.named_weights()), 0.0)
     for call in (archspec.save_weights, archspec.load_weights):
-        with pytest.raises(TypeError, match="Linear is no compiled model"):
+        with pytest.raises(TypeError, match="Linear is not a compiled model"):
             call(torch.nn.Linear(1, 1), tmp_path / "ple.safetensors")
 
 

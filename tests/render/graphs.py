@@ -207,5 +207,5 @@ def meituan() -> nx.DiGraph[str]:
 
 
 def home(graph: nx.DiGraph[str], name: str) -> str:
-    """The block in which a node that is no input is drawn when nothing is folded."""
+    """The block in which a node that is not an input is drawn when nothing is folded."""
     return name.rpartition(".")[0] if graph.nodes[name]["category"] == "expert" else name

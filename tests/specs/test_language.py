@@ -69,7 +69,7 @@ def check_batch(spec: archspec.Spec, plain: Compiled, fast: Compiled, rows: int)
 
 
 def assert_same(actual: Tensors, wanted: Tensors) -> None:
-    """Equal by name, to 1e-10; what is no number is none in both."""
+    """Equal by name, to 1e-10; what is not a number is none in both."""
     assert set(actual) == set(wanted)
     torch.testing.assert_close(dict(actual), dict(wanted), rtol=1e-10, atol=1e-10, equal_nan=True)
 

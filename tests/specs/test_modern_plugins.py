@@ -382,7 +382,7 @@ def test_escm2_trains_through_the_criterion() -> None:
 
 def test_a_domain_is_asked_for_by_name() -> None:
     """A setting that takes a domain input refuses another input, and says which inputs are domains."""
-    with pytest.raises(archspec.SpecError, match="`user` is no domain input") as found:
+    with pytest.raises(archspec.SpecError, match="`user` is not a domain input") as found:
         spec_of("star", ("domain: scene", "domain: user"))
     assert "scene" in str(found.value)
 

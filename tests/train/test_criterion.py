@@ -258,7 +258,7 @@ def test_a_missing_output_is_named() -> None:
         ("{kind: binary}", torch.tensor([[0.0], [1.0]]), r"column `a` has shape \[2, 1\], not \[2\]"),
         ("{kind: binary}", torch.tensor([0.0, 2.0]), r"2.0 in row 1 of column `a` is outside 0..1"),
         ("{kind: binary}", torch.tensor([float("nan"), 1.0]), r"nan in row 0 of column `a` is outside 0..1"),
-        ("{kind: regression}", torch.tensor([0.0, float("inf")]), r"inf in row 1 of column `a` is no finite number"),
+        ("{kind: regression}", torch.tensor([0.0, float("inf")]), r"inf in row 1 of column `a` is not a finite number"),
         ("{kind: multiclass, classes: 3}", torch.tensor([0, 3]), r"3 in row 1 of column `a` is outside 0..2"),
         (
             "{kind: multiclass, classes: 3}",
@@ -277,7 +277,7 @@ def test_labels_that_do_not_fit_are_refused(task: str, column: Tensor, message: 
 def test_negative_row_weights_are_refused() -> None:
     """A weight below 0 would turn a loss into a reward."""
     criterion = criterion_of("{a: {kind: binary, weight_column: v}}")
-    with pytest.raises(ValueError, match=r"task `a`: -1.0 in row 1 of column `v` is no finite number from 0 up"):
+    with pytest.raises(ValueError, match=r"task `a`: -1.0 in row 1 of column `v` is not a finite number from 0 up"):
         criterion({"a": torch.zeros(2)}, {"a": torch.zeros(2), "v": torch.tensor([1.0, -1.0])})
 
 

@@ -117,7 +117,7 @@ def test_a_built_file_needs_its_spec_named() -> None:
 
 def test_a_module_that_archspec_did_not_make_is_refused() -> None:
     """Any other module is named in the error."""
-    with pytest.raises(TypeError, match=r"Linear is no compiled model"):
+    with pytest.raises(TypeError, match=r"Linear is not a compiled model"):
         MultiTaskLoss(nn.Linear(1, 1))
 
 

@@ -53,5 +53,5 @@ class Columns:
     def domain(self, name: str) -> tuple[str, ...]:
         """The values of a domain input."""
         values = self.inputs[name].domain()
-        assert values is not None, f"{name} is no domain input"
+        assert values is not None, f"{name} is not a domain input"
         return values

@@ -247,7 +247,7 @@ class _Checker:
                 self.error(
                     node,
                     "AS212",
-                    f"{node.what}: `{edge.source.name}` is no dense input of width 1",
+                    f"{node.what}: `{edge.source.name}` is not a dense input of width 1",
                     setting_span(node, "times", "input"),
                     help="name a dense input with `dim: 1`",
                 )
@@ -270,7 +270,7 @@ class _Checker:
         if not overrides(block.settings, FusionKind.logits):
             self.error(
                 node, "AS215",
-                f"{node.what} of kind `{block.kind}` is no probability, but `{task.name}` is a binary task",
+                f"{node.what} of kind `{block.kind}` is not a probability, but `{task.name}` is a binary task",
                 setting_span(node, "kind"), notes=notes,
                 help="use `product` or `weighted_product`, or make the task a regression",
             )  # fmt: skip

@@ -30,7 +30,7 @@ def excess(graph: Graph, block: Block) -> tuple[str, str] | None:
     """The part that may move a fusion's score outside 0..1, and how; None if the score is a probability."""
     kind: Any = block.settings
     if not overrides(kind, FusionKind.excess) and not overrides(kind, FusionKind.logits):
-        return "", f"of kind `{block.kind}` is no probability"
+        return "", f"of kind `{block.kind}` is not a probability"
     found: tuple[str, str] | None = kind.excess(frozenset(part for part in kind.of if _is_probability(graph, part)))
     return found
 

@@ -106,7 +106,7 @@ def _group(wiring: Wiring, name: str) -> None:
         elif member not in inputs and member not in wiring.diagnostics.blamed and not wiring.diagnostics.incomplete:
             guess = suggest(member, inputs)
             helps = f"did you mean `{guess}`?" if guess else f"inputs: {listed(inputs)}"
-            wiring.error("AS201", f"group `{name}` names `{member}`, which is no input", span_at(tree, path),
+            wiring.error("AS201", f"group `{name}` names `{member}`, which is not an input", span_at(tree, path),
                          notes=provenance_at(tree, path), help=helps)  # fmt: skip
         named.add(member)
 

@@ -56,7 +56,7 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
         )
     for value, block in tower.cases.items():
         if values and value not in values and value not in wiring.diagnostics.blamed:
-            wiring.error("AS213", f"{what} has a case `{value}`, which is no value of `{tower.switch}`", block.place,
+            wiring.error("AS213", f"{what} has a case `{value}`, which is not a value of `{tower.switch}`", block.place,
                          notes=block.provenance, help=f"values: {_some(values)}")  # fmt: skip
 
 

@@ -132,7 +132,7 @@ class Wiring:
         """Whether a setting names an input; reports it if not."""
         if name in self.spec.inputs:
             return True
-        self.absent("AS201", name, f"{reader.what}: `{name}` is no input", reader, path, self.spec.inputs, "inputs")
+        self.absent("AS201", name, f"{reader.what}: `{name}` is not an input", reader, path, self.spec.inputs, "inputs")
         return False
 
     def is_domain(self, name: str, reader: Reader, path: Path) -> bool:
@@ -149,7 +149,7 @@ class Wiring:
             domains = self.domains()
             self.error(
                 "AS212",
-                f"{reader.what}: `{name}` is no domain input",
+                f"{reader.what}: `{name}` is not a domain input",
                 reader.span(*path),
                 notes=[
                     *reader.provenance(*path),
