@@ -161,7 +161,7 @@ def test_padding_is_found_across_chunks(graph: Graph, tmp_path: Path, monkeypatc
 
 def test_a_wrong_item_is_told(graph: Graph, tmp_path: Path) -> None:
     """An item that is no id is told with its list; the way out works."""
-    with pytest.raises(SpecError, match="holds an item that is no id") as caught:
+    with pytest.raises(SpecError, match="holds an item that is not an id") as caught:
         prepared(graph, tmp_path, [[4, 100, -1], [5]])
     assert "`--encode u=vocabulary`" in caught.value.diagnostics[0].help
     assert prepared(graph, tmp_path, [[4, 100, -1], [5]], choices={"u": "vocabulary"})[0].skipped == 0
