@@ -109,6 +109,18 @@ def block(world: World, width: int, *, last: int | None = None) -> tuple[Data, i
     return made, units[-1] if units else width
 
 
+def expert(world: World, width: int) -> Data:
+    """Settings of an expert of a kind on an input of any width, whose output has a width."""
+    kind = world.pick(["mlp", "mlp", "cross", "mask"])
+    if kind == "mlp":
+        return block(world, 0, last=width)[0]
+    final = world.maybe(activation=["silu", "none"], norm=["batch", "layer"], dropout=[0.5])
+    if kind == "cross":
+        return {"kind": kind, "units": [width], **final, **world.maybe(layers=[1, 2], rank=[1, 2], gated=[True])}
+    own = world.maybe(form=["serial"], reduction=[0.5, 2])
+    return {"kind": kind, "blocks": [2] * world.number(1, 2), "units": [width], **final, **own}
+
+
 def network(world: World) -> Data:
     """Settings of the hidden layers of a gate network."""
     if not world.chance(40):
@@ -145,7 +157,7 @@ def inputs(world: World) -> Data:
 def one_input(world: World, others: Data, *, first: bool) -> tuple[Data, int]:
     """An input, and its width."""
     tables = [name for name, other in others.items() if isinstance(other, dict) and "vocab" in other]
-    kind = world.pick(["dense", "sparse", "sequence"] if first else ["dense", "sparse", "sequence", "domain"])
+    kind = world.pick(["dense", "sparse", "sequence", "numeric", *([] if first else ["domain"])])
     name, dim = f"i{len(others)}", world.number(1, 3)
     if kind == "domain":
         values = world.pick([list(world.tasks), ["p", "q"]])
@@ -153,15 +165,21 @@ def one_input(world: World, others: Data, *, first: bool) -> tuple[Data, int]:
         return {"kind": kind, "values": values, **({"dim": dim} if world.chance(60) else {})}, 0
     if kind == "dense":
         return {"kind": kind, "dim": dim}, dim
+    if kind == "numeric":
+        embedding = world.pick(["linear", "autodis", "buckets", "periodic"])
+        limits = {"boundaries": [-0.5, 0.5]} if embedding == "buckets" else {}
+        return {"kind": kind, "dim": dim, "embedding": embedding, **limits}, dim
     more = (
         world.maybe(pool=["mean", "sum", "max", "last"], length=[1, 4])
         if kind == "sequence"
         else world.maybe(column=["id", "k 'y\""])
     )
+    if more.get("pool", "mean") in {"mean", "sum"} and kind == "sequence" and world.chance(30):
+        more["weights"] = f"{name}_weights"
     if tables and world.chance(40):
         table = world.pick(tables)
         return {"kind": kind, "table": table, **more}, world.widths[table]
-    return {"kind": kind, "vocab": world.number(1, 9), "dim": dim, **more}, dim
+    return {"kind": kind, "vocab": world.number(1, 9), "dim": dim, **more, **world.maybe(trainable=[False])}, dim
 
 
 def feature_gates(world: World) -> Data:
@@ -254,7 +272,7 @@ def free_level(world: World, number: int, below: Widths) -> tuple[Data, Widths]:
     """One level, and its gates with their widths."""
     width, experts, groups = world.number(1, 3), {}, {}
     for name in world.some([*world.tasks, "shared"], at_least=1):
-        settings, _ = block(world, 0, last=width)
+        settings = expert(world, width)
         groups[name] = world.number(1, 2)
         if number > 1 and (name not in below or world.chance(20)):
             settings["from"], _ = reference(world, world.widths | below)
