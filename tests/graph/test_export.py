@@ -47,3 +47,18 @@ def test_what_a_figure_says_in_words() -> None:
     aitm = archspec.build_graph(load(SPECS / "aitm.yaml", plugins=[str(PLUGINS / "aitm.py")])).nodes
     assert aitm["fusion.in_order"]["penalty"]
     assert not star["fusion.click"]["penalty"]
+    assert aitm["fusion.in_order"]["detail"]
+
+
+def test_what_a_node_is_among_its_like() -> None:
+    """An expert's group and place, a case's value and a task's node are attributes; others have none of them."""
+    ple = archspec.build_graph(load(SPECS / "ple.yaml")).nodes
+    assert [ple[f"level1.experts.shared.{i}"]["index"] for i in range(3)] == [0, 1, 2]
+    assert {ple[f"level1.experts.shared.{i}"]["group"] for i in range(3)} == {"shared"}
+    for name, data in ple.items():
+        assert (data["index"] is None) is (data["category"] != "expert"), name
+        assert data["case"] is None
+    hinet = archspec.build_graph(load(SPECS / "hinet.yaml")).nodes
+    cases = [data["case"] for name, data in hinet.items() if ".cases." in name]
+    assert cases == [name.rpartition(".")[2] for name in hinet if ".cases." in name]
+    assert cases

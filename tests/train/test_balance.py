@@ -112,6 +112,16 @@ def test_uncertainty_leaves_the_whole_term_of_a_task_without_rows_out() -> None:
     torch.testing.assert_close(gradient, torch.tensor([0.0, (1 - 2.0) / 2]))
 
 
+def test_uncertainty_counts_one_row_in_evaluation_too() -> None:
+    """One row of task a or none: the total in evaluation is that of training."""
+    criterion = criterion_of("uncertainty")
+    with torch.no_grad():
+        next(criterion.parameters()).copy_(torch.tensor([5.0, log(2)]))
+    for has_a in (0.0, 1.0):
+        training = step_of(criterion.train(), has_a=has_a)[0]
+        assert step_of(criterion.eval(), has_a=has_a)[0].item() == training.item()
+
+
 def test_uncertainty_weighs_a_seldom_task_by_its_loss() -> None:
     """Rows of task a in a tenth of the batches: its weight exp(-s) ends at 1 / L_a, as it does with rows in all."""
     criterion = criterion_of("uncertainty")

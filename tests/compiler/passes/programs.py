@@ -14,7 +14,8 @@ from archspec.compiler.compile import Built, build, instantiate
 from archspec.compiler.passes import PassResult
 from archspec.graph.load import graph_of
 from archspec.nn.measure import random_batch
-from archspec.program import Program, verify
+from archspec.program import Builder, Program, Scope, Value, verify
+from archspec.program.nodes import NodeName
 
 Pass = Callable[[Program], PassResult]
 
@@ -48,6 +49,15 @@ towers:
 def plain(text: str) -> Built:
     """The plain program of a spec's text."""
     return build(graph_of(archspec.load(text)), optimize=False)
+
+
+def program_of(make: Callable[[Scope, Value], Value]) -> Program:
+    """The program that gives back what is made of x `[B, 4]`."""
+    builder = Builder(lambda *_: x, lambda _: x)
+    at = Scope(builder, NodeName())
+    x = at.op("column", (), ("B", 4), key="x", source="batch")
+    builder.output("logits", "y", make(at, x))
+    return verify(builder.program())
 
 
 def after(built: Built, *passes: Pass) -> tuple[Built, PassResult]:

@@ -58,6 +58,26 @@ def test_a_level_of_ple_is_a_handful_of_operations() -> None:
     assert found["linear"] == 9
 
 
+def test_what_stands_side_by_side_is_not_put_together_again() -> None:
+    """Of four inputs, two are columns of one lookup and neighbours: three operands make the inputs of every block."""
+    optimized, _ = after(plain(PLE), *EXACT_PASSES)
+    (concat,) = (op for op in optimized.lowered.forward.ops if op.kind == "concat")
+    assert [value.shape for value in concat.inputs] == [("B", 5), ("B", 6), ("B", 2)]
+
+
+def test_what_runs_side_by_side_has_names_that_a_person_would_give() -> None:
+    """The emitted file calls stacks by what they hold: experts, weights, streams and hidden layers."""
+    source = after(plain(PLE), *EXACT_PASSES)[0].source
+    for line in (
+        "weights = F.softmax(h, dim=-1)",
+        "experts = F.relu_(linear_stack(h, ",
+        "own_experts, shared_experts = experts.split([4, 3])",
+        "streams = mix_seen(",
+        "hidden = F.relu_(linear_stack(streams, ",
+    ):
+        assert line in source
+
+
 def level(experts: str, sees: str) -> str:
     """One level of experts between the inputs and two towers."""
     return f"""{HEAD}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 import torch
 
 from archspec.compiler.compile import instantiate
@@ -9,7 +12,11 @@ from archspec.compiler.passes import EXACT_PASSES
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.compiler.passes.example import example
 from archspec.compiler.passes.identity_folding import identity_folding
-from tests.compiler.passes.programs import HEAD, after, assert_same, plain
+from archspec.program import verify
+from tests.compiler.passes.programs import HEAD, after, assert_same, plain, program_of
+
+if TYPE_CHECKING:
+    from archspec.program import Scope, Value
 
 ONE_CHOICE = (
     HEAD
@@ -76,6 +83,21 @@ towers: {$task: {units: [3]}}
     (remark,) = result.remarks
     assert remark.startswith("level2.gates.one.softmax: a softmax over one choice, but `level1.experts.side.")
     assert_same(before, folded)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_others_read_too_does_not_keep_a_softmax(*, shared: bool) -> None:
+    """Statistics that only a gate with one choice needs keep its softmax; those that others read are kept anyway."""
+
+    def mixed(at: Scope, x: Value) -> Value:
+        normed = at.norm(x, "batch", "norm")
+        weights = at.softmax(at.linear(normed, 1, "gate"))
+        return at.mix(weights, (normed if shared else at.activation(x, "relu"),))
+
+    result = identity_folding(program_of(mixed))
+    kinds = [op.kind for op in verify(result.program).ops]
+    assert ("softmax" in kinds) is not shared
+    assert bool(result.remarks) is not shared
 
 
 def test_outputs_and_gradients_stay_and_the_gate_keeps_its_weights() -> None:

@@ -15,10 +15,10 @@ from archspec.compiler.passes.example import example
 from archspec.compiler.passes.shared_lookups import shared_lookups
 from archspec.compiler.passes.side_by_side import side_by_side
 from archspec.compiler.passes.wide_products import wide_products
-from archspec.program import Builder, Program, Scope, Value, verify
+from archspec.program import Program, Scope, Value, verify
 from archspec.program.nodes import NodeName
 from archspec.program.program import Module
-from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
+from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain, program_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,11 +88,7 @@ DIFFERENT: dict[str, Callable[[Scope, Value, int], Value]] = {
 
 def made_twice(make: Callable[[Scope, Value, int], Value]) -> Program:
     """A program that makes something of one value twice, and puts both side by side."""
-    builder = Builder(lambda *_: x, lambda _: x)
-    at = Scope(builder, NodeName())
-    x = at.op("column", (), ("B", 4), key="x", source="batch")
-    builder.output("logits", "y", at.concat(make(at, x, 0), make(at, x, 1)))
-    return verify(builder.program())
+    return program_of(lambda at, x: at.concat(make(at, x, 0), make(at, x, 1)))
 
 
 @pytest.mark.parametrize("kind", [*TWICE, *ONCE])
