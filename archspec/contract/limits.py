@@ -36,7 +36,7 @@ MOST_DOMAINS = 10_000
 MOST_CELLS = 1_000_000
 """Numbers in the table of a domain gate or `exclude`: values of the domain times experts seen."""
 
-MOST_EXPERTS = 20_000
+MOST_EXPERTS = 10_000
 """Experts of a spec."""
 
 MOST_LAYERS = 1000
