@@ -101,13 +101,17 @@ def test_pools_leave_padding_out(*, pool: str, optimize: bool) -> None:
 
 @BOTH
 @pytest.mark.parametrize("length", [0, 1, 9])
-def test_a_sequence_without_a_length_takes_any(*, length: int, optimize: bool) -> None:
-    """Without `length`, batches may differ in it; none at all is an empty list."""
-    text = ONE_TASK + "inputs: {h: {kind: sequence, vocab: 4, dim: 2}}\ntowers: {y: {}}\n"
+@pytest.mark.parametrize("pool", ["mean", "sum", "max", "last"])
+def test_a_sequence_without_a_length_takes_any(*, pool: str, length: int, optimize: bool) -> None:
+    """Without `length`, batches may differ in it; none at all is an empty list, whatever pools it."""
+    text = ONE_TASK + f"inputs: {{h: {{kind: sequence, vocab: 4, dim: 2, pool: {pool}}}}}\ntowers: {{y: {{}}}}\n"
     model = model_of(text, optimize=optimize)
     output = model({"h": torch.zeros(3, length, dtype=torch.int64)})["y"]
     assert output.shape == (3,)
     assert output.isfinite().all()
+    if not length:
+        weights = dict(model.named_weights())
+        assert output.equal(weights["towers.y.head.bias"].expand(3))
 
 
 @BOTH
