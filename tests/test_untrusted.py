@@ -161,9 +161,9 @@ def test_the_spy_sees_nothing_in_a_good_spec(tmp_path: Path, secret: Path, comma
 
 def test_the_spy_can_see(tmp_path: Path, secret: Path) -> None:
     """The harness of these tests does see an import and an open file, when the caller asks for them."""
-    status, messages = watched(
-        tmp_path, json.dumps(spec()), "validate", "spec.yaml", "--plugin", str(secret / "evil_plugin.py")
-    )
+    named = secret / "evil_file.py"
+    named.write_text((secret / "evil_plugin.py").read_text())
+    status, messages = watched(tmp_path, json.dumps(spec()), "validate", "spec.yaml", "--plugin", str(named))
     assert status == 2
     assert "offlimits" in messages.partition("SEEN ")[2]
     _, messages = watched(tmp_path, json.dumps(spec()), "validate", "spec.yaml", "--plugin", "evil_plugin")
