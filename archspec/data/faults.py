@@ -62,7 +62,7 @@ class Fault:
         if "vocabulary" in self.requirement.choices:
             return f"`--encode {self.requirement.column}=vocabulary` numbers any values; {skip}"
         if "standard" in self.requirement.choices and self.reason == MISSING:
-            return f"`--encode {self.requirement.column}=standard` takes no value for the mean; {skip}"
+            return f"`--encode {self.requirement.column}=standard` uses the mean where there is no value; {skip}"
         return skip
 
 
