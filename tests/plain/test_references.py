@@ -32,6 +32,7 @@ OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "cross_stitch": {"detection": (21,), "attribute": ()},
     "moe": {"first": (), "second": ()},
     "mmoe": {"engagement": (), "satisfaction": ()},
+    "mmoe_mixed": {"engagement": (), "satisfaction": ()},
     "ml_mmoe": {"vtr": (), "vcr": ()},
     "cgc": {"vtr": (), "vcr": ()},
     "ple": {"vtr": (), "vcr": ()},
@@ -63,8 +64,9 @@ LAYER = (
 )
 CANONICAL = re.compile(
     r"inputs\.\w+\.weight"
-    rf"|level\d+\.experts\.\w+\.\d+\.{LAYER}"
-    rf"|level\d+\.gates\.\w+\.({LAYER}|bias|weight|transform\.\d+\.weight|(key|query|value|z|w)\.weight)"
+    rf"|level\d+\.experts\.\w+\.\d+\.({LAYER}|cross\.\d+\.(down|up)\.(weight|bias)|norm\.(weight|bias)"
+    r"|blocks\.\d+\.(aggregate|hidden|norm|project)\.(weight|bias))"
+    rf"|level\d+\.gates\.\w+\.({LAYER}|bias|weight|transform\.\d+\.weight|(key|query|value|z|w)\.weight|[zw]\.bias)"
     rf"|feature_gates\.\w+\.{LAYER}"
     rf"|towers\.\w+(\.cases\.\w+)?\.({LAYER}|(layers\.\d+|head|norm)\.domains\.(weight|bias)|norm\.\w+)"
 )
