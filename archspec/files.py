@@ -125,7 +125,7 @@ def reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[Non
         if isinstance(failure, FileExistsError | NotADirectoryError):
             file = next((str(part) for part in Path(path).parents if part.is_file()), os.fspath(path))
             unusable("AS013", f"`{file}` is a file: nothing can be written below it", help="name another folder")
-        if isinstance(failure, FileNotFoundError):
+        if isinstance(failure, FileNotFoundError) and not Path(path).parent.is_dir():
             folder, name = Path(path).parent, Path(path).name
             unusable("AS011", f"there is no folder `{folder}` to write `{name}` to", help="make it first")
         full = failure.errno in {errno.ENOSPC, errno.EDQUOT}

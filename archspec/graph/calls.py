@@ -28,7 +28,7 @@ def failed_call(node: Node, error: Exception) -> Diagnostic:
 
 def wrong_result(node: Node, problem: str) -> Diagnostic:
     """A kind that returned something it did not declare; the message is `its kind ...` and then `problem`."""
-    help = "mend the class; `archspec.testing.check_kind` shows it in a test of the kind's own"  # noqa: A001 - as in Diagnostic
+    help = "correct the class; `archspec.testing.check_kind` finds this in a test of the kind"  # noqa: A001 - as in Diagnostic
     return _diagnostic("AS502", node, f"{_kind(node)} {problem}", node.block.place, help)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -214,3 +214,27 @@ def test_compiling_says_the_same() -> None:
     with pytest.raises(SpecError, match="says that it is 4 wide, but its `lower` gives"):
         archspec.compile(SPEC.replace("EXPERT", "narrow").replace("GATE", "softmax").replace("TOWER", "mlp, units: []")
                          .replace("FUSION", "sum").replace("FEATURE", "sigmoid"), plugins=[_Narrow])  # fmt: skip
+
+
+@pytest.mark.parametrize("width", ["8", None, 0, -1, 8.0, True])
+def test_a_width_that_is_no_width_is_a_diagnostic(width: object) -> None:
+    """An expert whose `width` returns anything but a whole number from 1 on is named, with what it returned."""
+
+    class Odd(ExpertKind):
+        """Returns something else."""
+
+        def width(self, input: Width) -> Any:  # noqa: ANN401 - the defect
+            return width
+
+        def lower(self, at: Scope, x: Value) -> Value:
+            return x
+
+    spec = (
+        "archspec: 1\nname: x\ninputs: {x: {kind: dense, dim: 2}}\ntasks: {t: {}}\n"
+        "levels: [{experts: {e: {kind: odd}}}]\ntowers: {t: {from: level1.experts.e}}\n"
+    )
+    with pytest.raises(SpecError) as error:
+        archspec.load(spec, plugins=[expert("odd")(Odd)])
+    (found,) = error.value.diagnostics
+    assert found.code == "AS502"
+    assert f"returns {width!r} as its `width`, which must be a whole number from 1 on" in found.message

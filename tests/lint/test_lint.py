@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import archspec
 from archspec.diagnostics import CODES, render
 from archspec.graph.load import load
 
@@ -34,3 +35,14 @@ def test_every_lint_has_an_example() -> None:
     assert [
         code for code in CODES if code.startswith(("AS234", "AS235", "AS3")) and code != "AS310" and code not in texts
     ] == []
+
+
+@pytest.mark.parametrize("embedding", ["linear", "autodis", "buckets, boundaries: [1.0]", "periodic"])
+def test_the_canonical_form_has_no_new_findings(embedding: str) -> None:
+    """What `expand` writes out by default is not reported as a setting that changes nothing."""
+    text = (
+        f"archspec: 1\nname: x\ninputs: {{x: {{kind: numeric, dim: 4, embedding: {embedding}}}}}\n"
+        "tasks: {t: {}}\ntowers: {t: {from: x}}\n"
+    )
+    spec = archspec.load(text)
+    assert spec.diagnostics == archspec.load(spec.text()).diagnostics == ()

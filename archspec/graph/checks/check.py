@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import FusionKind, GateKind, InputKind, overrides
 from archspec.diagnostics import Diagnostics, Note, Span
-from archspec.graph.calls import failed_call, setting_span
+from archspec.graph.calls import failed_call, setting_span, wrong_result
 from archspec.graph.checks.cycle import report_cycle
 from archspec.graph.checks.limits import check_table
 from archspec.graph.checks.outputs import excess, why
@@ -90,6 +90,17 @@ class _Checker:
             self.diagnostics.items.append(failed_call(node, error))
         return None
 
+    def width(self, node: Node, method: Callable[[], object], *, least: int) -> int | None:
+        """The width that a kind declares; a diagnostic and None where it is not a whole number of `least` or more."""
+        failed = len(self.diagnostics.items)
+        width = self.call(node, method)
+        if isinstance(width, int) and not isinstance(width, bool) and width >= least:
+            return width
+        if len(self.diagnostics.items) == failed:
+            problem = f"returns {width!r} as its `width`, which must be a whole number from {least} on"
+            self.diagnostics.items.append(wrong_result(node, problem))
+        return None
+
     # -- rules --------------------------------------------------------------------------------------------------------
 
     def input(self, node: Node) -> int | None:
@@ -101,7 +112,7 @@ class _Checker:
         table = own.shared_table()
         if table is not None and table not in settings:
             return None
-        width: int | None = self.call(node, lambda: own.width(settings))
+        width = self.width(node, lambda: own.width(settings), least=0)
         if width is not None:
             holds = self.call(node, lambda: own.column(settings))
             if holds is not None and holds.dtype == "float":
@@ -144,8 +155,7 @@ class _Checker:
         width, settings = self.source(node), node.block.settings if isinstance(node.block, Block) else None
         if width is None or settings is None:
             return None
-        answer: int | None = self.call(node, lambda: settings.width(width))
-        return answer
+        return self.width(node, lambda: settings.width(width), least=1)
 
     def gate(self, node: Node) -> int | None:
         """Width of a gate: that of the experts it sees, which must agree."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archspec.graph.checks.sharing import report_same
 from archspec.program.order import reached
@@ -11,6 +11,7 @@ from archspec.spec.spec import Block
 from archspec.spec.tree import node_at
 
 if TYPE_CHECKING:
+    from archspec.contract import Settings
     from archspec.diagnostics import Diagnostics
     from archspec.graph.graph import Graph, Node
 
@@ -73,11 +74,20 @@ def _idle(block: Block, diagnostics: Diagnostics) -> None:
     """Reports settings that change nothing, if the block itself sets them, not `defaults`."""
     for path, reason in block.settings.idle().items() if block.settings is not None else ():
         name, setting = ".".join(map(str, path)), node_at(block.node, path)
-        if setting is not None and setting.provenance == block.provenance:
+        if setting is not None and setting.provenance == block.provenance and not _is_default(block.settings, path):
             diagnostics.warning(
                 "AS235", f"`{name}` changes nothing: {reason}", block.span(*path, key=True), notes=block.provenance,
                 help=f"drop `{name}`",
             )  # fmt: skip
+
+
+def _is_default(settings: Settings, path: tuple[str | int, ...]) -> bool:
+    """Whether a setting has its default: the canonical form writes those out, and nobody is warned of them."""
+    value: Any = settings
+    for name in path[:-1]:
+        value = getattr(value, str(name))
+    field = type(value).model_fields.get(str(path[-1]))
+    return field is not None and getattr(value, str(path[-1])) == field.get_default()
 
 
 def _untrained(graph: Graph, name: str) -> str:
