@@ -241,7 +241,7 @@ class Scope:
 
     def embed(self, ids: Value, table: str, dim: int, *, name: str = "embed") -> Value:
         """Rows of a table: `[B] -> [B, dim]`."""
-        return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self.looked_up(table))
+        return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self._looked_up(table))
 
     def pool(  # noqa: PLR0913 - one pool has this many parts
         self, ids: Value, table: str, dim: int, how: str, *, weights: Value | None = None, name: str = "pool"
@@ -251,10 +251,10 @@ class Scope:
         `how` is `mean`, `sum`, `max` or `last`. `weights` `[B, L]` weigh the rows of a `mean` or `sum`.
         """
         operands = (ids,) if weights is None else (ids, weights)
-        sparse = self.looked_up(table)
+        sparse = self._looked_up(table)
         return self.op("pool", operands, ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
 
-    def looked_up(self, table: str) -> bool:
+    def _looked_up(self, table: str) -> bool:
         """Notes that a weight is a table; whether its gradients are sparse."""
         weight = self.builder.weights[table] = replace(self.builder.weights[table], role="table")
         return weight.sparse
