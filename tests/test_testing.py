@@ -445,11 +445,11 @@ def test_a_wrong_pass_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_checked_must_be_clear() -> None:
     """An unknown name, a name of several categories, and a class without a mark are told apart."""
-    with pytest.raises(LookupError, match="`no_such` is no kind"):
+    with pytest.raises(LookupError, match="`no_such` is not a kind"):
         check_kind("no_such")
     with pytest.raises(LookupError, match=r"several kinds \(expert mlp, tower mlp\)"):
         check_kind("mlp")
-    with pytest.raises(LookupError, match="is no kind of category `gate`"):
+    with pytest.raises(LookupError, match="is not a kind of category `gate`"):
         check_kind(BuiltDouble, "gate")
 
 

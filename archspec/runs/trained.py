@@ -74,7 +74,7 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
     path = Path(folder)
     path = path if is_folder(path) else path.parent
     if not any(is_there(path / name) for name in (RUN, WEIGHTS, LAST, HISTORY)):
-        unusable("AS708", f"`{os.fspath(folder)}` is no run", help="give a folder that `archspec train` wrote")
+        unusable("AS708", f"`{os.fspath(folder)}` is not a run", help="give a folder that `archspec train` wrote")
     run = RunFolder(path)
     if not any(run.has(name) for name in (WEIGHTS, HISTORY)):
         unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
