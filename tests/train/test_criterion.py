@@ -256,6 +256,11 @@ def test_a_missing_output_is_named() -> None:
     ("task", "column", "message"),
     [
         ("{kind: binary}", torch.tensor([[0.0], [1.0]]), r"column `a` has shape \[2, 1\], not \[2\]"),
+        (
+            "{kind: multiclass, classes: 3}",
+            torch.tensor([[0], [1]]),
+            r"column `a` has shape \[2, 1\], not \[2\]",
+        ),
         ("{kind: binary}", torch.tensor([0.0, 2.0]), r"2.0 in row 1 of column `a` is outside 0..1"),
         ("{kind: binary}", torch.tensor([float("nan"), 1.0]), r"nan in row 0 of column `a` is outside 0..1"),
         ("{kind: regression}", torch.tensor([0.0, float("inf")]), r"inf in row 1 of column `a` is not a finite number"),

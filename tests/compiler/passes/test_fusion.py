@@ -65,6 +65,19 @@ def test_what_stands_side_by_side_is_not_put_together_again() -> None:
     assert [value.shape for value in concat.inputs] == [("B", 5), ("B", 6), ("B", 2)]
 
 
+def test_two_pairs_of_neighbours_keep_their_places() -> None:
+    """Tables of two widths, each a pair of columns in one lookup, with an input between them: three operands."""
+    text = (
+        HEAD.replace("tasks:", "  d: {kind: sparse, vocab: 5, dim: 2}\ntasks:")
+        + "towers: {$task: {from: [a, b, x, c, d]}}\n"
+    )
+    before = plain(text)
+    optimized, _ = after(before, *EXACT_PASSES)
+    (concat,) = (op for op in optimized.lowered.forward.ops if op.kind == "concat")
+    assert [value.shape for value in concat.inputs] == [("B", 6), ("B", 5), ("B", 4)]
+    assert_same(before, optimized)
+
+
 def test_what_runs_side_by_side_has_names_that_a_person_would_give() -> None:
     """The emitted file calls stacks by what they hold: experts, weights, streams and hidden layers."""
     source = after(plain(PLE), *EXACT_PASSES)[0].source
