@@ -20,8 +20,8 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FIRST = "archspec.graph.reach.*__mutmut_1"
-"""A few mutants: the run that asks for them makes all the others."""
+FIRST = "archspec.graph.reach.x__below__mutmut_1"
+"""A mutant that few tests reach: the run that asks for it makes all others. A pattern would run every test again."""
 CAUGHT = frozenset({"killed", "timeout", "segfault"})
 
 
