@@ -9,7 +9,18 @@ import sys
 
 import pytest
 
-from archspec.diagnostics import CODES, Diagnostic, Diagnostics, Note, Span, SpecError, remember, render, suggest
+from archspec.diagnostics import (
+    CODES,
+    Diagnostic,
+    Diagnostics,
+    Note,
+    Span,
+    SpecError,
+    remember,
+    render,
+    suggest,
+    was_interrupted,
+)
 from archspec.diagnostics import excerpt as sources
 
 SOURCE = "\n" * 14 + "      $task: {sees: [$task, sharde], units: [16, 8]}\n"
@@ -199,3 +210,14 @@ def test_import_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_errors_that_an_interrupt_caused() -> None:
+    """An error raised while Ctrl-C was handled counts as interrupted, an error of its own does not."""
+    caused = ValueError()
+    caused.__context__ = KeyboardInterrupt()
+    outer = RuntimeError()
+    outer.__cause__ = caused
+    assert was_interrupted(outer)
+    assert not was_interrupted(ValueError())
+    assert not was_interrupted(None)

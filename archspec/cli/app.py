@@ -15,7 +15,7 @@ import click
 
 from archspec import __version__
 from archspec.cli.messages import report
-from archspec.diagnostics import SpecError, suggest, visible
+from archspec.diagnostics import SpecError, suggest, visible, was_interrupted
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
@@ -144,7 +144,9 @@ def run() -> int:
     except MemoryError:
         click.echo("error: not enough memory", err=True)
         return 2
-    except Exception:  # noqa: BLE001 - the last place that can say whose mistake it is
+    except Exception as error:  # noqa: BLE001 - the last place that can say whose mistake it is
+        if was_interrupted(error):
+            return INTERRUPTED
         traceback.print_exc()
         click.echo(
             "archspec: this is a defect of archspec. Please report it, with the lines above and your input.", err=True

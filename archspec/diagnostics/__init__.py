@@ -16,6 +16,7 @@ from archspec.diagnostics.finding import (
     in_order,
     unusable,
 )
+from archspec.diagnostics.interrupts import was_interrupted
 from archspec.diagnostics.nearest import suggest
 from archspec.diagnostics.printing import Style, render
 
@@ -35,4 +36,5 @@ __all__ = [
     "suggest",
     "unusable",
     "visible",
+    "was_interrupted",
 ]

@@ -17,7 +17,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from archspec.data.batches import OrderedBatches, ShuffledBatches
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.data.requirements import column_requirements, group_column
-from archspec.diagnostics import SpecError, unusable
+from archspec.diagnostics import SpecError, unusable, was_interrupted
 from archspec.files import is_there, write_whole
 from archspec.graph.reach import trained_by
 from archspec.lightning.checkpoint import WholeCheckpoints
@@ -207,12 +207,19 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
 
 @contextmanager
 def ended() -> Iterator[None]:
-    """Translates errors that end a training: Lightning's exit after Ctrl-C, and torch's lack of memory."""
+    """Translates errors that end a training: Lightning's exit after Ctrl-C, and torch's lack of memory.
+
+    Ctrl-C can also end in another error: the writer of `torch.save` raises its own when its file stays incomplete.
+    """
     try:
         yield
     except SystemExit as error:
         raise KeyboardInterrupt from error
-    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, as is that of a CPU
+    except Exception as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
+        if not isinstance(error, RuntimeError | MemoryError):  # torch.OutOfMemoryError is a RuntimeError
+            raise
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         reason = str(error).strip().partition("\n")[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +25,22 @@ from archspec import plugins
 from archspec.compiler.compile import compile as compile_spec
 from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
+from archspec.files import whole
 from archspec.graph.load import load_graph
-from archspec.lightning.checkpoint import read_checkpoint
+from archspec.lightning.checkpoint import WholeCheckpoints, read_checkpoint
 from archspec.runs.checkpoints import CheckpointCallback
 from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.trained import load_run
-from archspec.runs.training import Progress, train, untrained
+from archspec.runs.training import Progress, ended, train, untrained
 from archspec.train.criterion import MultiTaskLoss
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from _typeshed import ReadableBuffer as Buffer
+
     from archspec.graph.graph import Graph
 
 TEXT = """
@@ -300,3 +308,32 @@ def test_what_ends_a_run_from_outside_is_one_sentence(source: Source, tmp_path: 
     assert told.splitlines()[-1] == "interrupted: the same command with --resume goes on with run"
     assert "Traceback" not in told
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_interrupted_while_a_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Ctrl-C ends the run even where torch's writer then raises an error of its own; the old checkpoint stays."""
+    writes = 0
+
+    class Interrupted(io.BytesIO):
+        def write(self, data: Buffer) -> int:
+            nonlocal writes
+            writes += 1
+            if writes == moment:
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    @contextmanager
+    def interrupted(path: Path) -> Iterator[IO[bytes]]:
+        with whole(path) as file, Interrupted() as buffer:
+            yield buffer
+            file.write(buffer.getvalue())
+
+    path = tmp_path / LAST
+    path.write_bytes(b"old")
+    monkeypatch.setattr("archspec.lightning.checkpoint.whole", interrupted)
+    with pytest.raises(KeyboardInterrupt), ended():
+        WholeCheckpoints().save_checkpoint({"first": torch.ones(3), "second": torch.ones(4000)}, path)
+    assert [path.read_bytes(), *tmp_path.iterdir()] == [b"old", path]
