@@ -230,7 +230,8 @@ def gate_kind(world: World, name: str, seen: Sequence[str], count: int) -> Data:
     made |= {"k": world.number(1, count), **world.maybe(balance=[0.01])} if kind == "topk" else {}
     if domain is not None and len(seen) > 1 and world.chance(30):
         after = kind in {"softmax", "topk"} and world.chance(50)
-        made["exclude"] = {"domain": domain, "after": "softmax"} if after else domain
+        only = set(world.domains[domain]) <= set(seen) and world.chance(50)
+        made["only" if only else "exclude"] = {"domain": domain, "after": "softmax"} if after else domain
     if world.chance(20):
         identity = kind == "linear" and name in seen and world.chance(50)
         start = {"init": "identity"} if identity else world.maybe(init=["uniform", "random"])

@@ -107,7 +107,7 @@ class GateKind(Kind):
     adds_up: ClassVar[bool] = False
     """Whether the weights of a row add up to 1, as in a softmax."""
     excluded: ClassVar[float | None] = None
-    """The logit of an expert that `exclude` excludes; None: the gate cannot exclude experts."""
+    """The logit of an expert that `exclude` or `only` excludes; None: the gate cannot exclude experts."""
 
     def check(self, seen: Seen) -> None:
         """Raises KindError if the settings do not fit what the gate sees."""

@@ -34,7 +34,7 @@ MOST_DOMAINS = 10_000
 """Values of one domain input."""
 
 MOST_CELLS = 1_000_000
-"""Numbers in the table of a domain gate or `exclude`: values of the domain times experts seen."""
+"""Numbers in the table of a domain gate, `exclude` or `only`: values of the domain times experts seen."""
 
 MOST_EXPERTS = 10_000
 """Experts of a spec."""

@@ -95,6 +95,7 @@ CODES: dict[str, str] = {
     "AS233": "shared weights without an owner",
     "AS234": "experts that give the same",
     "AS235": "setting that changes nothing",
+    "AS236": "no experts of a domain",
     # AS301-AS399: legal, but probably not meant
     "AS301": "expert that no gate sees",
     "AS302": "gate with one choice",

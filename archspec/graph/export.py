@@ -102,9 +102,9 @@ def _steered(node: Node) -> tuple[str, ...]:
     """A gate's selector in words: `("by scene", "not own scene")`; empty for a static gate."""
     if node.category != "gate" or not isinstance(node.block, Block):
         return ()
-    selector, exclude = node.block.common.selector, node.block.common.exclude
+    selector, by_domain = node.block.common.selector, node.block.common.by_domain
     by = () if selector is None or is_none(selector) else (f"by {_spoken(selector)}",)
-    return (*by, f"not own {exclude.domain}") if exclude else by
+    return (*by, f"{by_domain.said} {by_domain.domain}") if by_domain else by
 
 
 def _spoken(reference: Reference) -> str:

@@ -24,7 +24,7 @@ _CATEGORIES: Final[dict[Section, NodeCategory]] = {
 }
 """The category of the nodes of each section."""
 
-INDEX_ROLES = frozenset({"switch", "exclude", "domain", "column"})
+INDEX_ROLES = frozenset({"switch", "exclude", "only", "domain", "column"})
 """Roles in which a column is read directly, without a gradient."""
 
 

@@ -37,7 +37,7 @@ def seen_by(graph: Graph, node: Node) -> Seen:
         domain = next((edge.source for edge in graph.into(node.name, "domain")), None)
     stream = graph.streams.get((node.name, "selector"))
     static = is_none(block.common.selector) if block.common.selector else domain is None
-    seen, exclude = graph.seen[node.name], block.common.exclude
+    seen, rule = graph.seen[node.name], block.common.by_domain
     return Seen(
         gate=block.name,
         groups=tuple(expert.group for expert in seen),
@@ -45,5 +45,5 @@ def seen_by(graph: Graph, node: Node) -> Seen:
         selector=None if static or stream is None else width_of(graph, stream) or 0,
         domain=graph.spec.domain(domain.name) if domain else None,
         settings=tuple(getattr(graph.nodes[expert.node].block, "settings", None) for expert in seen),
-        excludes=graph.spec.domain(exclude.domain) if exclude and not exclude.after_softmax else None,
+        excludes=graph.spec.domain(rule.domain) if rule and not rule.after_softmax else None,
     )

@@ -20,7 +20,7 @@ class GateNetwork(GateHidden, GateKind):
     """Gate logits from a selector, or static ones (`selector: none`)."""
 
     excluded: ClassVar[float | None] = NEVER
-    """The logit of an expert that `exclude` leaves out."""
+    """The logit of an expert that `exclude` or `only` leaves out."""
 
     units: Units = ()
     """Sizes of the hidden layers of the gate network, which have biases; without any, it is one linear layer."""

@@ -46,7 +46,7 @@ class Seen:
     domain: tuple[str, ...] | None = None
     """Values of the selector, if it is a domain input."""
     excludes: tuple[str, ...] | None = None
-    """Values of the domain input named by `exclude`, where the kind itself leaves experts out: before a softmax."""
+    """Values of the domain input of `exclude` or `only`, where the kind leaves experts out itself: before a softmax."""
     settings: tuple[Settings | None, ...] = ()
     """The settings of each expert seen, in order; None if they are unknown because of a mistake."""
 
@@ -64,7 +64,7 @@ class GateInputs:
     selector: Value | None
     experts: tuple[Value, ...]
     allowed: Value | None = None
-    """`[B, E]` bool, False where `exclude` excludes the expert."""
+    """`[B, E]` bool, False where `exclude` or `only` excludes the expert."""
     names: tuple[str, ...] = ()
     """The canonical name of each expert seen: `at.weights_of(name)` returns its weights."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-SAID: Final = frozenset({"selector", "domain", "exclude"})
+SAID: Final = frozenset({"selector", "domain", "exclude", "only"})
 """Roles in which a stream determines the weights of a gate."""
 
 Edge = tuple[str, str]

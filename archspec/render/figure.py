@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DATA_ROLES: Final = ("output", "sees", "from", "of", "case", "residual")
-CONTROL_ROLES: Final = ("selector", "switch", "modulate", "exclude")
+CONTROL_ROLES: Final = ("selector", "switch", "modulate", "exclude", "only")
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
-"""The form of `exclude` in a spec: `scene`, or `{domain: scene, after: softmax}`."""
+"""The forms of `exclude` and `only` in a spec: `scene`, or `{domain: scene, after: softmax}`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic_core import core_schema
 
 from archspec.contract import KindError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
@@ -23,23 +25,35 @@ class Exclude:
     Before the softmax, the weights of the others add up to 1; after it, to what the row's own leave.
     """
 
+    setting: ClassVar[str] = "exclude"
+    said: ClassVar[str] = "not own"
+    """What a figure says before the domain's name."""
     domain: str
     after_softmax: bool = False
-    path: tuple[str, ...] = ("exclude",)
-    """The path of the domain's name in the block."""
+    inside: tuple[str, ...] = ()
+    """The path of the domain's name in the setting."""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The path of the domain's name in the block."""
+        return (self.setting, *self.inside)
+
+    def shows(self, group: str, value: str, values: Collection[str]) -> bool:
+        """Whether rows of the domain `value`, one of `values`, see the experts of a group."""
+        return group != value
 
     @classmethod
-    def parse(cls, data: object) -> Exclude:
+    def parse(cls, data: object) -> Self:
         """Reads the YAML form. Raises KindError, with the place, where the form is wrong."""
         match data:
-            case Exclude():
+            case cls():
                 return data
             case str():
                 return cls(data)
             case {"domain": str(domain), **rest} if rest.keys() <= {"after"}:
                 if rest and rest["after"] != "softmax":
                     raise KindError("`after` can only be `softmax`", at=("after",), help="write `after: softmax`")
-                return cls(domain, bool(rest), ("exclude", "domain"))
+                return cls(domain, bool(rest), ("domain",))
             case _:
                 raise KindError(f"takes {_FORMS}")
 
@@ -60,3 +74,18 @@ class Exclude:
     ) -> JsonSchemaValue:
         """The JSON Schema of the YAML form."""
         return {"description": _FORMS, "anyOf": [{"type": "string"}, {"type": "object"}]}
+
+
+class Only(Exclude):
+    """The domain input whose value names the only experts of a domain that a row sees.
+
+    Experts named after no value of the domain are seen by every row.
+    """
+
+    __slots__ = ()
+    setting: ClassVar[str] = "only"
+    said: ClassVar[str] = "only own"
+
+    def shows(self, group: str, value: str, values: Collection[str]) -> bool:
+        """Whether rows of the domain `value`, one of `values`, see the experts of a group."""
+        return group == value or group not in values

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from archspec.contract import KindError, Reference, Registry, Settings
 from archspec.contract.limits import LARGEST, MOST_EXPERTS
 from archspec.contract.settings import Finite, Positive, added
-from archspec.spec.exclude import Exclude
+from archspec.spec.exclude import Exclude, Only
 from archspec.spec.sees import Sees
 from archspec.spec.text import dump
 from archspec.spec.tree import Mapping, Node, span_at
@@ -56,6 +56,18 @@ class GateCommon(Settings):
     transform: Literal["none", "linear"] = "none"
     residual: str | None = None
     exclude: Exclude | None = None
+    only: Only | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.exclude is not None and self.only is not None:
+            raise KindError("takes `exclude` or `only`, not both", at=("only",), help="drop one of them")
+        return self
+
+    @property
+    def by_domain(self) -> Exclude | None:
+        """Which experts a row sees by its domain: `exclude` or `only`."""
+        return self.exclude or self.only
 
 
 class FeatureGateCommon(Settings):

@@ -13,6 +13,8 @@ import archspec
 from tests.compiler.models import BOTH, ONE_TASK, assert_agree, model_of, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from archspec.nn.module import Compiled
 
 INPUTS = "inputs: {x: {kind: dense, dim: 5}, place: {kind: domain, values: [a, b]}}\n"
@@ -238,6 +240,47 @@ def test_exclude_after_the_softmax_leaves_less_than_one(*, optimize: bool) -> No
     logits = linear(model, batch()["x"])
     kept = torch.zeros_like(own).scatter(1, logits.topk(2).indices, True)  # noqa: FBT003 - the value
     check(model, logits.masked_fill(~kept, -torch.inf).softmax(-1).masked_fill(own, 0.0))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("kind", "weigh"),
+    [
+        ("softmax", lambda logits, seen: logits.masked_fill(~seen, -torch.inf).softmax(-1)),
+        ("sigmoid", lambda logits, seen: torch.sigmoid(logits) * seen),
+        ("linear", lambda logits, seen: logits * seen),
+        ("topk, k: 4", lambda logits, seen: logits.masked_fill(~seen, -torch.inf).softmax(-1)),
+    ],
+)
+def test_only_leaves_the_rows_own_domain_and_what_belongs_to_none(
+    *, kind: str, weigh: Callable[[Tensor, Tensor], Tensor], optimize: bool
+) -> None:
+    """A row sees the experts named like its own domain and those named after no domain; the others weigh nothing."""
+    model = gated(f"sees: all, selector: x, kind: {kind}, only: place", optimize=optimize)
+    seen = torch.tensor([[1, 1, 0, 1], [0, 0, 1, 1]], dtype=torch.bool).repeat(3, 1)
+    check(model, weigh(linear(model, batch()["x"]), seen))
+
+
+@BOTH
+def test_only_after_the_softmax_and_of_a_static_gate(*, optimize: bool) -> None:
+    """`after: softmax` takes the weights of other domains away, for a gate without a selector too."""
+    model = gated("sees: all, selector: none, only: {domain: place, after: softmax}", optimize=optimize)
+    seen = torch.tensor([[1, 1, 0, 1], [0, 0, 1, 1]], dtype=torch.float64).repeat(3, 1)
+    static = dict(model.named_weights())[f"{GATE}.weight"].softmax(-1)
+    check(model, static * seen)
+
+
+@BOTH
+@pytest.mark.parametrize("settings", ["sees: [a, c], selector: x", "sees: a.0, selector: x"])
+def test_only_over_one_domain_changes_nothing(*, settings: str, optimize: bool) -> None:
+    """A domain with one value hides nothing: exactly the gate without `only`, and with one expert, this expert."""
+    outputs = []
+    for more in (", only: place", ""):
+        text = gated_text(settings + more).replace("values: [a, b]", "values: [a]")
+        outputs.append(
+            model_of(text, optimize=optimize).eval()({**batch(), "place": torch.zeros(6, dtype=torch.int64)})
+        )
+    assert torch.equal(outputs[0]["y"], outputs[1]["y"])
 
 
 @BOTH

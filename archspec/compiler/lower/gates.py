@@ -28,8 +28,8 @@ def _mixed(streams: Streams, node: Node, at: Scope) -> Value:
     block, seen = node.block, streams.graph.seen[node.name]
     assert isinstance(block, Block)
     experts = tuple(_expert(streams, expert.node, at, detached=expert.detached) for expert in seen)
-    exclude = block.common.exclude
-    allowed = _allowed(streams, node, exclude, at) if exclude and not exclude.after_softmax else None
+    rule = block.common.by_domain
+    allowed = _allowed(streams, node, rule, at) if rule and not rule.after_softmax else None
     names = tuple(expert.node for expert in seen)
     gate = GateInputs(seen_by(streams.graph, node), _selector(streams, node, at), experts, allowed, names)
     said = f"sees {len(experts)} experts, {gate.seen.width} wide"
@@ -41,8 +41,8 @@ def _mixed(streams: Streams, node: Node, at: Scope) -> Value:
         shape = ("B", len(experts)) if given else (len(experts),)
         surroundings = replace(gate.seen, settings=())  # only what a built file can contain
         weights = streams.opaque(node, at, (surroundings,), given, shape)
-    if exclude and exclude.after_softmax:
-        weights = at.product(weights, _allowed(streams, node, exclude, at, "float"))
+    if rule and rule.after_softmax:
+        weights = at.product(weights, _allowed(streams, node, rule, at, "float"))
     streams.builder.hint(weights, f"{block.name}_weights")
     shapes = [("B", gate.seen.width)]
     experts = checked_call(node, "values", at, gate, said=said, shapes=shapes, each=len(experts))
@@ -74,11 +74,9 @@ def _selector(streams: Streams, node: Node, at: Scope) -> Value | None:
     return streams.source(node, at, "selector") if (node.name, "selector") in streams.graph.streams else None
 
 
-def _allowed(
-    streams: Streams, node: Node, exclude: Exclude, at: Scope, dtype: Literal["float", "bool"] = "bool"
-) -> Value:
-    """`[B, E]`: False, or 0, where an expert of the row's own domain is excluded."""
+def _allowed(streams: Streams, node: Node, rule: Exclude, at: Scope, dtype: Literal["float", "bool"] = "bool") -> Value:
+    """`[B, E]`: False, or 0, where a row does not see an expert because of its domain."""
     groups = [expert.group for expert in streams.graph.seen[node.name]]
-    values, number = streams.domain(exclude.domain), float if dtype == "float" else bool
-    table = at.constant([[number(group != value) for group in groups] for value in values], dtype)
-    return at.lookup(streams.column(exclude.domain), table)
+    values, number = streams.domain(rule.domain), float if dtype == "float" else bool
+    table = at.constant([[number(rule.shows(group, value, values)) for group in groups] for value in values], dtype)
+    return at.lookup(streams.column(rule.domain), table)

@@ -9,6 +9,7 @@ from archspec.contract import FusionKind, GateKind, InputKind, overrides
 from archspec.diagnostics import Diagnostics, Note, Span
 from archspec.graph.calls import failed_call, setting_span, wrong_result
 from archspec.graph.checks.cycle import report_cycle
+from archspec.graph.checks.domains import check_by_domain
 from archspec.graph.checks.limits import check_table
 from archspec.graph.checks.outputs import excess, why
 from archspec.graph.checks.sharing import check_sharing
@@ -175,7 +176,7 @@ class _Checker:
         kind: GateKind | None = block.settings
         if kind is not None and len(known) == len(parts) and self.selected(node, kind):
             self.call(node, lambda: kind.check(seen_by(self.graph, node)))
-        self.exclude(node, block)
+        check_by_domain(self.graph, node, self.diagnostics)
         return known[0][1] if known else None
 
     def selected(self, node: Node, kind: GateKind) -> bool:
@@ -199,34 +200,6 @@ class _Checker:
             notes=notes,
             help="give them the same last `units`",
         )
-
-    def exclude(self, node: Node, block: Block) -> None:
-        """Checks that `exclude` leaves some experts for every value."""
-        exclude = block.common.exclude
-        if exclude is None or block.settings is None:
-            return
-        if exclude.after_softmax and not block.settings.adds_up:
-            self.error(
-                node,
-                "AS230",
-                f"{node.what}: a `{block.kind}` gate has no softmax after which it could `exclude`",
-                block.span("exclude", "after", key=True),
-                help=f"write `exclude: {exclude.domain}`" if block.settings.excluded is not None else "drop `exclude`",
-            )
-            return
-        if not exclude.after_softmax and block.settings.excluded is None:
-            self.error(
-                node,
-                "AS210",
-                f"{node.what}: a `{block.kind}` gate cannot `exclude`",
-                block.span("exclude", key=True),
-                help="use a softmax, sigmoid, linear or topk gate",
-            )
-            return
-        groups = {expert.group for expert in self.graph.seen[node.name]}
-        if len(groups) == 1 and groups <= set(self.graph.spec.domain(exclude.domain) or ()):
-            self.error(node, "AS210", f"{node.what}: `exclude` leaves rows of `{groups.pop()}` without an expert",
-                       block.span("exclude"), help="let the gate see experts of other domains too")  # fmt: skip
 
     def tower(self, node: Node) -> int | None:
         """Width of the last hidden layer; a switch has one if its cases agree."""

@@ -64,11 +64,11 @@ def too_many_edges(diagnostics: Diagnostics, what: str, block: Block | Switch | 
 
 
 def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
-    """Whether the table of a domain gate, or of `exclude`, is small enough; reports it if not."""
+    """Whether the table of a domain gate, or of `exclude` or `only`, is small enough; reports it if not."""
     assert isinstance(node.block, Block)
-    exclude = node.block.common.exclude
+    by_domain = node.block.common.by_domain
     domains = [edge.source.name for edge in graph.into(node.name, "domain")]
-    domains += [exclude.domain] if exclude else []
+    domains += [by_domain.domain] if by_domain else []
     sizes = {name: len(graph.spec.domain(name) or ()) for name in domains if name in graph.spec.inputs}
     seen = len(graph.seen.get(node.name, ()))
     name = max(sizes, key=lambda name: sizes[name], default="")

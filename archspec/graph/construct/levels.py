@@ -55,9 +55,9 @@ def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
         )
     _selector(wiring, node, reader)
     _residual(wiring, node, reader)
-    exclude = block.common.exclude
-    if exclude is not None and wiring.domain_values(exclude.domain, reader, *exclude.path):
-        wiring.edge(NodeName("inputs", exclude.domain), node, "exclude")
+    rule = block.common.by_domain
+    if rule is not None and wiring.domain_values(rule.domain, reader, *rule.path):
+        wiring.edge(NodeName("inputs", rule.domain), node, rule.setting)
     wiring.read_settings([node], reader)
 
 
