@@ -1,7 +1,8 @@
 """Writes what the documentation shows of the code: `python docs/generate.py`.
 
-The tables of architectures (README.md, docs/architectures.md), the excerpt of a built file (docs/emitted.md), and the
-figures in docs/figures/. `--check` writes nothing and fails where a text is out of date.
+The tables of architectures (README.md, docs/architectures.md), the excerpt of a built file (docs/emitted.md), the keys
+of what `--json` prints (docs/json.md), and the figures in docs/figures/. `--check` writes nothing and fails where a text
+is out of date.
 """  # noqa: INP001 - a script, not a package
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import sys
 import tomllib
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from archspec.compiler.compile import build
 from archspec.compiler.count import count
+from archspec.compiler.summary import Summary
 from archspec.graph.export import build_graph
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
@@ -24,6 +26,8 @@ from archspec.render import render
 from archspec.spec.source import Scalar, Sequence, parse, read
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from archspec.graph.graph import Graph
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,6 +108,38 @@ def excerpt(graph: Graph) -> str:
     return f"```python\n{source[start : source.index('    @torch.no_grad()', start)].rstrip()}\n```"
 
 
+def schema(model: type[BaseModel]) -> str:
+    """The keys of a JSON object, a table per class; classes inside it come after it."""
+    definitions = model.model_json_schema(mode="serialization", ref_template="{model}")
+    inner = definitions.pop("$defs", {})
+    parts = []
+    for name, one in {model.__name__: definitions, **inner}.items():
+        rows = [
+            f"| `{key}` | {json_type(value)} | {value.get('description', '')} |"
+            for key, value in one["properties"].items()
+        ]
+        about = " ".join(one.get("description", "").split())
+        parts += [f"**{name}**. {about}", "\n".join(["| key | type | meaning |", "|---|---|---|", *rows])]
+    return "\n\n".join(parts)
+
+
+def json_type(value: dict[str, Any]) -> str:
+    """The type of a key in words."""
+    if "anyOf" in value:
+        return " or ".join(json_type(each) for each in value["anyOf"])
+    if "$ref" in value:
+        return str(value["$ref"])
+    match value.get("type"):
+        case "array":
+            return f"list of {json_type(value['items'])}"
+        case "object":
+            return f"object of {json_type(value['additionalProperties'])}"
+        case None:
+            return "any value"
+        case name:
+            return str(name)
+
+
 def filled(text: str, parts: dict[str, str]) -> str:
     """The text with each generated part between its markers replaced."""
     for name, part in parts.items():
@@ -116,8 +152,14 @@ def main() -> int:
     """Writes all, or checks the texts. Exit status 1: a text is out of date."""
     found = graphs()
     parts = {"short table": short_table(found), "long table": long_table(found), "excerpt": excerpt(found[EXCERPT])}
+    parts |= {"summary": schema(Summary)}
     stale = []
-    for file in (ROOT / "README.md", ROOT / "docs" / "architectures.md", ROOT / "docs" / "emitted.md"):
+    for file in (
+        ROOT / "README.md",
+        ROOT / "docs" / "architectures.md",
+        ROOT / "docs" / "emitted.md",
+        ROOT / "docs" / "json.md",
+    ):
         old = file.read_text(encoding="utf-8")
         if filled(old, parts) != old:
             stale.append(str(file.relative_to(ROOT)))

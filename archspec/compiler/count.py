@@ -18,7 +18,7 @@ from archspec.program.operations import OPERATIONS
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterator
 
     from archspec.graph.graph import Graph, Node
     from archspec.program import Program
@@ -62,7 +62,11 @@ def count(graph: Graph) -> Count:
     by name is what the kind's methods `parameters` and `flops` return; without them, a module's cost is unknown, and a
     function counts as one operation per element.
     """
-    program = lower(graph).forward
+    return count_program(graph, lower(graph).forward)
+
+
+def count_program(graph: Graph, program: Program) -> Count:
+    """The same from the graph's plain program, where that is already there."""
     costs = {name: Cost(parameters=number) for name, number in parameters(graph, program).items()}
     own = _own_flops(graph, program)
     for op in program.ops:
@@ -106,16 +110,47 @@ def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
 def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
     """Weights by graph node, frozen ones too, without statistics; None: a plugin's module does not tell."""
     counts: dict[str, int | None] = dict.fromkeys(graph.order, 0)
+    for piece in pieces(graph, program):
+        counts[piece.home] = _sum(counts[piece.home], piece.parameters)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A weight, or all weights of a plugin's module, with the node that it is counted for and the nodes that use it."""
+
+    home: str
+    parameters: int | None
+    users: frozenset[str]
+    table: bool = False
+    """Whether rows of it are looked up."""
+    frozen: bool = False
+    """Whether no gradient trains it."""
+
+
+def pieces(graph: Graph, program: Program) -> Iterator[Piece]:
+    """Every weight of a plain program but the statistics."""
+    users, tables = _users(program), {name for op in program.ops if op.kind == "embed" for name in op.weights}
+    storages = program.homes()
     for weight in program.weights.values():
         if weight.trainable:
-            home = _home(weight, program, counts)
-            counts[home] = _sum(counts[home], prod(weight.shape))
+            home, storage = _home(weight, program, graph.nodes), storages[weight.name][0].name
+            used = frozenset(users.get(storage, {home}))
+            yield Piece(home, prod(weight.shape), used, storage in tables, weight.frozen)
     for module in program.modules.values():
-        node = _caller(module, program, counts)
+        node = _caller(module, program, graph.nodes)
         known = _overrides(graph.nodes[node], "parameters")
-        arguments = _arguments(graph, graph.nodes[node]) if known else ()
-        counts[node] = _sum(counts[node], call(graph.nodes[node], "parameters", *arguments) if known else None)
-    return counts
+        number = call(graph.nodes[node], "parameters", *_arguments(graph, graph.nodes[node])) if known else None
+        yield Piece(node, number, frozenset(users.get(module.name, {node})))
+
+
+def _users(program: Program) -> dict[str, set[str]]:
+    """Storage or module -> the graph nodes whose operations read it."""
+    users: dict[str, set[str]] = {}
+    for op in program.ops:
+        for name in (*op.weights, *((op.attr("module"),) if op.kind == "call" else ())):
+            users.setdefault(name, set()).add(op.node.node)
+    return users
 
 
 def _sum(a: int | None, b: int | None) -> int | None:

@@ -83,6 +83,13 @@ class NodeName(str):
             return self
         return NodeName(self.section, self.name, level=self.level, number=self.number, case=self.case)
 
+    @property
+    def whole(self) -> NodeName:
+        """The group that an expert belongs to, `towers.ctr.cases` for a case of a switch; another node itself."""
+        if self.case is not None:
+            return NodeName(self.section, self.name, part="cases")
+        return NodeName(self.section, self.name, level=self.level)
+
     def is_in(self, text: str) -> bool:
         """Whether a text names this, or something that this is a part, an expert or a case of."""
         return self == text or self.startswith(f"{text}.")

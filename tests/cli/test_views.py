@@ -1,4 +1,4 @@
-"""`archspec summary`, `expand` and `diff`."""
+"""`archspec expand`, `diff` and `explain`."""
 
 from __future__ import annotations
 
@@ -40,51 +40,6 @@ def test_expanding_twice_changes_nothing(run: Run, specs: Path) -> None:
     """What `expand` prints is read back as the same spec."""
     once = run("expand", str(specs / "meituan_search.yaml")).stdout
     assert run("expand", "-", stdin=once).stdout == once
-
-
-@pytest.mark.usefixtures("tiny")
-def test_summary_as_json(run: Run) -> None:
-    """Parameters and FLOPs of 4 -> 3 -> 1: (4 + 1) 3 + (3 + 1) 1, and two per multiply-add, one per ReLU."""
-    summary = json.loads(run("summary", "tiny.yaml", "--json").stdout)
-    assert summary["total"] == {"parameters": 19, "flops": 2 * 4 * 3 + 3 + 2 * 3}
-    assert [node["node"] for node in summary["nodes"]] == ["inputs.x", "towers.click"]
-    assert summary["nodes"][1] == {
-        "node": "towers.click",
-        "category": "tower",
-        "kind": "mlp",
-        "width": 3,
-        "parameters": 19,
-        "flops": 33,
-        "tasks": ["click"],
-    }
-
-
-def test_summary_as_a_table(run: Run, specs: Path) -> None:
-    """The table has a row per node, totals, and no colours where nobody looks."""
-    result = run("summary", str(specs / "ple.yaml"))
-    lines = [line.split() for line in result.stdout.splitlines()]
-    assert ["level1.gates.vtr", "softmax", "32", "280", "895", "vtr"] in lines
-    assert any(line[:2] == ["total", "121,914"] for line in lines)
-    assert "\x1b" not in result.stdout
-
-
-def test_shared_weights_are_said(run: Run, specs: Path) -> None:
-    """The summary says whose weights an expert has, the canonical form keeps `like`, and a difference names it."""
-    summary = json.loads(run("summary", str(specs / "mtan.yaml"), "--json").stdout)
-    nodes = {node["node"]: node for node in summary["nodes"]}
-    assert nodes["level1.experts.f_depth.0"]["like"] == "level1.experts.f_segment.0"
-    assert nodes["level1.experts.f_depth.0"]["parameters"] == 0
-    assert "like" not in nodes["level1.experts.f_segment.0"]
-    assert "mlp, like level1.experts.f_segment.0" in run("summary", str(specs / "mtan.yaml")).stdout
-    expanded = run("expand", str(specs / "mtan.yaml")).stdout
-    assert "f_depth: {from: level1.experts.depth, like: f_segment}" in expanded
-    assert run("expand", "-", stdin=expanded).stdout == expanded
-
-
-def test_names_are_no_markup(run: Run, tiny: Path) -> None:
-    """Text of a spec that looks like rich's markup is printed as it is."""
-    text = tiny.read_text(encoding="utf-8") + 'about: "[bold]deep[/bold] :smile:"\n'
-    assert "[bold]deep[/bold] :smile:" in run("summary", "-", stdin=text).stdout
 
 
 @pytest.mark.usefixtures("tiny")

@@ -1,0 +1,174 @@
+"""The summary of a network as data: what `archspec summary` prints, and the schema of its `--json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from archspec.compiler.count import Cost, count_program, pieces
+from archspec.compiler.lower import lower
+from archspec.program.nodes import NodeName
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from archspec.compiler.count import Count, Piece
+    from archspec.graph.graph import Graph
+
+
+class Part(BaseModel):
+    """An object of the JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Sizes(Part):
+    """What a part of the network costs; null where a plugin's module does not tell."""
+
+    parameters: int | None
+    """Weights, those of frozen tables included; statistics such as running means are not counted."""
+    flops: int | None
+    """FLOPs of one row's forward pass in the plain model; a multiply-add counts as 2."""
+
+
+class NodeSummary(Sizes):
+    """A node of the graph."""
+
+    node: str
+    """Its canonical name, such as `level1.experts.shared.0`."""
+    category: str
+    """`input`, `feature_gate`, `expert`, `gate`, `tower` or `fusion`."""
+    kind: str
+    """Its kind, such as `mlp`."""
+    like: str | None
+    """The expert whose weights it uses, by canonical name; null if it has its own."""
+    weights_of: list[str]
+    """Other nodes whose weights it reads: an input's shared table, an expert that is `like` another."""
+    width: int | None
+    """Features of its output."""
+    tasks: list[str]
+    """The tasks whose loss reaches it."""
+
+
+class TaskSummary(Sizes):
+    """What a task's score needs, so what serving this task alone costs, and what the task's loss trains.
+
+    Mostly `parameters` = `alone` + `shared` + `untrained`; a loss that reaches beyond the task's score trains more.
+    """
+
+    task: str
+    """Its name."""
+    kind: str
+    """`binary`, `regression` or `multiclass`."""
+    alone: int | None
+    """Parameters that only this task's loss trains."""
+    shared: int | None
+    """Parameters that this task's loss trains together with others."""
+    untrained: int | None
+    """Parameters that its score needs and its loss does not train: behind a detached stream, or in a frozen table."""
+
+
+class Summary(Part):
+    """A network in numbers."""
+
+    name: str
+    """The spec's `name`."""
+    about: str
+    """The spec's `about`; may be empty."""
+    digest: str
+    """16 hexadecimal digits that identify the spec's meaning."""
+    tasks: list[str]
+    """All tasks, in the spec's order."""
+    nodes: list[NodeSummary]
+    """All nodes but the tasks, each after those that it reads."""
+    by_task: list[TaskSummary]
+    """A row for each task."""
+    tables: int
+    """Parameters of embedding tables."""
+    dense: int | None
+    """All other parameters; null where a plugin's module does not tell."""
+    total: Sizes
+    """The whole network."""
+
+
+def summarize(graph: Graph) -> Summary:
+    """Counts a checked graph. Raises SpecError like `lower`."""
+    program = lower(graph).forward
+    counted, found = count_program(graph, program), tuple(pieces(graph, program))
+    spec, total = graph.spec, counted.total
+    tables = sum(piece.parameters or 0 for piece in found if piece.table)
+    return Summary(
+        name=spec.name,
+        about=spec.about,
+        digest=spec.digest,
+        tasks=list(spec.tasks),
+        nodes=_nodes(graph, counted, found),
+        by_task=_by_task(graph, counted, found),
+        tables=tables,
+        dense=None if total.parameters is None else total.parameters - tables,
+        total=Sizes(parameters=total.parameters, flops=total.flops),
+    )
+
+
+def _nodes(graph: Graph, counted: Count, found: Iterable[Piece]) -> list[NodeSummary]:
+    lent: dict[str, dict[str, None]] = {name: {} for name in graph.order}
+    for piece in found:
+        for user in piece.users - {piece.home}:
+            lent[user][piece.home] = None
+    return [
+        NodeSummary(
+            node=name,
+            category=node.category,
+            kind=node.kind,
+            like=node.like,
+            weights_of=list(lent[name]),
+            width=graph.widths[name],
+            parameters=counted.nodes[name].parameters,
+            flops=counted.nodes[name].flops,
+            tasks=list(graph.tasks[name]),
+        )
+        for name, node in ((name, graph.nodes[name]) for name in graph.order)
+        if node.category != "task"
+    ]
+
+
+def _by_task(graph: Graph, counted: Count, found: Collection[Piece]) -> list[TaskSummary]:
+    trained = [(piece, frozenset(() if piece.frozen else _trained_by(graph, piece))) for piece in found]
+    sources = graph.sources()
+    rows = []
+    for task, block in graph.spec.tasks.items():
+        used = _below((edge.source for edge in graph.into(NodeName("tasks", task), "output")), sources)
+        mine = [(piece, tasks) for piece, tasks in trained if task in tasks]
+        row = TaskSummary(
+            task=task,
+            kind=block.task.kind,
+            parameters=_parameters(piece for piece in found if piece.users & used),
+            flops=sum((Cost(0, counted.nodes[name].flops) for name in used), start=Cost()).flops,
+            alone=_parameters(piece for piece, tasks in mine if len(tasks) == 1),
+            shared=_parameters(piece for piece, tasks in mine if len(tasks) > 1),
+            untrained=_parameters(piece for piece, tasks in trained if task not in tasks and piece.users & used),
+        )
+        rows.append(row)
+    return rows
+
+
+def _trained_by(graph: Graph, piece: Piece) -> Iterator[str]:
+    """The tasks whose loss reaches a node that uses these weights."""
+    for user in piece.users:
+        yield from graph.tasks[user]
+
+
+def _below(names: Iterable[NodeName], sources: Mapping[NodeName, set[NodeName]]) -> set[NodeName]:
+    """Nodes and all that they need."""
+    waiting = list(names)
+    found = set(waiting)
+    while waiting:
+        fresh = sources[waiting.pop()] - found
+        found |= fresh
+        waiting += fresh
+    return found
+
+
+def _parameters(found: Iterable[Piece]) -> int | None:
+    return sum((Cost(piece.parameters, 0) for piece in found), start=Cost()).parameters
