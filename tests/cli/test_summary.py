@@ -118,9 +118,6 @@ def test_it_fits_80_columns(run: Run, count: int) -> None:
     text = STRESS.format(about="words " * 30, tasks="\n".join(f"  {name}: {{}}" for name in names))
     found = run("summary", "-", "-q", stdin=text).stdout
     assert max(map(len, found.splitlines())) <= 80
-    assert set(re.findall(r"[a-z0-9]+", found)) >= set(
-        ["predicted", "watch", "time", "of", "short", "videos", "0", "1", "2"]
-    )
     assert [name for name in names if name not in re.sub(r"_\s+", "_", found)] == []
 
 

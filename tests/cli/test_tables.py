@@ -39,8 +39,8 @@ def test_a_table_that_does_not_fit_is_wrapped() -> None:
     assert table(COLUMNS, [row, ("  e", "1", "all"), ("  a remark across the table",)], 40) == [
         "node               width  trained by",
         "  experts.watch_time_of_shorts",
-        "               1,000,000  watch_time_",
-        "                          of_shorts",
+        "               1,000,000  watch_time_of_",
+        "                          shorts",
         "  e                    1  all",
         "  a remark across the table",
     ]
