@@ -15,21 +15,15 @@ from pydantic_core import PydanticUndefined
 
 import archspec
 from archspec.plugins import built_in
-from archspec.spec import spec as spec_module
+from archspec.spec.categories import COMMON
+from archspec.spec.spec import Task
 
 if TYPE_CHECKING:
     from archspec.contract import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMONS = {
-    "input": spec_module.InputCommon,
-    "expert": spec_module.ExpertCommon,
-    "gate": spec_module.GateCommon,
-    "feature_gate": spec_module.FeatureGateCommon,
-    "tower": spec_module.TowerCommon,
-    "task": spec_module.Task,
-}
+COMMONS = {**COMMON, "task": Task}
 SECTIONS = {
     "input": "Inputs",
     "expert": "Expert groups",

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from archspec.contract import Kind
-from archspec.contract.kinds import BASES, NEEDED, methods
-from archspec.contract.registry import signature
+from archspec.contract.checks import signature
+from archspec.contract.kinds import BASES, NEEDED
+from archspec.contract.methods import methods
 from archspec.program import Scope
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,8 +15,8 @@ from archspec.contract.kinds import (
     Kind,
     LossKind,
     TowerKind,
-    overrides,
 )
+from archspec.contract.methods import overrides
 from archspec.contract.reference import ColumnName, DomainName, InputName, OutputName, Reference, TableName
 from archspec.contract.registry import (
     KindClass,

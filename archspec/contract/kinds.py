@@ -1,4 +1,4 @@
-"""The methods that archspec calls on a kind: one base class per category, all typed.
+"""The categories: the keys that all blocks of one have, and the base class of its kinds, with the methods called on it.
 
 A kind derives from the base class of its category and overrides methods; those with a default are optional. Shapes: `B`
 batch, `D` input width, `E` experts, `H` expert width.
@@ -6,12 +6,18 @@ batch, `D` input width, `E` experts, `H` expert width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
-from archspec.contract.settings import Settings, Width
+from pydantic import BeforeValidator, Field, model_validator
+
+from archspec.contract.exclude import Exclude, Only
+from archspec.contract.limits import MOST_EXPERTS
+from archspec.contract.reference import Reference
+from archspec.contract.sees import Sees
+from archspec.contract.settings import Finite, KindError, Settings, Width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from torch import Tensor, nn
 
@@ -21,11 +27,30 @@ if TYPE_CHECKING:
 Category = Literal["input", "expert", "gate", "feature_gate", "tower", "fusion", "loss", "balance"]
 """The categories of kinds."""
 
+TaskKind = Literal["binary", "regression", "multiclass"]
+"""The kinds of tasks."""
+
 CATEGORIES: tuple[Category, ...] = get_args(Category)
+
+
+Source = Annotated[Reference | None, Field(alias="from")]
+
+
+class NoCommon(Settings):
+    """For a category whose kinds define all keys."""
 
 
 class Kind(Settings):
     """The base of the base classes, shared by all categories."""
+
+    common: ClassVar[type[Settings]] = NoCommon
+    """The keys that all blocks of the category have, next to `kind`: no setting of a kind can have their names."""
+
+
+class InputCommon(Settings):
+    """Keys of every input."""
+
+    column: str | None = None
 
 
 class InputKind(Kind):
@@ -33,6 +58,8 @@ class InputKind(Kind):
 
     `inputs` are the settings of all inputs by name, since an input may read another input's table.
     """
+
+    common: ClassVar[type[Settings]] = InputCommon
 
     def width(self, inputs: Mapping[str, InputKind]) -> Width:
         """Width of the stream; 0 if the input has no stream, like a domain without an embedding."""
@@ -67,8 +94,25 @@ class InputKind(Kind):
         return False
 
 
+def _group_name(value: object) -> object:
+    if not isinstance(value, str):
+        raise KindError("takes the name of an expert group", help="write `like: NAME`, or leave it out")
+    return value
+
+
+class ExpertCommon(Settings):
+    """Keys of every expert group."""
+
+    count: Annotated[int, Field(ge=1, le=MOST_EXPERTS)] = 1
+    source: Source = None
+    like: Annotated[str | None, BeforeValidator(_group_name)] = None
+    """A group whose weights this one shares, with its kind, settings and count: `f`, or `level1.experts.f`."""
+
+
 class ExpertKind(Kind):
     """A kind of expert: one stream to another."""
+
+    common: ClassVar[type[Settings]] = ExpertCommon
 
     def width(self, input: Width) -> Width:
         """Width of the output, given the width of the input."""
@@ -91,16 +135,49 @@ class ExpertKind(Kind):
         return None
 
 
+class TowerCommon(Settings):
+    """Keys of every tower."""
+
+    source: Source = None
+    output: Literal["binary", "regression"] | None = None
+
+
 class TowerKind(ExpertKind):
     """A kind of tower: maps a stream to a hidden vector, and the hidden vector to logits."""
+
+    common: ClassVar[type[Settings]] = TowerCommon
 
     def head(self, at: Scope, hidden: Value, outputs: int) -> Value:
         """Maps the hidden vector `[B, H]` to logits `[B, outputs]`: a linear layer `head` by default."""
         return at.linear(hidden, outputs, "head")
 
 
+class GateCommon(Settings):
+    """Keys of every gate."""
+
+    sees: Sees
+    selector: Reference | None = None
+    transform: Literal["none", "linear"] = "none"
+    residual: str | None = None
+    exclude: Exclude | None = None
+    only: Only | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.exclude is not None and self.only is not None:
+            raise KindError("takes `exclude` or `only`, not both", at=("only",), help="drop one of them")
+        return self
+
+    @property
+    def by_domain(self) -> Exclude | None:
+        """Which experts a row sees by its domain: `exclude` or `only`."""
+        return self.exclude or self.only
+
+
 class GateKind(Kind):
     """A kind of gate: maps a selector to the weights of the experts seen."""
+
+    common: ClassVar[type[Settings]] = GateCommon
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "stream"
     """What the selector is: a stream `[B, D]`, the ids `[B]` of a domain input, or nothing."""
@@ -137,8 +214,19 @@ class GateKind(Kind):
         return None
 
 
+class FeatureGateCommon(Settings):
+    """Keys of every feature gate."""
+
+    source: Source = None
+    selector: Reference | None = None
+    per: Literal["field", "element"] = "field"
+    scale: Finite | Literal["fields"] = 1.0
+
+
 class FeatureGateKind(Kind):
     """A kind of feature gate: maps a selector to factors for fields or elements."""
+
+    common: ClassVar[type[Settings]] = FeatureGateCommon
 
     adds_up: ClassVar[bool] = False
     """Whether the factors of a row add up to 1, as in a softmax."""
@@ -239,25 +327,3 @@ NEEDED: Mapping[Category, tuple[tuple[str, ...], ...]] = {
     "balance": (("build",),),
 }
 """The methods that a kind of each category must override: one of each tuple."""
-
-WORDS: Mapping[str, tuple[str, ...]] = {
-    "selects": ("stream", "domain", "none"),
-    "reads": ("logits", "scores"),
-    "gradients": ("none", "last", "shared"),
-}
-"""Class variables that are one of some words."""
-
-
-def overrides(kind: Settings | None, method: Callable[..., Any]) -> bool:
-    """Whether a kind overrides a method: `overrides(settings, FusionKind.logits)`."""
-    return kind is not None and getattr(type(kind), method.__name__, method) is not method
-
-
-def methods(base: type[Kind]) -> dict[str, Callable[..., Any]]:
-    """The methods of a base class, by name: the ones that archspec may call."""
-    found: dict[str, Callable[..., Any]] = {}
-    for cls in reversed(base.__mro__):
-        if issubclass(cls, Settings):
-            own = {name: value for name, value in vars(cls).items() if not name.startswith(("_", "model_"))}
-            found |= {name: value for name, value in own.items() if callable(value)}
-    return found

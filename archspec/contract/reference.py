@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic_core import core_schema
 
+from archspec.contract.forms import Form
 from archspec.contract.settings import KindError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-    from pydantic.json_schema import JsonSchemaValue
+    from pydantic import GetCoreSchemaHandler
 
 Combine = Literal["concat", "sum", "detach"]
 Path = tuple[str | int, ...]
-
-_FORMS = "a name, a list of names, {sum: [...]} or {detach: ...}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +28,11 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Form):
     """A stream made of named streams: concatenated, added, or with the gradient stopped; these can be nested."""
+
+    forms: ClassVar[str] = "a name, a list of names, {sum: [...]} or {detach: ...}"
+    json_types: ClassVar[tuple[str, ...]] = ("string", "array", "object")
 
     combine: Combine
     items: tuple[Reference | Name, ...]
@@ -54,7 +55,7 @@ class Reference:
             case {"detach": inner, **rest} if not rest:
                 return cls("detach", (_item(inner, (*at, "detach")),), at)
             case _:
-                raise KindError(f"takes {_FORMS}", at=at)
+                raise KindError(f"takes {cls.forms}", at=at)
 
     def names(self) -> Iterator[Name]:
         """Every name in the reference, in order."""
@@ -75,20 +76,6 @@ class Reference:
             case _:
                 flat = [part for item in items for part in (item if isinstance(item, list) else [item])]
                 return flat[0] if len(flat) == 1 else flat
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """Lets a settings field have the type `Reference`."""
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.data)
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """The JSON Schema of the YAML form."""
-        return {"description": _FORMS, "anyOf": [{"type": "string"}, {"type": "array"}, {"type": "object"}]}
 
 
 def _item(data: object, at: Path) -> Reference | Name:

@@ -7,13 +7,13 @@ Registry, for built-in kinds and plugins alike.
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from archspec.contract.checks import problem_of
 from archspec.contract.kinds import (
     BASES,
-    NEEDED,
-    WORDS,
     BalanceKind,
     Category,
     ExpertKind,
@@ -24,10 +24,8 @@ from archspec.contract.kinds import (
     Kind,
     LossKind,
     TowerKind,
-    methods,
 )
 from archspec.contract.settings import Settings
-from archspec.diagnostics import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,6 +40,9 @@ TowerK = TypeVar("TowerK", bound=TowerKind)
 FusionK = TypeVar("FusionK", bound=FusionKind)
 LossK = TypeVar("LossK", bound=LossKind)
 BalanceK = TypeVar("BalanceK", bound=BalanceKind)
+
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+"""What the names of kinds, and all names in a spec, consist of."""
 
 _MARK = "__archspec_kinds__"
 _SOURCE = "__archspec_source__"
@@ -102,92 +103,13 @@ def place(cls: type) -> str:
         return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def signature(method: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a method's arguments, without `self`."""
-    code = getattr(method, "__code__", None)
-    if code is None or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
-        return tuple(inspect.signature(method).parameters)[1:]
-    names: tuple[str, ...] = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-    return names  # ten times as fast, for every kind at every start
-
-
-_PLAIN = frozenset({"int", "str", "float", "bool", "bytes", "list", "dict", "set", "tuple", "None"})
-"""Types that are compared by name: writing one of them where archspec has another is a mistake."""
-
-
-def _wrong_types(name: str, own: Callable[..., Any], original: Callable[..., Any]) -> str:
-    """The first annotation of a method that contradicts that of the base class; empty if there is none."""
-    written, expected = (dict(getattr(method, "__annotations__", {})) for method in (own, original))
-    given, wanted = _head(written.pop("return", "")), _head(expected.pop("return", ""))
-    if given in _PLAIN and given != wanted and "None" not in (wanted, str(original.__annotations__.get("return"))[-4:]):
-        return f"`{name}` returns {given}, archspec needs {_article(wanted)}"
-    for argument, annotation in expected.items():
-        given, wanted = _head(written.get(argument, "")), _head(annotation)
-        if given in _PLAIN and given != wanted:
-            return f"`{argument}` of `{name}` is {_article(given)}, archspec passes {_article(wanted)}"
-    return ""
-
-
-def _head(annotation: object) -> str:
-    """The name of a type as written, without its module and its arguments."""
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    name = text.strip("\"'").partition("[")[0].partition(" |")[0].rpartition(".")[2]
-    return "int" if name == "Width" else name
-
-
-def _article(name: str) -> str:
-    return name if name == "None" else f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def _check(cls: type[Settings], category: Category, name: str) -> None:
-    """Raises TypeError if a class does not fit its category's base class; the message has its place and a fix."""
-    base = BASES[category]
-    problem = _wrong_overrides(cls, base) or _misspelt(cls, base) or _missing(cls, base, NEEDED[category])
-    if problem:
-        raise TypeError(f"{category} kind `{name}` ({place(cls)}){problem}")
-
-
-def _wrong_overrides(cls: type[Settings], base: type[Kind]) -> str:
-    """The first setting, class variable or method that is not what archspec expects by that name; empty if none."""
-    known = methods(base)
-    if taken := [key for key in known if key in cls.model_fields]:
-        return f": the setting `{taken[0]}` has the name of a method of {base.__name__}; rename it"
-    for variable, words in WORDS.items():
-        if hasattr(base, variable) and (value := getattr(cls, variable, words[0])) not in words:
-            return f": `{variable}` is {value!r}, not one of {', '.join(words)}"
-    for method, original in known.items():
-        own = getattr(cls, method, original)
-        if own is original:
-            continue
-        if not callable(own):
-            return f": `{method}` is a method of {base.__name__}, not {_article(type(own).__name__)}; rename it"
-        if signature(own) != signature(original):
-            takes, called = (", ".join(signature(each)) for each in (own, original))
-            return f": `{method}` takes ({takes}), archspec calls it with ({called})"
-        if problem := _wrong_types(method, own, original):
-            return f": {problem}"
-    return ""
-
-
-def _misspelt(cls: type[Settings], base: type[Kind]) -> str:
-    """A method that archspec never calls, but whose name is similar to one that it does call; empty if none."""
-    known = methods(base)
-    mine = {key for key, value in vars(cls).items() if callable(value) and not key.startswith(("_", "model_"))}
-    for method in sorted(mine - known.keys()):
-        if meant := suggest(method, [key for key in known if key not in mine]):
-            own = f"(Name a helper of your own `_{method}`)"
-            return f": archspec calls no method `{method}`; did you mean `{meant}`? {own}"
-    return ""
-
-
-def _missing(cls: type[Settings], base: type[Kind], needed: tuple[tuple[str, ...], ...]) -> str:
-    """The alternatives for a needed method that the class lacks; empty if it lacks none."""
-    known = methods(base)
-    for options in needed:
-        if all(getattr(cls, method, known[method]) is known[method] for method in options):
-            arguments = ", ".join(("self", *signature(known[options[0]])))
-            return f" needs a method `{' or '.join(options)}({arguments})`"
-    return ""
+def _decorator(category: Category, name: object) -> Callable[[Any], Any]:
+    """The decorator that makes a class a kind of this name. Raises TypeError if the name is not one."""
+    if isinstance(name, type):
+        raise TypeError(f'write `@{category}("name")` above class {name.__name__}; specs use the name as `kind: name`')
+    if not (isinstance(name, str) and IDENTIFIER.fullmatch(name)):
+        raise TypeError(f"a name of {category} kinds cannot be {name!r}: it consists of a-z, 0-9 and _, a letter first")
+    return lambda cls: _marked(cls, category, name)
 
 
 def _marked(cls: Any, category: Category, name: str) -> Any:  # noqa: ANN401 - what is marked may be anything, and is checked
@@ -195,7 +117,8 @@ def _marked(cls: Any, category: Category, name: str) -> Any:  # noqa: ANN401 - w
     base = BASES[category]
     if not (isinstance(cls, type) and issubclass(cls, Settings)):
         raise TypeError(f"{category} kind `{name}`: {cls!r} is not a subclass of archspec.{base.__name__}")
-    _check(cls, category, name)
+    if problem := problem_of(cls, category):
+        raise TypeError(f"{category} kind `{name}` ({place(cls)}){problem}")
     if not issubclass(cls, base):
         names: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
         names |= {_MARK: marks(cls), _SOURCE: cls}
@@ -207,39 +130,39 @@ def _marked(cls: Any, category: Category, name: str) -> Any:  # noqa: ANN401 - w
 
 def input(name: str) -> Callable[[type[InputK]], type[InputK]]:  # noqa: A001 - the category's name in the language
     """Makes a class an input kind of this name. Raises TypeError if it does not fit InputKind."""
-    return lambda cls: _marked(cls, "input", name)
+    return _decorator("input", name)
 
 
 def expert(name: str) -> Callable[[type[ExpertK]], type[ExpertK]]:
     """Makes a class an expert kind of this name. Raises TypeError if it does not fit ExpertKind."""
-    return lambda cls: _marked(cls, "expert", name)
+    return _decorator("expert", name)
 
 
 def gate(name: str) -> Callable[[type[GateK]], type[GateK]]:
     """Makes a class a gate kind of this name. Raises TypeError if it does not fit GateKind."""
-    return lambda cls: _marked(cls, "gate", name)
+    return _decorator("gate", name)
 
 
 def feature_gate(name: str) -> Callable[[type[FeatureGateK]], type[FeatureGateK]]:
     """Makes a class a feature gate kind of this name. Raises TypeError if it does not fit its base class."""
-    return lambda cls: _marked(cls, "feature_gate", name)
+    return _decorator("feature_gate", name)
 
 
 def tower(name: str) -> Callable[[type[TowerK]], type[TowerK]]:
     """Makes a class a tower kind of this name. Raises TypeError if it does not fit TowerKind."""
-    return lambda cls: _marked(cls, "tower", name)
+    return _decorator("tower", name)
 
 
 def fusion(name: str) -> Callable[[type[FusionK]], type[FusionK]]:
     """Makes a class a fusion kind of this name. Raises TypeError if it does not fit FusionKind."""
-    return lambda cls: _marked(cls, "fusion", name)
+    return _decorator("fusion", name)
 
 
 def loss(name: str) -> Callable[[type[LossK]], type[LossK]]:
     """Makes a class a loss kind of this name. Raises TypeError if it does not fit LossKind."""
-    return lambda cls: _marked(cls, "loss", name)
+    return _decorator("loss", name)
 
 
 def balance(name: str) -> Callable[[type[BalanceK]], type[BalanceK]]:
     """Makes a class a balance kind of this name. Raises TypeError if it does not fit BalanceKind."""
-    return lambda cls: _marked(cls, "balance", name)
+    return _decorator("balance", name)

@@ -90,3 +90,8 @@ class Settings(BaseModel):
     def idle(self) -> dict[tuple[str | int, ...], str]:
         """Settings that change nothing beside the others, by path, with the reason: a lint where written."""
         return {}
+
+
+def keys_of(cls: type[Settings]) -> tuple[str, ...]:
+    """The keys that a settings class takes, as a spec writes them."""
+    return tuple(info.alias or name for name, info in cls.model_fields.items())

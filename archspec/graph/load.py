@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archspec import plugins as plugin_door
+from archspec.contract.sees import Sees
 from archspec.diagnostics import Diagnostics
 from archspec.graph.checks.balance import check_balance
 from archspec.graph.checks.check import check
@@ -14,7 +15,6 @@ from archspec.graph.construct.connect import connect
 from archspec.program.nodes import NodeName
 from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.load import Overrides, read_spec
-from archspec.spec.sees import Sees
 from archspec.spec.spec import Block, Level, Spec
 
 if TYPE_CHECKING:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archspec.contract.kinds import ExpertCommon
+from archspec.contract.settings import keys_of
 from archspec.diagnostics import Diagnostics, Span, suggest
 from archspec.spec.categories import COMMON, DEFAULT_KIND
 from archspec.spec.defaults import Defaults, takes
-from archspec.spec.problems import fields_of, keys_help, validated, written_with
+from archspec.spec.problems import keys_help, validated, written_with
 from archspec.spec.scalars import resolve
-from archspec.spec.spec import Block, ExpertCommon
+from archspec.spec.spec import Block
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, text_of
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class BlockReader:
 
     def _block(self, category: str, name: str, node: Mapping, what: str, place: Span) -> Block:
         common_class = COMMON[category]
-        common_keys = fields_of(common_class)
+        common_keys = keys_of(common_class)
         node = self.near("kind", category, self.split_colons(node, what), what)
         if category == "expert" and "like" in (node := self.near("like", category, node, what)):
             return self.like(name, self.without_nulls(node, what), what, place)
@@ -58,7 +60,7 @@ class BlockReader:
         kind, known = self.kind(category, node, what, place), ("kind", *common_keys)
         cls = self.registry.find(category, kind)
         if cls:
-            node = self.known_keys(node, (*known, *fields_of(cls)), what, category)
+            node = self.known_keys(node, (*known, *keys_of(cls)), what, category)
         node = self.without_nulls(node, what)
         common = validated(common_class, _only(node, common_keys), what, place, self.diagnostics)
         rest = [entry.key for entry in node.entries if entry.key not in known]
@@ -124,8 +126,8 @@ class BlockReader:
         """Every key that some kind of a category takes."""
         if category not in self._words:
             classes = [self.registry.find(category, name) for name in self.registry.names(category)]
-            own = (key for cls in classes if cls for key in fields_of(cls))
-            self._words[category] = tuple(dict.fromkeys(("kind", *fields_of(COMMON[category]), *own)))
+            own = (key for cls in classes if cls for key in keys_of(cls))
+            self._words[category] = tuple(dict.fromkeys(("kind", *keys_of(COMMON[category]), *own)))
         return self._words[category]
 
     # -- keys ---------------------------------------------------------------------------------------------------------

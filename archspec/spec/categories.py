@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archspec.contract.kinds import BASES
 from archspec.program.nodes import NodeName
-from archspec.spec.spec import (
-    ExpertCommon,
-    FeatureGateCommon,
-    GateCommon,
-    InputCommon,
-    NoCommon,
-    TowerCommon,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +14,7 @@ if TYPE_CHECKING:
     from archspec.program.nodes import Section
     from archspec.spec.spec import Block, Spec
 
-COMMON: dict[str, type[Settings]] = {
-    "input": InputCommon, "expert": ExpertCommon, "gate": GateCommon, "feature_gate": FeatureGateCommon,
-    "tower": TowerCommon, "fusion": NoCommon, "loss": NoCommon, "balance": NoCommon,
-}  # fmt: skip
+COMMON: dict[str, type[Settings]] = {category: base.common for category, base in BASES.items()}
 DEFAULT_KIND = {"expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "tower": "mlp"}
 DEFAULTS: dict[str, Section] = {
     "input": "inputs", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers",

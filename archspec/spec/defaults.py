@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archspec.contract.limits import MOST_GIVEN
+from archspec.contract.settings import keys_of
 from archspec.diagnostics import Note
 from archspec.spec.categories import COMMON, DEFAULT_KIND, DEFAULTS
-from archspec.spec.problems import fields_of
 from archspec.spec.tree import Mapping, Node, Scalar, as_mapping, size, text_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Defaults:
         meant = text_of(defaults.get("kind"))
         kind = text_of(node.get("kind")) or meant or DEFAULT_KIND.get(category, "")
         cls = self.reader.registry.find(category, kind)
-        shared = ("kind", *fields_of(COMMON[category]))
+        shared = ("kind", *keys_of(COMMON[category]))
         replaced = _replaced(cls, node)
         self.given += self.sizes[category]
         if self.given > MOST_GIVEN:
@@ -109,7 +109,7 @@ class Defaults:
 
 def takes(cls: type[Settings] | None, key: str) -> bool:
     """Whether a kind has a setting."""
-    return cls is not None and key in fields_of(cls)
+    return cls is not None and key in keys_of(cls)
 
 
 def _declines(node: Mapping, key: str) -> bool:

@@ -12,6 +12,7 @@ from archspec.contract.limits import MOST_CHARACTERS, MOST_VALUES
 from archspec.diagnostics import Diagnostics, Note, Span, SpecError, suggest
 from archspec.spec.repeat import repeated
 from archspec.spec.sets import Sets, is_empty, names_of, read_sets
+from archspec.spec.spec import LITERAL
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
 VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\}|\{[^}]*$)")
-LITERAL = ("archspec", "name", "about", "sets", "requires", "extends")
-"""Sections in which `$` has no meaning."""
 
 
 def expand(tree: Mapping, diagnostics: Diagnostics) -> Mapping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archspec.contract.checks import SWITCH
 from archspec.contract.limits import MOST_EXPERTS
 from archspec.spec.entries import EntryReader
 from archspec.spec.spec import Block, Level, Switch
@@ -95,13 +96,13 @@ class LayerReader(EntryReader):
     def switch(self, name: str, node: Mapping, place: Span, what: str) -> Switch:
         """A tower in which each row uses the case of its domain."""
         for inner in node.entries:
-            if inner.key not in {"switch", "cases", "output"}:
+            if inner.key not in SWITCH:
                 self.error(
                     "AS108",
                     f"unknown key `{inner.key}` in the switch of {what}",
                     inner.key_span,
                     notes=inner.node.provenance,
-                    help="keys here: switch, cases, output; the rest goes into the cases",
+                    help=f"keys here: {', '.join(SWITCH)}; the rest goes into the cases",
                 )
         output = text_of(node.get("output"))
         if "output" in node and output not in {"binary", "regression"}:

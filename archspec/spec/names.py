@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from unicodedata import combining, normalize
 
 from archspec.contract.limits import LONGEST_NAME
+from archspec.contract.registry import IDENTIFIER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from archspec.diagnostics import Diagnostics, Note, Span
 
-IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED = {"all": "`sees: all`", "inputs": "`from: inputs`", "none": "`selector: none`"}
 _OF_SHARED = frozenset({"task name", "domain value"})
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from archspec.contract import KindError, Settings
+from archspec.contract.settings import keys_of
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.spec.numbers import meant, sizes
 from archspec.spec.tree import Entry, Mapping, Node, Sequence, span_at, to_data
@@ -43,11 +44,6 @@ _BOUNDS = {
 }
 _SWITCHES = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _LONGEST_VALUE = 40  # characters of a value that a sentence repeats
-
-
-def fields_of(cls: type[Settings]) -> tuple[str, ...]:
-    """The keys that a settings class takes, as a spec writes them."""
-    return tuple(info.alias or name for name, info in cls.model_fields.items())
 
 
 def validated(
@@ -237,7 +233,7 @@ def _words(cls: type[Settings], path: _Path) -> tuple[str, ...]:
         info = next((i for n, i in current.model_fields.items() if step in (n, i.alias)), None)
         inner = [a for a in (info.annotation, *get_args(info.annotation)) if isinstance(a, type)] if info else []
         current = next((a for a in inner if issubclass(a, Settings)), current)
-    return fields_of(current)
+    return keys_of(current)
 
 
 def provenance_at(node: Node, path: _Path) -> tuple[Note, ...]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
-from archspec.contract import KindError, Reference, Registry, Settings
-from archspec.contract.limits import LARGEST, MOST_EXPERTS
-from archspec.contract.settings import Finite, Positive, added
-from archspec.spec.exclude import Exclude, Only
-from archspec.spec.sees import Sees
+from archspec.contract import Registry, Settings
+from archspec.contract.kinds import TaskKind
+from archspec.contract.limits import LARGEST
+from archspec.contract.settings import Positive, added
 from archspec.spec.text import dump
 from archspec.spec.tree import Mapping, Node, span_at
 
@@ -26,68 +25,8 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the language that this release reads and writes."""
 
-
-class InputCommon(Settings):
-    """Keys of every input."""
-
-    column: str | None = None
-
-
-def _group_name(value: object) -> object:
-    if not isinstance(value, str):
-        raise KindError("takes the name of an expert group", help="write `like: NAME`, or leave it out")
-    return value
-
-
-class ExpertCommon(Settings):
-    """Keys of every expert group."""
-
-    count: Annotated[int, Field(ge=1, le=MOST_EXPERTS)] = 1
-    source: Annotated[Reference | None, Field(alias="from")] = None
-    like: Annotated[str | None, BeforeValidator(_group_name)] = None
-    """A group whose weights this one shares, with its kind, settings and count: `f`, or `level1.experts.f`."""
-
-
-class GateCommon(Settings):
-    """Keys of every gate."""
-
-    sees: Sees
-    selector: Reference | None = None
-    transform: Literal["none", "linear"] = "none"
-    residual: str | None = None
-    exclude: Exclude | None = None
-    only: Only | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if self.exclude is not None and self.only is not None:
-            raise KindError("takes `exclude` or `only`, not both", at=("only",), help="drop one of them")
-        return self
-
-    @property
-    def by_domain(self) -> Exclude | None:
-        """Which experts a row sees by its domain: `exclude` or `only`."""
-        return self.exclude or self.only
-
-
-class FeatureGateCommon(Settings):
-    """Keys of every feature gate."""
-
-    source: Annotated[Reference | None, Field(alias="from")] = None
-    selector: Reference | None = None
-    per: Literal["field", "element"] = "field"
-    scale: Finite | Literal["fields"] = 1.0
-
-
-class TowerCommon(Settings):
-    """Keys of every tower."""
-
-    source: Annotated[Reference | None, Field(alias="from")] = None
-    output: Literal["binary", "regression"] | None = None
-
-
-class NoCommon(Settings):
-    """For a category whose kinds define all keys."""
+LITERAL = ("archspec", "name", "about", "sets", "requires", "extends")
+"""Sections in which `$` has no meaning."""
 
 
 class Decay(Settings):
@@ -104,7 +43,7 @@ def _decay(value: object) -> object:
 class Task(Settings):
     """What is learned."""
 
-    kind: Literal["binary", "regression", "multiclass"] = "binary"
+    kind: TaskKind = "binary"
     classes: Annotated[int, Field(ge=2, le=LARGEST)] | None = None
     label: str | None = None
     when: str | None = None
@@ -251,7 +190,8 @@ class Spec:
 
     def text(self) -> str:
         """The canonical form as YAML; reading it gives an equal spec."""
-        return dump(_escaped(self.data()))
+        sections = self.data().items()
+        return dump({key: value if key in LITERAL else _escaped(value) for key, value in sections})
 
     @property
     def digest(self) -> str:
@@ -287,12 +227,9 @@ def _dumped(settings: Settings) -> dict[str, Any]:
 
 
 def _escaped(data: Any) -> Any:  # noqa: ANN401 - YAML data
-    """Strings with `$` doubled, so that they read back unchanged; `name` and `about` are never expanded."""
+    """Strings with `$` doubled, so that they read back unchanged."""
     if isinstance(data, dict):
-        return {
-            _escaped(key): value if key in {"name", "about", "requires"} else _escaped(value)
-            for key, value in data.items()
-        }
+        return {_escaped(key): _escaped(value) for key, value in data.items()}
     if isinstance(data, list):
         return [_escaped(item) for item in data]
     return data.replace("$", "$$") if isinstance(data, str) else data

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from archspec.contract.limits import MOST_LOSSES
+from archspec.contract.settings import keys_of
 from archspec.spec.entries import EntryReader
-from archspec.spec.problems import fields_of, validated
+from archspec.spec.problems import validated
 from archspec.spec.spec import Block, Task, TaskBlock
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, span_at
 
@@ -23,7 +24,7 @@ class TaskReader(EntryReader):
                        help=f"write `{entry.key}: {{kind: binary}}`")  # fmt: skip
             return TaskBlock(entry.key, Task(label=entry.key), (), entry.node, entry.key_span)
         node = self.blocks.split_colons(node, what)
-        node = self.blocks.without_nulls(self.blocks.known_keys(node, (*fields_of(Task), "loss"), what), what)
+        node = self.blocks.without_nulls(self.blocks.known_keys(node, (*keys_of(Task), "loss"), what), what)
         task = validated(Task, node.without("loss"), what, entry.key_span, self.diagnostics)
         if task is None:
             return TaskBlock(entry.key, Task(label=entry.key), (), node, entry.key_span)

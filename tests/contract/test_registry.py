@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import Field
 
-from archspec.contract import ExpertKind, GateKind, Registry, Settings, Width, expert, gate, loss
+import archspec
+from archspec.contract import ExpertKind, GateKind, LossKind, Registry, Settings, Width, expert, gate, loss
+from archspec.contract.kinds import BASES
 from archspec.contract.registry import marked_classes, marks
+from archspec.contract.settings import keys_of
+from archspec.contract.variables import _VALUES
 
 if TYPE_CHECKING:
+    from archspec.contract import Category, Kind
     from archspec.program import Scope, Value
 
 
@@ -36,6 +43,10 @@ def _lower(self: Settings, at: object, gate: object) -> object:  # noqa: ARG001 
 
 def _any(self: Settings, seen: object) -> int:  # noqa: ARG001 - only its name matters
     return 1
+
+
+def _rows(self: Settings, logits: object, labels: object) -> object:  # noqa: ARG001 - only its names matter
+    return logits
 
 
 @expert("one")
@@ -115,6 +126,76 @@ def test_a_setting_cannot_be_named_like_a_method(base: type[Settings]) -> None:
     body = {"__annotations__": {"chosen": int}, "lower": _lower}
     with pytest.raises(TypeError, match="the setting `chosen` has the name of a method of GateKind; rename it"):
         gate("x")(type("Odd", (base,), body))
+
+
+RESERVED: list[tuple[Category, str]] = [
+    (category, key) for category, base in BASES.items() for key in ("kind", *keys_of(base.common))
+]
+
+
+@pytest.mark.parametrize(("category", "key"), [*RESERVED, ("tower", "switch"), ("tower", "cases")])
+def test_a_setting_cannot_be_named_like_a_key_of_every_block(category: Category, key: str) -> None:
+    """Two values of one key would spoil the canonical text: the class is refused, whatever its attribute's name."""
+    body = {"__annotations__": {"own": int}, "own": Field(1, alias=key)}
+    with pytest.raises(TypeError, match=f"the setting `{key}` has the name of .* rename it"):
+        getattr(archspec, category)("x")(type("Odd", (BASES[category],), body))
+
+
+def test_a_setting_cannot_be_named_like_a_note() -> None:
+    """Keys that begin with `x-` are dropped when a spec is read: a setting of such a name would never have a value."""
+    body = {"__annotations__": {"own": int}, "own": Field(1, alias="x-own"), "lower": _lower}
+    with pytest.raises(TypeError, match="`x-own` does, are notes"):
+        gate("x")(type("Odd", (GateKind,), body))
+
+
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own word on it
+def test_a_class_variable_without_its_type_is_a_setting_and_refused() -> None:
+    """`paper: str = "..."` would be a key of the spec: the message says how to write a class variable."""
+    body = {"__annotations__": {"paper": str}, "paper": "arXiv", "lower": _lower}
+    with pytest.raises(TypeError, match=r"`paper` has the name of a class variable .* `paper: ClassVar\[\.\.\.\] ="):
+        gate("x")(type("Odd", (GateKind,), body))
+
+
+@pytest.mark.parametrize(
+    ("base", "variable", "value", "words"),
+    [
+        (LossKind, "tasks", "binary", "a tuple of binary, regression, multiclass"),
+        (LossKind, "tasks", ("ranking",), "a tuple of binary, regression, multiclass"),
+        (LossKind, "stopped", ("other",), "a tuple of names of settings"),
+        (LossKind, "reads", "probabilities", "one of logits, scores"),
+        (GateKind, "adds_up", "yes", "True or False"),
+        (GateKind, "excluded", "-inf", "a number or None"),
+        (GateKind, "paper", 1706, "text"),
+        (GateKind, "instead", {"k": "n"}, "a mapping from settings to tuples of settings"),
+    ],
+)
+def test_a_class_variable_has_a_value_that_archspec_can_use(
+    base: type[Kind], variable: str, value: object, words: str
+) -> None:
+    """A value of another type, or a name of nothing, is refused with what it can be."""
+    body = {variable: value, "lower": _lower, "rows": _rows}
+    with pytest.raises(TypeError, match=re.escape(f"`{variable}` is {value!r}, not {words}")):
+        {GateKind: gate, LossKind: loss}[base]("x")(type("Odd", (base,), body))
+
+
+def test_every_class_variable_is_checked() -> None:
+    """A base class has no class variable without a rule, other than its keys."""
+    known = {*_VALUES, "common"}
+    assert all(base.__class_vars__ <= known for base in BASES.values())
+    assert known == set().union(*(base.__class_vars__ for base in BASES.values()))
+
+
+@pytest.mark.parametrize("name", ["Bad-Name", "", "2d", "a b", 3, None])
+def test_the_name_of_a_kind_is_a_name(name: Any) -> None:  # noqa: ANN401 - not only text
+    """`kind: Bad-Name` is legal YAML, but names in a spec are a-z, 0-9 and _."""
+    with pytest.raises(TypeError, match=re.escape(f"cannot be {name!r}")):
+        gate(name)
+
+
+def test_a_decorator_without_a_name_says_so() -> None:
+    """`@expert` above a class, without parentheses, is told how to write it."""
+    with pytest.raises(TypeError, match=r'write `@expert\("name"\)` above class Plain'):
+        expert(Plain)  # type: ignore[arg-type]
 
 
 def test_a_class_of_settings_alone_gets_the_base_class() -> None:

@@ -25,6 +25,14 @@ def test_expand_of_expand_changes_nothing(path: Path) -> None:
     assert again.digest == spec.digest
 
 
+def test_a_dollar_sign_survives_below_any_name() -> None:
+    """`about` and `name` are literal as sections only: in an input of that name, a dollar sign is written `$$`."""
+    text = PLE.replace("inputs:\n", "inputs:\n  about: {kind: dense, dim: 2, column: $$price}\n")
+    spec = load(text)
+    assert spec.inputs["about"].common.column == "$price"
+    assert load(spec.text()).digest == spec.digest
+
+
 def test_digest_ignores_what_means_nothing() -> None:
     """Comments, blank lines, anchors, `x-` keys, `about` and the order of idle keys do not count."""
     other = PLE.replace("{kind: dense, dim: 8}", "&d {dim: 8, kind: dense} # narrow").replace("about:", "x-about:")

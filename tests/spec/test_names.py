@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archspec.contract.registry import IDENTIFIER
 from archspec.diagnostics import Diagnostics, Span
-from archspec.spec.names import IDENTIFIER, check_name
+from archspec.spec.names import check_name
 
 PLACE = Span("x.yaml", 1, 1, 1, 2)
 

@@ -13,9 +13,9 @@ from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
     from archspec.compiler.lower.streams import Streams
+    from archspec.contract.exclude import Exclude
     from archspec.graph.graph import Node
     from archspec.program import Scope, Value
-    from archspec.spec.exclude import Exclude
 
 
 def lower_gate(streams: Streams, node: Node, at: Scope) -> None:

@@ -8,9 +8,9 @@ from archspec.graph.construct.resolve import listed
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
+    from archspec.contract.exclude import Exclude
     from archspec.diagnostics import Diagnostics
     from archspec.graph.graph import Graph, Node
-    from archspec.spec.exclude import Exclude
 
 
 def check_by_domain(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:

@@ -11,9 +11,9 @@ from archspec.spec.spec import Block, Switch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from archspec.contract.sees import Sees
     from archspec.diagnostics import Diagnostics
     from archspec.graph.graph import Graph, Node
-    from archspec.spec.sees import Sees
     from archspec.spec.spec import Spec, TaskBlock
 
 _FEWER = "let gates see fewer experts, or blocks read less: each expert has an edge for each thing that it reads"

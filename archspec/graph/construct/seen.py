@@ -12,7 +12,7 @@ from archspec.program.nodes import NodeName
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archspec.spec.sees import Sees
+    from archspec.contract.sees import Sees
 
 
 _DIGITS = 10

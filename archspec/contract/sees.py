@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic_core import core_schema
-
-from archspec.contract import KindError
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-    from pydantic.json_schema import JsonSchemaValue
+from archspec.contract.forms import Form
+from archspec.contract.settings import KindError
 
 Path = tuple[str | int, ...]
 
-_FORMS = "names of expert groups, `all`, {except: name} or {detach: name}"
-
 
 @dataclass(frozen=True, slots=True)
-class Sees:
+class Sees(Form):
     """One form; `at` is its path below `sees`. For `name` and `except`, `names` holds the names."""
+
+    forms: ClassVar[str] = "names of expert groups, `all`, {except: name} or {detach: name}"
+    json_types: ClassVar[tuple[str, ...]] = ("string", "array", "object")
 
     form: Literal["list", "name", "all", "except", "detach"]
     names: tuple[str, ...] = ()
@@ -50,7 +46,7 @@ class Sees:
             case {"detach": inner, **rest} if not rest:
                 return cls("detach", items=(cls.parse(inner, (*at, "detach")),), at=at)
             case _:
-                raise KindError(f"takes {_FORMS}", at=at)
+                raise KindError(f"takes {cls.forms}", at=at)
 
     def data(self) -> Any:  # noqa: ANN401 - YAML data
         """The YAML form."""
@@ -65,17 +61,3 @@ class Sees:
                 return {"detach": self.items[0].data()}
             case _:
                 return "all"
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """Lets a settings field be typed `Sees`."""
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.data)
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """The JSON Schema of the YAML form."""
-        return {"description": _FORMS, "anyOf": [{"type": "string"}, {"type": "array"}, {"type": "object"}]}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from archspec.contract import KindError
-from archspec.spec.exclude import Exclude
+from archspec.contract.exclude import Exclude
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from archspec.contract import KindError
-from archspec.spec.sees import Sees
+from archspec.contract.sees import Sees
 
 
 @pytest.mark.parametrize(

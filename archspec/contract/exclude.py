@@ -5,29 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic_core import core_schema
-
-from archspec.contract import KindError
+from archspec.contract.forms import Form
+from archspec.contract.settings import KindError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-    from pydantic.json_schema import JsonSchemaValue
-
-_FORMS = "the name of a domain input, or {domain: NAME, after: softmax}"
-
 
 @dataclass(frozen=True, slots=True)
-class Exclude:
+class Exclude(Form):
     """The domain input whose value names the experts that a row excludes.
 
     Before the softmax, the weights of the others add up to 1; after it, to what the row's own leave.
     """
 
+    forms: ClassVar[str] = "the name of a domain input, or {domain: NAME, after: softmax}"
+    json_types: ClassVar[tuple[str, ...]] = ("string", "object")
     setting: ClassVar[str] = "exclude"
     said: ClassVar[str] = "not own"
     """What a figure says before the domain's name."""
+
     domain: str
     after_softmax: bool = False
     inside: tuple[str, ...] = ()
@@ -55,25 +52,11 @@ class Exclude:
                     raise KindError("`after` can only be `softmax`", at=("after",), help="write `after: softmax`")
                 return cls(domain, bool(rest), ("domain",))
             case _:
-                raise KindError(f"takes {_FORMS}")
+                raise KindError(f"takes {cls.forms}")
 
     def data(self) -> Any:  # noqa: ANN401 - YAML data
         """The shortest YAML form."""
         return {"domain": self.domain, "after": "softmax"} if self.after_softmax else self.domain
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """Lets a settings field be typed `Exclude`."""
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(cls.data)
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """The JSON Schema of the YAML form."""
-        return {"description": _FORMS, "anyOf": [{"type": "string"}, {"type": "object"}]}
 
 
 class Only(Exclude):

@@ -1,0 +1,126 @@
+"""Checks of a class that a decorator marks as a kind: its settings, its class variables and its methods."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from archspec.contract.kinds import BASES, NEEDED, TowerKind
+from archspec.contract.methods import methods
+from archspec.contract.settings import Settings, keys_of
+from archspec.contract.variables import wrong_variable
+from archspec.diagnostics import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archspec.contract.kinds import Category, Kind
+
+
+def signature(method: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a method's arguments, without `self`."""
+    code = getattr(method, "__code__", None)
+    if code is None or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        return tuple(inspect.signature(method).parameters)[1:]
+    names: tuple[str, ...] = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    return names  # ten times as fast, for every kind at every start
+
+
+_PLAIN = frozenset({"int", "str", "float", "bool", "bytes", "list", "dict", "set", "tuple", "None"})
+"""Types that are compared by name: writing one of them where archspec has another is a mistake."""
+
+
+def _wrong_types(name: str, own: Callable[..., Any], original: Callable[..., Any]) -> str:
+    """The first annotation of a method that contradicts that of the base class; empty if there is none."""
+    written, expected = (dict(getattr(method, "__annotations__", {})) for method in (own, original))
+    given, wanted = _head(written.pop("return", "")), _head(expected.pop("return", ""))
+    if given in _PLAIN and given != wanted and "None" not in (wanted, str(original.__annotations__.get("return"))[-4:]):
+        return f"`{name}` returns {given}, archspec needs {_article(wanted)}"
+    for argument, annotation in expected.items():
+        given, wanted = _head(written.get(argument, "")), _head(annotation)
+        if given in _PLAIN and given != wanted:
+            return f"`{argument}` of `{name}` is {_article(given)}, archspec passes {_article(wanted)}"
+    return ""
+
+
+def _head(annotation: object) -> str:
+    """The name of a type as written, without its module and its arguments."""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    name = text.strip("\"'").partition("[")[0].partition(" |")[0].rpartition(".")[2]
+    return "int" if name == "Width" else name
+
+
+def _article(name: str) -> str:
+    return name if name == "None" else f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def problem_of(cls: type[Settings], category: Category) -> str:
+    """Why a class is not a kind of a category, and a fix: the rest of a sentence that names it; empty if it is one."""
+    base = BASES[category]
+    return (
+        _wrong_setting(cls, base)
+        or wrong_variable(cls, base)
+        or _wrong_overrides(cls, base)
+        or _misspelt(cls, base)
+        or _missing(cls, base, NEEDED[category])
+    )
+
+
+SWITCH = ("switch", "cases", "output")
+"""Keys of a tower in which each row uses the case of its domain, instead of a kind's settings."""
+
+
+def _wrong_setting(cls: type[Settings], base: type[Kind]) -> str:
+    """The first setting whose name has another meaning; empty if there is none."""
+    category = next(name for name, each in BASES.items() if each is base).replace("_", " ")
+    every = {*keys_of(base.common), *(SWITCH if base is TowerKind else ())}
+    for name, key in zip(cls.model_fields, keys_of(cls), strict=True):
+        if name in methods(base):
+            return f": the setting `{name}` has the name of a method of {base.__name__}; rename it"
+        if name in base.__class_vars__:
+            rename = f"rename it, or write `{name}: ClassVar[...] = ...`"
+            return f": the setting `{name}` has the name of a class variable of {base.__name__}; {rename}"
+        if key == "kind":
+            return ": the setting `kind` has the name of the key that names the kind itself; rename it"
+        if key in every:
+            return f": the setting `{key}` has the name of a key that {_article(category)} of any kind has; rename it"
+        if key.startswith("x-"):
+            return f": keys that begin with `x-`, as `{key}` does, are notes that nothing reads; rename it"
+    return ""
+
+
+def _wrong_overrides(cls: type[Settings], base: type[Kind]) -> str:
+    """The first method that is not what archspec expects by that name; empty if none."""
+    for method, original in methods(base).items():
+        own = getattr(cls, method, original)
+        if own is original:
+            continue
+        if not callable(own):
+            return f": `{method}` is a method of {base.__name__}, not {_article(type(own).__name__)}; rename it"
+        if signature(own) != signature(original):
+            takes, called = (", ".join(signature(each)) for each in (own, original))
+            return f": `{method}` takes ({takes}), archspec calls it with ({called})"
+        if problem := _wrong_types(method, own, original):
+            return f": {problem}"
+    return ""
+
+
+def _misspelt(cls: type[Settings], base: type[Kind]) -> str:
+    """A method that archspec never calls, but whose name is similar to one that it does call; empty if none."""
+    known = methods(base)
+    mine = {key for key, value in vars(cls).items() if callable(value) and not key.startswith(("_", "model_"))}
+    for method in sorted(mine - known.keys()):
+        if meant := suggest(method, [key for key in known if key not in mine]):
+            own = f"(Name a helper of your own `_{method}`)"
+            return f": archspec calls no method `{method}`; did you mean `{meant}`? {own}"
+    return ""
+
+
+def _missing(cls: type[Settings], base: type[Kind], needed: tuple[tuple[str, ...], ...]) -> str:
+    """The alternatives for a needed method that the class lacks; empty if it lacks none."""
+    known = methods(base)
+    for options in needed:
+        if all(getattr(cls, method, known[method]) is known[method] for method in options):
+            arguments = ", ".join(("self", *signature(known[options[0]])))
+            return f" needs a method `{' or '.join(options)}({arguments})`"
+    return ""
