@@ -80,7 +80,7 @@ class Table(InputKind):
             )  # fmt: skip
         if self.sparse_grad and not self.trainable:
             raise KindError(
-                "a table with `trainable: false` has no gradient that could be sparse", at=("sparse_grad",),
+                "takes `sparse_grad` or `trainable: false`, not both: a frozen table has no gradient", at=("sparse_grad",),
                 help="drop `sparse_grad`",
             )  # fmt: skip
         return self

@@ -156,7 +156,8 @@ class CheckpointCallback(Checkpoint):
             if not isfinite(mean):
                 unusable(
                     "AS710", f"`{name}` is {mean} at step {step:,}",
-                    help="lower `--learning-rate`, or encode large numbers with `--encode COLUMN=standard`",
+                    help="lower `--learning-rate`, or encode large numbers with `--encode COLUMN=standard`; "
+                    "if a loss reads further columns, such as another task's label, none of them may be missing",
                 )  # fmt: skip
             self.history.setdefault(name, []).append((step, mean))
         self._sums, self._summed = {}, 0

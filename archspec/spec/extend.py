@@ -199,10 +199,22 @@ def _set(tree: Node, path: list[str], value: Node, place: str, whole: str) -> An
         items = list(tree.items)
         items[index] = _set(items[index], rest, value, place, whole)
         return replace(tree, items=tuple(items))
-    raise SpecError(
-        [Diagnostic("AS136", f"`--set {whole}`: nothing at `{step}`", span_at(tree, ()), help="lists count from 1")],
-        status=2,
-    )
+    done = ".".join(whole.split(".")[: -len(path)])
+    raise SpecError([_nowhere(tree, done, step, whole)], status=2)
+
+
+def _nowhere(tree: Node, done: str, step: str, whole: str) -> Diagnostic:
+    """A path whose `step` leads out of the part of the tree at `done`."""
+    if not isinstance(tree, Sequence):
+        what, help_ = f"`{done}` is a single value, so it has no `{step}`", f"to replace it, write `--set {done}=VALUE`"
+    elif not tree.items:
+        what, help_ = f"`{done}` is an empty list", f"to replace it, write `--set {done}=[...]`"
+    else:
+        count = len(tree.items)
+        what = f"`{done}` has {'one entry' if count == 1 else f'{count} entries'}, but none is `{step}`"
+        instead = ".".join((done, str(count), *whole.split(".")[done.count(".") + 2 :]))
+        help_ = f"entries are counted from 1, as they are written, before any `repeat`: `--set {instead}=...`"
+    return Diagnostic("AS136", f"`--set {whole}`: {what}", span_at(tree, ()), help=help_)
 
 
 def _flow(value: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from typing import TYPE_CHECKING
 
+from archspec.diagnostics import unusable
 from archspec.spec.complete import completed
 from archspec.spec.expand import expand
 from archspec.spec.extend import extended, overridden
@@ -38,7 +39,17 @@ def read_spec(
 
 
 def _text_of(source: str | os.PathLike[str]) -> tuple[str, str]:
-    """The text of a source: a source with a line break or a `key: value` is a text, anything else a path."""
+    """The text of a source: a source with a line break or a `key: value` is a text, anything else a path.
+
+    Raises:
+        TypeError: the source is neither a text nor a path.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(
+            f"a spec is given as the path of a file or as its text, not as an object of type {type(source).__name__}"
+        )
+    if isinstance(source, str) and not source.strip():
+        unusable("AS001", "the name of the spec is empty", help="name a file, or `-` for standard input")
     if isinstance(source, str) and ("\n" in source or ": " in source):
         return source, "<text>"
     return read(source), "<stdin>" if os.fspath(source) == "-" else os.fspath(source)

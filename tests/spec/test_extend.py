@@ -111,3 +111,24 @@ def test_overrides_that_set_nothing(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         overridden(parse(BASE, "base.yaml"), [text])
     assert (caught.value.diagnostics[0].code, caught.value.status) == ("AS136", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "help_"),
+    [
+        (
+            "levels.3.experts.ctr.count=2",
+            "`levels` has 2 entries, but none is `3`",
+            "`--set levels.2.experts.ctr.count=...`",
+        ),
+        ("levels.x=[]", "`levels` has 2 entries, but none is `x`", "`--set levels.2=...`"),
+        ("name.x=1", "`name` is a single value, so it has no `x`", "`--set name=VALUE`"),
+    ],
+)
+def test_an_override_that_leads_nowhere_says_how_far_it_came(text: str, message: str, help_: str) -> None:
+    """The message names the part that exists, and the help is an override that sets something."""
+    with pytest.raises(SpecError) as caught:
+        overridden(parse(BASE, "base.yaml"), [text])
+    found = caught.value.diagnostics[0]
+    assert message in found.message
+    assert help_ in (found.help or "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archspec import plugins
-from archspec.diagnostics import Diagnostics
+from archspec.diagnostics import Diagnostics, SpecError
 from archspec.graph.load import load
 from archspec.spec.load import read_spec
 
@@ -112,3 +112,18 @@ def test_overrides_go_before_the_expansion() -> None:
     spec = load(PLE, overrides={"levels.1.repeat": 4, "towers.$task.units": [8]})
     assert len(spec.levels) == 4
     assert [tower.settings.units for tower in spec.towers.values()] == [(8,), (8,)]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_name_is_no_file(source: str) -> None:
+    """An empty name, as an unset shell variable leaves it, is reported as that, with status 2."""
+    with pytest.raises(SpecError, match="the name of the spec is empty") as caught:
+        load(source)
+    assert (caught.value.diagnostics[0].code, caught.value.status) == ("AS001", 2)
+
+
+@pytest.mark.parametrize("source", [3, None, b"ple.yaml", ["ple.yaml"], {"archspec": 1}])
+def test_a_spec_is_a_path_or_a_text(source: object) -> None:
+    """Any other object is refused by what it is."""
+    with pytest.raises(TypeError, match=f"not as an object of type {type(source).__name__}"):
+        load(source)  # type: ignore[arg-type] # that is the mistake
