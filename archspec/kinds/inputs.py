@@ -80,9 +80,10 @@ class Table(InputKind):
             )  # fmt: skip
         if self.sparse_grad and not self.trainable:
             raise KindError(
-                "takes `sparse_grad` or `trainable: false`, not both: a frozen table has no gradient", at=("sparse_grad",),
+                "takes `sparse_grad` or `trainable: false`, not both: a frozen table has no gradient",
+                at=("sparse_grad",),
                 help="drop `sparse_grad`",
-            )  # fmt: skip
+            )
         return self
 
     def owner(self, inputs: Inputs) -> Table:
