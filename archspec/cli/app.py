@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "expand": "expand",
     "diff": "compare",
     "train": "train",
+    "predict": "predict",
+    "evaluate": "evaluate",
     "gates": "gates",
     "explain": "explain",
     "kinds": "kinds",

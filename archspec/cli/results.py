@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archspec.runs.training import Results
 
 
-def _shown(value: float | None) -> str:
+def shown_value(value: float | None) -> str:
     """A metric's value, or a sign that it has none."""
     return "no value" if value is None else f"{value:.5f}"
 
@@ -49,6 +49,6 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for task, values in measured.items():
-        table.add_row(task, *(_shown(values[name]) if name in values else "" for name in names))
+        table.add_row(task, *(shown_value(values[name]) if name in values else "" for name in names))
     show(table)
     click.echo(f"{folder}: weights of epoch {results.best.get('epoch')} ({results.reason}), curves.svg, history.json")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from torch import distributed
 
 from archspec.data.faults import Bad, Faults
-from archspec.data.parts import Name, data_files
+from archspec.data.memory import Data, tables_of
 from archspec.data.rows import Rows, as_batch
-from archspec.data.tables import check_columns, open_tables
+from archspec.data.tables import check_columns
 from archspec.data.types import check_types
 
 if TYPE_CHECKING:
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from archspec.data.encoder import Encoder
+    from archspec.data.encoder import Columns, Encoder
     from archspec.data.encodings import Encoded
+    from archspec.data.faults import Fault
+    from archspec.data.requirements import ColumnRequirement
+    from archspec.data.tables import Chunk, Table
+    from archspec.data.values import Mask
 
 WINDOW: Final = 16
 """Rows are shuffled within windows of this many blocks: about a million rows are in memory at once."""
@@ -135,12 +140,12 @@ class Batch(dict[str, "Tensor"]):
 
 
 def table_batches(
-    files: Name | Iterable[Name], encoder: Encoder, *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
+    files: Data, encoder: Encoder, *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
 ) -> Iterator[Batch]:
-    """The rows of files as batches, in order and encoded like the rows of the run; writes nothing.
+    """The rows of tables as batches, in order and encoded like the rows of the run; writes nothing.
 
     Args:
-        files: a path, a pattern, a folder of parts, or several of them.
+        files: a path, a pattern, a folder of parts, or several of them; or a table in memory, see `tables_of`.
         encoder: the encoder of the columns.
         header: column names of CSV files without a header line.
         bad: `stop` raises an error for rows with a value that does not fit, `skip` skips them; each batch's `rows`
@@ -149,19 +154,45 @@ def table_batches(
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit.
     """
-    tables = open_tables(data_files(files), header)
-    check_columns(tables, encoder.requirements)
+    for encoded in encoded_chunks(tables_of(files, header), encoder):
+        faults = Faults()
+        faults.add(encoded.faults)
+        faults.report(bad, scoring=True)
+        if encoded.good.any():
+            rows = np.flatnonzero(encoded.good)
+            yield Batch(as_batch(encoded.columns, rows), encoded.chunk.file, encoded.chunk.first + rows)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedChunk:
+    """Consecutive rows of a table: as they are written, and encoded. `good` are the rows `[N]` that fit."""
+
+    chunk: Chunk
+    columns: Columns
+    good: Mask
+    faults: list[Fault]
+
+
+def encoded_chunks(
+    tables: tuple[Table, ...], encoder: Encoder, further: Mapping[str, ColumnRequirement] | None = None
+) -> Iterator[EncodedChunk]:
+    """All rows of tables, in order, chunk by chunk; those that do not fit, too.
+
+    Args:
+        tables: the tables.
+        encoder: the encoder of the columns.
+        further: columns that are read as they are written, with what reads them.
+
+    Raises:
+        SpecError: files that cannot be read, columns that are missing or of a wrong type.
+    """
+    further = further or {}
+    check_columns(tables, {**further, **encoder.requirements})
     check_types(tables, encoder.requirements)
     encoder = encoder.for_tables(tables)
     for table in tables:
-        for chunk in table.chunks(encoder.requirements):
-            columns, good, found = encoder.encode(chunk)
-            faults = Faults()
-            faults.add(found)
-            faults.report(bad, scoring=True)
-            if good.any():
-                rows = np.flatnonzero(good)
-                yield Batch(as_batch(columns, rows), chunk.file, chunk.first + rows)
+        for chunk in table.chunks({*encoder.requirements, *further}):
+            yield EncodedChunk(chunk, *encoder.encode(chunk))
 
 
 def _share() -> slice:

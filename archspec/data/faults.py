@@ -79,8 +79,16 @@ class Faults:
             first = self.found.get(key)
             self.found[key] = replace(first, count=first.count + fault.count) if first else fault
 
-    def report(self, bad: Bad, *, scoring: bool = False) -> tuple[Diagnostic, ...]:
-        """All of them as warnings. If bad rows stop the work, raises SpecError with all of them as errors instead."""
+    def report(
+        self, bad: Bad, *, scoring: bool = False, skipped: str = "these rows were left out"
+    ) -> tuple[Diagnostic, ...]:
+        """All of them as warnings. If bad rows stop the work, raises SpecError with all of them as errors instead.
+
+        Args:
+            bad: whether bad rows stop the work.
+            scoring: whether the rows are encoded by a run that is already trained.
+            skipped: what happened to bad rows that do not stop the work.
+        """
         diagnostics = Diagnostics()
         for fault in self.found.values():
             if fault.legal:
@@ -88,6 +96,6 @@ class Faults:
             elif bad == "stop":
                 diagnostics.error("AS704", fault.message(), help=fault.scoring_hint() if scoring else fault.hint())
             else:
-                diagnostics.warning("AS704", fault.message(), help="these rows were left out")
+                diagnostics.warning("AS704", fault.message(), help=skipped)
         diagnostics.raise_errors(status=2)
         return tuple(diagnostics.items)

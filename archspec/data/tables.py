@@ -153,23 +153,28 @@ def check_columns(tables: Iterable[Table], requirements: Mapping[str, ColumnRequ
             if column not in table.columns:
                 near = suggest(column, table.columns)
                 listed = ", ".join(table.columns[:_LISTED]) + ", ..." * (len(table.columns) > _LISTED)
+                elsewhere = "" if requirement.use == "key" else "; or say `column:` (a task: `label:`) in the spec"
                 problems.error(
                     "AS702", f"`{table.file}` has no column `{column}`, which {requirement.reader} reads",
-                    help=f"did you mean `{near}`? " * bool(near) + f"columns here: {listed}; "
-                    "or say `column:` (a task: `label:`) in the spec",
+                    help=f"did you mean `{near}`? " * bool(near) + f"columns here: {listed}{elsewhere}",
                 )  # fmt: skip
     problems.raise_errors(status=2)
+
+
+def format_of(file: str | os.PathLike[str]) -> str | None:
+    """The format that a file's name ends in: `parquet`, `arrow` or `csv`, which may be compressed; None: another."""
+    name = Path(file).name.lower()
+    packed = name.endswith(PACKED)
+    form = FORMATS.get(Path(name.rpartition(".")[0] if packed else name).suffix)
+    return None if packed and form != "csv" else form
 
 
 def _open(part: Part, header: tuple[str, ...] | None) -> Table:
     from pyarrow import ArrowException
 
-    file, path = part.file, Path(part.file)
-    name = path.name.lower()
-    packed = name.endswith(PACKED)
-    ending = Path(name.rpartition(".")[0] if packed else name).suffix
-    form = FORMATS.get(ending)
-    if form is None or (packed and form != "csv"):
+    file = part.file
+    form = format_of(file)
+    if form is None:
         endings = ", ".join(FORMATS)
         unusable("AS701", f"`{file}` is of no known format", help=f"end it in {endings} (CSV also packed: .csv.gz)")
     if not is_file(file):

@@ -149,4 +149,9 @@ CODES: dict[str, str] = {
     "AS736": "monitored metric has no value",
     "AS737": "data changed since the run began",
     "AS738": "balance cannot read gradients",
+    # AS801-AS899: after training
+    "AS801": "data in memory that is not a table",
+    "AS802": "unknown table format",
+    "AS803": "two columns of one name",
+    "AS804": "too many groups",
 }

@@ -7,25 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+import torch
+
 from archspec import plugins as plugin_door
-from archspec.compiler.compile import compile as compile_spec
-from archspec.data.batches import OrderedBatches, table_batches
+from archspec.compiler.compile import build, instantiate
+from archspec.data.batches import Batch, OrderedBatches, encoded_chunks, table_batches
+from archspec.data.faults import Faults
+from archspec.data.memory import tables_of
 from archspec.data.prepare import VALIDATION
-from archspec.data.requirements import column_requirements
+from archspec.data.requirements import column_requirements, group_column
+from archspec.data.rows import as_batch
 from archspec.diagnostics import unusable
 from archspec.files import is_file, is_folder, is_there
+from archspec.runs.evaluation import evaluate
 from archspec.runs.files import HISTORY, LAST, RUN, WEIGHTS
 from archspec.runs.folder import RunFolder
+from archspec.runs.scoring import ScoreOptions, Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from archspec.data.batches import Batch
+    from torch import Tensor
+
     from archspec.data.encoder import Encoder
     from archspec.data.faults import Bad
-    from archspec.data.parts import Name
+    from archspec.data.memory import Data
     from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
+    from archspec.runs.evaluation import Evaluation
 
 ROWS_AT_ONCE: Final = 8192
 """Rows of a batch for inference."""
@@ -39,6 +49,10 @@ class Trained:
     graph: Graph
     model: Compiled
     encoder: Encoder
+    outputs: Mapping[str, int]
+    """What `model.predict` returns: name -> the number of classes, 0 for a single number."""
+    groups: str | None = None
+    """The batch's column whose values group rows in metrics."""
 
     def validation(self) -> OrderedBatches:
         """The rows that the run was validated on, as batches.
@@ -50,14 +64,62 @@ class Trained:
             unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
         return OrderedBatches(RunFolder(self.folder).rows(VALIDATION), ROWS_AT_ONCE)
 
-    def batches(
-        self, files: Name | Iterable[Name], *, header: tuple[str, ...] | None = None, bad: Bad = "stop"
-    ) -> Iterator[Batch]:
+    def batches(self, files: Data, *, header: tuple[str, ...] | None = None, bad: Bad = "stop") -> Iterator[Batch]:
         """The rows of files as batches for the model, without labels; see `archspec.data.batches.table_batches`.
 
         A batch is a dict of tensors; `batch.file` and `batch.rows` identify its rows, counting from 0.
         """
         return table_batches(files, self.encoder.of_inputs(), header=header, bad=bad)
+
+    def encode(self, data: Data, *, bad: Bad = "stop") -> Batch:
+        """The rows of a table in memory, such as a request, as one batch for the model; they need no labels.
+
+        Args:
+            data: a dict of columns (lists, arrays or tensors), an Arrow table, or a data frame; files, too.
+            bad: `stop` raises an error for rows with a value that does not fit, `skip` skips them; the batch's `rows`
+                shows which ones are left.
+
+        Raises:
+            SpecError: the data is not a table, columns are missing or of a wrong type, values do not fit.
+        """
+        parts = list(encoded_chunks(tables_of(data), self.encoder.of_inputs()))
+        if not parts:
+            unusable("AS801", "there are no rows to encode", help="give at least one row")
+        faults = Faults()
+        for part in parts:
+            faults.add(part.faults)
+        faults.report(bad, scoring=True)
+        kept = [np.flatnonzero(part.good) for part in parts]
+        batches = [as_batch(part.columns, rows) for part, rows in zip(parts, kept, strict=True)]
+        columns = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        rows = np.concatenate([part.chunk.first + rows for part, rows in zip(parts, kept, strict=True)])
+        return Batch(columns, parts[0].chunk.file, rows)
+
+    def predict(
+        self, data: Data, *, gates: bool = False, batch: int = ROWS_AT_ONCE, header: tuple[str, ...] | None = None
+    ) -> dict[str, Tensor]:
+        """Scores by name for each row of files or of a table in memory, as `model.predict` returns them.
+
+        The scores are `[N]` or, for a multiclass task, `[N, classes]`, in the order of the rows; NaN in rows with a
+        value that does not fit. Only the scores of all rows are in memory; `archspec predict` writes them to a file.
+
+        Args:
+            data: a path, a pattern, a folder of parts, or several of them; or a table in memory, as for `encode`.
+            gates: whether to add the weights of each gate by its canonical name, `[N, experts seen]`.
+            batch: rows of a forward pass.
+            header: column names of CSV files without a header line.
+
+        Raises:
+            SpecError: the data cannot be read, or columns are missing or of a wrong type.
+        """
+        scores = Scores(self, tables_of(data, header), ScoreOptions({}, gates, batch))
+        return scores.tensors()
+
+    def evaluate(
+        self, data: Data, *, by: str | None = None, header: tuple[str, ...] | None = None, bad: Bad = "stop"
+    ) -> Evaluation:
+        """The metrics on files or on a table in memory, with labels; see `archspec.runs.evaluation.evaluate`."""
+        return evaluate(self, tables_of(data, header), by=by, bad=bad)
 
 
 def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = ()) -> Trained:
@@ -79,8 +141,13 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
     if not any(run.has(name) for name in (WEIGHTS, HISTORY)):
         unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
     graph = run.graph(plugin_door.load(plugins))
-    encoder = run.encoder(column_requirements(graph, run.arguments.source.grouped_by))
-    model = compile_spec(graph.spec)
+    grouped_by = run.arguments.source.grouped_by
+    requirements = column_requirements(graph, grouped_by)
+    encoder = run.encoder(requirements)
+    built = build(graph)
+    model = instantiate(built)
     run.load_weights(model)
     model.eval()
-    return Trained(path, graph, model, encoder)
+    widths = {out.name: out.value.shape[1:] for out in built.lowered.predict.outputs}
+    outputs = {name: int(shape[0]) if shape else 0 for name, shape in widths.items()}
+    return Trained(path, graph, model, encoder, outputs, group_column(requirements, grouped_by))

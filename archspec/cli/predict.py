@@ -1,0 +1,78 @@
+"""`archspec predict`: scores of a trained model for tables of any size."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from archspec.cli import options
+from archspec.cli.data_options import ManyFiles, files_of, header
+from archspec.cli.extras import need
+from archspec.cli.messages import report
+from archspec.cli.output import STDOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def kept(_context: click.Context, _option: click.Parameter, text: str | None) -> dict[str, str]:
+    """Parses `user,click=label`: columns, and the names under which they are kept."""
+    words = [word.strip() for word in (text or "").split(",") if word.strip()]
+    pairs = [(word, "=", word) if "=" not in word else word.rpartition("=") for word in words]
+    if not all(column and shown for column, _, shown in pairs):
+        raise click.BadParameter(f"`{text}` is not a list of columns, such as `user,click=label`")
+    return {column: shown for column, _, shown in pairs}
+
+
+@click.command(cls=ManyFiles)
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--data", "files", multiple=True, required=True, metavar="FILE...", callback=files_of,
+    help="Rows to score; they need no labels: files, folders of parts, a 'pattern*', as for `train`.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", required=True, metavar="FILE",
+    help="Where to write: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; `-`: CSV to standard output.",
+)  # fmt: skip
+@click.option(
+    "--keep", metavar="COLUMN[=NAME],...", callback=kept,
+    help="Columns of the data to write beside the scores, under their own or another name.",
+)  # fmt: skip
+@click.option("--gates", is_flag=True, help="Also write each gate's weights, as a list per row.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=8192, show_default=True, help="Rows of a forward pass."
+)  # fmt: skip
+@header
+@options.plugins
+def predict(  # noqa: PLR0913, PLR0917 - one argument per option
+    run: str,
+    files: tuple[str, ...],
+    output: str,
+    keep: Mapping[str, str],
+    batch: int,
+    header: tuple[str, ...] | None,
+    plugins: tuple[str, ...],
+    *,
+    gates: bool,
+) -> None:
+    """Score rows with a trained model.
+
+    RUN is a folder of `archspec train`. Writes one row for each row of the data, in order, with a column per output.
+    Rows with a value that does not fit have no scores, and are counted.
+    """
+    need("lightning", "pyarrow", "torchmetrics")
+    from archspec.data.memory import tables_of
+    from archspec.data.writing import check_writable
+    from archspec.runs.scoring import ScoreOptions, Scores, write_scores
+    from archspec.runs.trained import load_run
+
+    if output != STDOUT:
+        check_writable(output)
+    trained = load_run(run, plugins)
+    scores = Scores(trained, tables_of(files, header), ScoreOptions(keep, gates, batch))
+    write_scores(scores, output, sys.stdout.buffer if output == STDOUT else None)
+    report(scores.warnings())
+    missing = f", {scores.unscored:,} without scores" if scores.unscored else ""
+    click.echo(f"{output}: {scores.rows:,} rows{missing}", err=True)

@@ -1,0 +1,101 @@
+"""`archspec predict` and `archspec evaluate`: what follows `archspec train`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import Result
+from pyarrow import csv, parquet
+
+from tests.runs.clicks import OUTPUTS, rows, trained
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a run."""
+    return str(trained(tmp_path_factory.mktemp("run")).folder)
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> None:
+    """`new0.parquet` and `new1.parquet`, 30 rows each, in the folder where commands run."""
+    for number in range(2):
+        parquet.write_table(pa.table(rows(30, number)), tmp_path / f"new{number}.parquet")
+
+
+@pytest.mark.usefixtures("new")
+def test_scores_of_files(run: Run, folder: str) -> None:
+    """Several files give one table, kept columns first; standard error has the number of rows."""
+    words = ("predict", folder, "--data", "new0.parquet", "new1.parquet", "--keep", "user,click=label", "--gates")
+    done = run(*words, "-o", "scores.feather")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "scores.feather: 60 rows\n")
+    with pa.memory_map("scores.feather") as source:
+        table = pa.ipc.open_file(source).read_all()
+    assert table.column_names[:6] == ["user", "label", *OUTPUTS]
+    assert table.column_names[6:] == [f"level1.gates.{task}" for task in ("click", "buy", "stars")]
+    assert table["label"].to_pylist() == rows(30, 0)["click"] + rows(30, 1)["click"]
+
+
+@pytest.mark.usefixtures("new")
+def test_scores_on_standard_output(run: Run, folder: str) -> None:
+    """`-o -` is CSV; rows that do not fit are counted on standard error and have empty fields."""
+    table = parquet.read_table("new0.parquet")
+    parquet.write_table(table.set_column(2, "x", pa.array([None, *table["x"].to_pylist()[1:]])), "holes.parquet")
+    done = run("predict", folder, "--data", "holes.parquet", "-o", "-")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert (len(lines), lines[0], lines[1]) == (31, '"click","buy","stars","rank"', ",,,")
+    read = csv.read_csv(pa.BufferReader(done.stdout.encode()))
+    assert read["click"].null_count == 1
+    assert "warning[AS704]" in done.stderr
+    assert "null in their place" in done.stderr
+    assert done.stderr.endswith("30 rows, 1 without scores\n")
+
+
+@pytest.mark.usefixtures("new")
+def test_metrics_of_files(run: Run, folder: str) -> None:
+    """A row per task, and one per group; JSON holds the same numbers."""
+    done = run("evaluate", folder, "--data", "new*.parquet", "--by", "scene")
+    assert done.exit_code == 0
+    header, _, *shown = (line.split() for line in done.stdout.strip().splitlines())
+    assert header[:4] == ["task", "scene", "rows", "loss"]
+    assert [line[:2] if line[0] in OUTPUTS else line[:1] for line in shown[:3]] == [
+        ["click", "all"],
+        ["home"],
+        ["search"],
+    ]
+    assert done.stderr == "60 rows\n"
+    found = json.loads(run("evaluate", folder, "--data", "new*.parquet", "--by", "scene", "--json").stdout)
+    assert (found["rows"], found["skipped"], found["by"]) == (60, 0, "scene")
+    assert [group["value"] for group in found["groups"]] == ["home", "search"]
+    assert f"{found['tasks']['click']['auc']:.5f}" in shown[0]
+    assert set(found["tasks"]["stars"]) == {"loss", "log_loss", "accuracy"}
+    assert "by" not in json.loads(run("evaluate", folder, "--data", "new0.parquet", "--json").stdout)
+
+
+@pytest.mark.usefixtures("new")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "RUN", "--data", "new0.parquet"], "Missing option '-o'"),
+        (["predict", "RUN", "--data", "new0.parquet", "-o", "scores.xlsx"], "AS802"),
+        (["predict", "RUN", "--data", "new0.parquet", "-o", "a.csv", "--keep", "click"], "--keep click=label_click"),
+        (["predict", "RUN", "--data", "new0.parquet", "-o", "a.csv", "--keep", "=a"], "is not a list of columns"),
+        (["predict", "RUN", "--data", "new0.parquet", "-o", "no/a.csv"], "AS011"),
+        (["predict", "RUN", "--data", "old.parquet", "-o", "a.csv"], "there is no file `old.parquet`"),
+        (["predict", ".", "--data", "new0.parquet", "-o", "a.csv"], "is not a run"),
+        (["evaluate", "RUN", "--data", "new0.parquet", "--by", "sceen"], "did you mean `scene`?"),
+    ],
+)
+def test_mistakes_after_training(run: Run, folder: str, words: list[str], said: str) -> None:
+    """Each is one message with status 2, and nothing is written."""
+    before = sorted(Path().iterdir())
+    done = run(*(folder if word == "RUN" else word for word in words))
+    assert (done.exit_code, said in " ".join(done.stderr.split()), done.stdout) == (2, True, "")
+    assert sorted(Path().iterdir()) == before
