@@ -17,7 +17,7 @@ MARGIN = 68
 """Column of the comments with shapes."""
 
 _CHAINS = {
-    "linear": {"activation", "batch_norm", "layer_norm", "softmax", "squeeze", "scale"},
+    "linear": {"activation", "prelu", "dice", "batch_norm", "layer_norm", "softmax", "squeeze", "scale"},
     "scale": {"softmax", "product"},
 }
 """Operations that are inlined in others, in addition to chains of elementwise ones."""

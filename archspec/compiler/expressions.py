@@ -20,11 +20,25 @@ Expression = Callable[[Op, Sequence[str], Sequence[str]], str]
 """(operation, operands, weights) -> Python."""
 
 INLINE = frozenset(
-    {"activation", "linear", "dropout", "softmax", "scale", "squeeze", "batch_norm", "layer_norm", "column"}
+    {
+        "activation",
+        "linear",
+        "dropout",
+        "softmax",
+        "scale",
+        "squeeze",
+        "prelu",
+        "dice",
+        "batch_norm",
+        "layer_norm",
+        "column",
+    }
 )
 """Operations that are inlined in the next line if nothing else needs their value."""
 
-FUNCTIONS = frozenset({"mix", "mix_chosen", "mix_all", "mix_seen", "select", "batch_norm", "lookup_tables"})
+FUNCTIONS = frozenset(
+    {"mix", "mix_chosen", "mix_all", "mix_seen", "select", "prelu", "dice", "batch_norm", "lookup_tables"}
+)
 """Operations that are a function of `archspec.nn.functional` of the same name."""
 
 
@@ -114,9 +128,9 @@ def _activation(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
     return f"{function}{'_' if op.attr('in_place') else ''}({x[0]}{slope})"
 
 
-def _batch_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+def _with_statistics(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
     own = "".join(f", {key}={value!r}" for key, value in op.attrs)
-    return f"batch_norm({x[0]}, ({', '.join(w)}), self.training{own})"
+    return f"{op.kind}({x[0]}, ({', '.join(w)}), self.training{own})"
 
 
 def _layer_norm(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
@@ -196,7 +210,9 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "lookup_tables": _lookup_tables,
     "linear": _linear,
     "activation": _activation,
-    "batch_norm": _batch_norm,
+    "prelu": lambda _, x, w: f"prelu({x[0]}, {w[0]})",
+    "dice": _with_statistics,
+    "batch_norm": _with_statistics,
     "layer_norm": _layer_norm,
     "dropout": lambda op, x, _: f"F.dropout({x[0]}, {op.attr('p')!r}, self.training)",
     "softmax": lambda _, x, __: f"F.softmax({x[0]}, dim=-1)",

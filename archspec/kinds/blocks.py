@@ -10,7 +10,9 @@ from archspec.contract.settings import Count, Epsilon, Finite, Momentum, Probabi
 if TYPE_CHECKING:
     from archspec.program import Scope, Value
 
-Activation = Literal["relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "none"]
+Activation = Literal[
+    "relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "prelu", "dice", "none"
+]
 Norm = Literal["none", "batch", "layer"]
 
 
@@ -26,13 +28,13 @@ class Layered(Settings):
     eps: Epsilon = added(1e-5)
     """The number that a norm adds to the variance (Keras's default is 1e-3)."""
     momentum: Momentum = added(0.1)
-    """For `norm: batch`: the batch's share in running statistics, as in torch (Keras's default would be 0.01)."""
+    """The batch's share in running statistics (`norm: batch`, `dice`), as in torch (Keras's default would be 0.01)."""
 
     def layer(self, at: Scope, x: Value, units: int, index: int, *, bias: bool = True) -> Value:
         """Linear, norm, activation: `[B, D] -> [B, units]`."""
         h = at.linear(x, units, f"layers.{index}", bias=bias)
         h = at.norm(h, self.norm, f"norms.{index}", eps=self.eps, momentum=self.momentum)
-        return at.activation(h, self.activation, slope=self.slope)
+        return at.activation(h, self.activation, slope=self.slope, name=f"activations.{index}", momentum=self.momentum)
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
         """Settings of an activation or a norm that the block does not have."""
@@ -41,8 +43,8 @@ class Layered(Settings):
             found["slope",] = f"the activation is `{self.activation}`, not `leaky_relu`"
         if self.norm == "none":
             found["eps",] = "there is no norm"
-        if self.norm != "batch":
-            found["momentum",] = f"it belongs to `norm: batch`, and the norm is `{self.norm}`"
+        if self.norm != "batch" and self.activation != "dice":
+            found["momentum",] = f"it belongs to `norm: batch` and `activation: dice`, and the norm is `{self.norm}`"
         return found
 
 

@@ -170,6 +170,31 @@ def batch_norm(
     return normed if rows is x else normed.view_as(x)
 
 
+def prelu(x: Tensor, slopes: Tensor) -> Tensor:
+    """x above zero and slope * x below, with one slope `[D]` for each feature of x `[..., D]` (1502.01852)."""
+    return F.prelu(x.flatten(0, -2), slopes).view_as(x)
+
+
+def dice(
+    x: Tensor,
+    weights: tuple[Tensor, Tensor, Tensor],
+    training: bool,  # noqa: FBT001 - the module's mode
+    momentum: float = 0.1,
+) -> Tensor:
+    """p x + (1 - p) alpha x with p = sigmoid((x - mean) / sqrt(var + 1e-8)), for `[..., D]` (DIN, 1706.06978, eq. 3).
+
+    Weights are alpha, running mean and running variance, `[D]` each. Mean and variance are those of the batch in
+    training, over all rows or tokens, and the running ones in evaluation, and for a batch of one or zero rows.
+    """
+    alpha, mean, var = weights
+    rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
+    of_batch = training
+    if rows.shape[0] < 2:  # noqa: PLR2004 - a row has no variance; `and` would give torch.compile a symbol
+        of_batch = False
+    p = F.batch_norm(rows, mean, var, None, None, of_batch, momentum, 1e-8).sigmoid()
+    return (rows * (p + (1 - p) * alpha)).view_as(x)
+
+
 def rows_like(weights: Tensor, x: Tensor) -> Tensor:
     """Static weights `[E]` for every row of x `[B, H]` -> `[B, E]`."""
     return weights.expand(x.shape[0], -1)

@@ -123,6 +123,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "activation": Operation(
         shapes.same, required={"fn": _one_of(*FUNCTIONS)}, optional={"slope": _number, "in_place": _flag}
     ),
+    "prelu": Operation(shapes.norm, weights=(1,), flops=lambda op: 2 * op.output.elements),
+    "dice": Operation(
+        shapes.norm, weights=(3,), optional={"momentum": _number}, flops=lambda op: 7 * op.output.elements
+    ),
     "batch_norm": Operation(
         shapes.norm, weights=(4,), optional={"eps": _number, "momentum": _number},
         flops=lambda op: 2 * op.output.elements,

@@ -259,10 +259,30 @@ class Scope:
         weight = self.builder.weights[table] = replace(self.builder.weights[table], role="table")
         return weight.sparse
 
-    def activation(self, x: Value, fn: str, *, slope: float = 0.01) -> Value:
-        """An elementwise function by name, such as `relu`; `slope` is the slope of `leaky_relu` below zero."""
+    def activation(
+        self, x: Value, fn: str, *, slope: float = 0.01, name: str = "activation", momentum: float = 0.1
+    ) -> Value:
+        """An elementwise function by name, such as `relu`; `slope` is the slope of `leaky_relu` below zero.
+
+        `prelu` and `dice` have weights, which are named after `name`; `momentum` is that of the statistics of `dice`.
+        """
+        if fn == "prelu":
+            weights = [self.weight(f"{name}.weight", (x.width,), Init("constant", 0.25))]
+            return self.op("prelu", (x,), x.shape, weights=weights, name=name)
+        if fn == "dice":
+            return self._dice(x, name, momentum)
         own: dict[str, Any] = {"slope": float(slope)} if fn == "leaky_relu" and slope != 0.01 else {}  # noqa: PLR2004 - torch's own
         return x if fn == "none" else self.op("activation", (x,), x.shape, name=fn, fn=fn, **own)
+
+    def _dice(self, x: Value, name: str, momentum: float) -> Value:
+        zero, one = Init("constant", 0.0), Init("constant", 1.0)
+        weights = [self.weight(f"{name}.weight", (x.width,), zero)]
+        weights += [
+            self.weight(f"{name}.{part}", (x.width,), init, trainable=False)
+            for part, init in (("running_mean", zero), ("running_var", one))
+        ]
+        own: dict[str, Any] = {"momentum": float(momentum)} if momentum != 0.1 else {}  # noqa: PLR2004 - torch's own
+        return self.op("dice", (x,), x.shape, weights=weights, name=name, **own)
 
     def norm(self, x: Value, kind: Norm, name: str, *, eps: float = 1e-5, momentum: float = 0.1) -> Value:
         """Batch or layer normalisation with a learned scale and shift; `none` is x itself.

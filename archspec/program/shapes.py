@@ -66,7 +66,7 @@ def linear(op: Op, weights: Shapes) -> Shape:
 
 
 def norm(op: Op, weights: Shapes) -> Shape:
-    """`[..., W]` has scales and shifts `[W]`, a stack has `[E, W]`."""
+    """`[..., W]` has weights `[W]` such as scales and shifts, a stack has `[E, W]`."""
     x = op.inputs[0]
     stack = (x.shape[0],) if x.is_stack else ()
     return x.shape if set(weights) == {(*stack, x.width)} else ()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import archspec
-from tests.compiler.models import BOTH, ONE_TASK, assert_agree, batch_of, model_of, run
+from tests.compiler.models import BOTH, HEAD, ONE_TASK, assert_agree, batch_of, model_of, run, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,8 +130,84 @@ def test_momentum_of_running_statistics(*, optimize: bool) -> None:
     torch.testing.assert_close(now, 0.99 * before + 0.01 * h.mean(0))
 
 
+@BOTH
+def test_prelu_has_a_slope_per_feature(*, optimize: bool) -> None:
+    """x above zero, w x below, as `nn.PReLU(units)`; the slopes start at 0.25 and are trained."""
+    model, weights, batch = tower("units: [4], activation: prelu", optimize=optimize)
+    assert min(weights) == "activations.0.weight"
+    written = torch.nn.PReLU(4, dtype=torch.float64)
+    written.load_state_dict({"weight": weights["activations.0.weight"]})
+    h = written(functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"]))
+    _, found, _ = run(model, batch)
+    torch.autograd.backward(total(head(h, weights)))
+    assert_agree(model(batch), head(h, weights), 1e-12)
+    assert_agree({"w": found["towers.y.activations.0.weight"]}, {"w": written.weight.grad}, 1e-12)
+    fresh = archspec.compile(ONE_TASK + INPUTS + "towers: {y: {from: x, units: [4], activation: prelu}}")
+    assert dict(fresh.named_weights())["towers.y.activations.0.weight"].tolist() == [0.25] * 4
+
+
+@BOTH
+def test_dice_is_equation_3_of_din(*, optimize: bool) -> None:
+    """p s + (1 - p) alpha s, p = sigmoid((s - E s) / sqrt(Var s + 1e-8)): of the batch, then of running statistics."""
+    model, weights, batch = tower("units: [4], activation: dice, momentum: 0.2", optimize=optimize)
+    names = ["activations.0.running_mean", "activations.0.running_var", "activations.0.weight"]
+    assert sorted(weights)[:3] == names
+    mean, var = (weights[name].clone() for name in names[:2])
+    for training in (True, True, False):
+        s = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
+        now = (s.mean(0), s.var(0, correction=0)) if training else (mean, var)
+        p = torch.sigmoid((s - now[0]) / (now[1] + 1e-8).sqrt())
+        wanted = head(p * s + (1 - p) * weights[names[2]] * s, weights)
+        assert_agree(model.train(training)(batch), wanted, 1e-12)
+        if training:
+            mean, var = 0.8 * mean + 0.2 * s.mean(0).detach(), 0.8 * var + 0.2 * s.var(0).detach()
+    kept = dict(model.named_weights())
+    assert_agree({"mean": kept[f"towers.y.{names[0]}"]}, {"mean": mean}, 1e-12)
+    assert_agree({"var": kept[f"towers.y.{names[1]}"]}, {"var": var}, 1e-12)
+
+
+LEARNED = """
+tasks: {y: {kind: regression}, z: {kind: regression}}
+inputs: {x: {kind: dense, dim: 5}, place: {kind: domain, values: [a, b], dim: 2}}
+levels:
+  - experts:
+      $domain: {count: 2, from: x, units: [6, 4], activation: dice, momentum: 0.3}
+      one: {count: 2, from: x, units: [4], activation: prelu}
+      two: {from: place, kind: cross, units: [4], activation: dice, layers: 1}
+      again: {from: x, like: one}
+    gates:
+      $task: {sees: all, selector: x, units: [3], activation: prelu, exclude: place}
+towers: {$task: {units: [3], activation: dice, norm: layer}}
+"""
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9])
+def test_activations_with_weights_stand_side_by_side(rows: int) -> None:
+    """`prelu` and `dice` of experts, gates and towers: outputs, gradients, statistics are those of the plain ones."""
+    text, found = HEAD + LEARNED, []
+    for optimize in (False, True):
+        model = model_of(text, optimize=optimize).train()
+        found.append((*run(model, batch_of(text, rows)), dict(model.named_weights())))
+    for plain, fast in zip(*found, strict=True):
+        assert_agree(fast, plain, 1e-10)
+
+
+def test_activations_with_weights_are_compiled_whole() -> None:
+    """`torch.compile(fullgraph=True)` with a dynamic batch takes them in training."""
+    text = (
+        ONE_TASK
+        + INPUTS
+        + "towers: {y: {from: x, units: [3], activation: dice}, t: {from: z, activation: prelu, units: [2]}}\n"
+    )
+    model, batch = model_of(text, optimize=True).train(), batch_of(text, 6)
+    wanted = model(batch)
+    compiled = torch.compile(model, fullgraph=True, backend="eager", dynamic=True)
+    assert_agree(compiled(batch), wanted, 1e-12)
+
+
 @pytest.mark.parametrize(
-    "differ", ["activation: leaky_relu, slope: %s", "norm: batch, eps: %s", "norm: batch, momentum: %s",
+    "differ", ["activation: leaky_relu, slope: %s", "activation: dice, momentum: %s",
+               "norm: batch, eps: %s", "norm: batch, momentum: %s",
                "norm: layer, eps: %s"],
 )  # fmt: skip
 def test_experts_that_differ_in_one_number_keep_their_own(differ: str) -> None:

@@ -10,7 +10,7 @@ from archspec.compiler.passes.result import PassResult
 if TYPE_CHECKING:
     from archspec.program import Op, Program, Value
 
-RANDOM = frozenset({"dropout", "batch_norm", "apply", "call"})
+RANDOM = frozenset({"dropout", "batch_norm", "dice", "apply", "call"})
 """Operations that may draw random numbers or keep state: two of them are never merged."""
 
 

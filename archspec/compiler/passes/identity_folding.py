@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from archspec.program import Output, Program
     from archspec.program.nodes import NodeName
 
-KEPT = frozenset({"batch_norm", "apply", "call"})
+KEPT = frozenset({"batch_norm", "dice", "apply", "call"})
 """Operations that may keep statistics or draw random numbers: they are kept if the plain model has them."""
 
 

@@ -61,8 +61,8 @@ class _Fusion:
         self.rules: dict[str, Callable[[list[Op]], bool]] = {
             "linear": self.linear, "activation": elementwise, "dropout": elementwise, "scale": elementwise,
             "detach": elementwise, "softmax": self.stacked, "squeeze": self.stacked, "layer_norm": self.layer_norm,
-            "batch_norm": self.batch_norm, "product": self.broadcast, "sum": self.broadcast,
-            "pool": self.pool,
+            "batch_norm": self.columnwise, "prelu": self.columnwise, "dice": self.columnwise,
+            "product": self.broadcast, "sum": self.broadcast, "pool": self.pool,
         }  # fmt: skip
 
     def by_level(self) -> list[list[Op]]:
@@ -218,8 +218,8 @@ class _Fusion:
         weights = self.merged(members, stacked, "stack")
         return self.members_of(self.one(members, (stack,), stack.shape, weights), members)
 
-    def batch_norm(self, members: list[Op]) -> bool:
-        """On the concatenated columns of all members, since statistics are per column."""
+    def columnwise(self, members: list[Op]) -> bool:
+        """On the concatenated columns of all members, since weights and statistics are per column."""
         if not self.on_columns(members) or not self.own_weights(members):
             return False
         values = [op.inputs[0] for op in members]

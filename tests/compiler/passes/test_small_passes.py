@@ -69,12 +69,14 @@ NOISE = Module(NodeName(part="noise"), "tests", "Noise", (), (4,))
 TWICE: dict[str, Callable[[Scope, Value], Value]] = {
     "dropout": lambda at, x: at.dropout(x, 0.5),
     "batch_norm": lambda at, x: at.norm(x, "batch", "norm"),
+    "dice": lambda at, x: at.activation(x, "dice", name="dice"),
     "apply": lambda at, x: at.apply("hard_concrete", x, beta=0.5, gamma=-0.1, zeta=1.1, training=True),
     "call": lambda at, x: at.call(NOISE, (x,), x.shape),
 }
 ONCE: dict[str, Callable[[Scope, Value], Value]] = {
     "layer_norm": lambda at, x: at.norm(x, "layer", "norm"),
     "linear": lambda at, x: at.linear(x, 3, "layer"),
+    "prelu": lambda at, x: at.activation(x, "prelu", name="prelu"),
     "scale": lambda at, x: at.scale(x, 2.0),
 }
 DIFFERENT: dict[str, Callable[[Scope, Value, int], Value]] = {
