@@ -141,6 +141,7 @@ def test_prelu_has_a_slope_per_feature(*, optimize: bool) -> None:
     _, found, _ = run(model, batch)
     torch.autograd.backward(total(head(h, weights)))
     assert_agree(model(batch), head(h, weights), 1e-12)
+    assert written.weight.grad is not None
     assert_agree({"w": found["towers.y.activations.0.weight"]}, {"w": written.weight.grad}, 1e-12)
     fresh = archspec.compile(ONE_TASK + INPUTS + "towers: {y: {from: x, units: [4], activation: prelu}}")
     assert dict(fresh.named_weights())["towers.y.activations.0.weight"].tolist() == [0.25] * 4
