@@ -188,7 +188,8 @@ def feature_gates(world: World) -> Data:
     for index in range(world.number(0, 2) if world.chance(40) else 0):
         source, width = reference(world, world.widths)
         made[f"scaled{index}"] = {"from": source, **world.maybe(
-            per=["field", "element"], kind=["softmax", "sigmoid"], scale=[2, "fields"], rank=[1], bias=[True],
+            per=["field", "element"], kind=["softmax", "sigmoid", "relu", "linear"], squeeze=["mean"],
+            scale=[2, "fields"], rank=[1], bias=[True],
         ), **network(world)}  # fmt: skip
         if world.chance(50):
             made[f"scaled{index}"]["selector"], _ = reference(world, world.widths)  # type: ignore[index] # the mapping above

@@ -14,7 +14,7 @@ from archspec.contract.exclude import Exclude, Only
 from archspec.contract.limits import MOST_EXPERTS
 from archspec.contract.reference import Reference
 from archspec.contract.sees import Sees
-from archspec.contract.settings import Finite, KindError, Settings, Width
+from archspec.contract.settings import Finite, KindError, Settings, Width, added
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,6 +219,8 @@ class FeatureGateCommon(Settings):
 
     source: Source = None
     selector: Reference | None = None
+    squeeze: Literal["none", "mean"] = added("none")
+    """`mean`: the gate's network reads the mean of each field of the selector (SENet)."""
     per: Literal["field", "element"] = "field"
     scale: Finite | Literal["fields"] = 1.0
 

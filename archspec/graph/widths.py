@@ -28,6 +28,13 @@ def factors_of(graph: Graph, node: Node) -> int:
     return sum(1 for _ in stream.leaves()) if node.block.common.per == "field" else width_of(graph, stream) or 0
 
 
+def selector_of(graph: Graph, node: Node) -> int | None:
+    """The width of what a feature gate's network reads: the selector's, or its number of fields if it is squeezed."""
+    assert isinstance(node.block, Block)
+    stream = graph.streams[node.name, "selector"]
+    return width_of(graph, stream) if node.block.common.squeeze == "none" else sum(1 for _ in stream.leaves())
+
+
 def seen_by(graph: Graph, node: Node) -> Seen:
     """What a gate's kind may know about what it sees; widths that a mistake hides are 0."""
     block = node.block

@@ -24,6 +24,28 @@ class Softmax(GateLayers, FeatureGateKind):
         return at.softmax(self.logits(at, selector, count))
 
 
+@feature_gate("linear")
+class Linear(GateLayers, FeatureGateKind):
+    """Factors without a bound: with `squeeze: mean`, SENet's without its last ReLU."""
+
+    formula: ClassVar[str] = "W s"
+
+    def lower(self, at: Scope, selector: Value, count: int) -> Value:
+        """`[B, D] -> [B, count]`."""
+        return self.logits(at, selector, count)
+
+
+@feature_gate("relu")
+class Relu(GateLayers, FeatureGateKind):
+    """Factors of zero or more: with `squeeze: mean`, SENet's (FiBiNET, 1905.09433, eq. 4-6)."""
+
+    formula: ClassVar[str] = "relu(W s)"
+
+    def lower(self, at: Scope, selector: Value, count: int) -> Value:
+        """`[B, D] -> [B, count]`."""
+        return at.activation(self.logits(at, selector, count), "relu")
+
+
 @feature_gate("sigmoid")
 class Sigmoid(GateLayers, FeatureGateKind):
     """Factors between 0 and 1, each on its own: EPNet with `per: element, scale: 2` (PEPNet, 2302.01115)."""

@@ -195,6 +195,13 @@ def dice(
     return (rows * (p + (1 - p) * alpha)).view_as(x)
 
 
+def field_means(x: Tensor, widths: tuple[int, ...]) -> Tensor:
+    """The mean of each field of x, whose fields have these widths side by side: `[B, D] -> [B, fields]`."""
+    if len(set(widths)) == 1:
+        return x.reshape(x.shape[0], len(widths), widths[0]).mean(dim=-1)
+    return torch.stack([field.mean(dim=-1) for field in torch.split(x, list(widths), dim=-1)], dim=-1)
+
+
 def rows_like(weights: Tensor, x: Tensor) -> Tensor:
     """Static weights `[E]` for every row of x `[B, H]` -> `[B, E]`."""
     return weights.expand(x.shape[0], -1)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tests.compiler.models import BOTH, ONE_TASK, assert_agree, batch_of, model_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INPUTS = (
     "inputs: {u: {kind: dense, dim: 3}, v: {kind: dense, dim: 2}, z: {kind: dense, dim: 4}}\ngroups: {uv: [u, v]}\n"
@@ -74,6 +80,44 @@ def test_the_network_takes_norm_activation_and_slope(*, optimize: bool) -> None:
 
     network = "units: [3], norm: layer, eps: 0.001, activation: leaky_relu, slope: 0.2"
     check(f"from: uv, selector: z, kind: sigmoid, {network}", factors, optimize=optimize)
+
+
+@BOTH
+@pytest.mark.parametrize(("kind", "last"), [("relu", torch.relu), ("linear", lambda x: x)])
+def test_senet(*, kind: str, last: Callable[[Tensor], Tensor], optimize: bool) -> None:
+    """FiBiNET, eq. 4-6: the mean of each field, two layers, a factor per field; fields may be of different widths."""
+
+    def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
+        squeezed = torch.stack([b["u"].mean(1), b["v"].mean(1)], dim=1)
+        hidden = torch.relu(functional.linear(squeezed, w["layers.0.weight"], w["layers.0.bias"]))
+        return fields(last(hidden @ w["head.weight"].T))
+
+    check(f"from: uv, squeeze: mean, kind: {kind}, units: [3]", factors, optimize=optimize)
+
+
+@BOTH
+def test_squeezing_another_selector(*, optimize: bool) -> None:
+    """What is squeezed is the selector: its fields, of one width here, a sum being one field."""
+
+    def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
+        squeezed = torch.stack([b["z"].mean(1), (b["z"] + b["z"]).mean(1)], dim=1)
+        return (squeezed @ w["head.weight"].T).sigmoid()
+
+    check("from: uv, selector: [z, {sum: [z, z]}], squeeze: mean, per: element, kind: sigmoid", factors,
+          optimize=optimize)  # fmt: skip
+
+
+def test_factors_of_one_are_no_gate() -> None:
+    """SENet with W = 0 and a bias of 1 gives every field back as it is, exactly."""
+    gate = "feature_gates: {f: {from: uv, squeeze: mean, kind: linear, bias: true}}\n"
+    texts = [f"{ONE_TASK}{INPUTS}{gate}towers: {{y: {{from: {stream}}}}}\n" for stream in ("f", "uv")]
+    gated, plain = (model_of(text, optimize=True) for text in texts)
+    weights = dict(gated.named_weights())
+    weights["feature_gates.f.head.weight"].zero_()
+    weights["feature_gates.f.head.bias"].fill_(1.0)
+    plain.load_weights(weights, strict=False)
+    batch = batch_of(texts[0], 6)
+    assert torch.equal(gated(batch)["y"], plain(batch)["y"])
 
 
 @BOTH
