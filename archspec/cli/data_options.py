@@ -38,14 +38,41 @@ def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str
     return data_files(words)
 
 
+def separators_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """Parses COLUMN=TEXT, by column; `tab` and `blank` stand for themselves. Raises BadParameter for any other form."""
+    found = {}
+    for word in words:
+        column, _, text = word.partition("=")
+        if not column or not text:
+            raise click.BadParameter(f"`{word}` is not of the form {option.make_metavar(_context)}, such as `tags=;`")
+        found[column] = SEPARATORS.get(text, text)
+    return found
+
+
+def min_counts_of(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> dict[str, int]:
+    """Parses N, or COLUMN=N, by column; N alone is for `*`. Raises BadParameter for any other form."""
+    found = {}
+    for word in words:
+        column, named, count = word.rpartition("=")
+        if not count.isdecimal() or not int(count) or (named and not column):
+            raise click.BadParameter(f"`{word}` is neither a number from 1 up nor COLUMN=N, such as `city=5`")
+        found[column or "*"] = int(count)
+    return found
+
+
 def choices_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
     """Parses COLUMN=KIND or COLUMN=ITEM, by column. Raises BadParameter for any other form."""
     pairs = [word.rpartition("=") for word in words]
     for word, (column, _, kind) in zip(words, pairs, strict=True):
         if not column or not kind:
-            such = "history=0" if option.name == "padding" else "city=vocabulary"
+            such = _SUCH[option.name or ""]
             raise click.BadParameter(f"`{word}` is not of the form {option.make_metavar(_context)}, such as `{such}`")
     return {column: kind for column, _, kind in pairs}
+
+
+_SUCH: Final = {"padding": "history=0", "choices": "city=vocabulary", "columns": "price_level=price"}
+SEPARATORS: Final = {"tab": "\t", r"\t": "\t", "blank": " "}
+"""Words for separators that are hard to write on a command line."""
 
 
 def names_of(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -79,7 +106,21 @@ _SOURCE: Final = (
     ),
     click.option(
         "--encode", "choices", multiple=True, metavar="COLUMN=KIND", callback=choices_of,
-        help="ids, vocabulary, buckets; numbers, standard; a label: classes, soft. [default: what the values are]",
+        help="Ids: ids, vocabulary, hash, buckets; of times: hour, weekday. Numbers: numbers, standard, log1p; of "
+        "times: age, age:COLUMN. Labels: classes, soft. [default: what the values are]",
+    ),
+    click.option(
+        "--min-count", "min_counts", multiple=True, metavar="[COLUMN=]N", callback=min_counts_of,
+        help="Values of fewer than N rows are unknown: in all vocabularies, or in that of a column.",
+    ),
+    click.option(
+        "--column", "columns", multiple=True, metavar="COLUMN=OTHER", callback=choices_of,
+        help="Read a column of the spec from another one of the files; several may be read from one, each with its own "
+        "encoding.",
+    ),
+    click.option(
+        "--separator", "separators", multiple=True, metavar="COLUMN=TEXT", callback=separators_of,
+        help="What separates the items of lists that are written as text; tab and blank by name. [default: found]",
     ),
     click.option(
         "--padding", multiple=True, metavar="COLUMN=ITEM", callback=choices_of,

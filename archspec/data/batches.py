@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -187,8 +187,9 @@ def encoded_chunks(
         SpecError: files that cannot be read, columns that are missing or of a wrong type.
     """
     further = further or {}
-    check_columns(tables, {**further, **encoder.requirements})
-    check_types(tables, encoder.requirements)
+    tables = tuple(replace(table, sources=encoder.sources) for table in tables)
+    check_columns(tables, {**further, **encoder.requirements}, scoring=True)
+    check_types(tables, encoder.requirements, encoder.timed())
     encoder = encoder.for_tables(tables)
     for table in tables:
         for chunk in table.chunks({*encoder.requirements, *further}):

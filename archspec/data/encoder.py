@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archspec.data.encodings import NO_GROUP, Encoding, Key, Numbers
+from archspec.data.encodings import NO_GROUP, Encoding, Numbers
 from archspec.data.faults import MISSING, Fault
+from archspec.data.hashing import Key
 from archspec.data.items import ListForm
 from archspec.data.labels import Labels, inside, label_encoding, reasons
 from archspec.data.list_survey import list_forms, with_lists
+from archspec.data.moments import Moment
 from archspec.data.requirements import as_written, group_requirement
 from archspec.data.serialization import ENCODINGS
 from archspec.data.values import floats, lists, missing
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from archspec.data.encodings import Encoded
     from archspec.data.requirements import ColumnRequirement
     from archspec.data.survey import Learned
-    from archspec.data.tables import Chunk, Table
+    from archspec.data.tables import Chunk, Sources, Table
     from archspec.data.values import Array, Mask
 
 Columns = dict[str, "Encoded"]
@@ -41,16 +43,22 @@ class Encoder:
     widths: Mapping[str, int] = field(default_factory=dict)
     forms: Mapping[str, ListForm] = field(default_factory=dict)
     """How lists are written, by column."""
+    sources: Sources = field(default_factory=dict)
+    """The columns of the files that columns are read from, if they have other names there."""
 
     @classmethod
     def of(
-        cls, learned: Learned, requirements: Mapping[str, ColumnRequirement], forms: Mapping[str, ListForm]
+        cls,
+        learned: Learned,
+        requirements: Mapping[str, ColumnRequirement],
+        forms: Mapping[str, ListForm],
+        sources: Sources | None = None,
     ) -> Encoder:
         """An encoder with the learned vocabularies, buckets and means."""
         widths = {name: d.width for name, d in requirements.items() if d.width is not None and d.several}
         longest = {name: max(length, 1) for name, length in learned.longest.items()} | widths
         beside = {name: longest[d.beside] for name, d in requirements.items() if d.use == "amounts"}
-        return cls(requirements, learned.encodings, longest | beside, forms)
+        return cls(requirements, learned.encodings, longest | beside, forms, sources or {})
 
     @classmethod
     def from_text(cls, text: str, requirements: Mapping[str, ColumnRequirement]) -> Encoder:
@@ -59,7 +67,8 @@ class Encoder:
         encodings = ENCODINGS.validate_python(data["columns"])
         forms = {name: ListForm.model_validate(form) for name, form in data.get("lists", {}).items()}
         lists = {name: forms.get(name, ListForm()) for name, requirement in requirements.items() if requirement.several}
-        return cls(requirements, {name: encodings[name] for name in requirements}, data["widths"], lists)
+        sources = {name: tuple(map(str, columns)) for name, columns in data.get("sources", {}).items()}
+        return cls(requirements, {name: encodings[name] for name in requirements}, data["widths"], lists, sources)
 
     def of_inputs(self) -> Encoder:
         """The encoder without the columns of tasks: for rows that have no labels."""
@@ -70,9 +79,17 @@ class Encoder:
         }
         return replace(self, requirements=used)
 
+    def timed(self) -> set[str]:
+        """The columns whose values are read as dates and times."""
+        return {name for name, encoding in self.encodings.items() if isinstance(encoding, Moment)}
+
     def for_tables(self, tables: Iterable[Table]) -> Encoder:
         """The encoder for lists in a form that no file of the run had: as texts, or without brackets."""
-        open_forms = {name: form for name, form in self.forms.items() if form.between in {None, "brackets"}}
+        open_forms = {
+            name: form
+            for name, form in self.forms.items()
+            if form.between in {None, "brackets"} and form.separator is None
+        }
         found = list_forms(tables, {name: d for name, d in self.requirements.items() if name in open_forms}, {})
         forms = {
             name: self.forms[name].model_copy(update={"between": form.between})
@@ -87,6 +104,7 @@ class Encoder:
             "columns": {name: encoding.model_dump(mode="json") for name, encoding in self.encodings.items()},
             "widths": dict(self.widths),
             "lists": {name: form.model_dump(mode="json") for name, form in self.forms.items()},
+            "sources": dict(self.sources),
         }
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -169,6 +168,26 @@ class Numbers(Encoding):
         return "numbers as they are"
 
 
+class Log(Encoding):
+    """The natural logarithm of 1 + x, for numbers from 0 up with a long tail: counts, prices, durations."""
+
+    kind: Literal["log1p"] = "log1p"
+
+    def encode(self, array: Array) -> tuple[Encoded, Mask]:
+        """`log(1 + x)`, in single precision; one that does not fit is 0."""
+        numbers, fits = floats(array)
+        fits = fits & (numbers >= 0)
+        return np.log1p(np.where(fits, numbers, 0)).astype(np.float32), fits
+
+    def refusal(self) -> str:
+        """The range."""
+        return "is not a number from 0 up, as log1p needs it"
+
+    def text(self) -> str:
+        """The formula."""
+        return "log(1 + x)"
+
+
 class Standard(Encoding):
     """Numbers minus their mean, in standard deviations; a missing value counts as the mean."""
 
@@ -209,37 +228,6 @@ class Flag(Encoding):
     def text(self) -> str:
         """The rows that count."""
         return "rows where it is 1"
-
-
-class Key(Encoding):
-    """A whole number for each value, equal for equal values: rows are grouped by it."""
-
-    kind: Literal["key"] = "key"
-
-    def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """Whole numbers of any type as they are; texts, and numbers beyond 64 bits, as 63 bits of a hash."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        numbers, known = whole(array)
-        absent = missing(array)
-        if known.all() or pa.types.is_floating(array.type):
-            return numbers, known
-        coded = texts(array, "texts").dictionary_encode()
-        hashes = [
-            int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest()) >> 1
-            for value in coded.dictionary.to_pylist()
-        ]
-        places = pc.fill_null(coded.indices, len(hashes)).to_numpy(zero_copy_only=False)
-        return np.where(known, numbers, np.asarray([*hashes, 0], dtype=np.int64)[places]), ~absent
-
-    def refusal(self) -> str:
-        """The values that it accepts."""
-        return "is neither a whole number nor a text"
-
-    def text(self) -> str:
-        """Its purpose."""
-        return "groups of rows"
 
 
 def _places(array: Array, values: tuple[str, ...]) -> NDArray[np.int64]:

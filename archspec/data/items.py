@@ -24,6 +24,8 @@ _SPLIT: Final[dict[Between, str]] = {"any": r"[\s|;,]+", "|": r"\|", ";": ";", "
 _WORDS: Final[dict[Between, str]] = {
     "any": "split at blanks, | ; ,", "tab": "split at tabs", "blank": "split at blanks", "brackets": "in brackets",
 }  # fmt: skip
+NAMED: Final = {"\t": "tab", " ": "blank"}
+"""Separators by the words for them."""
 _MARK: Final = "\x1f"  # the ASCII unit separator, which does not occur in texts
 _QUOTED: Final = r"""^(?s:\s*(\[.*['"].*\]|\(.*['"].*\)|\{.*['"].*\})\s*)$"""
 """Brackets of any kind around items in quotes: PostgreSQL writes arrays in braces."""
@@ -46,11 +48,14 @@ class ListForm(BaseModel):
 
     between: Between | None = None
     """None: no list was written as text."""
+    separator: str | None = None
+    """The separator that was declared: it splits every text, whatever else the texts contain."""
     padding: tuple[str, ...] = (PADDING,)
 
     def text(self) -> str:
         """How lists are read; empty if there is nothing to report."""
         between = _WORDS.get(self.between, f"split at {self.between}") if self.between else ""
+        between = between if self.separator is None else f"split at {NAMED.get(self.separator, self.separator)}"
         padding = ", ".join(value for value in self.padding if value != PADDING)
         return "; ".join(filter(None, (between, f"{padding} pads" if padding else "")))
 
@@ -102,6 +107,8 @@ class ListForm(BaseModel):
         import pyarrow.compute as pc
 
         array = pc.cast(array, pa.string())
+        if self.separator is not None:
+            return pc.split_pattern(array, self.separator)
         bare = pc.match_substring_regex(array, _BARE)
         inner = pc.utf8_trim(array, " \t[](){}")
         between = self.between or "any"

@@ -10,10 +10,10 @@ import numpy as np
 from archspec.data.items import BRACKETED, PADDING, Between, ListForm, equal
 from archspec.data.requirements import nearest_column
 from archspec.data.values import cleaned, is_text, lists, texts
-from archspec.diagnostics import Diagnostics
+from archspec.diagnostics import Diagnostic, Diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -146,7 +146,10 @@ def _most_frequent(offsets: NDArray[np.int64], items: Array) -> Iterator[Ends]:
 
 
 def list_forms(
-    tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement], padding: Mapping[str, str]
+    tables: Iterable[Table],
+    requirements: Mapping[str, ColumnRequirement],
+    padding: Mapping[str, str],
+    separators: Mapping[str, str] | None = None,
 ) -> dict[str, ListForm]:
     """How the lists of each column are written.
 
@@ -154,11 +157,14 @@ def list_forms(
         tables: all files, so that one decision holds for all; only columns of texts are read.
         requirements: the columns that the spec reads.
         padding: the padding item of a column, in addition to -1.
+        separators: the separator of the lists of a column, if it is declared.
 
     Raises:
-        SpecError: padding is declared for a column that is not read as a list.
+        SpecError: padding or a separator is declared for a column that is not read as a list.
     """
-    _check_padding(padding, requirements)
+    separators = separators or {}
+    check_lists(padding, [name for name, requirement in requirements.items() if requirement.use == "lists"])
+    check_lists(separators, [name for name, requirement in requirements.items() if requirement.several])
     marks = {name: Marks() for name, requirement in requirements.items() if requirement.several}
     for table in tables if marks else ():
         for chunk in table.chunks(marks):
@@ -172,7 +178,7 @@ def list_forms(
         more = (padding[name],) if name in padding else ()
         forms[name] = ListForm(
             between="any" if requirements[name].use in {"numbers", "amounts"} and mark.seen else mark.between(),
-            padding=(PADDING, *more) if requirements[name].use == "lists" else ()
+            padding=(PADDING, *more) if requirements[name].use == "lists" else (), separator=separators.get(name),
         )  # fmt: skip
     return forms
 
@@ -187,11 +193,23 @@ def with_lists(chunk: Chunk, forms: Mapping[str, ListForm], *, padding: bool = F
     return replace(chunk, columns={**chunk.columns, **columns})
 
 
-def _check_padding(padding: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
+def check_lists(columns: Iterable[str], lists: Collection[str]) -> None:
+    """Raises SpecError if a column is not among those that are read as lists."""
     problems = Diagnostics()
-    lists = [name for name, requirement in requirements.items() if requirement.use == "lists"]
-    for column in padding:
+    for column in columns:
         if column not in lists:
             message = f"the spec reads no lists from the column `{column}`"
             problems.error("AS705", message, help=nearest_column(column, lists, "it reads lists from"))
     problems.raise_errors(status=2)
+
+
+def split_at_blanks(column: str, form: ListForm, longest: int) -> Iterator[Diagnostic]:
+    """A warning if texts were split at blanks, which may stand within items, for lack of a better separator."""
+    if form.between == "blank" and form.separator is None and longest > 1:
+        yield Diagnostic(
+            "AS761",
+            f"the lists of column `{column}` are split at blanks, since none of them has `|`, `;`, `,` or a tab: "
+            "items of several words are split, too",
+            help=f'if they are one item each, `--separator {column}=";"` keeps them whole; if blanks do separate '
+            f"items, say so with `--separator {column}=blank`", severity="warning",
+        )  # fmt: skip

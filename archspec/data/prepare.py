@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from archspec.data.choices import check_choices, check_min_counts, check_sources, sources_of, timed
 from archspec.data.columns import Tally, as_text, many_unknown
 from archspec.data.encoder import Encoder
 from archspec.data.faults import Bad, Faults
 from archspec.data.label_counts import LabelCounts
-from archspec.data.list_survey import ListEnds, list_forms, with_lists
+from archspec.data.list_survey import ListEnds, list_forms, split_at_blanks, with_lists
 from archspec.data.requirements import column_requirements, leaks
 from archspec.data.rows import written_rows
-from archspec.data.survey import check_choices, learned
+from archspec.data.survey import learned
 from archspec.data.tables import check_columns, open_tables
 from archspec.data.types import check_types
 from archspec.diagnostics import Diagnostic, Diagnostics, SpecError
@@ -52,6 +53,9 @@ class Source:
         bad: for rows with a value that does not fit: `stop` before anything is written, or `skip` them.
         grouped_by: a column whose values group rows in metrics.
         padding: the padding item of a column of lists, in addition to -1.
+        separators: what separates the items of lists that are written as text, by column.
+        min_counts: how often a value must occur to be in a vocabulary, by column; that of `*` holds for the others.
+        columns: the column of the files that a column of the spec is read from, if its name differs.
     """
 
     files: tuple[str, ...]
@@ -62,6 +66,9 @@ class Source:
     bad: Bad = "stop"
     grouped_by: str | None = None
     padding: Mapping[str, str] = field(default_factory=dict)
+    separators: Mapping[str, str] = field(default_factory=dict)
+    min_counts: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ def prepare(
     """
     wanted = column_requirements(graph, source.grouped_by)
     tables, held_out = _opened(source, wanted)
-    forms = list_forms((*tables, *held_out), wanted, source.padding)
+    forms = list_forms((*tables, *held_out), wanted, source.padding, source.separators)
     share = 0.0 if held_out else source.share
 
     def read(columns: Collection[str]) -> Iterator[Chunk]:
@@ -105,8 +112,8 @@ def prepare(
             progress("looking at values", seen)
             yield with_lists(_part(chunk, ~held), forms)
 
-    learnt = learned(read, wanted, source.choices)
-    encoder = Encoder.of(learnt, wanted, forms)
+    learnt = learned(read, wanted, source.choices, source.min_counts)
+    encoder = Encoder.of(learnt, wanted, forms, sources_of(source.columns, source.choices))
     work = _Work(encoder, progress)
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
@@ -120,18 +127,24 @@ def prepare(
     columns = work.tally.reports(learnt)
     write_whole(folder / ENCODING, encoder.text())
     write_whole(folder / COLUMNS, as_text(columns))
-    seen = *work.labels.warnings(), *learnt.warnings, *work.padding(), *many_unknown(columns)
+    blanks = (item for name in forms for item in split_at_blanks(name, forms[name], learnt.longest.get(name, 0)))
+    seen = *work.labels.warnings(), *learnt.warnings, *blanks, *work.padding(), *many_unknown(columns)
     warnings = *leaks(wanted), *left_out, *seen
     return Prepared(encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()))
 
 
 def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
     """The training and the validation tables. Raises SpecError if they lack a column."""
-    tables = open_tables(source.files, source.header)
-    held_out = open_tables(source.validation, source.header)
-    check_columns((*tables, *held_out), wanted)
-    check_types((*tables, *held_out), wanted)
     check_choices(source.choices, wanted)
+    check_min_counts(source.min_counts, wanted)
+    check_sources(source.columns, wanted)
+    sources = sources_of(source.columns, source.choices)
+    tables, held_out = (
+        tuple(replace(table, sources=sources) for table in open_tables(files, source.header))
+        for files in (source.files, source.validation)
+    )
+    check_columns((*tables, *held_out), wanted)
+    check_types((*tables, *held_out), wanted, timed(source.choices))
     return tables, held_out
 
 

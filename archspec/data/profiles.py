@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from archspec.data.hashing import hashes
+from archspec.data.moments import moments
 from archspec.data.numerals import numeral, padded
 from archspec.data.values import floats, is_list, is_text, lists, missing, texts, unbroken
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 1_000_000
 """How many numbers are kept to compute the edges of buckets."""
+_PARTS: Final = 16
+"""How many arrays of hashes are merged at once."""
 LARGEST: Final = float(np.finfo(np.float32).max)
 
 
@@ -50,6 +54,9 @@ class Profile:
     squares: float = 0.0
     sample: list[NDArray[np.float64]] = field(default_factory=list)
     stride: int = 1
+    latest: float = 0.0
+    """The latest moment, in seconds since 1970."""
+    _hashes: list[NDArray[np.uint64]] = field(default_factory=list)
 
     def look(self, array: Array, *, counted: bool) -> None:
         """Adds more values; with `counted`, counts the distinct ones."""
@@ -71,6 +78,27 @@ class Profile:
         known &= np.abs(numbers) <= LARGEST
         if known.any():
             self.measure(numbers[known])
+
+    def look_at_moments(self, array: Array) -> None:
+        """Adds more dates and times."""
+        absent = missing(array)
+        self.missing += int(absent.sum())
+        self.typed |= not absent.all()
+        self.only_numbers = False
+        _, seconds, known = moments(array)
+        if known.any():
+            self.latest = max(self.latest, float(seconds[known].max()))
+
+    def hash(self, array: Array) -> None:
+        """Adds the hashes of more values."""
+        found, known = hashes(lists(array)[1] if is_list(array) else array)
+        self._hashes.append(np.unique(found[known]))
+        if sum(map(len, self._hashes)) > _KEPT and len(self._hashes) > _PARTS:
+            self._hashes = [self.hashes()]
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """The different hashes, in order."""
+        return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *self._hashes]))
 
     def count(self, array: Array) -> None:
         """Counts the distinct values."""

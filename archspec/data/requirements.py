@@ -82,8 +82,11 @@ class ColumnRequirement:
         if self.use in {"label", "class"} and self.high is not None:
             return ("classes", "soft") if self.use == "label" and not self.optional else ("classes",)
         if self.use == "numbers" and self.width == 1:
-            return "numbers", "standard"
-        return {"ids": ("ids", "vocabulary", "buckets"), "lists": ("ids", "vocabulary")}.get(self.use, ())
+            return "numbers", "standard", "log1p", "age"
+        hashed = ("hash",) if self.high is not None else ()
+        if self.use == "ids":
+            return "ids", "vocabulary", *hashed, "buckets", "hour", "weekday"
+        return ("ids", "vocabulary", *hashed) if self.use == "lists" else ()
 
 
 def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str, ColumnRequirement]:

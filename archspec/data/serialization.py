@@ -6,11 +6,14 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from archspec.data.encodings import Buckets, Flag, Ids, Key, Numbers, Standard, Vocabulary, Words
+from archspec.data.encodings import Buckets, Flag, Ids, Log, Numbers, Standard, Vocabulary, Words
+from archspec.data.hashing import Hashed, Key
 from archspec.data.labels import Labels
+from archspec.data.moments import Age, Hour, Weekday
 
 AnyEncoding = Annotated[
-    Ids | Vocabulary | Buckets | Words | Numbers | Standard | Labels | Flag | Key, Field(discriminator="kind")
+    Ids | Vocabulary | Hashed | Buckets | Words | Numbers | Log | Standard | Hour | Weekday | Age | Labels | Flag | Key,
+    Field(discriminator="kind"),
 ]
 ENCODINGS: TypeAdapter[dict[str, AnyEncoding]] = TypeAdapter(dict[str, AnyEncoding])
 """Reads and writes the encodings of a table, by column."""

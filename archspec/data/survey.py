@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Key, Numbers, Standard, Vocabulary, Words
-from archspec.data.labels import check_listed, label_encoding, learned_labels
+from archspec.data.choices import by_family, family_of, least_count
+from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Log, Numbers, Standard, Vocabulary, Words
+from archspec.data.hashing import Hashed, Key
+from archspec.data.labels import label_encoding, learned_labels
+from archspec.data.moments import MOMENTS, Age, Hour, Weekday, moment_of
 from archspec.data.numerals import numeral
 from archspec.data.profiles import Profile
-from archspec.data.requirements import nearest_column
 from archspec.data.values import is_list, is_text
 from archspec.diagnostics import Diagnostic, Diagnostics
 
@@ -57,69 +59,53 @@ class Learned:
     warnings: tuple[Diagnostic, ...]
 
 
-def check_choices(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError if an encoding is requested that a column cannot have."""
-    problems = Diagnostics()
-    for column, kind in choices.items():
-        if column not in requirements:
-            message = f"the spec reads no column `{column}`"
-            problems.error("AS705", message, help=nearest_column(column, requirements, "it reads"))
-        elif kind.partition(":")[0] not in (able := requirements[column].choices):
-            has = f"takes {', '.join(able)}" if able else "is read as it is"
-            reader = requirements[column].reader
-            problems.error("AS705", f"column `{column}` cannot be encoded as `{kind}`", help=f"{reader} {has}")
-        elif ":" in kind:
-            check_listed(requirements[column], kind, problems)
-    problems.raise_errors(status=2)
-
-
-def learned(read: Read, requirements: Mapping[str, ColumnRequirement], choices: Mapping[str, str]) -> Learned:
+def learned(
+    read: Read,
+    requirements: Mapping[str, ColumnRequirement],
+    choices: Mapping[str, str],
+    min_counts: Mapping[str, int] | None = None,
+) -> Learned:
     """Encodings by column: one decision for each column, over all training rows.
 
     Args:
         read: returns some columns of the training rows, chunk by chunk.
         requirements: the columns that the spec reads.
         choices: requested encodings, by column; each applies to all columns that share its ids.
+        min_counts: how often a value must occur to be in a vocabulary, by column; that of `*` holds for the others.
 
     Raises:
         SpecError: without a requested encoding, two texts are the same number (AS711), or floats have rounded ids
-            (AS712).
+            (AS712); or a number of rows is given for a column that has no vocabulary.
     """
-    by_family = {_family(requirements[column]): kind for column, kind in choices.items()}
-    by_family |= {
-        _family(requirement): "ids"
-        for requirement in requirements.values()
-        if requirement.plain and requirement.encodes
-    }
-    requested = {_family(requirement): by_family.get(_family(requirement)) for requirement in requirements.values()}
+    requested = by_family(choices, requirements)
     profiles = _seen(read, requirements, requested)
-    several = {_family(requirement) for requirement in requirements.values() if requirement.use == "lists"}
+    several = {family_of(requirement) for requirement in requirements.values() if requirement.use == "lists"}
     problems = Diagnostics()
     found: dict[str, Encoding] = {}
     chosen: dict[str, Choice] = {}
     for name, requirement in requirements.items():
-        family = _family(requirement)
+        family = family_of(requirement)
         profile = profiles.get(family, Profile())
         if family not in chosen:
             chosen[family] = _choice(requirement, requested[family], profile, several=family in several)
             if family in profiles:
                 _check(problems, name, chosen[family], profile, requested=requested[family] is not None)
-        found[name] = _encoding(requirement, chosen[family], profile)
+        members = [other for other, each in requirements.items() if family_of(each) == family]
+        least = least_count(requirement, members, min_counts or {})
+        found[name] = _encoding(requirement, chosen[family], profile, least)
         _check_domain(problems, name, found[name], profile)
+        if name in (min_counts or {}):
+            _check_counted(problems, requirement, found[name])
     problems.raise_errors(status=2)
     found |= learned_labels(read, requirements, choices)
-    looked = [name for name, requirement in requirements.items() if _family(requirement) in profiles]
+    looked = [name for name, requirement in requirements.items() if family_of(requirement) in profiles]
     return Learned(
         found,
-        {name: profiles[_family(requirements[name])].longest for name in looked if requirements[name].use == "lists"},
-        {name: _found(requirement, profiles.get(_family(requirement))) for name, requirement in requirements.items()},
-        {name: chosen[_family(requirement)].why for name, requirement in requirements.items()},
+        {name: profiles[family_of(requirements[name])].longest for name in looked if requirements[name].use == "lists"},
+        {name: _found(requirement, profiles.get(family_of(requirement))) for name, requirement in requirements.items()},
+        {name: chosen[family_of(requirement)].why for name, requirement in requirements.items()},
         tuple(problems.items),
     )
-
-
-def _family(requirement: ColumnRequirement) -> str:
-    return requirement.family or requirement.column
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -133,12 +119,19 @@ def _seen(
     Texts are counted at once. Numbers are counted in a second pass, and only if the family also has texts: there may be
     too many plain ids to store.
     """
-    families = {name: _family(requirement) for name, requirement in requirements.items()}
-    looked = {name for name in families if requirements[name].encodes or requested[families[name]] == "standard"}
+    families = {name: family_of(requirement) for name, requirement in requirements.items()}
+    looked = {
+        name for name in families if requirements[name].encodes or requested[families[name]] in {"standard", "age"}
+    }
     profiles = {families[name]: Profile() for name in looked}
     for chunk in read(looked) if looked else ():
         for name in looked:
             array, kind = chunk.columns[name], requested[families[name]]
+            if kind in MOMENTS:
+                profiles[families[name]].look_at_moments(array)
+                continue
+            if kind == "hash":
+                profiles[families[name]].hash(array)
             counted = kind == "vocabulary" or (kind is None and _texts(array))
             profiles[families[name]].look(array, counted=counted)
     several = {families[name] for name, requirement in requirements.items() if requirement.use == "lists"}
@@ -209,7 +202,7 @@ def _check(problems: Diagnostics, column: str, choice: Choice, profile: Profile,
             "AS711", f"column `{column}` holds `{twins[0]}` and `{twins[1]}`: two texts, but one number",
             help=f"{one}`--encode {column}=vocabulary` two",
         )  # fmt: skip
-    if choice.kind in {"ids", "vocabulary"} and profile.only_numbers and profile.rounded is not None:
+    if choice.kind in {"ids", "vocabulary", "hash"} and profile.only_numbers and profile.rounded is not None:
         message = (
             f"column `{column}` holds ids beyond 2^53 in floats, such as {profile.rounded:.17g}: they have lost their "
             "last digits, and several ids may have become one"
@@ -223,6 +216,17 @@ def _check(problems: Diagnostics, column: str, choice: Choice, profile: Profile,
             )  # fmt: skip
     if not (profile.texts or profile.typed):
         problems.warning("AS713", f"column `{column}` holds no value in any row to train on")
+
+
+def _check_counted(problems: Diagnostics, requirement: ColumnRequirement, encoding: Encoding) -> None:
+    """Adds an error if a column whose rare values are to be unknown has no vocabulary."""
+    if isinstance(encoding, Vocabulary):
+        return
+    column, able = requirement.column, "vocabulary" in requirement.choices
+    problems.error(
+        "AS705", f"`--min-count {column}=...`: column `{column}` has no vocabulary: {encoding.text()}",
+        help=f"`--encode {column}=vocabulary` gives it one" if able else "leave it out",
+    )  # fmt: skip
 
 
 def _check_domain(problems: Diagnostics, column: str, encoding: Encoding, profile: Profile) -> None:
@@ -250,13 +254,19 @@ def _found(requirement: ColumnRequirement, profile: Profile | None) -> str:
     return f"lists of {words}" if requirement.several else words
 
 
-def _encoding(requirement: ColumnRequirement, choice: Choice, profile: Profile) -> Encoding:
-    """The encoding of a column, by its use."""
+def _encoding(requirement: ColumnRequirement, choice: Choice, profile: Profile, least: int) -> Encoding:
+    """The encoding of a column, by its use; values of fewer than `least` rows are in no vocabulary."""
+    if requirement.words:
+        return _of_words(requirement.words, profile)
     if requirement.encodes:
-        return (
-            _of_words(requirement.words, profile) if requirement.words else _of_ids(choice, profile, requirement.high)
-        )
-    if choice.kind == "standard":
+        return _of_ids(choice, profile, requirement.high, least)
+    kind, _, more = choice.kind.partition(":")
+    if kind == "age":
+        until = moment_of(more) if more else profile.latest
+        return Age(until=until, column=more if until is None else "")
+    if kind == "log1p":
+        return Log()
+    if kind == "standard":
         return Standard(mean=profile.mean, deviation=(profile.squares / max(profile.total, 1)) ** 0.5 or 1.0)
     fixed: dict[str, Encoding] = {
         "numbers": Numbers(),
@@ -276,15 +286,20 @@ def _of_words(words: tuple[str, ...], profile: Profile) -> Words:
     return Words(words=words, first=1 if profile.high == len(words) and profile.low > 0 else 0)
 
 
-def _of_ids(choice: Choice, profile: Profile, high: int | None) -> Encoding:
+def _of_ids(choice: Choice, profile: Profile, high: int | None, least: int) -> Encoding:
+    if choice.kind in {"hour", "weekday"}:
+        return Hour() if choice.kind == "hour" else Weekday()
+    if choice.kind == "hash" and high is not None:
+        return Hashed.of(high, profile.hashes())
     if choice.kind == "buckets":
         return Buckets(edges=profile.edges((high or _BUCKETS) - 1))
     if choice.kind == "ids":
         return Ids(high=high)
     counts = profile.as_numbers() if choice.reading == "numbers" else profile.counts
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    kept = [item for item in counts.items() if item[1] >= least]
+    ranked = sorted(kept, key=lambda item: (-item[1], item[0]))
     room = len(ranked) + 1 if high is None else high - 1
     # A missing value replaces the rarest value if it is more frequent.
     absent = profile.missing > 0 and (len(ranked) < room or (room > 0 and profile.missing > ranked[room - 1][1]))
     values = tuple(value for value, _ in ranked[: room - absent])
-    return Vocabulary(values=values, others=len(ranked) - len(values), reading=choice.reading, missing=absent)
+    return Vocabulary(values=values, others=len(counts) - len(values), reading=choice.reading, missing=absent)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from archspec.data.parts import parts_of
 from archspec.data.sound import not_utf8, sound
-from archspec.data.values import trimmed
+from archspec.data.values import UNTIL, VALUE, missing, trimmed
 from archspec.diagnostics import Diagnostics, SpecError, suggest, unusable
 from archspec.files import is_file
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from archspec.data.parts import Part
     from archspec.data.requirements import ColumnRequirement
@@ -47,6 +47,8 @@ class Chunk:
 
 Read = Callable[[Collection[str]], Iterable[Chunk]]
 """A function that returns some columns of rows, chunk by chunk."""
+Sources = Mapping[str, tuple[str, ...]]
+"""Column of the spec -> the column of the files; of days between two moments, both columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,20 @@ class Table:
     """Column names of a CSV file without a header line."""
     partitions: Mapping[str, str | None] = field(default_factory=dict)
     """Columns with a single value, from the names of the file's folders."""
+    sources: Sources = field(default_factory=dict)
+    """Columns that the file has under another name."""
 
     def chunks(self, wanted: Collection[str]) -> Iterator[Chunk]:
-        """The wanted columns, chunk by chunk.
+        """The wanted columns by the names that the spec gives them, chunk by chunk.
 
         Raises:
             SpecError: the file cannot be read to its end, or a column is broken.
         """
         from pyarrow import ArrowException
 
-        names = [name for name in self.columns if name in wanted and self._holds(name)]
+        own = {name: self.names_of(name) for name in wanted}
+        read = {name for names in own.values() for name in names}
+        names = [name for name in self.columns if name in read and self._holds(name)]
         first = 0
         try:
             for batch in self._batches(names):
@@ -78,10 +84,20 @@ class Table:
                 for start in range(0, batch.num_rows, _ROWS):
                     part = {name: array.slice(start, _ROWS) for name, array in columns.items()}
                     count = min(_ROWS, batch.num_rows - start)
-                    yield Chunk(self.file, first + start, count, part | self._constant(wanted, count))
+                    part |= self._constant(read, count)
+                    found = {
+                        name: _of_columns([part[each] for each in each_of])
+                        for name, each_of in own.items()
+                        if set(each_of) <= part.keys()
+                    }
+                    yield Chunk(self.file, first + start, count, found)
                 first += batch.num_rows
         except (ArrowException, OSError, UnicodeDecodeError) as error:
             self._broken(error)
+
+    def names_of(self, column: str) -> tuple[str, ...]:
+        """The columns of the file that a column of the spec is read from: one, or the value and what is beside it."""
+        return self.sources.get(column, (column,))
 
     def _broken(self, error: BaseException) -> NoReturn:
         """Raises SpecError for a file that cannot be read to its end."""
@@ -145,18 +161,28 @@ def _each(work: Callable[[_Item], _Made], items: Iterable[_Item], problems: Diag
             problems.items += error.diagnostics
 
 
-def check_columns(tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError if a table lacks required columns: all of them at once, each with its reader."""
+def check_columns(
+    tables: Iterable[Table], requirements: Mapping[str, ColumnRequirement], *, scoring: bool = False
+) -> None:
+    """Raises SpecError if a table lacks required columns: all of them at once, each with its reader.
+
+    Args:
+        tables: the tables.
+        requirements: the columns that the spec reads.
+        scoring: whether a finished run reads the tables, whose columns were named when it was trained.
+    """
     problems = Diagnostics()
     for table in tables:
-        for column, requirement in requirements.items():
-            if column not in table.columns:
+        for name, requirement in requirements.items():
+            for column in set(table.names_of(name)) - set(table.columns):
                 near = suggest(column, table.columns)
                 listed = ", ".join(table.columns[:_LISTED]) + ", ..." * (len(table.columns) > _LISTED)
-                elsewhere = "" if requirement.use == "key" else "; or say `column:` (a task: `label:`) in the spec"
+                renamed = "" if scoring or name in table.sources or requirement.use == "key" else (
+                    f"; `--column {name}=COLUMN` reads another one, as `column:` (a task: `label:`) in the spec does"
+                )  # fmt: skip
                 problems.error(
                     "AS702", f"`{table.file}` has no column `{column}`, which {requirement.reader} reads",
-                    help=f"did you mean `{near}`? " * bool(near) + f"columns here: {listed}{elsewhere}",
+                    help=f"did you mean `{near}`? " * bool(near) + f"columns here: {listed}{renamed}",
                 )  # fmt: skip
     problems.raise_errors(status=2)
 
@@ -167,6 +193,16 @@ def format_of(file: str | os.PathLike[str]) -> str | None:
     packed = name.endswith(PACKED)
     form = FORMATS.get(Path(name.rpartition(".")[0] if packed else name).suffix)
     return None if packed and form != "csv" else form
+
+
+def _of_columns(arrays: list[Any]) -> Any:  # noqa: ANN401 - pyarrow comes without types
+    """One column from those of a file; a row of two lacks a value if either of them does."""
+    if len(arrays) == 1:
+        return arrays[0]
+    import pyarrow as pa
+
+    absent = missing(arrays[0]) | missing(arrays[1])
+    return pa.StructArray.from_arrays(arrays, names=[VALUE, UNTIL], mask=pa.array(absent))
 
 
 def _open(part: Part, header: tuple[str, ...] | None) -> Table:

@@ -21,6 +21,8 @@ NONE: Final = (
     "", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "NaT", r"\N",
 )  # fmt: skip
 """Texts for a missing value, as pandas, R, Spark and databases write it."""
+VALUE, UNTIL = "value", "until"
+"""The fields of a column that consists of two: a moment, and the one that days are counted to."""
 EXACT: Final = 2**53
 """From here up, floats cannot represent every whole number."""
 _HIGHEST: Final = 2**63 - 1

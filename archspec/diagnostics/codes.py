@@ -149,6 +149,8 @@ CODES: dict[str, str] = {
     "AS736": "monitored metric has no value",
     "AS737": "data changed since the run began",
     "AS738": "balance cannot read gradients",
+    "AS760": "columns that share ids, encoded in different ways",
+    "AS761": "lists that are split at blanks",
     # AS801-AS899: after training
     "AS801": "data in memory that is not a table",
     "AS802": "unknown table format",

@@ -169,6 +169,35 @@ def test_a_folder_of_parts_is_read(run: Run) -> None:
     assert rows["train"] + rows["validation"] == 80
 
 
+def test_options_for_columns() -> None:
+    """Each is by column; the words for separators, a separator `=`, and a number for all vocabularies are read."""
+    words = "--separator a=tab --separator b=blank --separator c== --separator d=; --min-count 5 --min-count a=2"
+    words += " --column b=c --encode b=age:c --padding a=0"
+    values = train.make_context("train", ["small.yaml", "--data", "day.csv", *words.split()]).params
+    assert source_of(values) == Source(
+        ("day.csv",), separators={"a": "\t", "b": " ", "c": "=", "d": ";"}, min_counts={"*": 5, "a": 2},
+        columns={"b": "c"}, choices={"b": "age:c"}, padding={"a": "0"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "such"),
+    [
+        ("--separator", "tags=", "such as `tags=;`"),
+        ("--separator", ";", "such as `tags=;`"),
+        ("--min-count", "0", "neither a number from 1 up nor COLUMN=N"),
+        ("--min-count", "city=many", "such as `city=5`"),
+        ("--min-count", "=5", "such as `city=5`"),
+        ("--column", "price", "such as `price_level=price`"),
+    ],
+)
+def test_options_in_another_form(run: Run, option: str, word: str, such: str) -> None:
+    """Wrong usage: status 2, with an example."""
+    told = run("train", "small.yaml", "--data", "day.csv", option, word)
+    assert told.exit_code == 2
+    assert such in " ".join(told.stderr.split())
+
+
 def test_padding_of_lists(run: Run) -> None:
     """`--padding` is an option of `train`; another form of it is wrong usage."""
     Path("list.yaml").write_text(SPEC.replace("user: {kind: sparse", "user: {kind: sequence"))

@@ -12,10 +12,11 @@ import pytest
 from pyarrow import feather, parquet
 
 from archspec.data.batches import table_batches
+from archspec.data.choices import check_choices
 from archspec.data.encoder import Encoder
 from archspec.data.encodings import Buckets, Ids, Numbers, Standard, Vocabulary, Words
 from archspec.data.requirements import ColumnRequirement
-from archspec.data.survey import check_choices, learned
+from archspec.data.survey import learned
 from archspec.data.tables import Chunk, open_tables
 from archspec.diagnostics import SpecError
 

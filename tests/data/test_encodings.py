@@ -10,12 +10,12 @@ from archspec.data.encodings import (
     Buckets,
     Flag,
     Ids,
-    Key,
     Numbers,
     Standard,
     Vocabulary,
     Words,
 )
+from archspec.data.hashing import Key
 from archspec.data.labels import Labels
 from archspec.data.serialization import ENCODINGS, AnyEncoding
 

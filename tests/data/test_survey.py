@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from archspec.data.choices import check_choices
 from archspec.data.encodings import Buckets, Ids, Standard, Vocabulary
 from archspec.data.profiles import Profile
 from archspec.data.requirements import ColumnRequirement
-from archspec.data.survey import check_choices, learned
+from archspec.data.survey import learned
 from archspec.data.tables import Chunk
 from archspec.diagnostics import SpecError
 
@@ -112,7 +113,7 @@ def test_encodings_that_cannot_be() -> None:
         )
     messages = [(item.message, item.help) for item in caught.value.diagnostics]
     assert messages == [
-        ("column `price` cannot be encoded as `buckets`", "input `price` takes numbers, standard"),
-        ("column `visited` cannot be encoded as `buckets`", "input `visited` takes ids, vocabulary"),
+        ("column `price` cannot be encoded as `buckets`", "input `price` takes numbers, standard, log1p, age"),
+        ("column `visited` cannot be encoded as `buckets`", "input `visited` takes ids, vocabulary, hash"),
         ("the spec reads no column `citi`", "did you mean `city`?"),
     ]

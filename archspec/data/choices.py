@@ -1,0 +1,141 @@
+"""The encodings that a person requests, by column: checks them, and finds what they mean for columns that share ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from archspec.data.labels import check_listed
+from archspec.data.moments import LEAST, MOMENTS, moment_of
+from archspec.data.requirements import nearest_column
+from archspec.diagnostics import Diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from archspec.data.requirements import ColumnRequirement
+    from archspec.data.tables import Sources
+
+EVERY: Final = "*"
+"""In `min_counts`: every column with a vocabulary."""
+_ALIKE: Final = frozenset({"hash", "hour", "weekday"})
+"""Encodings that every column of a shared vocabulary must request, because nothing is learned from all of them."""
+
+
+def check_choices(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
+    """Raises SpecError if an encoding is requested that a column cannot have."""
+    problems = Diagnostics()
+    for column, kind in choices.items():
+        if known(column, requirements, problems):
+            check_choice(requirements[column], kind, problems)
+    _check_alike(choices, requirements, problems)
+    problems.raise_errors(status=2)
+
+
+def known(column: str, requirements: Mapping[str, ColumnRequirement], problems: Diagnostics) -> bool:
+    """Whether the spec reads a column; if not, adds an error."""
+    if column not in requirements:
+        message = f"the spec reads no column `{column}`"
+        problems.error("AS705", message, help=nearest_column(column, requirements, "it reads"))
+    return column in requirements
+
+
+def check_choice(requirement: ColumnRequirement, choice: str, problems: Diagnostics) -> None:
+    """Adds an error if a column cannot have an encoding."""
+    kind, colon, more = choice.partition(":")
+    able, column, high = requirement.choices, requirement.column, requirement.high
+    cannot = f"column `{column}` cannot be encoded as `{choice}`"
+    if kind not in able:
+        has = f"takes {', '.join(able)}" if able else "is read as it is"
+        problems.error("AS705", cannot, help=f"{requirement.reader} {has}")
+    elif kind == "age":
+        if colon and not more:
+            problems.error("AS705", cannot, help="`age:` is followed by a date, such as `age:2026-01-31`, or a column")
+    elif colon:
+        check_listed(requirement, choice, problems)
+    elif high is not None and high < (least := LEAST.get(kind, 2 if kind == "hash" else 0)):
+        problems.error("AS705", f"{cannot}: {requirement.reader} has {high} ids", help=f"write `vocab: {least}`")
+
+
+def _check_alike(
+    choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement], problems: Diagnostics
+) -> None:
+    """Adds an error for each set of columns that share their ids but would be encoded differently."""
+    families: dict[str, list[str]] = {}
+    for name, requirement in requirements.items():
+        if requirement.encodes:
+            families.setdefault(family_of(requirement), []).append(name)
+    for names in families.values():
+        asked = {name: choices[name] for name in names if name in choices}
+        kinds, rest = set(asked.values()), [name for name in names if name not in asked]
+        if len(kinds) < 2 and not (rest and kinds & _ALIKE):  # noqa: PLR2004 - they differ
+            continue
+        first, kind = next(((name, kind) for name, kind in asked.items() if kind in _ALIKE), next(iter(asked.items())))
+        other = next(name for name in names if choices.get(name) != kind)
+        instead = f"is to be encoded as `{asked[other]}`" if other in asked else "gets a shared vocabulary"
+        both = " ".join(f"--encode {name}={kind}" for name in names)
+        problems.error(
+            "AS760", f"`--encode {first}={kind}`: `{first}` shares its ids with `{other}`, which {instead}",
+            help=f"`{both}` encodes them alike; or give {requirements[other].reader} a table of its own, with `vocab` "
+            "and `dim`",
+        )  # fmt: skip
+
+
+def family_of(requirement: ColumnRequirement) -> str:
+    """The name of the columns that share their ids with this one."""
+    return requirement.family or requirement.column
+
+
+def by_family(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> dict[str, str | None]:
+    """The requested encoding of each family; a column that a task reads, too, is not encoded."""
+    found = {family_of(requirements[column]): kind for column, kind in choices.items()}
+    found |= {
+        family_of(requirement): "ids"
+        for requirement in requirements.values()
+        if requirement.plain and requirement.encodes
+    }
+    return {family_of(requirement): found.get(family_of(requirement)) for requirement in requirements.values()}
+
+
+def check_min_counts(min_counts: Mapping[str, int], requirements: Mapping[str, ColumnRequirement]) -> None:
+    """Raises SpecError if a column is not read, or if two columns that share their ids have different numbers."""
+    problems = Diagnostics()
+    seen: dict[str, str] = {}
+    for column, count in min_counts.items():
+        if column == EVERY or not known(column, requirements, problems):
+            continue
+        other = seen.setdefault(family_of(requirements[column]), column)
+        if min_counts[other] != count:
+            problems.error(
+                "AS760", f"`--min-count {column}={count}`: `{column}` shares its vocabulary with `{other}`, whose rare "
+                f"values are those of fewer than {min_counts[other]} rows", help="give both the same number",
+            )  # fmt: skip
+    problems.raise_errors(status=2)
+
+
+def least_count(requirement: ColumnRequirement, members: Collection[str], min_counts: Mapping[str, int]) -> int:
+    """How often a value of a column must occur to be in its vocabulary; `members` are the columns that share it."""
+    given = [min_counts[name] for name in members if name in min_counts]
+    return given[0] if given else min_counts.get(EVERY, 1) if requirement.encodes else 1
+
+
+def check_sources(columns: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
+    """Raises SpecError if another name is given to a column that the spec does not read."""
+    problems = Diagnostics()
+    for column in columns:
+        known(column, requirements, problems)
+    problems.raise_errors(status=2)
+
+
+def sources_of(columns: Mapping[str, str], choices: Mapping[str, str]) -> Sources:
+    """The columns of the files that columns of the spec are read from, if they are not the ones of the same name."""
+    found: dict[str, tuple[str, ...]] = {name: (column,) for name, column in columns.items()}
+    for name, choice in choices.items():
+        kind, _, more = choice.partition(":")
+        if kind == "age" and more and moment_of(more) is None:
+            found[name] = (columns.get(name, name), more)
+    return found
+
+
+def timed(choices: Mapping[str, str]) -> set[str]:
+    """The columns whose values are read as dates and times."""
+    return {name for name, choice in choices.items() if choice.partition(":")[0] in MOMENTS}

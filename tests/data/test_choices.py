@@ -1,0 +1,249 @@
+"""Encodings that are requested: hashes, rare values, several columns from one, declared separators."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+from archspec import plugins
+from archspec.data.batches import OrderedBatches, table_batches
+from archspec.data.encoder import Encoder
+from archspec.data.encodings import Log, Vocabulary
+from archspec.data.hashing import Hashed, hashes
+from archspec.data.prepare import TRAIN, Prepared, Source, prepare
+from archspec.data.rows import Rows
+from archspec.diagnostics import SpecError
+from archspec.graph.load import load_graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPEC = """
+archspec: 1
+name: choices
+inputs:
+  city: {kind: sparse, vocab: 6, dim: 2}
+  item: {kind: sparse, vocab: 50, dim: 2}
+  clicks: {kind: sequence, table: item, length: 3}
+  tags: {kind: sequence, vocab: 9, dim: 2, length: 3}
+  price: {kind: dense, dim: 1}
+  level: {kind: sparse, vocab: 5, dim: 2}
+tasks: {click: {}}
+towers: {click: {units: [2]}}
+"""
+ROWS: dict[str, list[Any]] = {
+    "city": ["Oslo", "Rome", "Oslo", "Lima", "Oslo", "Rome", None, "Bern"],
+    "item": ["a", "b", "c", "a", "b", "a", None, "d"],
+    "clicks": ["a b", "c", "", "b a", "d", "a", "b", "c"],
+    "tags": ["Film Noir", "Drama", "Film Noir;Drama", "Sci Fi", "", "Drama", "Drama", "Sci Fi"],
+    "price": [i + 0.5 for i in range(8)],
+    "click": [0, 1] * 4,
+}
+
+
+def prepared(
+    folder: Path,
+    rows: dict[str, list[Any]] | None = None,
+    name: str = "rows.parquet",
+    **options: Any,  # noqa: ANN401 - a Source's options
+) -> Prepared:
+    """The rows, prepared with options of a Source; the same rows train and validate."""
+    path = folder / name
+    (csv.write_csv if name.endswith(".csv") else parquet.write_table)(pa.table(rows or ROWS), path)
+    options["columns"] = {"level": "price", **options.get("columns", {})}
+    source = Source((str(path),), (str(path),), **options)
+    return prepare(load_graph(SPEC, None, plugins.load([])), source, folder / "run")
+
+
+def column(folder: Path, name: str) -> list[Any]:
+    """A column of the encoded rows."""
+    found: list[Any] = next(iter(OrderedBatches(Rows(folder / "run" / TRAIN), 99)))[name].tolist()
+    return found
+
+
+def refused(folder: Path, **options: Any) -> Any:  # noqa: ANN401 - a Diagnostic
+    """The only diagnostic of a request; nothing is written."""
+    with pytest.raises(SpecError) as caught:
+        prepared(folder, **options)
+    (diagnostic,) = caught.value.diagnostics
+    assert caught.value.status == 2
+    assert not (folder / "run" / TRAIN).exists()
+    return diagnostic
+
+
+# -- hashes ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hash_is_the_same_everywhere() -> None:
+    """It is BLAKE2b of the text, of 8 bytes; a number has the hash of its text, whatever its type."""
+    right = int.from_bytes(hashlib.blake2b(b"12", digest_size=8).digest())
+    for values in ([12], ["12"], [12.0], pa.array([12], pa.uint64()), pa.array(["12"]).dictionary_encode()):
+        found, known = hashes(values if isinstance(values, pa.Array) else pa.array(values))
+        assert (found.tolist(), known.tolist()) == ([right], [True])
+    assert Hashed(high=100).encode(pa.array(["12", None]))[0].tolist() == [1 + right % 99, 0]
+
+
+def test_the_collision_rate_is_in_the_table(tmp_path: Path) -> None:
+    """All columns that share ids are hashed; the table of columns has the share of values that are not alone."""
+    found = prepared(tmp_path, choices={"item": "hash", "clicks": "hash"})
+    encoding = found.encoder.encodings["item"]
+    assert isinstance(encoding, Hashed)
+    assert encoding.values == 4
+    ids = encoding.encode(pa.array(["a", "b", "c", "d"]))[0].tolist()
+    assert column(tmp_path, "item") == [ids["abcd".index(v)] if v else 0 for v in ROWS["item"]]
+    assert column(tmp_path, "clicks")[:2] == [[*ids[:2], -1], [ids[2], -1, -1]]
+    text = {report.column: report.encoding for report in found.columns}["item"]
+    assert text == "hash to ids 1..49; 0.0% of 4 values share an id with another"
+
+
+def test_collisions_are_counted() -> None:
+    """A value counts as colliding if another one has its id: all of them, two of them, none."""
+    found = np.arange(9, dtype=np.uint64)
+    assert Hashed.of(2, found).colliding == 9
+    assert Hashed.of(9, found).colliding == 2
+    assert Hashed.of(100, found).colliding == 0
+
+
+def test_a_hash_with_a_shared_vocabulary(tmp_path: Path) -> None:
+    """The column beside it would have other ids: refused, and the way out works."""
+    told = refused(tmp_path, choices={"item": "hash"})
+    assert told.code == "AS760"
+    assert "`item` shares its ids with `clicks`, which gets a shared vocabulary" in told.message
+    assert "`--encode item=hash --encode clicks=hash`" in told.help
+    told = refused(tmp_path, choices={"item": "ids", "clicks": "vocabulary"})
+    assert told.code == "AS760"
+    assert "is to be encoded as `vocabulary`" in told.message
+
+
+@pytest.mark.parametrize("vocab", [1, 2])
+def test_a_hash_needs_an_id_besides_that_of_nothing(tmp_path: Path, vocab: int) -> None:
+    """A table of one row has no id for values; one of two has."""
+    graph = load_graph(SPEC.replace("vocab: 6", f"vocab: {vocab}"), None, plugins.load([]))
+    parquet.write_table(pa.table(ROWS), tmp_path / "rows.parquet")
+    files = (str(tmp_path / "rows.parquet"),)
+    source = Source(files, files, choices={"city": "hash"}, columns={"level": "price"})
+    if vocab == 1:
+        with pytest.raises(SpecError, match="input `city` has 1 ids") as caught:
+            prepare(graph, source, tmp_path / "run")
+        assert caught.value.diagnostics[0].help == "write `vocab: 2`"
+    else:
+        prepare(graph, source, tmp_path / "run")
+        assert column(tmp_path, "city") == [1, 1, 1, 1, 1, 1, 0, 1]
+
+
+# -- rare values -------------------------------------------------------------------------------------------------------
+
+
+def test_rare_values_are_unknown(tmp_path: Path) -> None:
+    """With 2, values of one row have no id; the number of a column replaces it; a shared vocabulary adds up."""
+    found = prepared(tmp_path, min_counts={"*": 2, "tags": 1}).encoder.encodings
+    values = {name: e.values for name, e in found.items() if isinstance(e, Vocabulary)}
+    assert values["city"] == ("Oslo", "Rome")
+    assert values["item"] == values["clicks"] == ("a", "b", "c", "d")
+    assert len(values["tags"]) == 3
+    assert column(tmp_path, "city") == [1, 2, 1, 0, 1, 2, 3, 0]
+    rare = found["city"]
+    assert isinstance(rare, Vocabulary)
+    assert rare.others == 2
+
+
+@pytest.mark.parametrize(
+    ("min_counts", "code", "said"),
+    [
+        ({"town": 2}, "AS705", "the spec reads no column `town`"),
+        ({"level": 2}, "AS705", "column `level` has no vocabulary"),
+        ({"item": 2, "clicks": 3}, "AS760", "`clicks` shares its vocabulary with `item`"),
+    ],
+)
+def test_rare_values_where_there_are_none(tmp_path: Path, min_counts: dict[str, int], code: str, said: str) -> None:
+    """An unknown column, one without a vocabulary, and two numbers for one vocabulary are errors with a way out."""
+    told = refused(tmp_path, min_counts=min_counts)
+    assert told.code == code
+    assert said in told.message
+    assert told.help
+
+
+# -- one column, several inputs ----------------------------------------------------------------------------------------
+
+
+def test_a_price_as_a_number_and_as_buckets(tmp_path: Path) -> None:
+    """Two columns of a batch come from one of the file, each with its own encoding; the run does so for new rows."""
+    found = prepared(tmp_path, choices={"price": "log1p", "level": "buckets"})
+    assert column(tmp_path, "price") == pytest.approx(np.log1p(np.arange(8) + 0.5), abs=1e-6)
+    assert column(tmp_path, "level") == [1, 1, 2, 2, 3, 3, 4, 4]
+    again = Encoder.from_text(found.encoder.text(), found.encoder.requirements).of_inputs()
+    (scored,) = table_batches(str(tmp_path / "rows.parquet"), again)
+    assert scored["level"].tolist() == column(tmp_path, "level")
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "said"),
+    [
+        ({"levl": "price"}, "AS705", "the spec reads no column `levl`"),
+        ({"level": "prise"}, "AS702", "has no column `prise`, which input `level` reads"),
+    ],
+)
+def test_columns_that_are_not_there(tmp_path: Path, columns: dict[str, str], code: str, said: str) -> None:
+    """A name that the spec or the file does not have: the nearest one is suggested."""
+    told = refused(tmp_path, columns=columns)
+    assert told.code == code
+    assert said in told.message
+    assert "did you mean `" in told.help
+
+
+def test_logarithms_of_negative_numbers(tmp_path: Path) -> None:
+    """They do not fit, like missing ones."""
+    assert Log().encode(pa.array([0.0, -0.5, None, float("inf"), float("nan")]))[1].tolist() == [1, 0, 0, 0, 0]
+    rows = {**ROWS, "price": [1.0, -2.0, *ROWS["price"][2:]]}
+    with pytest.raises(SpecError, match=r"row 2: `-2\.0` is not a number from 0 up, as log1p needs it"):
+        prepared(tmp_path, rows, choices={"price": "log1p", "level": "buckets"})
+
+
+# -- separators --------------------------------------------------------------------------------------------------------
+
+
+def tags(found: Prepared, folder: Path) -> list[list[str]]:
+    """The items of the column `tags`, in words."""
+    encoding = found.encoder.encodings["tags"]
+    assert isinstance(encoding, Vocabulary)
+    return [[encoding.values[i - 1] for i in row if i > 0] for row in column(folder, "tags")]
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
+def test_texts_without_any_separator_stay_whole(tmp_path: Path, name: str) -> None:
+    """Texts of several words were split at blanks; now a warning says so, and both of its ways out do what they say."""
+    rows = {**ROWS, "tags": ["Film Noir", "Drama", "Film Noir", "Sci Fi", "", "Drama", "Drama", "Sci Fi"]}
+    found = prepared(tmp_path, rows, name)
+    (warning,) = (item for item in found.warnings if item.code == "AS761" and "`tags`" in item.message)
+    assert '`--separator tags=";"`' in warning.help
+    assert tags(found, tmp_path)[0] == ["Film", "Noir"]
+    found = prepared(tmp_path, rows, name, separators={"tags": ";", "clicks": " "})
+    assert tags(found, tmp_path)[:2] == [["Film Noir"], ["Drama"]]
+    assert not [item for item in found.warnings if item.code == "AS761"]
+    found = prepared(tmp_path, rows, name, separators={"tags": " "})
+    assert tags(found, tmp_path)[0] == ["Film", "Noir"]
+    assert not [item for item in found.warnings if item.code == "AS761" and "`tags`" in item.message]
+
+
+@pytest.mark.parametrize(("mark", "text"), [("::", "a, b::c"), ("\t", "a, b\tc"), (" / ", " a, b /  / c ")])
+def test_any_text_can_separate(tmp_path: Path, mark: str, text: str) -> None:
+    """A declared separator splits, and nothing else does; empty items are none; the run keeps it for new rows."""
+    rows = {**ROWS, "tags": [text] * 8}
+    found = prepared(tmp_path, rows, separators={"tags": mark})
+    assert tags(found, tmp_path)[0][:2] == ["a, b", "c"]
+    report = {report.column: report.why for report in found.columns}["tags"]
+    assert f"split at {'tab' if mark == chr(9) else mark}" in report
+    again = Encoder.from_text(found.encoder.text(), found.encoder.requirements).of_inputs()
+    (scored,) = table_batches(str(tmp_path / "rows.parquet"), again)
+    assert scored["tags"].tolist() == column(tmp_path, "tags")
+
+
+def test_a_separator_of_no_list(tmp_path: Path) -> None:
+    """A column that is not read as a list: refused, with the nearest one that is."""
+    told = refused(tmp_path, separators={"tag": ";"})
+    assert (told.code, told.help) == ("AS705", "did you mean `tags`?")
