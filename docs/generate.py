@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from archspec.compiler.comparison import Comparison
 from archspec.compiler.compile import build
 from archspec.compiler.count import count
 from archspec.compiler.summary import Summary
@@ -152,7 +153,7 @@ def main() -> int:
     """Writes all, or checks the texts. Exit status 1: a text is out of date."""
     found = graphs()
     parts = {"short table": short_table(found), "long table": long_table(found), "excerpt": excerpt(found[EXCERPT])}
-    parts |= {"summary": schema(Summary)}
+    parts |= {"summary": schema(Summary), "diff": schema(Comparison)}
     stale = []
     for file in (
         ROOT / "README.md",

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from textwrap import wrap
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from archspec.cli import completion, options
 from archspec.cli.messages import say, warn
+from archspec.cli.tables import WIDTH, Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from archspec.compiler.comparison import Comparison, OldWeights
+
+NAMED: Final = 2
+"""So many weights and nodes are named, and the others counted."""
 
 
 @click.command()
@@ -18,22 +28,89 @@ from archspec.cli.messages import say, warn
 @options.findings
 @options.as_json
 def diff(old: str, new: str, plugins: tuple[str, ...], *, as_json: bool) -> int:
-    """Print the differences in meaning between two specs.
+    """Print how two specs differ in meaning.
 
-    Compares the keys of their canonical forms and the nodes of their graphs. Comments, and other anchors, variables and
-    defaults that lead to the same network, are ignored. Exits with status 1 if the specs differ.
+    Says each change once, in words, with the places that it holds in; then the parameters and FLOPs before and after,
+    and which weights that were saved for OLD still load for NEW, by name and shape.
+
+    Comments, and other anchors, variables and defaults that lead to the same network, are ignored. Prints nothing if
+    the specs mean the same; exits with status 1 if they differ.
     """
-    from archspec.graph.difference import difference
+    from archspec.compiler.comparison import compare
 
     if old == new == "-":
         raise click.UsageError("only one of the two specs can be standard input")
-    graphs = [options.load(spec, plugins, ()) for spec in (old, new)]
-    for graph in graphs:
+    before, after = (options.load(spec, plugins, ()) for spec in (old, new))
+    for graph in (before, after):
         warn(graph.spec.diagnostics)
-    changes = difference(*graphs)
+    found = compare(before, after)
+    differs = bool(found.renamed or found.changes)
     if as_json:
-        click.echo(json.dumps([asdict(change) for change in changes], indent=2))
-    else:
-        for change in changes:
-            say(str(change))
-    return int(bool(changes))
+        say(json.dumps(found.model_dump(mode="json"), indent=2))
+    elif differs:
+        say("\n".join(_text(found)))
+    return int(differs)
+
+
+def _text(found: Comparison) -> Iterator[str]:
+    """The differences for people, 80 columns wide."""
+    for old, new in found.renamed.items():
+        yield f"renamed  `{old}` to `{new}`"
+    for change in found.changes:
+        yield from _wrapped(f"{change.how:<9}{change.text}", 11)
+    if follow := [node for node in found.nodes.changed if not node.settings]:
+        names = [f"{node.node} ({_number(node.old_width)} -> {_number(node.new_width)})" for node in follow]
+        yield from _wrapped(f"follows  other widths: {_some(names)}", 11)
+    yield ""
+    yield from _costs(found)
+    yield ""
+    yield from _weights(found.weights)
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    return wrap(text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _costs(found: Comparison) -> list[str]:
+    columns = [Column(""), *(Column(heading, numbers=True) for heading in ("old", "new", "change", ""))]
+    old, new = found.old, found.new
+    rows = [("parameters", old.parameters, new.parameters), ("  tables", old.tables, new.tables)]
+    rows.append(("FLOPs/row", old.flops, new.flops))
+    return table(columns, [(name, _number(a), _number(b), *_gain(a, b)) for name, a, b in rows])
+
+
+def _gain(old: int | None, new: int | None) -> tuple[str, str]:
+    """The difference of two numbers, and how much of the old one that is."""
+    if old is None or new is None or old == new:
+        return ("", "")
+    return (f"{new - old:+,}", f"{(new - old) / old:+.1%}" if old else "")
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _weights(found: OldWeights) -> Iterator[str]:
+    count = len(found.load) + len(found.reshaped) + len(found.unused)
+    which = "all" if len(found.load) == count else f"{len(found.load)} of"
+    yield from _wrapped(
+        f"old weights: {which} {count} load, by name and shape ({found.loaded:,} of {found.saved:,} numbers)", 2
+    )
+    shapes = [f"{one.weight} {one.old} -> {one.new}" for one in found.reshaped]
+    for words, names in (("of another shape", shapes), ("unused", found.unused), ("new", found.missing)):
+        if names:
+            yield from _wrapped(f"  {len(names)} {words}: {_some(names)}", 4)
+    if found.unknown:
+        yield from _wrapped(
+            f"  not compared, since only a plugin's module knows them: those of {_some(found.unknown)}", 4
+        )
+    if shapes:
+        yield from _wrapped(
+            "  `load_weights(..., strict=False)` skips names that only one side has; drop those of another shape first",
+            4,
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

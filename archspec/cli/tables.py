@@ -64,7 +64,7 @@ def _widths(rows: Sequence[Sequence[str]], columns: Sequence[Column], width: int
     """The width of each column: that of its longest cell, or less for columns of text in a table that is too wide."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     smallest = [
-        full if column.numbers else max(map(len, _PIECE.findall(column.heading))) if place == 0 else _longest(cells)
+        full if column.numbers else _longest([column.heading]) if place == 0 else _longest(cells)
         for place, (column, full, cells) in enumerate(zip(columns, widths, zip(*rows, strict=True), strict=True))
     ]
     for _ in range(sum(widths) + len(_GAP) * (len(columns) - 1) - width):

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
 
 
-class Part(BaseModel):
-    """An object of the JSON."""
+class Reported(BaseModel):
+    """An object of what `--json` prints; the docstrings of its fields are their documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Sizes(Part):
+class Sizes(Reported):
     """What a part of the network costs; null where a plugin's module does not tell."""
 
     parameters: int | None
@@ -69,7 +69,7 @@ class TaskSummary(Sizes):
     """Parameters that its score needs and its loss does not train: behind a detached stream, or in a frozen table."""
 
 
-class Summary(Part):
+class Summary(Reported):
     """A network in numbers."""
 
     name: str

@@ -1,92 +1,194 @@
-"""The differences between two specs: keys of their canonical forms, and nodes of their graphs."""
+"""The differences between two specs: keys of their canonical forms that differ, and blocks that have another name."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from archspec.program.nodes import NodeName
+from archspec.spec.categories import ABOUT
+
 if TYPE_CHECKING:
     from archspec.graph.graph import Graph
+    from archspec.program.nodes import Section
 
-Path = tuple[str, ...]
+How = Literal["added", "removed", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A block of a spec; `section` is empty for keys of the top level."""
+
+    section: str = ""
+    name: str = ""
+    level: int = 0
+    case: str = ""
+
+    def __str__(self) -> str:
+        """Its canonical name: `level1.experts.ctr`, `towers.ctr.cases.home`; `level3` for a whole level."""
+        if self.section == "levels":
+            return f"level{self.level}"
+        inner = f"cases.{self.case}" if self.case else ""
+        return NodeName(_section(self.section), self.name, level=self.level, part=inner)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference.
+    """A key whose value differs; without a `setting`, the whole block came or went."""
 
-    `path` is a canonical path such as `levels.1.experts.ctr.count` (levels count from 1), or the name of a node.
-    """
-
-    what: Literal["key", "node", "width", "order"]
-    how: Literal["added", "removed", "changed"]
-    path: str
+    how: How
+    place: Place
+    setting: str = ""
     old: Any = None
     new: Any = None
 
-    def __str__(self) -> str:
-        """The difference in words."""
-        subject = {"key": "", "node": "node ", "width": "width of ", "order": "order of "}[self.what]
-        match self.how:
-            case "changed":
-                return f"changed {subject}{self.path}: {_shown(self.old)} -> {_shown(self.new)}"
-            case "added":
-                return f"added   {subject}{self.path}{_after(self.new)}"
-            case _:
-                return f"removed {subject}{self.path}{_after(self.old)}"
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two specs compared; the changes are those that remain after the renamed blocks have their new names."""
+
+    renamed: Mapping[str, str]
+    changes: tuple[Change, ...]
+    places: frozenset[Place]
+    """The blocks that both specs have."""
 
 
-def difference(old: Graph, new: Graph) -> tuple[Change, ...]:
-    """All differences between two checked specs, keys first, then nodes; empty if they mean the same."""
-    before, after = old.spec.data(), new.spec.data()
-    order = _order(before.get("inputs", {}), after.get("inputs", {}))
-    return (*_keys(before, after, ()), *order, *_nodes(old, new))
+def difference(old: Graph, new: Graph) -> Difference:
+    """Compares the canonical forms of two checked specs."""
+    before, after = _blocks(old.spec.data()), _blocks(new.spec.data())
+    renamed = _renamed(before, after)
+    moved = {_moved(place, renamed): block for place, block in before.items()}
+    before = {place: _replaced(block, after.get(place, {}), renamed) for place, block in moved.items()}
+    order = _order(before, after)
+    return Difference(renamed, (*_changes(before, after), *order), frozenset(before.keys() & after.keys()))
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - YAML data
-    return json.dumps(value, ensure_ascii=False)
+Blocks = dict[Place, Any]
 
 
-def _after(value: Any) -> str:  # noqa: ANN401 - YAML data
-    return "" if value is None else f": {_shown(value)}"
+def _section(text: str) -> Section:
+    section: Any = text
+    found: Section = section
+    return found
 
 
-def _keys(old: Any, new: Any, path: Path) -> Iterator[Change]:  # noqa: ANN401 - YAML data
-    """Differences between two canonical values, at the deepest keys that differ."""
-    if path == ("levels",):
-        old, new = _numbered(old), _numbered(new)
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys((*old, *new)):
-            here = (*path, key)
-            if key not in new:
-                yield Change("key", "removed", ".".join(here), old=old[key])
-            elif key not in old:
-                yield Change("key", "added", ".".join(here), new=new[key])
-            else:
-                yield from _keys(old[key], new[key], here)
-    elif old != new:
-        yield Change("key", "changed", ".".join(path), old, new)
+def _blocks(data: Mapping[str, Any]) -> Blocks:
+    """The blocks of a canonical form; the top level's own keys are a block without a name."""
+    found: Blocks = {Place(): {key: value for key, value in data.items() if not _holds_blocks(key, value)}}
+    for section, value in data.items():
+        if section == "levels":
+            for number, level in enumerate(value, 1):
+                found[Place("levels", level=number)] = {}
+                for inner, blocks in level.items():
+                    found |= {Place(inner, name, number): block for name, block in blocks.items()}
+        elif _holds_blocks(section, value):
+            for name, block in value.items():
+                found |= _block(Place(section, name), block)
+    return found
 
 
-def _numbered(levels: list[Any]) -> dict[str, Any]:
-    return {str(number): level for number, level in enumerate(levels, 1)}
+def _holds_blocks(key: str, value: object) -> bool:
+    return key == "levels" or (key in ABOUT and key != "balance" and isinstance(value, Mapping))
 
 
-def _order(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _block(place: Place, block: Any) -> Blocks:  # noqa: ANN401 - YAML data
+    """A block; the cases of a switch are blocks of their own. A group of inputs is a list."""
+    if not isinstance(block, Mapping):
+        return {place: {"inputs": block}}
+    cases = block.get("cases", {})
+    own = {key: value for key, value in block.items() if key != "cases"}
+    return {place: own} | {Place(place.section, place.name, case=case): inner for case, inner in cases.items()}
+
+
+def _changes(before: Blocks, after: Blocks) -> Iterator[Change]:
+    for place in dict.fromkeys((*before, *after)):
+        if place not in after:
+            yield Change("removed", place, old=before[place])
+        elif place not in before:
+            yield Change("added", place, new=after[place])
+        else:
+            yield from _keys(place, before[place], after[place])
+
+
+def _keys(place: Place, old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[Change]:
+    """Differences between two canonical mappings, at the deepest keys that differ."""
+    for key in dict.fromkeys((*old, *new)):
+        setting = f"{path}{key}"
+        if key not in new:
+            yield Change("removed", place, setting, old=old[key])
+        elif key not in old:
+            yield Change("added", place, setting, new=new[key])
+        elif isinstance(old[key], Mapping) and isinstance(new[key], Mapping):
+            yield from _keys(place, old[key], new[key], f"{setting}.")
+        elif old[key] != new[key]:
+            yield Change("changed", place, setting, old[key], new[key])
+
+
+def _order(old: Blocks, new: Blocks) -> Iterator[Change]:
     """A changed order of the inputs, which is the order in which `inputs` concatenates them."""
-    before, after = [name for name in old if name in new], [name for name in new if name in old]
+    before = [place.name for place in old if place.section == "inputs" and place in new]
+    after = [place.name for place in new if place.section == "inputs" and place in old]
     if before != after:
-        yield Change("order", "changed", "inputs", before, after)
+        yield Change("changed", Place(), "order of the inputs", before, after)
 
 
-def _nodes(old: Graph, new: Graph) -> Iterator[Change]:
-    for name in old.order:
-        if name not in new.nodes:
-            yield Change("node", "removed", name)
-        elif old.widths[name] != new.widths[name]:
-            yield Change("width", "changed", name, old.widths[name], new.widths[name])
-    for name in new.order:
-        if name not in old.nodes:
-            yield Change("node", "added", name)
+def _renamed(before: Blocks, after: Blocks) -> dict[str, str]:
+    """Old name -> new name of blocks that went in all places where others came, and whose settings are the same."""
+    gone, come = _only_in(before, after), _only_in(after, before)
+    found: dict[str, str] = {}
+    for old, places in gone.items():
+        for new in (name for name in come if name not in found.values()):
+            if {_named(place, new) for place in places} == set(come[new]) and all(
+                _alike(before[place], after[_named(place, new)], {old: new}) for place in places
+            ):
+                found[old] = new
+                break
+    return found
+
+
+def _only_in(one: Blocks, other: Blocks) -> dict[str, list[Place]]:
+    """The names that only one spec has, with their places."""
+    names = {place.name for place in other}
+    found: dict[str, list[Place]] = {}
+    for place in one:
+        if place.name not in names:
+            found.setdefault(place.name, []).append(place)
+    return found
+
+
+def _named(place: Place, name: str) -> Place:
+    return Place(place.section, name, place.level, place.case)
+
+
+def _alike(old: Mapping[str, Any], new: Mapping[str, Any], renamed: Mapping[str, str]) -> bool:
+    """Whether two blocks may be one with another name: of the same kind, with one setting that differs at most."""
+    same = all(old.get(key) == new.get(key) for key in ("kind", "switch"))
+    return same and len(list(_keys(Place(), _replaced(old, new, renamed), new))) <= 1
+
+
+def _moved(place: Place, renamed: Mapping[str, str]) -> Place:
+    return _named(place, renamed.get(place.name, place.name)) if place.section else place
+
+
+_COLUMNS = ("label", "when", "column", "weight_column", "weights")
+"""Settings that name columns of the data, which a renamed block leaves as they are."""
+
+
+def _replaced(value: Any, new: Any, renamed: Mapping[str, str]) -> Any:  # noqa: ANN401 - YAML data
+    """A block with renamed blocks in its references: `ctr`, `ctr.0`, `level1.experts.ctr`.
+
+    What equals its counterpart in the new block is left alone: it may be the name of a kind.
+    """
+    if not renamed or value == new:
+        return value
+    if isinstance(value, Mapping):
+        others = new if isinstance(new, Mapping) else {}
+        return {
+            key: inner if key in _COLUMNS else _replaced(inner, others.get(key), renamed)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        kept = new if isinstance(new, list) else []
+        return [item if item in kept else _replaced(item, None, renamed) for item in value]
+    return ".".join(renamed.get(part, part) for part in value.split(".")) if isinstance(value, str) else value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from archspec.graph.difference import Change, difference
+from archspec.graph.difference import Change, Difference, Place, difference
 from archspec.graph.load import load_graph
 from archspec.plugins import load
 
@@ -34,6 +34,8 @@ levels:
 towers:
   t: {}
 """
+E = Place("experts", "e", 1)
+PLE = (ROOT / "specs" / "ple.yaml").read_text(encoding="utf-8")
 
 
 def registry_of(path: Path) -> Registry:
@@ -42,9 +44,9 @@ def registry_of(path: Path) -> Registry:
     return load(ROOT / "plugins" / f"{name}.py" for name in names)
 
 
-def differences(old: str, new: str) -> list[str]:
-    """The differences between two specs in words."""
-    return [str(change) for change in difference(load_graph(old, None, load()), load_graph(new, None, load()))]
+def differences(old: str, new: str) -> Difference:
+    """The differences between two specs."""
+    return difference(load_graph(old, None, load()), load_graph(new, None, load()))
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
@@ -52,63 +54,97 @@ def test_a_spec_equals_its_canonical_form(path: Path) -> None:
     """Writing out defaults, variables and repeats is no difference."""
     registry = registry_of(path)
     graph = load_graph(path, None, registry)
-    assert difference(graph, load_graph(graph.spec.text(), None, registry)) == ()
+    found = difference(graph, load_graph(graph.spec.text(), None, registry))
+    assert (found.changes, found.renamed) == ((), {})
 
 
 def test_comments_and_idle_order_do_not_count() -> None:
     """Notes of the writer, and the order of keys where it means nothing, are no difference."""
     other = TEXT.replace("{count: 2, units: [3]}", "{units: [3], x-why: a test, count: 2}  # two")
-    assert differences(TEXT, other) == []
+    assert differences(TEXT, other).changes == ()
 
 
 def test_a_setting() -> None:
-    """A setting is told by its path; levels count from 1."""
-    assert differences(TEXT, TEXT.replace("units: [3]", "units: [3], activation: tanh")) == [
-        'changed levels.1.experts.e.activation: "relu" -> "tanh"'
-    ]
+    """A setting is found at its block, with both values."""
+    assert differences(TEXT, TEXT.replace("units: [3]", "units: [3], activation: tanh")).changes == (
+        Change("changed", E, "activation", "relu", "tanh"),
+    )
 
 
-def test_nodes_come_and_go() -> None:
-    """An expert more is a changed key and a node; the other way round it is gone."""
-    more = TEXT.replace("count: 2", "count: 3")
-    assert differences(TEXT, more) == ["changed levels.1.experts.e.count: 2 -> 3", "added   node level1.experts.e.2"]
-    assert differences(more, TEXT) == ["changed levels.1.experts.e.count: 3 -> 2", "removed node level1.experts.e.2"]
-
-
-def test_keys_come_and_go() -> None:
-    """A key without a counterpart is told with its value."""
+def test_settings_come_and_go() -> None:
+    """A key without a counterpart is found with its value, also inside a setting; and so is one of the top level."""
     more = TEXT.replace("t: {}\nlevels", "t: {when: seen}\nlevels")
-    assert differences(TEXT, more) == ['added   tasks.t.when: "seen"']
-    assert differences(more, TEXT) == ['removed tasks.t.when: "seen"']
+    assert differences(TEXT, more).changes == (Change("added", Place("tasks", "t"), "when", new="seen"),)
+    assert differences(more, TEXT).changes == (Change("removed", Place("tasks", "t"), "when", old="seen"),)
+    slow, fast = (f"{TEXT}balance: {{kind: gradnorm, alpha: {alpha}}}\n" for alpha in (1.0, 2.0))
+    assert differences(slow, fast).changes == (Change("changed", Place(), "balance.alpha", 1.0, 2.0),)
+    assert [change.setting for change in differences(TEXT, f"{TEXT}about: a test\n").changes] == ["about"]
 
 
 def test_a_level_more() -> None:
-    """A level without a counterpart is one difference, and its nodes are others."""
-    changes = differences(
-        TEXT,
-        TEXT.replace("  - experts", "  - repeat: 2\n    experts")
-        .replace("e: {c", "t: {c")
-        .replace("sees: e", "sees: t"),
-    )
-    assert any(change.startswith("added   levels.2: ") for change in changes)
-    assert "added   node level2.gates.t" in changes
-
-
-def test_widths_follow() -> None:
-    """A node whose width changed through something else is told."""
-    changes = differences(TEXT, TEXT.replace("[3]", "[5]"))
-    assert changes[0] == "changed levels.1.experts.e.units: [3] -> [5]"
-    assert "changed width of level1.gates.t: 3 -> 5" in changes
+    """A level without a counterpart is a change, and each of its blocks is another."""
+    more = TEXT.replace("  - experts", "  - repeat: 2\n    experts").replace("e: {c", "t: {c").replace("es: e", "es: t")
+    places = [str(change.place) for change in differences(TEXT, more).changes if not change.setting]
+    assert {"level2", "level2.experts.t", "level2.gates.t"} <= set(places)
 
 
 def test_the_order_of_inputs_counts() -> None:
-    """Inputs stand side by side in their order: the same ones in another order are another network."""
+    """Inputs are concatenated in their order: the same ones in another order are another network."""
     lines = TEXT.splitlines(keepends=True)
     other = "".join([*lines[:3], lines[4], lines[3], *lines[5:]])
-    assert differences(TEXT, other) == ['changed order of inputs: ["a", "b"] -> ["b", "a"]']
+    assert differences(TEXT, other).changes == (
+        Change("changed", Place(), "order of the inputs", ["a", "b"], ["b", "a"]),
+    )
 
 
-def test_a_change_holds_both_values() -> None:
-    """A difference is data, too."""
-    graphs = [load_graph(text, None, load()) for text in (TEXT, TEXT.replace("name: two", "name: three"))]
-    assert difference(graphs[0], graphs[1]) == (Change("key", "changed", "name", "two", "three"),)
+def test_the_cases_of_a_switch_are_blocks() -> None:
+    """A case that is added to a switch is a block with a place of its own."""
+    text = SWITCH.format(values="[home, search]", cases="{home: {units: [2]}, search: {units: [2]}}")
+    more = SWITCH.format(values="[home, search, feed]", cases="{home: {units: [2]}, search: {}, feed: {units: [2]}}")
+    found = {(change.how, str(change.place), change.setting) for change in differences(text, more).changes}
+    assert found == {
+        ("changed", "inputs.scene", "values"),
+        ("changed", "towers.t.cases.search", "units"),
+        ("added", "towers.t.cases.feed", ""),
+    }
+
+
+SWITCH = """\
+archspec: 1
+name: switch
+inputs:
+  x: {{kind: dense, dim: 4}}
+  scene: {{kind: domain, values: {values}, dim: 2}}
+tasks: {{t: {{}}}}
+towers:
+  t: {{switch: scene, cases: {cases}}}
+"""
+
+
+def test_a_renamed_block_is_no_change() -> None:
+    """What goes in all places where another comes, with the same settings, is renamed; its label column still changes."""
+    found = differences(PLE, PLE.replace("vtr", "click"))
+    assert found.renamed == {"vtr": "click"}
+    assert found.changes == (Change("changed", Place("tasks", "click"), "label", "vtr", "click"),)
+
+
+def test_a_name_that_is_a_kind_too_is_replaced_as_a_name_only() -> None:
+    """A group called `mlp` gets its new name where gates see it, and its kind stays `mlp`."""
+    text = TEXT.replace("e: {", "mlp: {").replace("sees: e", "sees: mlp")
+    found = differences(text, text.replace("mlp: {", "wide: {").replace("sees: mlp", "sees: wide"))
+    assert (found.renamed, found.changes) == ({"mlp": "wide"}, ())
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        PLE.replace("vtr:", "click:").replace("  vcr: {kind", "  vcr: {weight: 0.5, kind").replace("vtr", "click"),
+        PLE.replace("vtr", "share").replace("share: {kind: binary}", "share: {kind: regression, weight: 2.0}"),
+    ],
+)
+def test_every_difference_is_a_change_or_a_name(new: str) -> None:
+    """Whatever is renamed, a spec that differs has changes or names, and comparing backwards has as many."""
+    there, back = differences(PLE, new), differences(new, PLE)
+    assert there.changes
+    assert len(there.renamed) == len(back.renamed)
+    assert len(there.changes) == len(back.changes)

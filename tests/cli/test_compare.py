@@ -1,0 +1,100 @@
+"""`archspec diff`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import Result
+
+from archspec.compiler.comparison import Comparison
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Run = Callable[..., Result]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_equal_specs(run: Run, specs: Path) -> None:
+    """A spec and its canonical form do not differ: nothing is printed, status 0; the JSON has no changes."""
+    canonical = run("expand", str(specs / "ple.yaml")).stdout
+    result = run("diff", str(specs / "ple.yaml"), "-", stdin=canonical)
+    assert (result.exit_code, result.stdout) == (0, "")
+    found = Comparison.model_validate_json(run("diff", "tiny.yaml", "tiny.yaml", "--json").stdout)
+    assert (found.changes, found.renamed, found.old) == ([], {}, found.new)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_text(run: Run, tiny: Path) -> None:
+    """Changes in words, then the costs, then what loads of the old weights; the status is 1."""
+    changed = tiny.read_text(encoding="utf-8").replace("[3]", "[5]").replace("binary", "regression")
+    result = run("diff", "tiny.yaml", "-", stdin=changed)
+    assert result.exit_code == 1
+    assert result.stdout == TEXT
+
+
+TEXT = """\
+changed  `kind` of tasks.click: binary -> regression
+changed  `loss` of tasks.click: logistic -> mse
+changed  `units` of towers.click: [3] -> [5]
+
+            old  new  change
+parameters   19   31     +12  +63.2%
+  tables      0    0
+FLOPs/row    33   55     +22  +66.7%
+
+old weights: 1 of 4 load, by name and shape (1 of 19 numbers)
+  3 of another shape: towers.click.layers.0.weight [3, 4] -> [5, 4],
+    towers.click.layers.0.bias [3] -> [5] and 1 more
+  `load_weights(..., strict=False)` skips names that only one side has; drop
+    those of another shape first
+"""
+
+
+def test_widths_that_follow_are_one_line(run: Run, specs: Path) -> None:
+    """Nodes that are as written and have another width nevertheless are said apart, once."""
+    text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("[64, 32]", "[64, 48]")
+    lines = run("diff", str(specs / "ple.yaml"), "-", stdin=text).stdout.splitlines()
+    assert lines[:3] == [
+        "changed  `units` of all 6 expert groups: [64, 32] -> [64, 48]",
+        "follows  other widths: level1.gates.vtr (32 -> 48), level1.gates.vcr (32 -> 48)",
+        "           and 3 more",
+    ]
+
+
+def test_a_renamed_task(run: Run, specs: Path) -> None:
+    """A new name is one line, and weights do not follow it, since they load by name."""
+    text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("vtr", "click")
+    found = run("diff", str(specs / "ple.yaml"), "-", stdin=text).stdout
+    assert found.startswith("renamed  `vtr` to `click`\nchanged  `label` of tasks.click: vtr -> click\n\n")
+    assert "old weights: 51 of 75 load" in found
+
+
+@pytest.mark.parametrize("new", ["mmoe", "esmm", "meituan_search", "cgc", "ple_video", "pepnet"])
+def test_it_fits_80_columns(run: Run, specs: Path, new: str) -> None:
+    """Lines are wrapped, whatever the two specs."""
+    found = run("diff", str(specs / "ple.yaml"), str(specs / f"{new}.yaml"), "-q")
+    assert found.exit_code == 1
+    assert max(map(len, found.stdout.splitlines())) <= 80
+
+
+def test_json(run: Run, specs: Path) -> None:
+    """The JSON is what docs/json.md says, and says the same as the text."""
+    text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("[64, 32]", "[64, 48]")
+    printed = run("diff", str(specs / "ple.yaml"), "-", "--json", stdin=text).stdout
+    found = Comparison.model_validate_json(printed)
+    assert json.loads(printed)["changes"][0]["setting"] == "units"
+    widths = {node.node: (node.old_width, node.new_width, node.settings) for node in found.nodes.changed}
+    assert widths["level1.gates.vtr"] == (32, 48, [])
+    assert widths["level1.experts.vtr.1"] == (32, 48, ["units"])
+    assert (found.nodes.added, found.nodes.removed) == ([], [])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_wrong_spec_is_no_difference(run: Run) -> None:
+    """What cannot be read is told as such, with status 2, not as a difference."""
+    assert run("diff", "tiny.yaml", "absent.yaml").exit_code == 2
+    assert run("diff", "-", "-").exit_code == 2
