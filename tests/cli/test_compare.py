@@ -49,8 +49,8 @@ FLOPs/row    33   55     +22  +66.7%
 old weights: 1 of 4 load, by name and shape (1 of 19 numbers)
   3 of another shape: towers.click.layers.0.weight [3, 4] -> [5, 4],
     towers.click.layers.0.bias [3] -> [5] and 1 more
-  `load_weights(..., strict=False)` skips names that only one side has; drop
-    those of another shape first
+  `load_weights(..., strict=False)` skips names that one side lacks; drop those
+    of another shape first
 """
 
 

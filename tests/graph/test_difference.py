@@ -122,7 +122,7 @@ towers:
 
 
 def test_a_renamed_block_is_no_change() -> None:
-    """What goes in all places where another comes, with the same settings, is renamed; its label column still changes."""
+    """What goes in all places where another comes, with equal settings, is renamed; its label column is a change."""
     found = differences(PLE, PLE.replace("vtr", "click"))
     assert found.renamed == {"vtr": "click"}
     assert found.changes == (Change("changed", Place("tasks", "click"), "label", "vtr", "click"),)

@@ -16,6 +16,9 @@ PLE = (ROOT / "specs" / "ple.yaml").read_text(encoding="utf-8")
 MEITUAN = (ROOT / "specs" / "meituan_search.yaml").read_text(encoding="utf-8")
 
 
+NAMES = "towers.ctr.cases.flash, towers.ctr.cases.grocery, towers.ctr.cases.takeaway"
+
+
 def said(old: str, new: str) -> tuple[Statement, ...]:
     """The differences between two specs in words."""
     return statements(difference(load_graph(old, None, load()), load_graph(new, None, load())))
@@ -29,14 +32,17 @@ def said(old: str, new: str) -> tuple[Statement, ...]:
          "changed  `temperature` of level1.gates.shared: 1.0 -> 0.5"),
         ("[$task, shared]}", "[$task, shared], kind: topk, k: 2}",
          "changed  `kind` of gates vtr and vcr at levels 1 and 2: softmax -> topk (with k: 2, balance: 0.0)"),
-        ("[$task, shared]}", "shared}", "changed  `sees` of gates vtr and vcr at levels 1 and 2: no longer its own group"),
+        ("[$task, shared]}", "shared}",
+         "changed  `sees` of gates vtr and vcr at levels 1 and 2: no longer its own group"),
         ("vcr: {kind: regression", "vcr: {kind: regression, when: vtr", "added    `when` of tasks.vcr: vtr"),
-        ("  vcr:", "  share: {}\n  vcr:", "added    `share`: task and tower; expert groups and gates at levels 1 and 2"),
+        ("  vcr:", "  share: {}\n  vcr:",
+         "added    `share`: task and tower; expert groups and gates at levels 1 and 2"),
         ("  vcr:", "  share: {}\n  like: {}\n  vcr:",
          "added    `share` and `like`: task and tower; expert groups and gates at levels 1 and 2"),
         ("  vcr:", "  share: {}\n  vcr:", "changed  `sees` of level1.gates.shared: also share"),
         ("repeat: 2", "repeat: 3", "added    level 3: expert groups vtr, vcr and shared; gates vtr and vcr"),
-        ("inputs:\n", "inputs:\n  city: {kind: dense, dim: 2}\n", "added    inputs.city: {kind: dense, column: city, dim: 2}"),
+        ("inputs:\n", "inputs:\n  city: {kind: dense, dim: 2}\n",
+         "added    inputs.city: {kind: dense, column: city, dim: 2}"),
         ("archspec: 1", "archspec: 1\nbalance: uncertainty", "changed  `balance`: sum -> uncertainty"),
     ],
 )  # fmt: skip
@@ -65,8 +71,7 @@ def test_lists_that_gain_the_same_name_are_said_together() -> None:
     several = said(MEITUAN, MEITUAN.replace("[64, 32]", "[64, 16]"))
     assert [one.text for one in several] == [
         "`units` of level2.experts.ctr, level2.experts.cvr and level2.experts.shared: [64, 32] -> [64, 16]",
-        "`units` of 6 towers (towers.ctr.cases.flash, towers.ctr.cases.grocery, towers.ctr.cases.takeaway and 3 more): "
-        "[64, 32] -> [64, 16]",
+        f"`units` of 6 towers ({NAMES} and 3 more): [64, 32] -> [64, 16]",
     ]
 
 
