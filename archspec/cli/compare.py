@@ -106,7 +106,7 @@ def _weights(found: OldWeights) -> Iterator[str]:
         )
     if shapes:
         yield from _wrapped(
-            "  `load_weights(..., strict=False)` skips names that only one side has; drop those of another shape first",
+            "  `load_weights(..., strict=False)` skips names that one side lacks; drop those of another shape first",
             4,
         )
 
