@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from archspec.graph.export import build_graph
     from archspec.graph.load import load
     from archspec.nn.checkpoint import load_weights, save_weights
+    from archspec.nn.tables import load_table
     from archspec.program import GateInputs, Init, Part, Scope, Seen, Value
     from archspec.program.columns import Column
     from archspec.spec.spec import Spec
@@ -65,6 +66,7 @@ _HOMES = {
     "gate_findings": "archspec.train.gates",
     "save_weights": "archspec.nn.checkpoint",
     "load_weights": "archspec.nn.checkpoint",
+    "load_table": "archspec.nn.tables",
     "Spec": "archspec.spec.spec",
     "SpecError": "archspec.diagnostics",
     **dict.fromkeys(
@@ -121,6 +123,7 @@ __all__ = [
     "gate_statistics",
     "input",
     "load",
+    "load_table",
     "load_weights",
     "loss",
     "parameter_groups",

@@ -70,7 +70,12 @@ def choices_of(_context: click.Context, option: click.Parameter, words: tuple[st
     return {column: kind for column, _, kind in pairs}
 
 
-_SUCH: Final = {"padding": "history=0", "choices": "city=vocabulary", "columns": "price_level=price"}
+_SUCH: Final = {
+    "padding": "history=0",
+    "choices": "city=vocabulary",
+    "columns": "price_level=price",
+    "tables": "item=vectors.parquet",
+}
 SEPARATORS: Final = {"tab": "\t", r"\t": "\t", "blank": " "}
 """Words for separators that are hard to write on a command line."""
 
@@ -125,6 +130,10 @@ _SOURCE: Final = (
     click.option(
         "--padding", multiple=True, metavar="COLUMN=ITEM", callback=choices_of,
         help="What fills lists up in a column and is no item, besides -1.",
+    ),
+    click.option(
+        "--table", "tables", multiple=True, metavar="INPUT=FILE", callback=choices_of,
+        help="Begin with the pretrained vectors of a file with the columns id and vector, found by the input's values.",
     ),
     header,
     bad_rows,

@@ -142,6 +142,6 @@ def _report(prepared: Prepared, bar: ProgressBar) -> None:
     bar.warn(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
     bar.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")
-    for line in prepared.labels:
+    for line in (*prepared.labels, *prepared.tables):
         bar.say(f"  {line}")
     bar.say(columns_table(prepared.columns))

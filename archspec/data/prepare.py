@@ -20,6 +20,7 @@ from archspec.data.rows import written_rows
 from archspec.data.survey import learned
 from archspec.data.tables import check_columns, open_tables
 from archspec.data.types import check_types
+from archspec.data.vectors import share_line, vector_files, write_vectors
 from archspec.diagnostics import Diagnostic, Diagnostics, SpecError
 from archspec.files import write_whole
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
 
 ROWS, TRAIN, VALIDATION, ENCODING = "rows", "rows/train.arrow", "rows/validation.arrow", "encoding.json"
-COLUMNS = "columns.json"
+COLUMNS, TABLES = "columns.json", "rows/tables.safetensors"
 """Files of a prepared folder."""
 _SPLIT: Final = 2**32
 
@@ -56,6 +57,7 @@ class Source:
         separators: what separates the items of lists that are written as text, by column.
         min_counts: how often a value must occur to be in a vocabulary, by column; that of `*` holds for the others.
         columns: the column of the files that a column of the spec is read from, if its name differs.
+        tables: the file with pretrained vectors of a table, by the input that owns the table.
     """
 
     files: tuple[str, ...]
@@ -69,6 +71,7 @@ class Source:
     separators: Mapping[str, str] = field(default_factory=dict)
     min_counts: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,14 @@ class Prepared:
     warnings: tuple[Diagnostic, ...]
     labels: tuple[str, ...] = ()
     """The counts of each column of labels in the training rows, a line each."""
+    tables: tuple[str, ...] = ()
+    """The share of values with a pretrained vector, a line for each table."""
 
 
 def prepare(
     graph: Graph, source: Source, folder: Path, *, progress: Callable[[str, int], None] = lambda _, __: None
 ) -> Prepared:
-    """Reads files twice, to learn encodings and to encode; writes `rows/*.arrow`, `encoding.json`, `columns.json`.
+    """Reads files twice, to learn encodings and to encode; writes `rows/*`, `encoding.json`, `columns.json`.
 
     Args:
         graph: the graph that reads the data.
@@ -102,6 +107,9 @@ def prepare(
     """
     wanted = column_requirements(graph, source.grouped_by)
     tables, held_out = _opened(source, wanted)
+    vectors = vector_files(graph, source.tables)
+    for file in vectors:
+        file.check()
     forms = list_forms((*tables, *held_out), wanted, source.padding, source.separators)
     share = 0.0 if held_out else source.share
 
@@ -114,6 +122,7 @@ def prepare(
 
     learnt = learned(read, wanted, source.choices, source.min_counts)
     encoder = Encoder.of(learnt, wanted, forms, sources_of(source.columns, source.choices))
+    matched = {file.name: file.matched(encoder.encodings[file.column]) for file in vectors}
     work = _Work(encoder, progress)
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
@@ -125,12 +134,17 @@ def prepare(
         left_out = work.faults.report(source.bad)
         _check_enough(source, train, validation, left_out)
     columns = work.tally.reports(learnt)
+    if matched:
+        write_vectors(folder / TABLES, matched)
     write_whole(folder / ENCODING, encoder.text())
     write_whole(folder / COLUMNS, as_text(columns))
     blanks = (item for name in forms for item in split_at_blanks(name, forms[name], learnt.longest.get(name, 0)))
     seen = *work.labels.warnings(), *learnt.warnings, *blanks, *work.padding(), *many_unknown(columns)
     warnings = *leaks(wanted), *left_out, *seen
-    return Prepared(encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()))
+    shares = (share_line(file, encoder.encodings[file.column], len(matched[file.name][0])) for file in vectors)
+    return Prepared(
+        encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()), tuple(shares)
+    )
 
 
 def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tuple[Table, ...], tuple[Table, ...]]:

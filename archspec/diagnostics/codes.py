@@ -151,6 +151,8 @@ CODES: dict[str, str] = {
     "AS738": "balance cannot read gradients",
     "AS760": "columns that share ids, encoded in different ways",
     "AS761": "lists that are split at blanks",
+    "AS762": "input that takes no vectors",
+    "AS763": "file of vectors that does not fit",
     # AS801-AS899: after training
     "AS801": "data in memory that is not a table",
     "AS802": "unknown table format",

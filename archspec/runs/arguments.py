@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from archspec.runs.folder import RunFolder
     from archspec.runs.recipe import Recipe
 
-_FILES = ("files", "validation")
+_FILES = ("files", "validation", "tables")
 
 
 def arguments_of(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
@@ -34,10 +34,11 @@ def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
     problems = Diagnostics()
     kept = recorded_arguments(run)
     for name, value in arguments.items():
-        if name in FREE or kept.get(name) == value or (name in _FILES and _moved(run, kept.get(name, ()), value)):
+        before = kept.get(name)
+        if name in FREE or before == value or (name in _FILES and _moved(run, before or [], value)):
             continue
         problems.error(
-            "AS706", f"the run in `{run.path}` has {name} {kept.get(name)}, now it is {value}",
+            "AS706", f"the run in `{run.path}` has {name} {before}, now it is {value}",
             help="go on with what the run was begun with, or name another folder with `-o`",
         )  # fmt: skip
     problems.raise_errors(status=2)
@@ -67,8 +68,10 @@ def changed_files(run: RunFolder) -> list[Diagnostic]:
     ]  # fmt: skip
 
 
-def _moved(run: RunFolder, kept: list[str], now: list[str]) -> bool:
-    """Whether these are the same files in a different place."""
+def _moved(run: RunFolder, kept: list[str] | dict[str, str], now: list[str] | dict[str, str]) -> bool:
+    """Whether these are the same files, of the same tables, in a different place."""
+    if isinstance(kept, dict) and isinstance(now, dict):
+        return kept.keys() == now.keys() and _moved(run, [kept[name] for name in now], list(now.values()))
     if len(kept) != len(now):
         return False
     for old, new in zip(kept, now, strict=True):

@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from archspec import __version__
 from archspec.data.encoder import Encoder
-from archspec.data.prepare import COLUMNS, ENCODING, ROWS, Source
+from archspec.data.prepare import COLUMNS, ENCODING, ROWS, TABLES, Source
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
 from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import KEY, read_checkpoint
 from archspec.nn.checkpoint import load_weights
+from archspec.nn.tables import load_table
 from archspec.runs.files import (
     CURVES,
     FIXED,
@@ -44,6 +47,8 @@ from archspec.runs.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torch import nn
 
     from archspec.contract import Registry
     from archspec.data.requirements import ColumnRequirement
@@ -136,6 +141,20 @@ class RunFolder:
         except ValueError as error:
             self._damaged(WEIGHTS, " ".join(str(error).split()))
 
+    def fixed(self) -> tuple[str, ...]:
+        """The files that do not change once data is prepared."""
+        return fixed_files(self.arguments.source)
+
+    def load_tables(self, model: nn.Module) -> None:
+        """Copies the pretrained vectors that the run began with into the model's tables."""
+        self.check(TABLES)
+        try:
+            found = load_file(self.path / TABLES)
+            for name in self.arguments.source.tables:
+                load_table(model, name, found[f"{name}.ids"], found[f"{name}.vectors"])
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            self._damaged(TABLES, f"cannot be read: {_first_line(error)}")
+
     def check(self, *names: str) -> None:
         """Checks that files are unchanged since data was prepared."""
         for name in names:
@@ -200,7 +219,7 @@ class RunFolder:
 
 def check_places(folder: Path) -> None:
     """Raises SpecError if something that is not a file is in the place of one of the run's files."""
-    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED):
+    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED, TABLES):
         place = folder / name
         if os.path.lexists(place) and not place.is_file():
             what = "is a folder" if place.is_dir() else "is not a file"
@@ -213,9 +232,14 @@ def check_places(folder: Path) -> None:
 def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:
     """Writes `run.json`, which marks the other files as prepared, and contains their hashes."""
     stamps = {name: stamp for name in files if (stamp := stamp_of(name)) is not None}
-    hashes = {name: _hash(folder / name) for name in FIXED}
+    hashes = {name: _hash(folder / name) for name in fixed_files(_SOURCE.validate_python(dict(arguments)))}
     run = RunFile(archspec=__version__, asked=dict(arguments), sha256=hashes, data=stamps, **rows)
     write_whole(folder / RUN, run.model_dump_json(indent=1, by_alias=True) + "\n")
+
+
+def fixed_files(source: Source) -> tuple[str, ...]:
+    """The files of a run that do not change once data is prepared."""
+    return (*FIXED, TABLES) if source.tables else FIXED
 
 
 def stamp_of(file: str) -> Stamp | None:

@@ -24,7 +24,7 @@ from archspec.lightning.checkpoint import WholeCheckpoints
 from archspec.lightning.module import MultiTaskModule
 from archspec.runs.arguments import arguments_of, changed_files, check_same
 from archspec.runs.checkpoints import CheckpointCallback
-from archspec.runs.files import FIXED, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
+from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
 from archspec.runs.folder import RunFolder, check_places, write_run
 from archspec.runs.lock import claimed
 from archspec.runs.recipe import check_recipe, using
@@ -155,7 +155,7 @@ def _begun(folder: Path, arguments: dict[str, Any]) -> RunFolder | None:
     try:
         run = RunFolder(folder)
         check_same(run, arguments)
-        run.check(*FIXED)
+        run.check(*run.fixed())
     except SpecError:
         return None
     return run
@@ -172,7 +172,7 @@ def _prepare(graph: Graph, source: Source, folder: Path, arguments: dict[str, An
     progress.prepared(prepared)
     write_whole(folder / SPEC, graph.spec.text())
     rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
-    write_run(folder, arguments, rows, (*source.files, *source.validation))
+    write_run(folder, arguments, rows, (*source.files, *source.validation, *source.tables.values()))
 
 
 def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progress: Progress) -> Results:
@@ -186,6 +186,8 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
         grouped_by=group_column(column_requirements(graph, source.grouped_by), source.grouped_by),
     )  # fmt: skip
     if not _over(run, recipe, callback, module):
+        if source.tables:
+            run.load_tables(module.model)
         going_on = run.checkpoint(module)
         train_rows, validation_rows = run.rows(TRAIN), run.rows(VALIDATION)
         trainer = _trainer(graph, recipe, module, callback)

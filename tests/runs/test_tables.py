@@ -1,0 +1,126 @@
+"""Runs that begin with pretrained vectors: trained, resumed, damaged, moved."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from archspec.data.prepare import TABLES, Source
+from archspec.diagnostics import SpecError
+from archspec.runs.files import HISTORY, LAST, RUN, WEIGHTS
+from archspec.runs.recipe import Recipe
+from archspec.runs.trained import load_run
+from archspec.runs.training import Progress, train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from archspec.diagnostics import Diagnostic
+    from archspec.graph.graph import Graph
+
+TEXT = """
+archspec: 1
+name: pretrained
+inputs:
+  item: {kind: sparse, vocab: 20, dim: 3, trainable: false}
+  user: {kind: sparse, vocab: 30, dim: 3}
+tasks: {click: {}}
+towers: {click: {units: [4]}}
+"""
+RECIPE = Recipe(epochs=2, batch=20, interval=2, patience=None)
+VECTORS = np.arange(30, dtype=np.float32).reshape(10, 3)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """200 rows of ten items in words, and the vectors of those."""
+    items = [f"i{i % 10}" for i in range(200)]
+    users = [i % 30 for i in range(200)]
+    table = pa.table({"item": items, "user": users, "click": [i % 2 for i in range(200)]})
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    vectors = pa.table({"id": [f"i{i}" for i in range(10)], "vector": list(VECTORS)})
+    parquet.write_table(vectors, tmp_path / "vectors.parquet")
+    return Source((str(tmp_path / "rows.parquet"),), tables={"item": str(tmp_path / "vectors.parquet")})
+
+
+def frozen(folder: Path) -> dict[str, list[float]]:
+    """The vectors of the run's items, by value."""
+    run = load_run(folder)
+    values = run.encoder.encodings["item"].values  # type: ignore[attr-defined] # a vocabulary
+    rows = dict(run.model.named_weights())["inputs.item.weight"]
+    return {value: rows[number].tolist() for number, value in enumerate(values, start=1)}
+
+
+def test_a_frozen_table_stays_as_the_file_has_it(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """Through training and on disk; the run knows the file, and refuses to go on with another one or without it."""
+    folder = tmp_path / "run"
+    train(graph, source, RECIPE, folder)
+    assert frozen(folder) == {f"i{i}": VECTORS[i].tolist() for i in range(10)}
+    found = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    assert TABLES in found["sha256"]
+    assert source.tables["item"] in found["data"]
+    with pytest.raises(SpecError, match="AS706"):
+        train(graph, replace(source, tables={}), RECIPE, folder, resume=True)
+
+
+def test_a_killed_run_ends_like_another(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """Killed before its first checkpoint, it begins again with the vectors that it kept; the weights are the same."""
+    train(graph, source, RECIPE, tmp_path / "one")
+    train(graph, source, RECIPE, tmp_path / "two")
+    for name in (LAST, HISTORY, WEIGHTS):
+        (tmp_path / "two" / name).unlink()
+    (tmp_path / "vectors.parquet").unlink()
+    train(graph, source, RECIPE, tmp_path / "two", resume=True)
+    assert (tmp_path / "two" / WEIGHTS).read_bytes() == (tmp_path / "one" / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("how", ["cut", "gone"])
+def test_damaged_vectors_of_a_run(graph: Graph, source: Source, tmp_path: Path, how: str) -> None:
+    """A run that has to begin again without its vectors prepares them again; one that goes on is refused."""
+    folder = tmp_path / "run"
+    train(graph, source, replace(RECIPE, epochs=1), folder)
+    path = folder / TABLES
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(SpecError, match="AS733") as caught:
+        train(graph, source, RECIPE, folder, resume=True)
+    assert str(path) in caught.value.diagnostics[0].message
+    for name in (LAST, HISTORY, WEIGHTS):
+        (folder / name).unlink()
+    train(graph, source, RECIPE, folder, resume=True)
+    assert frozen(folder)["i1"] == [3, 4, 5]
+
+
+def test_vectors_that_moved_or_changed(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """A file in another place is the same; a changed one is a warning, and the run goes on with what it kept."""
+    folder = tmp_path / "run"
+    train(graph, source, replace(RECIPE, epochs=1), folder)
+    (tmp_path / "else").mkdir()
+    moved = (tmp_path / "vectors.parquet").rename(tmp_path / "else" / "vectors.parquet")
+    train(graph, replace(source, tables={"item": str(moved)}), RECIPE, folder, resume=True)
+    parquet.write_table(pa.table({"id": ["i0"], "vector": [[9.0, 9.0, 9.0]]}), tmp_path / "vectors.parquet")
+    warned: list[str] = []
+
+    def warn(items: Iterable[Diagnostic]) -> None:
+        warned.extend(item.code for item in items)
+
+    train(graph, source, replace(RECIPE, epochs=3), folder, resume=True, progress=Progress(warn=warn))
+    assert "AS737" in warned
+    assert frozen(folder)["i0"] == [0, 1, 2]
+
+
+def test_a_wrong_file_leaves_no_folder(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """Vectors of another width are refused before the folder of the run is made."""
+    parquet.write_table(pa.table({"id": ["i0"], "vector": [[1.0]]}), tmp_path / "vectors.parquet")
+    with pytest.raises(SpecError, match="AS763"):
+        train(graph, source, RECIPE, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
