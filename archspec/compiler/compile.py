@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,7 @@ from archspec import plugins as plugin_door
 from archspec.compiler.emit import emit
 from archspec.compiler.living import class_of
 from archspec.compiler.lower import Lowered, lower
+from archspec.compiler.names import Attributes
 from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES
 from archspec.compiler.tune import Plan, planned
 from archspec.diagnostics import SpecError
@@ -19,11 +21,14 @@ from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from archspec.graph.graph import Graph, Node
+    from torch import Tensor, nn
+
+    from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
-    from archspec.program.program import Module
+    from archspec.program import Value
+    from archspec.program.program import Dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +101,49 @@ def instantiate(built: Built, *, seed: int | None = None) -> Compiled:
     try:
         model: Compiled = cls(seed=seed)
     except Exception:
-        for module in built.lowered.forward.modules.values():
-            _check_build(built.graph.nodes[module.name], module)
+        for module in built.lowered.forward.modules.values():  # again, to report what is wrong with it
+            call(built.graph.nodes[module.name], "build", *module.arguments)
         raise
+    _check_shapes(built, model)
     return model
 
 
-def _check_build(node: Node, module: Module) -> None:
-    """Builds a plugin's module again, to report what is wrong with it. Raises SpecError."""
+def _check_shapes(built: Built, model: Compiled) -> None:
+    """Checks that modules of plugins return the shapes that their kinds declare. Raises SpecError."""
+    forward, rows = built.lowered.forward, 2
+    attributes = Attributes([forward, built.lowered.predict])
+    for op in {op.attr("module"): op for op in forward.ops if op.kind == "call"}.values():
+        found = _run_on_meta(getattr(model, attributes.name(op.attr("module"))), op.inputs, rows)
+        shape: tuple[Dim, ...] = tuple(getattr(found, "shape", ()))
+        shape = ("B", *shape[1:]) if shape[:1] == (rows,) else shape
+        if found is not None and shape != op.output.shape:
+            shown, declared = (f"[{', '.join(map(str, each))}]" for each in (shape, op.output.shape))
+            returned = shown if hasattr(found, "shape") else f"a `{type(found).__name__}`"
+            problem = f"builds a module that returns {returned} rather than {declared}"
+            raise SpecError([wrong_result(built.graph.nodes[op.node.node], problem)])
+
+
+def _run_on_meta(module: nn.Module, inputs: Sequence[Value], rows: int) -> object:
+    """What a module returns, without values or side effects; None if it cannot run on torch's meta device."""
+    import torch
+
+    held = [*module.parameters(), *module.buffers()]
+    types = {"float": next((each.dtype for each in held if each.is_floating_point()), None), "int": torch.int64}
+    try:
+        twin = copy.deepcopy(module, {id(tensor): _on_meta(tensor) for tensor in held}).eval()
+        given = [
+            torch.empty([rows if size == "B" else int(size) for size in value.shape],
+                        dtype=types.get(value.dtype, torch.bool), device="meta")
+            for value in inputs
+        ]  # fmt: skip
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return twin(*given)
+    except Exception:  # noqa: BLE001 - it may need values, or fail for a reason that its first batch shows
+        return None
+
+
+def _on_meta(tensor: Tensor) -> Tensor:
     from torch import nn
 
-    answer = call(node, "build", *module.arguments)
-    if not isinstance(answer, nn.Module):
-        raise SpecError([wrong_result(node, f"gives a `{type(answer).__name__}` from `build`, not an nn.Module")])
+    moved = tensor.detach().to("meta")
+    return nn.Parameter(moved, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else moved

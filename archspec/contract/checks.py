@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from archspec.contract.kinds import BASES, NEEDED, TowerKind
+from archspec.contract.kinds import BASES, NEEDED, FusionKind, TowerKind
 from archspec.contract.methods import methods
 from archspec.contract.settings import Settings, keys_of
 from archspec.contract.variables import wrong_variable
@@ -118,6 +118,8 @@ def _misspelt(cls: type[Settings], base: type[Kind]) -> str:
 
 def _missing(cls: type[Settings], base: type[Kind], needed: tuple[tuple[str, ...], ...]) -> str:
     """The alternatives for a needed method that the class lacks; empty if it lacks none."""
+    if base is FusionKind and "of" not in cls.model_fields:
+        return " needs a setting `of`: the names of the outputs that it reads, such as `of: tuple[str, ...]`"
     known = methods(base)
     for options in needed:
         if all(getattr(cls, method, known[method]) is known[method] for method in options):

@@ -9,15 +9,13 @@ from archspec.contract.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archspec.contract.kinds import Kind
-
 
 def overrides(kind: Settings | None, method: Callable[..., Any]) -> bool:
     """Whether a kind overrides a method: `overrides(settings, FusionKind.logits)`."""
     return kind is not None and getattr(type(kind), method.__name__, method) is not method
 
 
-def methods(base: type[Kind]) -> dict[str, Callable[..., Any]]:
+def methods(base: type[Settings]) -> dict[str, Callable[..., Any]]:
     """The methods of a base class, by name: the ones that archspec may call."""
     found: dict[str, Callable[..., Any]] = {}
     for cls in reversed(base.__mro__):

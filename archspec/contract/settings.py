@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from archspec.contract.limits import LARGEST, MOST_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
 Width = int
 """Number of features of one row of a stream: the `D` of `[B, D]`."""
 
 
-def as_tuple(value: object) -> object:
-    """A YAML list as the immutable tuple that a settings field holds; anything else as it is."""
-    return tuple(value) if isinstance(value, list) else value
-
-
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
-Units = Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(max_length=MOST_LAYERS)]
+Units = Annotated[tuple[Count, ...], Field(max_length=MOST_LAYERS)]
 """Sizes of layers, first to last; may be empty."""
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -83,6 +81,13 @@ class Settings(BaseModel):
     instead: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """A written setting -> those that mean nothing beside it: `defaults` do not give them."""
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Lets a YAML list be the value of a setting of type `tuple[...]`; all else stays strict."""
+        schema = handler(source)
+        _let_lists_be_tuples(handler.resolve_ref_schema(schema))
+        return schema
+
     def detail(self) -> str:
         """The small second line in a figure's box; empty: none."""
         return ""
@@ -90,6 +95,17 @@ class Settings(BaseModel):
     def idle(self) -> dict[tuple[str | int, ...], str]:
         """Settings that change nothing beside the others, by path, with the reason: a lint where written."""
         return {}
+
+
+def _let_lists_be_tuples(schema: Any) -> None:  # noqa: ANN401 - any part of a schema
+    if isinstance(schema, dict):
+        if schema.get("type") == "tuple":
+            schema["strict"] = False
+        schema = schema.values()
+    elif not isinstance(schema, list):
+        return
+    for part in schema:
+        _let_lists_be_tuples(part)
 
 
 def keys_of(cls: type[Settings]) -> tuple[str, ...]:

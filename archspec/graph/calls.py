@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archspec.contract import KindError
+from archspec.contract.calls import MAKES_VALUES, WrongAnswerError, ask, defect
 from archspec.contract.registry import place
 from archspec.diagnostics import Diagnostic, SpecError
 from archspec.program import Value
@@ -16,20 +16,12 @@ if TYPE_CHECKING:
     from archspec.diagnostics import Span
     from archspec.graph.graph import Node
     from archspec.program.program import Dim
-
-
-def failed_call(node: Node, error: Exception) -> Diagnostic:
-    """A KindError is reported at the setting that it names; any other error is a bug in the kind."""
-    if isinstance(error, KindError):
-        return _diagnostic("AS210", node, f"{node.what}: {error}", setting_span(node, *error.at), error.help)
-    message = f"{_kind(node)} failed: {type(error).__name__}: {error}"
-    return _diagnostic("AS502", node, message, node.block.place, "a defect of the class that defines the kind")
+    from archspec.spec.spec import Block, Switch
 
 
 def wrong_result(node: Node, problem: str) -> Diagnostic:
     """A kind that returned something it did not declare; the message is `its kind ...` and then `problem`."""
-    help = "correct the class; `archspec.testing.check_kind` finds this in a test of the kind"  # noqa: A001 - as in Diagnostic
-    return _diagnostic("AS502", node, f"{_kind(node)} {problem}", node.block.place, help)
+    return _failure(node.block, node.what, "", WrongAnswerError(problem))
 
 
 def unimportable(node: Node) -> Diagnostic:
@@ -59,36 +51,62 @@ def checked_call(
     Raises:
         SpecError: AS210 or AS502: the method raises an error, or returns something else.
     """
+    assert method in MAKES_VALUES
     answer = call(node, method, *arguments)
     values = tuple(answer) if each is not None and isinstance(answer, tuple | list) else (answer,)
-    found = [value.shape if isinstance(value, Value) else type(value) for value in values]
-    if len(found) != (each or 1) or any(shape not in shapes for shape in found):
-        shown = ", ".join(_shape(shape) for shape in found)
+    fits = [isinstance(value, Value) and value.shape in shapes and value.dtype == "float" for value in values]
+    if len(fits) != (each or 1) or not all(fits):
+        shown = ", ".join(map(_shown, values))
         raise SpecError([wrong_result(node, f"{said}, but its `{method}` gives {shown or 'nothing'}")])
     return answer if each is None else values
 
 
 def call(node: Node, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - a kind's method has its own
-    """Calls a kind's method.
+    """Calls a method of a node's kind.
 
     Raises:
-        SpecError: AS210 or AS502: the method raises an error.
+        SpecError: AS210 or AS502: the method raises an error, or returns something of another type.
     """
+    return call_of(node.block, node.what, method, *arguments)
+
+
+def call_of(block: Any, what: str, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - as `call`
+    """Calls a method of the kind of a block, which messages call `what`. Raises SpecError, as `call` does."""
     try:
-        return getattr(getattr(node.block, "settings", None), method)(*arguments)
+        return ask(block.settings, method, *arguments)
     except SpecError:  # of a stream that the kind reads
         raise
     except Exception as error:
-        raise SpecError([failed_call(node, error)]) from error
+        raise SpecError([_failure(block, what, method, error)]) from error
 
 
-def _shape(found: tuple[Dim, ...] | type) -> str:
-    return f"a `{found.__name__}`" if isinstance(found, type) else f"[{', '.join(map(str, found))}]"
+def _failure(block: Block | Switch | TaskBlock, what: str, method: str, error: Exception) -> Diagnostic:
+    """A KindError is reported at the setting that it names; any other error is a bug in the kind."""
+    settings = getattr(block, "settings", None)
+    return defect(
+        error,
+        method,
+        what=what,
+        kind=getattr(block, "kind", ""),
+        cls=None if settings is None else type(settings),
+        span=lambda *path: _span(block, *path) if path else block.place,
+        notes=block.provenance,
+    )
+
+
+def _shown(value: object) -> str:
+    """A value by its shape, anything else by its type."""
+    if not isinstance(value, Value):
+        return f"a `{type(value).__name__}`"
+    return f"[{', '.join(map(str, value.shape))}]{'' if value.dtype == 'float' else f' of type {value.dtype}'}"
 
 
 def setting_span(node: Node, *path: str | int) -> Span:
     """The place of a setting if it is written, else of the block's name."""
-    block = node.block
+    return _span(node.block, *path)
+
+
+def _span(block: Block | Switch | TaskBlock, *path: str | int) -> Span:
     if isinstance(block, TaskBlock):
         return block.place
     span = block.span(*path)

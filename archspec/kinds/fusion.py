@@ -9,17 +9,17 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from archspec.contract import FusionKind, InputName, Settings, fusion
-from archspec.contract.settings import Finite, as_tuple
+from archspec.contract.settings import Finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from archspec.program import Part, Scope, Value
 
-Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 _ROUNDING = 1e-9
 """Tolerance by which a sum of weights such as 0.7 + 0.2 + 0.1 may exceed 1."""
 Weights = Annotated[dict[str, Finite], Field(min_length=1)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from archspec.contract import ColumnName, InputKind, KindError, TableName, Width, input
 from archspec.contract.limits import LONGEST_ROW, MOST_DOMAINS
-from archspec.contract.settings import Count, added, as_tuple
+from archspec.contract.settings import Count, added
 from archspec.program.columns import Column
 from archspec.program.program import Init
 
@@ -179,7 +179,7 @@ class Domain(InputKind):
     """Which domain (scene, business, tab) a row belongs to: an index into `values`, `[B]`; embedded with `dim`."""
 
     formula: ClassVar[str] = "table[domain], or nothing without dim"
-    values: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=MOST_DOMAINS)]
+    values: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_DOMAINS)]
     dim: Count | None = None
 
     @model_validator(mode="after")

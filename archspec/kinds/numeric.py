@@ -7,11 +7,11 @@ from itertools import pairwise
 from math import pi
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from archspec.contract import InputKind, KindError, Width, input
 from archspec.contract.limits import LONGEST_ROW
-from archspec.contract.settings import Count, Finite, Positive, as_tuple
+from archspec.contract.settings import Count, Finite, Positive
 from archspec.program.columns import Column
 from archspec.program.program import Init
 
@@ -40,7 +40,7 @@ class Numeric(InputKind):
     """Width of the vector."""
     embedding: Literal["linear", "autodis", "buckets", "periodic"] = "linear"
     """How the number becomes a vector."""
-    boundaries: Annotated[tuple[Finite, ...], BeforeValidator(as_tuple), Field(max_length=LONGEST_ROW)] | None = None
+    boundaries: Annotated[tuple[Finite, ...], Field(max_length=LONGEST_ROW)] | None = None
     """`buckets`: ascending limits; a number equal to one belongs to the bucket above it."""
     metas: Count = 20
     """`autodis`: number of meta-embeddings, the H of the paper."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archspec.contract.calls import alone, ask, defect
 from archspec.contract.kinds import ExpertCommon
 from archspec.contract.settings import keys_of
 from archspec.diagnostics import Diagnostics, Span, suggest
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence as Words
 
-    from archspec.contract import Registry
+    from archspec.contract import Registry, Settings
 
 _MOST_KEYS = 50
 """A misspelt `kind` is looked for among at most this many keys of a block."""
@@ -65,7 +66,24 @@ class BlockReader:
         common = validated(common_class, _only(node, common_keys), what, place, self.diagnostics)
         rest = [entry.key for entry in node.entries if entry.key not in known]
         settings = validated(cls, _only(node, rest), what, place, self.diagnostics) if cls else None
-        return Block(category, name, kind, common, settings, node, place)
+        block = Block(category, name, kind, common, settings, node, place)
+        return block if settings is None or self.answers(block, what) else replace(block, settings=None)
+
+    def answers(self, block: Block, what: str) -> bool:
+        """Whether the methods work that a kind can be asked with its settings alone; reports one that does not."""
+        cls: type[Settings] = type(block.settings)
+        for method in alone(cls):
+            try:
+                ask(block.settings, method)
+            except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+                self.diagnostics.items.append(
+                    defect(
+                        error, method, what=what, kind=block.kind, cls=cls, notes=block.provenance,
+                        span=lambda *path: block.span(*path) if path else block.place,
+                    )
+                )  # fmt: skip
+                return False
+        return True
 
     def like(self, name: str, node: Mapping, what: str, place: Span) -> Block:
         """An expert group with the weights of another, from which it gets kind and settings later: see `spec.like`."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archspec import plugins as plugin_door
+from archspec.graph.calls import call_of
 from archspec.graph.load import graph_of, load_graph
 from archspec.nn.wrapped import unwrapped
 from archspec.spec.spec import Spec, TaskBlock
@@ -69,7 +70,7 @@ class MultiTaskLoss(nn.Module):
         self.count_steps = count_steps
         self.check_labels = True
         self.balance_name = graph.spec.balance.kind
-        self.balance: nn.Module = graph.spec.balance.settings.build(tuple(self.tasks))
+        self.balance: nn.Module = call_of(graph.spec.balance, "balance", "build", tuple(self.tasks))
         self._reads = graph.spec.balance.settings.gradients
         self._model = (model,)  # in a tuple: the model is not a submodule of the criterion
         self._entries = self._watched(graph)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import archspec
 from archspec.compiler.compile import build, instantiate
@@ -173,8 +173,8 @@ def test_a_kind_inside_a_function_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda *_: 3, "AS502.*gives a `int` from `build`, not an nn.Module"),
-        (lambda *_: 1 / 0, "AS502.*failed: ZeroDivisionError"),
+        (lambda *_: 3, "AS502.*returns 3 as its `build`, which must be an nn.Module"),
+        (lambda *_: 1 / 0, "AS502.*failed in `build`: ZeroDivisionError"),
     ],
 )
 def test_a_kind_that_builds_nothing_good_is_told(wrong: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - a method of any fault
@@ -184,6 +184,53 @@ def test_a_kind_that_builds_nothing_good_is_told(wrong: Any, message: str, monke
     monkeypatch.setattr(cls, "build", wrong)
     with pytest.raises(archspec.SpecError, match=message):
         instantiate(built)
+
+
+class _Wrapped(nn.Linear):
+    """A layer that returns something around its result."""
+
+    def forward(self, input: Tensor) -> Any:  # noqa: ANN401 - a tuple, which is the defect
+        return (super().forward(input),)
+
+
+class _Branching(nn.Linear):
+    """A layer that looks at values, which torch's meta device does not have, and counts its calls."""
+
+    calls = 0
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(input) if input.sum().item() > 0 else super().forward(-input)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda _, width: nn.Linear(width, 7), r"returns \[B, 7\] rather than \[B, 4\]"),
+        (lambda _, width: nn.Sequential(nn.Linear(width, 4), nn.Flatten(0)), r"returns \[8\] rather than"),
+        (lambda _, width: _Wrapped(width, 4), r"returns a `tuple` rather than \[B, 4\]"),
+    ],
+)
+def test_a_module_of_another_shape_is_reported_when_it_is_made(
+    wrong: Any,  # noqa: ANN401 - a method of any fault
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A module that does not return what its kind declares is AS502 at the block, not an error of torch later on."""
+    cls = type(spec().levels[0].experts["one"].settings)
+    built = build(graph_of(spec()))
+    monkeypatch.setattr(cls, "build", wrong)
+    with pytest.raises(archspec.SpecError, match=f"AS502.*{message}"):
+        instantiate(built)
+
+
+def test_a_module_that_needs_values_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be checked without values is not refused, and checking leaves no trace in the module."""
+    monkeypatch.setattr(type(spec().levels[0].experts["one"].settings), "build", lambda _, width: _Branching(width, 4))
+    model = archspec.compile(spec(), seed=0)
+    made = [module for module in model.modules() if isinstance(module, _Branching)]
+    assert made
+    assert all(module.calls == 0 for module in made)
 
 
 def test_a_module_that_meta_would_break_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

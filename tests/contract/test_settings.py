@@ -56,3 +56,26 @@ def test_an_added_setting_is_dumped_only_where_it_differs() -> None:
 
     assert Later().model_dump(mode="json") == {}
     assert Later(slope=0.2).model_dump(mode="json") == {"slope": 0.2}
+
+
+class Inner(Settings):
+    """Settings inside settings."""
+
+    steps: tuple[int, ...] = ()
+
+
+class Outer(Settings):
+    """Tuples as a plugin's author writes them."""
+
+    of: tuple[str, ...]
+    table: tuple[tuple[int, float], ...] = ()
+    inner: Inner | None = None
+
+
+def test_lists_are_values_of_tuples_at_any_depth() -> None:
+    """A YAML list is the value of a setting of type `tuple[...]`, nested ones too; items stay strict."""
+    made = Outer.model_validate({"of": ["a"], "table": [[1, 2.0]], "inner": {"steps": [3]}})
+    assert made == Outer(of=("a",), table=((1, 2.0),), inner=Inner(steps=(3,)))
+    for wrong in ({"of": "ab"}, {"of": {"a": 1}}, {"of": [1]}, {"of": ["a"], "inner": {"steps": [True]}}):
+        with pytest.raises(ValidationError):
+            Outer.model_validate(wrong)

@@ -165,7 +165,7 @@ class _Wide(FusionKind):
 BROKEN: dict[type[Settings], tuple[str, str]] = {
     _Narrow: ("EXPERT", "says that it is 4 wide, but its `lower` gives [B, 3]"),
     _Nothing: ("EXPERT", "says that it is 4 wide, but its `lower` gives a `NoneType`"),
-    _Failing: ("EXPERT", "failed: KeyError: 'bias'"),
+    _Failing: ("EXPERT", "failed in `lower`: KeyError: 'bias'"),
     _Illegal: ("EXPERT", "writes an illegal operation: "),
     _Short: ("GATE", "sees 2 experts, 4 wide, but its `lower` gives [B, 1]"),
     _Values: ("GATE", "sees 2 experts, 4 wide, but its `values` gives [B, 4]"),

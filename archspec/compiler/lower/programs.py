@@ -64,7 +64,7 @@ def lower(graph: Graph) -> Lowered:
             lower_node = LOWER.get(node.category, lower_block)
             lower_node(streams.at(node), node, Scope(streams.builder, node.name, node.like))
     program = dead_operations(_legal(streams.builder.program(), graph)).program
-    scores = verify(lower_scores(graph, streams.outputs))
+    scores = _legal(lower_scores(graph, streams.outputs), graph)
     return Lowered(program, scores, streams.columns, check_size(program, graph))
 
 

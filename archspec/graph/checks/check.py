@@ -6,8 +6,8 @@ from graphlib import CycleError
 from typing import TYPE_CHECKING, Any
 
 from archspec.contract import FusionKind, GateKind, InputKind, overrides
-from archspec.diagnostics import Diagnostics, Note, Span
-from archspec.graph.calls import failed_call, setting_span, wrong_result
+from archspec.diagnostics import Diagnostics, Note, Span, SpecError
+from archspec.graph.calls import call, setting_span
 from archspec.graph.checks.cycle import report_cycle
 from archspec.graph.checks.domains import check_by_domain
 from archspec.graph.checks.limits import check_table
@@ -83,23 +83,12 @@ class _Checker:
         notes = [*node.block.provenance, *details.pop("notes", ())]
         self.diagnostics.error(code, message, span, notes=notes, **details)
 
-    def call(self, node: Node, method: Callable[[], Any]) -> Any:  # noqa: ANN401 - each method has its own
-        """Calls a kind; an error becomes a diagnostic."""
+    def call(self, node: Node, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - each method has its own
+        """Calls a method of a node's kind; an error becomes a diagnostic, and the result None."""
         try:
-            return method()
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-            self.diagnostics.items.append(failed_call(node, error))
-        return None
-
-    def width(self, node: Node, method: Callable[[], object], *, least: int) -> int | None:
-        """The width that a kind declares; a diagnostic and None where it is not a whole number of `least` or more."""
-        failed = len(self.diagnostics.items)
-        width = self.call(node, method)
-        if isinstance(width, int) and not isinstance(width, bool) and width >= least:
-            return width
-        if len(self.diagnostics.items) == failed:
-            problem = f"returns {width!r} as its `width`, which must be a whole number from {least} on"
-            self.diagnostics.items.append(wrong_result(node, problem))
+            return call(node, method, *arguments)
+        except SpecError as error:
+            self.diagnostics.items += error.diagnostics
         return None
 
     # -- rules --------------------------------------------------------------------------------------------------------
@@ -113,13 +102,13 @@ class _Checker:
         table = own.shared_table()
         if table is not None and table not in settings:
             return None
-        width = self.width(node, lambda: own.width(settings), least=0)
+        width: int | None = self.call(node, "width", settings)
         if width is not None:
-            holds = self.call(node, lambda: own.column(settings))
+            holds = self.call(node, "column", settings)
             if holds is not None and holds.dtype == "float":
                 self.numbers.add(node.name)
             self.one_column(node, block.common.column, "column", holds)
-            for setting, further in (self.call(node, lambda: own.columns(settings)) or {}).items():
+            for setting, further in (self.call(node, "columns", settings) or {}).items():
                 key = getattr(own, setting)
                 if key is not None:
                     self.one_column(node, key, setting, further)
@@ -156,7 +145,8 @@ class _Checker:
         width, settings = self.source(node), node.block.settings if isinstance(node.block, Block) else None
         if width is None or settings is None:
             return None
-        return self.width(node, lambda: settings.width(width), least=1)
+        made: int | None = self.call(node, "width", width)
+        return made
 
     def gate(self, node: Node) -> int | None:
         """Width of a gate: that of the experts it sees, which must agree."""
@@ -175,7 +165,7 @@ class _Checker:
             return None
         kind: GateKind | None = block.settings
         if kind is not None and len(known) == len(parts) and self.selected(node, kind):
-            self.call(node, lambda: kind.check(seen_by(self.graph, node)))
+            self.call(node, "check", seen_by(self.graph, node))
         check_by_domain(self.graph, node, self.diagnostics)
         return known[0][1] if known else None
 
@@ -258,7 +248,11 @@ class _Checker:
                 help="use `product` or `weighted_product`, or make the task a regression",
             )  # fmt: skip
             return
-        found: tuple[str, str] | None = self.call(node, lambda: excess(self.graph, block))
+        try:
+            found = excess(self.graph, node)
+        except SpecError as error:  # of this fusion, or of one that it combines
+            self.diagnostics.items += [item for item in error.diagnostics if item not in self.diagnostics.items]
+            return
         if found is not None:
             part, does = found
             self.error(

@@ -1,0 +1,219 @@
+"""Every method that archspec calls on a kind: a defect is a diagnostic that names the method and the class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import Field
+from torch import Tensor, nn
+
+import archspec
+from archspec import (
+    Column,
+    ExpertKind,
+    KindError,
+    SpecError,
+)
+from archspec.compiler.count import count
+from archspec.contract.calls import _ANSWERS, MAKES_TENSORS
+from archspec.contract.kinds import BASES
+from archspec.contract.methods import methods
+from archspec.graph.load import graph_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archspec.contract import Category, Kind, KindClass
+
+SPEC = """
+archspec: 1
+name: tiny
+inputs:
+  x: {kind: dense, dim: 4}
+  made: {kind: INPUT}
+feature_gates:
+  scaled: {from: [x, made], per: element, kind: FEATURE_GATE}
+tasks:
+  a: {loss: LOSS}
+  b: {kind: binary}
+levels:
+  - experts:
+      shared: {count: 2, kind: EXPERT, from: scaled}
+    gates:
+      a: {sees: shared, kind: GATE}
+towers:
+  a: {kind: TOWER}
+fusion:
+  score: {kind: FUSION, of: [a]}
+  b: {kind: FUSION, of: [a]}
+balance: BALANCE
+"""
+USUAL = {
+    "INPUT": "dense, dim: 2", "FEATURE_GATE": "sigmoid", "LOSS": "logistic", "EXPERT": "identity", "GATE": "softmax",
+    "TOWER": "mlp, units: []", "FUSION": "product", "BALANCE": "sum",
+}  # fmt: skip
+
+
+class _Layer(nn.Module):
+    """A linear layer on the selector or stream."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x)
+        return out
+
+
+def _through(self: Any, at: Any, x: Any, *_: Any) -> Any:  # noqa: ANN401, ARG001 - for several categories
+    return x
+
+
+SOUND: dict[str, dict[str, Callable[..., Any]]] = {
+    "input": {"width": lambda *_: 2, "column": lambda *_: Column("float", ("B", 2)), "lower": _through},
+    "expert": {"width": lambda _, width: width, "lower": _through},
+    "tower": {"width": lambda _, width: width, "lower": _through},
+    "gate": {"lower": lambda _, at, gate: at.linear(gate.selector, gate.seen.count, "head")},
+    "feature_gate": {"lower": lambda _, at, x, count: at.linear(x, count, "head")},
+    "fusion": {"lower": lambda *given: given[-1][0].logits, "logits": lambda *given: given[-1][0].logits},
+    "loss": {"rows": lambda _, logits, labels: logits - labels},
+    "balance": {"build": lambda *_: nn.Identity()},
+}
+"""Methods with which a kind of the category works."""
+
+BUILT: dict[str, Callable[..., Any]] = {
+    "expert": lambda _, width: _Layer(width, width),
+    "tower": lambda _, width: _Layer(width, width),
+    "gate": lambda _, seen: _Layer(seen.selector, seen.count),
+    "feature_gate": lambda _, width, count: _Layer(width, count),
+}
+"""`build` instead of `lower`."""
+
+
+def odd(category: Category, method: str, defect: Callable[..., Any]) -> KindClass:
+    """A kind that works, but for one method."""
+    sound = {**SOUND[category], method: defect}
+    if method in {"build", "parameters", "flops"} and category in BUILT:
+        del sound["lower"]
+        sound = {"build": BUILT[category], **sound}
+    made = {name: with_arguments(BASES[category], name, function) for name, function in sound.items()}
+    body: dict[str, Any] = {"__module__": __name__, **made}
+    if category == "fusion":
+        body |= {"__annotations__": {"of": "tuple[str, ...]"}, "of": Field(...)}
+    cls = type("Odd", (BASES[category],), body)
+    globals()["Odd"] = cls  # a built file imports it from here
+    cls.__qualname__ = "Odd"
+    marked: KindClass = getattr(archspec, category)("odd")(cls)
+    return marked
+
+
+def with_arguments(base: type[Kind], method: str, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - a function
+    """The function with the arguments of a method of the base class."""
+    code = methods(base)[method].__code__
+    names = ", ".join(code.co_varnames[: code.co_argcount])
+    made: dict[str, Any] = {}
+    exec(f"def {method}({names}): return function({names})", {"function": function}, made)  # noqa: S102 - written here
+    return made[method]
+
+
+def everything(category: Category, cls: KindClass) -> None:
+    """Loads, counts and compiles a spec that uses the kind, and makes its loss."""
+    text = SPEC
+    for word, kind in (USUAL | {category.upper(): "odd"}).items():
+        for key in ("kind: ", "loss: ", "balance: "):
+            text = text.replace(f"{key}{word}", f"{key}{kind}")
+    spec = archspec.load(text, plugins=[cls])
+    count(graph_of(spec))
+    archspec.MultiTaskLoss(archspec.compile(spec, seed=0))
+
+
+CALLED = [
+    (category, name)
+    for category, base in BASES.items()
+    for name in methods(base)
+    if name not in MAKES_TENSORS and not (category == "tower" and name in methods(ExpertKind))
+]
+
+
+def test_every_method_has_a_declared_result() -> None:
+    """A method that is added to a base class also gets a line that says what it must return."""
+    for base in BASES.values():
+        assert all(any(vars(cls).get(name) in _ANSWERS for cls in base.__mro__) for name in methods(base))
+
+
+@pytest.mark.parametrize("category", BASES)
+def test_the_kinds_of_these_tests_work(category: Category) -> None:
+    """Without a defect nothing is reported: what the tests below find is the defect."""
+    everything(category, odd(category, "detail", lambda *_: ""))
+    everything(category, odd(category, "build" if category in BUILT else "detail", BUILT.get(category, lambda *_: "")))
+
+
+@pytest.mark.parametrize(("category", "method"), CALLED)
+def test_a_method_that_raises_is_named(category: Category, method: str) -> None:
+    """The error of a plugin's method is AS502, with the method, the class's place and the error's own words."""
+
+    def failing(*_: object) -> None:
+        raise RuntimeError("out of ideas")
+
+    with pytest.raises(SpecError) as error:
+        everything(category, odd(category, method, failing))
+    for found in error.value.diagnostics:
+        assert found.code == "AS502"
+        assert f"failed in `{method}`: RuntimeError: out of ideas" in found.message
+        assert found.span is not None
+
+
+@pytest.mark.parametrize(("category", "method"), CALLED)
+def test_a_method_that_returns_something_else_is_named(category: Category, method: str) -> None:
+    """A result of another type is AS502, with the method and what it must return."""
+    with pytest.raises(SpecError) as error:
+        everything(category, odd(category, method, lambda *_: [object]))
+    found = error.value.diagnostics[0]
+    assert found.code == "AS502"
+    assert f"`{method}`" in found.message
+    assert "its kind `odd` (" in found.message
+    assert found.help
+
+
+@pytest.mark.parametrize(("category", "method"), CALLED)
+def test_a_method_may_object(category: Category, method: str) -> None:
+    """KindError is the sentence for people, whichever method raises it."""
+
+    def objecting(*_: object) -> None:
+        raise KindError("suits no one", help="choose another kind")
+
+    with pytest.raises(SpecError) as error:
+        everything(category, odd(category, method, objecting))
+    found = error.value.diagnostics[0]
+    assert (found.code, found.help) == ("AS210", "choose another kind")
+    assert "suits no one" in found.message
+
+
+@pytest.mark.parametrize(
+    ("category", "method", "answer", "words"),
+    [
+        ("expert", "width", 4.0, "returns 4.0 as its `width`, which must be a whole number from 1 on"),
+        ("expert", "width", True, "returns True as its `width`"),
+        ("input", "width", -1, "a whole number from 0 on"),
+        ("input", "column", Column("float", (2,)), 'whose shape begins with "B"'),
+        ("input", "columns", {"no_setting": Column("int", ("B",))}, "a dict from settings"),
+        ("input", "domain", ["a", "b"], "a tuple of names or None"),
+        ("gate", "check", "suits no one", "which must be None"),
+        ("gate", "chosen", 0, "a whole number from 1 on or None"),
+        ("expert", "parameters", -1.5, "a whole number from 0 on or None"),
+        ("feature_gate", "flops", "many", "a whole number from 0 on or None"),
+        ("fusion", "excess", ("a",), "a pair of texts or None"),
+        ("fusion", "auxiliary", 1.0, "which must be None"),
+        ("tower", "idle", {"units": "a reason"}, "a dict from paths of settings"),
+        ("tower", "idle", {("no_setting",): "a reason"}, "a dict from paths of settings"),
+        ("loss", "detail", None, "which must be text"),
+        ("balance", "build", sum, "which must be an nn.Module"),
+    ],
+)
+def test_near_misses_are_refused(category: Category, method: str, answer: object, words: str) -> None:
+    """A list for a tuple, a float for a whole number, a sentence where KindError is raised: each is reported."""
+    with pytest.raises(SpecError) as error:
+        everything(category, odd(category, method, lambda *_: answer))
+    assert words in error.value.diagnostics[0].message
