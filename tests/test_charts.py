@@ -36,7 +36,7 @@ def gate(name: str, experts: Sequence[str], means: Sequence[float] = (), deviati
     level, _, own = name.partition(".")
     seen = tuple(f"{level}.experts.{expert}" for expert in experts)
     weights = tuple(means) or (1 / len(seen),) * len(seen)
-    return GateStatistics(f"{level}.gates.{own}", seen, weights, (deviation,) * len(seen), 1000)
+    return GateStatistics(f"{level}.gates.{own}", seen, weights, (deviation,) * len(seen), 1000, "softmax")
 
 
 def group(name: str, count: int) -> list[str]:
@@ -135,11 +135,33 @@ def test_weights_need_not_sum_to_one() -> None:
     assert gate_bars([gate("level1.vtr", group("shared", 2))]).axes[0].get_ylim()[0] == 0
 
 
-def test_gates_of_a_level_share_a_scale() -> None:
-    """Bars of one level compare by eye; another level has a scale of its own."""
-    limits = [axes.get_ylim() for axes in gate_bars(PLE).axes]
-    assert limits[0] == limits[1] == limits[2]
-    assert limits[2] != limits[3]
+def test_all_gates_share_a_scale() -> None:
+    """Bars compare by eye, whatever their level."""
+    limits = {tuple(map(float, axes.get_ylim())) for axes in gate_bars(PLE).axes}
+    assert len(limits) == 1
+
+
+def level_lines(axes: Axes) -> list[float]:
+    """The heights of the dotted lines across a panel."""
+    dotted = [line for line in axes.lines if line.is_dashed()]
+    return [float(line.get_ydata()[0]) for line in dotted]  # type: ignore[arg-type, index] # matplotlib's ArrayLike
+
+
+def test_a_line_marks_equal_weights() -> None:
+    """It is at 1/n for n experts, and absent where weights do not add up to 1, or where there is only one."""
+    figure = gate_bars(PLE)
+    assert [level_lines(axes) for axes in figure.axes] == [[1 / 5], [1 / 5], [1 / 7], [1 / 5], [1 / 5]]
+    assert "dotted: 1/n" in " ".join(text.get_text() for text in words(figure))
+    free = gate_bars([gate("level1.vtr", group("shared", 3), [0.9, 0.8, 0.7]), gate("level1.vcr", ["shared.0"])])
+    assert [level_lines(axes) for axes in free.axes] == [[], []]
+    assert "1/n" not in " ".join(text.get_text() for text in words(free))
+
+
+def test_the_kind_of_a_gate_is_named() -> None:
+    """Beside its name; a gate of unknown kind has only its name."""
+    assert [text.get_text() for text in words(gate_bars(PLE))].count("softmax") == len(PLE)
+    unknown = GateStatistics("level1.gates.vtr", ("level1.experts.a.0",), (1.0,), (0.0,), 1)
+    assert "softmax" not in {text.get_text() for text in words(gate_bars([unknown]))}
 
 
 def test_weights_that_are_no_numbers_are_named() -> None:
@@ -173,6 +195,26 @@ def test_curves_have_a_line_of_panels_per_task() -> None:
     assert overlaps(figure) == []
 
 
+def test_no_panel_is_drawn_twice() -> None:
+    """A quantity whose curves another panel has is only named there: log loss and loss, the loss of the only task."""
+    curve, other = [(50, 0.5), (100, 0.4)], [(50, 0.5), (100, 0.3)]
+    one = {"train/loss": other, "validation/loss": curve, "train/vtr/loss": other, "validation/vtr/loss": curve,
+           "validation/vtr/log_loss": [(50, 0.5), (100, 0.4000001)], "validation/vtr/auc": other}  # fmt: skip
+    assert [axes.get_title() for axes in learning_curves(one).axes] == ["loss, log loss", "auc"]
+    two = one | {"validation/vcr/loss": other, "validation/vcr/log_loss": curve}
+    assert [axes.get_title() for axes in learning_curves(two).axes] == [
+        "loss", "loss, log loss", "auc", "loss", "log loss",
+    ]  # fmt: skip
+
+
+def test_the_best_epoch_is_marked() -> None:
+    """A line in every panel, and its words in the legend; without one, no panel has more lines than curves."""
+    figure = learning_curves(HISTORY, tasks=("vcr", "vtr"), best=(100, "best epoch: 2"))
+    assert [float(axes.lines[-1].get_xdata()[0]) for axes in figure.axes] == [100.0] * 3  # type: ignore[arg-type, index] # matplotlib's ArrayLike
+    assert "best epoch: 2" in {text.get_text() for text in words(figure)}
+    assert overlaps(figure) == []
+
+
 def test_one_point_is_a_curve() -> None:
     """After a single epoch there is a dot to see, on a scale of whole epochs."""
     axes = learning_curves({"validation/vtr/auc": [(1, 0.7)]}, clock="epoch").axes[0]
@@ -200,7 +242,7 @@ def test_svg_holds_words_as_words(tmp_path: Path) -> None:
     root = ET.fromstring((tmp_path / "a.svg").read_text(encoding="utf-8"))  # noqa: S314 written by the test
     found = [text.text for text in root.iter(f"{SVG}text")]
     assert found.count(odd) == 2
-    assert "bars: mean weight over 1,000 rows; whiskers: one standard deviation" in found
+    assert "bars: mean weight over 1,000 rows; whiskers: one standard deviation; dotted: 1/n" in found
 
 
 def test_png_is_sharp_enough_to_print(tmp_path: Path) -> None:

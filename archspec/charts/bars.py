@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 BAR, WIDEST, NARROWEST = 0.2, 0.36, 0.14  # distance of bars: usually, to fit a group's name, for many bars
 BOLD: Final = 1.2  # width of bold letters relative to light ones
 MANY: Final = 24  # with more experts in one gate than this, bars are narrow
+ROUNDING: Final = 0.005  # weights that add up to 1 do so within this
 HEIGHT, NARROW = 1.2, 0.6  # height of a panel, and its smallest width
 LEFT, GAP, HEADER, FOOT = 0.46, 0.22, 0.2, 0.1
+SPACE: Final = 0.06  # between the name of a gate and its kind
 INDEX, RULE = 0.05, 0.17  # from the panel down to the experts' numbers, and to the rule below them
 
 
@@ -53,7 +55,14 @@ class Panel:
 
     def width(self, step: float) -> float:
         """The width in inches, with bars `step` inches apart."""
-        return max(len(self.gate.experts) * step + 0.1, width_of(self.name, TITLE) * BOLD, NARROW)
+        title = width_of(self.name, TITLE) * BOLD + (SPACE + width_of(self.gate.kind, WORDS) if self.gate.kind else 0)
+        return max(len(self.gate.experts) * step + 0.1, title, NARROW)
+
+    @property
+    def equal(self) -> float | None:
+        """The weight of each expert if all were equal, 1/n; None for a gate whose weights do not add up to 1."""
+        count = len(self.gate.experts)
+        return 1 / count if count > 1 and abs(sum(self.gate.means) - 1) < ROUNDING else None
 
     def ends(self) -> list[float]:
         """The ends of all whiskers, without NaN."""
@@ -64,7 +73,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Line:
-    """Panels side by side, `step` inches from bar to bar, on the scale of their level; `title` is the level's name."""
+    """Panels side by side, `step` inches from bar to bar; `title` is the level's name."""
 
     panels: tuple[Panel, ...]
     step: float
@@ -99,8 +108,9 @@ class Line:
 def gate_bars(statistics: Sequence[GateStatistics], *, tasks: Sequence[str] | None = None) -> Figure:
     """Draws the mean weight of every expert in every gate, with whiskers of one standard deviation to both sides.
 
-    There is a panel per gate, a line of panels per level (several if they do not fit), and one scale per level. Experts
-    are in the gate's order, in the hue of the task that their group is named after, or else grey.
+    There is a panel per gate, with the gate's kind, a line of panels per level (several if they do not fit), and one
+    scale for all. Experts are in the gate's order, in the hue of the task that their group is named after, or else
+    grey. A dotted line is at 1/n, the weight of each of n experts if all were equal, if a gate's weights add up to 1.
 
     Args:
         statistics: what `archspec.gate_statistics` returns.
@@ -119,6 +129,8 @@ def gate_bars(statistics: Sequence[GateStatistics], *, tasks: Sequence[str] | No
         tasks = [panel.name for panel in panels if panel.level == panels[-1].level]
     lines = list(_lines(panels))
     caption = f"bars: mean weight over {statistics[0].rows:,} rows; whiskers: one standard deviation"
+    if any(panel.equal for panel in panels):
+        caption += "; dotted: 1/n"
     width = max([width_of(caption, SMALL) + 2 * EDGE, *(line.width() for line in lines)])
     figure = page.new_page(width, 2 * EDGE + sum(line.height() for line in lines) + FOOT)
     top = EDGE
@@ -142,15 +154,15 @@ def _panel(gate: GateStatistics) -> Panel:
 
 def _lines(panels: Sequence[Panel]) -> Iterator[Line]:
     """The panels of each level, in lines as wide as a printed page, or with a single gate."""
-    step = _step(panels)
+    step, limits = _step(panels), _limits(panels)
     for level, gates in groupby(panels, lambda panel: panel.level):
         members = tuple(gates)
-        line = Line((), step, _limits(members), level)
+        line = Line((), step, limits, level)
         for panel in members:
-            longer = Line((*line.panels, panel), step, line.limits, line.title)
+            longer = Line((*line.panels, panel), step, limits, line.title)
             if line.panels and longer.width() > page.LINE:
                 yield line
-                longer = Line((panel,), step, line.limits, "")
+                longer = Line((panel,), step, limits, "")
             line = longer
         yield line
 
@@ -185,7 +197,9 @@ def _draw(figure: Figure, top: float, line: Line, tasks: Sequence[str]) -> None:
         axes.tick_params(left=first, labelleft=first)
         axes.axhline(0, color=palette.MUTED, linewidth=0.6)
         colour = palette.hue(panel.name, tasks).text
-        axes.set_title(panel.name, fontsize=TITLE, color=colour, pad=4, parse_math=False, weight="bold")
+        _name_gate(axes, panel, colour, width)
+        if panel.equal is not None:
+            axes.axhline(panel.equal, color=palette.MUTED, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=2.5)
         if first:
             axes.set_ylabel("weight", fontsize=SMALL, color=palette.INK, labelpad=2)
         for group in panel.groups:
@@ -193,6 +207,18 @@ def _draw(figure: Figure, top: float, line: Line, tasks: Sequence[str]) -> None:
             _draw_group(axes, panel.gate, group, hue)
             _name_group(axes, group, hue.text, line)
         left += width + GAP
+
+
+def _name_gate(axes: Axes, panel: Panel, colour: str, width: float) -> None:
+    """Writes the gate's name and its kind above the panel; together they are centred."""
+    kind = width_of(panel.gate.kind, WORDS) + SPACE if panel.gate.kind else 0
+    end = 0.5 + (width_of(panel.name, TITLE) * BOLD - kind) / 2 / width
+    axes.set_title(panel.name, fontsize=TITLE, color=colour, pad=4, parse_math=False, weight="bold")
+    if kind:
+        axes.title.set(x=end, ha="right")
+        above = (end + SPACE / width, 1 + 4 / 72 / HEIGHT)
+        text = axes.text(*above, panel.gate.kind, transform=axes.transAxes, fontsize=WORDS, color=palette.MUTED)
+        text.set(va="baseline", parse_math=False)
 
 
 def _draw_group(axes: Axes, gate: GateStatistics, group: Group, hue: palette.Hue) -> None:

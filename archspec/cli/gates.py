@@ -11,7 +11,8 @@ import click
 from archspec.cli import options
 from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header
 from archspec.cli.extras import need
-from archspec.cli.messages import show
+from archspec.cli.messages import say
+from archspec.cli.tables import Column, table
 from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 @click.argument("run", metavar="RUN")
 @click.option(
     "--data", "files", multiple=True, metavar="FILE...", callback=files_of,
-    help="Rows to look at. [default: those that the run was validated on]",
+    help="Rows to compute the weights on. [default: the rows that the run was validated on]",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Draw bars with whiskers: .svg or .png.")
+@click.option("-o", "--output", metavar="FILE", help="Draw the weights as bars with whiskers: .svg or .png.")
 @header
 @bad_rows
 @options.plugins
@@ -45,7 +46,8 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
     """Show how the gates of a trained model weigh their experts.
 
     RUN is a folder of `archspec train`. Prints the mean and standard deviation of each expert's weight over rows, for
-    every gate, and what looks wrong: an unused expert, a collapsed gate, gates that do not differ between tasks.
+    every gate, next to 1/n, the weight of each of n experts if all were equal. Reports what looks wrong: an expert
+    that no gate uses, a gate that has collapsed to one expert, gates that are the same for different tasks.
     """
     need("lightning", "pyarrow", "torchmetrics", "matplotlib")
     from archspec.charts import gate_bars, write_figure
@@ -65,22 +67,18 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
         found = {"gates": [asdict(gate) for gate in statistics], "findings": findings}
         click.echo(json.dumps(found, indent=2))
         return
-    _print(statistics)
+    say(_text(statistics))
     for finding in findings:
         click.echo(f"warning: {finding}", err=True)
 
 
-def _print(statistics: Sequence[GateStatistics]) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("gate")
-    table.add_column("expert")
-    table.add_column("mean weight", justify="right")
-    table.add_column("deviation", justify="right")
+def _text(statistics: Sequence[GateStatistics]) -> str:
+    """A line for each gate, with the weight of each of its experts if all were equal, and one for each expert."""
+    columns = [Column("gate and experts"), Column("mean weight", numbers=True), Column("deviation", numbers=True)]
+    rows: list[Sequence[str]] = []
     for gate in statistics:
-        for place, expert in enumerate(gate.experts):
-            name = gate.gate if place == 0 else ""
-            table.add_row(name, expert, f"{gate.means[place]:.4f}", f"{gate.deviations[place]:.4f}")
-    show(table)
+        count = len(gate.experts)
+        rows.append((f"{gate.gate}: {gate.kind} over {count}, 1/n = {1 / count:.4f}",))
+        values = zip(gate.experts, gate.means, gate.deviations, strict=True)
+        rows += [(f"  {expert}", f"{mean:.4f}", f"{deviation:.4f}") for expert, mean, deviation in values]
+    return "\n".join(table(columns, rows))

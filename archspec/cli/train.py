@@ -121,8 +121,8 @@ def train(  # noqa: PLR0913 - click passes each option by name
             click.echo(f"interrupted: the same command with --resume goes on with {folder}", err=True)
         return INTERRUPTED
     if leads():
-        curves = learning_curves(results.history, tasks=tuple(graph.spec.tasks))
-        write_figure(curves, folder / CURVES)
+        best = (results.best["step"], f"best epoch: {results.best['epoch']}") if "step" in results.best else None
+        write_figure(learning_curves(results.history, tasks=tuple(graph.spec.tasks), best=best), folder / CURVES)
         print_results(results, folder, tuple(graph.spec.tasks), as_json=as_json)
     return 0
 

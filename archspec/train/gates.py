@@ -29,13 +29,17 @@ ALIKE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class GateStatistics:
-    """A gate over data: mean and standard deviation (over rows) of the weight of each expert that it sees."""
+    """A gate over data: mean and standard deviation (over rows) of the weight of each expert that it sees.
+
+    `kind` is the gate's kind, such as `softmax`; empty if it is not known.
+    """
 
     gate: str
     experts: tuple[str, ...]
     means: tuple[float, ...]
     deviations: tuple[float, ...]
     rows: int
+    kind: str = ""
 
 
 def gate_statistics(
@@ -99,13 +103,14 @@ class GateSums:
         """
         if not self.rows:
             raise ValueError("no gate can be looked at: the batches hold no row")
-        seen = graph_of(spec).seen
+        graph = graph_of(spec)
         found = []
         for gate, both in self.sums.items():
             means, squares = both.cpu() / self.rows
             deviations = (squares - means.square()).clamp_min(0).sqrt()
-            experts = tuple(expert.node for expert in seen[gate])
-            found.append(GateStatistics(gate, experts, tuple(means.tolist()), tuple(deviations.tolist()), self.rows))
+            experts = tuple(expert.node for expert in graph.seen[gate])
+            values = tuple(means.tolist()), tuple(deviations.tolist())
+            found.append(GateStatistics(gate, experts, *values, self.rows, graph.nodes[gate].kind))
         return tuple(found)
 
 

@@ -104,9 +104,12 @@ def test_gates_of_a_run(run: Run, trained: Result) -> None:
     assert all(math.isclose(sum(gate["means"]), 1, abs_tol=1e-5) and gate["rows"] == 100 for gate in gates)
     assert Path("gates.svg").read_text().startswith("<?xml")
     shown = run("gates", "runs/small", "--data", "day0.parquet", "day1.parquet")
-    assert [line.split()[0] for line in shown.stdout.splitlines() if "gates." in line] == [
-        gate["gate"] for gate in gates
+    assert [line for line in shown.stdout.splitlines() if "gates." in line] == [
+        f"{gate['gate']}: {gate['kind']} over {len(gate['experts'])}, 1/n = {1 / len(gate['experts']):.4f}"
+        for gate in gates
     ]
+    documented = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+    assert all(f"`gates[].{key}`" in documented for gate in gates for key in gate)
 
 
 def test_gates_that_look_wrong_are_told(run: Run, trained: Result) -> None:
