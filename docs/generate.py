@@ -82,11 +82,12 @@ def checked() -> dict[str, str]:
 
 
 def short_table(found: dict[str, Graph]) -> str:
-    """Spec and paper, two to a line: the table of the README."""
+    """Spec and paper, three to a line: the table of the README."""
     cells = [f"[`{name}`](specs/{name}.yaml) | {about(graph)}" for name, graph in found.items()]
-    half = (len(cells) + 1) // 2
-    rows = [f"| {left} | {right} |" for left, right in zip_longest(cells[:half], cells[half:], fillvalue=" | ")]
-    return "\n".join(["| spec | architecture | spec | architecture |", "|---|---|---|---|", *rows])
+    length = (len(cells) + 2) // 3
+    columns = (cells[start : start + length] for start in range(0, len(cells), length))
+    rows = [f"| {' | '.join(row)} |" for row in zip_longest(*columns, fillvalue=" | ")]
+    return "\n".join(["| spec | architecture | spec | architecture | spec | architecture |", "|---" * 6 + "|", *rows])
 
 
 def long_table(found: dict[str, Graph]) -> str:

@@ -253,6 +253,9 @@ class FeatureGateKind(Kind):
 class FusionKind(Kind):
     """A kind of fusion: computes a score from the outputs that its setting `of` names, or a term of the loss."""
 
+    logit_as_part: ClassVar[bool] = False
+    """Whether a fusion that combines this one is given its logit, if all its parts are probabilities."""
+
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """The score `[B]`."""
         raise NotImplementedError

@@ -142,6 +142,32 @@ class WeightedSum(Fusion):
         return self.timed(at, at.sum(*(at.scale(probability(at, part), self.of[part.name]) for part in parts)))
 
 
+@fusion("mixture")
+class Mixture(FusionKind):
+    """Two outputs, weighed by a probability: ESM2's conversion rate, with or without an action (1910.07099, eq. 6)."""
+
+    formula: ClassVar[str] = "p = q a + (1 - q) b for `of: [q, a, b]`"
+    title: ClassVar[str] = "mixture"
+    logit_as_part: ClassVar[bool] = True
+    of: Annotated[tuple[str, ...], Field(min_length=3, max_length=3)]
+    """The probability, the output that it weighs, and the one that its complement weighs."""
+
+    def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
+        """A mixture of probabilities lies between them, and is a probability."""
+        return value_among(self.of, probabilities)
+
+    def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        """`[B]`: the mixture."""
+        q, a, b = (probability(at, part) for part in parts)
+        return at.apply("mixture", q, a, b)
+
+    def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        """`[B]`: the logit of the mixture; finite gradients for any logits."""
+        if any(part.output != "binary" for part in parts):
+            return at.apply("logit_of_log", at.apply("safe_log", self.lower(at, parts)))
+        return at.apply("mixture_logit", *(part.logits for part in parts))
+
+
 @fusion("weighted_product")
 class WeightedProduct(Fusion):
     """A ranking score: powers of probabilities or values, multiplied in log space."""

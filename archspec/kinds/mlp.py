@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from archspec.contract import Settings, TowerKind, Width
-from archspec.contract.settings import Probability, Units
+from archspec.contract.settings import Probability, Units, added
 from archspec.kinds.blocks import Activation, Layered, Modulation, Norm
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ class Mlp(Modulated, Layered, TowerKind):
     norm: Norm = "none"
     dropout: Probability = 0.0
     bias: bool = True
+    input_norm: Norm = added("none")
+    """Norm of the block's input, before the first layer."""
+
+    def idle(self) -> dict[tuple[str | int, ...], str]:
+        """Settings of an activation or a norm that the block does not have, not even for its input."""
+        used = {"none": (), "layer": ("eps",), "batch": ("eps", "momentum")}[self.input_norm]
+        return {path: reason for path, reason in super().idle().items() if path[0] not in used}
 
     def width(self, input: Width) -> Width:
         """The last of `units`, or the input's width if there are none."""
@@ -50,6 +57,7 @@ class Mlp(Modulated, Layered, TowerKind):
 
     def lower(self, at: Scope, x: Value) -> Value:
         """`[B, D] -> [B, H]`."""
+        x = at.norm(x, self.input_norm, "input_norm", eps=self.eps, momentum=self.momentum)
         h = source = self.modulated(at, "input", 0, x, x)
         for index, units in enumerate(self.units):
             h = self.modulated(at, "layer_inputs", index, h, source)

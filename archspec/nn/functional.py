@@ -245,6 +245,18 @@ def product_logit(a: Tensor, b: Tensor) -> Tensor:
     return -torch.logsumexp(torch.stack([-a, -b, -a - b]), dim=0)
 
 
+def mixture(q: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """q a + (1 - q) b, `[B]`."""
+    return q * a + (1 - q) * b
+
+
+def mixture_logit(q: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The logit of s(q) s(a) + (1 - s(q)) s(b), `[B]`, finite for any logits; s is the sigmoid."""
+    with_q, without = F.logsigmoid(q), F.logsigmoid(-q)
+    log_p = torch.logaddexp(with_q + F.logsigmoid(a), without + F.logsigmoid(b))
+    return log_p - torch.logaddexp(with_q + F.logsigmoid(-a), without + F.logsigmoid(-b))
+
+
 def logit_of_log(log_p: Tensor) -> Tensor:
     """The logit of p from log p: log p - log(1 - p), with p kept below 1 by the smallest float step."""
     log_p = log_p.clamp_max(-torch.finfo(log_p.dtype).eps)

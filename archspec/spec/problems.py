@@ -175,7 +175,8 @@ class _Problem:
                 f"choices: {', '.join(choices)}")  # fmt: skip
         match self.detail["type"]:
             case "too_short":
-                return "write at least one"
+                least = self.detail["ctx"]["min_length"]
+                return f"write at least {'one' if least == 1 else least}"
             case "tuple_type" if isinstance(given, int | float | str):
                 listed = sizes(given) if isinstance(given, str) else [given]
                 return f"write `{key}: [{', '.join(map(str, listed or [given]))}]`"

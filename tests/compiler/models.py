@@ -56,7 +56,9 @@ def model_of(
     model = archspec.compile(source, optimize=optimize, seed=seed).to(dtype)
     generator = torch.Generator().manual_seed(seed + 1)
     for name, view in model.named_weights():
-        if view.dim() == 1 and (name.endswith(".weight") or ".norms." in name or ".activations." in name):
+        if view.dim() == 1 and (
+            name.endswith(".weight") or ".norms." in name or ".activations." in name or ".input_norm." in name
+        ):
             value = 0.5 + torch.rand(view.shape, generator=generator, dtype=torch.float64)
             view.copy_(value)
     return model

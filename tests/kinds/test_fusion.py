@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import archspec
+from archspec.nn.functional import mixture_logit
 from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, model_of
 
 INPUTS = "inputs: {x: {kind: dense, dim: 3}, size: {kind: dense, dim: 1}}\n"
@@ -61,6 +62,42 @@ def test_gradients_of_products_are_finite_at_any_logits(*, kind: str, dtype: tor
     assert x.grad is not None
     assert x.grad.isfinite().all()
     assert (x.grad[:3, 0] < -0.4).all()  # p is far too small: the loss still pulls it up
+
+
+@BOTH
+def test_a_mixture_lies_between_two_probabilities(*, optimize: bool) -> None:
+    """ESM2: y = p q + (1 - p) r, as a score and as a task; its logit is that of the mixture."""
+    fusion, tasks = "y: {kind: mixture, of: [p, q, p]}, s: {kind: mixture, of: [p, q, v]}", "y: {kind: binary}"
+    logits, scores, _ = parts(fusion, tasks, optimize=optimize)
+    p, q, v = logits["p"].sigmoid(), logits["q"].sigmoid(), logits["v"]
+    assert_agree(scores, scores | {"y": p * q + (1 - p) * p, "s": p * q + (1 - p) * v}, 1e-12)
+    torch.testing.assert_close(logits["y"], torch.logit(p * q + (1 - p) * p), rtol=1e-12, atol=1e-12)
+
+
+@BOTH
+def test_a_product_takes_the_logit_of_a_mixture(*, optimize: bool) -> None:
+    """A mixture that is no task joins a product without leaving log space: nothing is lost near 0 and 1."""
+    fusion = "m: {kind: mixture, of: [p, q, q]}, y: {kind: product, of: [q, m]}"
+    text = model_text("y: {kind: binary}", fusion)
+    model = model_of(text, optimize=optimize)
+    for name, view in model.named_weights():
+        view.fill_(0.0 if name.endswith("weight") else 90.0)
+    logits = model(batch_of(text, 2))
+    torch.testing.assert_close(logits["y"], torch.full_like(logits["y"], 90 - torch.log(torch.tensor(2.0)).item()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_logit_of_a_mixture_is_finite_at_any_logits(dtype: torch.dtype) -> None:
+    """At -80, 0 and 80 for each of the three, the logit and its gradients are finite, and right where float64 is."""
+    ends = torch.cartesian_prod(*[torch.tensor([-80.0, 0.0, 80.0], dtype=dtype)] * 3).requires_grad_()
+    logit = mixture_logit(*ends.unbind(1))
+    (gradient,) = torch.autograd.grad(logit.sum(), ends)
+    assert logit.isfinite().all()
+    assert gradient.isfinite().all()
+    q, a, b = ends.detach().double().sigmoid().unbind(1)
+    p = q * a + (1 - q) * b
+    moderate = (p > 1e-9) & (p < 1 - 1e-9)
+    torch.testing.assert_close(logit.detach()[moderate].double(), torch.logit(p)[moderate], rtol=1e-5, atol=1e-5)
 
 
 @BOTH

@@ -97,6 +97,21 @@ def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(*,
 
 
 @BOTH
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_input_norm_stands_before_the_first_layer(*, norm: str, optimize: bool) -> None:
+    """relu(W norm(x) + b); without layers, the head reads the normed input."""
+    for units in ([4], []):
+        model, weights, batch = tower(f"units: {units}, input_norm: {norm}, eps: 0.1", optimize=optimize)
+        axis = 0 if norm == "batch" else 1
+        h = batch["x"]
+        h = (h - h.mean(axis, keepdim=True)) / (h.var(axis, correction=0, keepdim=True) + 0.1).sqrt()
+        h = h * weights["input_norm.weight"] + weights["input_norm.bias"]
+        if units:
+            h = torch.relu(functional.linear(h, weights["layers.0.weight"], weights["layers.0.bias"]))
+        assert_agree(model.train()(batch), head(h, weights), 1e-12)
+
+
+@BOTH
 def test_the_slope_of_leaky_relu(*, optimize: bool) -> None:
     """`slope: 0.2` is TensorFlow's own: x above zero, 0.2 x below."""
     model, weights, batch = tower("units: [4, 3], activation: leaky_relu, slope: 0.2", optimize=optimize)

@@ -18,8 +18,10 @@ from .dbmtl import Dbmtl
 from .deepseek_moe import DeepseekMoe
 from .dselect_k import DselectK
 from .escm2 import Escm2
+from .esm2 import Esm2
 from .esmm import Esmm
 from .hinet import Hinet
+from .hmoe import Hmoe
 from .home import Home
 from .m3oe import M3oe
 from .meituan_search import MeituanSearch
@@ -32,6 +34,7 @@ from .pepnet import Pepnet
 from .ple import Ple
 from .ple_video import PleVideo
 from .poso import Poso
+from .sarnet import Sarnet
 from .shared_bottom import SharedBottom
 from .sluice import Sluice
 from .snr import SnrAver, SnrTrans
@@ -76,6 +79,9 @@ MODERN: dict[str, type[Reference]] = {
     "sluice": Sluice,
     "escm2": Escm2,
     "mmoe_mixed": MmoeMixed,
+    "esm2": Esm2,
+    "hmoe": Hmoe,
+    "sarnet": Sarnet,
 }
 """The same for the architectures after PLE, some of which need a plugin."""
 

@@ -56,11 +56,14 @@ OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "star": {"main": (), "auxiliary": (), "click": ()},
     "sluice": {"entity": (9,), "chunk": (5,)},
     "escm2": {"ctr": (), "cvr": (), "ctcvr": ()},
+    "esm2": {"ctr": (), "action": (), "buy_after_action": (), "buy_without": (), "ctavr": (), "ctcvr": ()},
+    "hmoe": {"buy": ()},
+    "sarnet": {"click": ()},
 }
 
 LAYER = (
     r"((modulate\.\d+\.)?(layers\.\d+|head|down)\.(weight|bias)"
-    r"|norms\.\d+\.(weight|bias|running_mean|running_var))"
+    r"|(norms\.\d+|input_norm)\.(weight|bias|running_mean|running_var))"
 )
 CANONICAL = re.compile(
     r"inputs\.\w+\.weight"

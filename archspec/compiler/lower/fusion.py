@@ -35,9 +35,20 @@ def _part(streams: Streams, name: str) -> Part:
         node = streams.graph.nodes[NodeName("fusion", name)]
         assert isinstance(node.block, Block)
         parts = tuple(_part(streams, inner) for inner in node.block.settings.of)
-        score = score_of(node, Scope(streams.builder, node.name), parts)
-        streams.scores[name] = Part(name, "regression", streams.builder.hint(score, f"{name}_score"))
+        at = Scope(streams.builder, node.name)
+        if _has_logit(node, parts):
+            logit = streams.builder.hint(score_of(node, at, parts, "logits"), f"{name}_logit")
+            streams.scores[name] = Part(name, "binary", logit)
+        else:
+            score = streams.builder.hint(score_of(node, at, parts), f"{name}_score")
+            streams.scores[name] = Part(name, "regression", score)
     return streams.outputs[name] if name in streams.outputs else streams.scores[name]
+
+
+def _has_logit(node: Node, parts: tuple[Part, ...]) -> bool:
+    """Whether a fusion is passed on as a logit, which loses nothing near 0 and 1."""
+    assert isinstance(node.block, Block)
+    return bool(node.block.settings.logit_as_part) and all(part.output == "binary" for part in parts)
 
 
 def score_of(node: Node, at: Scope, parts: tuple[Part, ...], method: str = "lower") -> Value:

@@ -245,7 +245,7 @@ class _Checker:
                 node, "AS215",
                 f"{node.what} of kind `{block.kind}` is not a probability, but `{task.name}` is a binary task",
                 setting_span(node, "kind"), notes=notes,
-                help="use `product` or `weighted_product`, or make the task a regression",
+                help="use `product`, `weighted_product` or `mixture`, or make the task a regression",
             )  # fmt: skip
             return
         try:
