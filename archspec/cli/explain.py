@@ -52,7 +52,7 @@ def explained_codes() -> dict[str, tuple[str, str]]:
 
 def explained_keys(registry: Registry) -> dict[str, list[str]]:
     """Key -> its meanings in all places of the language: sections, keys of a category, settings of kinds."""
-    from archspec.spec.categories import ABOUT, COMMON, DEFAULTS
+    from archspec.spec.categories import ABOUT, COMMON, DEFAULTS, kinds_of
     from archspec.spec.schema import settings_of
     from archspec.spec.spec import Task
 
@@ -68,7 +68,9 @@ def explained_keys(registry: Registry) -> dict[str, list[str]]:
             meanings.setdefault(setting["name"], {}).setdefault(text, []).append(owner)
     for name, texts in meanings.items():
         found.setdefault(name, []).extend(f"`{name}` of {', '.join(who)}: {text}" for text, who in texts.items())
-    choices = "; ".join(f"{section}: {', '.join(registry.names(category))}" for category, section in DEFAULTS.items())
+    choices = "; ".join(
+        f"{section}: {', '.join(registry.names(kinds_of(category)))}" for category, section in DEFAULTS.items()
+    )
     found["kind"] = [*found.get("kind", []), f"`kind` of a block: what it is. {choices}"]
     found["repeat"] = ["`repeat` of a level: whole number from 1 to 1000; default 1. So many levels, one on the other."]
     found["loss"] = [f"`loss` of a task: one or a list of {', '.join(registry.names('loss'))}"]

@@ -120,7 +120,7 @@ class Body:
         if reader is None or reader.node != op.node:
             return False
         if op.kind == "column":
-            return reader.kind in {"embed", "pool"}
+            return reader.kind in {"embed", "embed_list", "pool"}
         return reader.kind in _CHAINS.get(op.kind, INLINE - {"linear", "column"}) and len(text) < WIDTH - 20
 
     def things(self, op: Op) -> tuple[str, ...]:

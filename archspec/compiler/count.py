@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from archspec.compiler.lower import lower
 from archspec.contract import ExpertKind, FeatureGateKind, GateKind, overrides
 from archspec.graph.calls import call
-from archspec.graph.widths import factors_of, seen_by, selector_of, width_of
+from archspec.graph.widths import factors_of, read_by, seen_by, selector_of
 from archspec.program.operations import OPERATIONS
 from archspec.spec.spec import Block
 
@@ -105,7 +105,7 @@ def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
         return (seen_by(graph, node),)
     if node.category == "feature_gate":
         return selector_of(graph, node), factors_of(graph, node)
-    return (width_of(graph, graph.streams[node.name, "from"]),)
+    return (read_by(graph, node),)
 
 
 def parameters(graph: Graph, program: Program) -> dict[str, int | None]:

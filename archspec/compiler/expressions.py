@@ -37,7 +37,7 @@ INLINE = frozenset(
 """Operations that are inlined in the next line if nothing else needs their value."""
 
 FUNCTIONS = frozenset(
-    {"mix", "mix_chosen", "mix_all", "mix_seen", "select", "prelu", "dice", "batch_norm", "lookup_tables"}
+    {"pool_tokens", "mix_chosen", "mix_all", "mix_seen", "select", "prelu", "dice", "batch_norm", "lookup_tables"}
 )
 """Operations that are a function of `archspec.nn.functional` of the same name."""
 
@@ -76,8 +76,10 @@ def functions_of(op: Op) -> tuple[str, ...]:
         return (op.attr("function"),) if ":" not in op.attr("function") else ()
     if op.kind == "linear":
         return (_linear_name(op),)
-    if op.kind == "pool":
-        return (_pool_name(op),)
+    if op.kind in {"pool", "embed_list"}:
+        return (_pool_name(op) if op.kind == "pool" else _list_name(op),)
+    if op.kind == "mix":
+        return (_mix_name(op),)
     return (op.kind,) if op.kind in FUNCTIONS else ()
 
 
@@ -156,6 +158,18 @@ def _pool_name(op: Op) -> str:
     return "pool_weighted" if len(op.inputs) > 1 else "pool_last" if op.attr("how") == "last" else "pool"
 
 
+def _embed_list(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    return f"{_list_name(op)}({', '.join((*x, *w))}{_sparse(op)})"
+
+
+def _list_name(op: Op) -> str:
+    return "embed_list" if len(op.inputs) == 1 else "embed_list_weighted"
+
+
+def _mix_name(op: Op) -> str:
+    return "mix_tokens" if op.output.is_tokens else "mix"
+
+
 def _mix_chosen(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
     """Layers as (weights, biases or None, activation)."""
     layers, rest = [], list(w)
@@ -205,7 +219,9 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "weight": lambda _, __, w: w[0],
     "constant": lambda _, __, w: w[0],
     "embed": lambda op, x, w: f"F.embedding({x[0]}, {w[0]}{_sparse(op)})",
+    "embed_list": _embed_list,
     "pool": _pool,
+    "pool_tokens": lambda op, x, _: f'pool_tokens({x[0]}, {x[1] if x[1:] else None}, "{op.attr("how")}")',
     "ids": lambda _, __, ___: "self.ids(batch)",
     "lookup_tables": _lookup_tables,
     "linear": _linear,
@@ -221,9 +237,11 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "sum": lambda _, x, __: " + ".join(x),
     "concat": lambda _, x, __: f"torch.cat([{', '.join(x)}], dim=-1)",
     "slice": lambda op, x, _: f"{x[0]}[..., {op.attr('start')}:{op.attr('stop')}]",
+    "present": lambda _, x, __: f"{x[0]} >= 0",
+    "either": lambda _, x, __: " | ".join(x),
     "detach": lambda _, x, __: f"{x[0]}.detach()",
     "lookup": lambda _, x, __: f"F.embedding({x[0]}, {x[1]})",
-    "mix": lambda _, x, __: f"mix({x[0]}, [{', '.join(x[1:])}])",
+    "mix": lambda op, x, _: f"{_mix_name(op)}({x[0]}, [{', '.join(x[1:])}])",
     "mix_all": lambda _, x, __: f"mix_all({x[0]}, {x[1]})",
     "mix_chosen": _mix_chosen,
     "mix_seen": _mix_seen,

@@ -50,6 +50,8 @@ def node_attribute(name: NodeName) -> str:
             pieces = [name.name, name.case or "", "tower"]
         case "feature_gates":
             pieces = [name.name, "factors"]
+        case "blocks":
+            pieces = [name.name, "block"]
         case "gates":
             pieces = [f"level{name.level}", name.name, "gate"]
         case "experts":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.compiler.count import parameters
 from archspec.compiler.names import heading
-from archspec.graph.widths import width_of
+from archspec.graph.widths import tokens_of, width_of
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def _line(title: str, group: Sequence[Node], graph: Graph, counts: dict[str, int
     if node.category == "gate":
         kind += f" of {len(graph.seen[node.name])} experts"
     stream = graph.streams.get((node.name, "from"))
-    reads = width_of(graph, stream) if stream is not None else None
-    shapes = " -> ".join(f"[B, {width}]" for width in (reads, graph.widths.get(node.name)) if width is not None)
+    reads = (tokens_of(graph, stream), width_of(graph, stream)) if stream is not None else (None, None)
+    both = (reads, (graph.tokens.get(node.name), graph.widths.get(node.name)))
+    shapes = " -> ".join(f"[B, {f'{count}, ' if count else ''}{width}]" for count, width in both if width is not None)
     found = [counts.get(member.name, 0) for member in group]
     number = None if None in found else sum(count or 0 for count in found)
     counted = f", {number:,} parameters" if number else ""

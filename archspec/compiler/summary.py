@@ -38,11 +38,11 @@ class NodeSummary(Sizes):
     node: str
     """Its canonical name, such as `level1.experts.shared.0`."""
     category: str
-    """`input`, `feature_gate`, `expert`, `gate`, `tower` or `fusion`."""
+    """`input`, `feature_gate`, `block`, `expert`, `gate`, `tower` or `fusion`."""
     kind: str
     """Its kind, such as `mlp`."""
     like: str | None
-    """The expert whose weights it uses, by canonical name; null if it has its own."""
+    """The expert or block whose weights it uses, by canonical name; null if it has its own."""
     weights_of: list[str]
     """Other nodes whose weights it reads: an input's shared table, an expert that is `like` another."""
     width: int | None

@@ -30,17 +30,24 @@ _PLAIN = frozenset({"int", "str", "float", "bool", "bytes", "list", "dict", "set
 """Types that are compared by name: writing one of them where archspec has another is a mistake."""
 
 
-def _wrong_types(name: str, own: Callable[..., Any], original: Callable[..., Any]) -> str:
+def _wrong_types(cls: type[Settings], name: str, own: Callable[..., Any], original: Callable[..., Any]) -> str:
     """The first annotation of a method that contradicts that of the base class; empty if there is none."""
     written, expected = (dict(getattr(method, "__annotations__", {})) for method in (own, original))
+    passed = _FIELDS if getattr(cls, "takes", "rows") == "fields" else _ROWS
     given, wanted = _head(written.pop("return", "")), _head(expected.pop("return", ""))
     if given in _PLAIN and given != wanted and "None" not in (wanted, str(original.__annotations__.get("return"))[-4:]):
         return f"`{name}` returns {given}, archspec needs {_article(wanted)}"
     for argument, annotation in expected.items():
         given, wanted = _head(written.get(argument, "")), _head(annotation)
+        wanted = passed.get(wanted, wanted)
         if given in _PLAIN and given != wanted:
             return f"`{argument}` of `{name}` is {_article(given)}, archspec passes {_article(wanted)}"
     return ""
+
+
+_ROWS = {"Read": "int", "Given": "Value"}
+_FIELDS = {"Read": "tuple", "Given": "tuple"}
+"""What a kind that takes fields is passed: a tuple of widths, a tuple of values."""
 
 
 def _head(annotation: object) -> str:
@@ -100,7 +107,7 @@ def _wrong_overrides(cls: type[Settings], base: type[Kind]) -> str:
         if signature(own) != signature(original):
             takes, called = (", ".join(signature(each)) for each in (own, original))
             return f": `{method}` takes ({takes}), archspec calls it with ({called})"
-        if problem := _wrong_types(method, own, original):
+        if problem := _wrong_types(cls, method, own, original):
             return f": {problem}"
     return ""
 

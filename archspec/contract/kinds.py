@@ -1,12 +1,12 @@
 """The categories: the keys that all blocks of one have, and the base class of its kinds, with the methods called on it.
 
 A kind derives from the base class of its category and overrides methods; those with a default are optional. Shapes: `B`
-batch, `D` input width, `E` experts, `H` expert width.
+batch, `D` input width, `E` experts, `H` expert width, `T` tokens.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
     from archspec.program import GateInputs, Part, Scope, Seen, Value
     from archspec.program.columns import Column
+
+Read = Any
+"""The width of what an expert reads, `D`; for a kind that takes fields, a tuple with the width of each field."""
+Given = Any
+"""What an expert reads, a `Value`; for a kind that takes fields, a tuple with the `Value` of each field."""
 
 Category = Literal["input", "expert", "gate", "feature_gate", "tower", "fusion", "loss", "balance"]
 """The categories of kinds."""
@@ -78,8 +83,12 @@ class InputKind(Kind):
         return {}
 
     def lower(self, at: Scope, column: Value, inputs: Mapping[str, InputKind]) -> Value:
-        """The stream `[B, width]` from the column."""
+        """The stream `[B, width]` from the column; `[B, T, width]` if it has tokens."""
         raise NotImplementedError
+
+    def tokens(self, inputs: Mapping[str, InputKind]) -> int | None:
+        """T, the number of tokens of the stream in every row; None if the stream is one row of numbers."""
+        return None
 
     def domain(self) -> tuple[str, ...] | None:
         """The names that the column's ids index, if these are domains such as scenes; None for other inputs."""
@@ -96,7 +105,7 @@ class InputKind(Kind):
 
 def _group_name(value: object) -> object:
     if not isinstance(value, str):
-        raise KindError("takes the name of an expert group", help="write `like: NAME`, or leave it out")
+        raise KindError("takes the name of an expert group or block", help="write `like: NAME`, or leave it out")
     return value
 
 
@@ -109,28 +118,47 @@ class ExpertCommon(Settings):
     """A group whose weights this one shares, with its kind, settings and count: `f`, or `level1.experts.f`."""
 
 
+class BlockCommon(Settings):
+    """Keys of every block."""
+
+    source: Source = None
+    like: Annotated[str | None, BeforeValidator(_group_name)] = None
+    """A block whose weights this one shares, with its kind and settings."""
+
+
 class ExpertKind(Kind):
-    """A kind of expert: one stream to another."""
+    """A kind of expert, and of block: one stream to another."""
 
     common: ClassVar[type[Settings]] = ExpertCommon
+    takes: ClassVar[Literal["rows", "fields", "tokens"]] = "rows"
+    """Reads rows `[B, D]`; fields, a tuple of the parts of `from`, each `[B, width]`, or tokens `[B, T, D]`."""
+    gives: ClassVar[Literal["rows", "tokens"]] = "rows"
+    """Its output: rows `[B, width]`, or tokens `[B, T, width]`. Override `tokens` if this depends on the settings."""
 
-    def width(self, input: Width) -> Width:
+    def width(self, input: Read) -> Width:
         """Width of the output, given the width of the input."""
         raise NotImplementedError
 
-    def lower(self, at: Scope, x: Value) -> Value:
-        """`[B, D] -> [B, width]`, in operations."""
+    def tokens(self, count: int) -> int | None:
+        """T, the number of tokens of its output, given the number of tokens or fields that it reads; None: rows."""
+        return count if self.gives == "tokens" else None
+
+    def check_streams(self, input: Read, widths: Mapping[str, Width]) -> None:
+        """Raises KindError if what its settings name does not fit: `widths` are theirs, by the setting's path."""
+
+    def lower(self, at: Scope, x: Given) -> Value:
+        """`[B, D] -> [B, width]`, in operations; tokens are `[B, T, ...]`, and `at.mask(x)` says which are there."""
         raise NotImplementedError
 
-    def build(self, input: Width) -> nn.Module:
+    def build(self, input: Read) -> nn.Module:
         """A module `[B, D] -> [B, width]`, for a kind without `lower`: it runs as it is, and is never fused."""
         raise NotImplementedError
 
-    def parameters(self, input: Width) -> int | None:
+    def parameters(self, input: Read) -> int | None:
         """The number of weights of the module of `build`; None: unknown until a model is made."""
         return None
 
-    def flops(self, input: Width) -> int | None:
+    def flops(self, input: Read) -> int | None:
         """FLOPs per row of the module of `build`, or of functions called by name; None: unknown."""
         return None
 

@@ -43,6 +43,8 @@ _VALUES: Mapping[str, tuple[str, _Fits]] = {
     "formula": _TEXT,
     "title": _TEXT,
     "instead": ("a mapping from settings to tuples of settings", _is_instead),
+    "takes": _one_of("rows", "fields", "tokens"),
+    "gives": _one_of("rows", "tokens"),
     "selects": _one_of("stream", "domain", "none"),
     "adds_up": ("True or False", lambda _, value: isinstance(value, bool)),
     "excluded": ("a number or None", lambda _, value: value is None or type(value) in {int, float}),

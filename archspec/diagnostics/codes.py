@@ -96,6 +96,10 @@ CODES: dict[str, str] = {
     "AS234": "experts that give the same",
     "AS235": "setting that changes nothing",
     "AS236": "no experts of a domain",
+    "AS240": "rows beside tokens",
+    "AS241": "lists of different lengths",
+    "AS242": "tokens where rows are needed",
+    "AS243": "rows where tokens are needed",
     # AS301-AS399: legal, but probably not meant
     "AS301": "expert that no gate sees",
     "AS302": "gate with one choice",

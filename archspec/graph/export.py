@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def build_graph(spec: Spec) -> DiGraph[str]:
     """The checked graph of a spec.
 
-    Nodes are canonical names with the attributes `category, kind, level, width, tasks` (the tasks whose loss reaches
-    the node), `like` (the expert whose weights it has, if not its own), and for drawing `owner, group, index, case,
-    title, detail`, `steered` (what decides a gate's weights, in words) and `penalty` (whether a fusion gives no output
-    and only adds to the loss); edges have `roles` and `detached`. The graph itself has `name, about, tasks, levels,
-    digest`.
+    Nodes are canonical names with the attributes `category, kind, level, width, tokens` (how many; None: rows), `tasks`
+    (those whose loss reaches the node), `like` (the expert or block whose weights it has, if not its own), and for
+    drawing `owner, group, index, case, title, detail`, `steered` (what decides a gate's weights, in words) and
+    `penalty` (whether a fusion gives no output and only adds to the loss); edges have `roles` and `detached`. The graph
+    itself has `name, about, tasks, levels, digest`.
     """
     from networkx import DiGraph
 
@@ -46,6 +46,7 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "kind": node.kind,
         "level": node.level,
         "width": graph.widths[node.name],
+        "tokens": graph.tokens.get(node.name),
         "tasks": graph.tasks[node.name],
         "like": node.like,
         "owner": node.owner,
@@ -93,7 +94,9 @@ def _detail(graph: Graph, node: Node) -> str:
         return ", ".join(part for part in (kind, detail, head) if part)
     if _is_penalty(node):
         return detail or "loss"
-    if node.category == "expert" and node.like is not None:
+    if node.category == "block":
+        detail = ", ".join(part for part in (node.block.settings.title or node.kind, detail) if part)
+    if node.category in {"expert", "block"} and node.like is not None:
         return ", ".join(part for part in (detail, f"weights of {node.block.common.like}") if part)
     return detail
 

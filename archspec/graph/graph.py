@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archspec.program.nodes import NodeName, Section
     from archspec.spec.spec import Block, Spec, Switch, TaskBlock
 
-NodeCategory = Category | Literal["task"]
+NodeCategory = Category | Literal["block", "task"]
 
 _CATEGORIES: Final[dict[Section, NodeCategory]] = {
     **{section: cast("NodeCategory", category) for category, section in DEFAULTS.items()},
@@ -124,6 +124,8 @@ class Graph:
     """(node, role) -> the stream that it reads; roles are `from`, `selector`, and settings (`modulate.selector`)."""
     seen: dict[str, tuple[SeenExpert, ...]] = field(default_factory=dict)
     widths: dict[str, int | None] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    """Node that gives tokens -> how many; the other nodes give rows."""
     tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Node -> the tasks whose loss reaches it, in the spec's order."""
     order: tuple[NodeName, ...] = ()
@@ -174,6 +176,7 @@ class Graph:
             {key: stream for key, stream in self.streams.items() if key[0] not in names},
             {name: seen for name, seen in self.seen.items() if name not in names},
             {name: width for name, width in self.widths.items() if name not in names},
+            {name: count for name, count in self.tokens.items() if name not in names},
             self.tasks,
             tuple(name for name in self.order if name not in names),
         )

@@ -21,6 +21,35 @@ def width_of(graph: Graph, stream: Stream) -> int | None:
     return known[0] if stream.combine == "sum" else sum(known)
 
 
+def tokens_of(graph: Graph, stream: Stream) -> int | None:
+    """The number of tokens of a stream, None if it is rows; a checked one has one number."""
+    return next((graph.tokens[name] for name, _ in stream.nodes() if name in graph.tokens), None)
+
+
+def read_by(graph: Graph, node: Node, role: str = "from") -> int | tuple[int, ...] | None:
+    """What the methods of a kind take as `input`: the width of what it reads; for a kind that takes fields, of each.
+
+    None if a width is not known.
+    """
+    stream = graph.streams.get((node.name, role))
+    if stream is None or not isinstance(node.block, Block):
+        return None
+    if getattr(node.block.settings, "takes", "rows") != "fields":
+        return width_of(graph, stream)
+    found = [graph.widths.get(leaf) if isinstance(leaf, str) else width_of(graph, leaf) for leaf in stream.leaves()]
+    widths = tuple(width for width in found if width is not None)
+    return widths if widths and len(widths) == len(found) else None
+
+
+def count_of(graph: Graph, node: Node) -> int:
+    """The number of tokens or fields that an expert or block reads; 1 for rows."""
+    stream = graph.streams[node.name, "from"]
+    assert isinstance(node.block, Block)
+    if getattr(node.block.settings, "takes", "rows") == "fields":
+        return sum(1 for _ in stream.leaves())
+    return tokens_of(graph, stream) or 1
+
+
 def factors_of(graph: Graph, node: Node) -> int:
     """The number of factors of a feature gate: one per field, or one per element."""
     assert isinstance(node.block, Block)

@@ -141,24 +141,36 @@ class Sparse(Table):
 
 @input("sequence")
 class Sequence(Table):
-    """A list of ids per row, `[B, length]`, padded with -1; the stream is their pooled rows, zeros for no ids."""
+    """A list of ids per row, `[B, length]`, padded with -1: their rows, pooled (zeros for no ids), or as tokens."""
 
     formula: ClassVar[str] = "pool over i with id_i >= 0 of table[id_i]"
-    pool: Literal["mean", "sum", "max", "last"] = "mean"
-    """`last`: the last id that is not -1."""
+    pool: Literal["mean", "sum", "max", "last", "none"] = "mean"
+    """`last`: the last id that is not -1. `none`: one token per id, zeros and not there for -1; needs `length`."""
     length: Annotated[int, Field(ge=1, le=LONGEST_ROW)] | None = None
     """The longest list; None: any length."""
     weights: ColumnName | None = None
-    """A column with a number per id: a weighted `mean` divides by their sum, and is 0 where that is 0."""
+    """A column with a number per id: a weighted `mean` divides by their sum, and is 0 where that is 0.
+
+    With `pool: none`, each token is multiplied by its weight.
+    """
 
     @model_validator(mode="after")
     def _weighed(self) -> Self:
-        if self.weights is not None and self.pool not in {"mean", "sum"}:
+        if self.weights is not None and self.pool not in {"mean", "sum", "none"}:
             raise KindError(
                 f"`weights` mean nothing to `pool: {self.pool}`", at=("weights",),
                 help="write `pool: mean` or `pool: sum`, or drop `weights`",
             )  # fmt: skip
+        if self.pool == "none" and self.length is None:
+            raise KindError(
+                "`pool: none` needs `length`, the number of tokens", at=("pool",),
+                help="add `length: 50`, for example: shorter lists are padded with -1",
+            )  # fmt: skip
         return self
+
+    def tokens(self, inputs: Inputs) -> int | None:
+        """`length` with `pool: none`; otherwise the stream is rows."""
+        return self.length if self.pool == "none" else None
 
     def column(self, inputs: Inputs) -> Column:
         """Ids `[B, length]`, -1 pads."""
@@ -169,8 +181,10 @@ class Sequence(Table):
         return {"weights": Column("float", ("B", self.length or "L"), beside=True)}
 
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
-        """`[B, L] -> [B, dim]`."""
+        """`[B, L] -> [B, dim]`, or `[B, L, dim]` with `pool: none`."""
         weights = None if self.weights is None else at.setting_column("weights")
+        if self.pool == "none":
+            return at.embed_list(column, self.weight(at, inputs), self.width(inputs), weights=weights)
         return at.pool(column, self.weight(at, inputs), self.width(inputs), self.pool, weights=weights)
 
 

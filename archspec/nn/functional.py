@@ -18,6 +18,12 @@ def mix(weights: Tensor, experts: list[Tensor]) -> Tensor:
     return (weights.unsqueeze(-1) * experts_BEH).sum(dim=1)
 
 
+def mix_tokens(weights: Tensor, experts: list[Tensor]) -> Tensor:
+    """Weighted sum of tokens of experts: weights `[B, E]` or `[E]`, experts E times `[B, T, H]` -> `[B, T, H]`."""
+    experts_BETH = torch.stack(experts, dim=1)
+    return (weights[..., None, None] * experts_BETH).sum(dim=1)
+
+
 def mix_chosen(
     x: Tensor,
     weights: list[Tensor],
@@ -93,6 +99,17 @@ def select(ids: Tensor, cases: list[Tensor]) -> Tensor:
     return cases_BVH.gather(1, index).squeeze(1)
 
 
+def embed_list(ids: Tensor, table: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
+    """Rows of a table `[rows, D]` for ids `[..., L]` -> `[..., L, D]`; zeros for -1, which is padding."""
+    return F.embedding(ids.clamp_min(0), table, sparse=sparse) * (ids >= 0).unsqueeze(-1)
+
+
+def embed_list_weighted(ids: Tensor, weights: Tensor, table: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
+    """Rows of a table `[rows, D]` for ids `[..., L]`, times weights `[..., L]` -> `[..., L, D]`; zeros for -1."""
+    factors = torch.where(ids >= 0, weights, torch.zeros_like(weights))
+    return F.embedding(ids.clamp_min(0), table, sparse=sparse) * factors.unsqueeze(-1)
+
+
 def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
     """Rows of a table `[rows, D]` pooled over ids `[B, L]` -> `[B, D]`; -1 is padding; an empty row gives zeros.
 
@@ -110,6 +127,25 @@ def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor: 
         total = F.embedding_bag(known.flatten(0, -2), table, per_sample_weights=weights, mode="sum")
         total = total.view(*ids.shape[:-1], -1)
     return total / mask.sum(dim=-2).clamp_min(1) if how == "mean" else total
+
+
+def pool_tokens(x: Tensor, mask: Tensor | None, how: str) -> Tensor:
+    """Mean, sum, maximum or last of the tokens `[..., T, W]` of a mask `[..., T]` (None: all) -> `[..., W]`.
+
+    A row without tokens gives zeros.
+    """
+    if mask is None:
+        mask = torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
+    there = mask.unsqueeze(-1)
+    if how == "last":
+        place = torch.arange(1, x.shape[-2] + 1, device=x.device)
+        last = (place * mask).argmax(dim=-1)[..., None, None].expand(*x.shape[:-2], 1, x.shape[-1])
+        return torch.where(mask.any(dim=-1, keepdim=True), x.gather(-2, last).squeeze(-2), 0.0)
+    if how == "max":
+        largest = x.masked_fill(~there, float("-inf")).amax(dim=-2)
+        return torch.where(mask.any(dim=-1, keepdim=True), largest, 0.0)
+    total = torch.where(there, x, 0.0).sum(dim=-2)
+    return total / mask.sum(dim=-1, keepdim=True).clamp_min(1) if how == "mean" else total
 
 
 def pool_last(ids: Tensor, table: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding

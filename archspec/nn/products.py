@@ -70,7 +70,9 @@ def linear_stack(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = Non
     """A linear layer per member of a stack: `[E, B, D], [E, D, H], [E, H] -> [E, B, H]`; tokens as rows."""
     if x_EBD.dim() > 3:  # noqa: PLR2004 - [E, B, T, D]
         rows = x_EBD.shape[1:-1]
-        return linear_stack(x_EBD.flatten(1, -2), weight_EDH, bias_EH, plan).view(len(x_EBD), *rows, -1)
+        return linear_stack(x_EBD.flatten(1, -2), weight_EDH, bias_EH, plan).view(
+            len(x_EBD), *rows, weight_EDH.shape[2]
+        )
     how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EDH.shape[1] * weight_EDH.shape[2])
     if how == "each" and not torch.is_grad_enabled():
         return linear_each(x_EBD, weight_EDH, bias_EH)
@@ -105,7 +107,7 @@ def linear_stack_bf16(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None 
     """`linear_stack` with factors rounded to bfloat16."""
     if x_EBD.dim() > 3:  # noqa: PLR2004 - [E, B, T, D]
         rows = x_EBD.shape[1:-1]
-        return linear_stack_bf16(x_EBD.flatten(1, -2), weight_EDH, bias_EH).view(len(x_EBD), *rows, -1)
+        return linear_stack_bf16(x_EBD.flatten(1, -2), weight_EDH, bias_EH).view(len(x_EBD), *rows, weight_EDH.shape[2])
     product = torch.bmm(x_EBD.bfloat16(), weight_EDH.bfloat16()).to(x_EBD.dtype)
     return product if bias_EH is None else product + bias_EH.unsqueeze(1)
 
@@ -114,7 +116,7 @@ def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x W^T + b` with oneDNN: `[..., D], [H, D], [H] -> [..., H]`."""
     rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
     product: Tensor = OneDnnLinear.apply(rows, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
-    return product if rows is x else product.view(*x.shape[:-1], -1)
+    return product if rows is x else product.view(*x.shape[:-1], weight.shape[0])
 
 
 class OneDnnLinear(torch.autograd.Function):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal, Self, cast, get_args
 if TYPE_CHECKING:
     from collections.abc import Container
 
-Section = Literal["inputs", "groups", "feature_gates", "experts", "gates", "towers", "fusion", "tasks", "scores", ""]
+Section = Literal[
+    "inputs", "groups", "feature_gates", "blocks", "experts", "gates", "towers", "fusion", "tasks", "scores", ""
+]  # fmt: skip
 """The section of a name. Groups of inputs and scores are not nodes; a name without a section is only a part."""
 
 _LEVELLED: Final = ("experts", "gates")

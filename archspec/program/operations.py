@@ -107,9 +107,17 @@ OPERATIONS: Mapping[str, Operation] = {
     "ids": Operation(shapes.ids, (0, 0), gives="int", required={"keys": _tuple}, flops=_free),
     # tables
     "embed": Operation(shapes.embed, reads=("int",), weights=(1,), optional=_SPARSE, flops=_free),
+    "embed_list": Operation(
+        shapes.embed_list, (1, 2), ("int", "float"), weights=(1,), optional=_SPARSE,
+        flops=lambda op: op.output.elements if len(op.inputs) > 1 else 0,
+    ),
     "pool": Operation(
         shapes.pool, (1, 2), ("int", "float"), weights=(1,), required={"how": _one_of(*POOLS)}, optional=_SPARSE,
         flops=lambda op: 0 if op.attr("how") == "last" else len(op.inputs) * op.inputs[0].elements * op.output.width,
+    ),
+    "pool_tokens": Operation(
+        shapes.pool_tokens, (1, 2), ("float", "bool"), required={"how": _one_of(*POOLS)},
+        flops=lambda op: 0 if op.attr("how") == "last" else op.inputs[0].elements,
     ),
     "lookup_tables": Operation(
         shapes.lookup_tables, (2, 2), ("int",), weights=(1,), optional=_SPARSE, flops=_free
@@ -140,6 +148,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "scale": Operation(shapes.same, required={"factor": _number}),
     "product": Operation(shapes.broadcast, (2, None), flops=_per_operand),
     "sum": Operation(shapes.broadcast, (2, None), flops=_per_operand),
+    "present": Operation(shapes.same, reads=("int",), gives="bool", flops=_free),
+    "either": Operation(shapes.alike, (2, None), ("bool",), "bool", flops=_free),
     "detach": Operation(shapes.same, reads=("any",), gives="same", flops=_free),
     # mixing
     "mix": Operation(shapes.mix, (2, None), optional={"chosen": _whole}, flops=lambda op: 2 * _per_operand(op)),

@@ -63,6 +63,11 @@ class Value:
         return self.batch_axis == 0 and len(self.features) == 1
 
     @property
+    def is_tokens(self) -> bool:
+        """`("B", T, W)`."""
+        return self.batch_axis == 0 and len(self.features) == 2  # noqa: PLR2004 - T and W
+
+    @property
     def has_columns(self) -> bool:
         """Whether it is rows or tokens, which have a last axis to cut: `("B", W)` or `("B", T, W)`."""
         return self.batch_axis == 0 and len(self.features) > 0

@@ -94,6 +94,8 @@ class Builder:
     weights: dict[str, Weight] = field(default_factory=dict)
     modules: dict[str, Module] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
+    masks: dict[str, Value | None] = field(default_factory=dict)
+    """Value of tokens -> which of them are there, `[B, T]`; None: all."""
     names: dict[str, int] = field(default_factory=dict)
     hints: dict[str, str] = field(default_factory=dict)
 
@@ -122,7 +124,7 @@ class Builder:
 class Scope:
     """Adds operations for one block. Methods return the new value; `name`s are relative to the block.
 
-    `B` is the batch size; streams are `[B, width]`.
+    `B` is the batch size; streams are rows `[B, width]` or tokens `[B, T, width]`.
     """
 
     builder: Builder
@@ -169,6 +171,18 @@ class Scope:
     def read(self, reference: Reference) -> Value:
         """The stream that a reference in the settings names, `[B, width]`."""
         return self.builder.read(reference, self)
+
+    def mask(self, tokens: Value) -> Value | None:
+        """Which of the tokens `[B, T, W]` of a stream are there: bool `[B, T]`; None: all of them, in every row."""
+        return self.builder.masks.get(tokens.name)
+
+    def masked(self, tokens: Value, mask: Value | None) -> Value:
+        """The same tokens `[B, T, W]`, of which those are there where the mask `[B, T]` is True (None: all).
+
+        Only for tokens that a kind returns from `lower`. Without a call, they have the mask of the tokens that it read.
+        """
+        self.builder.masks[tokens.name] = mask
+        return tokens
 
     def column(self, input_name: str) -> Value:
         """The batch's column of an input, unchanged: ids `[B]` or `[B, L]`, numbers `[B, dim]`."""
@@ -243,6 +257,18 @@ class Scope:
         """Rows of a table: `[B] -> [B, dim]`."""
         return self.op("embed", (ids,), (*ids.shape, dim), weights=(table,), name=name, sparse=self._looked_up(table))
 
+    def embed_list(
+        self, ids: Value, table: str, dim: int, *, weights: Value | None = None, name: str = "embed"
+    ) -> Value:
+        """Rows of a table for lists of ids: `[B, L] -> [B, L, dim]`, zeros for ids of -1; these are not in its mask.
+
+        Each row is multiplied by its weight, if there are `weights` `[B, L]`.
+        """
+        operands = (ids,) if weights is None else (ids, weights)
+        sparse = self._looked_up(table)
+        tokens = self.op("embed_list", operands, (*ids.shape, dim), weights=(table,), name=name, sparse=sparse)
+        return self.masked(tokens, self.op("present", (ids,), ids.shape, name="present", dtype="bool"))
+
     def pool(  # noqa: PLR0913 - one pool has this many parts
         self, ids: Value, table: str, dim: int, how: str, *, weights: Value | None = None, name: str = "pool"
     ) -> Value:
@@ -253,6 +279,12 @@ class Scope:
         operands = (ids,) if weights is None else (ids, weights)
         sparse = self._looked_up(table)
         return self.op("pool", operands, ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
+
+    def pool_tokens(self, tokens: Value, how: str) -> Value:
+        """Tokens to rows, `[B, T, W] -> [B, W]`: `mean`, `sum`, `max` or `last` of those there; zeros for none."""
+        mask = self.mask(tokens)
+        operands = (tokens,) if mask is None else (tokens, mask)
+        return self.op("pool_tokens", operands, ("B", tokens.width), name="pool", how=how)
 
     def _looked_up(self, table: str) -> bool:
         """Notes that a weight is a table; whether its gradients are sparse."""
@@ -344,13 +376,13 @@ class Scope:
         return self.op("lookup", (ids, table), ("B", table.width), dtype=table.dtype)
 
     def mix(self, weights: Value, experts: Sequence[Value], *, chosen: int | None = None) -> Value:
-        """Weighted sum of experts: weights `[B, E]` or `[E]`, experts E times `[B, H]` -> `[B, H]`.
+        """Weighted sum of experts: weights `[B, E]` or `[E]`, experts E times `[B, H]` (or `[B, T, H]`) -> one of them.
 
         `chosen`: the largest number of nonzero weights in a row, if those that are zero pass no gradient on.
         """
         if chosen is None:
-            return self.op("mix", (weights, *experts), ("B", experts[0].width))
-        return self.op("mix", (weights, *experts), ("B", experts[0].width), chosen=chosen)
+            return self.op("mix", (weights, *experts), experts[0].shape)
+        return self.op("mix", (weights, *experts), experts[0].shape, chosen=chosen)
 
     def select(self, ids: Value, cases: Sequence[Value]) -> Value:
         """Selects each row from its own case: ids `[B]`, cases V times `[B, H]` -> `[B, H]`."""

@@ -20,6 +20,11 @@ def same(op: Op, _: Shapes) -> Shape:
     return op.inputs[0].shape
 
 
+def alike(op: Op, _: Shapes) -> Shape:
+    """The shape that all operands have."""
+    return op.inputs[0].shape if len({value.shape for value in op.inputs}) == 1 else ()
+
+
 def declared(op: Op, _: Shapes) -> Shape:
     """The shape that the operation declares: there is no rule for it."""
     return op.output.shape
@@ -35,10 +40,23 @@ def embed(op: Op, weights: Shapes) -> Shape:
     return (*op.inputs[0].shape, weights[0][1])
 
 
+def embed_list(op: Op, weights: Shapes) -> Shape:
+    """Ids `[..., L]`, maybe with as many weights, to `[..., L, D]`."""
+    rows, *factors = op.inputs
+    return (*rows.shape, weights[0][1]) if all(value.shape == rows.shape for value in factors) else ()
+
+
 def pool(op: Op, weights: Shapes) -> Shape:
     """Ids `[..., L]`, maybe with as many weights, to `[..., D]`."""
     rows, *factors = op.inputs
     return (*rows.shape[:-1], weights[0][1]) if all(value.shape == rows.shape for value in factors) else ()
+
+
+def pool_tokens(op: Op, _: Shapes) -> Shape:
+    """Tokens `[..., T, W]`, maybe with a mask `[..., T]`, to `[..., W]`."""
+    tokens, *masks = op.inputs
+    legal = len(tokens.features) > 1 and all(mask.shape == tokens.shape[:-1] for mask in masks)
+    return (*tokens.shape[:-2], tokens.width) if legal else ()
 
 
 def ids(op: Op, _: Shapes) -> Shape:
@@ -108,7 +126,7 @@ def unfold(op: Op, _: Shapes) -> Shape:
 
 
 def mix(op: Op, _: Shapes) -> Shape:
-    """Weights `[B, E]` or `[E]`, experts E times `[B, H]`, to `[B, H]`."""
+    """Weights `[B, E]` or `[E]`, experts E times `[B, H]` or `[B, T, H]`, to one of that shape."""
     weights, *experts = op.inputs
     legal = len({expert.shape for expert in experts}) == 1 and weights.shape in {("B", len(experts)), (len(experts),)}
     return experts[0].shape if legal else ()

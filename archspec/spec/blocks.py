@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archspec.contract.calls import alone, ask, defect
-from archspec.contract.kinds import ExpertCommon
 from archspec.contract.settings import keys_of
 from archspec.diagnostics import Diagnostics, Span, suggest
-from archspec.spec.categories import COMMON, DEFAULT_KIND
+from archspec.spec.categories import COMMON, DEFAULT_KIND, kinds_of
 from archspec.spec.defaults import Defaults, takes
 from archspec.spec.problems import keys_help, validated, written_with
 from archspec.spec.scalars import resolve
@@ -55,11 +54,11 @@ class BlockReader:
         common_class = COMMON[category]
         common_keys = keys_of(common_class)
         node = self.near("kind", category, self.split_colons(node, what), what)
-        if category == "expert" and "like" in (node := self.near("like", category, node, what)):
-            return self.like(name, self.without_nulls(node, what), what, place)
+        if "like" in common_keys and "like" in (node := self.near("like", category, node, what)):
+            return self.like(category, name, self.without_nulls(node, what), what, place)
         node = self.defaults.given_to(category, node, what)
         kind, known = self.kind(category, node, what, place), ("kind", *common_keys)
-        cls = self.registry.find(category, kind)
+        cls = self.registry.find(kinds_of(category), kind)
         if cls:
             node = self.known_keys(node, (*known, *keys_of(cls)), what, category)
         node = self.without_nulls(node, what)
@@ -85,8 +84,8 @@ class BlockReader:
                 return False
         return True
 
-    def like(self, name: str, node: Mapping, what: str, place: Span) -> Block:
-        """An expert group with the weights of another, from which it gets kind and settings later: see `spec.like`."""
+    def like(self, category: str, name: str, node: Mapping, what: str, place: Span) -> Block:
+        """An expert group or block with the weights of another, whose kind and settings it gets later: `spec.like`."""
         others = [entry for entry in node.entries if entry.key not in {"from", "like"}]
         if others and "like" in node:
             keys, owner = " and ".join(f"`{entry.key}`" for entry in others), text_of(node.get("like"))
@@ -97,8 +96,8 @@ class BlockReader:
                 notes=others[0].node.provenance,
                 help=f"drop {keys}, or write all its settings instead of `like`",
             )
-        common = validated(ExpertCommon, _only(node, ("from", "like")), what, place, self.diagnostics)
-        return Block("expert", name, "", common, None, node, place)
+        common = validated(COMMON[category], _only(node, ("from", "like")), what, place, self.diagnostics)
+        return Block(category, name, "", common, None, node, place)
 
     def named(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
         """A block that may be written as its kind's name alone: a loss, the balance."""
@@ -113,7 +112,7 @@ class BlockReader:
         kind = node.get("kind")
         if kind is None and category in DEFAULT_KIND:
             return DEFAULT_KIND[category]
-        known = self.registry.names(category)
+        known = self.registry.names(kinds_of(category))
         choices = f"kinds: {', '.join(known)}; a plugin may define more (`--plugin`)"
         if kind is None:
             self.error("AS110", f"{what} needs a `kind`", place, notes=node.provenance, help=choices)
@@ -143,7 +142,8 @@ class BlockReader:
     def words(self, category: str) -> tuple[str, ...]:
         """Every key that some kind of a category takes."""
         if category not in self._words:
-            classes = [self.registry.find(category, name) for name in self.registry.names(category)]
+            kinds = kinds_of(category)
+            classes = [self.registry.find(kinds, name) for name in self.registry.names(kinds)]
             own = (key for cls in classes if cls for key in keys_of(cls))
             self._words[category] = tuple(dict.fromkeys(("kind", *keys_of(COMMON[category]), *own)))
         return self._words[category]
@@ -168,7 +168,8 @@ class BlockReader:
 
     def other_kinds(self, category: str, key: str) -> str:
         """Which other kinds of the category take a key."""
-        names = [name for name in self.registry.names(category) if takes(self.registry.find(category, name), key)]
+        kinds = kinds_of(category)
+        names = [name for name in self.registry.names(kinds) if takes(self.registry.find(kinds, name), key)]
         return f"`{key}` is a key of `kind: {' | '.join(names)}`" if names else ""
 
     def split_colons(self, node: Mapping, what: str) -> Mapping:
@@ -202,7 +203,7 @@ class BlockReader:
 
     def _mapping_help(self, category: str, name: str, node: Node) -> str:
         """How to write a block that is not a mapping."""
-        if isinstance(node, Scalar) and node.value in self.registry.names(category):
+        if isinstance(node, Scalar) and node.value in self.registry.names(kinds_of(category)):
             return f"write `{name}: {{kind: {node.value}}}`, with its settings beside `kind`"
         if isinstance(node, Sequence) and "units" in self.words(category):
             sizes = [item.value for item in node.items if isinstance(item, Scalar) and isinstance(item.value, int)]

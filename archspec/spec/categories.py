@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.contract.kinds import BASES
+from archspec.contract.kinds import BASES, BlockCommon
 from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from archspec.spec.spec import Block, Spec
 
 COMMON: dict[str, type[Settings]] = {category: base.common for category, base in BASES.items()}
-DEFAULT_KIND = {"expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "tower": "mlp"}
+COMMON["block"] = BlockCommon
+DEFAULT_KIND = {"expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "block": "mlp", "tower": "mlp"}
+KINDS = {"block": "expert"}
+"""Category -> the one whose kinds its blocks have, if that is another."""
 DEFAULTS: dict[str, Section] = {
     "input": "inputs", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers",
-    "fusion": "fusion",
+    "fusion": "fusion", "block": "blocks",
 }  # fmt: skip
 """Category -> its key under `defaults`."""
 
-BOTTOM: dict[Section, str] = {"feature_gates": "feature_gate"}
+BOTTOM: dict[Section, str] = {"feature_gates": "feature_gate", "blocks": "block"}
 """Sections of blocks below the first level -> their category. A name of one is a stream that anything may read.
 
 Such a block reads `from`, by default all inputs, and, where its category has one, a `selector`, by default the same.
@@ -39,6 +42,7 @@ ABOUT = {
     "inputs": "What a batch holds.",
     "groups": "Named lists of inputs.",
     "feature_gates": "Gates that scale features before the experts.",
+    "blocks": "Experts below the levels that no gate mixes: anything may read them.",
     "tasks": "What is learned.",
     "levels": "Extraction levels, bottom first.",
     "towers": "One per output.",
@@ -46,6 +50,11 @@ ABOUT = {
     "balance": "How the losses of the tasks are combined.",
 }
 """The schema of each section."""
+
+
+def kinds_of(category: str) -> str:
+    """The category of the kinds that the blocks of a category have: a block is of a kind of expert."""
+    return KINDS.get(category, category)
 
 
 def bottom_blocks(spec: Spec) -> Iterator[tuple[NodeName, Block]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archspec.contract.limits import MOST_GIVEN
 from archspec.contract.settings import keys_of
 from archspec.diagnostics import Note
-from archspec.spec.categories import COMMON, DEFAULT_KIND, DEFAULTS
+from archspec.spec.categories import COMMON, DEFAULT_KIND, DEFAULTS, kinds_of
 from archspec.spec.tree import Mapping, Node, Scalar, as_mapping, size, text_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Defaults:
             return node
         meant = text_of(defaults.get("kind"))
         kind = text_of(node.get("kind")) or meant or DEFAULT_KIND.get(category, "")
-        cls = self.reader.registry.find(category, kind)
+        cls = self.reader.registry.find(kinds_of(category), kind)
         shared = ("kind", *keys_of(COMMON[category]))
         replaced = _replaced(cls, node)
         self.given += self.sizes[category]

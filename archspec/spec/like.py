@@ -1,4 +1,4 @@
-"""Shared weights of expert groups: a group that is `like` another has its kind, settings, count and weights."""
+"""Shared weights: an expert group, or a block, that is `like` another has its kind, settings, count and weights."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from archspec.spec.spec import Block, Spec
 
 
-def group_of(like: str, level: int) -> NodeName:
-    """The group that `like` names: `f` is one of the level where it is written, `level1.experts.f` of another."""
+def group_of(like: str, place: NodeName) -> NodeName:
+    """The group or block that `like` names: `f` is one of the level where it is written, `level1.experts.f` another's.
+
+    `place` is the group or block where it is written: a group is like a group, a block like a block.
+    """
     found = NodeName.parse(like)
-    whole = found is not None and found.section == "experts" and found.number is None
-    return found if found is not None and whole else NodeName("experts", like, level=level)
+    whole = found is not None and found.section == place.section and found.number is None
+    return found if found is not None and whole else place.sibling(like)
 
 
 def with_shared_weights(spec: Spec, diagnostics: Diagnostics) -> Spec:
-    """The spec in which groups that are `like` others have the kind, settings and count of these."""
+    """The spec in which groups and blocks that are `like` others have the kind, settings and count of these."""
     likeness = _Likeness(spec, diagnostics)
     levels = [
         replace(
@@ -33,7 +36,8 @@ def with_shared_weights(spec: Spec, diagnostics: Diagnostics) -> Spec:
         )
         for number, level in enumerate(spec.levels, 1)
     ]
-    return replace(spec, levels=tuple(levels))
+    blocks = {name: likeness.filled(NodeName("blocks", name), block) for name, block in spec.blocks.items()}
+    return replace(spec, levels=tuple(levels), blocks=blocks)
 
 
 class _Likeness:
@@ -44,6 +48,7 @@ class _Likeness:
             for number, level in enumerate(spec.levels, 1)
             for name, block in level.experts.items()
         }
+        self.groups |= {NodeName("blocks", name): block for name, block in spec.blocks.items()}
         self.reported: set[NodeName] = set()
         """Groups of a circle that was reported."""
 
@@ -55,12 +60,12 @@ class _Likeness:
         owner = self.owner(place, block, like)
         if owner is None or owner.common is None:
             return block
-        common = block.common.model_copy(update={"count": owner.common.count})
-        return replace(block, kind=owner.kind, common=common, settings=owner.settings)
+        count = {} if place.section == "blocks" else {"count": owner.common.count}
+        return replace(block, kind=owner.kind, common=block.common.model_copy(update=count), settings=owner.settings)
 
     def owner(self, place: NodeName, block: Block, like: str) -> Block | None:
         """The group whose weights another has."""
-        source = group_of(like, place.level)
+        source = group_of(like, place)
         found = self.groups.get(source)
         if found is None:
             self.unknown(place, block, like)
@@ -73,28 +78,30 @@ class _Likeness:
         """Reports a group that does not exist, unless an earlier mistake explains it."""
         if self.diagnostics.incomplete or like in self.diagnostics.blamed:
             return
-        known = [name_of(other, place.level) for other in self.groups if other != place]
-        whole = like.rpartition(".")[0]
+        known = [name_of(other, place) for other in self.groups if other != place and other.section == place.section]
+        whole, thing = like.rpartition(".")[0], _thing(place)
         if whole in known:
             helps = f"write `like: {whole}`: a group is like a whole group"
         else:
             guess = suggest(like, known)
             here = [name for name in known if "." not in name]
-            helps = (f"did you mean `{guess}`? " if guess else "") + f"groups here: {', '.join(here) or 'none'}"
-        self.error("AS204", f"{_what(place)} is like unknown expert group `{like}`", block, helps)
+            helps = (
+                f"did you mean `{guess}`? " if guess else ""
+            ) + f"{thing.rpartition(' ')[2]}s here: {', '.join(here) or 'none'}"
+        self.error("AS204", f"{_what(place)} is like unknown {thing} `{like}`", block, helps)
 
     def chain(self, place: NodeName, block: Block) -> None:
         """Reports a group that is like one without settings of its own."""
         path = [place]
         while (like := _like(self.groups.get(path[-1]))) is not None:
-            following = group_of(like, path[-1].level)
+            following = group_of(like, path[-1])
             if following in path:
                 self.circle(path[path.index(following) :], block, place)
                 return
             path.append(following)
         if path[-1] not in self.groups:
             return  # reported where it is named
-        middle, root = name_of(path[1], place.level), name_of(path[-1], place.level)
+        middle, root = name_of(path[1], place), name_of(path[-1], place)
         message = f"{_what(place)} is like `{middle}`, whose weights are those of `{root}`"
         self.error("AS233", message, block, f"write `like: {root}`")
 
@@ -106,7 +113,7 @@ class _Likeness:
         if len(path) == 1 and path[0] == place:
             self.error("AS233", f"{_what(place)} is like itself", block, "write its settings instead of `like`")
             return
-        shown = " -> ".join(name_of(other, place.level) for other in [*path, path[0]])
+        shown = " -> ".join(name_of(other, place) for other in [*path, path[0]])
         notes = [Note(_what(other), self.groups[other].span("like")) for other in path if other != place]
         message = f"these are like each other in a circle, and none has settings of its own: {shown}"
         self.error("AS233", message, block, "write the settings of one of them instead of its `like`", notes)
@@ -117,13 +124,17 @@ class _Likeness:
         self.diagnostics.error(code, message, block.span("like"), notes=[*provenance, *(notes or [])], help=helps)
 
 
-def name_of(place: NodeName, level: int) -> str:
-    """How a group is named from a level."""
-    return place.name if place.level == level else place
+def name_of(group: NodeName, place: NodeName) -> str:
+    """How a group or block is named from the place of another."""
+    return group.name if (group.section, group.level) == (place.section, place.level) else group
+
+
+def _thing(place: NodeName) -> str:
+    return "block" if place.section == "blocks" else "expert group"
 
 
 def _what(place: NodeName) -> str:
-    return f"expert group `{place.name}` at level {place.level}"
+    return f"{_thing(place)} `{place.name}`" + (f" at level {place.level}" if place.level else "")
 
 
 def _like(block: Block | None) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import Settings
 from archspec.contract.limits import LARGEST
-from archspec.spec.categories import ABOUT, BOTTOM, COMMON, DEFAULTS
+from archspec.spec.categories import ABOUT, BOTTOM, COMMON, DEFAULTS, kinds_of
 from archspec.spec.sections import SECTIONS
 from archspec.spec.spec import VERSION, Task
 
@@ -155,8 +155,8 @@ def _block(category: str, registry: Registry, definitions: Schema) -> Schema:
     common = _properties(COMMON[category], definitions)
     choices: list[Schema] = []
     meanings: dict[str, list[Schema]] = {key: [schema] for key, schema in common.items()}
-    for kind in registry.names(category):
-        cls = registry.kinds[category, kind]
+    for kind in registry.names(kinds_of(category)):
+        cls = registry.kinds[kinds_of(category), kind]
         own = _properties(cls, definitions) | common
         for key in own.keys() - common.keys():
             meanings.setdefault(key, []).append(own[key])
@@ -164,7 +164,7 @@ def _block(category: str, registry: Registry, definitions: Schema) -> Schema:
         definitions[f"{category}.{kind}"] = {"description": about, **_object({"kind": {"const": kind}, **own})}
         chosen = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
         choices.append({"if": chosen, "then": {"$ref": f"#/definitions/{category}.{kind}"}})
-    known = {"enum": list(registry.names(category))}
+    known = {"enum": list(registry.names(kinds_of(category)))}
     either = {key: {"anyOf": schemas} for key, schemas in sorted(meanings.items())}
     without = {"if": {"not": {"required": ["kind"]}}, "then": _object(either)}
     return {"type": "object", "properties": {"kind": known}, "allOf": [*choices, without]}

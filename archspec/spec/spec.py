@@ -161,6 +161,7 @@ class Spec:
     inputs: MappingType[str, Block]
     groups: MappingType[str, tuple[str, ...]]
     feature_gates: MappingType[str, Block]
+    blocks: MappingType[str, Block]
     tasks: MappingType[str, TaskBlock]
     levels: tuple[Level, ...]
     towers: MappingType[str, Block | Switch]
@@ -180,6 +181,7 @@ class Spec:
             "inputs": _blocks(self.inputs),
             "groups": {name: list(inputs) for name, inputs in self.groups.items()},
             "feature_gates": _blocks(self.feature_gates),
+            "blocks": _blocks(self.blocks),
             "tasks": {name: task.data() for name, task in self.tasks.items()},
             "levels": [level.data() for level in self.levels],
             "towers": {name: tower.data() for name, tower in self.towers.items()},

@@ -128,14 +128,13 @@ def _shapes(probes: list[tuple[Value, tuple[int | str, ...]]]) -> str:
 
 def _promised(tiny: Tiny, graph: Graph, built: Built) -> list[tuple[Value, tuple[int | str, ...]]]:
     """Values of the kind, with the shapes that they must have. Raises AssertionError if `lower` returns no value."""
-    widths = graph.widths
     named: dict[str, tuple[int | str, ...]]
     match tiny.category:
         case "input":
-            named = {name: ("B", widths[f"inputs.{name}"] or 0) for name in ("made", "more")}
+            named = {name: _declared(graph, f"inputs.{name}") for name in ("made", "more")}
         case "expert":
             nodes = [(name, index) for name in ("one", "two") for index in (0, 1)]
-            named = {f"{name}_{i}": ("B", widths[f"level1.experts.{name}.{i}"] or 0) for name, i in nodes}
+            named = {f"{name}_{i}": _declared(graph, f"level1.experts.{name}.{i}") for name, i in nodes}
         case "gate":
             named = {f"{name}_weights": ("B", len(graph.seen[f"level1.gates.{name}"])) for name in ("one", "two")}
         case "feature_gate":
@@ -143,7 +142,7 @@ def _promised(tiny: Tiny, graph: Graph, built: Built) -> list[tuple[Value, tuple
             count = 2 if per_field else tiny.width + 4
             named = {f"{name}_factors": ("B", count) for name in ("first", "second")}
         case "tower":
-            named = {f"{name}_hidden": ("B", widths[f"towers.{name}"] or 0) for name in ("one", "two", "many")}
+            named = {f"{name}_hidden": _declared(graph, f"towers.{name}") for name in ("one", "two", "many")}
         case _:
             named = {"asked_logit": ("B",)}
     hints, program = built.lowered.forward.hints, built.lowered.forward
@@ -153,6 +152,12 @@ def _promised(tiny: Tiny, graph: Graph, built: Built) -> list[tuple[Value, tuple
     return [
         (value, named[hint][1:] if static and len(value.shape) == 1 else named[hint]) for hint, value in made.items()
     ]
+
+
+def _declared(graph: Graph, name: str) -> tuple[int | str, ...]:
+    """The shape of a node's output: rows, or tokens."""
+    count = graph.tokens.get(name)
+    return ("B", *(() if count is None else (count,)), graph.widths[name] or 0)
 
 
 # -- running ---------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def failing_with(tiny: Tiny, what: str) -> Iterator[None]:
 
 
 def batch_for(columns: Mapping[str, tuple[str, Column]], rows: int) -> Tensors:
-    """A random batch in float64, for the columns that inputs declare."""
+    """A random batch in float64, for the columns that inputs declare. The second row of a padded list is empty."""
     generator = torch.Generator().manual_seed(2)
     batch: Tensors = {}
     for key, column in columns.values():
@@ -50,6 +50,8 @@ def batch_for(columns: Mapping[str, tuple[str, Column]], rows: int) -> Tensors:
         else:
             high = IDS if column.high is None else column.high
             batch[key] = torch.randint(column.low, high, sizes, generator=generator)
+            if column.low < 0:
+                batch[key][1:2] = -1
     return batch
 
 

@@ -86,15 +86,36 @@ class Tiny:
         """Two inputs of the kind, and one whose table they may share: `{"table": "ids"}`."""
         ids = {"kind": "sparse", "vocab": 9, "dim": 4}
         inputs = {**base["inputs"], "ids": ids, "made": own, "more": {**own, "column": "more"}}
-        return {
-            "inputs": inputs,
-            "towers": {"one": {"from": ["made", "x"]}, "two": {"from": ["more", "ids", "x"]}},
-        }
+        read, blocks = {"made": "made", "more": "more"}, {}
+        if own.get("pool") == "none":
+            read = {name: f"{name}_pooled" for name in read}
+            blocks = {"blocks": {pooled: {"kind": "pool", "from": name} for name, pooled in read.items()}}
+        towers = {"one": {"from": [read["made"], "x"]}, "two": {"from": [read["more"], "ids", "x"]}}
+        return {"inputs": inputs, **blocks, "towers": towers}
 
     def _expert(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-        group = {"from": "x", "count": 2, **own}
-        level = {"experts": {"one": group, "two": group}, "gates": {"one": {"sees": "all"}, "two": {"sees": "all"}}}
-        return {"levels": [level], "towers": {"one": {}, "two": {}}}
+        """Two groups that read `x`, or fields or tokens as wide, by what the kind takes; given tokens are pooled."""
+        source = {"rows": "x", "fields": ["x", "other"], "tokens": "events"}[self.cls.takes]
+        inputs = dict(base["inputs"])
+        if self.cls.takes == "fields":
+            inputs["other"] = {"kind": "dense", "dim": self.width}
+        if self.cls.takes == "tokens":
+            inputs["events"] = {"kind": "sequence", "vocab": 9, "dim": self.width, "length": 3, "pool": "none"}
+        group = {"from": source, "count": 2, **own}
+        gates: dict[str, Any] = {"one": {"sees": "all"}, "two": {"sees": "all"}}
+        levels: list[dict[str, Any]] = [{"experts": {"one": group, "two": group}, "gates": gates}]
+        if self._gives_tokens():
+            pooled = {f"pooled_{name}": {"kind": "pool", "from": name} for name in gates}
+            levels.append({"experts": pooled, "gates": {name: {"sees": "all", "selector": "x"} for name in gates}})
+        return {"inputs": inputs, "levels": levels, "towers": {"one": {}, "two": {}}}
+
+    def _gives_tokens(self) -> bool:
+        """Whether experts of the kind under test give tokens, with these settings."""
+        try:
+            made = self.cls.model_validate_json(json.dumps(self.settings))
+        except ValueError:  # reading the spec reports it
+            return False
+        return made.tokens(2) is not None
 
     def _gate(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         group = {"from": "x", "count": 2, "kind": "mlp", "units": [5]}

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 def lower_expert(streams: Streams, node: Node, at: Scope) -> None:
     """The expert's stream: the result of its kind on its input."""
-    value = streams.made(node, at, streams.source(node, at))
+    value = streams.made(node, at, streams.read_by(node, at))
     streams.streams[node.name] = streams.builder.hint(value, f"{node.group}_{node.index}")
 
 
 def lower_block(streams: Streams, node: Node, at: Scope) -> None:
     """The stream of a block that its kind alone lowers."""
-    value = streams.made(node, at, streams.source(node, at))
+    value = streams.made(node, at, streams.read_by(node, at))
     streams.streams[node.name] = streams.builder.hint(value, node.block.name)

@@ -36,7 +36,7 @@ def _scaled(streams: Streams, node: Node, at: Scope) -> Value:
     """Factors times fields, or times elements."""
     block, stream = node.block, streams.graph.streams[node.name, "from"]
     assert isinstance(block, Block)
-    fields = [streams.streams[leaf] if isinstance(leaf, str) else streams.stream(leaf, at) for leaf in stream.leaves()]
+    fields = list(streams.fields(stream, at))
     per_field = block.common.per == "field"
     count = len(fields) if per_field else sum(field.width for field in fields)
     scale = float(len(fields)) if block.common.scale == "fields" else block.common.scale

@@ -44,25 +44,32 @@ def _mixed(streams: Streams, node: Node, at: Scope) -> Value:
     if rule and rule.after_softmax:
         weights = at.product(weights, _allowed(streams, node, rule, at, "float"))
     streams.builder.hint(weights, f"{block.name}_weights")
-    shapes = [("B", gate.seen.width)]
+    tokens = streams.graph.tokens.get(node.name)
+    shapes = [("B", gate.seen.width) if tokens is None else ("B", tokens, gate.seen.width)]
     experts = checked_call(node, "values", at, gate, said=said, shapes=shapes, each=len(experts))
     if block.common.transform == "linear":
-        experts = tuple(at.linear(e, e.width, f"transform.{i}", bias=False) for i, e in enumerate(experts))
+        experts = tuple(
+            streams.masked(at.linear(e, e.width, f"transform.{i}", bias=False), [e], at) for i, e in enumerate(experts)
+        )
     chosen = call(node, "chosen", gate.seen)
-    mixed = at.mix(weights, experts, chosen=chosen)
+    mixed = streams.masked(at.mix(weights, experts, chosen=chosen), experts, at)
     rows = (
         weights if weights.batch_axis is not None else at.apply("rows_like", weights, mixed, shape=("B", len(experts)))
     )
     streams.builder.output("gates", node.name, rows)
     residual = block.common.residual
-    return mixed if residual is None else at.sum(mixed, streams.streams[node.name.sibling(residual)])
+    if residual is None:
+        return mixed
+    other = streams.streams[node.name.sibling(residual)]
+    return streams.masked(at.sum(mixed, other), [mixed, other], at)
 
 
 def _expert(streams: Streams, name: str, at: Scope, *, detached: bool) -> Value:
     """An expert as a gate sees it."""
     key = ("detach", (name,))
     if detached and key not in streams.combined:
-        streams.combined[key] = at.detach(streams.streams[name])
+        source = streams.streams[name]
+        streams.combined[key] = streams.masked(at.detach(source), [source], at)
     return streams.combined[key] if detached else streams.streams[name]
 
 

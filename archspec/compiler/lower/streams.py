@@ -11,14 +11,16 @@ from archspec.graph.calls import checked_call, unimportable
 from archspec.graph.checks.outputs import output_of
 from archspec.graph.construct.resolve import Reader, Resolver
 from archspec.graph.graph import INDEX_ROLES
-from archspec.program import Part
+from archspec.program import Part, Value
 from archspec.program.program import Module
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archspec.contract import Reference
     from archspec.graph.graph import Graph, Node, Stream
-    from archspec.program import Scope, Seen, Value
+    from archspec.program import Scope, Seen
     from archspec.program.program import Attr, Dim
 
 
@@ -59,17 +61,33 @@ class Streams(Columns):
     def stream(self, stream: Stream, at: Scope) -> Value:
         """The value of a stream."""
         parts = [self.streams[i] if isinstance(i, str) else self.stream(i, at) for i in stream.items]
-        if stream.combine == "concat":
-            return self.concat(parts, at)
         if stream.combine == "sum":
-            return at.sum(*parts)
-        return at.detach(self.concat(parts, at))
+            return self.masked(at.sum(*parts), parts, at)
+        value = self.concat(parts, at)
+        return value if stream.combine == "concat" else self.masked(at.detach(value), [value], at)
+
+    def fields(self, stream: Stream, at: Scope) -> tuple[Value, ...]:
+        """The concatenated parts of a stream, each by itself."""
+        return tuple(self.streams[leaf] if isinstance(leaf, str) else self.stream(leaf, at) for leaf in stream.leaves())
+
+    def masked(self, value: Value, parts: Sequence[Value], at: Scope) -> Value:
+        """The same value; if it is tokens, one of them is there where that of any of its parts is."""
+        masks = self.builder.masks
+        if not value.is_tokens or value.name in masks:
+            return value
+        own = list(dict.fromkeys(masks.get(part.name) for part in parts))
+        if None in own or len(own) == 1:
+            masks[value.name] = None if None in own else own[0]
+        else:
+            known = [mask for mask in own if mask is not None]
+            masks[value.name] = at.op("either", known, known[0].shape, name="mask", dtype="bool")
+        return value
 
     def concat(self, parts: list[Value], at: Scope) -> Value:
         """Concatenates values; the same values are concatenated only once."""
         key = ("concat", tuple(part.name for part in parts))
         if key not in self.combined:
-            made = at.concat(*parts)
+            made = self.masked(at.concat(*parts), parts, at)
             self.combined[key] = made if made in parts else self.builder.hint(made, "x")
         return self.combined[key]
 
@@ -77,15 +95,27 @@ class Streams(Columns):
         """The result of a kind, by its operations or by its module."""
         block = node.block
         assert isinstance(block, Block)
-        width = self.graph.widths[node.name]
+        width, tokens = self.graph.widths[node.name], self.graph.tokens.get(node.name)
         assert width is not None
+        shape: tuple[Dim, ...] = ("B", width) if tokens is None else ("B", tokens, width)
         if overrides(block.settings, ExpertKind.lower):
-            value: Value = checked_call(
-                node, "lower", at, *values, said=f"says that it is {width} wide", shapes=[("B", width)]
-            )
-            return value
-        (x,) = values
-        return self.opaque(node, at, (x.width,), [x], ("B", width))
+            said = f"says that it is {width} wide" + (f", with {tokens} tokens" if tokens else "")
+            value: Value = checked_call(node, "lower", at, *values, said=said, shapes=[shape])
+        else:
+            (x,) = values
+            given = list(x) if isinstance(x, tuple) else [each for each in (x, at.mask(x)) if each is not None]
+            width_read = tuple(part.width for part in x) if isinstance(x, tuple) else x.width
+            value = self.opaque(node, at, (width_read,), given, shape)
+        alike = isinstance(values[0], Value) and values[0].shape[:-1] == value.shape[:-1]
+        return self.masked(value, [values[0]], at) if alike else value
+
+    def read_by(self, node: Node, at: Scope) -> Value | tuple[Value, ...]:
+        """What the kind of an expert, block or tower reads: one value, or its fields."""
+        block = node.block
+        assert isinstance(block, Block)
+        if block.settings.takes == "fields":
+            return self.fields(self.graph.streams[node.name, "from"], at)
+        return self.source(node, at)
 
     @staticmethod
     def opaque(

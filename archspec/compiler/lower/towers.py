@@ -27,7 +27,7 @@ def lower_tower(streams: Streams, node: Node, at: Scope) -> None:
             streams.streams[node.name] = at.select(ids, [streams.streams[case] for case in cases])
     else:
         assert isinstance(node.block, Block)
-        hidden = streams.made(node, at, streams.source(node, at))
+        hidden = streams.made(node, at, streams.read_by(node, at))
         streams.streams[node.name] = streams.builder.hint(hidden, f"{name}_hidden")
         said = f"heads a tower of {outputs} output{'s' * (outputs > 1)}"
         head = checked_call(node, "head", at, hidden, outputs, said=said, shapes=[("B", outputs)])

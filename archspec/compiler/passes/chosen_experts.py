@@ -85,7 +85,7 @@ class _Chains:
         if any(self.uses[expert.name] > len(mixes) for expert in experts):
             return "others read its experts too"
         chains = [self.of(expert) for expert in experts]
-        if not all(map(_layers, chains)):
+        if not all(map(_layers, chains)) or not experts[0].is_rows:
             return "its experts are no plain layers"
         if len({chain[0].inputs[0].name for chain in chains}) > 1:
             return "its experts read different inputs"

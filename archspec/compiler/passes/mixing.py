@@ -44,7 +44,7 @@ class Mixing:
         groups: dict[object, list[Op]] = {}
         for op in mixes:
             weights, *experts = op.inputs
-            if weights.is_rows and all(self.in_stack(expert) for expert in experts):
+            if weights.is_rows and op.output.is_rows and all(self.in_stack(expert) for expert in experts):
                 groups.setdefault((weights.width, op.output.shape), []).append(op)
             else:
                 self.remarks.append(f"{op.output.name}: its experts or weights stand alone")

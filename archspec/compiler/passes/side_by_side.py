@@ -63,6 +63,7 @@ class _Fusion:
             "detach": elementwise, "softmax": self.stacked, "squeeze": self.stacked, "layer_norm": self.layer_norm,
             "batch_norm": self.columnwise, "prelu": self.columnwise, "dice": self.columnwise,
             "product": self.broadcast, "sum": self.broadcast, "pool": self.pool,
+            "embed_list": self.pool, "pool_tokens": self.operands,
         }  # fmt: skip
 
     def by_level(self) -> list[list[Op]]:
@@ -109,7 +110,7 @@ class _Fusion:
     def signature(self, op: Op) -> object:
         """The key that operations must share to be batched."""
         weights = tuple((self.program.storages[name].shape, self.program.storages[name].frozen) for name in op.weights)
-        own = op.kind == "pool" or all(self.uses[name] == 1 for name in op.weights)
+        own = op.kind in {"pool", "embed_list"} or all(self.uses[name] == 1 for name in op.weights)
         return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, own, op.output.dtype
 
     def alone(self, op: Op) -> None:
@@ -200,6 +201,13 @@ class _Fusion:
             return False
         stack = self.layout.stack([op.inputs[0] for op in members])
         return self.members_of(self.one(members, (stack,), (len(members), *members[0].output.shape)), members)
+
+    def operands(self, members: list[Op]) -> bool:
+        """On a stack of each operand."""
+        if not all(value.has_columns for op in members for value in op.inputs):
+            return False
+        stacks = [self.layout.stack([op.inputs[place] for op in members]) for place in range(len(members[0].inputs))]
+        return self.members_of(self.one(members, tuple(stacks), (len(members), *members[0].output.shape)), members)
 
     def pool(self, members: list[Op]) -> bool:
         """On a stack of ids `[B, L]` of one table, which then has only one gradient."""

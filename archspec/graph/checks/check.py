@@ -13,9 +13,10 @@ from archspec.graph.checks.domains import check_by_domain
 from archspec.graph.checks.limits import check_table
 from archspec.graph.checks.outputs import excess, why
 from archspec.graph.checks.sharing import check_sharing
+from archspec.graph.checks.tokens import check_beside, check_stream
 from archspec.graph.graph import Graph, Node, Stream
 from archspec.graph.reach import reach
-from archspec.graph.widths import seen_by, width_of
+from archspec.graph.widths import count_of, read_by, seen_by, width_of
 from archspec.spec.spec import Block, Switch, TaskBlock
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ class _Checker:
         self.columns: dict[str, tuple[Node, Column | None]] = {}
         self.numbers: set[str] = set()
         """Inputs that contain numbers, not ids."""
-        self.streams: dict[str, list[Stream]] = {}
-        for (name, _role), stream in graph.streams.items():
-            self.streams.setdefault(name, []).append(stream)
+        self.streams: dict[str, list[tuple[str, Stream]]] = {}
+        for (name, role), stream in graph.streams.items():
+            self.streams.setdefault(name, []).append((role, stream))
+        self.refused: set[str] = set()
+        """Nodes that read a stream which they do not take: their own width is unknown."""
         self.readers = {edge.source: edge.target for edge in graph.edges if edge.role not in {"of", "output", "loss"}}
         self.rules: dict[str, Callable[[Node], int | None]] = {
             "input": self.input, "feature_gate": self.source, "gate": self.gate,
@@ -59,8 +62,11 @@ class _Checker:
 
     def visit(self, node: Node) -> None:
         """Checks one node whose sources are known."""
-        for stream in self.streams.get(node.name, ()):
-            self.sums(node, stream)
+        for role, stream in self.streams.get(node.name, ()):
+            if check_stream(self.graph, node, role, stream, self.diagnostics):
+                self.sums(node, stream)
+            else:
+                self.refused.add(node.name)
         self.widths[node.name] = self.rules.get(node.category, self.block)(node)
 
     def sums(self, node: Node, stream: Stream) -> None:
@@ -104,6 +110,7 @@ class _Checker:
             return None
         width: int | None = self.call(node, "width", settings)
         if width is not None:
+            self.count(node, self.call(node, "tokens", settings))
             holds = self.call(node, "column", settings)
             if holds is not None and holds.dtype == "float":
                 self.numbers.add(node.name)
@@ -128,7 +135,7 @@ class _Checker:
     def source(self, node: Node) -> int | None:
         """Width of a block's input; that of a feature gate is also its own."""
         stream = self.graph.streams.get((node.name, "from"))
-        if stream is None:
+        if stream is None or node.name in self.refused:
             return None
         if not stream.items and not self.diagnostics.failed:
             self.error(
@@ -142,11 +149,22 @@ class _Checker:
 
     def block(self, node: Node) -> int | None:
         """Width of an expert or tower, as its kind declares it."""
-        width, settings = self.source(node), node.block.settings if isinstance(node.block, Block) else None
-        if width is None or settings is None:
+        settings = node.block.settings if isinstance(node.block, Block) else None
+        if self.source(node) is None or settings is None:
             return None
-        made: int | None = self.call(node, "width", width)
-        return made
+        given = read_by(self.graph, node)
+        width: int | None = self.call(node, "width", given)
+        if width is not None:
+            named = {role: width_of(self.graph, stream) for role, stream in self.streams[node.name] if role != "from"}
+            if None not in named.values():
+                self.call(node, "check_streams", given, named)
+            self.count(node, self.call(node, "tokens", count_of(self.graph, node)))
+        return width
+
+    def count(self, node: Node, tokens: int | None) -> None:
+        """Notes how many tokens a node gives."""
+        if tokens is not None:
+            self.graph.tokens[node.name] = tokens
 
     def gate(self, node: Node) -> int | None:
         """Width of a gate: that of the experts it sees, which must agree."""
@@ -161,6 +179,11 @@ class _Checker:
         if different:
             self.different(node, parts, known[0], different)
             return None
+        names = [name for name, _ in known]
+        if names and not check_beside(self.graph, node, names, setting_span(node, "sees"), self.diagnostics):
+            return None
+        if names and names[0] in self.graph.tokens:
+            self.graph.tokens[node.name] = self.graph.tokens[names[0]]
         if not check_table(self.graph, node, self.diagnostics):
             return None
         kind: GateKind | None = block.settings

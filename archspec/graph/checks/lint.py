@@ -56,7 +56,7 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
             _choice(graph, node, diagnostics)
         elif node.category == "feature_gate":
             _elements(graph, node, diagnostics)
-        elif node.category == "expert" and not graph.tasks[node.name]:
+        elif node.category in {"expert", "block"} and not graph.tasks[node.name]:
             _say(
                 diagnostics,
                 node,

@@ -1,4 +1,4 @@
-"""Checks of experts that share weights: their widths must agree, and experts with equal outputs get a warning."""
+"""Checks of experts and blocks that share weights: widths must agree, and those with equal outputs get a warning."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from archspec.diagnostics import Note
 from archspec.graph.calls import setting_span
-from archspec.graph.widths import width_of
+from archspec.graph.widths import read_by, tokens_of, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +23,11 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
             continue
         for role in _roles(graph, node):
             width, expected = _width(graph, node, role), _width(graph, owner, role)
-            if width is None or expected is None or width == expected:
+            reads, others = _reads(graph, node, role), _reads(graph, owner, role)
+            if width is None or expected is None or reads == others:
                 continue
-            one, other = node.what, f"`{owner.group}`, whose weights it has,"
-            message = f"{one} reads {width} numbers, but {other} reads {expected}"
+            one, other = node.what, f"`{owner.block.name}`, whose weights it has,"
+            message = f"{one} reads {reads} numbers, but {other} reads {others}"
             if role != "from":
                 message = f"`{role}` of {one} is {width} wide, but that of {other} is {expected}"
             diagnostics.error(
@@ -42,14 +43,14 @@ def report_same(graph: Graph, diagnostics: Diagnostics) -> None:
     """Reports experts that read the same stream with the same weights."""
     first: dict[object, Node] = {}
     for node in graph.nodes.values():
-        if node.category != "expert" or node.index:
+        if node.category not in {"expert", "block"} or node.index:
             continue
         streams = tuple((role, graph.streams[node.name, role]) for role in _roles(graph, node))
         other = first.setdefault((node.like or node.name, streams), node)
         if other is not node:
             diagnostics.warning(
                 "AS234",
-                f"{node.what} reads what `{other.group}` reads, with the same weights: it gives the same",
+                f"{node.what} reads what `{other.block.name}` reads, with the same weights: it gives the same",
                 node.block.place,
                 notes=[*node.block.provenance, Note(other.what, other.block.place)],
                 help="say what it reads in `from`, or remove it",
@@ -65,6 +66,15 @@ def _roles(graph: Graph, node: Node) -> list[str]:
     """The roles in which an expert reads references: `from`, and those in its settings."""
     roles = {edge.role for edge in graph.into(node.name)}
     return sorted(role for role in roles if (node.name, role) in graph.streams)
+
+
+def _reads(graph: Graph, node: Node, role: str) -> str:
+    """What a node reads, in words: `8`, `50 tokens of 8`, `fields of 4, 4`."""
+    width = read_by(graph, node, role)
+    count = tokens_of(graph, graph.streams[node.name, role])
+    if isinstance(width, tuple):
+        return f"fields of {', '.join(map(str, width))}"
+    return f"{count} tokens of {width}" if count else str(width)
 
 
 def _width(graph: Graph, node: Node, role: str) -> int | None:

@@ -14,6 +14,7 @@ from archspec.graph.construct.wiring import Wiring, settings_names
 from archspec.program.nodes import NodeName
 from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.complete import renamed
+from archspec.spec.like import group_of
 from archspec.spec.problems import provenance_at
 from archspec.spec.tree import span_at
 
@@ -114,7 +115,8 @@ def _group(wiring: Wiring, name: str) -> None:
 def _bottom(wiring: Wiring, name: NodeName, block: Block) -> None:
     """A block below the first level."""
     reader = Reader(f"{block.category.replace('_', ' ')} `{block.name}`", 0, block)
-    node = wiring.node(name, 0, reader.what, block)
+    like = getattr(block.common, "like", None) if block.settings is not None else None
+    node = wiring.node(name, 0, reader.what, block, like=None if like is None else group_of(like, name))
     if block.common is not None:
         wiring.read([node], "from", block.common.source, reader, ("from",))
         if "selector" in type(block.common).model_fields:

@@ -27,7 +27,8 @@ def _experts(wiring: Wiring, number: int, name: str, block: Block) -> None:
     """Adds the experts of a group, which all read the same stream."""
     reader = Reader(f"expert group `{name}` at level {number}", number, block)
     like = block.common.like if block.common and block.settings is not None else None
-    group, owner = NodeName("experts", name, level=number), None if like is None else group_of(like, number)
+    group = NodeName("experts", name, level=number)
+    owner = None if like is None else group_of(like, group)
     nodes = [
         wiring.node(group.member(index), number, reader.what, block, like=owner and owner.member(index))
         for index in range(block.common.count if block.common else 1)

@@ -86,7 +86,7 @@ class Resolver:
         if reader.level > 1 and reader.level - 1 <= len(spec.levels) and text in spec.levels[reader.level - 2].gates:
             return [NodeName("gates", text, level=reader.level - 1)]
         if text == "inputs":
-            return [NodeName("inputs", name) for name in spec.inputs if self.has_width(name)]
+            return [NodeName("inputs", name) for name in spec.inputs if self.has_width(name) and not self.is_list(name)]
         if text in spec.inputs:
             return self.input(text, reader, at)
         if text in spec.groups:
@@ -123,6 +123,14 @@ class Resolver:
             except Exception:  # noqa: BLE001 - a plugin may raise anything; whoever checks inputs reports it
                 self._has_width[name] = True
         return self._has_width[name]
+
+    def is_list(self, name: str) -> bool:
+        """Whether an input is a stream of tokens, which `inputs` leaves out."""
+        settings = self._inputs.get(name)
+        try:
+            return settings is not None and settings.tokens(self._inputs) is not None
+        except Exception:  # noqa: BLE001 - as above
+            return False
 
     def dotted(self, text: str, reader: Reader, at: Path) -> list[NodeName]:
         """`towers.ctr`, `level1.gates.ctr`, `level1.experts.shared`, `inputs.user` ..."""
