@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from archspec import __version__
 from archspec.compiler import runtime
 from archspec.compiler.body import Body
-from archspec.compiler.expressions import built, functions_of, plugin_alias
+from archspec.compiler.expressions import built, functions_of
 from archspec.compiler.in_place import in_place
 from archspec.compiler.making_way import making_way
 from archspec.compiler.names import Attributes, class_name
 from archspec.compiler.parts import parts
+from archspec.compiler.plugin_modules import aliased, plugin_aliases
 from archspec.program import Output, Seen
 from archspec.program.nodes import NodeName
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from archspec.compiler.lower import Lowered
-    from archspec.compiler.runtime import Piece
+    from archspec.compiler.runtime import Definition
     from archspec.graph.graph import Graph
     from archspec.program import Storage
 
@@ -33,30 +35,24 @@ def emit(graph: Graph, lowered: Lowered) -> str:
 
 class _Emitter:
     def __init__(self, graph: Graph, lowered: Lowered) -> None:
-        self.graph, self.spec, self.lowered = graph, graph.spec, lowered
-        self.program = in_place(lowered.forward)
-        self.cls = class_name(self.spec.name)
-        self.attributes = Attributes([self.program, lowered.predict])
-        self.constants = {
-            op.output.name: op
-            for program in (lowered.forward, lowered.predict)
-            for op in program.ops
-            if op.kind == "constant"
-        }
-        self.functions = dict.fromkeys(
-            name for program in (lowered.forward, lowered.predict) for op in program.ops for name in functions_of(op)
+        self.graph, self.spec = graph, graph.spec
+        self.plugins = plugin_aliases([lowered.forward, lowered.predict])
+        self.lowered = replace(
+            lowered,
+            forward=aliased(in_place(lowered.forward), self.plugins),
+            predict=aliased(lowered.predict, self.plugins),
         )
-        self.plugins = sorted({module.module for module in self.program.modules.values()} | {
-            op.attr("function").partition(":")[0]
-            for program in (lowered.forward, lowered.predict)
-            for op in program.ops if ":" in (op.attr("function") or "")
-        })  # fmt: skip
+        self.program = self.lowered.forward
+        self.cls = class_name(self.spec.name)
+        programs = (self.program, self.lowered.predict)
+        self.attributes = Attributes(programs)
+        self.constants = {op.output.name: op for program in programs for op in program.ops if op.kind == "constant"}
+        self.functions = dict.fromkeys(name for program in programs for op in program.ops for name in functions_of(op))
         self.ids = next((op for op in self.program.ops if op.kind == "ids"), None)
-        self.taken = tuple(map(plugin_alias, self.plugins))
         self.methods = runtime.methods(ids=self.ids is not None)
         used = {name for method in self.methods for name in method.uses}
         modules = ("placed",) if self.program.modules else ()
-        self.pieces = runtime.section((*self.functions, *used, *modules, "seeded"))
+        self.definitions = runtime.section((*self.functions, *used, *modules, "seeded"))
 
     def source(self) -> str:
         """The whole file: docstring, class, the functions that it uses, and the tables that its methods read."""
@@ -65,7 +61,7 @@ class _Emitter:
             "\n\n".join(part for part in head if part),
             self.class_source(),
             _heading("The runtime of archspec: what every model shares, as far as this one uses it."),
-            *_spaced(self.pieces),
+            *_spaced(self.definitions),
             _heading("What the methods know about this model."),
             "\n\n".join(self.tables()),
         ]) + "\n"  # fmt: skip
@@ -82,12 +78,12 @@ class _Emitter:
     def imports(self) -> Iterator[str]:
         """The imports."""
         yield "from __future__ import annotations\n"
-        yield from runtime.import_lines(name for piece in (*self.methods, *self.pieces) for name in piece.uses)
+        yield from runtime.import_lines(name for each in (*self.methods, *self.definitions) for name in each.uses)
         if self.plugins:
             yield ""
         if any(isinstance(value, Seen) for module in self.program.modules.values() for value in module.arguments):
             yield "from archspec.program import Seen"
-        yield from (f"import {module} as {plugin_alias(module)}" for module in self.plugins)
+        yield from (f"import {module} as {alias}" for module, alias in self.plugins.items())
 
     def routing(self) -> Iterator[str]:
         """The routing, as comments."""
@@ -168,7 +164,7 @@ class _Emitter:
             ["def forward(self, batch: Batch, gates: dict[str, Tensor] | None = None) -> dict[str, Tensor]:",
              f'    """Logits by name: {self.shapes(logits)}. A dict given as `gates` gets every gate\'s weights."""']
         )  # fmt: skip
-        body = Body(self.program, self.attributes.name, self.taken)
+        body = Body(self.program, self.attributes.name, self.plugins.values())
         done: set[str] = set()
         lines = ["if self.check_inputs and not torch.compiler.is_compiling():", "    self.check(batch)"]
         lines = [] if self.ids else lines  # `self.ids` checks
@@ -201,7 +197,7 @@ class _Emitter:
     def predict(self) -> str:
         """`predict`: from a batch to probabilities, values and fused scores."""
         program = self.lowered.predict
-        body = Body(program, self.attributes.name, self.taken)
+        body = Body(program, self.attributes.name, self.plugins.values())
         lines = ["logits = self(batch)", *body.section(program.outputs, set(), headings=False)]
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in program.outputs))
         words = [
@@ -269,10 +265,10 @@ def _heading(text: str) -> str:
     return f"# {text} ".ljust(120, "-")
 
 
-def _spaced(pieces: Sequence[Piece]) -> Iterator[str]:
+def _spaced(definitions: Sequence[Definition]) -> Iterator[str]:
     """Definitions separated by blank lines; consecutive constants form one block."""
-    for constants, group in groupby(pieces, key=lambda piece: piece.is_constant):
-        sources = [piece.source for piece in group]
+    for constants, group in groupby(definitions, key=lambda definition: definition.is_constant):
+        sources = [definition.source for definition in group]
         yield from ["\n".join(sources)] if constants else sources
 
 

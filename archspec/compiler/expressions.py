@@ -47,19 +47,12 @@ def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
     return _EXPRESSIONS[op.kind](op, operands, weights)
 
 
-def plugin_alias(module: str) -> str:
-    """The name of a plugin's module in an emitted file: its own could clash with other names there."""
-    return f"{module.replace('.', '_').strip('_')}_plugin"
-
-
 def built(module: Module) -> str:
     """The Python that builds a plugin's module."""
     settings = ", ".join(f"{key}={_number(value)}" for key, value in module.settings)
     if not all(key.isidentifier() and not keyword.iskeyword(key) for key, _ in module.settings):
         settings = f"**{{{', '.join(f'{key!r}: {_number(value)}' for key, value in module.settings)}}}"
-    return (
-        f"{plugin_alias(module.module)}.{module.cls}({settings}).build({', '.join(map(_argument, module.arguments))})"
-    )
+    return f"{module.module}.{module.cls}({settings}).build({', '.join(map(_argument, module.arguments))})"
 
 
 def _argument(value: Attr | Seen) -> str:
@@ -103,7 +96,7 @@ def _apply(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
     }
     arguments = [*x, *(f"{name}={value}" for name, value in values.items())]
     module, _, function = op.attr("function").rpartition(":")
-    return f"{f'{plugin_alias(module)}.' if module else ''}{function}({', '.join(arguments)})"
+    return f"{f'{module}.' if module else ''}{function}({', '.join(arguments)})"
 
 
 def _number(value: object) -> str:

@@ -28,7 +28,7 @@ ALWAYS = ("torch", "Tensor", "nn", "F", "Mapping")
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Definition:
     """A function, class or constant of `archspec.nn`, or a method of `Compiled`."""
 
     name: str
@@ -57,15 +57,15 @@ class Import:
         return self.module.partition(".")[0] == "torch"
 
 
-def methods(*, ids: bool) -> list[Piece]:
+def methods(*, ids: bool) -> list[Definition]:
     """The methods of every compiled module, including `ids` if it looks up several columns at once."""
     left_out = {"predict", "plugin_modules"} if ids else {"predict", "plugin_modules", "ids"}
-    return [piece for piece in _methods() if piece.name not in left_out]
+    return [definition for definition in _methods() if definition.name not in left_out]
 
 
-def section(names: Iterable[str]) -> list[Piece]:
+def section(names: Iterable[str]) -> list[Definition]:
     """The definitions of these names and of everything they use, without the tables of each emitted file."""
-    known = {piece.name: piece for piece in definitions()}
+    known = {definition.name: definition for definition in definitions()}
     found: set[str] = set()
     queue = list(names)
     while queue:
@@ -73,7 +73,7 @@ def section(names: Iterable[str]) -> list[Piece]:
         if name in known and name not in found:
             found.add(name)
             queue += known[name].uses
-    return [piece for name, piece in known.items() if name in found]
+    return [definition for name, definition in known.items() if name in found]
 
 
 def import_lines(names: Iterable[str]) -> Iterator[str]:
@@ -102,12 +102,12 @@ def _statements(items: Iterable[Import]) -> Iterator[str]:
 @functools.cache
 def reserved() -> frozenset[str]:
     """Names with a meaning in an emitted file: Python's, and those that the runtime section may define or import."""
-    own = {piece.name for piece in definitions()} | {item.name for item in imports()} | TABLES
+    own = {definition.name for definition in definitions()} | {item.name for item in imports()} | TABLES
     return frozenset({*own, *dir(builtins), *keyword.kwlist, "Seen"})
 
 
 @functools.cache
-def definitions() -> tuple[Piece, ...]:
+def definitions() -> tuple[Definition, ...]:
     """Every function, class and constant of the runtime modules that a file may contain."""
     found = []
     for file in FILES:
@@ -115,7 +115,7 @@ def definitions() -> tuple[Piece, ...]:
         for node, following in zip(body, [*body[1:], None], strict=True):
             name = _defined(node)
             if name is not None and name not in TABLES | {"Compiled"}:
-                found.append(Piece(name, _source(lines, node, following), _names(node)))
+                found.append(Definition(name, _source(lines, node, following), _names(node)))
     return tuple(found)
 
 
@@ -144,11 +144,11 @@ _OWN = {"archspec", "__future__"}
 
 
 @functools.cache
-def _methods() -> tuple[Piece, ...]:
+def _methods() -> tuple[Definition, ...]:
     lines, body = _parsed("module")
     compiled = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == "Compiled")
     functions = [node for node in compiled.body if isinstance(node, ast.FunctionDef)]
-    return tuple(Piece(node.name, _source(lines, node), _names(node)) for node in functions)
+    return tuple(Definition(node.name, _source(lines, node), _names(node)) for node in functions)
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from archspec.compiler.lower.scores import lower_scores
 from archspec.compiler.lower.streams import Streams
 from archspec.compiler.lower.towers import lower_tower
 from archspec.compiler.passes.dead_operations import dead_operations
+from archspec.compiler.plugin_modules import missing_function
 from archspec.compiler.size import check_size
 from archspec.diagnostics import SpecError
 from archspec.graph.calls import wrong_result
@@ -70,6 +71,9 @@ def lower(graph: Graph) -> Lowered:
 
 def _legal(program: Program, graph: Graph) -> Program:
     """The program, if it is legal; otherwise reports the kind whose operations are illegal at its place in the spec."""
+    for op in program.ops:
+        if op.kind == "apply" and (node := graph.nodes.get(op.node.node)) and (problem := missing_function(op)):
+            raise SpecError([wrong_result(node, f"applies {problem}")])
     try:
         return verify(program)
     except AssertionError:
