@@ -7,7 +7,7 @@ NEWEST := .venv-newest
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench mutate clean
+.PHONY: help demo test lint format docs bench mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ lint: $(STAMP) ## ruff, mypy, and the layers of the package
 format: $(STAMP) ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+# A warning of Sphinx, such as a link that leads nowhere, is an error. CI builds it in tests/docs/test_site.py.
+docs: $(STAMP) ## build the documentation as a site without a server (build/site/index.html)
+	@$(BIN)/python -m docs.site
 
 # Its own environment: nobody else needs the other libraries. QUICK=1 takes three minutes instead of twelve.
 bench: $(BENCH)/.installed ## measure against other libraries, on an idle machine (benchmarks/results.md)

@@ -24,7 +24,7 @@ from archspec.graph.export import build_graph
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
 from archspec.render import render
-from archspec.spec.source import Scalar, Sequence, parse, read
+from docs.site.architectures import plugins_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,13 +44,6 @@ PLAIN = "its plain module | 1e-12"
 def graphs() -> dict[str, Graph]:
     """File name -> checked graph, of every spec in specs/, with those files of plugins/ that it asks for."""
     return {file.stem: load_graph(file, None, load_plugins(plugins_of(file))) for file in sorted(SPECS.glob("*.yaml"))}
-
-
-def plugins_of(file: Path) -> list[Path]:
-    """The plugin files that a spec requires."""
-    asked = parse(read(file), file.name).get("requires")
-    items = asked.items if isinstance(asked, Sequence) else ()
-    return [PLUGINS / f"{item.value}.py" for item in items if isinstance(item, Scalar)]
 
 
 def yaml_lines(name: str) -> int:

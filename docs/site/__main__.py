@@ -1,0 +1,95 @@
+"""Builds the site: `python -m docs.site [FOLDER]`, by default into build/site. Any warning of Sphinx is an error."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import archspec
+from docs.site import architectures, codes
+from docs.site.staging import PAGES, ROOT, stage, write
+
+SETTINGS: Final[dict[str, Any]] = {
+    "project": "archspec",
+    "copyright": "the authors of archspec, Apache-2.0",
+    "version": archspec.__version__,
+    "extensions": ["myst_parser"],
+    "exclude_patterns": ["files"],
+    "myst_heading_anchors": 4,
+    "html_theme": "furo",
+    "html_title": f"archspec {archspec.__version__}",
+    "html_copy_source": False,
+    "html_show_sphinx": False,
+    "html_static_path": ["static"],
+    "html_css_files": ["site.css"],
+    "html_theme_options": {"sidebar_hide_name": False, "navigation_with_keys": True},
+}
+
+CHAPTERS: Final = {
+    "Use": ["language", "training", "after_training", "emitted", "plugins"],
+    "Look up": ["architectures/index", "codes/index", "api", "json", "results", "benchmarks"],
+    "Work on it": ["contributing", "benchmarking", "changelog"],
+}
+"""The chapters of the sidebar; a page that none of them lists is added to the second."""
+
+STYLE: Final = """\
+img.figure, .figure img { background: #ffffff; border-radius: 4px; max-width: 100%; padding: 8px; }
+table { font-size: 0.85em; }
+"""
+
+
+def write_sources(folder: Path) -> None:
+    """Writes everything that Sphinx reads."""
+    stage(folder)
+    specs, ranges = architectures.write_pages(folder), codes.write_pages(folder)
+    _append(folder / "architectures" / "index.md", _toctree("", specs, hidden=True))
+    _append(folder / "codes" / "index.md", _toctree("", ranges, hidden=True))
+    chapters = {title: list(pages) for title, pages in CHAPTERS.items()}
+    listed = {page for pages in chapters.values() for page in pages} | {"index"}
+    chapters["Look up"] += sorted({page.removesuffix(".md") for page in PAGES.values()} - listed)
+    for title, pages in chapters.items():
+        _append(folder / "index.md", _toctree(title, pages, hidden=True))
+    write(folder / "static" / "site.css", STYLE)
+
+
+def _append(page: Path, text: str) -> None:
+    write(page, page.read_text(encoding="utf-8") + "\n" + text)
+
+
+def _toctree(title: str, pages: list[str], *, hidden: bool) -> str:
+    options = [f":caption: {title}"] * bool(title) + [":hidden:"] * hidden
+    return "\n".join(["```{toctree}", *options, "", *pages, "```", ""])
+
+
+def build(target: Path) -> int:
+    """Builds the site into a folder, which is replaced. Returns Sphinx's exit status."""
+    from sphinx.application import Sphinx
+
+    with tempfile.TemporaryDirectory() as folder:
+        sources, made = Path(folder, "sources"), Path(folder, "made")
+        write_sources(sources)
+        app = Sphinx(
+            sources, None, made, Path(folder, "doctrees"), "html", confoverrides=SETTINGS, status=None,
+            warningiserror=True,
+        )  # fmt: skip
+        app.build(force_all=True)
+        if app.statuscode == 0:
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(made, target)
+    return app.statuscode
+
+
+def main() -> int:
+    """Builds the site into the folder that the command line names."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"
+    status = build(target)
+    if status == 0:
+        sys.stdout.write(f"{target / 'index.html'}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

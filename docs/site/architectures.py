@@ -1,0 +1,97 @@
+"""A page for each spec in specs/: figure, paper, sizes, YAML and plugins."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from typing import TYPE_CHECKING, Final
+
+from archspec.compiler.summary import summarize
+from archspec.graph.load import load_graph
+from archspec.plugins import load
+from archspec.spec.source import Scalar, Sequence, parse, read
+from docs.site.staging import ROOT, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archspec.compiler.summary import Summary
+    from archspec.graph.graph import Graph
+
+SPECS: Final = ROOT / "specs"
+
+
+def write_pages(folder: Path) -> list[str]:
+    """Writes the pages; returns the names of the specs."""
+    checks = tomllib.loads((ROOT / "docs" / "checked.toml").read_text(encoding="utf-8"))
+    names = []
+    for file in sorted(SPECS.glob("*.yaml")):
+        plugins = plugins_of(file)
+        graph = load_graph(file, None, load(plugins))
+        write(folder / "architectures" / f"{file.stem}.md", page(file, plugins, graph, checks.get(file.stem)))
+        figure = folder / "architectures" / "figures" / f"{file.stem}.svg"
+        figure.parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / "docs" / "figures" / f"{file.stem}.svg", figure)
+        names.append(file.stem)
+    return names
+
+
+def plugins_of(file: Path) -> list[Path]:
+    """The plugin files that a spec requires."""
+    asked = parse(read(file), file.name).get("requires")
+    items = asked.items if isinstance(asked, Sequence) else ()
+    return [ROOT / "plugins" / f"{item.value}.py" for item in items if isinstance(item, Scalar)]
+
+
+def page(file: Path, plugins: list[Path], graph: Graph, check: dict[str, str] | None) -> str:
+    """The Markdown of one spec."""
+    name, flags = file.stem, "".join(f" --plugin plugins/{plugin.name}" for plugin in plugins)
+    lines = file.read_text(encoding="utf-8").rstrip()
+    commands = (
+        f"archspec init {name}", f"archspec render specs/{name}.yaml{flags} -o {name}.svg",
+        f"archspec build specs/{name}.yaml{flags}",
+    )  # fmt: skip
+    parts = [
+        f"# {name}",
+        _with_papers(graph.spec.about),
+        f"```{{image}} figures/{name}.svg\n:alt: {name}: {graph.spec.about}\n:class: figure\n```",
+        sizes(summarize(graph)),
+        _checked(check),
+        f"## The spec\n\n```yaml\n{lines}\n```",
+        *(f"## The plugin `{one.stem}`\n\n```python\n{one.read_text('utf-8').rstrip()}\n```" for one in plugins),
+        "\n".join(["## Try it", "", "```sh", *commands, "```"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def sizes(found: Summary) -> str:
+    """Parameters and FLOPs, of the whole and by task."""
+    rows = [
+        f"| `{task.task}` | {task.kind} | {_number(task.flops)} | {_number(task.parameters)} | {_number(task.alone)} "
+        f"| {_number(task.shared)} | {_number(task.untrained)} |"
+        for task in found.by_task
+    ]
+    total = (
+        f"{_number(found.total.parameters)} parameters, {found.tables:,} of them in embedding tables; "
+        f"{_number(found.total.flops)} FLOPs per row. By task: what its score needs, and what its loss trains."
+    )
+    columns = "| task | kind | FLOPs per row | parameters | trained alone | with others | not trained |"
+    return "\n".join(["## Sizes", "", total, "", columns, "|---|---|--:|--:|--:|--:|--:|", *rows])
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _checked(check: dict[str, str] | None) -> str:
+    """What the spec was compared with."""
+    if check is None:
+        return "Checked in float64 against a hand-written PyTorch module with the same weights, to 1e-12."
+    difference = f" Largest difference: {check['difference']}." if check["difference"] else ""
+    return f"Checked against {check['against']}.{difference}"
+
+
+def _with_papers(about: str) -> str:
+    """The spec's `about` with a link to the paper, where it names one on arXiv."""
+    return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", about)
