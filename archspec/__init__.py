@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from archspec.nn.tables import load_table
     from archspec.program import GateInputs, Init, Part, Scope, Seen, Value
     from archspec.program.columns import Column
+    from archspec.runs.migration import migrate
     from archspec.spec.spec import Spec
     from archspec.train.criterion import MultiTaskLoss
     from archspec.train.gates import gate_findings, gate_statistics
@@ -60,6 +61,7 @@ _HOMES = {
     "build_graph": "archspec.graph.export",
     "compile": "archspec.compiler.compile",
     "tune": "archspec.compiler.tune",
+    "migrate": "archspec.runs.migration",
     "MultiTaskLoss": "archspec.train.criterion",
     "parameter_groups": "archspec.train.groups",
     "gate_statistics": "archspec.train.gates",
@@ -126,6 +128,7 @@ __all__ = [
     "load_table",
     "load_weights",
     "loss",
+    "migrate",
     "parameter_groups",
     "save_weights",
     "tower",

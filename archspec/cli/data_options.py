@@ -75,6 +75,7 @@ _SUCH: Final = {
     "choices": "city=vocabulary",
     "columns": "price_level=price",
     "tables": "item=vectors.parquet",
+    "moved": "ctr=click",
 }
 SEPARATORS: Final = {"tab": "\t", r"\t": "\t", "blank": " "}
 """Words for separators that are hard to write on a command line."""
@@ -134,6 +135,10 @@ _SOURCE: Final = (
     click.option(
         "--table", "tables", multiple=True, metavar="INPUT=FILE", callback=choices_of,
         help="Begin with the pretrained vectors of a file with the columns id and vector, found by the input's values.",
+    ),
+    click.option(
+        "--encoding", metavar="RUN",
+        help="Encode as this run did: its vocabularies, buckets and means, without new values.",
     ),
     header,
     bad_rows,

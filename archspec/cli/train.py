@@ -11,7 +11,7 @@ import click
 from archspec.cli import options
 from archspec.cli.app import INTERRUPTED
 from archspec.cli.columns import columns_table
-from archspec.cli.data_options import ManyFiles, source_of, source_options
+from archspec.cli.data_options import ManyFiles, choices_of, source_of, source_options
 from archspec.cli.extras import need
 from archspec.cli.messages import warn
 from archspec.cli.progress import ProgressBar, leads
@@ -57,6 +57,14 @@ _RECIPE: Final = (
     click.option(
         "--threads", type=click.IntRange(min=1), metavar="N",
         help="Threads of each process. [default: as torch chooses]",
+    ),
+    click.option(
+        "--from", "start", metavar="RUN",
+        help="Start from this run: its weights by name, its encodings, its vocabularies with the new values added.",
+    ),
+    click.option(
+        "--moved", multiple=True, metavar="OLD=NEW", callback=choices_of,
+        help="With --from: what was renamed, such as ctr=click or level1.experts.shared=level1.experts.common.",
     ),
 )  # fmt: skip
 

@@ -241,6 +241,23 @@ class GateKind(Kind):
         """The largest number of nonzero weights in a row, if zeros pass no gradient on; None: any number."""
         return None
 
+    def entering(
+        self, seen: Seen, known: int, share: float
+    ) -> Mapping[str, tuple[Literal["mean", "zero"], float]] | None:
+        """How experts enter a trained gate, so that they hardly change its mix until they are trained.
+
+        Args:
+            seen: what the gate sees now.
+            known: how many of these experts it was trained with.
+            share: the largest weight that all others together should have.
+
+        Returns:
+            For each weight whose first axis is the experts seen: what an added row starts from (the mean of the trained
+            rows, or zero) and a number that is added to it. None: the kind has no such weights, or does not say; if
+            the experts seen change, its weights are drawn anew.
+        """
+        return None
+
 
 class FeatureGateCommon(Settings):
     """Keys of every feature gate."""

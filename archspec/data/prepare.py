@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.data.columns import ColumnReport
+    from archspec.data.extend import Before
     from archspec.data.requirements import ColumnRequirement
     from archspec.data.rows import RowsWriter
     from archspec.data.tables import Chunk, Table
@@ -58,6 +59,7 @@ class Source:
         min_counts: how often a value must occur to be in a vocabulary, by column; that of `*` holds for the others.
         columns: the column of the files that a column of the spec is read from, if its name differs.
         tables: the file with pretrained vectors of a table, by the input that owns the table.
+        encoding: the folder of a run whose encodings are used again, without new values.
     """
 
     files: tuple[str, ...]
@@ -72,6 +74,7 @@ class Source:
     min_counts: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,12 @@ class Prepared:
 
 
 def prepare(
-    graph: Graph, source: Source, folder: Path, *, progress: Callable[[str, int], None] = lambda _, __: None
+    graph: Graph,
+    source: Source,
+    folder: Path,
+    *,
+    before: Before | None = None,
+    progress: Callable[[str, int], None] = lambda _, __: None,
 ) -> Prepared:
     """Reads files twice, to learn encodings and to encode; writes `rows/*`, `encoding.json`, `columns.json`.
 
@@ -99,6 +107,7 @@ def prepare(
         graph: the graph that reads the data.
         source: the files.
         folder: the folder for the rows; created if it is missing.
+        before: the encodings of an earlier run, for the columns that it has.
         progress: called now and then with the stage and the number of rows that are done.
 
     Raises:
@@ -106,6 +115,8 @@ def prepare(
             (with `bad="stop"`): everything that is wrong, with file, column and row; nothing is written then.
     """
     wanted = column_requirements(graph, source.grouped_by)
+    requested = source.choices
+    source = source if before is None else before.source(source, wanted)
     tables, held_out = _opened(source, wanted)
     vectors = vector_files(graph, source.tables)
     for file in vectors:
@@ -121,6 +132,7 @@ def prepare(
             yield with_lists(_part(chunk, ~held), forms)
 
     learnt = learned(read, wanted, source.choices, source.min_counts)
+    learnt = learnt if before is None else before.learned(learnt, requested, wanted)
     encoder = Encoder.of(learnt, wanted, forms, sources_of(source.columns, source.choices))
     matched = {file.name: file.matched(encoder.encodings[file.column]) for file in vectors}
     work = _Work(encoder, progress)

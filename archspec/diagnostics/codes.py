@@ -162,4 +162,7 @@ CODES: dict[str, str] = {
     "AS802": "unknown table format",
     "AS803": "two columns of one name",
     "AS804": "too many groups",
+    "AS805": "nothing of this name to move",
+    "AS806": "weights of another vocabulary",
+    "AS807": "weights without their spec",
 }

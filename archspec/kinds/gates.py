@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isinf, sqrt
+from math import isinf, log, sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract import GateKind, KindError, gate
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from archspec.program import GateInputs, Scope, Seen, Value
 
 NEVER = float("-inf")
+Start = Literal["mean", "zero"]
+"""What the row of an added expert starts from."""
 
 
 class GateNetwork(GateHidden, GateKind):
@@ -69,9 +71,23 @@ class GateNetwork(GateHidden, GateKind):
             return logits
         return at.apply("mask_logits", logits, gate.allowed, shape=("B", gate.seen.count), value=self.excluded)
 
+    def by_expert(self, seen: Seen, start: Start, shift: float) -> dict[str, tuple[Start, float]]:
+        """The weights with a row for each expert; the shift of a logit is that of its bias, or of a static logit."""
+        if seen.selector is None:
+            return {"weight": (start, shift * self.temperature)}
+        return {"head.weight": (start, 0.0), "head.bias": (start, shift * self.temperature)}
+
     def detail(self) -> str:
         """Sizes of the hidden layers."""
         return ", ".join(map(str, self.units))
+
+
+def below_mean(seen: Seen, known: int, share: float) -> float:
+    """How far below the mean of the known logits added ones must be for a softmax to give them at most `share`.
+
+    sum_i exp l_i >= known * exp(mean l), so n added logits mean l - c get at most n exp(-c) / known in every row.
+    """
+    return max(log(max(seen.count - known, 1) / (known * share)), 0.0)
 
 
 @gate("softmax")
@@ -87,6 +103,10 @@ class Softmax(GateNetwork):
         """`[B, D] -> [B, E]`."""
         return at.dropout(at.softmax(self.logits(at, gate)), self.dropout)
 
+    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+        """The mean of the known logits, less what keeps the added weights below `share`; without a bias, the mean."""
+        return self.by_expert(seen, "mean", -below_mean(seen, known, share))
+
 
 @gate("sigmoid")
 class Sigmoid(GateNetwork):
@@ -98,6 +118,11 @@ class Sigmoid(GateNetwork):
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
         return at.dropout(at.activation(self.logits(at, gate), "sigmoid"), self.dropout)
+
+    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+        """The same weight for every row, `share` in total; without a bias, one half each."""
+        each = share / max(seen.count - known, 1)
+        return self.by_expert(seen, "zero", log(each / (1 - each)))
 
 
 @gate("linear")
@@ -126,6 +151,10 @@ class Linear(GateNetwork):
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
         return at.dropout(self.logits(at, gate), self.dropout)
+
+    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+        """Weight 0 for every row."""
+        return self.by_expert(seen, "zero", 0.0)
 
 
 @gate("sum")
@@ -174,6 +203,10 @@ class TopK(GateNetwork):
             loss = at.apply("balance_loss", logits, shape=(), k=self.k)
             at.auxiliary_loss(at.scale(loss, self.balance))
         return at.dropout(at.apply("top_k", logits, k=self.k), self.dropout)
+
+    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+        """As for `softmax`: an added expert is chosen only instead of one that had a smaller weight than it gets."""
+        return self.by_expert(seen, "mean", -below_mean(seen, known, share))
 
     def chosen(self, seen: Seen) -> int:
         """k: the optimized model may run each expert only on the rows that chose it."""
@@ -243,3 +276,7 @@ class HardConcrete(GateKind):
             loss = at.apply("open_gates", log_a, shape=(), **bounds)
             at.auxiliary_loss(at.scale(loss, self.penalty))
         return at.apply("hard_concrete", log_a, **bounds, training=True)
+
+    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+        """Closed: exactly 0 in evaluation, where sigmoid(log a) is at most -gamma / (zeta - gamma)."""
+        return {"weight": ("zero", log(-self.gamma / self.zeta) - 1)}

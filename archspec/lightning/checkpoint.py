@@ -74,6 +74,11 @@ def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:
     text = checkpoint[KEY].get("spec")
     if not isinstance(text, str):
         unusable("AS005", "the checkpoint holds no spec")
+    return spec_of_text(text, registry)
+
+
+def spec_of_text(text: str, registry: Registry) -> Spec:
+    """The Spec of a text in a file, which cannot refer to other files. Raises SpecError like `spec_in`."""
     text += "\n"  # with a line break, it is always treated as a text, never as a path
     entry = parse(text, "<checkpoint>").entry("extends")
     if entry is not None:

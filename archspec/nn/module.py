@@ -35,6 +35,8 @@ class Compiled(nn.Module):
     check_inputs: bool
     auxiliary_losses: dict[str, Tensor]
     """Only in models with gates that add to the loss: the terms of the last forward pass in training, by gate."""
+    vocabularies: Mapping[str, str]
+    """Only in models of a run: table -> a digest of what its ids mean."""
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Probabilities, values and fused scores by name; each emitted class defines its own."""

@@ -36,6 +36,8 @@ from archspec.runs.files import (
     RESULTS,
     RUN,
     SPEC,
+    START,
+    STARTED,
     STATE,
     WEIGHTS,
     RunArguments,
@@ -137,23 +139,29 @@ class RunFolder:
         try:
             load_weights(model, self.path / WEIGHTS)
         except SpecError as error:
+            if any(item.code == "AS806" for item in error.diagnostics):
+                raise
             self._damaged(WEIGHTS, error.diagnostics[0].message.partition(": ")[2])
         except ValueError as error:
             self._damaged(WEIGHTS, " ".join(str(error).split()))
 
     def fixed(self) -> tuple[str, ...]:
         """The files that do not change once data is prepared."""
-        return fixed_files(self.arguments.source)
+        return (*fixed_files(self.arguments.source), *((START,) if self.arguments.recipe.start else ()))
 
     def load_tables(self, model: nn.Module) -> None:
         """Copies the pretrained vectors that the run began with into the model's tables."""
         self.check(TABLES)
         try:
-            found = load_file(self.path / TABLES)
-            for name in self.arguments.source.tables:
-                load_table(model, name, found[f"{name}.ids"], found[f"{name}.vectors"])
+            load_vectors(self.path, self.arguments.source, model)
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             self._damaged(TABLES, f"cannot be read: {_first_line(error)}")
+
+    def load_start(self, model: Compiled) -> None:
+        """Copies the weights that the run starts from into the model, if it continues another run."""
+        if self.has(START):
+            self.check(START)
+            load_weights(model, self.path / START)
 
     def check(self, *names: str) -> None:
         """Checks that files are unchanged since data was prepared."""
@@ -217,9 +225,16 @@ class RunFolder:
         _refuse_file(self._place(name), what, _HINTS.get(name, _RETRAIN))
 
 
+def load_vectors(folder: Path, source: Source, model: nn.Module) -> None:
+    """Copies the pretrained vectors that were prepared in a folder into a model's tables."""
+    found = load_file(folder / TABLES)
+    for name in source.tables:
+        load_table(model, name, found[f"{name}.ids"], found[f"{name}.vectors"])
+
+
 def check_places(folder: Path) -> None:
     """Raises SpecError if something that is not a file is in the place of one of the run's files."""
-    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED, TABLES):
+    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED, TABLES, START, STARTED):
         place = folder / name
         if os.path.lexists(place) and not place.is_file():
             what = "is a folder" if place.is_dir() else "is not a file"
@@ -232,7 +247,9 @@ def check_places(folder: Path) -> None:
 def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:
     """Writes `run.json`, which marks the other files as prepared, and contains their hashes."""
     stamps = {name: stamp for name in files if (stamp := stamp_of(name)) is not None}
-    hashes = {name: _hash(folder / name) for name in fixed_files(_SOURCE.validate_python(dict(arguments)))}
+    start = (START,) if arguments.get("start") else ()
+    fixed = (*fixed_files(_SOURCE.validate_python(dict(arguments))), *start)
+    hashes = {name: _hash(folder / name) for name in fixed}
     run = RunFile(archspec=__version__, asked=dict(arguments), sha256=hashes, data=stamps, **rows)
     write_whole(folder / RUN, run.model_dump_json(indent=1, by_alias=True) + "\n")
 

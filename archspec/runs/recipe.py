@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping  # noqa: TC003 - a run's file is read as a Recipe, by its annotations
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -50,6 +51,9 @@ class Recipe:
         seed: seed of initial weights, order of rows, and dropout; below 2**64.
         devices: number of processes that train together on this machine, one per accelerator if there are any.
         threads: threads of each process; None: torch's default. With another number, sums are rounded differently.
+        start: the folder of a run to continue: its weights, moved by name and its rows by value; its encodings, with
+            vocabularies extended.
+        moved: old name -> new name, for what was renamed since that run; see `archspec.migrate`.
     """
 
     epochs: _Positive = 10
@@ -62,6 +66,8 @@ class Recipe:
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     devices: _Positive = 1
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    start: str | None = None
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 _RECIPE: Final[TypeAdapter[Recipe]] = TypeAdapter(Recipe)
@@ -86,6 +92,8 @@ def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
 
 def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
     """Checks each setting alone."""
+    if recipe.moved and recipe.start is None:
+        problems.error("AS731", "`--moved` renames what `--from RUN` takes over", help="give `--from` too, or neither")
     try:
         _RECIPE.validate_python(asdict(recipe))
     except ValidationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -58,7 +58,8 @@ class Scores:
     """
 
     def __init__(self, run: Trained, tables: tuple[Table, ...], options: ScoreOptions) -> None:
-        self.run, self.tables, self.options = run, tables, options
+        self.run, self.options = run, options
+        self.tables = tuple(replace(table, sources=run.encoder.sources) for table in tables)
         self.rows = self.unscored = 0
         self.faults = Faults()
         self._kept = {name: ColumnRequirement(name, "key", "`--keep`") for name in options.keep}

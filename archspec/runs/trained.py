@@ -13,6 +13,7 @@ import torch
 from archspec import plugins as plugin_door
 from archspec.compiler.compile import build, instantiate
 from archspec.data.batches import Batch, OrderedBatches, encoded_chunks, table_batches
+from archspec.data.extend import digests
 from archspec.data.faults import Faults
 from archspec.data.memory import tables_of
 from archspec.data.prepare import VALIDATION
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from archspec.contract import Registry
     from archspec.data.encoder import Encoder
     from archspec.data.faults import Bad
     from archspec.data.memory import Data
@@ -133,6 +135,11 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
         SpecError: it is not the folder of a run, or the run has not saved any weights yet, or its spec needs a plugin;
             or one of its files is missing, cut or edited.
     """
+    return open_run(folder, plugin_door.load(plugins))
+
+
+def open_run(folder: str | os.PathLike[str], registry: Registry) -> Trained:
+    """As `load_run`, with the kinds of a registry."""
     path = Path(folder)
     path = path if is_folder(path) else path.parent
     if not any(is_there(path / name) for name in (RUN, WEIGHTS, LAST, HISTORY)):
@@ -140,12 +147,13 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
     run = RunFolder(path)
     if not any(run.has(name) for name in (WEIGHTS, HISTORY)):
         unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
-    graph = run.graph(plugin_door.load(plugins))
+    graph = run.graph(registry)
     grouped_by = run.arguments.source.grouped_by
     requirements = column_requirements(graph, grouped_by)
     encoder = run.encoder(requirements)
     built = build(graph)
     model = instantiate(built)
+    model.vocabularies = digests(graph, encoder.encodings)
     run.load_weights(model)
     model.eval()
     widths = {out.name: out.value.shape[1:] for out in built.lowered.predict.outputs}

@@ -15,6 +15,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from archspec.data.batches import OrderedBatches, ShuffledBatches
+from archspec.data.extend import digests
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.data.requirements import column_requirements, group_column
 from archspec.diagnostics import SpecError, unusable, was_interrupted
@@ -22,13 +23,16 @@ from archspec.files import is_there, write_whole
 from archspec.graph.reach import trained_by
 from archspec.lightning.checkpoint import WholeCheckpoints
 from archspec.lightning.module import MultiTaskModule
+from archspec.nn.checkpoint import save_weights
 from archspec.runs.arguments import arguments_of, changed_files, check_same
 from archspec.runs.checkpoints import CheckpointCallback
-from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
-from archspec.runs.folder import RunFolder, check_places, write_run
+from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, START, STARTED, WEIGHTS
+from archspec.runs.folder import RunFolder, check_places, load_vectors, write_run
 from archspec.runs.lock import claimed
+from archspec.runs.migration import before, start_of
 from archspec.runs.recipe import check_recipe, using
-from archspec.runs.trained import ROWS_AT_ONCE
+from archspec.runs.trained import ROWS_AT_ONCE, open_run
+from archspec.train.migration import Renames
 from archspec.train.weights import weight_locations
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.runs.checkpoints import Step
     from archspec.runs.recipe import Recipe
+    from archspec.train.migration import Migration
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ def _opened(  # noqa: PLR0913 - as train
     if not any(is_there(folder / name) for name in (WEIGHTS, LAST, HISTORY)):  # nothing to lose but prepared rows
         run = _begun(folder, arguments) if resume else None
         if run is None:
-            _prepare(graph, source, folder, arguments, progress)
+            _prepare(graph, source, recipe, folder, progress)
             return RunFolder(folder)
     elif resume:
         run = RunFolder(folder)
@@ -161,10 +166,23 @@ def _begun(folder: Path, arguments: dict[str, Any]) -> RunFolder | None:
     return run
 
 
-def _prepare(graph: Graph, source: Source, folder: Path, arguments: dict[str, Any], progress: Progress) -> None:
+def _prepare(graph: Graph, source: Source, recipe: Recipe, folder: Path, progress: Progress) -> None:
     """Encodes the data; writes `run.json` last, to mark that everything else is complete."""
+    registry = graph.spec.registry
+    old = None if recipe.start is None else open_run(recipe.start, registry)
+    if old is not None:
+        Renames(recipe.moved).check(old.graph.nodes, graph.nodes)
+    known = old if source.encoding is None else open_run(source.encoding, registry)
+    taken = None if known is None else before(known, graph, recipe.moved, extend=source.encoding is None)
     try:
-        prepared = prepare(graph, source, folder, progress=progress.rows)
+        prepared = prepare(graph, source, folder, before=taken, progress=progress.rows)
+        (folder / START).unlink(missing_ok=True)
+        if old is not None:
+            started = start_of(
+                old, graph, prepared.encoder, recipe.moved, recipe.seed,
+                lambda model: load_vectors(folder, source, model) if source.tables else None,
+            )  # fmt: skip
+            _write_start(started, folder, progress)
     except BaseException:
         with suppress(OSError):  # it does not exist, or is not empty
             (folder / ROWS).rmdir()
@@ -172,7 +190,16 @@ def _prepare(graph: Graph, source: Source, folder: Path, arguments: dict[str, An
     progress.prepared(prepared)
     write_whole(folder / SPEC, graph.spec.text())
     rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
-    write_run(folder, arguments, rows, (*source.files, *source.validation, *source.tables.values()))
+    files = (*source.files, *source.validation, *source.tables.values())
+    write_run(folder, arguments_of(graph, source, recipe), rows, files)
+
+
+def _write_start(migration: Migration, folder: Path, progress: Progress) -> None:
+    """Writes the weights that a run starts from, and where each came from."""
+    save_weights(migration.model, folder / START)
+    found = {"counts": migration.counts(), "weights": [asdict(change) for change in migration.changes]}
+    write_whole(folder / STARTED, json.dumps(found, indent=1) + "\n")
+    progress.say(migration.text())
 
 
 def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progress: Progress) -> Results:
@@ -181,17 +208,21 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
         run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
         say=progress.say, warn=progress.warn, step=progress.step,
     )  # fmt: skip
+    requirements = column_requirements(graph, source.grouped_by)
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
-        grouped_by=group_column(column_requirements(graph, source.grouped_by), source.grouped_by),
+        grouped_by=group_column(requirements, source.grouped_by),
     )  # fmt: skip
+    model: Any = module.model
+    model.vocabularies = digests(graph, run.encoder(requirements).encodings)
     if not _over(run, recipe, callback, module):
         if source.tables:
             run.load_tables(module.model)
         going_on = run.checkpoint(module)
+        if going_on is None:
+            run.load_start(model)
         train_rows, validation_rows = run.rows(TRAIN), run.rows(VALIDATION)
         trainer = _trainer(graph, recipe, module, callback)
-        model: Any = module.model
         model.check_inputs = module.criterion.check_labels = False  # every value has been checked
         trainer.fit(
             module,

@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from pyarrow import csv, parquet
 
-from tests.runs.clicks import OUTPUTS, rows, trained
+from tests.runs.clicks import OUTPUTS, SPEC, rows, trained
 
 Run = Callable[..., Result]
 
@@ -99,3 +99,21 @@ def test_mistakes_after_training(run: Run, folder: str, words: list[str], said: 
     done = run(*(folder if word == "RUN" else word for word in words))
     assert (done.exit_code, said in " ".join(done.stderr.split()), done.stdout) == (2, True, "")
     assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.usefixtures("new")
+def test_a_run_that_continues_another_says_what_moved(run: Run, folder: str) -> None:
+    """`--from` prints the counts and every weight that is not simply kept; a wrong name is one error, and no folder."""
+    text = SPEC.replace("count: 2", "count: 3").replace("buy", "order")
+    Path("v2.yaml").write_text(text, encoding="utf-8")
+    data = pa.table({"order" if name == "buy" else name: values for name, values in rows(80, 3).items()})
+    parquet.write_table(data, "day2.parquet")
+    words = ("train", "v2.yaml", "--data", "day2.parquet", "--epochs", "1", "--from", folder, "-o", "two")
+    wrong = run(*words, "--moved", "byu=order")
+    assert (wrong.exit_code, "did you mean `buy`?" in wrong.stderr, Path("two").exists()) == (2, True, False)
+    done = run(*words, "--moved", "buy=order")
+    assert done.exit_code == 0
+    assert "weights: 17 kept, 6 moved, 3 grown, 2 new, 0 dropped" in done.stderr
+    assert "moved   towers.order.head.weight, was towers.buy.head.weight" in done.stderr
+    assert "grown   level1.gates.click.head.weight, 3 of 4 rows: without `bias: true`" in done.stderr
+    assert run("train", "v2.yaml", "--data", "day2.parquet", "--moved", "buy").exit_code == 2
