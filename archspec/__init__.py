@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         loss,
         tower,
     )
+    from archspec.contract.balance_module import BalanceModule
     from archspec.diagnostics import SpecError
     from archspec.graph.export import build_graph
     from archspec.graph.load import load
@@ -78,6 +79,7 @@ _HOMES = {
          "balance", "expert", "feature_gate", "fusion", "gate", "input", "loss", "tower"),
         "archspec.contract",
     ),
+    "BalanceModule": "archspec.contract.balance_module",
     **dict.fromkeys(("GateInputs", "Init", "Part", "Scope", "Seen", "Value"), "archspec.program"),
     "Column": "archspec.program.columns",
 }  # fmt: skip
@@ -87,6 +89,7 @@ _DEPRECATED: Final[dict[str, tuple[str, str]]] = {}
 
 __all__ = [
     "BalanceKind",
+    "BalanceModule",
     "Column",
     "ColumnName",
     "DomainName",

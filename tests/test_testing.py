@@ -12,7 +12,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from archspec import BalanceKind, ExpertKind, GateKind, LossKind, Width, balance, expert, gate, loss
+from archspec import BalanceKind, BalanceModule, ExpertKind, GateKind, LossKind, Width, balance, expert, gate, loss
 from archspec.compiler import compile as compiling
 from archspec.compiler.passes import PassResult
 from archspec.program import Init
@@ -337,17 +337,17 @@ class AlreadyMean(LossKind):
 class CountingBalance(BalanceKind):
     """Counts in forward what belongs in `step`."""
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Losses `[T] -> []`."""
 
-        class Counting(nn.Module):
+        class Counting(BalanceModule):
             calls: Tensor
 
             def __init__(self) -> None:
                 super().__init__()
                 self.register_buffer("calls", torch.zeros(()))
 
-            def forward(self, losses: Tensor) -> Tensor:
+            def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
                 self.calls = self.calls + 1
                 return losses.sum()
 
@@ -358,9 +358,32 @@ class CountingBalance(BalanceKind):
 class ManyLosses(BalanceKind):
     """Does not make one of many."""
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Losses `[T] -> [T]`."""
-        return nn.Identity()
+
+        class Each(BalanceModule):
+            def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
+                return losses
+
+        return Each()
+
+
+@expert("built_miscounted")
+class BuiltMiscounted(BuiltDouble):
+    """Forgets the biases."""
+
+    def parameters(self, input: Width) -> int:
+        """Those of the weight."""
+        return 2 * input * input
+
+
+@expert("built_in_words")
+class BuiltInWords(BuiltDouble):
+    """Says how much it costs in words."""
+
+    def flops(self, input: Width) -> int:
+        """No number."""
+        return "many"  # type: ignore[return-value] # the defect
 
 
 @pytest.mark.parametrize(
@@ -410,6 +433,8 @@ BROKEN: list[tuple[KindClass, str]] = [
     (HidingState, "keeps state outside of its buffers"),
     (AlreadyMean, r"one loss per row, \[7\], got \[\]"),
     (CountingBalance, "`forward` to change nothing"),
+    (BuiltMiscounted, "its `parameters` returns 72, but its module has 84"),
+    (BuiltInWords, "counting .*(?s:.*) returns 'many' as its `flops`, which must be a whole number from 0 on or None"),
     (ManyLosses, r"one loss, \[\], got \[3\]"),
 ]
 

@@ -110,10 +110,9 @@ def instantiate(built: Built, *, seed: int | None = None) -> Compiled:
 
 def _check_shapes(built: Built, model: Compiled) -> None:
     """Checks that modules of plugins return the shapes that their kinds declare. Raises SpecError."""
-    forward, rows = built.lowered.forward, 2
-    attributes = Attributes([forward, built.lowered.predict])
-    for op in {op.attr("module"): op for op in forward.ops if op.kind == "call"}.values():
-        found = _run_on_meta(getattr(model, attributes.name(op.attr("module"))), op.inputs, rows)
+    rows, modules = 2, built_modules(built, model)
+    for op in {op.attr("module"): op for op in built.lowered.forward.ops if op.kind == "call"}.values():
+        found = _run_on_meta(modules[op.attr("module")], op.inputs, rows)
         shape: tuple[Dim, ...] = tuple(getattr(found, "shape", ()))
         shape = ("B", *shape[1:]) if shape[:1] == (rows,) else shape
         if found is not None and shape != op.output.shape:
@@ -121,6 +120,12 @@ def _check_shapes(built: Built, model: Compiled) -> None:
             returned = shown if hasattr(found, "shape") else f"a `{type(found).__name__}`"
             problem = f"builds a module that returns {returned} rather than {declared}"
             raise SpecError([wrong_result(built.graph.nodes[op.node.node], problem)])
+
+
+def built_modules(built: Built, model: Compiled) -> dict[str, nn.Module]:
+    """The modules in a model that kinds of plugins built, by the node that owns them."""
+    attributes = Attributes([built.lowered.forward, built.lowered.predict])
+    return {name: getattr(model, attributes.name(name)) for name in built.lowered.forward.modules}
 
 
 def _run_on_meta(module: nn.Module, inputs: Sequence[Value], rows: int) -> object:

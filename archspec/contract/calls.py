@@ -132,15 +132,15 @@ def _are_reasons(kind: Settings, value: object) -> bool:
     )
 
 
-def _is_module(value: object) -> bool:
-    """Whether something is an nn.Module, without importing torch."""
-    return any((cls.__module__, cls.__name__) == ("torch.nn.modules.module", "Module") for cls in type(value).__mro__)
+def _is_a(value: object, *cls: str) -> bool:
+    """Whether something is an instance of a class, given its module and name: without importing torch."""
+    return any((base.__module__, base.__name__) == cls for base in type(value).__mro__)
 
 
 _NOTHING = _of(type(None), "None")
 _COLUMN = 'a Column of type float or int, whose shape begins with "B"'
 _COST = _whole(0, optional=True)
-_MODULE: _Answer = ("an nn.Module", lambda _, value: _is_module(value))
+_MODULE: _Answer = ("an nn.Module", lambda _, value: _is_a(value, "torch.nn.modules.module", "Module"))
 _UNCHECKED: _Answer = ("", lambda *_: True)
 _BASES: tuple[type[Settings], ...] = (Settings, *BASES.values())
 _ANSWERS: dict[Callable[..., Any], _Answer] = {
@@ -163,7 +163,10 @@ _ANSWERS: dict[Callable[..., Any], _Answer] = {
         "a pair of texts or None",
         lambda _, value: value is None or (_are_texts(value) and len(value) == 2),  # noqa: PLR2004 - a pair
     ),
-    BalanceKind.build: _MODULE,
+    BalanceKind.build: (
+        "an archspec.BalanceModule",
+        lambda _, value: _is_a(value, "archspec.contract.balance_module", "BalanceModule"),
+    ),
     **{base.build: _MODULE for base in (ExpertKind, GateKind, FeatureGateKind)},
     **{base.parameters: _COST for base in (ExpertKind, GateKind, FeatureGateKind)},
     **{base.flops: _COST for base in (ExpertKind, GateKind, FeatureGateKind)},

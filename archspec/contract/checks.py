@@ -104,12 +104,17 @@ def _wrong_overrides(cls: type[Settings], base: type[Kind]) -> str:
             continue
         if not callable(own):
             return f": `{method}` is a method of {base.__name__}, not {_article(type(own).__name__)}; rename it"
-        if signature(own) != signature(original):
-            takes, called = (", ".join(signature(each)) for each in (own, original))
-            return f": `{method}` takes ({takes}), archspec calls it with ({called})"
+        if problem := wrong_arguments(method, own, original):
+            return f": {problem}"
         if problem := _wrong_types(cls, method, own, original):
             return f": {problem}"
     return ""
+
+
+def wrong_arguments(name: str, own: Callable[..., Any], original: Callable[..., Any]) -> str:
+    """How the arguments of a method differ from those that archspec passes; empty if they do not."""
+    takes, called = (", ".join(signature(each)) for each in (own, original))
+    return "" if takes == called else f"`{name}` takes ({takes}), archspec calls it with ({called})"
 
 
 def _misspelt(cls: type[Settings], base: type[Kind]) -> str:

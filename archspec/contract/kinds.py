@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from archspec.contract.balance_module import BalanceModule
     from archspec.program import GateInputs, Part, Scope, Seen, Value
     from archspec.program.columns import Column
 
@@ -348,8 +349,8 @@ class BalanceKind(Kind):
     gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
     """The weights on which it reads each task's gradient: none, the last shared ones, or all shared ones."""
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
-        """Returns a module: weighted losses `[T]` -> `[]`."""
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
+        """Returns a module that combines the weighted losses `[T]` of the tasks into one, `[]`."""
         raise NotImplementedError
 
 

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def wrong_result(node: Node, problem: str) -> Diagnostic:
     """A kind that returned something it did not declare; the message is `its kind ...` and then `problem`."""
-    return _failure(node.block, node.what, "", WrongAnswerError(problem))
+    return wrong_result_of(node.block, node.what, problem)
+
+
+def wrong_result_of(block: Block | Switch | TaskBlock, what: str, problem: str) -> Diagnostic:
+    """The same for a block, which the message calls `what`."""
+    return _failure(block, what, "", WrongAnswerError(problem))
 
 
 def unimportable(node: Node) -> Diagnostic:

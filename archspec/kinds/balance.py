@@ -1,16 +1,9 @@
 """Kinds of balance: how the losses of the tasks are combined. torch is imported inside: validating does not need it.
 
-`build(tasks)` returns a module: `forward(losses)` turns weighted losses `[T]` into the total `[]`. The module may have
-    step(losses)          called after forward in each step of training, without a gradient
-    epoch()               called after each epoch
-Both `forward` and `step` may also take `counted`, bool `[T]`: which tasks have rows in the batch. The loss of a task
-without rows is 0, which is not a measurement.
-
-With the class variable `gradients`, a kind requests the gradients of each task's loss, `[T, N]`:
-    "last"      on the last weights that tasks share; they are passed to `step(losses, jacobian)`
-    "shared"    on all weights that tasks share: `aggregate(jacobian) -> [N]` receives the gradients `[K, N]` of the
-                tasks that have one, and returns the gradient for these weights, which replaces that of the total; all
-                other weights get the gradient of the total
+`build(tasks)` returns a `BalanceModule`, whose docstrings say when its methods are called. With the class variable
+`gradients`, a kind requests the gradients of each task's loss, `[T, N]`:
+    "last"      on the last weights that tasks share
+    "shared"    on all weights that tasks share; `aggregate` returns the gradient that these weights get
 With a single task nothing is shared, and a balance that reads gradients does not change them.
 """
 
@@ -18,11 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from archspec.contract import BalanceKind, balance
+from archspec.contract import BalanceKind, KindError, balance
 from archspec.contract.settings import Count, Finite, Positive
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from archspec.contract.balance_module import BalanceModule
 
 
 @balance("sum")
@@ -31,12 +26,12 @@ class Sum(BalanceKind):
 
     formula: ClassVar[str] = "L = sum_k w_k L_k"
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Returns a module without weights: weighted losses `[T]` -> `[]`."""
-        from torch import nn
+        from archspec.contract.balance_module import BalanceModule
 
-        class Total(nn.Module):
-            def forward(self, losses: Tensor) -> Tensor:
+        class Total(BalanceModule):
+            def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
                 return losses.sum()
 
         return Total()
@@ -52,12 +47,14 @@ class Uncertainty(BalanceKind):
     paper: ClassVar[str] = "1705.07115"
     formula: ClassVar[str] = "L = sum_k (exp(-s_k) w_k L_k + s_k) / 2"
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Returns a module with the parameter `log_variances` `[T]`: weighted losses `[T]` -> `[]`."""
         import torch
         from torch import nn
 
-        class Uncertain(nn.Module):
+        from archspec.contract.balance_module import BalanceModule
+
+        class Uncertain(BalanceModule):
             def __init__(self) -> None:
                 super().__init__()
                 self.log_variances = nn.Parameter(torch.zeros(len(tasks)))
@@ -82,14 +79,15 @@ class DynamicWeightAverage(BalanceKind):
     formula: ClassVar[str] = "L = sum_k v_k w_k L_k, v = K softmax(r / temperature), r_k = L_k(t-1) / L_k(t-2)"
     temperature: Positive = 2.0
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Returns a module with buffers `weights`, `sums`, `counts`, `last` `[T]`: weighted losses `[T]` -> `[]`."""
         import torch
-        from torch import nn
+
+        from archspec.contract.balance_module import BalanceModule
 
         temperature = self.temperature
 
-        class Averaged(nn.Module):
+        class Averaged(BalanceModule):
             weights: Tensor
             sums: Tensor
             counts: Tensor
@@ -101,10 +99,10 @@ class DynamicWeightAverage(BalanceKind):
                 for name in ("sums", "counts", "last"):
                     self.register_buffer(name, torch.zeros(len(tasks)))
 
-            def forward(self, losses: Tensor) -> Tensor:
+            def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
                 return (self.weights * losses).sum()
 
-            def step(self, losses: Tensor, counted: Tensor) -> None:
+            def step(self, losses: Tensor, counted: Tensor, jacobian: Tensor) -> None:
                 self.sums = self.sums + losses * counted
                 self.counts = self.counts + counted
 
@@ -134,14 +132,15 @@ class GradNorm(BalanceKind):
     alpha: Finite = 1.5
     rate: Positive = 0.025
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Returns a module with the buffers `weights` and `first` `[T]`: weighted losses `[T]` -> `[]`."""
         import torch
-        from torch import nn
+
+        from archspec.contract.balance_module import BalanceModule
 
         alpha, rate = self.alpha, self.rate
 
-        class Normed(nn.Module):
+        class Normed(BalanceModule):
             weights: Tensor
             first: Tensor
 
@@ -150,10 +149,10 @@ class GradNorm(BalanceKind):
                 self.register_buffer("weights", torch.ones(len(tasks)))
                 self.register_buffer("first", torch.zeros(len(tasks)))
 
-            def forward(self, losses: Tensor) -> Tensor:
+            def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
                 return (self.weights * losses).sum()
 
-            def step(self, losses: Tensor, jacobian: Tensor, counted: Tensor) -> None:
+            def step(self, losses: Tensor, counted: Tensor, jacobian: Tensor) -> None:
                 norms = jacobian.norm(dim=1)
                 there = counted & (losses > 0) & (norms > 0)
                 if not there.any():
@@ -184,30 +183,30 @@ class Aggregation(BalanceKind):
         """Arguments for the aggregator's class."""
         return self.model_dump()
 
-    def build(self, tasks: tuple[str, ...]) -> nn.Module:
+    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Returns a module: weighted losses `[T]` -> their sum `[]`; `aggregate`: gradients `[T, N]` -> `[N]`.
 
         Raises:
-            ImportError: torchjd, or a solver that its aggregator needs, is not installed; the message says how to
-                install it.
+            KindError: torchjd, or a solver that its aggregator needs, is not installed.
         """
         from importlib import import_module
 
-        from torch import nn
+        from archspec.contract.balance_module import BalanceModule
 
         try:
             aggregator = getattr(import_module("torchjd.aggregation"), self.aggregator)(**self.arguments())
         except ImportError as error:
-            hint = "pip install 'archspec-mtl[train]'"
-            raise ImportError(f"a balance by torchjd's {self.aggregator}: {error}. To install it: {hint}") from error
+            raise KindError(
+                f"needs {self.aggregator} of torchjd: {error}", help="pip install 'archspec-mtl[train]'"
+            ) from error
 
-        class Aggregated(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.aggregate = aggregator
-
-            def forward(self, losses: Tensor) -> Tensor:
+        class Aggregated(BalanceModule):
+            def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
                 return losses.sum()
+
+            def aggregate(self, jacobian: Tensor) -> Tensor:
+                found: Tensor = aggregator(jacobian)
+                return found
 
         return Aggregated()
 

@@ -9,12 +9,15 @@ import torch
 
 from archspec.compiler.compile import compile as compiled
 from archspec.contract import LossKind, overrides
+from archspec.contract.calls import ask
 from archspec.testing.running import Tensors, checked, difference, failing_with, state
 from archspec.testing.tiny import Tiny, tiny_spec
-from archspec.train.criterion import MultiTaskLoss, asked_for
+from archspec.train.criterion import MultiTaskLoss
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from archspec.contract.balance_module import BalanceModule
 
 ROWS = 7
 TASKS = ("one", "two", "three")
@@ -52,48 +55,45 @@ def check_balance(tiny: Tiny) -> None:
         modules = []
         for _ in range(2):
             torch.manual_seed(0)
-            modules.append(settings.build(TASKS).double())
+            modules.append(ask(settings, "build", TASKS).double())
     balance, twin = modules
     assert (found := difference(state(balance), state(twin), 0.0)) is None, (
         f"{tiny.label}: expected `build` to make the same module with the same seed; {found}"
     )
     losses = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64, requires_grad=True)
     before = state(balance)
-    more = asked_for(balance.forward, torch.ones(len(TASKS), dtype=torch.bool))
+    every = torch.ones(len(TASKS), dtype=torch.bool)
     with failing_with(tiny, "`forward` of three losses"):
-        totals = [balance(losses, **more) for _ in range(2)]
+        totals = [balance(losses, every) for _ in range(2)]
     assert tuple(totals[0].shape) == (), f"{tiny.label}: expected one loss, [], got {list(totals[0].shape)}"
     assert totals[0].isfinite(), f"{tiny.label}: expected a finite loss, got {totals[0].item()}"
     assert torch.equal(*totals), f"{tiny.label}: expected a second call to give the same loss"
     assert (found := difference(state(balance), before, 0.0)) is None, (
         f"{tiny.label}: expected `forward` to change nothing (`step` may); {found}"
     )
-    checked(tiny, lambda value: balance(value, **more), [losses])
+    checked(tiny, lambda value: balance(value, every), [losses])
     _steps(tiny, balance, losses.detach())
     for there in ([True, True, True], [False, True, True], [False, False, False]):
         counted = torch.tensor(there)
-        total = balance(losses * counted, **asked_for(balance.forward, counted))
+        total = balance(losses * counted, counted)
         assert total.isfinite(), f"{tiny.label}: after a step the loss is not finite where {sum(there)} tasks have rows"
 
 
-def _steps(tiny: Tiny, balance: nn.Module, losses: Tensor) -> None:
+def _steps(tiny: Tiny, balance: BalanceModule, losses: Tensor) -> None:
     """Calls what the class variable `gradients` requires: `step` with or without gradients, or `aggregate`."""
     wanted = tiny.cls.gradients
     jacobian = torch.randn(len(TASKS), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    module: Any = balance
     if wanted == "shared":
         for rows in (len(TASKS), 1):  # the tasks that have a gradient
             with failing_with(tiny, f"`aggregate` of gradients [{rows}, 4]"):
-                made = module.aggregate(jacobian[:rows])
+                made = balance.aggregate(jacobian[:rows])
             assert tuple(made.shape) == (4,), f"{tiny.label}: expected `aggregate` to give [4], got {list(made.shape)}"
     with failing_with(tiny, "`step` and `epoch`"), torch.no_grad():
         for there in ([True, True, True], [True, False, True], [False, False, False]):
             counted = torch.tensor(there)
-            if hasattr(balance, "step"):
-                gradients = [jacobian * counted[:, None]] if wanted == "last" else []
-                module.step(losses * counted, *gradients, **asked_for(module.step, counted))
-            if hasattr(balance, "epoch"):
-                module.epoch()
+            read = jacobian if wanted != "none" else jacobian[:, :0]
+            balance.step(losses * counted, counted, read * counted[:, None])
+            balance.epoch()
 
 
 def _losses(settings: Any, outputs: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401 - settings of any loss

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from archspec.compiler.compile import Built, build, instantiate
+from archspec.compiler.compile import Built, build, built_modules, instantiate
+from archspec.compiler.count import count
 from archspec.diagnostics import SpecError
+from archspec.graph.calls import call
 from archspec.graph.load import graph_of
 from archspec.program import Output
 from archspec.testing.running import (
@@ -47,6 +49,7 @@ def check_model(tiny: Tiny, *, gradcheck: bool) -> None:
         _widths(tiny.twice_as_wide(), wider)
     with failing_with(tiny, "making the plain and the optimized model of one seed"):
         models = [instantiate(each, seed=0).double() for each in (built, build(built.graph))]
+    _costs(tiny, built, models[0])
     _same_weights(tiny, models)
     _moved(models)
     batch = batch_for(built.plain.columns, ROWS)
@@ -78,6 +81,19 @@ def _same_source(tiny: Tiny, built: Built) -> None:
     assert again.source == built.source, (
         f"{tiny.label}: expected one spec to give one file; the second build differs: does `lower` keep something?"
     )
+
+
+def _costs(tiny: Tiny, built: Built, model: Compiled) -> None:
+    """Checks what `parameters` and `flops` return, and the number of parameters against the modules that were built."""
+    with failing_with(tiny, "counting parameters and FLOPs"):
+        count(built.graph)
+    for name, module in built_modules(built, model).items():
+        node = built.graph.nodes[name]
+        declared = call(node, "parameters", *built.lowered.forward.modules[name].arguments)
+        found = sum(parameter.numel() for parameter in module.parameters())
+        assert declared in {None, found}, (
+            f"{tiny.label}: its `parameters` returns {declared}, but its module has {found}"
+        )
 
 
 def _same_weights(tiny: Tiny, models: list[Compiled]) -> None:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from archspec import plugins as plugin_door
-from archspec.graph.calls import call_of
+from archspec.diagnostics import SpecError
+from archspec.graph.calls import call_of, wrong_result_of
 from archspec.graph.load import graph_of, load_graph
 from archspec.nn.wrapped import unwrapped
 from archspec.spec.spec import Spec, TaskBlock
 from archspec.train import distributed
 from archspec.train.gradients import Entries, with_gradient
-from archspec.train.rows import Columns, task_sums
+from archspec.train.rows import Columns, shown, task_sums
 from archspec.train.weights import last_shared, shared, spec_of, weight_locations
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
+    from archspec.contract.balance_module import BalanceModule
     from archspec.graph.graph import Graph
 
 
@@ -69,9 +70,10 @@ class MultiTaskLoss(nn.Module):
         self.tasks: Mapping[str, TaskBlock] = graph.spec.tasks
         self.count_steps = count_steps
         self.check_labels = True
-        self.balance_name = graph.spec.balance.kind
-        self.balance: nn.Module = call_of(graph.spec.balance, "balance", "build", tuple(self.tasks))
-        self._reads = graph.spec.balance.settings.gradients
+        self._balance = graph.spec.balance
+        self.balance_name = self._balance.kind
+        self.balance: BalanceModule = call_of(self._balance, "balance", "build", tuple(self.tasks))
+        self._reads = self._balance.settings.gradients
         self._model = (model,)  # in a tuple: the model is not a submodule of the criterion
         self._entries = self._watched(graph)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -99,6 +101,7 @@ class MultiTaskLoss(nn.Module):
         Raises:
             KeyError: an output or a column is missing; the message has the task, the column, and the batch's columns.
             ValueError: a label has a wrong shape, type or range (while `check_labels` is True).
+            SpecError: AS502: a plugin's loss does not return one number per row, or its balance not one number.
         """
         training = self._in_training()
         losses, counted = self._losses(logits, batch, training=training)
@@ -148,10 +151,8 @@ class MultiTaskLoss(nn.Module):
 
         In a distributed run, every process must call it.
         """
-        balance: Any = self.balance
         self.epochs += 1
-        if hasattr(balance, "epoch"):
-            balance.epoch()
+        self.balance.epoch()
 
     def extra_repr(self) -> str:
         """Tasks and balance, for `print(criterion)`."""
@@ -178,35 +179,43 @@ class MultiTaskLoss(nn.Module):
 
     def _balanced(self, losses: Tensor, counted: Tensor, *, training: bool) -> Tensor:
         """Combines the weighted losses; in training the balance is updated, and may set gradients of shared weights."""
-        balance: Any = self.balance
         total = self._total(losses, counted)
         if not training:
             return total
         if self._entries is None:
             if self._reads == "none":
-                self._look_on(losses, counted)
+                self._look_on(losses, counted, losses.new_empty((len(losses), 0)))
             return total
         parameters = self._entries.parameters()
         jacobian = self._entries.jacobian(losses, parameters)
         self._look_on(losses, counted, jacobian)
-        if hasattr(balance, "aggregate"):
+        if self._reads == "shared":
             # A task without rows, or without a dependence on shared weights, would make MGDA's shortest vector 0.
             pulling = jacobian[(jacobian != 0).any(dim=1)]
-            change = balance.aggregate(pulling) - pulling.sum(0) if len(pulling) else torch.zeros_like(jacobian[0])
+            change = self._aggregated(pulling) - pulling.sum(0) if len(pulling) else torch.zeros_like(jacobian[0])
             total = with_gradient(total, self._entries, parameters, change)
         return total
 
     def _total(self, losses: Tensor, counted: Tensor) -> Tensor:
-        balance: Any = self.balance
-        total: Tensor = balance(losses, **asked_for(balance.forward, counted))
+        total: Tensor = self.balance(losses, counted)
+        self._check_shape(total, (), "forward")
         return total
 
-    def _look_on(self, losses: Tensor, counted: Tensor, *jacobian: Tensor) -> None:
+    def _aggregated(self, jacobian: Tensor) -> Tensor:
+        gradient = self.balance.aggregate(jacobian)
+        self._check_shape(gradient, tuple(jacobian.shape[1:]), "aggregate")
+        return gradient
+
+    def _look_on(self, losses: Tensor, counted: Tensor, jacobian: Tensor) -> None:
         """Updates the balance after a step."""
-        balance: Any = self.balance
-        if hasattr(balance, "step"):
-            with torch.no_grad():
-                balance.step(losses.detach(), *jacobian, **asked_for(balance.step, counted))
+        with torch.no_grad():
+            self.balance.step(losses.detach(), counted, jacobian)
+
+    def _check_shape(self, made: object, wanted: tuple[int, ...], method: str) -> None:
+        """Raises SpecError if a method of the balance returns something else than a tensor of a shape."""
+        if not isinstance(made, Tensor) or tuple(made.shape) != wanted:
+            problem = f"builds a module whose `{method}` returns {shown(made)}, which must be {list(wanted)}"
+            raise SpecError([wrong_result_of(self._balance, "balance", problem)])
 
     def _auxiliary(self) -> Columns:
         if self.model is None or not self._in_training():
@@ -233,11 +242,6 @@ class MultiTaskLoss(nn.Module):
                 f"balance `{self.balance_name}` reads gradients on shared weights, but the tasks share none"
             )
         return Entries(self.model, chosen)
-
-
-def asked_for(method: Callable[..., object], counted: Tensor) -> dict[str, Tensor]:
-    """Which tasks have rows, `[T]`, as keyword argument for a balance's method; empty if it does not take `counted`."""
-    return {"counted": counted} if "counted" in signature(method).parameters else {}
 
 
 def _known_spec(model: nn.Module) -> Spec:

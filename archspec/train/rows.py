@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from archspec.contract import LossKind, overrides
+from archspec.diagnostics import SpecError
+from archspec.graph.calls import wrong_result_of
 
 if TYPE_CHECKING:
     from archspec.spec.spec import Block, Task, TaskBlock
@@ -28,6 +30,7 @@ def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool)
     Raises:
         KeyError: the output or a column is missing.
         ValueError: a column has a wrong shape, type or value (with `check`).
+        SpecError: AS502: a plugin's loss does not return one number per row.
     """
     outputs = _outputs(block, logits)
     labels = _column(block, batch, block.task.label or block.name, "label column")
@@ -84,13 +87,24 @@ def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
 
 def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Columns, batch: Columns) -> Tensor:
     """The sum of the task's losses for each row, `[B]`; a `joint` loss also reads other outputs and columns."""
-    rows = [
-        _joint_losses(block, loss, (outputs, labels, logits, batch))
-        if _joint(loss.settings)
-        else loss.settings.rows(_read(block, loss.settings, outputs), labels)
-        for loss in block.losses
-    ]
-    return torch.stack(rows).sum(0)
+    found = []
+    for loss in block.losses:
+        rows: object
+        if _joint(loss.settings):
+            rows = _joint_losses(block, loss, (outputs, labels, logits, batch))
+        else:
+            rows = loss.settings.rows(_read(block, loss.settings, outputs), labels)
+        if not isinstance(rows, Tensor) or rows.shape != outputs.shape[:1]:
+            method, wanted = "joint" if _joint(loss.settings) else "rows", list(outputs.shape[:1])
+            problem = f"returns {shown(rows)} from `{method}`, which must be one loss per row, {wanted}"
+            raise SpecError([wrong_result_of(loss, f"a loss of task `{block.name}`", problem)])
+        found.append(rows)
+    return torch.stack(found).sum(0)
+
+
+def shown(made: object) -> str:
+    """A tensor by its shape, anything else by its type."""
+    return f"a tensor {list(made.shape)}" if isinstance(made, Tensor) else f"a `{type(made).__name__}`"
 
 
 def _read(block: TaskBlock, kind: LossKind, outputs: Tensor) -> Tensor:

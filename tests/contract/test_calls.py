@@ -67,6 +67,13 @@ class _Layer(nn.Module):
         return out
 
 
+class _Total(archspec.BalanceModule):
+    """The sum."""
+
+    def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
+        return losses.sum()
+
+
 def _through(self: Any, at: Any, x: Any, *_: Any) -> Any:  # noqa: ANN401, ARG001 - for several categories
     return x
 
@@ -79,7 +86,7 @@ SOUND: dict[str, dict[str, Callable[..., Any]]] = {
     "feature_gate": {"lower": lambda _, at, x, count: at.linear(x, count, "head")},
     "fusion": {"lower": lambda *given: given[-1][0].logits, "logits": lambda *given: given[-1][0].logits},
     "loss": {"rows": lambda _, logits, labels: logits - labels},
-    "balance": {"build": lambda *_: nn.Identity()},
+    "balance": {"build": lambda *_: _Total()},
 }
 """Methods with which a kind of the category works."""
 
@@ -209,7 +216,8 @@ def test_a_method_may_object(category: Category, method: str) -> None:
         ("tower", "idle", {"units": "a reason"}, "a dict from paths of settings"),
         ("tower", "idle", {("no_setting",): "a reason"}, "a dict from paths of settings"),
         ("loss", "detail", None, "which must be text"),
-        ("balance", "build", sum, "which must be an nn.Module"),
+        ("balance", "build", nn.Identity(), "which must be an archspec.BalanceModule"),
+        ("expert", "build", sum, "which must be an nn.Module"),
     ],
 )
 def test_near_misses_are_refused(category: Category, method: str, answer: object, words: str) -> None:

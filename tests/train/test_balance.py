@@ -206,7 +206,7 @@ def test_gradnorm_keeps_every_weight_above_zero() -> None:
     jacobian = torch.tensor([[3.0, 4.0], [0.0, 1.0]], dtype=torch.float64)  # norms 5 and 1: 1 - 5 is below 0, 1 + 1 not
     for _ in range(2):
         before = balance.weights
-        balance.step(ones, jacobian, ones.bool())
+        balance.step(ones, ones.bool(), jacobian)
         moved = torch.stack([ones[0] * 1e-3, before[1] + 1])
         torch.testing.assert_close(balance.weights, 2 * moved / moved.sum(), rtol=1e-12, atol=0)
         balance.weights = ones
