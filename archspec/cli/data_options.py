@@ -60,6 +60,12 @@ def min_counts_of(_context: click.Context, _option: click.Parameter, words: tupl
     return found
 
 
+def texts_of(context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Parses COLUMN=TEXT,... by column. Raises BadParameter for any other form."""
+    found = choices_of(context, option, words)
+    return {column: tuple(text.strip() for text in texts.split(",")) for column, texts in found.items()}
+
+
 def choices_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
     """Parses COLUMN=KIND or COLUMN=ITEM, by column. Raises BadParameter for any other form."""
     pairs = [word.rpartition("=") for word in words]
@@ -76,6 +82,7 @@ _SUCH: Final = {
     "columns": "price_level=price",
     "tables": "item=vectors.parquet",
     "moved": "ctr=click",
+    "missing": "country=NA,-",
 }
 SEPARATORS: Final = {"tab": "\t", r"\t": "\t", "blank": " "}
 """Words for separators that are hard to write on a command line."""
@@ -123,6 +130,10 @@ _SOURCE: Final = (
         "--column", "columns", multiple=True, metavar="COLUMN=OTHER", callback=choices_of,
         help="Read a column of the spec from another one of the files; several may be read from one, each with its own "
         "encoding.",
+    ),
+    click.option(
+        "--missing", multiple=True, metavar="COLUMN=TEXT,...", callback=texts_of,
+        help="Texts that mean no value in a column, besides an empty field, NaN, null and the like.",
     ),
     click.option(
         "--separator", "separators", multiple=True, metavar="COLUMN=TEXT", callback=separators_of,

@@ -187,7 +187,7 @@ def encoded_chunks(
         SpecError: files that cannot be read, columns that are missing or of a wrong type.
     """
     further = further or {}
-    tables = tuple(replace(table, sources=encoder.sources) for table in tables)
+    tables = tuple(replace(table, sources=encoder.sources, none=encoder.none) for table in tables)
     check_columns(tables, {**further, **encoder.requirements}, scoring=True)
     check_types(tables, encoder.requirements, encoder.timed())
     encoder = encoder.for_tables(tables)

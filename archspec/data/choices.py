@@ -126,6 +126,18 @@ def check_sources(columns: Mapping[str, str], requirements: Mapping[str, ColumnR
     problems.raise_errors(status=2)
 
 
+def check_missing(none: Mapping[str, tuple[str, ...]], requirements: Mapping[str, ColumnRequirement]) -> None:
+    """Raises SpecError if texts for missing values are given for a column that is not read, or read as lists."""
+    problems = Diagnostics()
+    for column, values in none.items():
+        if known(column, requirements, problems) and requirements[column].several:
+            problems.error(
+                "AS705", f"`--missing {column}={','.join(values)}`: {requirements[column].reader} reads lists",
+                help=f"`--padding {column}={values[0]}` leaves such items out of them",
+            )  # fmt: skip
+    problems.raise_errors(status=2)
+
+
 def sources_of(columns: Mapping[str, str], choices: Mapping[str, str]) -> Sources:
     """The columns of the files that columns of the spec are read from, if they are not the ones of the same name."""
     found: dict[str, tuple[str, ...]] = {name: (column,) for name, column in columns.items()}

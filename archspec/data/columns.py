@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from archspec.data.encodings import Vocabulary
-from archspec.data.values import missing
 from archspec.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Tally:
         """Counts the rows of a chunk; a missing value does not count as unknown."""
         self.rows += chunk.rows
         for name, encoding in self.encoder.encodings.items():
-            absent = missing(chunk.columns[name])
+            absent = encoding.absent(chunk.columns[name])
             self.missing[name] += int(absent.sum())
             if isinstance(encoding, Vocabulary):
                 ids = columns[name][held_out & ~absent]

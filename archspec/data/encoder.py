@@ -45,6 +45,8 @@ class Encoder:
     """How lists are written, by column."""
     sources: Sources = field(default_factory=dict)
     """The columns of the files that columns are read from, if they have other names there."""
+    none: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Texts for a missing value in a column, in addition to the usual ones."""
 
     @classmethod
     def of(
@@ -53,12 +55,13 @@ class Encoder:
         requirements: Mapping[str, ColumnRequirement],
         forms: Mapping[str, ListForm],
         sources: Sources | None = None,
+        none: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Encoder:
         """An encoder with the learned vocabularies, buckets and means."""
         widths = {name: d.width for name, d in requirements.items() if d.width is not None and d.several}
         longest = {name: max(length, 1) for name, length in learned.longest.items()} | widths
         beside = {name: longest[d.beside] for name, d in requirements.items() if d.use == "amounts"}
-        return cls(requirements, learned.encodings, longest | beside, forms, sources or {})
+        return cls(requirements, learned.encodings, longest | beside, forms, sources or {}, none or {})
 
     @classmethod
     def from_text(cls, text: str, requirements: Mapping[str, ColumnRequirement]) -> Encoder:
@@ -67,8 +70,12 @@ class Encoder:
         encodings = ENCODINGS.validate_python(data["columns"])
         forms = {name: ListForm.model_validate(form) for name, form in data.get("lists", {}).items()}
         lists = {name: forms.get(name, ListForm()) for name, requirement in requirements.items() if requirement.several}
-        sources = {name: tuple(map(str, columns)) for name, columns in data.get("sources", {}).items()}
-        return cls(requirements, {name: encodings[name] for name in requirements}, data["widths"], lists, sources)
+        sources, none = (
+            {name: tuple(map(str, texts)) for name, texts in data.get(key, {}).items()}
+            for key in ("sources", "missing")
+        )
+        used = {name: encodings[name] for name in requirements}
+        return cls(requirements, used, data["widths"], lists, sources, none)
 
     def of_inputs(self) -> Encoder:
         """The encoder without the columns of tasks: for rows that have no labels."""
@@ -105,6 +112,7 @@ class Encoder:
             "widths": dict(self.widths),
             "lists": {name: form.model_dump(mode="json") for name, form in self.forms.items()},
             "sources": dict(self.sources),
+            "missing": dict(self.none),
         }
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 

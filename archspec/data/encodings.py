@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from archspec.data.numerals import numeral
-from archspec.data.values import Array, Mask, Reading, floats, missing, texts, whole
+from archspec.data.values import NONE, NONE_OF_NAMES, Array, Mask, Reading, floats, missing, texts, whole
 
 Encoded = NDArray[Any]
 """Ids in int64, or numbers in float32."""
@@ -25,6 +25,10 @@ class Encoding(BaseModel):
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """Values `[N]` as ids or numbers `[N]`, and which of them fit. Values that do not fit become legal ones."""
         raise NotImplementedError
+
+    def absent(self, array: Array) -> Mask:
+        """Which values are missing."""
+        return missing(array)
 
     def refusal(self) -> str:
         """The reason in messages about a value that does not fit."""
@@ -67,13 +71,19 @@ class Vocabulary(Encoding):
     """How the texts of the column are read."""
     missing: bool = False
     """Whether a missing value has its own id, the one after those of the values."""
+    names: bool = False
+    """Whether values are names, among which `NA` is one and not a missing value."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The id of each value."""
-        ids = _places(texts(array, self.reading), self.values) + 1
+        ids = _places(texts(array, self.reading, NONE_OF_NAMES if self.names else NONE), self.values) + 1
         if self.missing:
-            ids[missing(array)] = len(self.values) + 1
+            ids[self.absent(array)] = len(self.values) + 1
         return ids, np.ones(len(ids), dtype=np.bool_)
+
+    def absent(self, array: Array) -> Mask:
+        """Which values are missing."""
+        return missing(array, NONE_OF_NAMES if self.names else NONE)
 
     def refusal(self) -> str:
         """Never used: every value has an id."""

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from archspec.data.encodings import Encoded, Encoding
-from archspec.data.values import Array, Mask, missing, texts, whole
+from archspec.data.values import NONE, NONE_OF_NAMES, Array, Mask, missing, texts, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
 _BYTES: Final = 8
 
 
-def hashes(array: Array) -> tuple[NDArray[np.uint64], Mask]:
-    """A 64-bit hash of each value's text `[N]`, and which values are not missing.
+def hashes(array: Array, none: Collection[str] = NONE) -> tuple[NDArray[np.uint64], Mask]:
+    """A 64-bit hash of each value's text `[N]`, and which values are not missing; `none` are the texts for those.
 
     It is the first 8 bytes of BLAKE2b (RFC 7693) of the text in UTF-8, as a big-endian number. 12, 12.0 and `12` have
     the same text.
     """
     import pyarrow.compute as pc
 
-    coded = texts(array, "texts").dictionary_encode()
+    coded = texts(array, "texts", none).dictionary_encode()
     digests = (hashlib.blake2b(value.encode(), digest_size=_BYTES).digest() for value in coded.dictionary.to_pylist())
     found = np.asarray([*map(int.from_bytes, digests), 0], dtype=np.uint64)
     places = pc.fill_null(coded.indices, len(found) - 1).to_numpy(zero_copy_only=False)
@@ -40,18 +42,24 @@ class Hashed(Encoding):
     """Number of distinct values in training rows."""
     colliding: int = 0
     """How many of them share their id with another one."""
+    names: bool = False
+    """Whether values are names, among which `NA` is one and not a missing value."""
 
     @classmethod
-    def of(cls, high: int, found: NDArray[np.uint64]) -> Hashed:
+    def of(cls, high: int, found: NDArray[np.uint64], *, names: bool = False) -> Hashed:
         """The encoding, with the collisions among the hashes of the distinct values of training rows."""
         _, counts = np.unique(found % np.uint64(high - 1), return_counts=True)
-        return cls(high=high, values=len(found), colliding=int(counts[counts > 1].sum()))
+        return cls(high=high, values=len(found), colliding=int(counts[counts > 1].sum()), names=names)
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The id of each value; every value has one."""
-        found, known = hashes(array)
+        found, known = hashes(array, NONE_OF_NAMES if self.names else NONE)
         ids = 1 + (found % np.uint64(self.high - 1)).astype(np.int64)
         return np.where(known, ids, 0), np.ones(len(ids), dtype=np.bool_)
+
+    def absent(self, array: Array) -> Mask:
+        """Which values are missing."""
+        return missing(array, NONE_OF_NAMES if self.names else NONE)
 
     def refusal(self) -> str:
         """Never used: every value has an id."""

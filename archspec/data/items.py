@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from archspec.data.values import Array, Mask, cleaned, is_list, is_text, lists
+from archspec.data.values import NONE, NONE_OF_NAMES, Array, Mask, cleaned, is_list, is_text, lists
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 Between = Literal["any", "|", ";", ",", "tab", "blank", "brackets"]
@@ -50,6 +52,8 @@ class ListForm(BaseModel):
     """None: no list was written as text."""
     separator: str | None = None
     """The separator that was declared: it splits every text, whatever else the texts contain."""
+    names: bool = False
+    """Whether items are names, among which `NA` is one and not a missing value."""
     padding: tuple[str, ...] = (PADDING,)
 
     def text(self) -> str:
@@ -64,7 +68,7 @@ class ListForm(BaseModel):
 
         Lists may be written in brackets, as JSON and Python write them; items in quotes are then not split.
         """
-        return array if is_list(array) else self._split(cleaned(array))
+        return array if is_list(array) else self._split(cleaned(array, self._missing))
 
     def real(self, array: Array) -> Array:
         """The lists `[N]` without missing and padding items; all items if there is no padding."""
@@ -72,11 +76,16 @@ class ListForm(BaseModel):
         if not self.padding:
             return array
         offsets, items = lists(array)
-        return _kept(offsets, cleaned(items), ~self._none(items))
+        return _kept(offsets, cleaned(items, self._missing), ~self._none(items))
+
+    @property
+    def _missing(self) -> tuple[str, ...]:
+        """The texts for a missing item."""
+        return NONE_OF_NAMES if self.names else NONE
 
     def _none(self, items: Array) -> Mask:
         """Which items are missing or padding."""
-        items = cleaned(items)
+        items = cleaned(items, self._missing)
         none: Mask = items.is_null().to_numpy(zero_copy_only=False)
         for value in self.padding:
             none = none | equal(items, value)
@@ -193,3 +202,15 @@ def equal(items: Array, value: str) -> Mask:
             return np.zeros(len(items), dtype=np.bool_)
     mask: Mask = found.to_numpy(zero_copy_only=False)
     return mask
+
+
+def without(array: Array, values: Iterable[str]) -> Array:
+    """A column in which some values, given as texts, are missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    bare = cleaned(array, ("",))
+    found = np.zeros(len(bare), dtype=np.bool_)
+    for value in values:
+        found = found | equal(bare, value)
+    return pc.if_else(pa.array(found), pa.scalar(None, bare.type), bare)

@@ -9,7 +9,7 @@ import numpy as np
 
 from archspec.data.items import BRACKETED, PADDING, Between, ListForm, equal
 from archspec.data.requirements import nearest_column
-from archspec.data.values import cleaned, is_text, lists, texts
+from archspec.data.values import cleaned, floats, is_list, is_text, lists, missing, texts
 from archspec.diagnostics import Diagnostic, Diagnostics
 
 if TYPE_CHECKING:
@@ -69,6 +69,13 @@ class Marks:
     """Whether a list was written without brackets."""
     numbers: bool = True
     found: set[Between] = field(default_factory=set)
+    names: bool = False
+    """Whether some items of Arrow lists are texts and no numbers."""
+
+    def look_at_items(self, array: Array) -> None:
+        """Adds more lists that are not written as text, but whose items are."""
+        items = lists(array)[1]
+        self.names = self.names or bool((np.isnan(floats(items)[0]) & ~missing(items)).any())
 
     def look(self, array: Array) -> None:
         """Adds more lists. In brackets, marks have no meaning."""
@@ -171,7 +178,10 @@ def list_forms(
             written = {name: array for name, array in chunk.columns.items() if is_text(array)}
             for name, array in written.items():
                 marks[name].look(cleaned(array))
-            if not written:
+            listed = {name: array for name, array in chunk.columns.items() if is_list(array) and is_text(array.values)}
+            for name, array in listed.items():
+                marks[name].look_at_items(array)
+            if not written and not listed:
                 break  # all chunks of a file have the same types
     forms = {}
     for name, mark in marks.items():
@@ -179,6 +189,7 @@ def list_forms(
         forms[name] = ListForm(
             between="any" if requirements[name].use in {"numbers", "amounts"} and mark.seen else mark.between(),
             padding=(PADDING, *more) if requirements[name].use == "lists" else (), separator=separators.get(name),
+            names=mark.names or not mark.numbers,
         )  # fmt: skip
     return forms
 

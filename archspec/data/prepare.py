@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from archspec.data.choices import check_choices, check_min_counts, check_sources, sources_of, timed
+from archspec.data.choices import check_choices, check_min_counts, check_missing, check_sources, sources_of, timed
 from archspec.data.columns import Tally, as_text, many_unknown
 from archspec.data.encoder import Encoder
 from archspec.data.faults import Bad, Faults
@@ -58,6 +58,7 @@ class Source:
         separators: what separates the items of lists that are written as text, by column.
         min_counts: how often a value must occur to be in a vocabulary, by column; that of `*` holds for the others.
         columns: the column of the files that a column of the spec is read from, if its name differs.
+        missing: texts for a missing value in a column of single values, in addition to the usual ones.
         tables: the file with pretrained vectors of a table, by the input that owns the table.
         encoding: the folder of a run whose encodings are used again, without new values.
     """
@@ -73,6 +74,7 @@ class Source:
     separators: Mapping[str, str] = field(default_factory=dict)
     min_counts: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
     encoding: str | None = None
 
@@ -133,7 +135,7 @@ def prepare(
 
     learnt = learned(read, wanted, source.choices, source.min_counts)
     learnt = learnt if before is None else before.learned(learnt, requested, wanted)
-    encoder = Encoder.of(learnt, wanted, forms, sources_of(source.columns, source.choices))
+    encoder = Encoder.of(learnt, wanted, forms, sources_of(source.columns, source.choices), source.missing)
     matched = {file.name: file.matched(encoder.encodings[file.column]) for file in vectors}
     work = _Work(encoder, progress)
     with ExitStack() as stack:
@@ -164,9 +166,10 @@ def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tu
     check_choices(source.choices, wanted)
     check_min_counts(source.min_counts, wanted)
     check_sources(source.columns, wanted)
+    check_missing(source.missing, wanted)
     sources = sources_of(source.columns, source.choices)
     tables, held_out = (
-        tuple(replace(table, sources=sources) for table in open_tables(files, source.header))
+        tuple(replace(table, sources=sources, none=source.missing) for table in open_tables(files, source.header))
         for files in (source.files, source.validation)
     )
     check_columns((*tables, *held_out), wanted)

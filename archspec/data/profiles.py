@@ -12,12 +12,12 @@ import numpy as np
 from archspec.data.hashing import hashes
 from archspec.data.moments import moments
 from archspec.data.numerals import numeral, padded
-from archspec.data.values import floats, is_list, is_text, lists, missing, texts, unbroken
+from archspec.data.values import NONE_OF_NAMES, floats, is_list, is_text, lists, missing, texts, unbroken
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from archspec.data.values import Array
+    from archspec.data.values import Array, Reading
 
 _KEPT: Final = 1_000_000
 """How many numbers are kept to compute the edges of buckets."""
@@ -104,15 +104,25 @@ class Profile:
         """Counts the distinct values."""
         if is_list(array):
             array = lists(array)[1]
-        found = texts(array, "texts").drop_null().value_counts()
+        found = texts(array, "texts", NONE_OF_NAMES).drop_null().value_counts()
         self.counts.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
 
-    def as_numbers(self) -> Counter[str]:
-        """The counts by number: `12` and `12.0` are counted together."""
+    @property
+    def names(self) -> bool:
+        """Whether the values are names, among which `NA` is one: not all others are numbers."""
+        return not self.only_numbers
+
+    def values(self, reading: Reading) -> Counter[str]:
+        """The counts by text; for numbers, `12` and `12.0` are counted together."""
         found: Counter[str] = Counter()
         for text, count in self.counts.items():
-            found[numeral(text)] += count
+            if self.names or text != "NA":
+                found[numeral(text) if reading == "numbers" else text] += count
         return found
+
+    def absent(self) -> int:
+        """How many values are missing."""
+        return self.missing - self.names * self.counts["NA"]
 
     def padded(self) -> str | None:
         """A counted text that is a number with leading zeros."""

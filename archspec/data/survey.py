@@ -290,16 +290,18 @@ def _of_ids(choice: Choice, profile: Profile, high: int | None, least: int) -> E
     if choice.kind in {"hour", "weekday"}:
         return Hour() if choice.kind == "hour" else Weekday()
     if choice.kind == "hash" and high is not None:
-        return Hashed.of(high, profile.hashes())
+        return Hashed.of(high, profile.hashes(), names=profile.names)
     if choice.kind == "buckets":
         return Buckets(edges=profile.edges((high or _BUCKETS) - 1))
     if choice.kind == "ids":
         return Ids(high=high)
-    counts = profile.as_numbers() if choice.reading == "numbers" else profile.counts
+    counts, missing = profile.values(choice.reading), profile.absent()
     kept = [item for item in counts.items() if item[1] >= least]
     ranked = sorted(kept, key=lambda item: (-item[1], item[0]))
     room = len(ranked) + 1 if high is None else high - 1
     # A missing value replaces the rarest value if it is more frequent.
-    absent = profile.missing > 0 and (len(ranked) < room or (room > 0 and profile.missing > ranked[room - 1][1]))
+    absent = missing > 0 and (len(ranked) < room or (room > 0 and missing > ranked[room - 1][1]))
     values = tuple(value for value, _ in ranked[: room - absent])
-    return Vocabulary(values=values, others=len(counts) - len(values), reading=choice.reading, missing=absent)
+    return Vocabulary(
+        values=values, others=len(counts) - len(values), reading=choice.reading, missing=absent, names=profile.names
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from archspec.data.items import without
 from archspec.data.parts import parts_of
 from archspec.data.sound import not_utf8, sound
 from archspec.data.values import UNTIL, VALUE, missing, trimmed
@@ -64,6 +65,8 @@ class Table:
     """Columns with a single value, from the names of the file's folders."""
     sources: Sources = field(default_factory=dict)
     """Columns that the file has under another name."""
+    none: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Texts for a missing value in a column of the spec, in addition to the usual ones."""
 
     def chunks(self, wanted: Collection[str]) -> Iterator[Chunk]:
         """The wanted columns by the names that the spec gives them, chunk by chunk.
@@ -90,6 +93,8 @@ class Table:
                         for name, each_of in own.items()
                         if set(each_of) <= part.keys()
                     }
+                    for name in found.keys() & self.none.keys():
+                        found[name] = without(found[name], self.none[name])
                     yield Chunk(self.file, first + start, count, found)
                 first += batch.num_rows
         except (ArrowException, OSError, UnicodeDecodeError) as error:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archspec.data.numerals import numeral, spelled
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Mask = NDArray[np.bool_]
 Array = Any
@@ -21,6 +24,8 @@ NONE: Final = (
     "", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "NaT", r"\N",
 )  # fmt: skip
 """Texts for a missing value, as pandas, R, Spark and databases write it."""
+NONE_OF_NAMES: Final = tuple(text for text in NONE if text != "NA")
+"""Those in a column of names, where NA is one: the code of Namibia and of North America."""
 VALUE, UNTIL = "value", "until"
 """The fields of a column that consists of two: a moment, and the one that days are counted to."""
 EXACT: Final = 2**53
@@ -67,23 +72,23 @@ def is_scalar(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
     return bool(text or number or types.is_null(kind))
 
 
-def cleaned(array: Array) -> Array:
-    """A column without a dictionary, with trimmed texts; NaN and the texts in NONE are null."""
+def cleaned(array: Array, none: Collection[str] = NONE) -> Array:
+    """A column without a dictionary, with trimmed texts; NaN and the texts in `none` are null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     array = _decoded(array)
     if is_text(array):
         bare = pc.utf8_trim_whitespace(array)
-        return pc.if_else(pc.is_in(bare, value_set=pa.array(NONE, bare.type)), pa.scalar(None, bare.type), bare)
+        return pc.if_else(pc.is_in(bare, value_set=pa.array(none, bare.type)), pa.scalar(None, bare.type), bare)
     if pa.types.is_floating(array.type):
         return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     return array
 
 
-def missing(array: Array) -> Mask:
-    """Which values are missing."""
-    found: Mask = cleaned(array).is_null().to_numpy(zero_copy_only=False)
+def missing(array: Array, none: Collection[str] = NONE) -> Mask:
+    """Which values are missing; `none` are the texts for a missing value."""
+    found: Mask = cleaned(array, none).is_null().to_numpy(zero_copy_only=False)
     return found
 
 
@@ -153,14 +158,14 @@ def unbroken(array: Array, numbers: NDArray[np.float64]) -> tuple[Mask, Mask]:
     return near, rounded
 
 
-def texts(array: Array, reading: Reading = "texts") -> Array:
+def texts(array: Array, reading: Reading = "texts", none: Collection[str] = NONE) -> Array:
     """Values as texts `[N]`: equal values have equal texts, whatever their type and column; missing ones stay null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if reading == "verbatim":
         return _verbatim(array)
-    array = cleaned(array)
+    array = cleaned(array, none)
     if pa.types.is_boolean(array.type) and reading == "numbers":
         array = pc.cast(array, pa.int8())
     if pa.types.is_floating(array.type):

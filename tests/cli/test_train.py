@@ -175,11 +175,12 @@ def test_a_folder_of_parts_is_read(run: Run) -> None:
 def test_options_for_columns() -> None:
     """Each is by column; the words for separators, a separator `=`, and a number for all vocabularies are read."""
     words = "--separator a=tab --separator b=blank --separator c== --separator d=; --min-count 5 --min-count a=2"
-    words += " --column b=c --encode b=age:c --padding a=0"
+    words += " --column b=c --encode b=age:c --padding a=0 --missing b=NA,-"
     values = train.make_context("train", ["small.yaml", "--data", "day.csv", *words.split()]).params
     assert source_of(values) == Source(
         ("day.csv",), separators={"a": "\t", "b": " ", "c": "=", "d": ";"}, min_counts={"*": 5, "a": 2},
         columns={"b": "c"}, choices={"b": "age:c"}, padding={"a": "0"},
+        missing={"b": ("NA", "-")},
     )  # fmt: skip
 
 

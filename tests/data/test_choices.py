@@ -247,3 +247,52 @@ def test_a_separator_of_no_list(tmp_path: Path) -> None:
     """A column that is not read as a list: refused, with the nearest one that is."""
     told = refused(tmp_path, separators={"tag": ";"})
     assert (told.code, told.help) == ("AS705", "did you mean `tags`?")
+
+
+# -- missing values ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
+def test_texts_that_mean_no_value(tmp_path: Path, name: str) -> None:
+    """They are missing in their column alone, in training and in new rows, as text and as number."""
+    rows = {
+        **ROWS, "city": ["NA", "-", "NA", "Oslo", "-", "Oslo", "NA", "-"], "item": ["-", "b"] * 4,
+        "price": [-1.0, 2.5, -1.0, 4.5, -1.0, 6.5, 7.5, 8.5],
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        "missing": {"city": ("NA", "-"), "price": ("-1",), "level": ("-1",)}, "choices": {"price": "standard"},
+    }  # fmt: skip
+    found = prepared(tmp_path, rows, name, **options)
+    city = found.encoder.encodings["city"]
+    assert isinstance(city, Vocabulary)
+    assert (city.values, city.missing) == (("Oslo",), True)
+    assert column(tmp_path, "city") == [2, 2, 2, 1, 2, 1, 2, 2]
+    assert {*column(tmp_path, "item")} == {1, 2}
+    assert column(tmp_path, "level")[:2] == [0, 1]
+    assert column(tmp_path, "price")[0] == 0
+    assert {report.column: report.missing for report in found.columns}["price"] == 3 / 8
+    again = Encoder.from_text(found.encoder.text(), found.encoder.requirements).of_inputs()
+    (scored,) = table_batches(str(tmp_path / name), again)
+    assert scored["city"].tolist() == column(tmp_path, "city")
+    kept = prepared(tmp_path, rows, name).encoder.encodings["city"]
+    assert isinstance(kept, Vocabulary)
+    assert kept.values == ("-", "NA", "Oslo")
+
+
+def test_na_among_the_items_of_lists(tmp_path: Path) -> None:
+    """It is an item among names, in lists and in texts of lists, and none among numbers; `--padding` leaves it out."""
+    for written in ([["NO", "NA"]] * 8, ["NO;NA"] * 8, ["['NO', 'NA']"] * 8):
+        found = prepared(tmp_path, {**ROWS, "tags": written})
+        assert sorted(tags(found, tmp_path)[0]) == ["NA", "NO"]
+        found = prepared(tmp_path, {**ROWS, "tags": written}, padding={"tags": "NA"})
+        assert tags(found, tmp_path)[0] == ["NO"]
+    for written in ([["3", "NA"]] * 8, ["3 NA"] * 8):
+        prepared(tmp_path, {**ROWS, "tags": written})
+        assert column(tmp_path, "tags")[0] == [3, -1, -1]
+
+
+def test_texts_that_mean_no_item(tmp_path: Path) -> None:
+    """Lists have padding for that; the help says so."""
+    told = refused(tmp_path, missing={"tags": ("-",)})
+    assert (told.code, told.help) == ("AS705", "`--padding tags=-` leaves such items out of them")
+    assert "did you mean `city`?" in refused(tmp_path, missing={"citi": ("-",)}).help

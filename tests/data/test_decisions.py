@@ -133,7 +133,7 @@ def test_whole_numbers_in_one_file_and_fractions_in_another() -> None:
 def test_a_file_of_integers_beside_one_of_texts(old: Any) -> None:  # noqa: ANN401
     """One vocabulary of both: no integer is lost, whichever file comes first."""
     for files in ([old, ["u1", "u1", "u1"]], [["u1", "u1", "u1"], old]):
-        assert encoding(files) == Vocabulary(values=("u1", "7", "8"), reading="texts")
+        assert encoding(files) == Vocabulary(values=("u1", "7", "8"), reading="texts", names=True)
 
 
 def test_lists_of_integers_beside_lists_of_texts() -> None:
@@ -202,10 +202,29 @@ def test_spellings_of_no_value(text: str) -> None:
 def test_no_value_is_not_an_unknown_one() -> None:
     """Where training rows hold it, it has an id of its own in any file and spelling; elsewhere it is unknown."""
     found = encoding([["a", "a", None, "b"]])
-    assert found == Vocabulary(values=("a", "b"), reading="texts", missing=True)
-    assert ids(found, ["a", "x", None, "NA", "b"]) == [1, 0, 3, 3, 2]
+    assert found == Vocabulary(values=("a", "b"), reading="texts", missing=True, names=True)
+    assert ids(found, ["a", "x", None, "N/A", "b"]) == [1, 0, 3, 3, 2]
     assert ids(found, pa.array([NAN])) == [3]
     assert ids(encoding([["a", "b"]]), ["a", None]) == [1, 0]
+
+
+def test_na_is_a_name_among_names_and_no_value_among_numbers() -> None:
+    """In a column of country codes it is Namibia, with its own id; beside numbers, written as texts, it is missing."""
+    countries = encoding([["NO", "NA", "NO", None, "NA", "NA"]])
+    assert countries == Vocabulary(values=("NA", "NO"), reading="texts", missing=True, names=True)
+    assert ids(countries, ["NA", "", "null", "NO"]) == [1, 3, 3, 2]
+    numbers = encoding([["500", "NA", "700"]], kind="vocabulary")
+    assert (numbers.values, numbers.missing, numbers.names) == (("500", "700"), True, False)
+    assert ids(numbers, ["NA", "500"]) == [3, 1]
+    assert isinstance(encoding([["1", "NA", "2"]]), Ids)
+    assert encoding([["NA", "1.5"], ["x"]]).values == ("1.5", "NA", "x")
+    assert survey([["NA", "NA"]]).warnings[0].code == "AS713"
+
+
+def test_a_vocabulary_of_an_older_run_reads_na_as_it_did() -> None:
+    """What it has learned counts: `NA` was no value then."""
+    old = Vocabulary(values=("NO",), reading="texts", missing=True)
+    assert ids(old, ["NA", "NO"]) == [2, 1]
 
 
 def test_no_value_takes_the_place_of_a_rarer_one() -> None:
@@ -227,7 +246,7 @@ def test_a_column_without_values() -> None:
 
 def test_lists_without_a_value_are_empty() -> None:
     """A missing list is an empty one, and takes no id."""
-    assert encoding([[["a"], None]], ITEMS) == Vocabulary(values=("a",), reading="texts")
+    assert encoding([[["a"], None]], ITEMS) == Vocabulary(values=("a",), reading="texts", names=True)
 
 
 # -- domains -----------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_what_values_suggest() -> None:
 def test_a_vocabulary_keeps_the_most_frequent_values() -> None:
     """Ids are given by frequency, then by name; 0 stays free, and what finds no room is counted."""
     found = encoding(["d", "b", "b", "c", "c", "a", "c", "e"])
-    assert found == Vocabulary(values=("c", "b", "a"), others=2, reading="texts")
+    assert found == Vocabulary(values=("c", "b", "a"), others=2, reading="texts", names=True)
 
 
 def test_what_is_asked_for_wins() -> None:
@@ -89,7 +89,11 @@ def test_a_family_has_one_encoding() -> None:
         yield Chunk("f", 0, 3, columns)
 
     found = learned(read, {"city": CITY, "visited": VISITED}, {})
-    assert found.encodings["city"] == found.encodings["visited"] == Vocabulary(values=("a", "b", "c"), reading="texts")
+    assert (
+        found.encodings["city"]
+        == found.encodings["visited"]
+        == Vocabulary(values=("a", "b", "c"), reading="texts", names=True)
+    )
     assert found.longest == {"visited": 4}
 
 
