@@ -52,7 +52,8 @@ class _Emitter:
         self.methods = runtime.methods(ids=self.ids is not None)
         used = {name for method in self.methods for name in method.uses}
         modules = ("placed",) if self.program.modules else ()
-        self.definitions = runtime.section((*self.functions, *used, *modules, "seeded"))
+        beside = ("check_beside",) if self.beside() else ()
+        self.definitions = runtime.section((*self.functions, *used, *modules, *beside, "seeded"))
 
     def source(self) -> str:
         """The whole file: docstring, class, the functions that it uses, and the tables that its methods read."""
@@ -166,14 +167,21 @@ class _Emitter:
         )  # fmt: skip
         body = Body(self.program, self.attributes.name, self.plugins.values())
         done: set[str] = set()
-        lines = ["if self.check_inputs and not torch.compiler.is_compiling():", "    self.check(batch)"]
-        lines = [] if self.ids else lines  # `self.ids` checks
+        checks = [] if self.ids else ["    self.check(batch)"]  # `self.ids` checks, too
+        checks += [f'    check_beside(batch, "{name}", {ids!r}, {weights!r})' for name, ids, weights in self.beside()]
+        lines = ["if self.check_inputs and not torch.compiler.is_compiling():", *checks] if checks else []
         lines += body.section(logits, done, headings=True)
         lines += body.section(self.asked_twice(body), done, headings=False)
         lines += self.optional(body, done, "gates", "if gates is not None:", 'gates["{}"] = {}')
         lines += self.optional(body, done, "losses", "if self.training:", 'self.auxiliary_losses["{}"] = {}')
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in logits))
         return _wrap_docstring(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
+
+    def beside(self) -> list[tuple[str, str, str]]:
+        """Inputs with a column of numbers beside their ids: the input, the key of its ids and that of the numbers."""
+        columns = self.lowered.columns
+        named = ((name.partition(".")[0], key) for name, (key, column) in columns.items() if column.beside)
+        return [(name, columns[name][0], key) for name, key in named]
 
     def asked_twice(self, body: Body) -> list[Output]:
         """Values that both optional blocks need: computed before them, since either may run without the other."""

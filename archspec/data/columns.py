@@ -7,7 +7,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from archspec.data.encodings import Vocabulary
+from archspec.data.labels import inside
 from archspec.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ class ColumnReport:
     encoding: str
     why: str
     missing: float
-    """Share of rows without a value."""
+    """Share of rows without a value; of a label, of the rows of its tasks' sample space."""
     unknown: float | None
     """Share of the values of validation rows that are not in its vocabulary; None without a vocabulary."""
 
@@ -43,17 +46,20 @@ class Tally:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self.rows = 0
         self.missing: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()
+        """Rows of each column: of a label those of its sample space."""
         self.unknown: Counter[str] = Counter()
         self.values: Counter[str] = Counter()
 
     def add(self, chunk: Chunk, columns: Columns, held_out: Mask) -> None:
         """Counts the rows of a chunk; a missing value does not count as unknown."""
-        self.rows += chunk.rows
         for name, encoding in self.encoder.encodings.items():
             absent = encoding.absent(chunk.columns[name])
-            self.missing[name] += int(absent.sum())
+            space = self.encoder.requirements[name].space
+            rows = np.ones(chunk.rows, dtype=np.bool_) if space is None else inside(chunk.columns[space])
+            self.counted[name] += int(rows.sum())
+            self.missing[name] += int((absent & rows).sum())
             if isinstance(encoding, Vocabulary):
                 ids = columns[name][held_out & ~absent]
                 self.unknown[name] += int((ids == 0).sum())
@@ -73,7 +79,7 @@ class Tally:
             ColumnReport(
                 name, requirement.reader, learned.found[name], encoding.text(),
                 "; ".join(filter(None, (learned.why[name], self._lists(requirement, learned)))),
-                self.missing[name] / max(self.rows, 1),
+                self.missing[name] / max(self.counted[name], 1),
                 self.unknown[name] / max(self.values[name], 1) if isinstance(encoding, Vocabulary) else None,
             )
             for name, requirement, encoding in (

@@ -64,10 +64,12 @@ class Before:
         forms = {name: form for name, form in self.encoder.forms.items() if name in requirements}
         padding = {name: form.padding[-1] for name, form in forms.items() if set(form.padding) - {PADDING}}
         separators = {name: form.separator for name, form in forms.items() if form.separator is not None}
+        none = {name: texts for name, texts in self.encoder.none.items() if name in requirements}
         columns = {name: names[0] for name, names in self.encoder.sources.items() if name in requirements}
         return replace(
             source, choices={**able, **source.choices}, padding={**padding, **source.padding},
             separators={**separators, **source.separators}, columns={**columns, **source.columns},
+            missing={**none, **source.missing},
         )  # fmt: skip
 
     def kept(self, requested: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> dict[str, Encoding]:
@@ -138,7 +140,7 @@ def _extended(old: Vocabulary, fresh: Vocabulary, high: int | None, *, extend: b
     room = len(known) + len(new) if high is None else max(high - 1 - absent, 0)
     return Vocabulary(
         values=(*old.values, *new)[:room], others=fresh.others + max(len(known) + len(new) - room, 0),
-        reading=old.reading, missing=absent and (high is None or high > 1),
+        reading=old.reading, missing=absent and (high is None or high > 1), names=old.names,
     )  # fmt: skip
 
 

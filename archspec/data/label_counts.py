@@ -97,7 +97,8 @@ class LabelCounts:
     def texts(self) -> Iterator[str]:
         """A line for each column."""
         for name, count in self.columns.items():
-            masked = f"; {count.unlabeled:,} rows have none" if count.unlabeled else ""
+            space = "" if count.requirement.space is None else " of the sample space"
+            masked = f"; {count.unlabeled:,} rows{space} have none" if count.unlabeled else ""
             yield f"label `{name}`: {count.text()}{masked}"
 
 

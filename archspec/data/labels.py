@@ -47,7 +47,7 @@ class Labels(Encoding):
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """Labels in float32, or classes in int64."""
         numbers, fits = self._numbers(array)
-        unlabeled = missing_labels(array, classes=self.high is not None)
+        unlabeled = self.absent(array)
         values = np.where(fits, numbers, 0)
         if self.masked:
             fits = fits | unlabeled
@@ -55,6 +55,10 @@ class Labels(Encoding):
         else:
             fits = fits & ~unlabeled
         return values.astype(np.int64 if self.index else np.float32), fits
+
+    def absent(self, array: Array) -> Mask:
+        """Which labels are missing."""
+        return missing_labels(array, classes=self.high is not None)
 
     def _numbers(self, array: Array) -> tuple[Encoded, Mask]:
         """The labels as numbers, and which of them the task can learn."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.contract import ColumnName, LossKind, overrides
-from archspec.diagnostics import Diagnostics, suggest, unusable
+from archspec.diagnostics import Diagnostics, suggest
 from archspec.graph.construct.wiring import settings_names
 from archspec.program.nodes import NodeName
 
@@ -157,18 +157,9 @@ def _both(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement
 
 
 def _of_two_uses(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement:
-    """A requirement that satisfies readers of two uses: values are not encoded, and must fit both.
-
-    Raises:
-        SpecError: a task reads a column with several items in a row.
-    """
+    """A requirement that satisfies readers of two uses: values are not encoded, and must fit both."""
     if one.use in _OF_INPUTS and other.use in _OF_INPUTS:
         return one
-    if one.several:
-        unusable(
-            "AS721", f"{one.reader} reads several items a row from the column `{one.column}`, {other.reader} one",
-            help="name another column for one of them: `column:` of an input; `label:`, `when:` of a task",
-        )  # fmt: skip
     checked = other.use in {"class", "label", "weight"}
     narrowed = one.use in _OF_INPUTS or checked
     return replace(

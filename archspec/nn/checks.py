@@ -105,6 +105,29 @@ def check_numbers(column: Tensor, name: str, key: str, weight: Tensor) -> None:
         )
 
 
+def check_beside(batch: Batch, name: str, ids: str, weights: str) -> None:
+    """Raises ValueError if an input's weights are not one finite number for each id; those beside -1 do not count.
+
+    Columns that are missing, or of another type or rank, are left to the other checks.
+    """
+    try:
+        listed, numbers = batch[ids], batch[weights]
+        comparable = listed.ndim == numbers.ndim == 2 and len(listed) == len(numbers)  # noqa: PLR2004 - [B, L]
+    except (KeyError, IndexError, RuntimeError, TypeError, AttributeError):
+        return
+    if not comparable or listed.device != numbers.device:
+        return
+    if listed.shape != numbers.shape:
+        raise ValueError(
+            f"input `{name}`: column `{weights}` has {numbers.shape[1]} weights a row, column `{ids}` "
+            f"{listed.shape[1]} ids; there is one weight for each id"
+        )
+    broken = (listed >= 0) & ~numbers.isfinite()
+    if broken.any():
+        row = int(broken.any(1).nonzero()[0])
+        raise ValueError(f"input `{name}`: column `{weights}` holds NaN or an infinity beside an id, in row {row}")
+
+
 def missing(batch: Batch, name: str, key: str) -> Exception:
     """The exception for a missing column, or for a batch that is not a mapping."""
     if not hasattr(batch, "keys"):

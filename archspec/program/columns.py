@@ -25,3 +25,8 @@ class Column:
     table: str | None = None
     beside: bool = False
     """Whether these are floats beside the ids of the input's own column, one for each id of a list."""
+
+    @property
+    def several(self) -> bool:
+        """Whether a row has several items: a list of ids, or numbers of a width other than 1."""
+        return len(self.shape) > 1 and (self.dtype == "int" or self.beside or self.shape[1] != 1)

@@ -276,10 +276,11 @@ def test_an_input_that_a_task_reads_stays_as_it_is(u: str, choices: tuple[str, .
 
 @pytest.mark.parametrize("task", ["{when: u}", "{label: u}", "{label: x, weight_column: u}"])
 def test_a_list_is_nothing_that_a_task_reads(task: str) -> None:
-    """A column of several items a row is refused as a task's before data is looked at."""
-    graph = load_graph(READS.format(x=DENSE, u=LIST, task=task), None, plugins.load([]))
-    with pytest.raises(SpecError, match="AS721"):
-        column_requirements(graph)
+    """A column of several items a row is refused as a task's where the spec is checked; so is a list of one item."""
+    for u in (LIST, LIST.replace("}", ", length: 1}")):
+        with pytest.raises(SpecError, match="AS721") as caught:
+            load_graph(READS.format(x=DENSE, u=u, task=task), None, plugins.load([]))
+        assert caught.value.diagnostics[0].span is not None
 
 
 def test_scoring_needs_no_columns_of_tasks(tmp_path: Path) -> None:

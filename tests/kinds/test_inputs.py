@@ -115,6 +115,37 @@ def test_a_sequence_without_a_length_takes_any(*, pool: str, length: int, optimi
 
 
 @BOTH
+@pytest.mark.parametrize("more", ["", ", length: 2", ", length: 2, pool: none"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"w": torch.ones(2, 3)}, r"input `h.*column `w` has "),
+        ({"w": torch.tensor([[1.0, 2.0], [float("nan"), 1.0]])}, "input `h`: column `w` holds NaN .* in row 1"),
+        ({"w": torch.tensor([[float("inf"), 2.0], [3.0, 1.0]])}, "input `h`: column `w` holds NaN .* in row 0"),
+        ({"w": torch.ones(2)}, "input `h.weights`: column `w` has shape"),
+        ({"w": torch.ones(2, 2, dtype=torch.int64)}, "column `w` holds torch.int64"),
+    ],
+)
+def test_weights_that_do_not_fit(changes: dict[str, Tensor], said: str, more: str, *, optimize: bool) -> None:
+    """A wrong width, NaN and infinities name the input and the row; those beside padding do not count."""
+    read = "h" if "none" not in more else "p"
+    text = (
+        ONE_TASK
+        + f"""
+inputs: {{h: {{kind: sequence, vocab: 4, dim: 2, weights: w{more}}}, a: {{kind: sparse, vocab: 3, dim: 2}}}}
+towers: {{y: {{from: [a, {read}]}}}}
+"""
+        + ("blocks: {p: {kind: pool, from: h}}\n" if read == "p" else "")
+    )
+    model = model_of(text, optimize=optimize)
+    batch = {"h": torch.tensor([[0, 3], [2, -1]]), "w": torch.ones(2, 2).double(), "a": torch.tensor([0, 1])}
+    padded = torch.tensor([[1.0, 2.0], [3.0, float("nan")]])
+    assert model(batch | {"w": padded.double()})["y"].isfinite().all()
+    with pytest.raises(ValueError, match=said):
+        model(batch | {name: w.double() if w.is_floating_point() else w for name, w in changes.items()})
+
+
+@BOTH
 def test_a_domain_with_a_width_is_an_embedding(*, optimize: bool) -> None:
     """`dim` gives each value a vector; without it a domain only switches."""
     ids = torch.tensor([1, 0, 1])
@@ -199,7 +230,7 @@ def test_weights_beside_ids_of_another_length_are_refused() -> None:
     """With `length` the column's shape is told; without it, both lengths are."""
     for length, said in (
         (", length: 3", r"column `n` has shape \[5, 2\], not \[B, 3\]"),
-        ("", "3 ids a row and 2 weights"),
+        ("", "input `h`: column `n` has 2 weights a row, column `h` 3 ids"),
     ):
         text = (
             ONE_TASK + f"inputs: {{h: {{kind: sequence, vocab: 4, dim: 2, weights: n{length}}}}}\ntowers: {{y: {{}}}}\n"

@@ -10,6 +10,7 @@ from archspec.diagnostics import Diagnostics, Note, Span, SpecError
 from archspec.graph.calls import call, setting_span
 from archspec.graph.checks.cycle import report_cycle
 from archspec.graph.checks.domains import check_by_domain
+from archspec.graph.checks.labels import check_labels
 from archspec.graph.checks.limits import check_table
 from archspec.graph.checks.outputs import excess, why
 from archspec.graph.checks.sharing import check_sharing
@@ -36,6 +37,7 @@ def check(graph: Graph, diagnostics: Diagnostics) -> None:
     checker = _Checker(graph, diagnostics)
     for name in graph.order:
         checker.visit(graph.nodes[name])
+    check_labels(graph, checker.columns, diagnostics)
     check_sharing(graph, diagnostics)
     graph.tasks = reach(graph)
 
