@@ -10,22 +10,27 @@ from typing import TYPE_CHECKING
 
 from .adatt import Adatt
 from .aitm import Aitm
+from .apg import Apg
 from .asymmetric_sharing import AsymmetricSharing
 from .cgc import Cgc
 from .cross_stitch import CrossStitch
 from .customized_sharing import CustomizedSharing
 from .dbmtl import Dbmtl
+from .dcmt import Dcmt
 from .deepseek_moe import DeepseekMoe
 from .dselect_k import DselectK
 from .escm2 import Escm2
 from .esm2 import Esm2
 from .esmm import Esmm
+from .hamur import Hamur
 from .hinet import Hinet
 from .hmoe import Hmoe
 from .home import Home
+from .m2m import M2m
 from .m3oe import M3oe
 from .meituan_search import MeituanSearch
 from .ml_mmoe import MlMmoe
+from .mlora import Mlora
 from .mmoe import Mmoe
 from .mmoe_mixed import MmoeMixed
 from .moe import Moe
@@ -37,6 +42,7 @@ from .poso import Poso
 from .sarnet import Sarnet
 from .shared_bottom import SharedBottom
 from .sluice import Sluice
+from .smes import Smes
 from .snr import SnrAver, SnrTrans
 from .star import Star
 from .stem import Stem
@@ -82,6 +88,12 @@ MODERN: dict[str, type[Reference]] = {
     "esm2": Esm2,
     "hmoe": Hmoe,
     "sarnet": Sarnet,
+    "mlora": Mlora,
+    "apg": Apg,
+    "hamur": Hamur,
+    "m2m": M2m,
+    "smes": Smes,
+    "dcmt": Dcmt,
 }
 """The same for the architectures after PLE, some of which need a plugin."""
 

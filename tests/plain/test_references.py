@@ -59,6 +59,12 @@ OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "esm2": {"ctr": (), "action": (), "buy_after_action": (), "buy_without": (), "ctavr": (), "ctcvr": ()},
     "hmoe": {"buy": ()},
     "sarnet": {"click": ()},
+    "mlora": {"click": ()},
+    "apg": {"click": (), "buy": ()},
+    "hamur": {"click": ()},
+    "m2m": {"click": (), "buy": ()},
+    "smes": {"click": (), "like": ()},
+    "dcmt": {"ctr": (), "cvr": (), "cvr_without": (), "ctcvr": ()},
 }
 
 LAYER = (
@@ -68,10 +74,14 @@ LAYER = (
 CANONICAL = re.compile(
     r"inputs\.\w+\.weight"
     rf"|level\d+\.experts\.\w+\.\d+\.({LAYER}|cross\.\d+\.(down|up)\.(weight|bias)|norm\.(weight|bias)"
-    r"|blocks\.\d+\.(aggregate|hidden|norm|project)\.(weight|bias))"
-    rf"|level\d+\.gates\.\w+\.({LAYER}|bias|weight|transform\.\d+\.weight|(key|query|value|z|w)\.weight|[zw]\.bias)"
+    r"|(downs|ups|kernels|shifts)\.\d+\.(weight|bias)|blocks\.\d+\.(aggregate|hidden|norm|project)\.(weight|bias))"
+    rf"|level\d+\.gates\.\w+\.({LAYER}|bias|weight|transform\.\d+\.weight|(key|query|value|z|w)\.weight|[zw]\.bias"
+    r"|task|v|meta\.(matrix|shift)\.(weight|bias))"
     rf"|feature_gates\.\w+\.{LAYER}"
-    rf"|towers\.\w+(\.cases\.\w+)?\.({LAYER}|(layers\.\d+|head|norm)\.domains\.(weight|bias)|norm\.\w+)"
+    rf"|towers\.\w+(\.cases\.\w+)?\.({LAYER}|(layers\.\d+|head|norm)\.domains\.(weight|bias)|norm\.\w+"
+    r"|domains\.\d+\.(down|up)\.(weight|bias)|meta\.\d+\.(matrix|shift)\.(weight|bias)"
+    r"|hyper\.(layers\.\d+|head)\.(weight|bias)"
+    r"|adapters\.\d+\.((down|up)\.[uv]\.(weight|bias)|norm\.\w+))"
 )
 
 

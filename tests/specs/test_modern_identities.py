@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import archspec
-from tests.compiler.models import assert_equal, weight_gradients
+from tests.compiler.models import assert_equal
 from tests.plain.batches import batch_for
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +53,18 @@ WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
         "no weight",
         (("domain: scene", "domain: scene, norm: none"),),
         (("kind: star, domain: scene, ", ""),),
+    ),
+    "mlora: B = 0 and c = 0, the start, = the shared network": (
+        "mlora",
+        r"domains\.\d\.up",
+        (),
+        (("kind: mlora, domain: scene, units: [64, 32], rank: 4", "units: [64, 32]"),),
+    ),
+    "hamur: g = e = 0 = a tower per domain": (
+        "hamur",
+        r"adapters\.0\.norm\.(weight|bias)",
+        (),
+        ((r"click: \{kind: hamur.*\}", "click: {switch: scene, cases: {$domain: {from: inputs, units: [64, 32]}}}"),),
     ),
     "meituan_search: equal weights of the fields change nothing": (
         "meituan_search",
@@ -215,71 +227,3 @@ def test_mtan_with_equal_encoders_is_mtan_with_one() -> None:
     several.load_weights({key: mine[key.replace("f_depth", "f_segment")] for key, _ in several.named_weights()})
     batch = batch_of("mtan")
     assert_equal(model(batch), several(batch))
-
-
-def test_esm2_without_a_difference_is_esmm() -> None:
-    """Who buys as often after an action as without one converts as in ESMM, whatever the action's probability is."""
-    model, plain = compiled("esm2"), compiled("esmm")
-    mine = dict(model.named_weights())
-    for key, value in mine.items():
-        if ".buy_without." in key:
-            value.copy_(mine[key.replace("_without", "_after_action")])
-    plain.load_weights({key: mine[key.replace(".cvr.", ".buy_without.")] for key, _ in plain.named_weights()})
-    batch = batch_of("esm2")
-    wanted = plain(batch)
-    found = model(batch)
-    assert_equal(found["ctcvr"], wanted["ctcvr"])
-    assert_equal(found["ctr"], wanted["ctr"])
-
-
-def test_hmoe_that_hears_its_own_scene_alone_is_a_mixture_of_experts() -> None:
-    """With all weight on the own scene's vector, nothing of the others is left: the model without that mix, exactly."""
-    own = ("sees: [$domain, {detach: {except: $domain}}]", "sees: $domain")
-    model = compiled("hmoe", (("selector: inputs, units: [16]", "selector: inputs, units: [16], bias: true"),))
-    plain = compiled("hmoe", (own,))
-    for value in views(model, r"level2\.gates\.\w+\.head\.bias"):
-        value[0], value[1:] = 0, -1000
-    mine = dict(model.named_weights())
-    plain.load_weights({key: value for key, value in mine.items() if "level2.gates" not in key}, strict=False)
-    batch = batch_of("hmoe")
-    assert_equal(model(batch), plain(batch))
-
-
-def test_hmoe_trains_the_layers_of_a_row_s_own_scene() -> None:
-    """A row's loss reaches no expert of level 2 of another scene, though its output depends on it."""
-    model, batch = compiled("hmoe"), batch_of("hmoe", 64)
-    batch["scene"] = torch.zeros_like(batch["scene"])
-    torch.autograd.backward(model(batch)["buy"].square().sum())
-    gradients = weight_gradients(model)
-    assert gradients["level2.experts.spain.0.layers.0.weight"].any()
-    assert not gradients["level2.experts.france.0.layers.0.weight"].any()
-    before = model(batch)["buy"]
-    for value in views(model, r"level2\.experts\.france"):
-        value.normal_()
-    assert (model(batch)["buy"] != before).all()
-
-
-def test_sarnet_hides_the_experts_of_other_scenes() -> None:
-    """The experts of a scene move no logit of another scene; the shared ones move all."""
-    model, batch = compiled("sarnet"), batch_of("sarnet", 64)
-    before = model(batch)["click"]
-    for value in views(model, r"level1\.experts\.search\.\d\.layers"):
-        value.normal_()
-    assert torch.equal((model(batch)["click"] != before).detach(), batch["scene"] == 1)
-    weights = model.gate_weights(batch)["level1.gates.click"]
-    assert ((weights != 0).sum(1) == 6).all()
-
-
-def test_sarnet_with_factors_of_one_reads_the_features() -> None:
-    """w_s = 1 and b_s = 0 for every scene leave the features as they are."""
-    plain = compiled("sarnet", (("{sum: [scaled, shift]}", "features"), (r"  shift: .*\n", ""),
-                                (r"feature_gates:\n.*\n", "")))  # fmt: skip
-    model = compiled("sarnet")
-    (table,), (factors,), (shift,) = (views(model, name) for name in (r"scene\.weight", "scaled", r"shift\.weight"))
-    for value, number in ((table, 0.0), (factors, 1.0), (shift, 0.0)):
-        value.fill_(number)
-    table[:, 0] = 1.0
-    mine = dict(model.named_weights())
-    plain.load_weights({key: mine[key] for key, _ in plain.named_weights()})
-    batch = batch_of("sarnet")
-    assert_equal(model(batch), plain(batch))

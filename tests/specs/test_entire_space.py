@@ -1,0 +1,79 @@
+"""What ESM2 and DCMT promise: conversions that are learned over all impressions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import archspec
+from tests.compiler.models import assert_equal
+from tests.plain.dcmt import entire_space
+from tests.specs.test_modern_identities import batch_of, compiled, plugins_of, text_of
+
+
+def test_esm2_without_a_difference_is_esmm() -> None:
+    """Who buys as often after an action as without one converts as in ESMM, whatever the action's probability is."""
+    model, plain = compiled("esm2"), compiled("esmm")
+    mine = dict(model.named_weights())
+    for key, value in mine.items():
+        if ".buy_without." in key:
+            value.copy_(mine[key.replace("_without", "_after_action")])
+    plain.load_weights({key: mine[key.replace(".cvr.", ".buy_without.")] for key, _ in plain.named_weights()})
+    batch = batch_of("esm2")
+    wanted = plain(batch)
+    found = model(batch)
+    assert_equal(found["ctcvr"], wanted["ctcvr"])
+    assert_equal(found["ctr"], wanted["ctr"])
+
+
+def outputs_and_batch(rows: int = 40, clicks: float = 0.5) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
+    """The settings of the loss of DCMT, random outputs and a random batch."""
+    spec = archspec.load(text_of("dcmt"), None, plugins_of("dcmt"))
+    torch.manual_seed(0)
+    names = ("ctr", "cvr", "cvr_without")
+    outputs = {name: torch.randn(rows, dtype=torch.float64, requires_grad=True) for name in names}
+    click = (torch.rand(rows) < clicks).double()
+    return spec.tasks["cvr"].losses[0].settings, outputs, {"click": click, "buy": click * torch.randint(2, (rows,))}
+
+
+@pytest.mark.parametrize("clicks", [0.0, 0.5, 1.0])
+def test_dcmt_is_the_loss_of_its_paper(clicks: float) -> None:
+    """Value and gradients are those of the sums written out, also without a click or with nothing else."""
+    loss, outputs, batch = outputs_and_batch(clicks=clicks)
+    own = loss.joint(outputs["cvr"], batch["buy"], outputs, batch).mean()
+    ctr, cvr, without = outputs.values()
+    written = entire_space(ctr, cvr, without, batch["click"], batch["buy"], 0.05, 0.001)
+    assert_equal(own, written)
+    wanted = [outputs["cvr"], outputs["cvr_without"]]
+    assert_equal(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted))
+    again = loss.joint(outputs["cvr"], batch["buy"], outputs, batch).sum()
+    assert torch.autograd.grad(again, outputs["ctr"], allow_unused=True)[0] is None
+
+
+def test_dcmt_where_everybody_clicks_is_the_logistic_loss() -> None:
+    """With clicks everywhere, one propensity and no constraint, nothing is left to correct."""
+    loss, outputs, batch = outputs_and_batch(clicks=1.0)
+    plain = loss.model_copy(update={"prior": 0.0})
+    even = {**outputs, "ctr": torch.zeros(40, dtype=torch.float64)}
+    own = plain.joint(outputs["cvr"], batch["buy"], even, batch).mean()
+    assert_equal(own, torch.nn.functional.binary_cross_entropy_with_logits(outputs["cvr"], batch["buy"]))
+
+
+def test_dcmt_labels_without_a_click_do_not_count() -> None:
+    """Where nobody clicked, the label of the conversion may be anything, NaN too; an empty batch costs nothing."""
+    loss, outputs, batch = outputs_and_batch()
+    wild = torch.where(batch["click"] == 1, batch["buy"], torch.nan)
+    both = [loss.joint(outputs["cvr"], labels, outputs, batch).sum() for labels in (batch["buy"], wild)]
+    assert_equal(both[0], both[1])
+    none = {name: value[:0] for name, value in outputs.items()}
+    assert loss.joint(none["cvr"], batch["buy"][:0], none, {"click": batch["click"][:0]}).shape == (0,)
+
+
+def test_dcmt_trains_both_towers_and_not_the_propensity() -> None:
+    """The graph says whom the loss of cvr reaches."""
+    nodes = archspec.build_graph(archspec.load(text_of("dcmt"), None, plugins_of("dcmt"))).nodes
+    assert nodes["towers.cvr_without"]["tasks"] == ("cvr",)
+    assert "cvr" not in nodes["towers.ctr"]["tasks"]
