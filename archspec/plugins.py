@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from archspec.contract import KindClass, Registry
+from archspec.contract.checks import wrong_settings
 from archspec.contract.registry import marked_classes, marks, place
 from archspec.diagnostics import Diagnostic, SpecError
 
@@ -64,6 +65,9 @@ def _including(registry: Registry, classes: list[KindClass], name: str, where: s
             f"plugin `{name}`{f' ({where})' if where else ''} defines no kind",
             "mark a Settings class with a decorator such as @archspec.expert",
         )
+    for cls in classes:
+        if problem := wrong_settings(cls):
+            raise _broken(f"class {cls.__name__} ({place(cls)}): {problem}", "correct the class")
     try:
         return registry.including(classes, name)
     except ValueError as error:

@@ -10,6 +10,8 @@ import pytest
 
 from archspec import plugins
 from archspec.contract import ExpertKind, Width, expert
+from archspec.contract.checks import wrong_settings
+from archspec.contract.settings import Positive, Units
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
+
+    from archspec.program import Scope, Value
 
 CROSS = """
 from archspec import ExpertKind, GateKind, Settings, Width, expert
@@ -259,3 +263,41 @@ def test_two_installed_plugins_of_one_name_are_refused(package: Path) -> None:
     assert "`routing_kinds` of routing" in found
     assert "`somewhere.else_` of other-routing" in found
     assert "routing_kinds" not in sys.modules
+
+
+class _Own(ExpertKind):
+    """Works."""
+
+    def width(self, input: Width) -> Width:
+        return input
+
+    def lower(self, at: Scope, x: Value) -> Value:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "words"),
+    [
+        ("int", "a", "the default of the setting `units` is 'a', which must be a valid integer"),
+        (Units, (4, 0), "the default of the setting `units.1` is 0, which must be greater than or equal to 1"),
+        (Positive, -1.0, "the default of the setting `units` is -1.0, which must be greater than 0"),
+        ("Nowhere", 1, "the type `Nowhere` of a setting is only imported for type checkers"),
+    ],
+)
+def test_a_default_is_a_value_of_its_setting(annotation: object, default: object, words: str) -> None:
+    """A default of another type, or a type that only type checkers know, is refused with the class's place."""
+    body = {"__module__": __name__, "__annotations__": {"units": annotation}, "units": default}
+    with pytest.raises(SpecError, match="AS501") as error:
+        plugins.load([expert("odd")(type("Odd", (_Own,), body))])
+    assert words in str(error.value)
+
+
+def test_settings_without_a_default_are_fine() -> None:
+    """What a spec must write has no default to check; `None` is one where the type says so."""
+    body = {"__module__": __name__, "__annotations__": {"units": "int", "more": "int | None"}, "more": None}
+    assert plugins.load([expert("fine")(type("Fine", (_Own,), body))]).find("expert", "fine")
+
+
+def test_built_in_defaults_are_values_of_their_settings() -> None:
+    """What plugins are checked for holds for the kinds that archspec ships, and for their names."""
+    assert {cls: problem for cls in plugins.built_in().kinds.values() if (problem := wrong_settings(cls))} == {}

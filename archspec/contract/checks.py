@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from pydantic import PydanticUndefinedAnnotation, ValidationError
+
 from archspec.contract.kinds import BASES, NEEDED, FusionKind, TowerKind
 from archspec.contract.methods import methods
 from archspec.contract.settings import Settings, keys_of
@@ -93,6 +95,27 @@ def _wrong_setting(cls: type[Settings], base: type[Kind]) -> str:
             return f": the setting `{key}` has the name of a key that {_article(category)} of any kind has; rename it"
         if key.startswith("x-"):
             return f": keys that begin with `x-`, as `{key}` does, are notes that nothing reads; rename it"
+    return ""
+
+
+def wrong_settings(cls: type[Settings]) -> str:
+    """The first setting whose type is unknown, or whose default is not of its type; empty if there is none.
+
+    Decorators do not check this: it takes the time of building the class's validator.
+    """
+    body = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "model_config": {"validate_default": True}}
+    metaclass: Any = type(cls)
+    strict = metaclass(cls.__name__, (cls,), body)
+    try:
+        strict.model_rebuild()
+        strict.model_validate({})
+    except PydanticUndefinedAnnotation as error:
+        return f"the type `{error.name}` of a setting is only imported for type checkers: import it where the file runs"
+    except ValidationError as error:
+        for found in error.errors(include_url=False):
+            if found["type"] != "missing" and found["loc"]:
+                name, said = ".".join(map(str, found["loc"])), found["msg"].removeprefix("Input should be ")
+                return f"the default of the setting `{name}` is {found['input']!r}, which must be {said}"
     return ""
 
 
