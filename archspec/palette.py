@@ -1,4 +1,4 @@
-"""The colours of all figures: one hue per task, grey for what is shared, yellow for inputs.
+"""The colours of all figures: one hue per task, grey for what is shared, the colour of sand for inputs.
 
 Every colour has six hexadecimal digits, because renderers treat colours with an alpha part differently.
 """
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Blue, vermilion, green, orange, purple, sky: after Okabe and Ito, "Color Universal Design". Any two are at least
-# 0.07 apart in Oklab, also as seen with each of the three kinds of colour blindness (Machado 2009, full severity).
-PALETTE: Final = ("#2f6db5", "#d0443c", "#1a9a78", "#e69f00", "#c779a7", "#5bb5e0")
+# Blue, vermilion, green, gold, purple, sky: after Okabe and Ito, "Color Universal Design". Any two of them, and of the
+# shared grey and the inputs' line, are at least 0.1 apart in Oklab, also as seen with each of the three kinds of colour
+# blindness (Machado 2009, full severity).
+PALETTE: Final = ("#2f61b5", "#d04614", "#34ad79", "#d9b400", "#b378c3", "#5bc1fb")
 SHADES: Final = ((0.0, "#000000"), (0.38, "#000000"), (0.3, "#ffffff"))  # a second and a third round: darker, lighter
 
 WHITE: Final = "#ffffff"
@@ -37,13 +38,28 @@ class Hue:
         return blend(self.line, WHITE, 0.4)
 
 
-def hue(owner: str | None, tasks: Sequence[str]) -> Hue:
-    """The colours of a task by its position in `tasks`, or grey if the owner is None or not a task."""
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a figure that are no task's. `away` is what hues are mixed with where text must stand out."""
+
+    back: str
+    paper: str
+    ink: str
+    muted: str
+    frame: str
+    away: str
+    shared: Hue
+    input: Hue
+
+
+def hue(owner: str | None, tasks: Sequence[str], theme: Theme | None = None) -> Hue:
+    """The colours of a task by its position in `tasks`, or the shared ones if the owner is None or not a task."""
+    theme = theme or LIGHT
     if owner is None or owner not in tasks:
-        return GREY
+        return theme.shared
     turn, place = divmod(list(tasks).index(owner), len(PALETTE))
     share, towards = SHADES[turn % len(SHADES)]
-    return _shades(blend(PALETTE[place], towards, share))
+    return _shades(blend(PALETTE[place], towards, share), theme.back, theme.away)
 
 
 def blend(colour: str, other: str, share: float) -> str:
@@ -56,23 +72,36 @@ def blend(colour: str, other: str, share: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
 
-def contrast(colour: str) -> float:
-    """Contrast ratio of `colour` on white, 1 to 21 (WCAG 2.1)."""
+def contrast(colour: str, other: str = WHITE) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.1)."""
+    one, two = sorted((_luminance(colour), _luminance(other)))
+    return (two + 0.05) / (one + 0.05)
+
+
+def _luminance(colour: str) -> float:
     linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour)))  # noqa: PLR2004 the constants of sRGB
-    luminance = sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return 1.05 / (luminance + 0.05)
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def _channels(colour: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(colour.removeprefix("#")))
 
 
-def _shades(line: str) -> Hue:
+def _shades(line: str, back: str = WHITE, away: str = "#000000") -> Hue:
     readable = line
-    while contrast(readable) < 4.5:  # noqa: PLR2004 WCAG's bound for small text
-        readable = blend(readable, "#000000", 0.1)
-    return Hue(line=line, text=readable, fill=blend(line, WHITE, 0.83), tint=blend(line, WHITE, 0.93))
+    while contrast(readable, back) < 4.5:  # noqa: PLR2004 WCAG's bound for small text
+        readable = blend(readable, away, 0.1)
+    return Hue(line=line, text=readable, fill=blend(line, back, 0.83), tint=blend(line, back, 0.93))
 
 
-GREY: Final = Hue(line="#6b6b6b", text="#5a5a5a", fill="#ececec", tint="#f7f7f7")
-YELLOW: Final = Hue(line="#c9a227", text="#7a6110", fill="#fff3d6", tint="#fffaf0")
+GREY: Final = Hue(line="#535353", text="#4a4a4a", fill="#ececec", tint="#f7f7f7")
+SAND: Final = Hue(line="#7a726f", text="#5c5552", fill="#f6f1e4", tint="#fbf8f0")
+LIGHT: Final = Theme(WHITE, WHITE, INK, "#5f5f5f", FRAME, "#000000", GREY, SAND)
+PRINT: Final = Theme(WHITE, "none", "#000000", "#404040", "#8a8a8a", "#000000", GREY, SAND)
+NIGHT: Final = "#16181c"
+DARK: Final = Theme(
+    NIGHT, NIGHT, "#ececec", "#a8a8a8", "#565a61", WHITE,
+    Hue("#a6a6a6", "#b8b8b8", "#2b2d31", "#202226"), Hue("#a39a86", "#c2b9a4", "#2c2a24", "#23211d"),
+)  # fmt: skip
+THEMES: Final = {"light": LIGHT, "dark": DARK, "print": PRINT}
+"""`print` has no background of its own."""

@@ -14,7 +14,7 @@ import pytest
 import archspec
 from archspec import ExpertKind, Scope, Value, Width, expert
 from archspec.cli.app import archspec as command_line
-from archspec.render import draw, to_dot
+from archspec.render import to_svg
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -242,4 +242,4 @@ def test_markup_of_a_plugin_is_text_in_a_figure(text: str, monkeypatch: pytest.M
              "gates": {"click": {"sees": "shared"}}}  # fmt: skip
     loaded = archspec.load(json.dumps(spec(levels=[level])), plugins=[Labelled])
     assert loaded.levels[0].experts["shared"].settings.words == text
-    assert_harmless(draw(to_dot(archspec.build_graph(loaded)), "svg").decode())
+    assert_harmless(to_svg(archspec.build_graph(loaded)))

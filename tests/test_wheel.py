@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,7 +21,6 @@ import pytest
 from markdown_it import MarkdownIt
 
 import archspec
-from archspec.render.draw import BUNDLED
 
 ROOT = Path(__file__).resolve().parent.parent
 NEWEST = ROOT / ".venv-newest" / "bin" / "python"
@@ -77,8 +75,6 @@ def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: p
     libraries = subprocess.run([request.param, "-c", SITE_PACKAGES], capture_output=True, text=True, check=True).stdout
     # Python reads no path files in a folder that a path file names: an archspec installed as editable stays unknown.
     Path(found.run("python", "-c", SITE_PACKAGES).stdout.strip(), "libraries.pth").write_text(libraries, "utf-8")
-    # A library's program is in its own environment; archspec looks for it in the one that it is installed in.
-    shutil.copy2(Path(request.param).parent / BUNDLED, found.folder / SCRIPTS / BUNDLED)
     return found
 
 

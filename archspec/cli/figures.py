@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Any, Final
+
 import click
 
 from archspec.cli import options
 from archspec.cli.messages import warn
 from archspec.cli.output import STDOUT, put, targets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import networkx as nx
+
+POINTS: Final = {"cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72.0, "pt": 1.0, "px": 0.75}
+"""Units of a width, in points."""
+LEAST, MOST = 72.0, 14_400.0  # points: an inch, and the largest page that PDF has
+
+
+class Length(click.ParamType):
+    """A length such as `8.5cm` or `800px`, in points."""
+
+    name = "length"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Points. Raises BadParameter for anything that is no length, or for one that no figure fits."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(cm|mm|in|pt|px)", str(value).strip())
+        if found is None:
+            self.fail(f"`{value}` is no length: write a number and its unit, such as 8.5cm or 800px", param, ctx)
+        points = float(found[1]) * POINTS[found[2]]
+        if not LEAST <= points <= MOST:
+            self.fail(f"`{value}` is not between 1 and 200 inches (96px and 19200px)", param, ctx)
+        return points
 
 
 @click.command()
@@ -20,24 +50,33 @@ from archspec.cli.output import STDOUT, put, targets
     "--format", "ending", type=click.Choice(["svg", "png", "pdf", "dot", "mmd", "txt"]),
     help="The format, where no file's ending names it. [default: svg]",
 )  # fmt: skip
-@click.option("--selectors", is_flag=True, help="Draw also what decides the weights of each gate.")
+@click.option(
+    "--width", type=Length(), metavar="LENGTH",
+    help="Fold and scale the figure to a width, such as 8.5cm (a paper's column) or 800px.",
+)  # fmt: skip
+@click.option(
+    "--detail", type=click.Choice(["paper", "full"]),
+    help="full: every expert and every task on its own. [default: paper, which folds what is alike]",
+)  # fmt: skip
+@click.option("--theme", type=click.Choice(["light", "dark", "print"]), help="Colours. [default: light]")
+@click.option("--selectors", is_flag=True, help="Draw also the selectors that are a gate's own stream.")
 @click.option(
     "--collapse", type=click.IntRange(min=1), metavar="N", help="Fold expert groups of more than N into one box."
 )
-def render(  # noqa: PLR0913 - one argument per option
+@click.option("--no-caption", is_flag=True, help="Leave out name and source, for papers with captions of their own.")
+@click.option("--no-legend", is_flag=True, help="Leave out the explanation of the marks.")
+def render(
     specs: tuple[str, ...],
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     output: str | None,
     ending: str | None,
-    *,
-    selectors: bool,
-    collapse: int | None,
+    **chosen: Any,  # noqa: ANN401 - the other options, whose types click knows
 ) -> None:
     """Draw specs as figures.
 
-    Levels, expert groups, gates and towers, with one hue per task. A folder stands for all specs below it. Prints the
-    paths of the figures.
+    Levels, expert groups, gates and towers, with one hue and one sign per task. A folder stands for all specs below it.
+    Prints the paths of the figures.
     """
     from archspec.files import ending_of
     from archspec.graph.export import build_graph
@@ -48,6 +87,32 @@ def render(  # noqa: PLR0913 - one argument per option
     endings = [f".{ending or 'svg'}" if path == STDOUT else ending_of(path, FORMATS) for path in paths]
     if ending is not None and (other := next((named for named in endings if named != f".{ending}"), None)):
         raise click.UsageError(f"`--format {ending}` and the ending `{other}` differ: drop one of them")
+    wishes = _wishes(chosen, endings)
     for graph, path, named in zip(graphs, paths, endings, strict=True):
         warn(graph.spec.diagnostics)
-        put(path, FORMATS[named](build_graph(graph.spec), selectors=selectors, collapse=collapse), output, len(graphs))
+        put(path, _drawn(build_graph(graph.spec), named, wishes), output, len(graphs))
+
+
+def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
+    """The options as the renderer takes them. Raises UsageError for those that a text format has not."""
+    from archspec.render import TEXTS
+
+    wishes = {key: value for key, value in chosen.items() if value is not None and not key.startswith("no_")}
+    wishes["caption"] = not chosen["no_caption"]
+    text = next((ending for ending in endings if ending in TEXTS), None)
+    if text is None:
+        return wishes | {"legend": not chosen["no_legend"]}
+    if unused := [key for key in ("width", "detail", "theme") if key in wishes] or ["no-legend"] * chosen["no_legend"]:
+        raise click.UsageError(f"`--{unused[0]}` is for drawn figures (.svg, .png, .pdf), not for `{text}`")
+    return wishes
+
+
+def _drawn(graph: nx.MultiDiGraph[str], ending: str, wishes: dict[str, Any]) -> str | bytes:
+    """The bytes of a figure; what there is to say about it is said on standard error."""
+    from archspec.render import FORMATS, TEXTS, drawing, encode
+
+    if ending in TEXTS:
+        return FORMATS[ending](graph, **wishes)
+    made = drawing(graph, **wishes)
+    warn(made.findings)
+    return encode(made, ending)

@@ -118,8 +118,9 @@ CODES: dict[str, str] = {
     # AS601-AS699: figures
     "AS601": "no program that draws",
     "AS602": "drawing failed",
-    "AS603": "drawing took too long",
     "AS604": "unknown figure format",
+    "AS605": "text too small at this width",
+    "AS606": "characters that a picture cannot show",
     # AS701-AS799: data and training
     "AS701": "data file cannot be used",
     "AS702": "column not in the data",

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archspec.contract import FusionKind, overrides
+from archspec.contract import FusionKind, Settings, overrides
 from archspec.contract.reference import Name
 from archspec.graph.construct.levels import is_none
 from archspec.graph.load import graph_of
 from archspec.spec.categories import DEFAULT_KIND
 from archspec.spec.spec import Block, Spec, Switch
+from archspec.spec.tasks import LOSS as DEFAULT_LOSS
 
 if TYPE_CHECKING:
-    from networkx import DiGraph
+    from networkx import MultiDiGraph
 
     from archspec.contract import Reference
     from archspec.graph.graph import Graph, Node
 
 
-def build_graph(spec: Spec) -> DiGraph[str]:
+def build_graph(spec: Spec) -> MultiDiGraph[str]:
     """The checked graph of a spec.
 
     Nodes are canonical names with the attributes `category, kind, level, width, tokens` (how many; None: rows), `tasks`
-    (those whose loss reaches the node), `like` (the expert or block whose weights it has, if not its own), and for
-    drawing `owner, group, index, case, title, detail`, `steered` (what decides a gate's weights, in words) and
-    `penalty` (whether a fusion gives no output and only adds to the loss); edges have `roles` and `detached`. The graph
-    itself has `name, about, tasks, levels, digest`.
+    (those whose loss reaches the node), `like` (the expert or block whose weights it has, if not its own), `settings`
+    (its canonical mapping), `changed` (those that differ from their defaults), and for drawing `owner, group, index,
+    case, title, detail`, `steered` (what decides a gate's weights, in words) and `penalty` (whether a fusion gives no
+    output and only adds to the loss).
+
+    Edges have `role` and `detached`; there is one for each (tail, head, role, detached), so two nodes can have several:
+    a gate that reads a stream as its selector and also adds it has two. The graph itself has `name, about, tasks,
+    levels, digest`, and `balance`, the canonical mapping of that section.
     """
-    from networkx import DiGraph
+    from networkx import MultiDiGraph
 
     graph = graph_of(spec)
-    exported: DiGraph[str] = DiGraph(
-        name=spec.name, about=spec.about, tasks=tuple(spec.tasks), levels=len(spec.levels), digest=spec.digest
-    )
+    exported: MultiDiGraph[str] = MultiDiGraph(
+        name=spec.name, about=spec.about, tasks=tuple(spec.tasks), levels=len(spec.levels), digest=spec.digest,
+        balance={"kind": spec.balance.kind, **_changed(spec.balance.settings)},
+    )  # fmt: skip
     for name, node in graph.nodes.items():
         exported.add_node(name, **_attributes(graph, node))
-    for (source, target), (roles, detached) in _merged(graph).items():
-        exported.add_edge(source, target, roles=roles, detached=detached)
+    for edge in graph.edges:
+        key = f"{edge.role}, detached" if edge.detached else edge.role
+        exported.add_edge(edge.source, edge.target, key=key, role=edge.role, detached=edge.detached)
     return exported
 
 
@@ -49,6 +56,8 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "tokens": graph.tokens.get(node.name),
         "tasks": graph.tasks[node.name],
         "like": node.like,
+        "settings": node.block.data(),
+        "changed": _differing(node),
         "owner": node.owner,
         "group": node.group,
         "index": node.index,
@@ -122,9 +131,27 @@ def _spoken(reference: Reference) -> str:
             return ", ".join(parts)
 
 
-def _merged(graph: Graph) -> dict[tuple[str, str], tuple[tuple[str, ...], bool]]:
-    merged: dict[tuple[str, str], tuple[tuple[str, ...], bool]] = {}
-    for edge in graph.edges:
-        roles, detached = merged.get((edge.source, edge.target), ((), True))
-        merged[edge.source, edge.target] = (tuple(dict.fromkeys((*roles, edge.role))), detached and edge.detached)
-    return merged
+def _differing(node: Node) -> dict[str, Any]:
+    """The keys of a node, common ones and its kind's, whose values are not the defaults."""
+    match node.block:
+        case Block() as block:
+            return _changed(block.common) | _changed(block.settings)
+        case Switch() as switch:
+            return {"output": switch.output} if switch.output else {}
+        case task:
+            losses = [{"kind": loss.kind, **_changed(loss.settings)} for loss in task.losses]
+            usual = losses == [{"kind": DEFAULT_LOSS[task.task.kind]}]
+            return _changed(task.task) | ({} if usual else {"loss": losses})
+
+
+def _changed(settings: Settings | None) -> dict[str, Any]:
+    """Settings that differ from their defaults, as plain data; of a setting inside another, the same."""
+    if settings is None:
+        return {}
+    dumped: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
+    found = {}
+    for name, field in type(settings).model_fields.items():
+        value, key = getattr(settings, name), field.alias or name
+        if value != field.get_default(call_default_factory=True):
+            found[key] = _changed(value) if isinstance(value, Settings) else dumped.get(key)
+    return found

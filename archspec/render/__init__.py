@@ -7,7 +7,7 @@ them) and does not know any kind by name; the title and the detail of a node def
 from __future__ import annotations
 
 from archspec.render.dot import to_dot
-from archspec.render.draw import draw
-from archspec.render.write import FORMATS, render
+from archspec.render.drawing import Drawing, Options, drawing, encode, to_svg
+from archspec.render.write import FORMATS, TEXTS, render
 
-__all__ = ["FORMATS", "draw", "render", "to_dot"]
+__all__ = ["FORMATS", "TEXTS", "Drawing", "Options", "drawing", "encode", "render", "to_dot", "to_svg"]

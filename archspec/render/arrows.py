@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from archspec.program.nodes import NodeName
-from archspec.render.figure import CONTROL_ROLES, DATA_ROLES, Arrow, Block
+from archspec.render.figure import Arrow, Block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import networkx as nx
 
-SAID: Final = frozenset({"selector", "domain", "exclude", "only"})
-"""Roles in which a stream determines the weights of a gate."""
+SAID: Final = frozenset({"exclude", "only"})
+"""Roles of a domain input that a gate's box says in words."""
 
-Edge = tuple[str, str]
 Place = tuple[str, str | None]  # a block, and one part of it or None
 
 
@@ -26,87 +25,79 @@ class Look(NamedTuple):
     detached: bool
 
 
-def visible_edges(graph: nx.DiGraph[str], *, selectors: bool) -> dict[Edge, Look]:
+class Edge(NamedTuple):
+    """One edge of the graph."""
+
+    tail: str
+    head: str
+    look: Look
+
+
+def visible_edges(graph: nx.MultiDiGraph[str], *, selectors: bool) -> list[Edge]:
     """The edges to draw.
 
-    The streams that determine a gate's weights are written in its box (see `notes`), and a switch tower names its
-    domain: those edges are drawn only with `selectors`, or if their tail would otherwise have no edge.
+    A gate's selector is drawn unless it is the stream that the gate's experts read anyway; if all gates of a level have
+    one selector, it is drawn as well, since it is a single line. The words of a gate say which domains it leaves out,
+    and a case is drawn inside its tower. With `selectors`, everything is drawn; so is an edge whose tail has no other.
     """
-    said = {(tail, head) for tail, head, edge in graph.edges(data=True) if _is_said(graph, head, edge["roles"])}
-    hidden = set() if selectors else said
-    drawn = {tail for tail, head in graph.edges if (tail, head) not in hidden}
-    return {
-        (tail, head): _look(edge)
-        for tail, head, edge in graph.edges(data=True)
-        if (tail, head) not in hidden or tail not in drawn
-    }
+    edges = [Edge(tail, head, Look(data["role"], data["detached"])) for tail, head, data in graph.edges(data=True)]
+    hidden = set() if selectors else set(_obvious(graph, edges))
+    hidden |= {edge for edge in edges if edge.look.role in SAID and not selectors}
+    drawn = {edge.tail for edge in edges if edge not in hidden}
+    return [edge for edge in edges if edge.look.role != "case" and (edge not in hidden or edge.tail not in drawn)]
 
 
-def _is_said(graph: nx.DiGraph[str], head: str, roles: tuple[str, ...]) -> bool:
-    if graph.nodes[head]["category"] == "gate":
-        return bool(graph.nodes[head]["steered"]) and SAID.issuperset(roles)
-    return roles == ("switch",)
+def _obvious(graph: nx.MultiDiGraph[str], edges: Iterable[Edge]) -> Iterator[Edge]:
+    steering: dict[str, list[Edge]] = {}
+    for edge in edges:
+        if edge.look.role == "selector" and graph.nodes[edge.head]["category"] == "gate":
+            steering.setdefault(edge.head, []).append(edge)
+    for gate, found in steering.items():
+        level = graph.nodes[gate]["level"]
+        mine = {(edge.tail, edge.look) for edge in found}
+        peers = [other for other in steering if graph.nodes[other]["level"] == level]
+        common = all({(edge.tail, edge.look) for edge in steering[peer]} == mine for peer in peers)
+        common = common and not any("times" in graph.nodes[edge.tail] for edge in found)  # each of many has its own
+        if not common and _own_stream(graph, gate, found):
+            yield from found
 
 
-def notes(graph: nx.DiGraph[str], edges: Mapping[Edge, Look]) -> dict[str, tuple[str, ...]]:
-    """Lines of text in gates: the stream that determines the weights, if it has no arrow and is not the obvious one.
-
-    The obvious selector is the gate's own stream. A gate that is the selector of another one shows its name.
-    """
-    steered = {
-        gate: [tail for tail in graph.predecessors(gate) if (tail, gate) not in edges]
-        for gate, node in graph.nodes(data=True)
-        if node["category"] == "gate" and not _own_stream(graph, gate)
-    }
-    named = {tail for tails in steered.values() for tail in tails if graph.nodes[tail]["category"] == "gate"}
-    said = {gate: graph.nodes[gate]["steered"] if tails else () for gate, tails in steered.items()}
-    return {gate: (*_name(gate, named), *said.get(gate, ())) for gate in {**said, **dict.fromkeys(named)}}
-
-
-def _name(gate: str, named: set[str]) -> list[str]:
-    return [_own_name(gate)] if gate in named else []
-
-
-def _own_name(gate: str) -> str:
-    found = NodeName.parse(gate)
-    return gate if found is None else found.name
-
-
-def _look(edge: Mapping[str, Any]) -> Look:
-    roles: tuple[str, ...] = edge["roles"]
-    # Reading data matters more than being a selector. A role that a kind defines (`modulate.selector`) is a selector.
-    role = next((role for role in (*DATA_ROLES, *CONTROL_ROLES) if role in roles), roles[0])
-    return Look(role, bool(edge.get("detached", False)))
-
-
-def _own_stream(graph: nx.DiGraph[str], gate: str) -> bool:
+def _own_stream(graph: nx.MultiDiGraph[str], gate: str, found: Iterable[Edge]) -> bool:
     """Whether a gate's selector is the default one, or the stream that its experts read."""
-    before = {tail: graph.edges[tail, gate] for tail in graph.predecessors(gate)}
-    selectors = {tail for tail, edge in before.items() if edge["roles"] == ("selector",) and not edge["detached"]}
-    if selectors != {tail for tail, edge in before.items() if SAID.intersection(edge["roles"])}:
+    if any(edge.look.detached for edge in found):
         return False
-    experts = [tail for tail, edge in before.items() if "sees" in edge["roles"]]
-    own = [{tail for expert in experts for tail in graph.predecessors(expert) if _reads(graph, tail, expert)}]
+    selectors = {edge.tail for edge in found}
+    experts = {tail for tail, role in tails_of(graph, gate) if role == "sees"}
+    own = [{tail for tail, role in tails_of(graph, expert) if role == "from"} for expert in experts]
     level = graph.nodes[gate]["level"]
     if level > 1:
-        own.append({NodeName("gates", _own_name(gate), level=level - 1)})
-    else:
-        own.append({name for name, node in graph.nodes(data=True) if node["category"] == "input" and node["width"]})
+        own.append({NodeName("gates", own_name(gate), level=level - 1)})
     return selectors in own
 
 
-def _reads(graph: nx.DiGraph[str], tail: str, head: str) -> bool:
-    return "from" in graph.edges[tail, head]["roles"]
+def tails_of(graph: nx.MultiDiGraph[str], name: str) -> list[tuple[str, str]]:
+    """What a node reads, with the role in which it does."""
+    return [(tail, data["role"]) for tail, _, data in graph.in_edges(name, data=True)]
 
 
-def join_arrows(
-    edges: Mapping[Edge, Look], places: Mapping[str, Place], blocks: Mapping[str, Block]
-) -> Iterator[Arrow]:
+def heads_of(graph: nx.MultiDiGraph[str], name: str) -> list[tuple[str, str]]:
+    """What reads a node, with the role in which it does."""
+    return [(head, data["role"]) for _, head, data in graph.out_edges(name, data=True)]
+
+
+def own_name(name: str) -> str:
+    """The own name of a node, without section and level; a graph from outside may have any names."""
+    found = NodeName.parse(name)
+    return name.partition(".")[2] or name if found is None else found.name
+
+
+def join_arrows(edges: Iterable[Edge], places: Mapping[str, Place], blocks: Mapping[str, Block]) -> Iterator[Arrow]:
     """Arrows between blocks: one if every part of the tail goes to every part of the head, else one per edge."""
     bundles: dict[tuple[str, str, Look], set[tuple[str | None, str | None]]] = {}
-    for (tail, head), look in edges.items():
-        (tail_block, tail_port), (head_block, head_port) = places[tail], places[head]
-        bundles.setdefault((tail_block, head_block, look), set()).add((tail_port, head_port))
+    for edge in edges:
+        (tail_block, tail_port), (head_block, head_port) = places[edge.tail], places[edge.head]
+        if tail_block != head_block:
+            bundles.setdefault((tail_block, head_block, edge.look), set()).add((tail_port, head_port))
     for (tail, head, look), ports in bundles.items():
         own = look.role == "sees" and blocks[tail].owner == blocks[head].owner
         for tail_port, head_port in _ends(ports, blocks[tail], blocks[head]):

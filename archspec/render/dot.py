@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from archspec import palette
 from archspec.render import labels, style
+from archspec.render.alike import MOST_ALIKE, fold_alike
 from archspec.render.fold import fold
 from archspec.render.labels import attributes, quote
 from archspec.render.shapes import shape
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
     from archspec.render.figure import Arrow, Block, Figure
 
 
-def to_dot(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | None = None, title: bool = True) -> str:
+def to_dot(
+    graph: nx.MultiDiGraph[str], *, selectors: bool = False, collapse: int | None = None, caption: bool = True
+) -> str:
     """The figure of a checked graph as DOT.
 
     Args:
         graph: what `archspec.build_graph` returns.
         selectors: also draw a gate's selector if it is the gate's own stream.
         collapse: a group with more experts than this is drawn as one box with a count (see `fold`).
-        title: print the model's name and its `about` below the figure.
+        caption: print the model's name and its `about` below the figure.
     """
-    figure = fold(graph, selectors=selectors, collapse=collapse)
-    lines = [f"digraph {quote(figure.name)} {{", *_indent(_canvas(figure, title=title))]
+    figure = fold(fold_alike(graph, MOST_ALIKE), selectors=selectors, collapse=collapse)
+    lines = [f"digraph {quote(figure.name)} {{", *_indent(_canvas(figure, caption=caption))]
     lines += _indent(_bottom(figure))
     for level in range(1, figure.levels + 1):
         lines += _indent(_level(figure, level))
@@ -42,7 +45,7 @@ def to_dot(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | N
     return "\n".join([*lines, "}", ""])
 
 
-def _canvas(figure: Figure, *, title: bool) -> Iterator[str]:
+def _canvas(figure: Figure, *, caption: bool) -> Iterator[str]:
     yield attributes(
         "graph",
         rankdir="BT",
@@ -60,12 +63,14 @@ def _canvas(figure: Figure, *, title: bool) -> Iterator[str]:
     )
     yield attributes("node", fontname=style.FONT, fontsize=style.TITLE_SIZE, fontcolor=palette.INK)
     yield attributes("edge", fontname=style.FONT, fontsize=style.DETAIL_SIZE, arrowsize=0.7)
-    if title:
-        yield attributes("graph", labelloc="b", label=labels.caption(figure.name, figure.about))
+    if caption:
+        yield attributes(
+            "graph", labelloc="b", label=labels.caption(figure.name, " ".join((figure.about, *figure.remarks)))
+        )
 
 
 def _bottom(figure: Figure) -> Iterator[str]:
-    for block in figure.across(figure.of_level(0, "inputs", "block")):
+    for block in figure.across(figure.of_form("inputs", "feature_gate", "block")):
         yield shape(figure, block)
 
 
@@ -100,7 +105,7 @@ def _row(figure: Figure, row: Sequence[Block], rank: str = "same") -> Iterator[s
 def _scaffold(figure: Figure) -> Iterator[str]:
     """Invisible edges that keep each level above the one before, and towers above all, whatever they read."""
     rows = [row for level in range(1, figure.levels + 1) for row in figure.rows(level)]
-    rows.append([block for block in figure.blocks.values() if block.form in {"tower", "case"}])
+    rows.append(figure.of_form("tower", "switch"))
     for below, above in pairwise(rows):
         names = {block.name for block in below}
         for block in above:
@@ -111,32 +116,12 @@ def _scaffold(figure: Figure) -> Iterator[str]:
 
 
 def _top(figure: Figure) -> Iterator[str]:
-    for block in figure.across(block for block in figure.blocks.values() if block.form == "switch"):
-        yield from _switch(figure, block)
     for row in figure.towers():
         yield from _row(figure, row)
-    for block in figure.blocks.values():
-        if block.form in {"fusion", "penalty"}:
-            yield shape(figure, block)
-    outputs = figure.across(block for block in figure.blocks.values() if block.form == "output")
+    for block in figure.of_form("fusion", "penalty"):
+        yield shape(figure, block)
+    outputs = figure.across(figure.of_form("output"))
     yield from _row(figure, outputs, "sink")
-
-
-def _switch(figure: Figure, tower: Block) -> Iterator[str]:
-    colours = palette.hue(tower.owner, figure.tasks)
-    yield f"subgraph {quote('cluster_' + tower.name)} {{"
-    yield "  " + attributes(
-        "graph",
-        label="",
-        margin=10,
-        style="rounded,filled",
-        color=colours.edge,
-        fillcolor=colours.tint,
-    )
-    for block in figure.blocks.values():
-        if block.within == tower.name:
-            yield "  " + shape(figure, block)
-    yield "}"
 
 
 def _arrow(figure: Figure, arrow: Arrow) -> str:
@@ -144,7 +129,7 @@ def _arrow(figure: Figure, arrow: Arrow) -> str:
     # A fusion or an output has the colour of its source; everything else has the colour of its reader.
     owner = (tail.owner or head.owner) if head.form in {"fusion", "output"} else head.owner
     stroke = _stroke(arrow, palette.hue(owner, figure.tasks).line, quiet=arrow.controls or head.form == "penalty")
-    return attributes(f"{_tail(figure, arrow)} -> {_end(arrow.head, arrow.head_port, 's')}", **stroke)
+    return attributes(f"{_end(arrow.tail, arrow.tail_port, 'n')} -> {_end(arrow.head, arrow.head_port, 's')}", **stroke)
 
 
 def _stroke(arrow: Arrow, colour: str, *, quiet: bool) -> dict[str, object]:
@@ -163,13 +148,6 @@ def _stroke(arrow: Arrow, colour: str, *, quiet: bool) -> dict[str, object]:
     if arrow.detached:  # a bar at the tail: no gradient passes
         look |= {"style": "dotted", "dir": "both", "arrowtail": "tee", "arrowhead": "empty", "penwidth": 1.2}
     return look
-
-
-def _tail(figure: Figure, arrow: Arrow) -> str:
-    box, fed = figure.bar or ("", [])
-    if arrow.tail == box and arrow.head in fed and not arrow.controls:
-        return _end(box, f"p{fed.index(arrow.head)}", "n")
-    return _end(arrow.tail, arrow.tail_port, "n")
 
 
 def _end(block: str, port: str | None, side: str) -> str:

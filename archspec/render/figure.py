@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-DATA_ROLES: Final = ("output", "sees", "from", "of", "case", "residual")
-CONTROL_ROLES: Final = ("selector", "switch", "modulate", "exclude", "only")
+DATA_ROLES: Final = ("output", "sees", "from", "of", "residual")
+"""Roles in which a block reads its data; in every other role it reads what controls it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One expert inside a group's block, or a count of them; `port` is None if it represents all."""
+    """One expert of a group, or one case of a switch; `port` is None if it stands for all of them."""
 
     port: str | None
     title: str
     detail: str
+    words: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()  # canonical names
 
 
 @dataclass(frozen=True)
 class Block:
     """One box of a figure.
 
-    `form` is inputs, group, gate, tower, switch, case, fusion, output, penalty (adds to the loss only), or any
-    other block.
+    `form` is inputs, feature_gate, block, group, gate, tower, switch, fusion, penalty (adds to the loss) or output.
     """
 
     name: str
@@ -38,13 +39,17 @@ class Block:
     title: str
     detail: str = ""
     parts: tuple[Part, ...] = ()
-    within: str | None = None  # the tower that a case belongs to
-    notes: tuple[str, ...] = ()  # further lines of details: a gate's name, and the stream that determines its weights
+    words: tuple[str, ...] = ()  # settings that differ from the defaults
+    notes: tuple[str, ...] = ()  # the stream that determines a gate's weights, where no arrow shows it
+    trained: tuple[str, ...] = ()  # the tasks whose loss reaches it
+    many: str = ""  # how many tasks train it, where they are not drawn one by one
+    members: tuple[str, ...] = ()  # canonical names of the nodes that it shows
+    times: int = 1  # how many blocks of equal structure it stands for
 
     @property
     def small(self) -> tuple[str, ...]:
         """The lines below the title."""
-        return tuple(line for line in (self.detail, *self.notes) if line)
+        return tuple(line for line in (self.detail, *self.words, *self.notes) if line)
 
     @property
     def ports(self) -> frozenset[str | None]:
@@ -72,7 +77,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Figure:
-    """All blocks and arrows of one model, in the order of its graph."""
+    """All blocks and arrows of one model, in the order of its graph. `remarks` are sentences for the caption."""
 
     name: str
     about: str
@@ -80,10 +85,15 @@ class Figure:
     levels: int
     blocks: dict[str, Block]
     arrows: tuple[Arrow, ...]
+    remarks: tuple[str, ...] = ()
 
     def of_level(self, level: int, *forms: str) -> list[Block]:
         """The blocks of these forms at one level."""
         return [block for block in self.blocks.values() if block.level == level and block.form in forms]
+
+    def of_form(self, *forms: str) -> list[Block]:
+        """The blocks of these forms."""
+        return [block for block in self.blocks.values() if block.form in forms]
 
     @cached_property
     def reads(self) -> dict[str, list[Arrow]]:
@@ -104,16 +114,20 @@ class Figure:
 
     @cached_property
     def places(self) -> dict[str, float]:
-        """The horizontal position of each block: its task's number, else the middle of the blocks that it feeds."""
+        """The horizontal position of each block: its task's number, else the middle of the blocks that it feeds.
+
+        A stream that goes on under its own name stays below itself, whatever else reads it.
+        """
         found: dict[str, float] = {}
 
         def place(name: str) -> float:
             if name not in found:
                 owner, readers = self.blocks[name].owner, self.readers[name]
+                same = [reader for reader in readers if _last(reader) == _last(name)]
                 if owner in self.tasks:
                     found[name] = self.tasks.index(owner)
                 else:
-                    found[name] = fmean(map(place, readers)) if readers else (len(self.tasks) - 1) / 2
+                    found[name] = fmean(map(place, same or readers)) if readers else (len(self.tasks) - 1) / 2
             return found[name]
 
         for name in sorted(self.blocks, key=lambda name: -self.blocks[name].level):  # from the top: no deep recursion
@@ -134,22 +148,21 @@ class Figure:
 
         return sorted(blocks, key=order)
 
-    @cached_property
-    def bar(self) -> tuple[str, list[str]] | None:
-        """The one box of inputs that feeds several blocks of the first row, and these blocks from left to right."""
-        rows = self.rows(1) if self.levels else self.towers()
-        row = [block.name for block in rows[0]] if rows else []
-        fed = {box.name: [name for name in row if name in self.readers[box.name]] for box in self.of_level(0, "inputs")}
-        wide = [(name, heads) for name, heads in fed.items() if len(heads) > 1]
-        return wide[0] if len(wide) == 1 else None  # the arrows of two adjacent bars would cross
-
     def rows(self, level: int) -> list[list[Block]]:
         """The blocks of one level from bottom to top: each above those that it reads, gates above groups."""
         return self._heaped(self.of_level(level, "group", "gate"))
 
+    def bottom(self) -> list[list[Block]]:
+        """Feature gates and blocks below the first level, from bottom to top."""
+        return self._heaped(self.of_form("feature_gate", "block"))
+
     def towers(self) -> list[list[Block]]:
-        """The towers that are not a switch, from bottom to top: each above the towers that it reads."""
-        return self._heaped([block for block in self.blocks.values() if block.form == "tower"])
+        """The towers from bottom to top: each above the towers that it reads."""
+        return self._heaped(self.of_form("tower", "switch"))
+
+    def top(self) -> list[list[Block]]:
+        """Fusions, each above those that it reads, then the outputs."""
+        return [*self._heaped(self.of_form("fusion", "penalty")), self.across(self.of_form("output"))]
 
     def _heaped(self, waiting: list[Block]) -> list[list[Block]]:
         heights: dict[str, int] = {}
@@ -161,7 +174,11 @@ class Figure:
                     below = max((heights[tail] for tail in tails if tail in heights), default=-1)
                     heights[block.name] = max(below + 1, int(block.form == "gate"))
             waiting = [block for block in waiting if block.name not in heights]
-        rows: list[list[Block]] = [[] for _ in range(1 + max(heights.values(), default=0))]
+        rows: list[list[Block]] = [[] for _ in range(1 + max(heights.values(), default=-1))]
         for name, height in heights.items():
             rows[height].append(self.blocks[name])
         return [self.across(row) for row in rows if row]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

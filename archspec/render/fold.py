@@ -1,7 +1,7 @@
 """Folds the checked graph into the blocks of one figure.
 
-Experts of a group share one block; inputs with the same readers share one; a group that is too large to draw becomes
-one part with a count. An arrow from a block as a whole represents an edge from each of its parts.
+Experts of a group share one block; so do the cases of a switch, and inputs with the same readers; a group that is too
+large to draw becomes one part with a count. An arrow from a block as a whole represents an edge from each of its parts.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from archspec.program.nodes import NodeName
-from archspec.render.arrows import join_arrows, notes, visible_edges
+from archspec.render.arrows import join_arrows, tails_of, visible_edges
 from archspec.render.figure import Arrow, Block, Figure, Part
+from archspec.render.words import balance_words, task_words, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import networkx as nx
 
-    from archspec.render.arrows import Edge, Look, Place
+    from archspec.render.arrows import Edge, Place
+
+    Drawn = tuple[Block, dict[str, Place]]
 
 PARTS: Final = 6  # at most this many experts of a group, cases of a tower, names in a list are shown one by one
 GROUPS: Final = 12  # with more groups than this in one level, every group is folded
@@ -27,10 +30,12 @@ INPUT_BOXES: Final = 8  # with more boxes of inputs, those that feed the same ca
 PROBABILITIES: Final = ("binary", "multiclass")  # kinds of tasks whose output is a probability
 NAMES: Final = 2  # names that are shown of a list of inputs that is too long
 
-FORMS: Final = {"input": None, "expert": None, "gate": "gate", "tower": "tower", "fusion": "fusion", "task": "output"}
+FORMS: Final = {
+    "feature_gate": "feature_gate", "gate": "gate", "tower": "tower", "fusion": "fusion", "task": "output",
+}  # fmt: skip
 
 
-def fold(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | None = None) -> Figure:
+def fold(graph: nx.MultiDiGraph[str], *, selectors: bool = False, collapse: int | None = None) -> Figure:
     """The figure of a checked graph.
 
     Args:
@@ -43,13 +48,13 @@ def fold(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | Non
     edges = visible_edges(graph, selectors=selectors)
     blocks: dict[str, Block] = {}
     places: dict[str, Place] = {}
-    others = _others(graph, notes(graph, edges))
-    for block, members in (*_inputs(graph, edges), *_groups(graph, limit), *_cases(graph, limit), *others):
+    for block, members in (*_inputs(graph, edges), *_groups(graph, limit), *_others(graph, limit)):
         blocks[block.name] = block
         places.update(members)
     scores = list(_scores(graph))
     blocks.update({block.name: block for block, _ in scores})
     arrows = join_arrows(edges, places, blocks)
+    balance = balance_words(graph.graph.get("balance", {}))
     return Figure(
         name=str(graph.graph.get("name", "")),
         about=str(graph.graph.get("about", "")),
@@ -57,18 +62,20 @@ def fold(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | Non
         levels=int(graph.graph.get("levels", 0)),
         blocks=blocks,
         arrows=(*arrows, *(arrow for _, arrow in scores)),
+        remarks=(*([balance] if balance else []), *graph.graph.get("remarks", ())),
     )
 
 
-def _inputs(graph: nx.DiGraph[str], edges: Mapping[Edge, Look]) -> Iterator[tuple[Block, dict[str, Place]]]:
+def _inputs(graph: nx.MultiDiGraph[str], edges: Iterable[Edge]) -> Iterator[Drawn]:
     inputs = _of(graph, "input")
     readers: dict[str, set[tuple[object, ...]]] = {name: set() for name in inputs}
     coarse: dict[str, set[tuple[object, ...]]] = {name: set() for name in inputs}
-    for (tail, head), look in edges.items():
-        if tail in readers:
-            node = graph.nodes[head]
-            readers[tail].add((head, *look))
-            coarse[tail].add((node["category"], node["level"], look.role))
+    for edge in edges:
+        if edge.tail in readers:
+            node = graph.nodes[edge.head]
+            readers[edge.tail].add((edge.head, *edge.look))
+            same = edge.head if node["category"] == "input" else node["category"]
+            coarse[edge.tail].add((same, node["level"], edge.look.role))
     boxes = _alike(readers)
     for names in boxes if len(boxes) <= INPUT_BOXES else _alike(coarse):
         block = _input_block(graph, names)
@@ -82,72 +89,92 @@ def _alike(signatures: Mapping[str, set[tuple[object, ...]]]) -> list[list[str]]
     return list(boxes.values())
 
 
-def _input_block(graph: nx.DiGraph[str], names: list[str]) -> Block:
-    short = [_short(name) for name in names]
+def _input_block(graph: nx.MultiDiGraph[str], names: list[str]) -> Block:
+    """Each input with its sizes and settings; those with the same are named together."""
     width = sum(int(graph.nodes[name].get("width") or 0) for name in names)
+    described: dict[str, list[str]] = {}
+    for name in names:
+        node = graph.nodes[name]
+        text = ", ".join([str(node["detail"]).replace(" x ", " × "), *words({**node, "name": _short(name)})])
+        kind = "" if node["kind"] in text else f"{node['kind']} "
+        described.setdefault(kind + text, []).append(_short(name))
+    items = tuple(f"{_listed(found)}: {text}" for text, found in described.items())
+    trained = tuple(task for task in graph.graph["tasks"] if any(task in graph.nodes[name]["tasks"] for name in names))
+    title = _short(names[0]) if len(names) == 1 else f"{len(names)} inputs"
+    detail = str(width) if width else ""
     if len(names) == 1:
-        return Block(names[0], "inputs", 0, None, short[0], str(width) if width else "")
-    shown = short if len(short) <= PARTS else [*short[:NAMES], f"+{len(short) - NAMES}"]
-    return Block(names[0], "inputs", 0, None, "inputs", ", ".join(shown) + (f" : {width}" if width else ""))
+        items = (next(iter(described)),)
+    return Block(
+        names[0], "inputs", 0, None, title, detail, words=items, trained=trained, members=tuple(names),
+        times=_times(graph, names[0]),
+    )  # fmt: skip
 
 
-def _most_groups(graph: nx.DiGraph[str]) -> int:
+def _listed(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= PARTS else [*names[:NAMES], f"+{len(names) - NAMES}"])
+
+
+def _most_groups(graph: nx.MultiDiGraph[str]) -> int:
     groups = {(graph.nodes[name]["level"], graph.nodes[name]["group"]) for name in _of(graph, "expert")}
     return max(Counter(level for level, _ in groups).values(), default=0)
 
 
-def _groups(graph: nx.DiGraph[str], limit: int) -> Iterator[tuple[Block, dict[str, Place]]]:
+def _groups(graph: nx.MultiDiGraph[str], limit: int) -> Iterator[Drawn]:
     groups: dict[tuple[int, str], list[str]] = {}
     for name in _of(graph, "expert"):
         groups.setdefault((graph.nodes[name]["level"], graph.nodes[name]["group"]), []).append(name)
     for (level, group), names in groups.items():
-        block_name, owner = NodeName("experts", group, level=level), _owner(graph, names[0])
-        folded = len(names) > limit
-        if folded:
-            parts: tuple[Part, ...] = (_counted(graph, names),)
-        else:
-            parts = tuple(Part(f"e{i}", *_words(graph, name)) for i, name in enumerate(names))
-        label = group if owner is not None or len(names) == 1 or "expert" in group else f"{group} experts"
-        ports = [None] * len(names) if folded else [part.port for part in parts]
-        places: dict[str, Place] = {name: (block_name, port) for name, port in zip(names, ports, strict=True)}
-        yield Block(block_name, "group", level, owner, label, parts=parts), places
+        times = _times(graph, names[0])
+        alone = sum(other == level and _owner(graph, first) is None for (other, _), (first, *_) in groups.items()) == 1
+        bare = _owner(graph, names[0]) is not None or "expert" in group or not alone
+        label = group if bare else f"{group} experts"
+        title = label if times == 1 else f"{_many(graph, names[0], group)} × {times}"
+        yield _parted(graph, names, Block(NodeName("experts", group, level=level), "group", level, None, title), limit)
 
 
-def _cases(graph: nx.DiGraph[str], limit: int) -> Iterator[tuple[Block, dict[str, Place]]]:
+def _parted(graph: nx.MultiDiGraph[str], names: list[str], block: Block, limit: int) -> Drawn:
+    """A block with its parts: one each, or one with a count. The places are those of the parts."""
+    folded = len(names) > limit
+    if folded:
+        parts: tuple[Part, ...] = (_counted(graph, names),)
+    else:
+        parts = tuple(
+            Part(f"e{i}", *_titles(graph, name), words(graph.nodes[name]), (name,)) for i, name in enumerate(names)
+        )
+    reached = {task for name in names for task in graph.nodes[name]["tasks"]}
+    trained = tuple(task for task in graph.graph["tasks"] if task in reached)
+    ports = [None] * len(names) if folded else [part.port for part in parts]
+    places: dict[str, Place] = {name: (block.name, port) for name, port in zip(names, ports, strict=True)}
+    owner, times = block.owner or _owner(graph, names[0]), _times(graph, names[0])
+    members = (*block.members, *names)
+    many = str(graph.nodes[names[0]].get("trained", ""))
+    made = replace(block, owner=owner, parts=parts, trained=trained, many=many, members=members, times=times)
+    return made, places
+
+
+def _others(graph: nx.MultiDiGraph[str], limit: int) -> Iterator[Drawn]:
     cases: dict[str, list[str]] = {}
-    for name in _of(graph, "tower"):
-        if graph.nodes[name].get("case") is not None:
-            cases.setdefault(_tower(graph, name), []).append(name)
-    for tower, names in cases.items():
-        level, owner = graph.nodes[tower]["level"], _owner(graph, tower)
-        if len(names) > limit:
-            counted = _counted(graph, names)
-            block = Block(f"{tower}.cases", "case", level, owner, f"{len(names)} cases", counted.detail, within=tower)
-            yield block, dict.fromkeys(names, (block.name, None))
-            continue
-        for name in names:
-            title, detail = str(graph.nodes[name]["case"]), _words(graph, name)[1]
-            yield Block(name, "case", level, owner, title, detail, within=tower), {name: (name, None)}
-
-
-def _others(graph: nx.DiGraph[str], said: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Block, dict[str, Place]]]:
-    switched = {_tower(graph, name) for name in _of(graph, "tower") if graph.nodes[name].get("case") is not None}
+    for case, tower, data in graph.edges(data=True):
+        if data["role"] == "case":
+            cases.setdefault(tower, []).append(case)
+    inside = {case for found in cases.values() for case in found}
     for name, node in graph.nodes(data=True):
-        form = "penalty" if node["penalty"] else FORMS.get(node["category"], "block")
-        if form is None or node.get("case") is not None:
+        if node["category"] in {"input", "expert"} or name in inside:
             continue
-        block = Block(name, form, node["level"], _owner(graph, name), *_words(graph, name), notes=said.get(name, ()))
-        yield (_switch(graph, block) if name in switched else block), {name: (name, None)}
+        form = "penalty" if node["penalty"] else FORMS.get(node["category"], "block")
+        block = Block(
+            name, form, node["level"], _owner(graph, name), *_titles(graph, name), words=_words(graph, name),
+            notes=tuple(note for note in node["steered"] if not note.startswith("by ")), trained=node["tasks"],
+            many=str(node.get("trained", "")), members=(name,), times=_times(graph, name),
+        )  # fmt: skip
+        if name not in cases:
+            yield block, {name: (name, None)}
+            continue
+        switched, places = _parted(graph, cases[name], replace(block, form="switch"), limit)
+        yield switched, {**places, name: (name, None)}
 
 
-def _switch(graph: nx.DiGraph[str], tower: Block) -> Block:
-    deciding = [
-        _short(tail) for tail in graph.predecessors(tower.name) if "switch" in graph.edges[tail, tower.name]["roles"]
-    ]
-    return replace(tower, form="switch", within=tower.name, detail=f"switch by {', '.join(deciding)}")
-
-
-def _scores(graph: nx.DiGraph[str]) -> Iterator[tuple[Block, Arrow]]:
+def _scores(graph: nx.MultiDiGraph[str]) -> Iterator[tuple[Block, Arrow]]:
     """Scores, that is fusions that nothing reads: each gets its name on top, like a task."""
     for name in _of(graph, "fusion"):
         node = graph.nodes[name]
@@ -156,20 +183,46 @@ def _scores(graph: nx.DiGraph[str]) -> Iterator[tuple[Block, Arrow]]:
             yield block, Arrow(name, block.name, "output")
 
 
-def _counted(graph: nx.DiGraph[str], names: list[str]) -> Part:
-    words = {_words(graph, name) for name in names}
-    title, detail = words.pop() if len(words) == 1 else ("experts", "")
-    return Part(None, f"{title} \u00d7 {len(names)}", detail)
+def _counted(graph: nx.MultiDiGraph[str], names: list[str]) -> Part:
+    described = {(*_titles(graph, name), words(graph.nodes[name])) for name in names}
+    title, detail, said = described.pop() if len(described) == 1 else ("experts", "", ())
+    if graph.nodes[names[0]]["category"] == "tower":
+        title = "cases"
+    return Part(None, f"{title} × {len(names)}", detail, said, tuple(names))
 
 
-def _words(graph: nx.DiGraph[str], name: str) -> tuple[str, str]:
+def _titles(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, str]:
     node: dict[str, Any] = graph.nodes[name]
+    times = _times(graph, name)
     if node["category"] == "task":
-        return (f"p({_short(name)})" if node["kind"] in PROBABILITIES else _short(name)), ""
-    return str(node.get("title") or _short(name)), str(node.get("detail") or "")
+        short = _short(name) if times == 1 else "task"
+        text = f"p({short})" if node["kind"] in PROBABILITIES else short
+        return (text if times == 1 else f"{text} × {times}"), ""
+    if node.get("case") is not None:
+        return str(node["case"]) + (f" × {times}" if times > 1 else ""), str(node.get("detail") or "")
+    title = str(node.get("title") or _short(name))
+    if times > 1 and node["category"] in {"tower", "feature_gate"}:
+        title = f"{_many(graph, name, title)} × {times}".replace("task ×", "tower ×")
+    if node["category"] == "gate" and title == "gate":
+        title = {"sigmoid": "σ"}.get(node["kind"], node["kind"])
+    return title, str(node.get("detail") or "")
 
 
-def _owner(graph: nx.DiGraph[str], name: str) -> str | None:
+def _words(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, ...]:
+    node = graph.nodes[name]
+    return task_words(node, _short(name)) if node["category"] == "task" else words(node)
+
+
+def _times(graph: nx.MultiDiGraph[str], name: str) -> int:
+    return int(graph.nodes[name].get("times", 1))
+
+
+def _many(graph: nx.MultiDiGraph[str], name: str, own: str) -> str:
+    """What to call a node that stands for several: a task's by that word, any other by its own name."""
+    return "task" if graph.nodes[name].get("owner") in graph.graph["tasks"] else own
+
+
+def _owner(graph: nx.MultiDiGraph[str], name: str) -> str | None:
     """The task whose colour a node has: the one of its name, the only one that trains it, or that of all it sees."""
     node: dict[str, Any] = graph.nodes[name]
     owner: str | None = node.get("owner")
@@ -177,7 +230,7 @@ def _owner(graph: nx.DiGraph[str], name: str) -> str | None:
         owner = node["tasks"][0]
     if owner is not None:
         return owner
-    seen = {_owner(graph, tail) for tail in graph.predecessors(name) if "sees" in graph.edges[tail, name]["roles"]}
+    seen = {_owner(graph, tail) for tail, role in tails_of(graph, name) if role == "sees"}
     return seen.pop() if len(seen) == 1 else None
 
 
@@ -186,10 +239,5 @@ def _short(name: str) -> str:
     return name.partition(".")[2] or name
 
 
-def _tower(graph: nx.DiGraph[str], case: str) -> str:
-    """The tower that a case belongs to."""
-    return next(tower for tower in graph.successors(case) if "case" in graph.edges[case, tower]["roles"])
-
-
-def _of(graph: nx.DiGraph[str], category: str) -> list[str]:
+def _of(graph: nx.MultiDiGraph[str], category: str) -> list[str]:
     return [name for name, node in graph.nodes(data=True) if node["category"] == category]

@@ -102,12 +102,16 @@ def caption(name: str, about: str) -> Html:
     return lines('<font point-size="4">&#160;</font>', words_of_both) if words_of_both else Html("< >")
 
 
+def _expert(part: Part) -> str:
+    return boxed(part.title, ", ".join(filter(None, (part.detail, *part.words)))).inner
+
+
 def group(parts: Sequence[Part], name: str, hue: Hue) -> Html:
     """Experts: a tinted box, an inner box with a port for each expert, the group's name below."""
     cells = "".join(
         f"<td{f' port={quote(part.port)}' if part.port else ''}>"
         f'<table border="1" style="rounded" bgcolor="{hue.fill}" color="{hue.line}" cellborder="0" cellspacing="0"'
-        f' cellpadding="7"><tr><td>{boxed(part.title, part.detail).inner}</td></tr></table></td>'
+        f' cellpadding="7"><tr><td>{_expert(part)}</td></tr></table></td>'
         for part in parts
     )
     label = sized(name, style.LABEL_SIZE, hue.text)
@@ -115,15 +119,4 @@ def group(parts: Sequence[Part], name: str, hue: Hue) -> Html:
     return Html(
         f'<<table border="1" style="rounded" bgcolor="{hue.tint}" color="{hue.edge}" cellborder="0" cellspacing="9"'
         f' cellpadding="0"><tr>{cells}</tr>{below}</table>>'
-    )
-
-
-def bar(texts: Html, widths: Sequence[int]) -> Html:
-    """A wide box's label: along its upper edge, one invisible cell for each arrow, `widths` points wide."""
-    cells = "".join(
-        f'<td port="p{i}" width="{width}" height="6" fixedsize="true"></td>' for i, width in enumerate(widths)
-    )
-    return Html(
-        f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0"><tr>{cells}</tr>'
-        f'<tr><td colspan="{len(widths)}">{texts.inner}</td></tr><tr><td height="6"></td></tr></table>>'
     )

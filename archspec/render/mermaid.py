@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from archspec import palette
 from archspec.diagnostics import visible
+from archspec.render.alike import MOST_ALIKE, fold_alike
 from archspec.render.fold import fold
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 SHAPES: Final = {
     "group": ("[", "]"),
     "gate": ("[/", "\\]"),
-    "switch": ("[/", "\\]"),
-    "block": ("[/", "\\]"),
+    "feature_gate": ("[/", "\\]"),
     "fusion": ("((", "))"),
     "penalty": ("((", "))"),
     "output": ("([", "])"),
@@ -28,17 +28,17 @@ ENTITIES: Final = {"#": "#35;", "&": "#amp;", "<": "#lt;", ">": "#gt;", '"': "#q
 
 
 def to_mermaid(
-    graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | None = None, title: bool = True
+    graph: nx.MultiDiGraph[str], *, selectors: bool = False, collapse: int | None = None, caption: bool = True
 ) -> str:
     """The figure of a checked graph as a Mermaid flow chart; the arguments are those of `to_dot`.
 
     Mermaid cannot attach arrows to parts of a box, so a group is one box with a count, and an arrow from one of its
     experts starts at the group.
     """
-    figure = fold(graph, selectors=selectors, collapse=collapse)
+    figure = fold(fold_alike(graph, MOST_ALIKE), selectors=selectors, collapse=collapse)
     names = {block: f"n{i}" for i, block in enumerate(figure.blocks)}
     lines = ["flowchart BT", *_boxes(figure, names), *dict.fromkeys(_arrow(arrow, names) for arrow in figure.arrows)]
-    head = [f"%% {_words(figure.name)}"] if title else []
+    head = [f"%% {_words(figure.name)}"] if caption else []
     return "\n".join([*head, lines[0], *(f"  {line}" for line in (*lines[1:], *_classes(figure))), ""])
 
 
@@ -60,7 +60,7 @@ def _box(figure: Figure, block: Block, names: dict[str, str]) -> str:
     if block.parts:
         part = block.parts[0]
         count = f" \u00d7 {len(block.parts)}" if len(block.parts) > 1 else ""
-        texts = [part.title + count, part.detail, block.title]
+        texts = [part.title + count, part.detail, *part.words, block.title, *block.small]
     label = "<br/>".join(_words(text) for text in texts if text)
     return f'{names[block.name]}{left}"{label}"{right}:::{_class(figure, block)}'
 
@@ -71,13 +71,13 @@ def _arrow(arrow: Arrow, names: dict[str, str]) -> str:
 
 
 def _class(figure: Figure, block: Block) -> str:
-    if block.form in {"inputs", "block"}:
+    if block.form in {"inputs", "feature_gate", "block"}:
         return "input"
     return f"task{figure.tasks.index(block.owner)}" if block.owner in figure.tasks else "shared"
 
 
 def _classes(figure: Figure) -> Iterator[str]:
-    hues = {"input": palette.YELLOW, "shared": palette.GREY}
+    hues = {"input": palette.SAND, "shared": palette.GREY}
     hues |= {f"task{i}": palette.hue(task, figure.tasks) for i, task in enumerate(figure.tasks)}
     for name, hue in hues.items():
         yield f"classDef {name} fill:{hue.fill},stroke:{hue.line},color:{palette.INK}"

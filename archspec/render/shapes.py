@@ -6,41 +6,39 @@ from typing import TYPE_CHECKING, Final
 
 from archspec import palette
 from archspec.render import labels, style
-from archspec.render.figure import Block, Figure, Part
 from archspec.render.labels import attributes, quote
 
 if TYPE_CHECKING:
     from archspec.palette import Hue
+    from archspec.render.figure import Block, Figure
 
-# Points, about: a letter of a bold title, of a light one, of the details; around the words of a box, around a group.
-BOLD: Final = 7.2
+# Points, about: a letter of a light title, of the details.
 LIGHT: Final = 5.8
 SMALL: Final = 4.6
-PADDING: Final = 23
-GAP: Final = 27
 
 
 def shape(figure: Figure, block: Block) -> str:
     """The DOT statement that draws one block."""
     colours = palette.hue(block.owner, figure.tasks)
     match block.form:
-        case "inputs":
-            look = _inputs(figure, block)
-        case "group":
-            look = {"shape": "none", "margin": 0, "label": labels.group(block.parts, block.title, colours)}
-        case "gate" | "switch":
+        case "inputs" | "block":
+            look = _box(palette.SAND, labels.boxed(block.title, " : ".join(block.small)))
+        case "group" | "switch":
+            look = {"shape": "none", "margin": 0, "label": labels.group(block.parts, _below(block), colours)}
+        case "gate":
             look = _trapezium(colours, block)
-        case "block":
-            look = _trapezium(palette.YELLOW, block)
+        case "feature_gate":
+            look = _trapezium(palette.SAND, block)
         case "fusion":
             look = _ellipse(colours, block)
         case "penalty":
             look = _ellipse(colours, block) | {"style": "filled,dashed", "color": palette.FRAME}
         case "output":
             text = labels.sized(block.title, style.TITLE_SIZE + 1, colours.text if block.owner else palette.INK)
-            look = {"shape": "plaintext", "margin": "0.05,0.03", "height": 0.3, "label": labels.lines(text)}
+            small = labels.sized(" · ".join(block.small), style.DETAIL_SIZE, palette.MUTED)
+            look = {"shape": "plaintext", "margin": "0.05,0.03", "height": 0.3, "label": labels.lines(text, small)}
         case _:
-            look = _box(colours, labels.boxed(block.title, block.detail))
+            look = _box(colours, labels.boxed(block.title, ", ".join(block.small)))
     return attributes(quote(block.name), **look)
 
 
@@ -88,17 +86,6 @@ def _trapezium(colours: Hue, block: Block) -> dict[str, object]:
     }
 
 
-def _inputs(figure: Figure, block: Block) -> dict[str, object]:
-    """A box; a wide bar if it feeds several groups or towers, so that the arrows do not all leave from one point."""
-    name, fed = figure.bar or ("", [])
-    if block.name != name:
-        return _box(palette.YELLOW, labels.boxed(block.title, block.detail))
-    widths = [_pitch(figure.blocks[head]) for head in fed]
-    words = labels.boxed(block.title, block.detail, round(sum(widths) / SMALL))
-    return _box(palette.YELLOW, labels.bar(words, widths)) | {"margin": "0,0"}
-
-
-def _pitch(block: Block) -> int:
-    """The approximate width in points of a block and the gap next to it: close enough for straight arrows."""
-    parts = block.parts or (Part(None, block.title, block.detail),)
-    return GAP + sum(round(max(BOLD * len(part.title), SMALL * len(part.detail))) + PADDING for part in parts)
+def _below(block: Block) -> str:
+    """The words below the parts of a group or a switch."""
+    return ", ".join(part for part in (block.title, block.detail, *block.words, *block.notes) if part)

@@ -1,11 +1,11 @@
-"""The font of a model's figure, and its sizes in points; the colours are those of `archspec/palette.py`."""
+"""Sizes of a model's figure, in points; the colours are those of `archspec/palette.py`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-# A single name, not a list: graphviz-pure measures text with the metrics of exactly this family (it contains a font of
-# the same widths), and for a list it uses another family's widths. In the SVG it becomes "Helvetica,sans-Serif".
+# A single name, not a list: graphviz measures text with the metrics of exactly this family.
 FONT: Final = "Helvetica"
 
 TITLE_SIZE: Final = 12
@@ -13,3 +13,33 @@ DETAIL_SIZE: Final = 9
 LABEL_SIZE: Final = 11
 LEVEL_SIZE: Final = 10
 SIGN_SIZE: Final = 16
+
+
+@dataclass(frozen=True)
+class Style:
+    """How large things are drawn."""
+
+    title: float = 9.5
+    """Bold titles of experts, towers and inputs."""
+    label: float = 8.5
+    """Names of groups, gates and levels."""
+    detail: float = 7.5
+    """Sizes and settings; nothing is smaller."""
+    wrap: float = 76.0
+    """Width at which details break into lines."""
+    pad: float = 5.0
+    """Between a box and its contents."""
+    gap: float = 14.0
+    """Between two boxes of a row."""
+    pitch: float = 7.0
+    """Between two parallel lines."""
+    rise: float = 20.0
+    """Between two rows, at least."""
+    dot: float = 4.6
+    """A training mark."""
+
+
+WIDE: Final = Style()
+NARROW: Final = Style(
+    title=7.5, label=7.0, detail=6.5, wrap=54.0, pad=3.0, gap=8.0, pitch=5.0, rise=16.0, dot=4.0
+)  # fmt: skip

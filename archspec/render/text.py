@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from archspec.diagnostics import visible
+from archspec.render.alike import MOST_ALIKE, fold_alike
 from archspec.render.fold import fold
 from archspec.spec.categories import BOTTOM
 
@@ -12,6 +13,8 @@ SINGULAR: Final[dict[str, str]] = {
     "gates": "gate", "towers": "tower", "tasks": "",
     **{section: category.replace("_", " ") for section, category in BOTTOM.items()},
 }  # fmt: skip
+
+NAMES: Final = 6  # names of inputs that are listed; of more, two and a count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +24,15 @@ if TYPE_CHECKING:
     from archspec.render.figure import Block, Figure
 
 
-def to_text(graph: nx.DiGraph[str], *, selectors: bool = False, collapse: int | None = None, title: bool = True) -> str:
+def to_text(
+    graph: nx.MultiDiGraph[str], *, selectors: bool = False, collapse: int | None = None, caption: bool = True
+) -> str:
     """The figure of a checked graph as text; the arguments are those of `to_dot`.
 
     An arrow starts at the stream that is read. `~` marks streams read without a gradient, brackets mark selectors.
     """
-    figure = fold(graph, selectors=selectors, collapse=collapse)
-    head = [_plain(f"{figure.name}  {figure.about}")] if title else []
+    figure = fold(fold_alike(graph, MOST_ALIKE), selectors=selectors, collapse=collapse)
+    head = [_plain(text) for text in (f"{figure.name}  {figure.about}", *figure.remarks)] if caption else []
     sections = list(_sections(figure))
     lines = []
     for place, (name, blocks) in enumerate(sections):
@@ -42,11 +47,12 @@ def _sections(figure: Figure) -> Iterator[tuple[str, list[Block]]]:
     blocks = list(figure.blocks.values())
     yield "inputs", [block for block in blocks if block.form == "inputs"]
     for section in BOTTOM:
-        if found := [block for block in blocks if block.form == "block" and block.name.startswith(f"{section}.")]:
+        forms = {"feature_gate", "block"}
+        if found := [block for block in blocks if block.form in forms and block.name.startswith(f"{section}.")]:
             yield section.replace("_", " "), found
     for level in range(1, figure.levels + 1):
         yield f"level {level}", figure.of_level(level, "group", "gate")
-    yield "towers", [block for block in blocks if block.form in {"tower", "switch", "case"}]
+    yield "towers", [block for block in blocks if block.form in {"tower", "switch"}]
     if fusions := [block for block in blocks if block.form in {"fusion", "penalty"}]:
         yield "fusion", fusions
     yield "outputs", [block for block in blocks if block.form == "output"]
@@ -57,9 +63,9 @@ def _line(figure: Figure, block: Block) -> str:
     if block.parts:
         part = block.parts[0]
         words.append(part.title + (f" × {len(block.parts)}" if len(block.parts) > 1 else ""))
-        words.append(part.detail)
+        words += [part.detail, *part.words, *block.small]
     else:
-        words += block.small
+        words += [block.title] * (block.form == "gate") + list(block.small)
     return "  ".join(word for word in (*words, _reads(figure, block)) if word)
 
 
@@ -75,7 +81,8 @@ def _reads(figure: Figure, block: Block) -> str:
 
 
 def _boxed(inputs: Block) -> str:
-    return inputs.title if inputs.detail.isdecimal() else inputs.detail.partition(" : ")[0] or inputs.title
+    names = [name.partition(".")[2] or name for name in inputs.members]
+    return ", ".join(names if len(names) <= NAMES else [*names[:2], f"+{len(names) - 2}"])
 
 
 def _short(name: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 from archspec.files import ending_of, write_whole
 from archspec.render.dot import to_dot
-from archspec.render.draw import Format, draw
+from archspec.render.drawing import drawing, encode, to_svg
 from archspec.render.mermaid import to_mermaid
 from archspec.render.text import to_text
 
@@ -17,33 +17,29 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-
-class Options(TypedDict, total=False):
-    """The arguments of `to_dot` and similar functions, except for the graph."""
-
-    selectors: bool
-    collapse: int | None
-    title: bool
+    from archspec.render.drawing import Options
 
 
-def _drawn(graph: nx.DiGraph[str], format: Format, **options: Unpack[Options]) -> bytes:
-    return draw(to_dot(graph, **options), format)
+def _picture(graph: nx.MultiDiGraph[str], ending: str, **options: Unpack[Options]) -> str | bytes:
+    return encode(drawing(graph, **options), ending)
 
 
 FORMATS: Final[dict[str, Callable[..., str | bytes]]] = {
-    ".svg": partial(_drawn, format="svg"),
-    ".png": partial(_drawn, format="png"),
-    ".pdf": partial(_drawn, format="pdf"),
+    ".svg": to_svg,
+    ".png": partial(_picture, ending=".png"),
+    ".pdf": partial(_picture, ending=".pdf"),
     ".dot": to_dot,
     ".mmd": to_mermaid,
     ".txt": to_text,
 }
+TEXTS: Final = (".dot", ".mmd", ".txt")
+"""Formats that know no width, theme or legend: of the options they take `selectors`, `collapse` and `caption`."""
 
 
-def render(graph: nx.DiGraph[str], path: str | os.PathLike[str], **options: Unpack[Options]) -> None:
+def render(graph: nx.MultiDiGraph[str], path: str | os.PathLike[str], **options: Unpack[Options]) -> None:
     """Writes the figure of a checked graph to `path`, completely or not at all.
 
     Raises:
-        SpecError: AS604 for a suffix that is not in FORMATS; also the errors of `draw` and `write_whole`.
+        SpecError: AS604 for a suffix that is not in FORMATS; also the errors of `write_whole`.
     """
     write_whole(path, FORMATS[ending_of(path, FORMATS)](graph, **options))

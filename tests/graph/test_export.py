@@ -27,11 +27,25 @@ def test_attributes(name: str) -> None:
     assert exported.graph["digest"] == spec.digest
 
 
-def test_edges_merge_roles() -> None:
-    """A gate that reads a stream in two roles has one edge with both."""
-    exported = archspec.build_graph(load(SPECS / "ple.yaml"))
-    roles = {role for *_, data in exported.edges(data=True) for role in data["roles"]}
-    assert {"from", "selector", "sees", "output"} <= roles
+def test_two_nodes_may_be_joined_in_several_roles() -> None:
+    """PEPNet's gate reads its fields as data, and without a gradient as its selector: two edges."""
+    exported = archspec.build_graph(load(SPECS / "pepnet.yaml"))
+    edges = exported["inputs.user"]["feature_gates.personal"].values()
+    assert sorted((data["role"], data["detached"]) for data in edges) == [("from", False), ("selector", True)]
+    roles = {data["role"] for *_, data in exported.edges(data=True)}
+    assert {"from", "selector", "modulate.selector", "output"} <= roles
+
+
+def test_settings_that_differ_from_their_defaults() -> None:
+    """A figure says what a node has that its kind does not have by default, also inside a setting."""
+    home = archspec.build_graph(load(SPECS / "home.yaml")).nodes["level1.experts.shared.0"]
+    assert home["changed"]["modulate"] == {"rank": 4, "at": "input"}
+    assert home["changed"]["norm"] == "batch"
+    assert "dropout" not in home["changed"]
+    assert home["settings"]["dropout"] == 0.0
+    ple = archspec.build_graph(load(SPECS / "ple.yaml"))
+    assert ple.nodes["tasks.vcr"]["changed"] == {"kind": "regression", "label": "vcr"}
+    assert ple.graph["balance"] == {"kind": "sum"}
 
 
 def test_what_a_figure_says_in_words() -> None:

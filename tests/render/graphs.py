@@ -9,7 +9,12 @@ import networkx as nx
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    Graph: TypeAlias = nx.DiGraph[str]
+    Graph: TypeAlias = nx.MultiDiGraph[str]
+
+
+def join(graph: Graph, tail: str, head: str, role: str, *, detached: bool = False) -> None:
+    """Adds one edge, as `build_graph` does."""
+    graph.add_edge(tail, head, key=f"{role}, detached" if detached else role, role=role, detached=detached)
 
 
 class Builder:
@@ -17,7 +22,7 @@ class Builder:
 
     def __init__(self, name: str, tasks: Iterable[str], levels: int, about: str = "") -> None:
         self.tasks, self.levels = tuple(tasks), levels
-        self.graph: nx.DiGraph[str] = nx.DiGraph(
+        self.graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(
             name=name, about=about, tasks=self.tasks, levels=levels, digest="0" * 64
         )
 
@@ -34,15 +39,17 @@ class Builder:
             "detail": "",
             "steered": (),
             "penalty": False,
+            "like": None,
+            "settings": {},
+            "changed": {},
         }
         self.graph.add_node(name, category=category, kind=kind, level=level, **(defaults | attributes))
         return name
 
     def edges(self, tails: Iterable[str], head: str, role: str, *, detached: bool = False) -> None:
-        """Edges of one role; a second role on the same edge is added to the first."""
+        """Edges of one role."""
         for tail in tails:
-            before = self.graph.edges[tail, head]["roles"] if self.graph.has_edge(tail, head) else ()
-            self.graph.add_edge(tail, head, roles=(*before, role), detached=detached)
+            join(self.graph, tail, head, role, detached=detached)
 
     def inputs(self, **widths: int) -> list[str]:
         """Sparse inputs of these widths."""
@@ -120,7 +127,7 @@ class Builder:
         self.edges([source], task, "output")
         return task
 
-    def done(self) -> nx.DiGraph[str]:
+    def done(self) -> nx.MultiDiGraph[str]:
         """The graph, with the tasks that each node reaches."""
         for name in self.graph:
             reached = {name, *nx.descendants(self.graph, name)}
@@ -128,7 +135,7 @@ class Builder:
         return self.graph
 
 
-def ple(tasks: tuple[str, ...] = ("ctr", "cvr"), levels: int = 2, count: int = 2) -> nx.DiGraph[str]:
+def ple(tasks: tuple[str, ...] = ("ctr", "cvr"), levels: int = 2, count: int = 2) -> nx.MultiDiGraph[str]:
     """PLE; no shared gate in the last level."""
     b = Builder("ple", tasks, levels, "Progressive Layered Extraction (Tang et al., RecSys 2020)")
     streams = dict.fromkeys((*tasks, "shared"), b.inputs(user=128, item=128, ctx=64))
@@ -147,7 +154,7 @@ def ple(tasks: tuple[str, ...] = ("ctr", "cvr"), levels: int = 2, count: int = 2
     return b.done()
 
 
-def mmoe(tasks: tuple[str, ...] = ("ctr", "cvr"), count: int = 4) -> nx.DiGraph[str]:
+def mmoe(tasks: tuple[str, ...] = ("ctr", "cvr"), count: int = 4) -> nx.MultiDiGraph[str]:
     """MMoE: every gate sees every expert."""
     b = Builder("mmoe", tasks, 1, "Multi-gate Mixture-of-Experts (Ma et al., KDD 2018)")
     inputs = b.inputs(user=16, item=16)
@@ -161,7 +168,7 @@ def mmoe(tasks: tuple[str, ...] = ("ctr", "cvr"), count: int = 4) -> nx.DiGraph[
     return b.done()
 
 
-def esmm() -> nx.DiGraph[str]:
+def esmm() -> nx.MultiDiGraph[str]:
     """ESMM: two towers on shared embeddings, their product is the second task."""
     b = Builder("esmm", ("ctr", "ctcvr"), 0, "Entire Space Multi-Task Model (Ma et al., SIGIR 2018)")
     inputs = b.inputs(user=18, item=18, query=18)
@@ -175,7 +182,7 @@ def esmm() -> nx.DiGraph[str]:
 DOMAINS = ("flash", "grocery", "takeaway", "select", "groupbuy")
 
 
-def meituan() -> nx.DiGraph[str]:
+def meituan() -> nx.MultiDiGraph[str]:
     """ESMM over CGC, a feature gate per business, and a click tower per business."""
     b = Builder("meituan_search", ("ctr", "ctcvr"), 1, "Multi-business search ranking at Meituan")
     domain = b.node("inputs.business", "input", "domain", 0, width=8)
@@ -206,6 +213,8 @@ def meituan() -> nx.DiGraph[str]:
     return b.done()
 
 
-def home(graph: nx.DiGraph[str], name: str) -> str:
-    """The block in which a node that is not an input is drawn when nothing is folded."""
+def home(graph: nx.MultiDiGraph[str], name: str) -> str:
+    """The block in which a node that is not an input is drawn."""
+    if graph.nodes[name]["case"] is not None:
+        return name.partition(".cases.")[0]
     return name.rpartition(".")[0] if graph.nodes[name]["category"] == "expert" else name

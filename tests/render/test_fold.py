@@ -12,7 +12,7 @@ from tests.render import graphs
 def test_one_arrow_stands_for_a_whole_group() -> None:
     """A gate that sees every expert of a group gets one arrow, from the group."""
     figure = fold(graphs.ple())
-    arrows = [arrow for arrow in figure.arrows if arrow.head == "level1.gates.ctr"]
+    arrows = [arrow for arrow in figure.arrows if arrow.head == "level1.gates.ctr" and not arrow.controls]
     assert arrows == [
         Arrow("level1.experts.ctr", "level1.gates.ctr", "sees", own=True),
         Arrow("level1.experts.shared", "level1.gates.ctr", "sees"),
@@ -24,7 +24,7 @@ def test_a_part_of_a_group_is_drawn_expert_by_expert() -> None:
     graph = graphs.mmoe()
     graph.remove_edge("level1.experts.shared.1", "level1.gates.ctr")
     figure = fold(graph)
-    ports = {arrow.tail_port for arrow in figure.arrows if arrow.head == "level1.gates.ctr"}
+    ports = {arrow.tail_port for arrow in figure.arrows if arrow.head == "level1.gates.ctr" and not arrow.controls}
     assert ports == {"e0", "e2", "e3"}
 
 
@@ -33,77 +33,70 @@ def test_no_edge_is_lost_or_invented(graph: graphs.Graph) -> None:
     """With every selector shown, the arrows unfold to exactly the pairs of blocks that the graph's edges connect."""
     figure = fold(graph, selectors=True)
     homes = {name: graphs.home(graph, name) for name in graph}
-    boxes = {frozenset(v for _, v in graph.out_edges(name)): name for name in figure.blocks if name in graph}
+    boxes = {frozenset(graph.successors(name)): name for name in figure.blocks if name in graph}
     for name in homes:
         if name.startswith("inputs."):
             homes[name] = boxes[frozenset(graph.successors(name))]
-    expected = {(homes[tail], homes[head]) for tail, head in graph.edges}
+    expected = {(homes[tail], homes[head]) for tail, head in graph.edges() if graph.nodes[tail]["case"] is None}
     drawn = {(arrow.tail, arrow.head) for arrow in figure.arrows if not arrow.head.endswith(".score")}
     assert drawn == expected
 
 
 def test_own_stream_selectors_show_only_when_asked() -> None:
-    """PLE's selectors follow the default, so they are arrows only with `selectors`."""
-    assert not [arrow for arrow in fold(graphs.ple()).arrows if arrow.controls]
+    """At PLE's first level one selector steers all gates and is drawn; above, each gate's is its experts' stream."""
+    steered = {arrow.head for arrow in fold(graphs.ple()).arrows if arrow.controls}
+    assert steered == {"level1.gates.ctr", "level1.gates.cvr", "level1.gates.shared"}
     shown = [arrow for arrow in fold(graphs.ple(), selectors=True).arrows if arrow.controls]
     assert ("level1.gates.ctr", "level2.gates.ctr") in {(arrow.tail, arrow.head) for arrow in shown}
 
 
-def steered_by_inputs() -> graphs.Graph:
-    """PLE whose second gate of ctr is steered by the raw input, as in ML-MMoE."""
+def test_another_stream_as_selector_is_drawn() -> None:
+    """PLE whose second gate of ctr is steered by the raw input, as in ML-MMoE: that one has an arrow."""
     graph = graphs.ple()
-    graph.remove_edge("level1.gates.ctr", "level2.gates.ctr")
-    graph.nodes["level2.gates.ctr"]["steered"] = ("by inputs",)
+    graph.remove_edge("level1.gates.ctr", "level2.gates.ctr", key="selector")
     for name in ("user", "item", "ctx"):
-        graph.add_edge(f"inputs.{name}", "level2.gates.ctr", roles=("selector",), detached=False)
-    return graph
+        graphs.join(graph, f"inputs.{name}", "level2.gates.ctr", "selector")
+    steered = [arrow for arrow in fold(graph).arrows if arrow.controls and arrow.head.startswith("level2")]
+    assert steered == [Arrow("inputs.user", "level2.gates.ctr", "selector")]
 
 
-def test_another_stream_as_selector_stands_in_the_box_of_the_gate() -> None:
-    """It is said in words; with `selectors` it is an arrow, and nothing is said twice."""
-    figure = fold(steered_by_inputs())
-    assert figure.blocks["level2.gates.ctr"].small == ("by inputs",)
-    assert not [arrow for arrow in figure.arrows if arrow.controls]
-    shown = fold(steered_by_inputs(), selectors=True)
-    assert Arrow("inputs.user", "level2.gates.ctr", "selector") in shown.arrows
-    assert not shown.blocks["level2.gates.ctr"].small
-
-
-def test_what_the_experts_read_is_expected_of_a_selector() -> None:
-    """Whatever a gate's experts read may steer it without a word (POSO, HiNet), unless its gradient stops there."""
-    graph = graphs.mmoe()
-    context = graphs.Builder("", (), 0).node("inputs.context", "input", "sparse", 0, width=8)
-    graph.add_node("inputs.context", **graphs.ple().nodes["inputs.user"])
-    graph.add_edge(context, "towers.ctr", roles=("from",), detached=False)
-    assert not fold(graph).blocks["level1.gates.ctr"].small
-    for name in ("user", "item"):
-        graph.edges[f"inputs.{name}", "level1.gates.ctr"]["detached"] = True
-    assert fold(graph).blocks["level1.gates.ctr"].small == ("by user, item",)
-
-
-def test_a_gate_that_steers_another_says_its_name() -> None:
-    """So that the words of the other have something to point at."""
+def test_a_selector_without_a_gradient_is_drawn() -> None:
+    """Also where it is the stream that the experts read: the gradient is what differs."""
     graph = graphs.ple()
-    graph.add_edge("level1.gates.cvr", "level2.gates.ctr", roles=("selector",), detached=False)
-    blocks = fold(graph).blocks
-    assert blocks["level1.gates.cvr"].small == ("cvr",)
-    assert not blocks["level1.gates.shared"].small
+    graph.remove_edge("level1.gates.ctr", "level2.gates.ctr", key="selector")
+    graphs.join(graph, "level1.gates.ctr", "level2.gates.ctr", "selector", detached=True)
+    assert Arrow("level1.gates.ctr", "level2.gates.ctr", "selector", detached=True) in fold(graph).arrows
 
 
-def test_an_input_that_only_steers_has_its_arrow() -> None:
-    """A box without an arrow would look forgotten."""
-    graph = steered_by_inputs()
-    graph.add_node("inputs.scene", **(graph.nodes["inputs.user"] | {"width": 4}))
-    graph.add_edge("inputs.scene", "level2.gates.ctr", roles=("selector",), detached=False)
-    assert Arrow("inputs.scene", "level2.gates.ctr", "selector") in fold(graph).arrows
+def test_one_stream_in_two_roles_has_two_arrows() -> None:
+    """PEPNet's feature gate reads its fields, and again without a gradient as its selector."""
+    b = graphs.Builder("two", ("ctr",), 0)
+    fields = b.inputs(user=8)
+    gate = b.node("feature_gates.personal", "feature_gate", "sigmoid", 0, width=8)
+    b.edges(fields, gate, "from")
+    b.edges(fields, gate, "selector", detached=True)
+    b.task("ctr", b.tower("ctr", [gate]))
+    found = [(arrow.role, arrow.detached) for arrow in fold(b.done()).arrows if arrow.head == gate]
+    assert sorted(found) == [("from", False), ("selector", True)]
+
+
+def test_domains_that_a_gate_leaves_out_are_words() -> None:
+    """`exclude` is said in the gate's box; its edge would hide what steers the gate."""
+    graph = graphs.meituan()
+    graphs.join(graph, "inputs.business", "level1.gates.ctr", "exclude")
+    graph.nodes["level1.gates.ctr"]["steered"] = ("by common", "not own business")
+    figure = fold(graph)
+    assert figure.blocks["level1.gates.ctr"].small == ("not own business",)
+    assert not [arrow for arrow in figure.arrows if arrow.role == "exclude"]
+    assert [arrow for arrow in fold(graph, selectors=True).arrows if arrow.role == "exclude"]
 
 
 def test_inputs_with_the_same_readers_share_a_box() -> None:
-    """Fourteen inputs that all experts read are one box with the first names, the count of the rest, and the width."""
+    """Fourteen inputs that all experts read are one box with their count and the width of all."""
     b = graphs.Builder("wide", ("ctr",), 0)
     b.task("ctr", b.tower("ctr", b.inputs(**{f"f{i}": 10 for i in range(14)})))
     boxes = [block for block in fold(b.done()).blocks.values() if block.form == "inputs"]
-    assert [(box.title, box.detail) for box in boxes] == [("inputs", "f0, f1, +12 : 140")]
+    assert [(box.title, box.detail) for box in boxes] == [("14 inputs", "140")]
 
 
 def test_a_large_group_becomes_one_box_with_a_count() -> None:
@@ -137,7 +130,7 @@ def test_a_score_gets_its_name_on_top() -> None:
 def test_residual_gates_stand_above_the_gates_they_read() -> None:
     """A gate that adds another gate of its level (AdaTT) is in a row of its own, above."""
     graph = graphs.ple(levels=1)
-    graph.add_edge("level1.gates.ctr", "level1.gates.cvr", roles=("residual",), detached=False)
+    graphs.join(graph, "level1.gates.ctr", "level1.gates.cvr", "residual")
     rows = [[block.name.rpartition(".")[2] for block in row] for row in fold(graph).rows(1)]
     assert rows == [["ctr", "shared", "cvr"], ["ctr"], ["cvr"]]
 
@@ -200,14 +193,14 @@ def test_a_gate_has_the_colour_of_the_one_task_whose_experts_it_sees() -> None:
     assert fold(b.done()).blocks[own].owner == "ctr"
 
 
-def test_one_bar_of_inputs_at_most() -> None:
-    """A box that alone feeds several groups is a bar below them; of two such boxes neither is."""
-    assert fold(graphs.ple()).bar == (
-        "inputs.user", ["level1.experts.ctr", "level1.experts.shared", "level1.experts.cvr"],
-    )  # fmt: skip
-    b = graphs.Builder("two", ("ctr", "cvr"), 0)
-    first, second = b.inputs(x=8), b.inputs(y=8)
+def test_a_stream_stays_in_its_column() -> None:
+    """Of Sluice's crossed experts, each stands below the gate of its own name, whatever other gates see it."""
+    b = graphs.Builder("sluice", ("x", "y"), 1)
+    inputs = b.inputs(u=8)
+    groups = {name: b.experts(1, name, 1, inputs) for name in ("x_a", "y_a", "x_b", "y_b")}
+    seen = [expert for group in groups.values() for expert in group]
     for task in b.tasks:
-        b.task(task, b.tower(task, [*first, *second]))
-    b.task("third", b.tower("third", second))
-    assert fold(b.done()).bar is None
+        gates = [b.gate(1, f"{task}_{part}", seen, inputs) for part in "ab"]
+        b.task(task, b.tower(task, gates))
+    row = fold(b.done()).rows(1)[0]
+    assert [block.title for block in row] == ["x_a", "x_b", "y_a", "y_b"]

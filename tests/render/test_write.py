@@ -1,21 +1,20 @@
-"""Renderers, files, and the other formats."""
+"""Files and formats."""
 
 from __future__ import annotations
 
 import struct
-import sys
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from archspec.diagnostics import SpecError
-from archspec.render import draw, render
+from archspec.render import render
+from archspec.render.picture import picture
 from tests.render import graphs
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-DRAW = sys.modules["archspec.render.draw"]
 
 
 def code(problem: pytest.ExceptionInfo[SpecError]) -> str:
@@ -24,30 +23,49 @@ def code(problem: pytest.ExceptionInfo[SpecError]) -> str:
     return diagnostic.code
 
 
-def script(folder: Path, text: str) -> Path:
-    """A program that stands in for a renderer."""
-    path = folder / "renderer"
-    path.write_text(f"#!{sys.executable}\n{text}\n", encoding="utf-8")
-    path.chmod(0o755)
-    return path
-
-
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("a.svg", b"<?xml"), ("a.PNG", b"\x89PNG"), ("a.dot", b"digraph"), ("a.mmd", b"%% ple\nflowchart BT"),
-     ("a.txt", b"ple  Progressive")],
+    [("a.svg", b"<svg"), ("a.PNG", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.dot", b"digraph"),
+     ("a.mmd", b"%% ple\nflowchart BT"), ("a.txt", b"ple  Progressive")],
 )  # fmt: skip
 def test_the_ending_names_the_format(tmp_path: Path, name: str, start: bytes) -> None:
-    """Each known ending, in any case, gives a whole file of that format."""
+    """Each known ending, in any case, gives a whole file of that format, with the same bytes each time."""
     render(graphs.ple(), tmp_path / name)
-    assert (tmp_path / name).read_bytes().startswith(start)
+    first = (tmp_path / name).read_bytes()
+    assert first.startswith(start)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+    render(graphs.ple(), tmp_path / name)
+    assert (tmp_path / name).read_bytes() == first
 
 
-def test_png_is_sharp_enough_to_print() -> None:
-    """The picture of PLE is about five inches wide at 144 dots each."""
-    width, height = struct.unpack(">II", draw("digraph { a [width=5, height=2, fixedsize=true] }", "png")[16:24])
-    assert (width // 100, height // 100) == (7, 3)
+def test_png_has_300_dots_per_inch(tmp_path: Path) -> None:
+    """A picture for a column of 8.5 cm is 1,004 dots wide."""
+    render(graphs.ple(), tmp_path / "a.png", width=8.5 / 2.54 * 72)
+    width, _ = struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24])
+    assert width == pytest.approx(8.5 / 2.54 * 300, abs=1)
+
+
+def test_the_text_of_a_pdf_is_text(tmp_path: Path) -> None:
+    """A PDF holds both weights of the font and no picture."""
+    render(graphs.ple(), tmp_path / "a.pdf")
+    data = (tmp_path / "a.pdf").read_bytes()
+    streams = [data]
+    for part in data.split(b"stream\n")[1:]:
+        try:
+            streams.append(zlib.decompress(part.partition(b"\nendstream")[0]))
+        except zlib.error:
+            continue
+    assert {weight for weight in (b"Arimo-Bold", b"Arimo") if any(weight in stream for stream in streams)} == {
+        b"Arimo-Bold", b"Arimo",
+    }  # fmt: skip
+    assert not any(b"/Subtype /Image" in stream or b"/Subtype/Image" in stream for stream in streams)
+
+
+def test_a_picture_that_cannot_be_made_is_reported() -> None:
+    """What the library says becomes one diagnostic, not a traceback."""
+    with pytest.raises(SpecError, match="made no PNG") as problem:
+        picture("no picture", "png")
+    assert code(problem) == "AS602"
 
 
 def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
@@ -56,51 +74,6 @@ def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
         render(graphs.ple(), tmp_path / "figure.jpg")
     assert code(problem) == "AS604"
     assert not list(tmp_path.iterdir())
-
-
-def test_without_a_renderer_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither program found: install one, or take a format that needs none."""
-    monkeypatch.setattr(DRAW.shutil, "which", lambda *_, **__: None)
-    with pytest.raises(SpecError, match="pip install graphviz-pure") as problem:
-        draw("digraph {}", "svg")
-    assert code(problem) == "AS601"
-    with pytest.raises(SpecError, match="install Graphviz for its `dot`") as problem:
-        draw("digraph {}", "pdf")
-    assert code(problem) == "AS601"
-
-
-@pytest.mark.parametrize(
-    ("program", "said"),
-    [("import sys; sys.exit('no good')", "no good"), ("print('nothing')", "ended with status 0"),
-     ("import os; os.kill(os.getpid(), 9)", "signal 9")],
-)  # fmt: skip
-def test_a_renderer_that_fails_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, said: str
-) -> None:
-    """A crash, an error and a wrong answer are one diagnostic with what the program said, and no file."""
-    path = script(tmp_path, f"import sys; sys.stdin.read(); {program}")
-    monkeypatch.setattr(DRAW, "_find", lambda _: str(path))
-    with pytest.raises(SpecError, match=said) as problem:
-        render(graphs.ple(), tmp_path / "a.svg")
-    assert code(problem) == "AS602"
-    assert not (tmp_path / "a.svg").exists()
-
-
-def test_a_renderer_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the time limit the renderer is ended and the error says what to try."""
-    monkeypatch.setattr(DRAW, "_find", lambda _: str(script(tmp_path, "import time; time.sleep(60)")))
-    monkeypatch.setattr(DRAW, "SECONDS", 0.2)
-    with pytest.raises(SpecError, match="collapse") as problem:
-        draw("digraph {}", "svg")
-    assert code(problem) == "AS603"
-
-
-def test_a_renderer_that_cannot_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file without a program in it is an error like any other."""
-    monkeypatch.setattr(DRAW, "_find", lambda _: str(tmp_path / "absent"))
-    with pytest.raises(SpecError, match="cannot be started") as problem:
-        draw("digraph {}", "svg")
-    assert code(problem) == "AS602"
 
 
 def test_mermaid_keeps_markup_as_text(tmp_path: Path) -> None:
@@ -117,6 +90,6 @@ def test_text_names_what_each_thing_reads(tmp_path: Path) -> None:
     """The tree for a terminal holds the routing."""
     render(graphs.ple(), tmp_path / "a.txt")
     lines = (tmp_path / "a.txt").read_text(encoding="utf-8").splitlines()
-    assert "│  ├─ gate ctr  ← experts ctr, experts shared" in lines
-    assert "│  └─ gate shared  ← experts ctr, experts cvr, experts shared" in lines
-    assert "   └─ cvr  ← tower cvr" in lines
+    assert "│  ├─ gate ctr  softmax  ← (user, item, ctx), experts ctr, experts shared" in lines
+    assert "│  └─ gate shared  softmax  ← (user, item, ctx), experts ctr, experts cvr, experts shared" in lines
+    assert "   └─ cvr  binary  ← tower cvr" in lines

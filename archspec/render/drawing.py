@@ -1,0 +1,133 @@
+"""From a checked graph to a drawing that fits a width, and from a drawing to SVG, PNG and PDF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict, Unpack
+
+from archspec.diagnostics import Diagnostic
+from archspec.palette import THEMES
+from archspec.render.alike import MOST_ALIKE, fold_alike
+from archspec.render.compose import compose
+from archspec.render.fold import fold
+from archspec.render.letters import unprintable
+from archspec.render.paint import Paint
+from archspec.render.picture import picture
+from archspec.render.style import NARROW, WIDE
+from archspec.render.svg import to_svg as written
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from archspec.render.scene import Scene
+    from archspec.render.style import Style
+
+    Graph = nx.MultiDiGraph[str]
+
+SMALLEST: Final = 6.5  # points; smaller text is not legible in print
+PAGE: Final = 600.0  # points, 800 pixels: the width that a figure folds for unless another one is asked for
+
+
+class Options(TypedDict, total=False):
+    """How a figure is drawn; every one may be left out."""
+
+    selectors: bool
+    """Draw also the selectors that are a gate's own stream."""
+    collapse: int | None
+    """Groups with more experts than this are drawn as one expert with a count."""
+    caption: bool
+    """Name, `about` and remarks below the figure."""
+    legend: bool
+    """The marks that the figure uses."""
+    width: float | None
+    """Points that the figure is to be wide: it folds, and is scaled down, until it is."""
+    detail: Literal["paper", "full"]
+    """`full`: every expert, task and level on its own."""
+    theme: Literal["light", "dark", "print"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A scene, the width that it is to have in points, and what there is to say about it."""
+
+    scene: Scene
+    across: float
+    findings: tuple[Diagnostic, ...] = ()
+
+
+class _Try(NamedTuple):
+    """One way to draw a figure: how far it folds, and how small it is."""
+
+    collapse: int | None
+    alike: int
+    style: Style
+
+
+TRIES: Final = (
+    _Try(None, MOST_ALIKE, WIDE), _Try(1, MOST_ALIKE, WIDE), _Try(None, MOST_ALIKE, NARROW),
+    _Try(1, MOST_ALIKE, NARROW), _Try(1, 1, WIDE), _Try(1, 1, NARROW),
+)  # fmt: skip
+"""From the fullest to the most folded."""
+
+
+def drawing(graph: Graph, **options: Unpack[Options]) -> Drawing:
+    """The drawing of a checked graph.
+
+    The first of several ways to fold it is taken in which the text is legible at the width that is asked for. A finding
+    (AS605) says so if there is none, or (AS606) that pictures cannot show some characters.
+    """
+    width = options.get("width")
+    full = options.get("detail", "paper") == "full"
+    scene = None
+    for attempt in TRIES[:1] if full else TRIES:
+        made = _made(graph, attempt, options, full=full)
+        if scene is None or made.width / made.smallest < scene.width / scene.smallest:
+            scene = made
+        if full or _legible(made, width or PAGE) >= SMALLEST:
+            scene = made
+            break
+    assert scene is not None
+    return Drawing(scene, width or scene.width, tuple(_findings(scene, width)))
+
+
+def _made(graph: Graph, attempt: _Try, options: Options, *, full: bool) -> Scene:
+    collapse = options.get("collapse") or (10**6 if full else attempt.collapse)
+    folded = graph if full else fold_alike(graph, attempt.alike)
+    figure = fold(folded, selectors=options.get("selectors", False), collapse=collapse)
+    paint = Paint(figure.tasks, THEMES[options.get("theme", "light")], attempt.style)
+    return compose(figure, paint, caption=options.get("caption", True), keys=options.get("legend", True))
+
+
+def _legible(scene: Scene, width: float) -> float:
+    """The size of the smallest text at a width."""
+    return scene.smallest * min(1.0, width / scene.width)
+
+
+def _findings(scene: Scene, width: float | None) -> list[Diagnostic]:
+    found = []
+    if width is not None and (size := _legible(scene, width)) < SMALLEST:
+        message = f"at this width the smallest text of `{scene.title}` is {size:.1f} pt, less than {SMALLEST} pt"
+        help = f"draw it {scene.width * SMALLEST / scene.smallest / 72 * 2.54:.1f} cm wide{scene.widest}"  # noqa: A001
+        found.append(Diagnostic("AS605", message, help=help, severity="warning"))
+    if strange := "".join(dict.fromkeys("".join(unprintable(text.text) for text in scene.texts()))):
+        message = (
+            f"PNG and PDF of `{scene.title}` show boxes in place of `{strange}`: their font has no such characters"
+        )
+        found.append(Diagnostic("AS606", message, help="write SVG, which uses the reader's fonts", severity="warning"))
+    return found
+
+
+def encode(made: Drawing, ending: str) -> str | bytes:
+    """A drawing as SVG text, or as the bytes of a PNG (300 dots per inch) or a PDF (its text is text).
+
+    Raises:
+        SpecError: AS602 if the library that makes PNG and PDF fails.
+    """
+    svg = written(made.scene, made.across)
+    return svg if ending == ".svg" else picture(svg, "png" if ending == ".png" else "pdf", made.scene.title)
+
+
+def to_svg(graph: Graph, **options: Unpack[Options]) -> str:
+    """The figure of a checked graph as SVG; `archspec.render.svg` says what its elements mean."""
+    made = drawing(graph, **options)
+    return written(made.scene, made.across)

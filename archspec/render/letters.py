@@ -1,0 +1,82 @@
+"""Widths of text: those of Arimo, whose letters are as wide as Helvetica's, Arial's and Liberation Sans'.
+
+The table and the font files lie in `arimo/`. They hold Latin, Greek, Cyrillic and the usual signs; any other character
+counts as one em, which is how wide fonts for the rest of the world draw it at most.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from archspec.diagnostics import visible
+
+FOLDER: Final = Path(__file__).parent / "arimo"
+FAMILY: Final = "Helvetica, Arial, Arimo, 'Liberation Sans', sans-serif"
+ASCENT: Final = 0.74
+"""Height of capital letters and what little stands above them, in ems; a line's other metrics follow from it."""
+LEADING: Final = 1.18
+"""Distance of two baselines, in ems."""
+EM: Final = 1000
+
+
+@cache
+def _widths(weight: str) -> dict[str, int]:
+    found: dict[str, dict[str, int]] = json.loads((FOLDER / "widths.json").read_text(encoding="utf-8"))
+    return found[weight]
+
+
+def width(text: str, size: float, *, bold: bool = False) -> float:
+    """The width of one line in points.
+
+    >>> width("MLP", 10), width("MLP", 10, bold=True)
+    (20.6, 21.1)
+    """
+    table = _widths("bold" if bold else "regular")
+    return round(sum(table.get(letter, EM) for letter in text) * size / EM, 2)
+
+
+def unprintable(text: str) -> str:
+    """The characters of a text that the font in `arimo/` has not, each once."""
+    return "".join(dict.fromkeys(letter for letter in text if letter not in _widths("regular")))
+
+
+def plain(text: str) -> str:
+    """One line without invisible characters, which are written as escape sequences."""
+    return visible(" ".join(text.split()))
+
+
+def wrap(text: str, size: float, limit: float, *, bold: bool = False) -> list[str]:
+    """Lines no wider than `limit` points, broken at spaces, then after `_`, and where nothing else helps, anywhere."""
+    lines: list[str] = []
+    for word in plain(text).split(" "):
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and width(joined, size, bold=bold) <= limit:
+            lines[-1] = joined
+            continue
+        lines += _pieces(word, size, limit, bold=bold)
+    return [line for line in lines if line]
+
+
+def _pieces(word: str, size: float, limit: float, *, bold: bool) -> list[str]:
+    if width(word, size, bold=bold) <= limit:
+        return [word]
+    pieces = [""]
+    for part in word.replace("_", "_\0").split("\0"):
+        for letters in [part] if width(part, size, bold=bold) <= limit else part:
+            if pieces[-1] and width(pieces[-1] + letters, size, bold=bold) > limit:
+                pieces.append("")
+            pieces[-1] += letters
+    return pieces
+
+
+def shortened(text: str, size: float, limit: float, *, bold: bool = False) -> str:
+    """The text, or as much of it as fits with an ellipsis."""
+    line = plain(text)
+    if width(line, size, bold=bold) <= limit:
+        return line
+    while line and width(f"{line}…", size, bold=bold) > limit:
+        line = line[:-1]
+    return f"{line.rstrip()}…"

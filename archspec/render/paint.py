@@ -1,0 +1,35 @@
+"""Which colours and sizes a figure uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archspec import palette
+
+if TYPE_CHECKING:
+    from archspec.palette import Hue, Theme
+    from archspec.render.figure import Block
+    from archspec.render.style import Style
+
+
+@dataclass(frozen=True)
+class Paint:
+    """The colours of one figure, those of its theme and of its tasks, and its sizes."""
+
+    tasks: tuple[str, ...]
+    theme: Theme
+    style: Style
+
+    def hue(self, owner: str | None) -> Hue:
+        """The colours of a task, or the grey of what is shared."""
+        return palette.hue(owner, self.tasks, self.theme)
+
+    def block(self, block: Block) -> Hue:
+        """The colours of a block: its owner's; filled with them only if the owner's loss alone trains it."""
+        if block.form in {"inputs", "feature_gate", "block"}:
+            return self.theme.input
+        hue, shared = self.hue(block.owner), self.theme.shared
+        if block.owner is None or (block.trained in {(block.owner,), ()} and not block.many):
+            return hue
+        return palette.Hue(hue.line, hue.text, shared.fill, shared.tint)

@@ -1,0 +1,80 @@
+"""Tracks: at which height lines run sideways in the channel between two rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archspec.render.pins import Wires
+
+STRAIGHT: Final = 0.05  # pins whose x differ by less are joined by a straight line
+OVERLAP: Final = 20  # an upright line on top of another one is as bad as so many crossings
+MOST: Final = 80  # with more lines in a channel, their order is not improved further
+
+
+@dataclass(frozen=True)
+class Run:
+    """The part of one net in one channel."""
+
+    net: int
+    low: float
+    high: float
+    below: tuple[float, ...]
+    above: tuple[float, ...]
+
+
+def assign(wires: Wires, channel: int) -> dict[int, int]:
+    """Net -> track, from 0 at the bottom; a straight line has none."""
+    numbers = sorted({number for row, number in wires.below if row == channel})
+    runs = []
+    for number in numbers:
+        below = tuple(pin.x for pin in wires.below[channel, number])
+        above = tuple(pin.x for pin in wires.above.get((channel, number), []))
+        low, high = min((*below, *above)), max((*below, *above))
+        if high - low > STRAIGHT:
+            runs.append(Run(number, low, high, below, above))
+    return _stacked(_sorted(runs))
+
+
+def _over(upper: Run, lower: Run, near: float = 2.5) -> int:
+    """The crossings of two runs if one is above the other."""
+    count = sum(lower.low < x < lower.high for x in upper.below)
+    count += sum(upper.low < x < upper.high for x in lower.above)
+    return count + OVERLAP * sum(abs(x - y) < near for x in upper.below for y in lower.above)
+
+
+def _sorted(runs: Sequence[Run]) -> list[Run]:
+    """From the lowest to the highest: each is inserted where it crosses least, then neighbours are swapped."""
+    order: list[Run] = []
+    for run in sorted(runs, key=lambda run: (run.high - run.low, run.low)):
+        costs = [0]
+        costs[0] = sum(_over(other, run) for other in order)
+        for other in order:
+            costs.append(costs[-1] - _over(other, run) + _over(run, other))
+        best = min(range(len(costs)), key=lambda place: (costs[place], place))
+        order.insert(best, run)
+    for _ in range(len(order) if len(order) <= MOST else 0):
+        swapped = False
+        for place in range(len(order) - 1):
+            one, other = order[place : place + 2]
+            if _over(one, other) < _over(other, one):
+                order[place : place + 2] = [other, one]
+                swapped = True
+        if not swapped:
+            break
+    return order
+
+
+def _stacked(order: Sequence[Run], apart: float = 3.0) -> dict[int, int]:
+    """Runs that do not meet may share a track."""
+    tracks: dict[int, int] = {}
+    for place, run in enumerate(order):
+        below = [
+            tracks[other.net] for other in order[:place]
+            if other.low - apart < run.high and run.low < other.high + apart
+        ]  # fmt: skip
+        tracks[run.net] = max(below, default=-1) + 1
+    return tracks
