@@ -21,7 +21,7 @@ POINTS: Final = {"cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72.0, "pt": 1.0, "px": 
 LEAST, MOST = 72.0, 14_400.0  # points: an inch, and the largest page that PDF has
 
 
-class Length(click.ParamType):
+class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8.3
     """A length such as `8.5cm` or `800px`, in points."""
 
     name = "length"
@@ -102,7 +102,8 @@ def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
     text = next((ending for ending in endings if ending in TEXTS), None)
     if text is None:
         return wishes | {"legend": not chosen["no_legend"]}
-    if unused := [key for key in ("width", "detail", "theme") if key in wishes] or ["no-legend"] * chosen["no_legend"]:
+    unused: list[str] = [key for key in ("width", "detail", "theme") if key in wishes]
+    if unused := unused + ["no-legend"] * chosen["no_legend"]:
         raise click.UsageError(f"`--{unused[0]}` is for drawn figures (.svg, .png, .pdf), not for `{text}`")
     return wishes
 

@@ -202,6 +202,38 @@ def test_a_figure_on_standard_output(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_width_is_met(run: Run) -> None:
+    """`--width 8.5cm` gives an SVG of that width; lengths without a unit or out of range are refused."""
+    assert run("render", "tiny.yaml", "-o", "a.svg", "--width", "8.5cm").exit_code == 0
+    assert 'width="240.94pt"' in Path("a.svg").read_text(encoding="utf-8")
+    assert run("render", "tiny.yaml", "-o", "b.svg", "--width", "800px").exit_code == 0
+    assert 'width="600pt"' in Path("b.svg").read_text(encoding="utf-8")
+    for wrong, said in (("8.5", "write a number and its unit"), ("1cm", "is not between"), ("-3cm", "is no length")):
+        result = run("render", "tiny.yaml", "-o", "c.svg", "--width", wrong)
+        assert result.exit_code == 2
+        assert said in result.stderr
+    assert not Path("c.svg").exists()
+
+
+def test_a_width_at_which_nothing_is_legible(run: Run, specs: Path) -> None:
+    """The figure is drawn all the same, and a warning says how wide it would have to be."""
+    result = run("render", str(specs / "ple.yaml"), "-o", "a.svg", "--width", "1in")
+    assert result.exit_code == 0
+    assert "warning[AS605]: at this width the smallest text of `ple` is" in result.stderr
+    assert "cm wide, or " in result.stderr
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("option", [("--width", "8cm"), ("--theme", "dark"), ("--detail", "full"), ("--no-legend",)])
+def test_what_text_formats_do_not_have(run: Run, option: tuple[str, ...]) -> None:
+    """DOT, Mermaid and text have no width, theme or legend: saying so beats ignoring the wish."""
+    result = run("render", "tiny.yaml", "-o", "a.dot", *option)
+    assert result.exit_code == 2
+    assert f"`{option[0]}` is for drawn figures" in result.stderr
+    assert not Path("a.dot").exists()
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_format_without_a_file_name(run: Run) -> None:
     """`--format` names the format of files in the default folder, and may not contradict an ending."""
     assert run("render", "tiny.yaml", "--format", "txt").stdout == str(Path("build", "tiny.txt")) + "\n"
