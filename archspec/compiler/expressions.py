@@ -36,9 +36,10 @@ INLINE = frozenset(
 )
 """Operations that are inlined in the next line if nothing else needs their value."""
 
-FUNCTIONS = frozenset(
-    {"pool_tokens", "mix_chosen", "mix_all", "mix_seen", "select", "prelu", "dice", "batch_norm", "lookup_tables"}
-)
+FUNCTIONS = frozenset({
+    "linear_pair", "attend", "attention", "pool_tokens", "mix_chosen", "mix_all", "mix_seen", "select", "prelu", "dice",
+    "batch_norm", "lookup_tables",
+})  # fmt: skip
 """Operations that are a function of `archspec.nn.functional` of the same name."""
 
 
@@ -159,6 +160,11 @@ def _list_name(op: Op) -> str:
     return "embed_list" if len(op.inputs) == 1 else "embed_list_weighted"
 
 
+def _attention(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
+    scaled = "" if op.attr("scaled") else ", scaled=False"
+    return f"attention({', '.join((*x[:3], *(x[3:] or ['None'])))}, heads={op.attr('heads')}{scaled})"
+
+
 def _mix_name(op: Op) -> str:
     return "mix_tokens" if op.output.is_tokens else "mix"
 
@@ -214,6 +220,12 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "embed": lambda op, x, w: f"F.embedding({x[0]}, {w[0]}{_sparse(op)})",
     "embed_list": _embed_list,
     "pool": _pool,
+    "linear_pair": lambda _, x, w: f"linear_pair({', '.join((*x, *w))})",
+    "attend": lambda op, x, _: f"attend({', '.join((*x[:2], *(x[2:] or ['None'])))}, softmax={op.attr('softmax')})",
+    "attention": _attention,
+    "positions": lambda op, x, w: f"{x[0]} + {f'{w[0]}.unsqueeze(1)' if op.inputs[0].is_stack else w[0]}",
+    "unflatten": lambda op, x, _: f"{x[0]}.unflatten(-1, ({op.attr('count')}, {op.output.width}))",
+    "flatten": lambda _, x, __: f"{x[0]}.flatten(-2)",
     "pool_tokens": lambda op, x, _: f'pool_tokens({x[0]}, {x[1] if x[1:] else None}, "{op.attr("how")}")',
     "ids": lambda _, __, ___: "self.ids(batch)",
     "lookup_tables": _lookup_tables,

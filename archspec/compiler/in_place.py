@@ -23,7 +23,7 @@ def in_place(program: Program) -> Program:
         fresh = (
             op.kind == "activation"
             and op.attr("fn") in FUNCTIONS
-            and producers[op.inputs[0].name].kind == "linear"
+            and producers[op.inputs[0].name].kind in {"linear", "linear_pair"}
             and uses[op.inputs[0].name] == 1
         )
         ops.append(replace(op, attrs=(*op.attrs, ("in_place", True))) if fresh else op)

@@ -129,6 +129,58 @@ def pool(ids: Tensor, table: Tensor, how: str, sparse: bool = False) -> Tensor: 
     return total / mask.sum(dim=-2).clamp_min(1) if how == "mean" else total
 
 
+def linear_pair(query: Tensor, tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """W [q, e, q - e, q * e] + b for tokens e: `[..., B, D], [..., B, T, D]`, W `[..., H, 4 D]` -> `[..., B, T, H]`.
+
+    With W in four parts, this is (W2 - W3 + W4 diag(q)) e + (W1 + W3) q + b: a matrix `[D, H]` for each row of the
+    batch, and one product of its tokens with it, half of what a product with W costs. Nothing is `[B, T, 4 D]`.
+    """
+    w1, w2, w3, w4 = weight.chunk(4, dim=-1)
+    matrices = (w2 - w3).mT.unsqueeze(-3) + query.unsqueeze(-1) * w4.mT.unsqueeze(-3)
+    start = query @ (w1 + w3).mT
+    start = start if bias is None else start + bias.unsqueeze(-2)
+    if tokens.dim() == 3:  # noqa: PLR2004 - [B, T, D]
+        return torch.baddbmm(start.unsqueeze(-2), tokens, matrices)
+    rows = torch.baddbmm(start.flatten(0, 1).unsqueeze(-2), tokens.flatten(0, 1), matrices.flatten(0, 1))
+    return rows.view(*tokens.shape[:-1], weight.shape[-2])
+
+
+def attend(scores: Tensor, tokens: Tensor, mask: Tensor | None, softmax: bool) -> Tensor:  # noqa: FBT001 - written by the compiler
+    """The sum of tokens times scores, or times their softmax: `[..., T], [..., T, W] -> [..., W]`.
+
+    Tokens that the mask `[..., T]` (None: all) leaves out do not count; a row without any gives zeros.
+    """
+    if softmax and mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1) if softmax else scores
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0.0)
+    return (weights.unsqueeze(-2) @ tokens).squeeze(-2)
+
+
+def attention(  # noqa: PLR0913, PLR0917 - written by the compiler
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    heads: int,
+    scaled: bool = True,  # noqa: FBT001, FBT002 - written by the compiler
+) -> Tensor:
+    """Scaled dot-product attention of tokens `[..., T, W]`, in `heads` parts of W each (1706.03762) -> `[..., T, W]`.
+
+    Tokens that the mask `[..., T]` (None: all) leaves out get no weight; in a row without any, all tokens get one.
+    """
+    stack = query.shape[:-2]
+    width = query.shape[-1] // heads
+    q, k, v = (x.reshape(-1, x.shape[-2], heads, width).transpose(1, 2) for x in (query, key, value))
+    seen = None
+    if mask is not None:
+        rows = mask.reshape(-1, mask.shape[-1])
+        seen = (rows | ~rows.any(dim=-1, keepdim=True))[:, None, None, :]
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=None if scaled else 1.0)
+    return mixed.transpose(1, 2).reshape(*stack, *query.shape[-2:])
+
+
 def pool_tokens(x: Tensor, mask: Tensor | None, how: str) -> Tensor:
     """Mean, sum, maximum or last of the tokens `[..., T, W]` of a mask `[..., T]` (None: all) -> `[..., W]`.
 

@@ -84,6 +84,12 @@ def _free(_: Op) -> int:
     return 0
 
 
+def _per_pair(op: Op) -> int:
+    """The matrix of a row and the product of all its tokens with it."""
+    tokens, width = op.inputs[1], op.output.width
+    return 2 * tokens.elements * width + 4 * tokens.width * width
+
+
 def _per_operand(op: Op) -> int:
     return (len(op.inputs) - 1) * op.output.elements
 
@@ -115,6 +121,18 @@ OPERATIONS: Mapping[str, Operation] = {
         shapes.pool, (1, 2), ("int", "float"), weights=(1,), required={"how": _one_of(*POOLS)}, optional=_SPARSE,
         flops=lambda op: 0 if op.attr("how") == "last" else len(op.inputs) * op.inputs[0].elements * op.output.width,
     ),
+    "linear_pair": Operation(shapes.linear_pair, (2, 2), weights=(1, 2), flops=_per_pair),
+    "attend": Operation(
+        shapes.attend, (2, 3), ("float", "float", "bool"), required={"softmax": _flag},
+        flops=lambda op: 2 * op.inputs[1].elements + (3 * op.inputs[0].elements if op.attr("softmax") else 0),
+    ),
+    "attention": Operation(
+        shapes.attention, (3, 4), ("float", "float", "float", "bool"), required={"heads": _whole, "scaled": _flag},
+        flops=lambda op: int(op.output.shape[-2]) ** 2 * (4 * op.output.width + 3 * op.attr("heads")),
+    ),
+    "positions": Operation(shapes.positions, weights=(1,)),
+    "unflatten": Operation(shapes.unflatten, required={"count": _whole}, flops=_free),
+    "flatten": Operation(shapes.flatten, flops=_free),
     "pool_tokens": Operation(
         shapes.pool_tokens, (1, 2), ("float", "bool"), required={"how": _one_of(*POOLS)},
         flops=lambda op: 0 if op.attr("how") == "last" else op.inputs[0].elements,

@@ -280,6 +280,51 @@ class Scope:
         sparse = self._looked_up(table)
         return self.op("pool", operands, ("B", dim), weights=(table,), name=name, how=how, sparse=sparse)
 
+    def linear_pair(self, query: Value, tokens: Value, width: int, name: str, *, bias: bool = True) -> Value:
+        """A linear layer of [q, e, q - e, q * e] for each token e: `[B, D], [B, T, D] -> [B, T, width]`.
+
+        The four parts are never put side by side. Initialised like `nn.Linear`.
+        """
+        init = Init("uniform", 1 / sqrt(4 * tokens.width))
+        weights = [self.weight(f"{name}.weight", (width, 4 * tokens.width), init, role="layer")]
+        if bias:
+            weights.append(self.weight(f"{name}.bias", (width,), init, role="layer"))
+        return self.op("linear_pair", (query, tokens), (*tokens.shape[:-1], width), weights=weights, name=name)
+
+    def attend(self, scores: Value, tokens: Value, *, softmax: bool) -> Value:
+        """The sum of tokens times scores, `[B, T], [B, T, W] -> [B, W]`; `softmax` turns the scores into weights.
+
+        Only tokens that are there count; zeros for a row without any.
+        """
+        mask = self.mask(tokens)
+        operands = (scores, tokens) if mask is None else (scores, tokens, mask)
+        return self.op("attend", operands, ("B", tokens.width), softmax=softmax)
+
+    def attention(  # noqa: PLR0913 - attention has these parts
+        self, query: Value, key: Value, value: Value, heads: int, *, mask: Value | None = None, scaled: bool = True
+    ) -> Value:
+        """Each token's sum of the values of all tokens, weighted by a softmax per head: three `[B, T, W] -> [B, T, W]`.
+
+        The logits are products of queries and keys, divided by sqrt(W / heads) if `scaled`. Tokens that a mask `[B, T]`
+        leaves out have no weight; in a row without any, all tokens have one.
+        """
+        operands = (query, key, value) if mask is None else (query, key, value, mask)
+        return self.op("attention", operands, query.shape, heads=heads, scaled=scaled)
+
+    def positions(self, tokens: Value, name: str = "positions") -> Value:
+        """Tokens plus a learned row for each place, `[B, T, W]`."""
+        weight = self.weight(f"{name}.weight", (int(tokens.shape[1]), tokens.width), Init("normal", 0.02))
+        return self.op("positions", (tokens,), tokens.shape, weights=(weight,), name=name)
+
+    def as_tokens(self, *fields: Value) -> Value:
+        """Fields of one width as tokens: T times `[B, W]` to `[B, T, W]`."""
+        shape = ("B", len(fields), fields[0].width)
+        return self.op("unflatten", (self.concat(*fields),), shape, name="tokens", count=len(fields))
+
+    def as_rows(self, tokens: Value) -> Value:
+        """Tokens side by side: `[B, T, W] -> [B, T W]`."""
+        return self.op("flatten", (tokens,), ("B", int(tokens.shape[1]) * tokens.width), name="rows")
+
     def pool_tokens(self, tokens: Value, how: str) -> Value:
         """Tokens to rows, `[B, T, W] -> [B, W]`: `mean`, `sum`, `max` or `last` of those there; zeros for none."""
         mask = self.mask(tokens)

@@ -52,6 +52,50 @@ def pool(op: Op, weights: Shapes) -> Shape:
     return (*rows.shape[:-1], weights[0][1]) if all(value.shape == rows.shape for value in factors) else ()
 
 
+def linear_pair(op: Op, weights: Shapes) -> Shape:
+    """Rows `[..., D]` and tokens `[..., T, D]`, weights `[..., H, 4 D]` and biases `[..., H]`, to `[..., T, H]`."""
+    query, tokens = op.inputs
+    (*stack, out, width), *bias = weights
+    legal = len(tokens.features) > 1 and query.shape == (*tokens.shape[:-2], tokens.width)
+    legal = legal and width == 4 * tokens.width and bias in ([], [(*stack, out)])
+    return (*tokens.shape[:-1], out) if legal and stack == [*tokens.shape[: tokens.batch_axis]] else ()
+
+
+def attend(op: Op, _: Shapes) -> Shape:
+    """Scores `[..., T]`, tokens `[..., T, W]` and maybe a mask `[..., T]`, to `[..., W]`."""
+    scores, tokens, *masks = op.inputs
+    legal = len(tokens.features) > 1 and {value.shape for value in (scores, *masks)} == {tokens.shape[:-1]}
+    return (*tokens.shape[:-2], tokens.width) if legal else ()
+
+
+def attention(op: Op, _: Shapes) -> Shape:
+    """Queries, keys and values `[..., T, W]`, and maybe a mask `[..., T]`, to `[..., T, W]`."""
+    query, key, value, *masks = op.inputs
+    legal = len(query.features) > 1 and query.shape == key.shape == value.shape
+    legal = legal and query.width % op.attr("heads") == 0 and all(mask.shape == query.shape[:-1] for mask in masks)
+    return query.shape if legal else ()
+
+
+def positions(op: Op, weights: Shapes) -> Shape:
+    """Tokens `[..., T, W]` and weights `[..., T, W]` without the batch."""
+    tokens = op.inputs[0]
+    stack = tokens.shape[: tokens.batch_axis]
+    return tokens.shape if len(tokens.features) > 1 and weights[0] == (*stack, *tokens.features) else ()
+
+
+def unflatten(op: Op, _: Shapes) -> Shape:
+    """`[..., n W] -> [..., n, W]`."""
+    count, x = op.attr("count"), op.inputs[0]
+    legal = len(x.features) == 1 and count > 0 and x.width % count == 0
+    return (*x.shape[:-1], count, x.width // count) if legal else ()
+
+
+def flatten(op: Op, _: Shapes) -> Shape:
+    """`[..., T, W] -> [..., T W]`."""
+    x = op.inputs[0]
+    return (*x.shape[:-2], int(x.shape[-2]) * x.width) if len(x.features) > 1 else ()
+
+
 def pool_tokens(op: Op, _: Shapes) -> Shape:
     """Tokens `[..., T, W]`, maybe with a mask `[..., T]`, to `[..., W]`."""
     tokens, *masks = op.inputs

@@ -63,7 +63,9 @@ class _Fusion:
             "detach": elementwise, "softmax": self.stacked, "squeeze": self.stacked, "layer_norm": self.layer_norm,
             "batch_norm": self.columnwise, "prelu": self.columnwise, "dice": self.columnwise,
             "product": self.broadcast, "sum": self.broadcast, "pool": self.pool,
-            "embed_list": self.pool, "pool_tokens": self.operands,
+            "embed_list": self.pool, "pool_tokens": self.operands, "attend": self.operands,
+            "attention": self.operands, "unflatten": self.stacked, "flatten": self.stacked,
+            "positions": self.layer_norm, "linear_pair": self.linear_pair,
         }  # fmt: skip
 
     def by_level(self) -> list[list[Op]]:
@@ -184,6 +186,15 @@ class _Fusion:
         weights = self.merged(members, _stacked_for_products, "stack")
         shape = (len(members), *members[0].output.shape)
         return self.members_of(self.one(members, (x,), shape, weights), members)
+
+    def linear_pair(self, members: list[Op]) -> bool:
+        """On a stack of queries, a stack of tokens and a stack of weights."""
+        if not self.own_weights(members):
+            return False
+        stacks = [self.layout.stack([op.inputs[place] for op in members]) for place in (0, 1)]
+        weights = self.merged(members, stacked, "stack")
+        shape = (len(members), *members[0].output.shape)
+        return self.members_of(self.one(members, tuple(stacks), shape, weights), members)
 
     def elementwise(self, members: list[Op]) -> bool:
         """On the container if the operands are adjacent in it, else on a stack."""

@@ -24,15 +24,18 @@ def check_stream(graph: Graph, node: Node, role: str, stream: Stream, diagnostic
     parts = [name for name, _ in stream.nodes() if graph.widths.get(name) is not None]
     if not parts or not check_beside(graph, node, parts, stream.span, diagnostics):
         return not parts
-    lists = parts[0] in graph.tokens
-    takes = _takes(node, role)
+    lists, takes = parts[0] in graph.tokens, _takes(node, role)
+    if takes is None:
+        return True
     if takes == "tokens" and not lists:
         _error(graph, node, "AS243", _needs_tokens(graph, node, parts), stream.span, parts, diagnostics,
                _how_to_get_tokens(graph, node))  # fmt: skip
     elif takes != "tokens" and lists:
         where = "" if role == "from" else f" as its `{role}`"
         name, count = parts[0].name, graph.tokens[parts[0]]
-        message = f"{node.what} reads `{name}`{where}, a list of {count} tokens, but takes rows"
+        message = (
+            f"{node.what} reads `{name}`{where}, a list of {count} tokens, but takes rows{' there' * (role != 'from')}"
+        )
         helps = _how_to_get_rows(graph, parts[0])
         _error(graph, node, "AS242", message, stream.span, parts[:1], diagnostics, helps)
     else:
@@ -75,11 +78,11 @@ def token_kinds(graph: Graph) -> list[str]:
     ]
 
 
-def _takes(node: Node, role: str) -> str:
-    """What a node reads in a role."""
+def _takes(node: Node, role: str) -> str | None:
+    """What a node reads in a role; None if a mistake hides it."""
     if role != "from" or not isinstance(node.block, Block) or kinds_of(node.block.category) not in {"expert", "tower"}:
         return "rows"
-    return str(getattr(node.block.settings, "takes", "rows"))
+    return None if node.block.settings is None else str(node.block.settings.takes)
 
 
 def _needs_tokens(graph: Graph, node: Node, parts: list[NodeName]) -> str:
