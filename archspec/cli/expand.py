@@ -16,7 +16,8 @@ from archspec.cli.messages import warn
 def expand(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Print the canonical form of a spec.
 
-    Defaults, variables, repeats and `extends` are written out; expanding twice changes nothing.
+    Everything is written out: defaults, variables, `repeat` and `extends`. Two specs with the same canonical form mean
+    the same, and expanding twice changes nothing.
     """
     graph = options.load(spec, plugins, overrides)
     warn(graph.spec.diagnostics)

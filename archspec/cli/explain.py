@@ -27,7 +27,8 @@ _SECTION = re.compile(r"^## (AS\d{3}) (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 def explain(word: str, plugins: tuple[str, ...], *, as_json: bool) -> None:
     """Explain the code of a finding, or a key of a spec.
 
-    For example AS204, sees, units, or towers.
+    CODE_OR_KEY is for example AS204, sees, units or towers. A key can have several meanings, one for each place where
+    a spec may use it.
     """
     codes = explained_codes()
     if (code := word.upper().strip("[]")) in codes:

@@ -27,7 +27,7 @@ plugins = click.option(
 )  # fmt: skip
 overrides = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE",
-    help="Set a value of the spec, such as levels.1.repeat=3; levels count from 1.",
+    help="Change a value of the spec, such as levels.1.repeat=3. Lists are counted from 1, as they are written.",
 )  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

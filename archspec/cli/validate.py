@@ -37,8 +37,9 @@ def validate(  # noqa: PLR0913 - one argument per option
 ) -> int:
     """Check specs, and print everything wrong with them.
 
-    Checks YAML, names, references, widths, cycles, and the requirements of each kind; prints warnings and notes, too. A
-    folder stands for all specs below it.
+    Checks the YAML, names, references, widths, cycles, and what each kind requires. Prints errors, warnings and notes,
+    each with its place and, where there is one, a way to fix it; `archspec explain CODE` says more about a finding. A
+    folder stands for all specs below it. Exits with status 1 if a spec has an error, 2 if a file cannot be read.
     """
     style = "json" if as_json else style
     found: list[Diagnostic] = []

@@ -36,8 +36,12 @@ CHAPTERS: Final = {
 """The chapters of the sidebar; a page that none of them lists is added to the second."""
 
 STYLE: Final = """\
-img.figure, .figure img { background: #ffffff; border-radius: 4px; max-width: 100%; padding: 8px; }
+img[src$=".svg"] { background: #ffffff; border-radius: 4px; box-sizing: border-box; max-width: 100%; padding: 8px; }
 table { font-size: 0.85em; }
+.gallery { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); }
+.card { border: 1px solid var(--color-background-border); border-radius: 6px; font-size: 0.85em; }
+.gallery .card { padding: 0.5rem 0.75rem; }
+.card img { height: 12rem; object-fit: contain; width: 100%; }
 """
 
 

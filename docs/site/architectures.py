@@ -23,18 +23,30 @@ SPECS: Final = ROOT / "specs"
 
 
 def write_pages(folder: Path) -> list[str]:
-    """Writes the pages; returns the names of the specs."""
+    """Writes the pages, and a gallery into their index, which is there; returns the names of the specs."""
     checks = tomllib.loads((ROOT / "docs" / "checked.toml").read_text(encoding="utf-8"))
-    names = []
+    found: dict[str, Graph] = {}
     for file in sorted(SPECS.glob("*.yaml")):
         plugins = plugins_of(file)
-        graph = load_graph(file, None, load(plugins))
+        graph = found[file.stem] = load_graph(file, None, load(plugins))
         write(folder / "architectures" / f"{file.stem}.md", page(file, plugins, graph, checks.get(file.stem)))
         figure = folder / "architectures" / "figures" / f"{file.stem}.svg"
         figure.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / "docs" / "figures" / f"{file.stem}.svg", figure)
-        names.append(file.stem)
-    return names
+    index = folder / "architectures" / "index.md"
+    before, mark, after = index.read_text(encoding="utf-8").partition("<!-- generated: long table -->")
+    write(index, f"{before}{gallery(found)}\n\n## Sizes and checks\n\n{mark}{after}")
+    return list(found)
+
+
+def gallery(found: dict[str, Graph]) -> str:
+    """All figures, small, each with a link to its page."""
+    cards = [
+        f"```{{container}} card\n[![{name}](figures/{name}.svg)]({name}.md)\n\n[**{name}**]({name}.md)\\\n"
+        f"{graph.spec.about.partition(' (')[0]}\n```"
+        for name, graph in found.items()
+    ]
+    return "\n".join(["````{container} gallery", *cards, "````"])
 
 
 def plugins_of(file: Path) -> list[Path]:

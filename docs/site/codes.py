@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPAIRS: Final = ROOT / "docs" / "repairs.toml"
+ORPHAN: Final = "---\norphan: true\n---\n\n"
+"""Keeps a page out of the sidebar, which every page repeats: with all codes in it, the build takes twice as long."""
 _RANGE: Final = re.compile(r"# (AS\d{3})-(AS\d{3}): (.+)")
 
 
 def write_pages(folder: Path) -> list[str]:
-    """Writes the pages, one for each range of codes, and an index; returns the names of the pages."""
+    """Writes a page for each code, one for each range of codes, and an index; returns the pages of the ranges."""
     explained, mended = explained_codes(), repairs()
     names = []
     index = [
@@ -30,10 +32,12 @@ def write_pages(folder: Path) -> list[str]:
     for first, last, title in ranges():
         name, own = f"{first}-{last}".lower(), [code for code in CODES if first <= code <= last]
         heading = f"{title[0].upper()}{title[1:]} ({first} to {last})"
-        sections = [section(code, *explained[code], mended.get(code)) for code in own]
-        write(folder / "codes" / f"{name}.md", "\n\n".join([f"# {heading}", *sections]) + "\n")
-        rows = [f"| [{code}]({name}.md#{code.lower()}) | {CODES[code]} |" for code in own]
-        index += ["", f"## {heading}", "", "| code | title |", "|---|---|", *rows]
+        for code in own:
+            text = page(code, *explained[code], mended.get(code))
+            write(folder / "codes" / f"{code.lower()}.md", f"{ORPHAN}{text}\nMore codes: [{heading}]({name}.md)\n")
+        table = ["| code | title |", "|---|---|", *(f"| [{code}]({code.lower()}.md) | {CODES[code]} |" for code in own)]
+        write(folder / "codes" / f"{name}.md", "\n".join([f"# {heading}", "", *table, ""]))
+        index += ["", f"## {heading}", "", *table]
         names.append(name)
     write(folder / "codes" / "index.md", "\n".join(index) + "\n")
     return names
@@ -71,15 +75,14 @@ def _one_line_up(printed: str) -> str:
     return re.sub(r"^( *)(\d+)( \|)", lambda m: f"{m[1]}{int(m[2]) - 1:>{len(m[2])}}{m[3]}", text, flags=re.MULTILINE)
 
 
-def section(code: str, title: str, text: str, repair: tuple[str, str, str] | None) -> str:
-    """The section of one code."""
-    body = re.sub(r"^(Example|Fix|Way out):", r"\n**\1:**", text, flags=re.MULTILINE)
-    parts = [f"({code.lower()})=\n## {code}: {title}", body]
+def page(code: str, title: str, text: str, repair: tuple[str, str, str] | None) -> str:
+    """The page of one code."""
+    parts = [f"# {code}: {title}", re.sub(r"^(Example|Fix|Way out):", r"\n**\1:**", text, flags=re.MULTILINE)]
     if repair is not None:
         bad, printed, good = repair
-        parts += ["A spec that has it:", _block("yaml", bad, ()), "archspec prints:", _block("text", printed, ())]
-        parts += ["The same spec, repaired:", _block("yaml", good, _changed(bad, good))]
-    return "\n\n".join(parts)
+        parts += ["## A spec that has it", _block("yaml", bad, ()), "archspec prints:", _block("text", printed, ())]
+        parts += ["## The same spec, repaired", _block("yaml", good, _changed(bad, good))]
+    return "\n\n".join(parts) + "\n"
 
 
 def _block(language: str, text: str, lines: tuple[int, ...]) -> str:
