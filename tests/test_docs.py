@@ -29,6 +29,7 @@ SECTIONS = {
     "expert": "Expert groups",
     "gate": "Gates",
     "feature_gate": "Feature gates",
+    "block": "Blocks",
     "tower": "Towers",
     "fusion": "Fusion",
     "loss": "Tasks",
@@ -197,6 +198,7 @@ def test_the_reference_has_every_kind_and_setting(category: str, kind: str, cls:
         if default is PydanticUndefined or default is None or default == ():
             continue
         written = str(default).lower() if isinstance(default, bool) else str(default)
+        written = str(list(default)) if isinstance(default, tuple) else written
         assert f"`{written}`" in section, f"{key}: the default {written} is missing"
 
 
