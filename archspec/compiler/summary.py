@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from archspec.compiler.count import Cost, count_program, pieces
 from archspec.compiler.lower import lower
+from archspec.graph.reach import trained_by
 from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def summarize(graph: Graph) -> Summary:
 
 
 def _nodes(graph: Graph, counted: Count, found: Iterable[Piece]) -> list[NodeSummary]:
+    trained = trained_by(graph)
     lent: dict[str, dict[str, None]] = {name: {} for name in graph.order}
     for piece in found:
         for user in piece.users - {piece.home}:
@@ -126,7 +128,7 @@ def _nodes(graph: Graph, counted: Count, found: Iterable[Piece]) -> list[NodeSum
             width=graph.widths[name],
             parameters=counted.nodes[name].parameters,
             flops=counted.nodes[name].flops,
-            tasks=list(graph.tasks[name]),
+            tasks=list(trained[name]),
         )
         for name, node in ((name, graph.nodes[name]) for name in graph.order)
         if node.category != "task"

@@ -132,6 +132,20 @@ def _are_reasons(kind: Settings, value: object) -> bool:
     )
 
 
+def _are_starts(value: object) -> bool:
+    return value is None or (
+        isinstance(value, Mapping)
+        and all(
+            isinstance(name, str)
+            and isinstance(pair, tuple)
+            and len(pair) == 2  # noqa: PLR2004 - a pair
+            and pair[0] in {"mean", "zero"}
+            and type(pair[1]) in {int, float}
+            for name, pair in value.items()
+        )
+    )
+
+
 def _is_a(value: object, *cls: str) -> bool:
     """Whether something is an instance of a class, given its module and name: without importing torch."""
     return any((base.__module__, base.__name__) == cls for base in type(value).__mro__)
@@ -153,11 +167,16 @@ _ANSWERS: dict[Callable[..., Any], _Answer] = {
     InputKind.domain: ("a tuple of names or None", lambda _, value: value is None or _are_texts(value)),
     InputKind.shared_table: _of((str, type(None)), "the name of an input or None"),
     InputKind.sparse_gradients: _of(bool, "True or False"),
+    InputKind.frozen_table: _of(bool, "True or False"),
     ExpertKind.width: _whole(1),
     ExpertKind.tokens: _whole(1, optional=True),
     ExpertKind.check_streams: _NOTHING,
     GateKind.check: _NOTHING,
     GateKind.chosen: _whole(1, optional=True),
+    GateKind.entering: (
+        "a dict from weights to pairs such as ('mean', -2.0), or None",
+        lambda _, value: _are_starts(value),
+    ),
     FusionKind.auxiliary: _NOTHING,
     FusionKind.excess: (
         "a pair of texts or None",

@@ -103,6 +103,10 @@ class InputKind(Kind):
         """Whether the gradient of its own table is sparse."""
         return False
 
+    def frozen_table(self) -> bool:
+        """Whether its own table has no gradient."""
+        return False
+
 
 def _group_name(value: object) -> object:
     if not isinstance(value, str):

@@ -44,12 +44,19 @@ def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
 
 
 def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Node -> the tasks whose loss reaches its weights, in the spec's order; a shared table counts all its readers."""
+    """Node -> the tasks whose loss reaches its weights, in the spec's order; a shared table counts all its readers.
+
+    No task trains a frozen table, nor an input that reads one.
+    """
     found = {name: set(tasks) for name, tasks in graph.tasks.items()}
     for name, block in graph.spec.inputs.items():
         table = block.settings.shared_table() if block.settings is not None else None
         if table is not None and (reader := NodeName("inputs", name)) in found:
             found.setdefault(NodeName("inputs", table), set()).update(found[reader])
+    for name, block in graph.spec.inputs.items():
+        owner = graph.spec.inputs.get(block.settings.shared_table() or name) if block.settings is not None else None
+        if owner is not None and owner.settings is not None and owner.settings.frozen_table():
+            found[NodeName("inputs", name)] = set()
     return {name: tuple(task for task in graph.spec.tasks if task in tasks) for name, tasks in found.items()}
 
 

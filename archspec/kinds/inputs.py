@@ -106,6 +106,10 @@ class Table(InputKind):
         """The input that `table` names."""
         return self.table
 
+    def frozen_table(self) -> bool:
+        """`trainable: false`."""
+        return not self.trainable
+
     def sparse_gradients(self) -> bool:
         """`sparse_grad` of the input that owns the table."""
         return bool(self.sparse_grad)

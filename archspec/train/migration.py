@@ -10,6 +10,7 @@ import torch
 
 from archspec.contract import GateKind
 from archspec.diagnostics import Diagnostics, suggest
+from archspec.graph.calls import call
 from archspec.graph.widths import seen_by
 from archspec.program.nodes import owner_of
 from archspec.spec.spec import Block
@@ -286,4 +287,6 @@ class _Work:
         kind = node.block.settings
         if not known or not isinstance(kind, GateKind):
             return None
-        return kind.entering(seen_by(self.graph, node), known, self.share)
+        found: Mapping[str, tuple[str, float]] | None
+        found = call(node, "entering", seen_by(self.graph, node), known, self.share)
+        return found

@@ -98,3 +98,13 @@ def test_a_shared_table_is_trained_by_the_tasks_of_all_its_readers() -> None:
     assert graph.tasks["inputs.u"] == ("b",)
     assert trained_by(graph)["inputs.u"] == ("a", "b")
     assert trained_by(graph)["inputs.v"] == ("a",)
+
+
+def test_no_task_trains_a_frozen_table() -> None:
+    """A table with `trainable: false` has no gradient, whichever input reads it; nor can it be the last shared one."""
+    inputs = "  u: {kind: sparse, vocab: 5, dim: 2, trainable: false}\n  v: {kind: sparse, table: u}\ntasks:"
+    text = HEAD.replace("tasks:", inputs) + "towers: {a: {from: [u, v]}, b: {from: [u, v]}}\n"
+    graph = load_graph(text, None, plugins.built_in())
+    found = trained_by(graph)
+    assert (found["inputs.u"], found["inputs.v"], found["towers.a"]) == ((), (), ("a",))
+    assert last_nodes(graph, {name for name, node in graph.nodes.items() if node.category == "input"}) == set()
