@@ -17,6 +17,7 @@ from archspec.data.list_survey import list_forms, with_lists
 from archspec.data.moments import Moment
 from archspec.data.requirements import as_written, group_requirement
 from archspec.data.serialization import ENCODINGS
+from archspec.data.side_by_side import Lists, aligned, amounts
 from archspec.data.values import floats, lists, missing
 
 if TYPE_CHECKING:
@@ -154,17 +155,30 @@ class Encoder:
         return columns, good, faults
 
     def _aligned(self, whole: Chunk, chunk: Chunk) -> tuple[Chunk, Mask, list[Fault]]:
-        """The chunk with amounts of real items alone, which of its rows have one for each, and the others.
+        """The chunk with lists whose items belong together in their places, which of its rows fit, and the others.
+
+        The columns of events have one item each for every event, and amounts one for each item beside them.
 
         Args:
             whole: the chunk whose lists have all their items.
             chunk: the chunk whose lists have no padding.
         """
         good, faults, columns = np.ones(chunk.rows, dtype=np.bool_), list[Fault](), dict(chunk.columns)
+        read: dict[str, Lists] = {}
+        for group in {requirement.events: None for requirement in self.requirements.values() if requirement.events}:
+            found, fitting = aligned([Lists.of(self.forms[name], whole.columns[name]) for name in group])
+            read |= zip(group, found, strict=True)
+            for name, fits in zip(group, fitting, strict=True):
+                columns[name] = read[name].array()
+                words = f"has another number of items than `{group[0]}`, which is read beside it"
+                hint = "write an item for each event in both, or an empty one; `--bad skip` leaves such rows out"
+                faults += _fault(whole, self.requirements[name], ~fits, words, hint)
+                good &= fits
         for name, requirement in self.requirements.items():
             if requirement.use == "amounts":
                 ids = requirement.beside
-                columns[name], fits = self.forms[ids].aligned(whole.columns[ids], chunk.columns[name])
+                beside = read[ids] if ids in read else Lists.of(self.forms[ids], whole.columns[ids])
+                columns[name], fits = amounts(beside, chunk.columns[name])
                 words = f"does not hold one number for each item of `{ids}`"
                 faults += _faults(chunk, requirement, self.encodings[name], fits, words)
                 good &= fits
@@ -177,6 +191,9 @@ class Encoder:
             return *encoding.encode(array), encoding.refusal()
         offsets, items = lists(array)
         values, fits = encoding.encode(items)
+        if requirement.use == "lists" and items.null_count:  # events that other columns have an item for
+            gone = items.is_null().to_numpy(zero_copy_only=False)
+            values, fits = np.where(gone, -1, values), fits | gone
         if requirement.use in {"lists", "amounts"}:
             nothing = -1 if requirement.use == "lists" else 0
             return *_padded(offsets, values, fits, width, nothing), f"holds an item that {encoding.refusal()}"

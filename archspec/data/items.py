@@ -76,7 +76,20 @@ class ListForm(BaseModel):
         if not self.padding:
             return array
         offsets, items = lists(array)
-        return _kept(offsets, cleaned(items, self._missing), ~self._none(items))
+        return kept(offsets, cleaned(items, self._missing), ~self._none(items))
+
+    def marked(self, array: Array) -> tuple[NDArray[np.int64], Array, Mask]:
+        """Where each row's list begins among all items, `[N + 1]`, these items, and which are missing or padding.
+
+        The latter are missing values among the items.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        offsets, items = lists(self.whole(array))
+        none = self._none(items)
+        items = cleaned(items, self._missing)
+        return offsets, pc.if_else(pa.array(none), pa.scalar(None, items.type), items), none
 
     @property
     def _missing(self) -> tuple[str, ...]:
@@ -90,25 +103,6 @@ class ListForm(BaseModel):
         for value in self.padding:
             none = none | equal(items, value)
         return none
-
-    def aligned(self, array: Array, amounts: Array) -> tuple[Array, Mask]:
-        """The amounts `[N]` of the real items of lists, and in which rows there is one for each of them.
-
-        Args:
-            array: the lists with all their items; what stands beside padding is left out.
-            amounts: lists of one item for each item, or for each real one.
-        """
-        offsets, items = lists(self.whole(array))
-        none = self._none(items) if self.padding else np.zeros(len(items), dtype=np.bool_)
-        starts, values = lists(amounts)
-        counts, given = np.diff(offsets), np.diff(starts)
-        real = np.diff(np.concatenate([[0], np.cumsum(~none)])[offsets])
-        padded = (given == counts) & (given != real)
-        row = np.repeat(np.arange(len(given)), given)
-        keep = ~padded[row]
-        places = (offsets[:-1] - starts[:-1])[row] + np.arange(len(row))
-        keep[padded[row]] = ~none[places[padded[row]]]
-        return _kept(starts, values, keep), padded | (given == real)
 
     def _split(self, array: Array) -> Array:
         """Texts as lists of texts."""
@@ -141,7 +135,7 @@ class ListForm(BaseModel):
         return pc.split_pattern(marked, _MARK)
 
 
-def _kept(offsets: NDArray[np.int64], items: Array, keep: Mask) -> Array:
+def kept(offsets: NDArray[np.int64], items: Array, keep: Mask) -> Array:
     """Lists of those items that are kept."""
     import pyarrow as pa
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from archspec.contract import ColumnName, LossKind, overrides
+from archspec.data.side_by_side import events
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.graph.construct.wiring import settings_names
 from archspec.program.nodes import NodeName
@@ -54,6 +55,8 @@ class ColumnRequirement:
     """Requirements of other uses that the values must also satisfy."""
     beside: str = ""
     """Of `amounts`: the column of lists whose ids they belong to."""
+    events: tuple[str, ...] = ()
+    """Of `lists`: all columns of the events that this column is one of, which have one item each for every event."""
     groups: bool = False
     """Whether its original values also group rows in metrics: encoded, all unknown values would have one id."""
 
@@ -176,16 +179,19 @@ def _of_inputs(graph: Graph) -> Iterator[ColumnRequirement]:
     columns: dict[str, Column] = {name: block.settings.column(settings) for name, block in inputs.items()}
     read = {edge.source for edge in graph.edges}
     families = _families(graph, columns)
+    keys = {name: block.common.column or name for name, block in inputs.items()}
+    beside = events(graph, keys)
     for name, block in inputs.items():
         if NodeName("inputs", name) not in read:
             continue
         reader, kind = f"input `{name}`", block.settings
-        yield _of_column(block.common.column or name, columns[name], reader, families[name])
+        own = _of_column(keys[name], columns[name], reader, families[name])
+        yield replace(own, events=beside.get(keys[name], ())) if own.use == "lists" else own
         for setting, column in kind.columns(settings).items():
             key = getattr(kind, setting)
             if key is not None:
                 further = _of_column(str(key), column, f"`{setting}` of {reader}", str(key))
-                yield replace(further, beside=block.common.column or name) if column.beside else further
+                yield replace(further, beside=keys[name]) if column.beside else further
 
 
 def _of_column(key: str, column: Column, reader: str, family: str) -> ColumnRequirement:
