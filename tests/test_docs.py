@@ -16,14 +16,12 @@ from pydantic_core import PydanticUndefined
 import archspec
 from archspec.plugins import built_in
 from archspec.spec.categories import COMMON
-from archspec.spec.spec import Task
 
 if TYPE_CHECKING:
     from archspec.contract import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMONS = {**COMMON, "task": Task}
 SECTIONS = {
     "input": "Inputs",
     "expert": "Expert groups",
@@ -183,7 +181,7 @@ def settings() -> list[Any]:
         for category in (category for category in SECTIONS if category != "task")
         for name in registry.names(category)
     ]
-    return kinds + [pytest.param(category, "all", cls, id=f"{category}-all") for category, cls in COMMONS.items()]
+    return kinds + [pytest.param(category, "all", cls, id=f"{category}-all") for category, cls in COMMON.items()]
 
 
 @pytest.mark.parametrize(("category", "kind", "cls"), settings())

@@ -55,13 +55,11 @@ def explained_keys(registry: Registry) -> dict[str, list[str]]:
     """Key -> its meanings in all places of the language: sections, keys of a category, settings of kinds."""
     from archspec.spec.categories import ABOUT, COMMON, DEFAULTS, kinds_of
     from archspec.spec.schema import settings_of
-    from archspec.spec.spec import Task
 
     found = {section: [f"section `{section}`: {about}"] for section, about in ABOUT.items()}
     meanings: dict[str, dict[str, list[str]]] = {}
     owners: list[tuple[str, type[Settings]]] = [(f"every {category}", cls) for category, cls in COMMON.items()]
     owners += [(f"{category} `{kind}`", cls) for (category, kind), cls in sorted(registry.kinds.items())]
-    owners.append(("every task", Task))
     for owner, cls in owners:
         for setting in settings_of(cls):
             default = "required" if setting["required"] else f"default {setting['default']}"

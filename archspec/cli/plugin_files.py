@@ -14,7 +14,7 @@ import click
 from archspec.diagnostics import unusable
 
 TEMPLATES: Final = Path(__file__).parent / "templates" / "plugins"
-CATEGORIES: Final = ("input", "expert", "gate", "feature_gate", "tower", "fusion", "loss", "balance")
+CATEGORIES: Final = ("input", "expert", "gate", "feature_gate", "tower", "fusion", "task", "loss", "balance")
 """Written out here so that `archspec init --help` does not import pydantic."""
 
 

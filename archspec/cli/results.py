@@ -22,7 +22,7 @@ def shown_value(value: float | None) -> str:
 
 
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:
-    """Prints a row per task and a column per metric, as a table or as JSON."""
+    """Prints a row per task and a column per metric, as tables of tasks with the same metrics, or as JSON."""
     measured = {
         task: {
             name.removeprefix(f"validation/{task}/"): value
@@ -43,12 +43,13 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
     from rich.box import SIMPLE
     from rich.table import Table
 
-    names = dict.fromkeys(name for values in measured.values() for name in values)
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("task")
-    for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
-    for task, values in measured.items():
-        table.add_row(task, *(shown_value(values[name]) if name in values else "" for name in names))
-    show(table)
+    for names in dict.fromkeys(tuple(values) for values in measured.values()):  # tasks with the same metrics together
+        table = Table(box=SIMPLE, pad_edge=False)
+        table.add_column("task")
+        for name in names:
+            table.add_column(name.replace("_", " "), justify="right")
+        for task, values in measured.items():
+            if tuple(values) == names:
+                table.add_row(task, *map(shown_value, values.values()))
+        show(table)
     click.echo(f"{folder}: weights of epoch {results.best.get('epoch')} ({results.reason}), curves.svg, history.json")

@@ -144,7 +144,7 @@ def _by_task(graph: Graph, counted: Count, found: Collection[Piece]) -> list[Tas
         mine = [(piece, tasks) for piece, tasks in trained if task in tasks]
         row = TaskSummary(
             task=task,
-            kind=block.task.kind,
+            kind=block.kind,
             parameters=_parameters(piece for piece in found if piece.users & used),
             flops=sum((Cost(0, counted.nodes[name].flops) for name in used), start=Cost()).flops,
             alone=_parameters(piece for piece, tasks in mine if len(tasks) == 1),

@@ -14,10 +14,11 @@ from archspec.contract.kinds import (
     InputKind,
     Kind,
     LossKind,
+    TaskKind,
     TowerKind,
 )
 from archspec.contract.methods import overrides
-from archspec.contract.reference import ColumnName, DomainName, InputName, OutputName, Reference, TableName
+from archspec.contract.reference import ColumnName, DomainName, GroupName, InputName, OutputName, Reference, TableName
 from archspec.contract.registry import (
     KindClass,
     Registry,
@@ -28,9 +29,11 @@ from archspec.contract.registry import (
     gate,
     input,
     loss,
+    task,
     tower,
 )
 from archspec.contract.settings import KindError, Settings, Width
+from archspec.contract.tasks import Task
 
 __all__ = [
     "CATEGORIES",
@@ -42,6 +45,7 @@ __all__ = [
     "FeatureGateKind",
     "FusionKind",
     "GateKind",
+    "GroupName",
     "InputKind",
     "InputName",
     "Kind",
@@ -53,6 +57,8 @@ __all__ = [
     "Registry",
     "Settings",
     "TableName",
+    "Task",
+    "TaskKind",
     "TowerKind",
     "Width",
     "balance",
@@ -63,5 +69,6 @@ __all__ = [
     "input",
     "loss",
     "overrides",
+    "task",
     "tower",
 ]

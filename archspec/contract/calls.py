@@ -16,6 +16,7 @@ from archspec.contract.kinds import (
     FusionKind,
     GateKind,
     InputKind,
+    TaskKind,
 )
 from archspec.contract.methods import methods
 from archspec.contract.registry import place
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 MAKES_VALUES = frozenset({"lower", "head", "values", "logits"})
 """Methods that return values of the program: the caller knows the shapes that these must have."""
-MAKES_TENSORS = frozenset({"rows", "joint"})
+MAKES_TENSORS = frozenset({"rows", "joint", "within"})
 """Methods that torch calls in training: `archspec.train` checks the shapes of what they return."""
 
 
@@ -181,6 +182,12 @@ _ANSWERS: dict[Callable[..., Any], _Answer] = {
     FusionKind.excess: (
         "a pair of texts or None",
         lambda _, value: value is None or (_are_texts(value) and len(value) == 2),  # noqa: PLR2004 - a pair
+    ),
+    TaskKind.outputs: _whole(1),
+    TaskKind.class_count: _whole(2, optional=True),
+    TaskKind.default_loss: (
+        'a dict with the "kind" of a loss and its settings',
+        lambda _, value: isinstance(value, Mapping) and isinstance(value.get("kind"), str),
     ),
     BalanceKind.build: (
         "an archspec.BalanceModule",

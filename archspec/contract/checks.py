@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PydanticUndefinedAnnotation, ValidationError
 
-from archspec.contract.kinds import BASES, NEEDED, FusionKind, TowerKind
+from archspec.contract.kinds import BASES, NEEDED, FusionKind
 from archspec.contract.methods import methods
 from archspec.contract.settings import Settings, keys_of
 from archspec.contract.variables import wrong_variable
@@ -77,12 +77,14 @@ def problem_of(cls: type[Settings], category: Category) -> str:
 
 SWITCH = ("switch", "cases", "output")
 """Keys of a tower in which each row uses the case of its domain, instead of a kind's settings."""
+FURTHER = {"tower": SWITCH, "task": ("loss",)}
+"""Category -> keys of its blocks that are no settings."""
 
 
 def _wrong_setting(cls: type[Settings], base: type[Kind]) -> str:
     """The first setting whose name has another meaning; empty if there is none."""
     category = next(name for name, each in BASES.items() if each is base).replace("_", " ")
-    every = {*keys_of(base.common), *(SWITCH if base is TowerKind else ())}
+    every = {*keys_of(base.common), *FURTHER.get(category, ())}
     for name, key in zip(cls.model_fields, keys_of(cls), strict=True):
         if name in methods(base):
             return f": the setting `{name}` has the name of a method of {base.__name__}; rename it"

@@ -14,7 +14,8 @@ from archspec.contract.exclude import Exclude, Only
 from archspec.contract.limits import MOST_EXPERTS
 from archspec.contract.reference import Reference
 from archspec.contract.sees import Sees
-from archspec.contract.settings import Finite, KindError, Settings, Width, added
+from archspec.contract.settings import Finite, KindError, NotNegative, Settings, Width, added
+from archspec.contract.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,11 +31,8 @@ Read = Any
 Given = Any
 """What an expert reads, a `Value`; for a kind that takes fields, a tuple with the `Value` of each field."""
 
-Category = Literal["input", "expert", "gate", "feature_gate", "tower", "fusion", "loss", "balance"]
+Category = Literal["input", "expert", "gate", "feature_gate", "tower", "fusion", "task", "loss", "balance"]
 """The categories of kinds."""
-
-TaskKind = Literal["binary", "regression", "multiclass"]
-"""The kinds of tasks."""
 
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
@@ -326,13 +324,57 @@ class FusionKind(Kind):
         """Adds to the loss with `at.auxiliary_loss`."""
 
 
+class TaskKind(Kind):
+    """A kind of task: the outputs of its tower, the prediction made of them, the legal labels, loss and metrics."""
+
+    common: ClassVar[type[Settings]] = Task
+
+    output: ClassVar[Literal["binary", "regression", "multiclass"]] = "regression"
+    """What the prediction is: `binary` a probability `[B]` whose logit is the output; `regression` one value per row,
+    `[B]`; `multiclass` neither, so that fusions cannot combine it."""
+    score: ClassVar[str] = ""
+    """A function from outputs to predictions: `sigmoid`, `softmax`, or as in `at.apply`; empty: the outputs."""
+    lowest: ClassVar[float | None] = None
+    """The lowest legal label that is not a class; None: any finite number. If there is one, -1 is a missing label."""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """Names of the metrics that evaluation measures (`archspec.lightning.metrics` lists them)."""
+
+    whole: ClassVar[bool] = False
+    """Whether labels are class indices: whole numbers only."""
+
+    def outputs(self) -> int:
+        """The number of outputs of the task's tower: 1 gives `[B]`, more give `[B, outputs]`."""
+        return 1
+
+    def class_count(self) -> int | None:
+        """The number of classes, if labels are in 0..classes - 1; None: labels are not classes."""
+        return None
+
+    def default_loss(self) -> Mapping[str, Any]:
+        """The loss of a task that names none, as a spec writes it: `{"kind": "logistic"}`."""
+        raise NotImplementedError
+
+
+class LossCommon(Settings):
+    """Keys of every loss."""
+
+    weight: NotNegative = added(1.0)
+    """Factor of this loss among those of its task, which are added."""
+
+
 class LossKind(Kind):
     """A kind of loss: one number per row, from the task's own output; with `joint`, also from others and the batch."""
 
+    common: ClassVar[type[Settings]] = LossCommon
     tasks: ClassVar[tuple[str, ...]] = ()
-    """Kinds of tasks that can use it; empty: all."""
+    """Kinds of tasks that can use it; empty: all. If it reads scores, `regression` and `binary` are all kinds whose
+    `output` is that."""
+    outputs: ClassVar[int | None] = None
+    """How many outputs its tasks must have; None: any number."""
     reads: ClassVar[Literal["logits", "scores"]] = "logits"
-    """Whether `rows` receives the task's logits or scores: the probability of a binary task, a regression's value."""
+    """Whether `rows` receives the task's outputs, or the predictions that its kind makes of them."""
+    selects_rows: ClassVar[bool] = True
+    """Whether `joint` decides which rows have a label: then labels may be missing, and are not checked."""
     stopped: ClassVar[tuple[str, ...]] = ()
     """Settings that name outputs whose gradient the loss stops."""
 
@@ -344,6 +386,17 @@ class LossKind(Kind):
         self, logits: Tensor, labels: Tensor, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
     ) -> Tensor:
         """Like `rows`, with all outputs and all columns of the batch."""
+        raise NotImplementedError
+
+    def within(self, logits: Tensor, labels: Tensor, groups: Tensor, inside: Tensor) -> Tensor:
+        """Losses `[B]` of rows that are compared with the other rows of their group, for a kind with a `group` setting.
+
+        Args:
+            logits: `[B]` (or `[B, classes]`).
+            labels: `[B]`.
+            groups: int64 `[B]`; rows with the same number are one group.
+            inside: bool `[B]`; rows outside the task's sample space take no part.
+        """
         raise NotImplementedError
 
 
@@ -365,6 +418,7 @@ BASES: Mapping[Category, type[Kind]] = {
     "feature_gate": FeatureGateKind,
     "tower": TowerKind,
     "fusion": FusionKind,
+    "task": TaskKind,
     "loss": LossKind,
     "balance": BalanceKind,
 }
@@ -378,7 +432,8 @@ NEEDED: Mapping[Category, tuple[tuple[str, ...], ...]] = {
     "feature_gate": (("lower", "build"),),
     "tower": (("width",), ("lower", "build")),
     "fusion": (("lower", "auxiliary"),),
-    "loss": (("rows", "joint"),),
+    "task": (("default_loss",),),
+    "loss": (("rows", "joint", "within"),),
     "balance": (("build",),),
 }
 """The methods that a kind of each category must override: one of each tuple."""

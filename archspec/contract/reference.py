@@ -119,6 +119,12 @@ class OutputName(_Checked):
     __slots__ = ()
 
 
+class GroupName(_Checked):
+    """The name of a column of the batch whose values group rows, in a setting of a loss: `archspec train` loads it."""
+
+    __slots__ = ()
+
+
 class ColumnName(_Checked):
     """The name of a column of the batch, in a setting of a loss or an input: `archspec train` loads that column."""
 

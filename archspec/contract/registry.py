@@ -23,6 +23,7 @@ from archspec.contract.kinds import (
     InputKind,
     Kind,
     LossKind,
+    TaskKind,
     TowerKind,
 )
 from archspec.contract.settings import Settings
@@ -38,6 +39,7 @@ GateK = TypeVar("GateK", bound=GateKind)
 FeatureGateK = TypeVar("FeatureGateK", bound=FeatureGateKind)
 TowerK = TypeVar("TowerK", bound=TowerKind)
 FusionK = TypeVar("FusionK", bound=FusionKind)
+TaskK = TypeVar("TaskK", bound=TaskKind)
 LossK = TypeVar("LossK", bound=LossKind)
 BalanceK = TypeVar("BalanceK", bound=BalanceKind)
 
@@ -156,6 +158,11 @@ def tower(name: str) -> Callable[[type[TowerK]], type[TowerK]]:
 def fusion(name: str) -> Callable[[type[FusionK]], type[FusionK]]:
     """Makes a class a fusion kind of this name. Raises TypeError if it does not fit FusionKind."""
     return _decorator("fusion", name)
+
+
+def task(name: str) -> Callable[[type[TaskK]], type[TaskK]]:
+    """Makes a class a task kind of this name. Raises TypeError if it does not fit TaskKind."""
+    return lambda cls: _marked(cls, "task", name)
 
 
 def loss(name: str) -> Callable[[type[LossK]], type[LossK]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
-
-from archspec.contract.kinds import TaskKind
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archspec.contract.kinds import Kind
@@ -37,7 +35,10 @@ def _one_of(*words: str) -> tuple[str, _Fits]:
 
 
 _TEXT: tuple[str, _Fits] = "text", lambda _, value: isinstance(value, str)
-_TASKS = get_args(TaskKind)
+_NAMES: tuple[str, _Fits] = (
+    "a tuple of names",
+    lambda _, value: isinstance(value, tuple) and all(isinstance(name, str) for name in value),
+)
 _VALUES: Mapping[str, tuple[str, _Fits]] = {
     "paper": _TEXT,
     "formula": _TEXT,
@@ -48,7 +49,14 @@ _VALUES: Mapping[str, tuple[str, _Fits]] = {
     "selects": _one_of("stream", "domain", "none"),
     "adds_up": ("True or False", lambda _, value: isinstance(value, bool)),
     "excluded": ("a number or None", lambda _, value: value is None or type(value) in {int, float}),
-    "tasks": (f"a tuple of {', '.join(_TASKS)}", lambda _, value: isinstance(value, tuple) and {*value} <= {*_TASKS}),
+    "output": _one_of("binary", "regression", "multiclass"),
+    "score": _TEXT,
+    "lowest": ("a number or None", lambda _, value: value is None or type(value) in {int, float}),
+    "whole": ("True or False", lambda _, value: isinstance(value, bool)),
+    "metrics": _NAMES,
+    "tasks": _NAMES,
+    "outputs": ("a number of outputs or None", lambda _, value: value is None or type(value) is int),
+    "selects_rows": ("True or False", lambda _, value: isinstance(value, bool)),
     "reads": _one_of("logits", "scores"),
     "stopped": ("a tuple of names of settings", _are_settings),
     "gradients": _one_of("none", "last", "shared"),

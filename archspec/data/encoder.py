@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archspec.data.encodings import NO_GROUP, Encoding, Numbers
+from archspec.data.encodings import Encoding, Numbers
 from archspec.data.faults import MISSING, Fault
 from archspec.data.hashing import Key
 from archspec.data.items import ListForm
 from archspec.data.labels import Labels, inside, label_encoding, reasons
 from archspec.data.list_survey import list_forms, with_lists
 from archspec.data.moments import Moment
-from archspec.data.requirements import as_written, group_requirement
+from archspec.data.requirements import group_requirement
 from archspec.data.serialization import ENCODINGS
 from archspec.data.side_by_side import Lists, aligned, amounts
 from archspec.data.values import floats, lists, missing
+from archspec.program.columns import NO_GROUP, as_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from archspec.data.values import NONE, NONE_OF_NAMES, Array, Mask, Reading, floa
 
 Encoded = NDArray[Any]
 """Ids in int64, or numbers in float32."""
-NO_GROUP: Final = -(2**63)
-"""The key of a row that belongs to no group."""
 
 
 class Encoding(BaseModel):

@@ -36,6 +36,8 @@ class Labels(Encoding):
     kind: Literal["labels"] = "labels"
     high: int | None = None
     """Number of classes, 2 for a binary task; None: any finite number."""
+    low: float | None = None
+    """The lowest number, if labels are not classes; None: there is none."""
     index: bool = False
     """Whether classes become int64, as a multiclass task reads them."""
     values: tuple[str, ...] = ()
@@ -43,6 +45,11 @@ class Labels(Encoding):
     soft: bool = False
     """Whether a binary label may be between 0 and 1."""
     masked: bool = False
+
+    @property
+    def signed(self) -> bool:
+        """Whether -1 is a label, not a missing one."""
+        return self.high is None and self.low is None
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """Labels in float32, or classes in int64."""
@@ -58,7 +65,7 @@ class Labels(Encoding):
 
     def absent(self, array: Array) -> Mask:
         """Which labels are missing."""
-        return missing_labels(array, classes=self.high is not None)
+        return missing_labels(array, classes=not self.signed)
 
     def _numbers(self, array: Array) -> tuple[Encoded, Mask]:
         """The labels as numbers, and which of them the task can learn."""
@@ -71,6 +78,8 @@ class Labels(Encoding):
             return places, places >= 0
         numbers, known = floats(array)
         fits = known & (np.abs(numbers) <= np.finfo(np.float32).max)
+        if self.low is not None:
+            fits &= numbers >= self.low
         if self.high is not None:
             fits &= (numbers >= 0) & (numbers <= self.high - 1) & (self.soft | (numbers == np.floor(numbers)))
         return numbers, fits
@@ -80,7 +89,7 @@ class Labels(Encoding):
         if self.values:
             return f"is none of {', '.join(self.values)}"
         if self.high is None:
-            return "is not a finite number"
+            return "is not a finite number" if self.low is None else f"is not a finite number from {self.low:g} up"
         if self.index:
             return f"is not a class of 0..{self.high - 1}"
         return "is outside 0..1" if self.soft else "is neither 0 nor 1"
@@ -156,7 +165,7 @@ def label_encoding(requirement: ColumnRequirement, kind: str | None, found: Iter
     if name == CLASSES and not values and requirement.high is not None:
         values = _in_order(found, requirement.high)
     return Labels(
-        high=requirement.high, index=requirement.use == "class", values=values, soft=name == SOFT,
+        high=requirement.high, low=requirement.low, index=requirement.use == "class", values=values, soft=name == SOFT,
         masked=requirement.masked or requirement.optional,
     )  # fmt: skip
 
@@ -208,7 +217,7 @@ def reasons(
     requirement: ColumnRequirement, encoding: Labels, array: Array, fits: Mask
 ) -> Iterator[tuple[Mask, str, str]]:
     """Which labels `[N]` do not fit, the reasons, and how to fix them."""
-    classes, skip = encoding.high is not None, "`--bad skip` leaves such rows out of all tasks"
+    classes, skip = not encoding.signed, "`--bad skip` leaves such rows out of all tasks"
     absent = missing(array)
     unlabeled = missing_labels(array, classes=classes)
     numbers, known = floats(array)

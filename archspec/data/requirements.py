@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from archspec.contract import ColumnName, LossKind, overrides
+from archspec.contract import ColumnName, GroupName, LossKind, overrides
 from archspec.data.side_by_side import events
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.graph.construct.wiring import settings_names
+from archspec.program.columns import as_written
 from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class ColumnRequirement:
     """One column that a spec reads.
 
     `width` is the number of values in a row, or the longest list (None: any length); `high` the first id, class or
-    label that is too high; `words` the names of ids. Columns of one `family` have the same ids. A label counts only
-    in rows where the column `space` is 1.
+    label that is too high; `low` the lowest label that is no class; `words` the names of ids. Columns of one
+    `family` have the same ids. A label counts only in rows where the column `space` is 1.
     """
 
     column: str
@@ -42,6 +43,7 @@ class ColumnRequirement:
     high: int | None = None
     words: tuple[str, ...] = ()
     family: str = ""
+    low: float | None = None
     space: str | None = None
     optional: bool = False
     """Whether a label may be missing in any row: its loss determines which rows have one."""
@@ -118,19 +120,19 @@ def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str
     return found
 
 
-def group_requirement(column: str) -> ColumnRequirement:
-    """The requirement for the column that groups rows in metrics."""
-    return ColumnRequirement(column, "key", "the groups of grouped AUC")
+def group_requirement(column: str, reader: str = "the groups of grouped AUC") -> ColumnRequirement:
+    """The requirement for a column that groups rows."""
+    return ColumnRequirement(column, "key", reader)
+
+
+def selects_rows(loss: LossKind) -> bool:
+    """Whether a loss decides which rows have a label."""
+    return loss.selects_rows and overrides(loss, LossKind.joint)
 
 
 def group_column(found: Mapping[str, ColumnRequirement], grouped_by: str | None) -> str | None:
     """The column of a batch with the groups: a separate one if the spec also reads the file's column."""
     return as_written(grouped_by) if grouped_by is not None and found[grouped_by].groups else grouped_by
-
-
-def as_written(column: str) -> str:
-    """The name of a batch's column with a key for each original value of a file's column."""
-    return f"{column} as written"
 
 
 _OF_INPUTS: Final = frozenset({"ids", "lists", "amounts", "numbers"})
@@ -153,6 +155,8 @@ def _both(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequirement
         space=one.space if one.space == other.space else None,
         optional=one.optional and other.optional,
         masked=one.masked and other.masked,
+        low=max((low for low in (one.low, other.low) if low is not None), default=None),
+        groups=one.groups or other.groups,
         tasks=(*one.tasks, *other.tasks),
         plain=one.plain or other.plain,
         also=(*one.also, *other.also),
@@ -163,6 +167,8 @@ def _of_two_uses(one: ColumnRequirement, other: ColumnRequirement) -> ColumnRequ
     """A requirement that satisfies readers of two uses: values are not encoded, and must fit both."""
     if one.use in _OF_INPUTS and other.use in _OF_INPUTS:
         return one
+    if other.use == "key":
+        return replace(one, groups=True)
     checked = other.use in {"class", "label", "weight"}
     narrowed = one.use in _OF_INPUTS or checked
     return replace(
@@ -220,14 +226,13 @@ def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:
 def _of_tasks(graph: Graph) -> Iterator[ColumnRequirement]:
     for name, block in graph.spec.tasks.items():
         task, reader = block.task, f"task `{name}`"
-        joint = [loss.settings for loss in block.losses if overrides(loss.settings, LossKind.joint)]
-        high = task.classes if task.kind == "multiclass" else 2 if task.kind == "binary" else None
-        use: Use = "class" if task.kind == "multiclass" else "label"
+        use: Use = "class" if block.settings.whole else "label"
         if task.when is not None:
             yield ColumnRequirement(task.when, "space", f"the sample space of {reader}")
         label = task.label or name
         yield ColumnRequirement(
-            label, use, reader, high=high, space=task.when, optional=bool(joint),
+            label, use, reader, high=block.settings.class_count(), low=block.settings.lowest, space=task.when,
+            optional=any(selects_rows(loss.settings) for loss in block.losses),
             masked=task.missing_labels == "mask", tasks=(name,),
         )  # fmt: skip
         if task.weight_column is not None:
@@ -235,6 +240,8 @@ def _of_tasks(graph: Graph) -> Iterator[ColumnRequirement]:
         for loss in block.losses:
             for _, column in settings_names(loss.settings, ColumnName):
                 yield ColumnRequirement(str(column), "column", f"the loss `{loss.kind}` of {reader}", space=task.when)
+            for _, column in settings_names(loss.settings, GroupName):
+                yield group_requirement(str(column), f"the loss `{loss.kind}` of {reader}")
 
 
 def nearest_column(column: str, known: Collection[str], reads: str) -> str:

@@ -10,7 +10,6 @@ from archspec.graph.construct.levels import is_none
 from archspec.graph.load import graph_of
 from archspec.spec.categories import DEFAULT_KIND
 from archspec.spec.spec import Block, Spec, Switch
-from archspec.spec.tasks import LOSS as DEFAULT_LOSS
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -98,7 +97,7 @@ def _detail(graph: Graph, node: Node) -> str:
     detail: str = node.block.settings.detail()
     if node.category == "tower":
         task = graph.spec.tasks.get(node.name.name)
-        head = str((task.task.classes if task else None) or 1)
+        head = str(task.settings.outputs() if task else 1)
         kind = "" if node.kind == DEFAULT_KIND["tower"] else node.block.settings.title or node.kind
         return ", ".join(part for part in (kind, detail, head) if part)
     if _is_penalty(node):
@@ -139,9 +138,9 @@ def _differing(node: Node) -> dict[str, Any]:
         case Switch() as switch:
             return {"output": switch.output} if switch.output else {}
         case task:
-            losses = [{"kind": loss.kind, **_changed(loss.settings)} for loss in task.losses]
-            usual = losses == [{"kind": DEFAULT_LOSS[task.task.kind]}]
-            return _changed(task.task) | ({} if usual else {"loss": losses})
+            losses = [{"kind": loss.kind, **_changed(loss.common), **_changed(loss.settings)} for loss in task.losses]
+            usual = losses == [task.settings.default_loss()]
+            return _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
 
 
 def _changed(settings: Settings | None) -> dict[str, Any]:

@@ -95,6 +95,15 @@ def mean_auc(scores: Tensor, positives: Tensor, groups: Tensor) -> Tensor | None
     return mean
 
 
+def mean_ranks(values: Tensor) -> Tensor:
+    """The rank of each value from 1, `[N]` in float64; equal values have the mean of their ranks."""
+    order = torch.argsort(values, stable=True)
+    one = torch.zeros_like(order)
+    ranks = torch.empty(len(values), dtype=torch.float64, device=values.device)
+    ranks[order] = _doubled_ranks(values[order], one, one.new_tensor([len(values)])).double() / 2
+    return ranks
+
+
 def _doubled_ranks(scores: Tensor, group: Tensor, sizes: Tensor) -> Tensor:
     """Twice the rank of each row within its group, `[B]`, int64; rows must be sorted by group, then by score."""
     rows = torch.arange(len(scores), device=scores.device)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
+from torchmetrics.utilities import dim_zero_cat
 
-from archspec.data.encodings import NO_GROUP
-from archspec.lightning.grouped_auc import AUC, GroupedAUC
-from archspec.train.rows import Columns, listed, task_rows
+from archspec.lightning.grouped_auc import AUC, GroupedAUC, mean_ranks
+from archspec.program.columns import NO_GROUP
+from archspec.train.rows import Columns, listed, predictions, task_rows
 
 if TYPE_CHECKING:
-    from archspec.spec.spec import Task, TaskBlock
+    from collections.abc import Callable, Mapping
+
+    from archspec.spec.spec import TaskBlock
 
 
 class RowMean(Metric):
@@ -58,14 +61,146 @@ class LogLoss(RowMean):
 
 
 class Accuracy(RowMean):
-    """The share of rows whose highest logit of `[B, classes]` is the label's; torchmetrics' own fails for no rows."""
+    """The share of rows whose predicted class is the label; torchmetrics' own fails for no rows.
+
+    The class is that of the highest of `[B, classes]`, or a number `[B]`, rounded.
+    """
 
     higher_is_better = True
     is_differentiable = False
 
     def values(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """1 if right, else 0."""
-        return (outputs.argmax(1) == labels).float()
+        return ((outputs.round() if outputs.dim() == 1 else outputs.argmax(1)) == labels).float()
+
+
+class Coverage(RowMean):
+    """The share of rows whose label is at most the predicted quantile; the task's `q` if that is right."""
+
+    is_differentiable = False
+
+    def values(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """1 if it is, else 0."""
+        return (labels <= outputs).float()
+
+
+class PCOC(Metric):
+    """Predicted over observed: sum of predictions divided by sum of labels; 1 if predictions are right on average.
+
+    (He et al., Practical lessons from predicting clicks on ads at Facebook, ADKDD 2014, 2.1: calibration.) Sums are in
+    float64. `compute()` returns `[]`, or None if the labels add up to 0.
+    """
+
+    higher_is_better = None
+    is_differentiable = False
+    full_state_update = False
+
+    predicted: Tensor
+    observed: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("predicted", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("observed", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Adds a batch: predictions and labels, `[B]` each."""
+        self.predicted += scores.double().sum()
+        self.observed += labels.double().sum()
+
+    def compute(self) -> Tensor | None:
+        """The ratio over the rows of all processes."""
+        return self.predicted / self.observed if self.observed != 0 else None
+
+
+class R2(Metric):
+    """The share of the labels' variance that predictions explain: 1 - sum (y - v)^2 / sum (y - mean y)^2.
+
+    Sums are in float64, of labels minus the first one seen in the process. `compute()` returns `[]`, or None if all
+    labels are equal.
+    """
+
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+
+    labels: list[Tensor]
+    errors: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("labels", [], dist_reduce_fx="cat")
+        self.add_state("errors", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Adds a batch: predictions and labels, `[B]` each."""
+        self.labels.append(labels.double())
+        self.errors += (labels.double() - scores.double()).square().sum()
+
+    def compute(self) -> Tensor | None:
+        """The share over the rows of all processes."""
+        labels = dim_zero_cat(self.labels)
+        spread = (labels - labels.mean()).square().sum()
+        return 1 - self.errors / spread if len(labels) and spread > 0 else None
+
+
+class Stored(Metric):
+    """The base of metrics that need all rows: stores a prediction and a label per row, 8 bytes."""
+
+    is_differentiable = False
+    full_state_update = False
+
+    scores: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", [], dist_reduce_fx="cat")
+        self.add_state("labels", [], dist_reduce_fx="cat")
+
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Adds a batch: predictions and labels, `[B]` each."""
+        self.scores.append(scores.detach())
+        self.labels.append(labels.float())
+
+    def compute(self) -> Tensor | None:
+        """The metric over the rows of all processes, `[]`; None without rows."""
+        scores, labels = dim_zero_cat(self.scores), dim_zero_cat(self.labels)
+        return self.measured(scores, labels) if len(scores) else None
+
+    def measured(self, scores: Tensor, labels: Tensor) -> Tensor | None:
+        """The metric of all rows, `[N]` each."""
+        raise NotImplementedError
+
+
+class ECE(Stored):
+    """Expected calibration error over 20 bins of equally many rows: sum_b rows_b / rows |mean p - mean y|.
+
+    Rows are binned by the rank of their prediction; equal predictions are in one bin. (Naeini et al., AAAI 2015.)
+    """
+
+    higher_is_better = False
+    bins = 20
+
+    def measured(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Returns `[]` in float64."""
+        rank = mean_ranks(scores)
+        index = ((rank - 0.5) / len(scores) * self.bins).long().clamp(0, self.bins - 1)
+        gaps = torch.zeros(self.bins, dtype=torch.float64, device=scores.device)
+        return gaps.index_add(0, index, scores.double() - labels.double()).abs().sum() / len(scores)
+
+
+class RankCorrelation(Stored):
+    """Spearman's rank correlation of predictions and labels; equal values have their mean rank."""
+
+    higher_is_better = True
+
+    def measured(self, scores: Tensor, labels: Tensor) -> Tensor | None:
+        """Returns `[]` in float64; None if all predictions or all labels are equal."""
+        ranks = torch.stack([mean_ranks(scores), mean_ranks(labels)])
+        ranks = ranks - ranks.mean(1, keepdim=True)
+        spread = ranks.square().sum(1).prod()
+        return (ranks[0] * ranks[1]).sum() / spread.sqrt() if spread > 0 else None
 
 
 class NormalizedEntropy(LogLoss):
@@ -114,19 +249,34 @@ class RowCount(Metric):
         return self.rows
 
 
-class TaskMetrics(nn.Module):
-    """The metrics of one task over the rows of its sample space, unweighted.
+METRICS: Mapping[str, tuple[Callable[[], Metric], Literal["logits", "scores"]]] = {
+    "auc": (AUC, "logits"),
+    "log_loss": (LogLoss, "logits"),
+    "normalized_entropy": (NormalizedEntropy, "logits"),
+    "pcoc": (PCOC, "scores"),
+    "ece": (ECE, "scores"),
+    "rmse": (lambda: MeanSquaredError(squared=False), "scores"),
+    "mae": (MeanAbsoluteError, "scores"),
+    "r2": (R2, "scores"),
+    "rank_correlation": (RankCorrelation, "scores"),
+    "accuracy": (Accuracy, "scores"),
+    "coverage": (Coverage, "scores"),
+}
+"""The metrics that a kind of task may name, and whether they read its outputs or its predictions."""
 
-    binary: `auc, log_loss, normalized_entropy`, and `grouped_auc` if `grouped_by` names a column;
-    regression: `rmse, mae`; multiclass: `log_loss, accuracy`.
+
+class TaskMetrics(nn.Module):
+    """The metrics of one task over the rows of its sample space, unweighted: those that its kind names.
+
+    A binary task also has `grouped_auc` if `grouped_by` names a column.
     """
 
     def __init__(self, block: TaskBlock, grouped_by: str | None = None) -> None:
         super().__init__()
         self.block = block
-        self.grouped_by = grouped_by if block.task.kind == "binary" else None
+        self.grouped_by = grouped_by if block.settings.output == "binary" else None
         self.rows = RowCount()
-        self.metrics = nn.ModuleDict(_metrics_of(block.task))
+        self.metrics = nn.ModuleDict({name: METRICS[name][0]() for name in block.settings.metrics})
         self.grouped = GroupedAUC() if self.grouped_by else None
 
     def names(self) -> tuple[str, ...]:
@@ -152,16 +302,17 @@ class TaskMetrics(nn.Module):
 
     def update_with_nothing(self) -> None:
         """Adds a batch without rows."""
-        classes = self.block.task.classes
+        outputs = self.block.settings.outputs()
         nothing = torch.zeros(0, device=self.rows.rows.device)
-        self._add(nothing if classes is None else nothing.reshape(0, classes), nothing)
+        self._add(nothing if outputs == 1 else nothing.reshape(0, outputs), nothing)
         if self.grouped is not None:
             self.grouped.update(nothing, nothing, nothing)
 
     def _add(self, outputs: Tensor, labels: Tensor) -> None:
         self.rows.update(len(labels))
-        for metric in self.metrics.values():
-            _metric(metric).update(outputs, labels)
+        read = {"logits": outputs, "scores": predictions(self.block.settings, outputs)}
+        for name, metric in self.metrics.items():
+            _metric(metric).update(read[METRICS[name][1]], labels)
 
     def compute(self) -> dict[str, Tensor]:
         """The metrics that have a value, by name: none without rows, no AUC with only one class. Collective."""
@@ -189,16 +340,6 @@ def group_ids(batch: Columns, name: str) -> Tensor:
             f"grouped_by: column `{name}` holds {groups.dtype} of shape {list(groups.shape)}, not one integer per row"
         )
     return groups
-
-
-def _metrics_of(task: Task) -> dict[str, Metric]:
-    match task.kind:
-        case "binary":
-            return {"auc": AUC(), "log_loss": LogLoss(), "normalized_entropy": NormalizedEntropy()}
-        case "regression":
-            return {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
-        case _:
-            return {"log_loss": LogLoss(), "accuracy": Accuracy()}
 
 
 def _metric(module: nn.Module) -> Any:  # noqa: ANN401 - a Metric, whose update takes what its class says

@@ -97,7 +97,7 @@ class MultiTaskModule(LightningModule):
         super().__init__()
         self.save_hyperparameters("learning_rate", "weight_decay", "seed", "optimize", "grouped_by", "log_gates")
         self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
-        if grouped_by is not None and all(block.task.kind != "binary" for block in self.spec.tasks.values()):
+        if grouped_by is not None and all(block.settings.output != "binary" for block in self.spec.tasks.values()):
             raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` is binary")
         self.learning_rate, self.weight_decay, self.log_gates = learning_rate, weight_decay, log_gates
         self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)

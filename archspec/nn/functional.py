@@ -356,6 +356,17 @@ def bounded_exp(x: Tensor) -> Tensor:
     return x.clamp_max(80.0).exp()
 
 
+def expected_class(logits: Tensor) -> Tensor:
+    """The expected class of CORN's conditional logits, `[B, classes - 1] -> [B]`: sum_k P(y > k)."""
+    return logits.sigmoid().cumprod(-1).sum(-1)
+
+
+def zero_inflated_mean(outputs: Tensor) -> Tensor:
+    """The mean of a zero-inflated lognormal, `[B, 3] -> [B]`: sigmoid(a) exp(m + s^2 / 2), s = softplus(b)."""
+    spread = F.softplus(outputs[..., 2])
+    return outputs[..., 0].sigmoid() * (outputs[..., 1] + spread.square() / 2).clamp_max(80.0).exp()
+
+
 def safe_log(x: Tensor) -> Tensor:
     """log x, with x clamped to at least the smallest normal number."""
     return x.clamp_min(torch.finfo(x.dtype).tiny).log()

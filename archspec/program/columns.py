@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from archspec.program.program import Dim
+
+NO_GROUP: Final = -(2**63)
+"""The key of a row that belongs to no group, in a column that groups rows."""
+
+
+def as_written(column: str) -> str:
+    """The name of a batch's column with a key for each original value of a file's column."""
+    return f"{column} as written"
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -
     """Checks that groups are identified by ids, and that there is a binary task, whose AUC they are for."""
     if grouped_by is None:
         return
-    if all(block.task.kind != "binary" for block in graph.spec.tasks.values()):
+    if all(block.settings.output != "binary" for block in graph.spec.tasks.values()):
         problems.error(
             "AS731", f"`--grouped-by {grouped_by}` measures AUC within groups, but no task of `{graph.spec.name}` is "
             "binary", help="leave it out",

@@ -16,7 +16,6 @@ from archspec.spec.spec import Block
 from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from collections.abc import Sequence as Words
 
     from archspec.contract import Registry, Settings
@@ -62,9 +61,9 @@ class BlockReader:
         if cls:
             node = self.known_keys(node, (*known, *keys_of(cls)), what, category)
         node = self.without_nulls(node, what)
-        common = validated(common_class, _only(node, common_keys), what, place, self.diagnostics)
+        common = validated(common_class, node.only(*common_keys), what, place, self.diagnostics)
         rest = [entry.key for entry in node.entries if entry.key not in known]
-        settings = validated(cls, _only(node, rest), what, place, self.diagnostics) if cls else None
+        settings = validated(cls, node.only(*rest), what, place, self.diagnostics) if cls else None
         block = Block(category, name, kind, common, settings, node, place)
         return block if settings is None or self.answers(block, what) else replace(block, settings=None)
 
@@ -96,7 +95,7 @@ class BlockReader:
                 notes=others[0].node.provenance,
                 help=f"drop {keys}, or write all its settings instead of `like`",
             )
-        common = validated(COMMON[category], _only(node, ("from", "like")), what, place, self.diagnostics)
+        common = validated(COMMON[category], node.only("from", "like"), what, place, self.diagnostics)
         return Block(category, name, "", common, None, node, place)
 
     def named(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
@@ -210,8 +209,3 @@ class BlockReader:
             if sizes and len(sizes) == len(node.items):
                 return f"write `{name}: {{units: {sizes}}}`"
         return f"write `{name}: {{...}}`"
-
-
-def _only(node: Mapping, keys: Iterable[str]) -> Mapping:
-    wanted = set(keys)
-    return Mapping(tuple(entry for entry in node.entries if entry.key in wanted), node.span, node.provenance)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 COMMON: dict[str, type[Settings]] = {category: base.common for category, base in BASES.items()}
 COMMON["block"] = BlockCommon
-DEFAULT_KIND = {"expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "block": "mlp", "tower": "mlp"}
+DEFAULT_KIND = {
+    "expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "block": "mlp", "tower": "mlp", "task": "binary",
+}  # fmt: skip
 KINDS = {"block": "expert"}
 """Category -> the one whose kinds its blocks have, if that is another."""
 DEFAULTS: dict[str, Section] = {

@@ -16,7 +16,7 @@ from archspec.contract import Settings
 from archspec.contract.limits import LARGEST
 from archspec.spec.categories import ABOUT, BOTTOM, COMMON, DEFAULTS, kinds_of
 from archspec.spec.sections import SECTIONS
-from archspec.spec.spec import VERSION, Task
+from archspec.spec.spec import VERSION
 
 if TYPE_CHECKING:
     from archspec.contract import Registry
@@ -33,9 +33,10 @@ _NAMES = {"type": "array", "items": _TEXT}
 def json_schema(registry: Registry) -> Schema:
     """The JSON Schema (draft 7) of specs that use the kinds of a registry."""
     definitions: Schema = {}
-    for category in COMMON:
-        definitions[category] = _block(category, registry, definitions)
     ref = {category: {"$ref": f"#/definitions/{category}"} for category in COMMON}
+    for category in COMMON:
+        more = {"loss": _losses(ref["loss"], registry)} if category == "task" else {}
+        definitions[category] = _block(category, registry, definitions, more)
     level = _object({"repeat": {}, "experts": _named(ref["expert"]), "gates": _named(ref["gate"])})
     sections: Schema = {
         "archspec": {"const": VERSION},
@@ -48,7 +49,7 @@ def json_schema(registry: Registry) -> Schema:
         "inputs": _named(ref["input"]),
         "groups": _named(_NAMES),
         **{section: _named(ref[category]) for section, category in BOTTOM.items()},
-        "tasks": _named(_task(ref["loss"], registry, definitions)),
+        "tasks": _named(ref["task"]),
         "levels": {"type": "array", "items": {"anyOf": [level, {"type": "null"}]}},
         "towers": _named({"anyOf": [ref["tower"], _switch(ref["tower"])]}),
         "fusion": _named(ref["fusion"]),
@@ -150,9 +151,14 @@ def _properties(cls: type[Settings], definitions: Schema) -> Schema:
     }
 
 
-def _block(category: str, registry: Registry, definitions: Schema) -> Schema:
-    """A block: the settings of its kind; without a `kind`, which may come from `defaults`, those of any kind."""
-    common = _properties(COMMON[category], definitions)
+def _block(category: str, registry: Registry, definitions: Schema, more: Schema) -> Schema:
+    """A block: the settings of its kind; without a `kind`, which may come from `defaults`, those of any kind.
+
+    `more` holds the schemas of keys that are no settings.
+    """
+    common = _properties(COMMON[category], definitions) | more
+    if "decay" in common:
+        common["decay"] = {"anyOf": [{"type": "number"}, common["decay"]]}
     choices: list[Schema] = []
     meanings: dict[str, list[Schema]] = {key: [schema] for key, schema in common.items()}
     for kind in registry.names(kinds_of(category)):
@@ -170,11 +176,10 @@ def _block(category: str, registry: Registry, definitions: Schema) -> Schema:
     return {"type": "object", "properties": {"kind": known}, "allOf": [*choices, without]}
 
 
-def _task(loss: Schema, registry: Registry, definitions: Schema) -> Schema:
+def _losses(loss: Schema, registry: Registry) -> Schema:
+    """One loss, by its name or as a block, or a list of losses."""
     one = {"anyOf": [{"enum": list(registry.names("loss"))}, loss]}
-    properties = _properties(Task, definitions)
-    decay = {"anyOf": [{"type": "number"}, properties["decay"]]}
-    return _object({**properties, "decay": decay, "loss": {"anyOf": [one, {"type": "array", "items": one}]}})
+    return {"anyOf": [one, {"type": "array", "items": one}]}
 
 
 def _switch(tower: Schema) -> Schema:

@@ -5,21 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BeforeValidator, Field
-
-from archspec.contract import Registry, Settings
-from archspec.contract.kinds import TaskKind
-from archspec.contract.limits import LARGEST
-from archspec.contract.settings import Positive, added
 from archspec.spec.text import dump
 from archspec.spec.tree import Mapping, Node, span_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
-    from archspec.contract import InputKind
+    from archspec.contract import InputKind, Registry, Settings, Task, TaskKind
     from archspec.diagnostics import Diagnostic, Note, Span
 
 VERSION = 1
@@ -27,33 +21,6 @@ VERSION = 1
 
 LITERAL = ("archspec", "name", "about", "sets", "requires", "extends")
 """Sections in which `$` has no meaning."""
-
-
-class Decay(Settings):
-    """`weight * rate**t`, t counting steps or epochs."""
-
-    rate: Positive
-    every: Literal["step", "epoch"] = "step"
-
-
-def _decay(value: object) -> object:
-    return {"rate": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-class Task(Settings):
-    """What is learned."""
-
-    kind: TaskKind = "binary"
-    classes: Annotated[int, Field(ge=2, le=LARGEST)] | None = None
-    label: str | None = None
-    when: str | None = None
-    """A label column: rows where it is 1 are the task's sample space."""
-    weight_column: str | None = None
-    """A label column with one weight per row, 0 or more: the loss is the weighted mean over rows."""
-    missing_labels: Literal["error", "mask"] = added("error")
-    """`mask`: rows without a label (NaN; -1 too, but for regression) are outside the task's sample space."""
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    decay: Annotated[Decay | None, BeforeValidator(_decay)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +84,12 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class TaskBlock:
-    """A task with its losses."""
+    """A task with its kind and its losses."""
 
     name: str
+    kind: str
     task: Task
+    settings: TaskKind
     losses: tuple[Block, ...]
     node: Node
     place: Span
@@ -133,7 +102,8 @@ class TaskBlock:
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""
         losses = [_short(loss) for loss in self.losses]
-        data = _dumped(self.task) | {"loss": losses[0] if len(losses) == 1 else losses}
+        data = {"kind": self.kind, **_dumped(self.settings), **_dumped(self.task)}
+        data |= {"loss": losses[0] if len(losses) == 1 else losses}
         decay = data.get("decay")
         return data | ({"decay": decay["rate"]} if decay and decay["every"] == "step" else {})
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from archspec.contract import Task, TaskKind
 from archspec.contract.limits import MOST_LOSSES
 from archspec.contract.settings import keys_of
 from archspec.spec.entries import EntryReader
 from archspec.spec.problems import validated
-from archspec.spec.spec import Block, Task, TaskBlock
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, span_at
+from archspec.spec.spec import Block, TaskBlock
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping
 
-LOSS = {"binary": "logistic", "regression": "mse", "multiclass": "cross_entropy"}
-"""Kind of a task -> its default loss."""
+if TYPE_CHECKING:
+    from archspec.contract import LossKind
+    from archspec.diagnostics import Span
+
+
+class _Wrong(TaskKind):
+    """Stands for the kind of a task that is wrong, and was reported: no other check complains about it."""
+
+    output: ClassVar[Literal["binary", "regression", "multiclass"]] = "binary"
 
 
 class TaskReader(EntryReader):
@@ -22,50 +32,67 @@ class TaskReader(EntryReader):
         if node is None:
             self.error("AS109", f"{what} must be a mapping", entry.node.span, notes=entry.node.provenance,
                        help=f"write `{entry.key}: {{kind: binary}}`")  # fmt: skip
-            return TaskBlock(entry.key, Task(label=entry.key), (), entry.node, entry.key_span)
-        node = self.blocks.split_colons(node, what)
-        node = self.blocks.without_nulls(self.blocks.known_keys(node, (*keys_of(Task), "loss"), what), what)
-        task = validated(Task, node.without("loss"), what, entry.key_span, self.diagnostics)
-        if task is None:
-            return TaskBlock(entry.key, Task(label=entry.key), (), node, entry.key_span)
-        self.classes(task, node, what, entry)
-        given = node.get("loss") or Scalar(LOSS[task.kind], entry.key_span)
+            return _wrong(entry, entry.node)
+        node = self.blocks.near("kind", "task", self.blocks.split_colons(node, what), what)
+        kind = self.blocks.kind("task", node, what, entry.key_span)
+        cls = self.registry.find("task", kind)
+        own = keys_of(cls) if cls else ()
+        if cls:
+            node = self.blocks.known_keys(node, ("kind", *keys_of(Task), "loss", *own), what, "task")
+        node = self.blocks.without_nulls(node, what)
+        task = validated(Task, node.only(*keys_of(Task)), what, entry.key_span, self.diagnostics)
+        settings: Any = validated(cls, node.only(*own), what, entry.key_span, self.diagnostics) if cls else None
+        if task is None or settings is None:
+            return _wrong(entry, node)
+        block = Block("task", entry.key, kind, task, settings, node, entry.key_span)
+        if not self.blocks.answers(block, what):
+            return _wrong(entry, node)
+        task = task.model_copy(update={"label": task.label or entry.key})
+        return TaskBlock(
+            entry.key, kind, task, settings, self.losses(entry, kind, settings, node), node, entry.key_span
+        )
+
+    def losses(self, entry: Entry, kind: str, settings: TaskKind, node: Mapping) -> tuple[Block, ...]:
+        """The losses of a task: those it names, or its kind's own."""
+        what = f"task `{entry.key}`"
+        given = node.get("loss") or _written(settings.default_loss(), entry.key_span)
         nodes = given.items if isinstance(given, Sequence) else (given,)
         if not nodes:
-            self.error(
-                "AS109",
-                f"`loss` of {what} is empty",
-                given.span,
-                notes=given.provenance,
-                help=f"write `loss: {LOSS[task.kind]}`",
-            )
+            self.error("AS109", f"`loss` of {what} is empty", given.span, notes=given.provenance,
+                       help=_loss_help(settings))  # fmt: skip
         if len(nodes) > MOST_LOSSES:
             message = f"{what} has {len(nodes):,} losses; a task has {MOST_LOSSES} at most"
             self.error("AS109", message, given.span, notes=given.provenance, help="drop some")
-        losses = tuple(self.loss(entry.key, task.kind, item) for item in nodes[:MOST_LOSSES])
-        return TaskBlock(
-            entry.key, task.model_copy(update={"label": task.label or entry.key}), losses, node, entry.key_span
-        )
+        return tuple(self.loss(entry.key, kind, settings, item) for item in nodes[:MOST_LOSSES])
 
-    def classes(self, task: Task, node: Mapping, what: str, entry: Entry) -> None:
-        """`classes` and `kind: multiclass` go together."""
-        if task.kind == "multiclass" and task.classes is None:
-            self.error(
-                "AS110",
-                f"{what} needs `classes`",
-                entry.key_span,
-                notes=node.provenance,
-                help="add how many: `classes: N`",
-            )
-        if task.kind != "multiclass" and task.classes is not None:
-            self.error("AS109", f"`classes` of {what} is for `kind: multiclass`", span_at(node, ("classes",), key=True),
-                       notes=node.provenance, help="drop `classes`, or write `kind: multiclass`")  # fmt: skip
-
-    def loss(self, task: str, kind: str, node: Node) -> Block:
+    def loss(self, task: str, kind: str, settings: TaskKind, node: Node) -> Block:
         """One loss of a task, fit for the task's kind."""
         block = self.blocks.named("loss", task, node, f"a loss of task `{task}`", node.span)
-        fits: tuple[str, ...] = block.settings.tasks if block.settings is not None else ()
-        if fits and kind not in fits:
-            self.error("AS109", f"loss `{block.kind}` is for {', '.join(fits)} tasks; `{task}` is {kind}", node.span,
-                       notes=node.provenance, help=f"write `loss: {LOSS[kind]}`")  # fmt: skip
+        loss: LossKind | None = block.settings
+        fits = {kind, settings.output} if loss is not None and loss.reads == "scores" else {kind}
+        if loss is not None and loss.tasks and fits.isdisjoint(loss.tasks):
+            self.error("AS109", f"loss `{block.kind}` is for {', '.join(loss.tasks)} tasks; `{task}` is {kind}",
+                       node.span, notes=node.provenance, help=_loss_help(settings))  # fmt: skip
+        elif loss is not None and loss.outputs not in {None, settings.outputs()}:
+            message = f"loss `{block.kind}` is for tasks with {loss.outputs} outputs; `{task}` has {settings.outputs()}"
+            self.error("AS109", message, node.span, notes=node.provenance, help=_loss_help(settings))
         return block
+
+
+def _wrong(entry: Entry, node: Node) -> TaskBlock:
+    """A task that could not be read."""
+    return TaskBlock(entry.key, "binary", Task(label=entry.key), _Wrong(), (), node, entry.key_span)
+
+
+def _written(loss: Any, place: Span) -> Node:  # noqa: ANN401 - a mapping, or a value in it
+    """A loss as the tree that a spec which writes it has."""
+    if not hasattr(loss, "items"):
+        return Scalar(loss, place)
+    return Mapping(tuple(Entry(key, place, _written(value, place)) for key, value in loss.items()), place)
+
+
+def _loss_help(settings: TaskKind) -> str:
+    """The help that names the loss of a task's kind."""
+    loss = settings.default_loss()
+    words = ", ".join(f"{key}: {value}" for key, value in loss.items())
+    return f"write `loss: {loss['kind'] if len(loss) == 1 else '{' + words + '}'}`"

@@ -74,6 +74,10 @@ class Mapping:
         """Return this mapping without a key."""
         return Mapping(tuple(entry for entry in self.entries if entry.key != key), self.span, self.provenance)
 
+    def only(self, *keys: str) -> Mapping:
+        """Return this mapping with these keys alone."""
+        return Mapping(tuple(entry for entry in self.entries if entry.key in keys), self.span, self.provenance)
+
     def with_entry(self, entry: Entry) -> Mapping:
         """Return this mapping with an entry in the place of the one with its key, or else at the end."""
         if entry.key not in self:

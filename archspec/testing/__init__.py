@@ -38,7 +38,8 @@ def check_kind(  # noqa: PLR0913 - one line of a test says all that there is to 
     has; batches of 7, 1 and 0 rows work, with each row independent of the others; the only state is in buffers, which
     only training changes; gradients are right (float64); outputs, gradients, auxiliary losses and buffers of the plain
     and the optimized model are equal; `torch.compile` traces one graph. A loss must return one number per row, with
-    right gradients; a balance one loss from many, with gradients, and state only in buffers.
+    right gradients; a balance one loss from many, with gradients, and state only in buffers. A task's predictions must
+    be those of the compiled model, its default loss finite with right gradients, and its metrics ones that exist.
 
     Args:
         kind: a marked class, or the name of a kind among the built-in ones and those of `plugins`.
@@ -66,6 +67,10 @@ def check_kind(  # noqa: PLR0913 - one line of a test says all that there is to 
         from archspec.testing.losses import check_loss
 
         check_loss(tiny, gradcheck=gradcheck)
+    elif category == "task":
+        from archspec.testing.tasks import check_task
+
+        check_task(tiny, gradcheck=gradcheck)
     elif category == "balance":
         from archspec.testing.losses import check_balance
 

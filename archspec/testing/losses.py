@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +16,7 @@ from archspec.train.criterion import MultiTaskLoss
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from archspec.contract import TaskKind
     from archspec.contract.balance_module import BalanceModule
 
 ROWS = 7
@@ -25,10 +25,11 @@ TASKS = ("one", "two", "three")
 
 def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
     """Checks for one finite number per row, right gradients, and use in the criterion. Raises AssertionError."""
-    settings: Any = tiny.settings_in(tiny_spec(tiny))
-    kind = (tiny.cls.tasks or ("binary",))[0]
+    spec = tiny_spec(tiny)
+    settings: Any = tiny.settings_in(spec)
+    task = spec.tasks["one"]
     for rows in (ROWS, 1, 0):
-        outputs, batch = _loss_batch(tiny, kind, rows)
+        outputs, batch = loss_batch(tiny, task.settings, rows)
         with failing_with(tiny, f"a batch of {rows} rows"):
             made = _losses(settings, outputs, batch)
             again = _losses(settings, outputs, batch)
@@ -37,7 +38,7 @@ def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
         )
         assert made.isfinite().all(), f"{tiny.label}: expected finite losses, got {made.tolist()}"
         assert torch.equal(made, again), f"{tiny.label}: expected a second call to give the same losses"
-    outputs, batch = _loss_batch(tiny, kind, ROWS)
+    outputs, batch = loss_batch(tiny, task.settings, ROWS)
     if gradcheck:
         checked(tiny, lambda value: _losses(settings, {**outputs, "one": value}, batch), [outputs["one"]])
     _compiled_loss(tiny, settings, outputs, batch)
@@ -97,17 +98,25 @@ def _steps(tiny: Tiny, balance: BalanceModule, losses: Tensor) -> None:
 
 
 def _losses(settings: Any, outputs: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401 - settings of any loss
-    """The losses of the rows, computed by `joint` if the kind has it."""
-    arguments = (outputs["one"], batch["one"])
-    made: Tensor = (
-        settings.joint(*arguments, outputs, batch) if overrides(settings, LossKind.joint) else settings.rows(*arguments)
-    )
+    """The losses of the rows, computed by the method that the kind has."""
+    method, arguments = _method(settings, outputs, batch)
+    made: Tensor = method(*arguments)
     return made
 
 
+def _method(settings: Any, outputs: Tensors, batch: Tensors) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401 - settings of any loss
+    """The method that a loss defines, and its arguments."""
+    own = outputs["one"], batch["one"]
+    if overrides(settings, LossKind.joint):
+        return settings.joint, (*own, outputs, batch)
+    if overrides(settings, LossKind.within):
+        groups = batch[settings.group]
+        return settings.within, (*own, groups, torch.ones_like(groups, dtype=torch.bool))
+    return settings.rows, own
+
+
 def _compiled_loss(tiny: Tiny, settings: Any, outputs: Tensors, batch: Tensors) -> None:  # noqa: ANN401 - settings of any loss
-    method: Any = settings.joint if overrides(settings, LossKind.joint) else settings.rows
-    arguments = (outputs["one"], batch["one"], outputs, batch)[: len(inspect.signature(method).parameters)]
+    method, arguments = _method(settings, outputs, batch)
     torch.compiler.reset()
     with failing_with(tiny, "torch.compile(fullgraph=True)"):
         compiled_method: Any = torch.compile(method, fullgraph=True, backend="aot_eager")
@@ -116,7 +125,7 @@ def _compiled_loss(tiny: Tiny, settings: Any, outputs: Tensors, batch: Tensors) 
     assert torch.allclose(found, method(*arguments)), f"{tiny.label}: expected torch.compile to keep the losses"
 
 
-def _loss_batch(tiny: Tiny, kind: str, rows: int) -> tuple[Tensors, Tensors]:
+def loss_batch(tiny: Tiny, kind: TaskKind, rows: int) -> tuple[Tensors, Tensors]:
     """Outputs that require gradients, and a batch with the columns that the model and the losses read."""
     generator = torch.Generator().manual_seed(rows)
 
@@ -124,13 +133,17 @@ def _loss_batch(tiny: Tiny, kind: str, rows: int) -> tuple[Tensors, Tensors]:
         return torch.randn(size, generator=generator, dtype=torch.float64)
 
     outputs = {name: normal(rows).requires_grad_() for name in ("two", "three")}
-    outputs["one"] = (normal(rows, 3) if kind == "multiclass" else normal(rows)).requires_grad_()
-    classes = {"binary": 2, "multiclass": 3}.get(kind)
-    label = normal(rows) if classes is None else torch.randint(classes, (rows,), generator=generator)
+    count, classes = kind.outputs(), kind.class_count()
+    outputs["one"] = (normal(rows) if count == 1 else normal(rows, count)).requires_grad_()
+    if classes is not None:
+        drawn = torch.randint(classes, (rows,), generator=generator)
+        label = drawn if kind.whole else drawn.double()
+    else:
+        label = normal(rows) if kind.lowest is None else kind.lowest + normal(rows).clamp_min(0)
     batch = {
         "x": normal(rows, tiny.width),
         "y": normal(rows, 4),
         "scene": torch.randint(2, (rows,), generator=generator),
     }
     two = torch.randint(2, (rows,), generator=generator).double()
-    return outputs, {**batch, "one": label.double() if kind == "binary" else label, "two": two}
+    return outputs, {**batch, "one": label, "two": two}

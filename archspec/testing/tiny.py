@@ -76,6 +76,8 @@ class Tiny:
                 made = spec.towers["one"].settings  # type: ignore[union-attr] # the test's spec has no switch
             case "fusion":
                 made = spec.fusion["fused"].settings
+            case "task":
+                made = spec.tasks["one"].settings
             case "loss":
                 made = spec.tasks["one"].losses[0].settings
             case _:
@@ -145,8 +147,14 @@ class Tiny:
 
     def _loss(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         kind = (self.cls.tasks or ("binary",))[0]
-        task = {"kind": kind, "loss": own} | ({"classes": 3} if kind == "multiclass" else {})
+        settings: dict[str, dict[str, Any]] = {
+            "multiclass": {"classes": self.cls.outputs or 3}, "ordinal": {"classes": 3}, "quantile": {"q": 0.5},
+        }  # fmt: skip
+        task = {"kind": kind, **settings.get(kind, {}), "loss": own}
         return {"tasks": {**TASKS, "one": task}, "towers": {**TOWERS, "three": {"from": "x", "output": "regression"}}}
+
+    def _task(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        return {"tasks": {**TASKS, "one": own}}
 
     def _balance(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         """Tasks that share an expert, because some balances read gradients there."""

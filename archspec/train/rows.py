@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,11 +12,16 @@ from torch import Tensor
 from archspec.contract import LossKind, overrides
 from archspec.diagnostics import SpecError
 from archspec.graph.calls import wrong_result_of
+from archspec.program.columns import NO_GROUP, as_written
 
 if TYPE_CHECKING:
-    from archspec.spec.spec import Block, Task, TaskBlock
+    from archspec.contract import TaskKind
+    from archspec.spec.spec import Block, TaskBlock
 
 Columns = Mapping[str, Tensor]
+
+_Read = tuple[Tensor, Tensor, Columns, Columns]
+"""What a loss may read: the outputs and labels of its task, all outputs, the batch."""
 
 
 def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool) -> tuple[Tensor, Tensor]:
@@ -38,14 +44,14 @@ def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool)
     if block.task.missing_labels == "mask":
         if check:
             _check_shape(block, labels, block.task.label or block.name, outputs)
-        known = has_label(block.task, labels).to(outputs.dtype)
+        known = has_label(block.settings, labels).to(outputs.dtype)
         weights = known if weights is None else weights * known
     inside = None if weights is None else weights > 0
     if check:
         _check_labels(block, labels, outputs, inside)
     # Labels outside the sample space may be anything, such as NaN or -1, and must not reach the loss or its gradient.
     legal = labels if inside is None else torch.where(inside, labels, torch.zeros_like(labels))
-    rows = _row_losses(block, outputs, legal, logits, batch)
+    rows = _row_losses(block, (outputs, legal, logits, batch), inside)
     if weights is None or inside is None:
         return rows.sum(), rows.new_full((), rows.shape[0])
     return (torch.where(inside, rows, torch.zeros_like(rows)) * weights).sum(), weights.sum()
@@ -62,19 +68,34 @@ def task_rows(block: TaskBlock, logits: Columns, batch: Columns) -> tuple[Tensor
     outputs = _outputs(block, logits)
     labels = _column(block, batch, block.task.label or block.name, "label column")
     inside = None if block.task.when is None else _column(block, batch, block.task.when, "`when` column") == 1
-    if any(_joint(loss.settings) for loss in block.losses):
-        fits, _ = _range(block.task, labels)
+    if any(_selects(loss.settings) for loss in block.losses):
+        fits, _ = _range(block.settings, labels)
         inside = fits if inside is None else inside & fits
     if block.task.missing_labels == "mask":
-        known = has_label(block.task, labels)
+        known = has_label(block.settings, labels)
         inside = known if inside is None else inside & known
     return outputs, labels, inside
 
 
-def has_label(task: Task, labels: Tensor) -> Tensor:
-    """Which rows `[B]` have a label: it is not NaN and, except for regression, not -1."""
+def has_label(kind: TaskKind, labels: Tensor) -> Tensor:
+    """Which rows `[B]` have a label: it is not NaN and, unless labels may be any number, not -1."""
     known = ~labels.isnan()
-    return known if task.kind == "regression" else known & (labels != -1)
+    return known if kind.class_count() is None and kind.lowest is None else known & (labels != -1)
+
+
+def predictions(kind: TaskKind, outputs: Tensor) -> Tensor:
+    """What a task predicts, `[B]` (or `[B, classes]`), from its outputs, `[B]` or `[B, outputs]`; with gradients."""
+    match kind.score:
+        case "":
+            return outputs
+        case "sigmoid":
+            return outputs.sigmoid()
+        case "softmax":
+            return outputs.softmax(-1)
+        case function:
+            module, _, name = function.rpartition(":")
+            made: Tensor = getattr(import_module(module or "archspec.nn.functional"), name)(outputs)
+            return made
 
 
 def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
@@ -85,21 +106,25 @@ def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
     return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
 
 
-def _row_losses(block: TaskBlock, outputs: Tensor, labels: Tensor, logits: Columns, batch: Columns) -> Tensor:
-    """The sum of the task's losses for each row, `[B]`; a `joint` loss also reads other outputs and columns."""
+def _row_losses(block: TaskBlock, read: _Read, inside: Tensor | None) -> Tensor:
+    """The sum of the task's losses for each row, `[B]`, each times its weight."""
+    outputs = read[0]
     found = []
     for loss in block.losses:
-        rows: object
-        if _joint(loss.settings):
-            rows = _joint_losses(block, loss, (outputs, labels, logits, batch))
-        else:
-            rows = loss.settings.rows(_read(block, loss.settings, outputs), labels)
+        rows = _losses(block, loss, read, inside)
         if not isinstance(rows, Tensor) or rows.shape != outputs.shape[:1]:
-            method, wanted = "joint" if _joint(loss.settings) else "rows", list(outputs.shape[:1])
-            problem = f"returns {shown(rows)} from `{method}`, which must be one loss per row, {wanted}"
+            wanted = list(outputs.shape[:1])
+            problem = f"returns {shown(rows)} from `{_method(loss.settings)}`, which must be one loss per row, {wanted}"
             raise SpecError([wrong_result_of(loss, f"a loss of task `{block.name}`", problem)])
-        found.append(rows)
+        found.append(rows if loss.common.weight == 1 else rows * loss.common.weight)
     return torch.stack(found).sum(0)
+
+
+def _method(kind: LossKind) -> str:
+    """The method that a loss defines: with the others of a row, within its group, or for each row alone."""
+    if overrides(kind, LossKind.joint):
+        return "joint"
+    return "within" if overrides(kind, LossKind.within) else "rows"
 
 
 def shown(made: object) -> str:
@@ -107,13 +132,35 @@ def shown(made: object) -> str:
     return f"a tensor {list(made.shape)}" if isinstance(made, Tensor) else f"a `{type(made).__name__}`"
 
 
-def _read(block: TaskBlock, kind: LossKind, outputs: Tensor) -> Tensor:
-    """The outputs that a loss reads: logits, or, if it reads scores, the probability of a binary task."""
-    scores = kind.reads == "scores"
-    return outputs.sigmoid() if scores and block.task.kind == "binary" else outputs
+def _losses(block: TaskBlock, loss: Block, read: _Read, inside: Tensor | None) -> Any:  # noqa: ANN401 - a plugin may return anything
+    """The losses `[B]` of one loss of a task."""
+    kind, (outputs, labels, _, batch) = loss.settings, read
+    match _method(kind):
+        case "joint":
+            return _joint_losses(block, loss, read)
+        case "within":
+            groups = _groups(block, loss, batch)
+            space = torch.ones_like(groups, dtype=torch.bool) if inside is None else inside
+            return kind.within(outputs, labels, groups, space)
+        case _:
+            return kind.rows(predictions(block.settings, outputs) if kind.reads == "scores" else outputs, labels)
 
 
-def _joint_losses(block: TaskBlock, loss: Block, read: tuple[Tensor, Tensor, Columns, Columns]) -> Tensor:
+def _groups(block: TaskBlock, loss: Block, batch: Columns) -> Tensor:
+    """The group of each row, int64 `[B]`; a row without one is a group of its own."""
+    name = str(loss.settings.group)
+    column = as_written(name) if as_written(name) in batch else name
+    groups = _column(block, batch, column, f"column of groups of its loss `{loss.kind}`,")
+    if groups.dim() != 1 or groups.is_floating_point():
+        raise ValueError(
+            f"task `{block.name}`: column `{name}`, which groups rows for the loss `{loss.kind}`, holds {groups.dtype} "
+            f"of shape {list(groups.shape)}, not one integer per row"
+        )
+    alone = NO_GROUP + torch.arange(len(groups), device=groups.device)
+    return torch.where(groups == NO_GROUP, alone, groups)
+
+
+def _joint_losses(block: TaskBlock, loss: Block, read: _Read) -> Tensor:
     """The losses `[B]` of a loss that reads other outputs and columns; the error for a missing one names the task."""
     try:
         rows: Tensor = loss.settings.joint(*read)
@@ -126,8 +173,9 @@ def _joint_losses(block: TaskBlock, loss: Block, read: tuple[Tensor, Tensor, Col
     return rows
 
 
-def _joint(kind: LossKind) -> bool:
-    return overrides(kind, LossKind.joint)
+def _selects(kind: LossKind) -> bool:
+    """Whether a loss decides which rows have a label."""
+    return kind.selects_rows and overrides(kind, LossKind.joint)
 
 
 def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bool) -> Tensor | None:
@@ -157,24 +205,23 @@ def _column(block: TaskBlock, batch: Columns, name: str, what: str) -> Tensor:
 def _check_labels(block: TaskBlock, labels: Tensor, outputs: Tensor, inside: Tensor | None) -> None:
     name = block.task.label or block.name
     _check_shape(block, labels, name, outputs)
-    if block.task.kind == "multiclass" and labels.is_floating_point():
+    if block.settings.whole and labels.is_floating_point():
         raise ValueError(f"task `{block.name}`: column `{name}` holds {labels.dtype}, not class indices (integers)")
-    if any(_joint(loss.settings) for loss in block.losses):
+    if any(_selects(loss.settings) for loss in block.losses):
         return  # a joint loss determines which rows have a label
-    fits, words = _range(block.task, labels)
+    fits, words = _range(block.settings, labels)
     _check_values(block, labels, ~fits if inside is None else ~fits & inside, name, words)
 
 
-def _range(task: Task, labels: Tensor) -> tuple[Tensor, str]:
+def _range(kind: TaskKind, labels: Tensor) -> tuple[Tensor, str]:
     """Whether each label is legal, `[B]`, and the description of the legal range for the message."""
-    match task.kind:
-        case "binary":
-            return (labels >= 0) & (labels <= 1), "is outside 0..1"
-        case "multiclass":
-            classes = task.classes or 0
-            return (labels >= 0) & (labels < classes), f"is outside 0..{classes - 1}"
-        case _:
-            return torch.isfinite(labels), "is not a finite number"
+    classes = kind.class_count()
+    if classes is not None:
+        return (labels >= 0) & (labels <= classes - 1), f"is outside 0..{classes - 1}"
+    finite = torch.isfinite(labels)
+    if kind.lowest is None:
+        return finite, "is not a finite number"
+    return finite & (labels >= kind.lowest), f"is not a finite number from {kind.lowest:g} up"
 
 
 def _check_shape(block: TaskBlock, column: Tensor, name: str, outputs: Tensor) -> None:

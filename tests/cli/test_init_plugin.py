@@ -27,6 +27,7 @@ USES = {
     "feature_gate": ("feature_gates", "{gated: {kind: NAME, from: x, selector: x}}"),
     "tower": ("towers", "{click: {kind: NAME}}"),
     "fusion": ("fusion", "{score: {kind: NAME, of: [click]}}"),
+    "task": ("tasks", "{click: {kind: NAME}}"),
     "loss": ("tasks", "{click: {kind: binary, loss: NAME}}"),
     "balance": ("balance", "NAME"),
 }

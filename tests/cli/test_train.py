@@ -69,9 +69,13 @@ def trained(run: Run) -> Result:
 def test_training_prints_what_each_task_reached(trained: Result) -> None:
     """Standard output has a row per task; standard error tells of rows, encodings and epochs."""
     assert trained.exit_code == 0
-    header, _, click, watch = (line.split() for line in trained.stdout.strip().splitlines()[:4])
-    assert header == ["task", "loss", "auc", "log", "loss", "normalized", "entropy", "grouped", "auc", "rmse", "mae"]
-    assert (click[0], watch[0]) == ("click", "watch")
+    lines = [line.split() for line in trained.stdout.strip().splitlines() if line.strip()]
+    headers, (click,), (watch,) = ([line for line in lines if line[0] == first] for first in ("task", "click", "watch"))
+    assert headers == [
+        ["task", "loss", "auc", "log", "loss", "normalized", "entropy", "pcoc", "ece", "grouped", "auc"],
+        ["task", "loss", "rmse", "mae", "r2", "rank", "correlation"],
+    ]
+    assert float(watch[2]) > 0
     assert float(click[2]) > 0.8
     assert "400 rows to train on, 100 to validate on" in trained.stderr
     (user,) = (" ".join(line.split()) for line in trained.stderr.splitlines() if line.startswith("user"))
@@ -90,7 +94,7 @@ def test_json(run: Run, trained: Result) -> None:
     )  # fmt: skip
     found = json.loads(result.stdout)
     assert found["rows"] == {"train": 400, "validation": 100, "skipped": 0}
-    assert set(found["tasks"]["watch"]) == {"loss", "rmse", "mae"}
+    assert set(found["tasks"]["watch"]) == {"loss", "rmse", "mae", "r2", "rank_correlation"}
     assert found["folder"] == str(Path("runs/small"))
 
 

@@ -37,7 +37,7 @@ inputs:
 feature_gates:
   scaled: {from: [x, made], per: element, kind: FEATURE_GATE}
 tasks:
-  a: {loss: LOSS}
+  a: {kind: TASK, loss: LOSS}
   b: {kind: binary}
 levels:
   - experts:
@@ -54,6 +54,7 @@ balance: BALANCE
 USUAL = {
     "INPUT": "dense, dim: 2", "FEATURE_GATE": "sigmoid", "LOSS": "logistic", "EXPERT": "identity", "GATE": "softmax",
     "TOWER": "mlp, units: []", "FUSION": "product", "BALANCE": "sum",
+    "TASK": "binary",
 }  # fmt: skip
 
 
@@ -87,6 +88,7 @@ SOUND: dict[str, dict[str, Callable[..., Any]]] = {
     "gate": {"lower": lambda _, at, gate: at.linear(gate.selector, gate.seen.count, "head")},
     "feature_gate": {"lower": lambda _, at, x, count: at.linear(x, count, "head")},
     "fusion": {"lower": lambda *given: given[-1][0].logits, "logits": lambda *given: given[-1][0].logits},
+    "task": {"default_loss": lambda *_: {"kind": "mse"}},
     "loss": {"rows": lambda _, logits, labels: logits - labels},
     "balance": {"build": lambda *_: _Total()},
 }
@@ -109,6 +111,8 @@ def odd(category: Category, method: str, defect: Callable[..., Any]) -> KindClas
         sound = {"build": BUILT[category], **sound}
     made = {name: with_arguments(BASES[category], name, function) for name, function in sound.items()}
     body: dict[str, Any] = {"__module__": __name__, **made}
+    if category == "task":
+        body |= {"output": "binary", "score": "sigmoid"}
     if category == "fusion":
         body |= {"__annotations__": {"of": "tuple[str, ...]"}, "of": Field(...)}
     cls = type("Odd", (BASES[category],), body)
@@ -129,7 +133,7 @@ def with_arguments(base: type[Kind], method: str, function: Callable[..., Any]) 
 
 def everything(category: Category, cls: KindClass) -> None:
     """Loads, counts and compiles a spec that uses the kind, and makes its loss."""
-    text = SPEC
+    text = SPEC.replace(", loss: LOSS", "") if category == "task" else SPEC
     for word, kind in (USUAL | {category.upper(): "odd"}).items():
         for key in ("kind: ", "loss: ", "balance: "):
             text = text.replace(f"{key}{word}", f"{key}{kind}")
@@ -221,6 +225,9 @@ def test_a_method_may_object(category: Category, method: str) -> None:
         ("fusion", "auxiliary", 1.0, "which must be None"),
         ("tower", "idle", {"units": "a reason"}, "a dict from paths of settings"),
         ("tower", "idle", {("no_setting",): "a reason"}, "a dict from paths of settings"),
+        ("task", "outputs", 0, "a whole number from 1 on"),
+        ("task", "class_count", 1, "a whole number from 2 on or None"),
+        ("task", "default_loss", "mse", 'a dict with the "kind" of a loss'),
         ("loss", "detail", None, "which must be text"),
         ("balance", "build", nn.Identity(), "which must be an archspec.BalanceModule"),
         ("expert", "build", sum, "which must be an nn.Module"),

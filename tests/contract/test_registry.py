@@ -159,8 +159,8 @@ def test_a_class_variable_without_its_type_is_a_setting_and_refused() -> None:
 @pytest.mark.parametrize(
     ("base", "variable", "value", "words"),
     [
-        (LossKind, "tasks", "binary", "a tuple of binary, regression, multiclass"),
-        (LossKind, "tasks", ("ranking",), "a tuple of binary, regression, multiclass"),
+        (LossKind, "tasks", "binary", "a tuple of names"),
+        (LossKind, "tasks", (1,), "a tuple of names"),
         (LossKind, "stopped", ("other",), "a tuple of names of settings"),
         (LossKind, "reads", "probabilities", "one of logits, scores"),
         (GateKind, "adds_up", "yes", "True or False"),

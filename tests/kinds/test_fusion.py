@@ -195,7 +195,7 @@ def test_probabilities_of_probabilities_are_binary_tasks(fusion: str) -> None:
     """Products, powers from 0 up and convex combinations stay legal; scores beside the task do not matter."""
     spec = archspec.load(model_text("y: {kind: binary}", fusion))
     assert [item for item in spec.diagnostics if item.severity == "error"] == []
-    assert spec.tasks["y"].task.kind == "binary"
+    assert spec.tasks["y"].kind == "binary"
 
 
 @BOTH

@@ -45,7 +45,9 @@ def test_binary_tasks_have_area_log_loss_and_normalized_entropy() -> None:
     found = measured(metrics_of("{kind: binary}"), outputs, a=labels)
     loss = -(log(0.9) + log(0.8) + log(0.3) + log(0.6)) / 4
     entropy = -(0.75 * log(0.75) + 0.25 * log(0.25))
-    assert found == pytest.approx({"auc": 2 / 3, "log_loss": loss, "normalized_entropy": loss / entropy}, abs=1e-6)
+    expected = {"auc": 2 / 3, "log_loss": loss, "normalized_entropy": loss / entropy, "pcoc": 2.4 / 3}
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert set(found) == {*expected, "ece"}
 
 
 def test_masked_labels_are_not_measured() -> None:
@@ -76,7 +78,8 @@ def test_regression_tasks_have_rmse_and_mae() -> None:
     metrics = metrics_of("{kind: regression, loss: huber}")
     metrics.update({"a": torch.tensor([1.0])}, {"a": torch.tensor([4.0])})
     found = measured(metrics, torch.tensor([0.0, 2.0]), a=torch.tensor([1.0, 2.0]))
-    assert found == pytest.approx({"rmse": sqrt((9 + 1 + 0) / 3), "mae": 4 / 3}, abs=1e-6)
+    expected = {"rmse": sqrt((9 + 1 + 0) / 3), "mae": 4 / 3, "r2": 1 - 10 / (14 / 3), "rank_correlation": 0.5}
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_multiclass_tasks_have_log_loss_and_accuracy() -> None:
@@ -111,7 +114,7 @@ def test_an_empty_sample_space_has_no_value(task: str) -> None:
 def test_one_class_has_a_log_loss_and_no_area() -> None:
     """What cannot be said is left out, the rest stays."""
     found = measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), user=torch.tensor([1, 1]))
-    assert found == {"log_loss": pytest.approx(log(2))}
+    assert found == pytest.approx({"log_loss": log(2), "pcoc": 0.5, "ece": 0.5})
 
 
 def test_row_weights_do_not_weigh_metrics() -> None:
@@ -148,3 +151,58 @@ def test_a_column_that_cannot_group_is_refused(
     """The error names the column, and what the batch holds or what is wrong with it."""
     with pytest.raises(error, match=message):
         measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), **columns)
+
+
+def spearman(scores: list[float], labels: list[float]) -> float:
+    """Spearman's correlation as the definition has it: Pearson's of mean ranks, by counting."""
+
+    def ranks(values: list[float]) -> list[float]:
+        return [sum(v < x for v in values) + (sum(v == x for v in values) + 1) / 2 for x in values]
+
+    a, b = ranks(scores), ranks(labels)
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    covariance = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
+    return covariance / sqrt(sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b))
+
+
+def test_rank_correlation_counts_ties_half() -> None:
+    """Equal predictions and labels have their mean rank; without any order there is no value."""
+    scores, labels = [0.5, 1.0, 0.5, 3.0, 2.0, 2.0], [0.0, 0.0, 1.0, 4.0, 1.0, 2.0]
+    found = measured(metrics_of("{kind: regression}"), torch.tensor(scores), a=torch.tensor(labels))
+    assert found["rank_correlation"] == pytest.approx(spearman(scores, labels), abs=1e-6)
+    found = measured(metrics_of("{kind: regression}"), torch.tensor(scores), a=torch.ones(6))
+    assert set(found) == {"rmse", "mae"}
+
+
+def test_calibration_error_is_over_bins_of_equal_counts() -> None:
+    """40 rows make 20 bins of two; equal predictions share a bin whatever the order of rows; right ones have 0."""
+    p = torch.linspace(0.05, 0.95, 40, dtype=torch.float64)
+    labels = (torch.arange(40) % 3 == 0).double()
+    gaps = (p - labels).reshape(20, 2).sum(1).abs().sum() / 40
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    found = measured(metrics_of("{kind: binary}"), p.logit()[order], a=labels[order])
+    assert found["ece"] == pytest.approx(gaps.item(), abs=1e-6)
+    even = measured(metrics_of("{kind: binary}"), torch.zeros(4), a=torch.tensor([1.0, 0.0, 1.0, 0.0]))
+    assert even["ece"] == pytest.approx(0, abs=1e-7)
+
+
+def test_metrics_of_values_read_predictions_not_outputs() -> None:
+    """A Poisson task is measured by its expected counts, a quantile by the share of labels below it."""
+    counts = measured(metrics_of("{kind: poisson}"), torch.tensor([0.0, log(2)]), a=torch.tensor([1.0, 5.0]))
+    assert counts["mae"] == pytest.approx(1.5)
+    assert counts["pcoc"] == pytest.approx(0.5)
+    found = measured(
+        metrics_of("{kind: quantile, q: 0.5}"), torch.tensor([0.0, 2.0, 5.0]), a=torch.tensor([1.0, 2.0, 0.0])
+    )
+    assert found == pytest.approx({"mae": 2.0, "coverage": 2 / 3})
+    stars = measured(
+        metrics_of("{kind: ordinal, classes: 3}"), torch.tensor([[9.0, 9.0], [-9.0, 9.0]]), a=torch.tensor([2, 1])
+    )
+    assert stars["accuracy"] == 0.5
+
+
+def test_calibration_without_positive_rows_has_no_value() -> None:
+    """PCOC divides by the labels: without a positive one it is left out."""
+    found = measured(metrics_of("{kind: binary}"), torch.zeros(3), a=torch.zeros(3))
+    assert "pcoc" not in found
+    assert found["ece"] == pytest.approx(0.5)

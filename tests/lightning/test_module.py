@@ -90,8 +90,9 @@ def test_validation_logs_losses_and_metrics_of_all_rows() -> None:
     assert set(found) == {
         "validation/loss",
         "validation/task_losses",
-        *(f"validation/a/{name}" for name in ("loss", "auc", "log_loss", "normalized_entropy", "grouped_auc")),
-        *(f"validation/b/{name}" for name in ("loss", "rmse", "mae")),
+        *(f"validation/a/{name}" for name in ("loss", "auc", "log_loss", "normalized_entropy", "pcoc", "ece")),
+        "validation/a/grouped_auc",
+        *(f"validation/b/{name}" for name in ("loss", "rmse", "mae", "r2", "rank_correlation")),
         *(f"validation/c/{name}" for name in ("loss", "log_loss", "accuracy")),
     }
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 METRICS = {
-    "binary": {"loss", "auc", "log_loss", "normalized_entropy"},
-    "regression": {"loss", "rmse", "mae"},
+    "binary": {"loss", "auc", "log_loss", "normalized_entropy", "pcoc", "ece"},
+    "regression": {"loss", "rmse", "mae", "r2", "rank_correlation"},
     "multiclass": {"loss", "log_loss", "accuracy"},
 }
 
@@ -120,7 +120,12 @@ def test_a_run_tells_which_metrics_have_no_value(tmp_path: Path) -> None:
     best = json.loads(text, parse_constant=pytest.fail)["best"]
     assert best == results.measured()
     none = {name.removeprefix("validation/") for name, value in best.items() if value is None}
-    assert none == {"t0/auc", "t0/normalized_entropy", "t0/grouped_auc", "t1/loss", "t1/rmse", "t1/mae"}
+    assert none == {
+        "t0/auc",
+        "t0/normalized_entropy",
+        "t0/grouped_auc",
+        *(f"t1/{name}" for name in METRICS["regression"]),
+    }
     assert best["validation/t0/log_loss"] > 0
 
 

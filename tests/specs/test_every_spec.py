@@ -25,8 +25,8 @@ def with_labels(spec: archspec.Spec, rows: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(5)
     for block in spec.tasks.values():
         task = block.task
-        label = torch.randint(task.classes or 2, (rows,), generator=generator)
-        batch[task.label or block.name] = label if task.kind == "multiclass" else label.float()
+        label = torch.randint(block.settings.class_count() or 2, (rows,), generator=generator)
+        batch[task.label or block.name] = label if block.settings.whole else label.float()
         for column in filter(None, (task.when, task.weight_column)):
             batch.setdefault(column, torch.ones(rows))
     return batch

@@ -11,6 +11,7 @@ from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
     from archspec.compiler.lower.streams import Streams
+    from archspec.contract import TaskKind
     from archspec.graph.graph import Node
     from archspec.program import Value
 
@@ -19,18 +20,18 @@ def lower_fusion(streams: Streams, node: Node, at: Scope) -> None:
     """A fusion that is a task has a logit; the others are scores, computed by `predict`. Each may add to the loss."""
     block = node.block
     assert isinstance(block, Block)
-    parts = tuple(streams.outputs[name] for name in block.settings.of if name in streams.outputs)
+    parts = tuple(_part(streams, name) for name in block.settings.of if name in streams.outputs)
     call(node, "auxiliary", at, parts)
     task = streams.graph.spec.tasks.get(block.name)
     if task is None:
         return
     parts = tuple(_part(streams, name) for name in block.settings.of)
-    method = "logits" if task.task.kind == "binary" else "lower"
+    method = "logits" if task.settings.output == "binary" else "lower"
     streams.output(block.name, streams.builder.hint(score_of(node, at, parts, method), f"{block.name}_logit"))
 
 
 def _part(streams: Streams, name: str) -> Part:
-    """An output that a task's fusion combines: a tower's, a task's, or a score that is computed here for it."""
+    """An output that a fusion combines: a tower's, a task's, or a score that is computed here for it."""
     if name not in streams.outputs and name not in streams.scores:
         node = streams.graph.nodes[NodeName("fusion", name)]
         assert isinstance(node.block, Block)
@@ -42,7 +43,25 @@ def _part(streams: Streams, name: str) -> Part:
         else:
             score = streams.builder.hint(score_of(node, at, parts), f"{name}_score")
             streams.scores[name] = Part(name, "regression", score)
-    return streams.outputs[name] if name in streams.outputs else streams.scores[name]
+    task = streams.graph.spec.tasks.get(name)
+    if task is not None and task.settings.output == "regression" and task.settings.score and name not in streams.scores:
+        at = Scope(streams.builder, NodeName("scores", name))
+        score = prediction(at, task.settings, streams.outputs[name])
+        streams.scores[name] = Part(name, "regression", streams.builder.hint(score, f"{name}_score"))
+    return streams.scores[name] if name in streams.scores else streams.outputs[name]
+
+
+def prediction(at: Scope, kind: TaskKind, part: Part) -> Value:
+    """What a task predicts, `[B]`, or `[B, classes]`, from its outputs."""
+    match kind.score:
+        case "":
+            return part.logits
+        case "sigmoid":
+            return at.activation(part.logits, "sigmoid")
+        case "softmax":
+            return at.softmax(part.logits)
+        case function:
+            return at.apply(function, part.logits, shape=("B",))
 
 
 def _has_logit(node: Node, parts: tuple[Part, ...]) -> bool:

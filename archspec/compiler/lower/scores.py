@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.compiler.lower.columns import Columns
-from archspec.compiler.lower.fusion import score_of
+from archspec.compiler.lower.fusion import prediction, score_of
 from archspec.contract import FusionKind, overrides
 from archspec.program import Part, Scope
 from archspec.program.nodes import NodeName
@@ -26,7 +26,10 @@ def lower_scores(graph: Graph, outputs: Mapping[str, Part]) -> Program:
         at = Scope(columns.builder, NodeName("scores", name))
         logits = at.op("column", (), part.logits.shape, name="logits", key=name, source="logits")
         made[name] = Part(name, part.output, columns.builder.hint(logits, f"{name}_logit"))
-        score = _score(at, made[name])
+        task = graph.spec.tasks.get(name)
+        score = _score(at, made[name]) if task is None else prediction(at, task.settings, made[name])
+        if part.output == "regression":
+            made[name] = Part(name, part.output, score)
         columns.builder.output("scores", name, columns.builder.hint(score, f"{name}_score"))
     for name in (name for name in graph.order if name.section == "fusion"):
         node, block = graph.nodes[name], graph.nodes[name].block
@@ -40,11 +43,5 @@ def lower_scores(graph: Graph, outputs: Mapping[str, Part]) -> Program:
 
 
 def _score(at: Scope, part: Part) -> Value:
-    """The probability or value of an output."""
-    match part.output:
-        case "binary":
-            return at.activation(part.logits, "sigmoid")
-        case "multiclass":
-            return at.softmax(part.logits)
-        case _:
-            return part.logits
+    """The probability or value of an output that is no task."""
+    return at.activation(part.logits, "sigmoid") if part.output == "binary" else part.logits

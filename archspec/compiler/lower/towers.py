@@ -18,7 +18,7 @@ def lower_tower(streams: Streams, node: Node, at: Scope) -> None:
     """A tower's hidden vector and head; for a switch, each row's own case."""
     name = node.name.name
     task = streams.graph.spec.tasks.get(name)
-    outputs = (task.task.classes if task else None) or 1
+    outputs = task.settings.outputs() if task else 1
     if isinstance(node.block, Switch):
         ids = streams.column(node.block.switch)
         cases = [NodeName("towers", name, case=value) for value in streams.domain(node.block.switch)]

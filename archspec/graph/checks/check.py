@@ -235,9 +235,9 @@ class _Checker:
         assert isinstance(block, Block)
         for edge in self.graph.into(node.name, "of"):
             part = edge.source.name
-            if part in tasks and tasks[part].task.kind == "multiclass":
-                self.error(node, "AS215", f"{node.what} combines `{part}`, a multiclass task", _part(block, part),
-                           help="fusions combine binary and regression outputs")  # fmt: skip
+            if part in tasks and tasks[part].settings.output == "multiclass":
+                self.error(node, "AS215", f"{node.what} combines `{part}`, a {tasks[part].kind} task",
+                           _part(block, part), help="fusions combine binary and regression outputs")  # fmt: skip
         self.output(node, block)
         for edge in self.graph.into(node.name, "column"):
             width = self.widths.get(edge.source)
@@ -256,10 +256,11 @@ class _Checker:
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
-        if task.task.kind == "multiclass":
-            self.error(node, "AS215", f"{node.what} cannot be the multiclass task `{task.name}`", block.place,
+        kind = task.settings
+        if kind.output == "multiclass" or (kind.output == "regression" and kind.score):
+            self.error(node, "AS215", f"{node.what} cannot be the {task.kind} task `{task.name}`", block.place,
                        notes=[Note(f"task `{task.name}`", task.place)], help="give the task a tower")  # fmt: skip
-        elif task.task.kind == "binary" and block.settings is not None:
+        elif kind.output == "binary" and block.settings is not None:
             self.probability(node, block, task)
 
     def probability(self, node: Node, block: Block, task: TaskBlock) -> None:
@@ -287,9 +288,9 @@ class _Checker:
             )  # fmt: skip
 
     def task(self, node: Node) -> int | None:
-        """One logit, or one per class."""
+        """The number of outputs."""
         assert isinstance(node.block, TaskBlock)
-        return node.block.task.classes or 1
+        return node.block.settings.outputs()
 
 
 def _agree(one: Column, other: Column) -> bool:

@@ -20,7 +20,7 @@ def output_of(graph: Graph, name: str) -> Literal["binary", "regression", "multi
     """The kind of output of a tower or fusion."""
     spec = graph.spec
     if name in spec.tasks:
-        return spec.tasks[name].task.kind
+        return spec.tasks[name].settings.output
     if name in spec.fusion:
         return "regression"
     tower: Any = spec.towers[name]
@@ -57,7 +57,7 @@ def _is_probability(graph: Graph, name: str) -> bool:
     """Whether an output is in 0..1; an unknown or wrong one is reported elsewhere, and counts as a probability."""
     spec = graph.spec
     if name in spec.tasks:
-        return spec.tasks[name].task.kind == "binary"
+        return spec.tasks[name].settings.output == "binary"
     if name in spec.fusion:
         return spec.fusion[name].settings is None or excess(graph, graph.nodes[NodeName("fusion", name)]) is None
     tower = spec.towers.get(name)

@@ -140,7 +140,7 @@ def _fusion(wiring: Wiring, name: str, block: Block) -> None:
 def _task(wiring: Wiring, name: str, task: TaskBlock) -> None:
     """Connects a task with the tower or fusion of its name."""
     what = f"task `{name}`"
-    node = wiring.node(NodeName("tasks", name), wiring.top + 2, what, task, kind=task.task.kind)
+    node = wiring.node(NodeName("tasks", name), wiring.top + 2, what, task, kind=task.kind)
     if name in wiring.spec.towers:
         wiring.edge(NodeName("towers", name), node, "output")
     elif name in wiring.spec.fusion:

@@ -1,0 +1,263 @@
+"""Losses: each against its formula in float64, gradients too; sample spaces, groups and weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import LogNormal
+from torch.nn.functional import logsigmoid, softplus
+
+import archspec
+from archspec.diagnostics import SpecError
+from archspec.testing import check_kind
+from tests.kinds.test_tasks import KINDS, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROWS = 12
+NAN = float("nan")
+
+
+def labels_of(kind: str) -> Tensor:
+    """Legal labels, some of them 0."""
+    generator = torch.Generator().manual_seed(3)
+    classes = {"binary": 2, "multiclass": 3, "ordinal": 4}.get(kind)
+    if classes is not None:
+        made = torch.randint(classes, (ROWS,), generator=generator)
+        return made.double() if kind == "binary" else made
+    amounts = torch.rand(ROWS, generator=generator, dtype=torch.float64) * 5
+    if kind in {"regression", "quantile"}:
+        return amounts - 2
+    amounts = amounts * (torch.arange(ROWS) % 3 > 0)
+    return amounts.round() if kind == "poisson" else amounts
+
+
+def loss_of(task: str, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """The task's loss by MultiTaskLoss, `[]`."""
+    criterion = archspec.MultiTaskLoss(text_of(task).replace(", click: {}", "").replace(", click: {from: x}", ""))
+    parts: dict[str, Tensor] = criterion({"y": outputs}, batch)[1]
+    return parts["y"]
+
+
+def equal(found: Tensor, expected: Tensor, outputs: Tensor) -> None:
+    """Value and gradient agree."""
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad(value, outputs)[0] for value in (found, expected)]
+    assert torch.isfinite(gradients[0]).all()
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
+
+
+def outputs_of(kind: str) -> Tensor:
+    """Random outputs that require gradients."""
+    spec = archspec.load(text_of(KINDS[kind]))
+    count = spec.tasks["y"].settings.outputs()
+    made = torch.randn(ROWS, count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return (made if count > 1 else made.squeeze(1)).requires_grad_()
+
+
+def logistic(o: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
+    """Cross entropy of a probability given by its logit."""
+    return -(weight * y * logsigmoid(o) + (1 - y) * logsigmoid(-o))
+
+
+def focal(o: Tensor, y: Tensor) -> Tensor:
+    """Lin et al., eq. 5, from probabilities."""
+    p = o.sigmoid()
+    return -0.3 * y * (1 - p) ** 1.5 * p.log() - 0.7 * (1 - y) * p**1.5 * (1 - p).log()
+
+
+def lognormal(o: Tensor, y: Tensor) -> Tensor:
+    """Negative log likelihood of a zero-inflated lognormal by torch's distributions."""
+    some: Tensor = y > 0
+    distribution: Any = LogNormal(o[:, 1], softplus(o[:, 2]))
+    density: Tensor = distribution.log_prob(torch.where(some, y, 1.0))
+    return torch.where(some, -logsigmoid(o[:, 0]) - density, -logsigmoid(-o[:, 0]))
+
+
+def corn(o: Tensor, y: Tensor) -> Tensor:
+    """CORN row by row: the conditional logistic loss of each step that the row reaches."""
+    rows = []
+    for row, label in zip(o, y.tolist(), strict=True):
+        terms = [-logsigmoid(row[k]) if label > k else -logsigmoid(-row[k]) for k in range(3) if label >= k]
+        rows.append(torch.stack(terms).sum())
+    return torch.stack(rows)
+
+
+FORMULAS: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {
+    ("binary", "logistic, pos_weight: 3"): lambda o, y: logistic(o, y, 3),
+    ("binary", "logistic, smoothing: 0.2"): lambda o, y: logistic(o, y * 0.8 + 0.1),
+    ("binary", "focal, gamma: 1.5, alpha: 0.3"): focal,
+    ("quantile", "pinball, q: 0.9"): lambda o, y: torch.where(y > o, 0.9 * (y - o), 0.1 * (o - y)),
+    ("poisson", "poisson"): lambda o, y: o.exp() - y * o,
+    ("tweedie", "tweedie, power: 1.2"): lambda o, y: o.exp() ** 0.8 / 0.8 + y * o.exp() ** (-0.2) / 0.2,
+    ("weighted_logistic", "weighted_logistic, negatives: zeros"): lambda o, y: (
+        -y * logsigmoid(o) - (y == 0).double() * logsigmoid(-o)
+    ),
+    ("weighted_logistic", "weighted_logistic, negatives: all"): lambda o, y: -y * logsigmoid(o) - logsigmoid(-o),
+    ("ziln", "ziln"): lognormal,
+    ("ordinal", "corn"): corn,
+}
+"""(kind of task, loss) -> the rows' losses from outputs and labels, as the papers write them."""
+
+
+@pytest.mark.parametrize(("kind", "loss"), FORMULAS)
+def test_losses_are_their_formulas(kind: str, loss: str) -> None:
+    """Mean over rows of the paper's formula; with weights of rows, the weighted mean over the sample space."""
+    outputs, labels = outputs_of(kind), labels_of(kind)
+    task = f"{KINDS[kind]}, loss: {{kind: {loss}}}"
+    formula = FORMULAS[kind, loss]
+    equal(loss_of(task, outputs, {"y": labels}), formula(outputs, labels).mean(), outputs)
+    space, weight = (torch.arange(ROWS) % 2).double(), torch.linspace(0, 2, ROWS, dtype=torch.float64)
+    dirty = torch.where(space == 1, labels.double(), NAN)
+    if labels.is_floating_point():
+        found = loss_of(f"{task}, when: s, weight_column: w", outputs, {"y": dirty, "s": space, "w": weight})
+        rows = formula(outputs, labels) * space * weight
+        equal(found, rows.sum() / (space * weight).sum(), outputs)
+
+
+@pytest.mark.parametrize("kind", ["poisson", "tweedie", "weighted_logistic"])
+def test_losses_have_their_optimum_at_the_mean(kind: str) -> None:
+    """The best constant prediction of amounts is the mean of the labels: there the gradient is 0."""
+    labels = labels_of(kind)
+    loss = ", loss: {kind: weighted_logistic, negatives: all}" if kind == "weighted_logistic" else ""
+    constant = torch.tensor(labels.mean().log().item(), dtype=torch.float64, requires_grad=True)
+    loss_of(KINDS[kind] + loss, constant.expand(ROWS), {"y": labels}).backward()  # type: ignore[no-untyped-call] # torch's own
+    assert constant.grad is not None
+    assert constant.grad.item() == pytest.approx(0, abs=1e-12)
+
+
+GROUPS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 4])
+
+
+def pairs_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float) -> Tensor:
+    """The mean over pairs, pair by pair."""
+    terms = [
+        softplus(-(o[i] - o[j]) / temperature)
+        for i in range(ROWS)
+        for j in range(ROWS)
+        if GROUPS[i] == GROUPS[j] and y[i] > y[j] and inside[i] and inside[j]
+    ]
+    return torch.stack(terms).mean() if terms else o.sum() * 0
+
+
+def lists_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float) -> Tensor:
+    """The mean over groups, group by group."""
+    terms = []
+    for group in range(5):
+        rows = [i for i in range(ROWS) if GROUPS[i] == group and inside[i]]
+        if rows and y[rows].sum() > 0:
+            share = (o[rows] / temperature).log_softmax(0)
+            terms.append(-(y[rows] / y[rows].sum() * share).sum())
+    return torch.stack(terms).mean() if terms else o.sum() * 0
+
+
+@pytest.mark.parametrize("inside", ["all", "half", "none"])
+@pytest.mark.parametrize("loss", ["pairwise", "listwise"])
+def test_losses_within_groups(loss: str, inside: str) -> None:
+    """Pairs and lists are those of a group in the sample space; none of them, and groups of one row, give 0."""
+    outputs, labels = outputs_of("binary"), labels_of("binary")
+    space = {"all": torch.ones(ROWS), "half": (torch.arange(ROWS) % 2).float(), "none": torch.zeros(ROWS)}[inside]
+    by_hand = pairs_by_hand if loss == "pairwise" else lists_by_hand
+    batch = {"y": torch.where(space == 1, labels, NAN), "s": space, "request": GROUPS}
+    found = loss_of(f"binary, when: s, loss: {{kind: {loss}, group: request, temperature: 0.7}}", outputs, batch)
+    equal(found, by_hand(outputs, labels, space == 1, 0.7), outputs)
+
+
+@pytest.mark.parametrize("loss", ["pairwise", "listwise"])
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_groups_of_one_class_teach_no_order(loss: str, label: float) -> None:
+    """Where no two labels differ a pairwise loss is 0; a listwise one is 0 without positive rows; nothing is NaN."""
+    outputs = outputs_of("binary")
+    batch = {"y": torch.full((ROWS,), label), "request": GROUPS}
+    found = loss_of(f"binary, loss: {{kind: {loss}, group: request}}", outputs, batch)
+    assert torch.isfinite(torch.autograd.grad(found, outputs)[0]).all()
+    assert found.item() == 0 or (loss == "listwise" and label == 1)
+
+
+def test_jrc_is_the_algorithm_of_the_paper() -> None:
+    """JRC equals the paper's pseudocode: matrices of a context mask, softmax over its rows, mean over the context."""
+    outputs = torch.randn(ROWS, 2, dtype=torch.float64).requires_grad_()
+    labels = labels_of("binary").long()
+    mask = (GROUPS[:, None] == GROUPS[None, :]).double()
+    onehot = torch.nn.functional.one_hot(labels, 2).double()
+    y = onehot[:, None, :] * mask[:, :, None]
+    logits = outputs[:, None, :] + (1 - mask[:, :, None]) * -1e9
+    terms = [-(y[..., k] * logits[..., k].log_softmax(0)).sum(0) for k in range(2)]
+    ranked = (sum(terms) / mask.sum(0)).mean()
+    expected = 0.3 * torch.nn.functional.cross_entropy(outputs, labels) + 0.7 * ranked
+    task = "multiclass, classes: 2, loss: {kind: jrc, group: request, alpha: 0.3}"
+    equal(loss_of(task, outputs, {"y": labels, "request": GROUPS}), expected, outputs)
+
+
+@pytest.mark.parametrize(("source", "temperature"), [("probability", 1.0), ("probability", 2.0), ("logit", 2.0)])
+def test_distillation(source: str, temperature: float) -> None:
+    """The cross entropy against softened predictions of a teacher, added to the task's own loss by its weight."""
+    outputs, labels = outputs_of("binary"), labels_of("binary")
+    taught = torch.randn(ROWS, dtype=torch.float64)
+    soft = (taught / temperature).sigmoid()
+    distilled = -(soft * logsigmoid(outputs / temperature) + (1 - soft) * logsigmoid(-outputs / temperature))
+    own = -(labels * logsigmoid(outputs) + (1 - labels) * logsigmoid(-outputs))
+    column = taught if source == "logit" else taught.sigmoid()
+    loss = f"{{kind: distill, column: t, from: {source}, temperature: {temperature}, weight: 0.3}}"
+    task = f"binary, loss: [logistic, {loss}]"
+    equal(
+        loss_of(task, outputs, {"y": labels, "t": column}),
+        (own + 0.3 * temperature**2 * distilled).mean(), outputs,
+    )  # fmt: skip
+
+
+def test_a_loss_beside_a_distillation_still_checks_labels() -> None:
+    """A label that is missing is an error, though `distill` itself needs none."""
+    task = "binary, loss: [logistic, {kind: distill, column: t}]"
+    batch = {"y": torch.full((ROWS,), NAN), "t": torch.full((ROWS,), 0.5)}
+    with pytest.raises(ValueError, match="column `y` is outside"):
+        loss_of(task, outputs_of("binary"), batch)
+
+
+def test_rows_without_a_group_take_no_part() -> None:
+    """Keys of `archspec train` mark rows without a group; the loss needs one integer per row."""
+    from archspec.program.columns import NO_GROUP, as_written
+
+    outputs, labels = outputs_of("binary"), labels_of("binary")
+    groups = torch.where(torch.arange(ROWS) < 6, GROUPS, NO_GROUP)
+    task = "binary, loss: {kind: pairwise, group: request}"
+    expected = pairs_by_hand(outputs, labels, torch.arange(ROWS) < 6, 1.0)
+    equal(loss_of(task, outputs, {"y": labels, as_written("request"): groups}), expected, outputs)
+    with pytest.raises(ValueError, match=r"column `request`, which groups rows .* not one integer per row"):
+        loss_of(task, outputs, {"y": labels, "request": labels})
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("binary, loss: corn", "for ordinal tasks"),
+        ("multiclass, classes: 3, loss: {kind: jrc, group: g}", "2 outputs; `y` has 3"),
+        ("ordinal, classes: 3, loss: {kind: pairwise, group: g}", "`y` is ordinal"),
+        ("binary, loss: {kind: pairwise}", "group"),
+        ("binary, loss: {kind: focal, alpha: 1}", "alpha"),
+        ("binary, loss: {kind: logistic, weight: -1}", "weight"),
+    ],
+)
+def test_losses_that_do_not_fit_their_task(task: str, words: str) -> None:
+    """Each is refused with the task's name and what the loss is for."""
+    with pytest.raises(SpecError) as caught:
+        archspec.load(text_of(task))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings"),
+    [
+        ("focal", {}), ("pairwise", {"group": "scene"}), ("listwise", {"group": "scene"}), ("jrc", {"group": "scene"}),
+        ("distill", {"column": "two"}), ("logistic", {"pos_weight": 2.0, "smoothing": 0.1}),
+        ("pinball", {"q": 0.3}), ("corn", {}),
+        ("poisson", {}), ("tweedie", {}), ("ziln", {}), ("weighted_logistic", {}),
+    ],
+)  # fmt: skip
+def test_losses_keep_the_contract(loss: str, settings: dict[str, Any]) -> None:
+    """One finite number per row, right gradients, one graph in torch.compile."""
+    check_kind(loss, "loss", settings=settings)
