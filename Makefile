@@ -1,4 +1,4 @@
-# Everything runs in .venv, made from constraints.txt: the versions that were tried together.
+# Everything runs in .venv, with the versions of constraints.txt, which were tested together.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -15,7 +15,7 @@ help: ## list the targets
 demo: $(STAMP) ## compile and draw every spec, then train Shared-Bottom, MMoE and PLE (build/)
 	@$(BIN)/python examples/demo.py
 
-# One torch thread for each of the two workers: more only wait for each other.
+# One torch thread for each of the two workers: more threads would only wait for each other.
 test: lint $(NEWEST)/.installed ## lint, then all tests with branch coverage
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
@@ -25,7 +25,7 @@ lint: $(STAMP) ## ruff, mypy, and the layers of the package
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
-format: $(STAMP) ## rewrite the sources as ruff wants them
+format: $(STAMP) ## apply ruff's fixes and formatting
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
@@ -37,8 +37,8 @@ docs: $(STAMP) ## build the documentation as a site without a server (build/site
 bench: $(BENCH)/.installed ## measure against other libraries, on an idle machine (benchmarks/results.md)
 	@$(BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick)
 
-# Not part of CI: it takes half an hour. Each mutant runs against the tests that reach it, in a copy of the tree.
-mutate: $(BIN)/mutmut ## change a sample of the sources, and list what no test notices (SAMPLE=150 SEED=0 ONLY='archspec.graph.*')
+# Not part of CI, since it takes half an hour. Each mutant runs against the tests that reach it, in a copy of the tree.
+mutate: $(BIN)/mutmut ## change the sources at random, and list the changes that no test notices (SAMPLE=150 SEED=0 ONLY='archspec.graph.*')
 	@$(BIN)/python -m tests.mutate $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 clean: ## remove the environments, build/ and all caches
@@ -46,7 +46,7 @@ clean: ## remove the environments, build/ and all caches
 	find archspec tests examples plugins -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(STAMP): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' here: install Python 3.11 or newer, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' here: install Python 3.11 or newer, or run make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: '$(PYTHON)' is $$($(PYTHON) --version 2>&1); archspec needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: '$(PYTHON)' has no venv module: install it (Debian and Ubuntu: the package python3-venv)" >&2; exit 1; }
 	@echo "make: installing into .venv (the first time takes some minutes)" >&2
@@ -54,8 +54,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# The newest Python of this machine, where it is newer than that of .venv: tests/test_wheel.py tries the wheel with it, too.
-# All dependencies but torch, which is large: checking, drawing and building do without.
+# If this machine has a newer Python than that of .venv, tests/test_wheel.py also tests the wheel with the newest one.
+# All dependencies are installed except torch, which is large, and not needed for checking, drawing and building.
 $(NEWEST)/.installed: $(STAMP)
 	@mkdir -p $(NEWEST)
 	@for minor in $$(seq 30 -1 $$($(BIN)/python -c 'import sys; print(sys.version_info.minor + 1)')); do \
@@ -74,7 +74,7 @@ $(BIN)/mutmut: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutate]'
 	@touch $@
 
-# constraints.txt holds torch's pin here, too: the other libraries ask for an open range.
+# constraints.txt pins torch here, too, since the other libraries allow an open range.
 $(BENCH)/.installed: $(STAMP) benchmarks/requirements.txt
 	@echo "make: installing into $(BENCH) (the first time takes some minutes)" >&2
 	@$(BIN)/python -m venv $(BENCH)

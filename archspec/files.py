@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import IO, NoReturn
 
 _KEPT = 50
-"""How many characters of a file's name the temporary name keeps: even with four bytes each they fit."""
+"""How many characters of a file's name its temporary name keeps: few enough to fit even at four bytes each."""
 
 
 def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
@@ -27,24 +27,24 @@ def ending_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
         meant, listed = suggest(suffix, endings), ", ".join(endings)
         unusable(
             "AS604",
-            f"`{Path(path).name}` names no format that a figure can be written in",
+            f"`{Path(path).name}` does not end in a known format of figures",
             help=f"did you mean `{meant}`? Known endings: {listed}" if meant else f"known endings: {listed}",
         )
     return suffix
 
 
 def is_there(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names something. A name that nothing can have (too long, a zero byte) is none; `Path` raises."""
+    """Whether something exists at a path. For an impossible name (too long, a zero byte) it is False; `Path` raises."""
     return os.path.exists(path)  # noqa: PTH110 - see above
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names a file, as `is_there` does."""
+    """Whether a path is a file; False for an impossible name, as in `is_there`."""
     return os.path.isfile(path)  # noqa: PTH113 - see `is_there`
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names a folder, as `is_there` does."""
+    """Whether a path is a folder; False for an impossible name, as in `is_there`."""
     return os.path.isdir(path)  # noqa: PTH112 - see `is_there`
 
 
@@ -58,7 +58,7 @@ def names_in(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def missing(path: str) -> NoReturn:
-    """Raises SpecError AS001: there is no such file. The help suggests a file of a similar name in the same folder."""
+    """Raises SpecError AS001, for a file that does not exist; the help suggests one with a similar name there."""
     folder, base = os.path.split(path)
     if not is_folder(folder or "."):
         unusable("AS001", f"there is no file `{path}`", help=f"there is no folder `{folder}` either")
@@ -113,7 +113,7 @@ def whole(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[IO
 def reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[None]:
     """Turns errors of writing `path` into diagnostics; with `own`, only errors of an open file, which name no file."""
     if "\0" in os.fspath(path):
-        unusable("AS013", f"`{path}` cannot be written: a zero byte in the name")
+        unusable("AS013", f"`{path}` cannot be written: its name contains a zero byte")
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -121,21 +121,21 @@ def reported(path: str | os.PathLike[str], *, own: bool = False) -> Iterator[Non
         if failure is None or (own and failure.filename is not None):
             raise
         if isinstance(failure, IsADirectoryError):
-            unusable("AS012", f"`{path}` is a folder", help="name a file in it")
+            unusable("AS012", f"`{path}` is a folder", help="give the path of a file in it")
         if isinstance(failure, FileExistsError | NotADirectoryError):
             file = next((str(part) for part in Path(path).parents if part.is_file()), os.fspath(path))
-            unusable("AS013", f"`{file}` is a file: nothing can be written below it", help="name another folder")
+            unusable("AS013", f"`{file}` is a file, not a folder", help="choose another folder")
         if isinstance(failure, FileNotFoundError) and not Path(path).parent.is_dir():
             folder, name = Path(path).parent, Path(path).name
-            unusable("AS011", f"there is no folder `{folder}` to write `{name}` to", help="make it first")
+            unusable("AS011", f"there is no folder `{folder}` to write `{name}` to", help="create the folder first")
         full = failure.errno in {errno.ENOSPC, errno.EDQUOT}
         unusable(
             "AS013", f"`{path}` cannot be written: {failure.strerror}",
-            help="make room on its disk, or write to another one" if full else "",
+            help="free some space on its disk, or write to another one" if full else "",
         )  # fmt: skip
 
 
 def _failure(error: OSError | RuntimeError) -> OSError | None:
-    """The operating system's error; torch.save hides that of its file behind a RuntimeError."""
+    """The operating system's error; torch.save hides it behind a RuntimeError."""
     found = error if isinstance(error, OSError) else error.__context__
     return found if isinstance(found, OSError) else None

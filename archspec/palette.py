@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # shared grey and the inputs' line, are at least 0.1 apart in Oklab, also as seen with each of the three kinds of colour
 # blindness (Machado 2009, full severity).
 PALETTE: Final = ("#2f61b5", "#d04614", "#34ad79", "#d9b400", "#b378c3", "#5bc1fb")
-SHADES: Final = ((0.0, "#000000"), (0.38, "#000000"), (0.3, "#ffffff"))  # a second and a third round: darker, lighter
+SHADES: Final = ((0.0, "#000000"), (0.38, "#000000"), (0.3, "#ffffff"))  # tasks 7-12 are darker, tasks 13-18 lighter
 
 WHITE: Final = "#ffffff"
 INK: Final = "#1c1c1c"

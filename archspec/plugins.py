@@ -1,6 +1,6 @@
-"""The one door through which kinds come: built-ins, plugin files, installed packages, classes of a notebook.
+"""Loads kinds: built-in ones, and those of plugin files, installed packages, modules and classes.
 
-Trust comes from the caller, never from a spec: only what is passed to `load` is imported.
+Only the caller can allow a plugin, never a spec: nothing is imported that was not passed to `load`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def load(plugins: Iterable[Plugin] = ()) -> Registry:
     """The built-in kinds and those of the given plugins. Imports exactly the plugins given.
 
     Raises:
-        SpecError: a plugin that is missing, broken, without a kind, or that names a kind twice.
+        SpecError: AS501: a plugin is missing, cannot be imported, defines no kind, or one that already exists.
     """
     registry = built_in()
     for plugin in plugins:
@@ -92,12 +92,12 @@ def _import(plugin: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise _broken(
             f"plugin `{plugin}` cannot be imported{_imported_by(error, plugin)}: {type(error).__name__}: {error}",
-            "correct it there; `archspec init --plugin gate my_gate` writes one that works",
+            "correct the plugin; `archspec init --plugin gate my_gate` writes one that works",
         ) from error
 
 
 def _imported_by(error: BaseException, plugin: str) -> str:
-    """` (file:line)`: the last line of the plugin's own code, or of what it imports; libraries it calls come last."""
+    """` (file:line)`: the last frame in the plugin's own code, or else in the code that it imports."""
     if isinstance(error, SyntaxError):
         return f" ({error.filename}:{error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
@@ -106,7 +106,7 @@ def _imported_by(error: BaseException, plugin: str) -> str:
 
 
 def _is_machinery(file: str) -> bool:
-    """Whether a frame is archspec's or the import system's: no place for an author to look at."""
+    """Whether a frame is in archspec or the import system, where a plugin's author cannot correct anything."""
     return file.startswith("<") or Path(file).is_relative_to(PACKAGE) or Path(file) == Path(importlib.__file__)
 
 
@@ -118,7 +118,7 @@ def _is_of(file: str, plugin: str) -> bool:
 
 
 def _entry_point(name: str) -> str | None:
-    """The module that an installed distribution offers under a plugin's name. Raises SpecError where several do."""
+    """The module that an installed distribution offers under a plugin's name. Raises SpecError if several do."""
     from importlib.metadata import entry_points
 
     found = {entry.module: entry for entry in entry_points(group=ENTRY_POINTS, name=name)}
@@ -126,13 +126,13 @@ def _entry_point(name: str) -> str | None:
         offers = " and ".join(f"`{e.value}` of {e.dist.name if e.dist else 'an unknown one'}" for e in found.values())
         raise _broken(
             f"several installed distributions offer a plugin `{name}`: {offers}",
-            "name the module itself, or remove one",
+            "pass the name of the module instead, or uninstall one of them",
         )
     return next(iter(found), None)
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Imports a plugin file under its own stem, as the emitted file of a spec that uses it does."""
+    """Imports a plugin file under its stem, the name by which an emitted file imports it."""
     if not path.is_file():
         raise _broken(f"plugin file `{path}` does not exist", "give the path of a Python file")
     name, found = path.stem, sys.modules.get(path.stem)
@@ -162,7 +162,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _elsewhere(name: str, path: Path) -> str | None:
-    """Where Python would find another module of a plugin file's name; None where there is none."""
+    """Where Python would find another module with the name of a plugin file; None if there is none."""
     try:
         found = importlib.util.find_spec(name)
     except (ImportError, ValueError):  # not a name that can be imported

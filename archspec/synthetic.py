@@ -1,4 +1,4 @@
-"""The synthetic regression tasks of the MMoE paper: two tasks; one number sets how related they are."""
+"""The synthetic regression tasks of the MMoE paper: two tasks, and one number that sets how related they are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def synthetic_tasks(  # noqa: PLR0913 - the symbols of the paper's section 3.2
 
     u1, u2 are orthonormal in R^d; w1 = c u1, w2 = c (p u1 + sqrt(1 - p^2) u2); x ~ N(0, I_d);
     y_j = w_j.x + sum_(i<=m) sin(alpha_i w_j.x + beta_i) + noise, with alpha_i, beta_i ~ N(0, 1) shared by both tasks.
-    Rows are drawn one after the other from one pair of tasks: split them into rows to train on and rows to test on.
+    All rows come from the same pair of tasks: split them into a training and a test set.
 
     Args:
         rows: number of rows.

@@ -30,7 +30,7 @@ UNKNOWN = Diagnostic(
     "AS204",
     "gate `ctr` at level 2 sees unknown expert group `sharde`",
     PLACE,
-    "no expert group of this name at level 2",
+    "no expert group with this name at level 2",
     help="did you mean `shared`? groups here: click, like, shared",
 )
 
@@ -51,7 +51,7 @@ def test_full_style_is_the_one_of_the_design_paper() -> None:
         "  --> specs/ple.yaml:15:29\n"
         "   |\n"
         "15 |       $task: {sees: [$task, sharde], units: [16, 8]}\n"
-        "   |                             ^^^^^^ no expert group of this name at level 2\n"
+        "   |                             ^^^^^^ no expert group with this name at level 2\n"
         "   = help: did you mean `shared`? groups here: click, like, shared"
     )
 

@@ -146,7 +146,7 @@ def test_the_commands_work_where_there_is_no_checkout(environment: Environment) 
     """`--help`, `init`, `validate`, `build`, `render` and `explain`, with a published spec that needs its plugin."""
     assert "Commands:" in environment.run("archspec", "--help").stdout
     assert "Star Topology Adaptive Recommender" in environment.run("archspec", "init").stdout
-    checked = environment.run("archspec", "init", "star").stderr.removeprefix("it needs its plugin: ")
+    checked = environment.run("archspec", "init", "star").stderr.removeprefix("the spec needs its plugin: ")
     program, *words = shlex.split(checked)
     assert environment.run(program, *words).stdout == "star.yaml: valid\n"
     environment.run("archspec", "validate", "star.yaml", status=1)

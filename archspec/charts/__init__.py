@@ -1,7 +1,7 @@
 """Charts of gate weights and learning curves. Requires matplotlib.
 
-This package draws numbers; `archspec.render` draws the model itself. It does not know models or torch. The same numbers
-give the same bytes: no dates, no random names, no fonts of the machine.
+This package draws numbers; `archspec.render` draws the model itself. It must not know models or torch. The same numbers
+give the same bytes: files contain no dates, no random names, and no fonts of the machine.
 """
 
 from __future__ import annotations

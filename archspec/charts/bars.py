@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from archspec.train.gates import GateStatistics
 
 # Inches.
-BAR, WIDEST, NARROWEST = 0.2, 0.36, 0.14  # distance of bars: usually, to fit a group's name, for many bars
+BAR, WIDEST, NARROWEST = 0.2, 0.36, 0.14  # from bar to bar: usually, at most (for a group's long name), for many bars
 BOLD: Final = 1.2  # width of bold letters relative to light ones
-MANY: Final = 24  # with more experts in one gate than this, bars are narrow
+MANY: Final = 24  # bars are narrow if a gate has more experts than this
 ROUNDING: Final = 0.005  # weights that add up to 1 do so within this
 HEIGHT, NARROW = 1.2, 0.6  # height of a panel, and its smallest width
 LEFT, GAP, HEADER, FOOT = 0.46, 0.22, 0.2, 0.1
@@ -153,7 +153,7 @@ def _panel(gate: GateStatistics) -> Panel:
 
 
 def _lines(panels: Sequence[Panel]) -> Iterator[Line]:
-    """The panels of each level, in lines as wide as a printed page, or with a single gate."""
+    """The panels of each level in lines, as many as fit on a printed page, but at least one."""
     step, limits = _step(panels), _limits(panels)
     for level, gates in groupby(panels, lambda panel: panel.level):
         members = tuple(gates)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Points = Sequence[tuple[float, float]]
 
 STROKES: Final[dict[str, dict[str, Any]]] = {
-    "train": {"linestyle": "solid", "linewidth": 0.7, "alpha": 0.6},  # many points, which jump
+    "train": {"linestyle": "solid", "linewidth": 0.7, "alpha": 0.6},  # many points with much noise
     "validation": {"linestyle": "solid", "linewidth": 1.4},
     "test": {"linestyle": (0, (1, 1)), "linewidth": 1.4},
 }
@@ -28,18 +28,18 @@ STROKES: Final[dict[str, dict[str, Any]]] = {
 BEST: Final[dict[str, Any]] = {"linestyle": (0, (3, 2)), "linewidth": 0.8}
 """The style of the line at the best step."""
 ALIKE: Final = 1e-5  # the same number, computed in two ways in float32
-FEW: Final = 30  # up to this many points of a line, each is marked
+FEW: Final = 30  # a line with at most this many points has a mark at each
 
 # Inches.
-WIDTH, HEIGHT = 1.75, 1.15  # of a panel
+WIDTH, HEIGHT = 1.75, 1.15  # size of a panel
 LEFT, GAP, HEADER = 0.4, 0.5, 0.16
 DOWN: Final = HEADER + HEADER + HEIGHT + 0.36  # from line to line
-STROKE: Final = 0.22  # of the legend's strokes
+STROKE: Final = 0.22  # length of the lines in the legend
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line: the stage it was measured in, its task (empty for all together), the quantity, and the points."""
+    """A line: the stage it was measured in, its task (empty for all tasks), the quantity, and the points."""
 
     stage: str
     task: str
@@ -73,8 +73,8 @@ def learning_curves(
 
     Args:
         history: name of a series -> its points `(step, value)`. Names are `STAGE/QUANTITY` or `STAGE/TASK/QUANTITY`,
-            such as `train/loss` and `validation/income/auc`, with a stage of `train`, `validation` and `test`; others,
-            and series without points, are left out. Values that are not numbers leave gaps.
+            such as `train/loss` and `validation/income/auc`, with a stage of `train`, `validation` and `test`; other
+            names, and series without points, are left out. Values that are not numbers leave gaps.
         clock: the name of the horizontal axis: steps or epochs.
         tasks: the model's tasks in the order of its spec, which determines their hues; by default, the order of the
             names.
@@ -86,7 +86,7 @@ def learning_curves(
     """
     series = [found for name, points in history.items() if points and (found := _parse(name, points))]
     if not series:
-        raise ValueError("no curve to draw: the history holds no series such as `train/loss` or `validation/TASK/auc`")
+        raise ValueError("no curve to draw: the history has no series such as `train/loss` or `validation/TASK/auc`")
     page.need_matplotlib()
     named = dict.fromkeys(one.task for one in series)
     tasks = [task for task in named if task] if tasks is None else tasks

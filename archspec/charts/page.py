@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FORMATS: Final = (".svg", ".png")
 DOTS_PER_INCH: Final = 200
 LINE: Final = 7.0
-"""Width of a line of panels in inches: that of a printed page between its margins."""
+"""Width of a line of panels in inches: the width of a printed page between its margins."""
 
 EDGE: Final = 0.12
 """Empty margin around a page, in inches."""
@@ -30,7 +30,7 @@ TITLE, WORDS, SMALL = 8.0, 7.0, 6.0
 
 # matplotlib includes DejaVu Sans, so words have the same width everywhere; a viewer without it uses a narrower font.
 FONTS: Final = ("DejaVu Sans", "Helvetica", "Arial")
-SETTINGS: Final[dict[Any, Any]] = {  # matplotlib types its keys one by one, and differently from release to release
+SETTINGS: Final[dict[Any, Any]] = {  # matplotlib's type for the keys differs from release to release
     "font.family": "sans-serif",
     "font.sans-serif": FONTS,
     "svg.fonttype": "none",  # words stay text: sharp in print, and searchable
@@ -52,14 +52,14 @@ def need_matplotlib() -> None:
 
 
 def new_page(width: float, height: float) -> Figure:
-    """An empty white page, `width` x `height` inches large."""
+    """An empty white page of `width` x `height` inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), facecolor=palette.WHITE)
 
 
 def add_panel(page: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """A panel `width` x `height` inches large, its upper left corner `left` and `top` inches from that of the page."""
+    """A panel of `width` x `height` inches, its upper left corner `left` and `top` inches from that of the page."""
     across, down = page.get_size_inches()
     axes = page.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
     axes.set_facecolor("none")
@@ -72,7 +72,7 @@ def add_panel(page: Figure, left: float, top: float, width: float, height: float
 
 
 def add_words(page: Figure, left: float, top: float, words: str, size: float = WORDS, **look: Any) -> None:  # noqa: ANN401 - what matplotlib's Text takes
-    """Writes words with their upper left corner (with `ha`, upper right) `left` and `top` inches from the page's."""
+    """Writes words, their upper left corner (with `ha="right"`, the upper right one) at `left` and `top` inches."""
     across, down = page.get_size_inches()
     look = {"color": palette.MUTED, "ha": "left"} | look
     page.text(left / across, 1 - top / down, words, fontsize=size, va="top", parse_math=False, **look)

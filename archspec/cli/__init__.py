@@ -1,6 +1,7 @@
-"""The command line: one file per group of commands; every heavy import is inside the command that needs it.
+"""The command line: one file per group of commands; heavy imports are inside the commands that need them.
 
-This package defines what is printed where, and the exit statuses. It does not check, count, draw or compile specs.
+This package defines what is printed where, and the exit statuses. It must not check, count, draw or compile specs
+itself.
 """
 
 from __future__ import annotations

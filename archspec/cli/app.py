@@ -17,7 +17,7 @@ from archspec import __version__
 from archspec.cli.messages import report
 from archspec.diagnostics import SpecError, suggest, visible, was_interrupted
 
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
 DEFECT: Final = 70  # EX_SOFTWARE of sysexits.h
 
@@ -65,7 +65,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Runs a command; prints its findings to standard error, and turns its return value into the exit status."""
+        """Runs a command; prints its findings to standard error, and uses its return value as the exit status."""
         try:
             status = super().invoke(ctx)
             sys.stdout.flush()
@@ -106,9 +106,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 EPILOG: Final = """
-`-` as a spec is standard input. Results go to standard output, messages to standard error.
-Exit status: 0 fine, 1 a spec has errors (or `diff` found a difference), 2 wrong usage or a file that cannot be read
-or written. NO_COLOR switches colours off, FORCE_COLOR on.
+A spec `-` is read from standard input. Results go to standard output, messages to standard error.
+Exit status: 0 success, 1 a spec has errors (or `diff` found a difference), 2 wrong usage, or a file that cannot be
+read or written. NO_COLOR switches colours off, FORCE_COLOR on.
 
 \b
 Completion of commands, options, kinds and codes in bash (zsh_source, fish_source for others):
@@ -146,12 +146,12 @@ def run() -> int:
     except MemoryError:
         click.echo("error: not enough memory", err=True)
         return 2
-    except Exception as error:  # noqa: BLE001 - the last place that can say whose mistake it is
+    except Exception as error:  # noqa: BLE001 - nothing else reports it
         if was_interrupted(error):
             return INTERRUPTED
         traceback.print_exc()
         click.echo(
-            "archspec: this is a defect of archspec. Please report it, with the lines above and your input.", err=True
+            "archspec: this is a bug in archspec. Please report it, with the lines above and your input.", err=True
         )
         return DEFECT
     return int(status or 0)
@@ -168,4 +168,4 @@ def _open_closed_streams() -> None:
     while taken < 2:  # noqa: PLR2004 - standard error, the last of the three
         taken = os.dup(taken)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - it stays open until the process ends

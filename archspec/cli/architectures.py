@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-"""Specs with a comment on every line. If there is one, it is written instead of the published spec."""
+"""Specs with comments on every line. If an architecture has one, it is written instead of the published spec."""
 
 
 def architectures() -> dict[str, str]:
@@ -22,7 +22,7 @@ def files_of(name: str) -> dict[str, str]:
     """Names and texts of an architecture's files: its spec, the specs that it extends, and its plugins.
 
     Raises:
-        KeyError: there is no architecture of this name.
+        KeyError: there is no architecture with this name.
     """
     return _with_parts(f"{name}.yaml", _sources()[name].read_text(encoding="utf-8"))
 
@@ -54,5 +54,5 @@ def _with_parts(file: str, text: str) -> dict[str, str]:
 
 
 def _about(text: str) -> str:
-    """The line `about` of a spec."""
+    """The `about` of a spec."""
     return next((line.removeprefix("about:").strip() for line in text.splitlines() if line.startswith("about:")), "")

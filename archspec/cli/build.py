@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archspec.compiler.tune import Plan
     from archspec.graph.graph import Graph
 
-WHERE = f"Where to write; `-`: standard output. [default: {FOLDER}/NAME.py]"
+WHERE = f"File or folder to write to; `-` is standard output. [default: {FOLDER}/NAME.py]"
 
 
 def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
@@ -30,19 +30,19 @@ def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) ->
 @click.command()
 @options.specs
 @click.option("-o", "--output", metavar="FILE_OR_FOLDER", help=WHERE)
-@click.option("--plain", is_flag=True, help="Do not optimise: the file is the meaning of the spec, word by word.")
+@click.option("--plain", is_flag=True, help="Do not optimise: the file is a literal translation of the spec.")
 @click.option(
-    "--explain", is_flag=True, help="Print the program before and after, what was rewritten and what was not."
+    "--explain", is_flag=True, help="Print the program before and after, what was rewritten, and what was not, and why."
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="bf16: round the factors of products to bfloat16, and print the largest difference that makes.",
+    help="bf16: round the factors of matmuls to bfloat16, and print the largest resulting difference.",
 )
 @click.option(
-    "--tune", is_flag=True, help="Measure every product on this machine and write the fastest ways into the file."
+    "--tune", is_flag=True, help="Measure every matmul on this machine, and write the fastest method into the file."
 )
 @click.option(
     "--batch",
@@ -66,7 +66,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Compile specs to one PyTorch file each.
 
-    The files need only torch, and the plugins that the specs use. A folder stands for all specs below it. Prints the
+    The files need only torch, and the plugins that the specs use. A folder means all specs below it. Prints the
     paths of the files.
     """
     from archspec.compiler.compile import build as compiled
@@ -83,7 +83,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
         if precision != "fp32":
             difference = largest_difference(graph, built, optimize=not plain)
             click.echo(
-                f"{graph.spec.name}: the largest difference to fp32 on random input is {difference:.1e}", err=True
+                f"{graph.spec.name}: the largest difference from fp32 on random input is {difference:.1e}", err=True
             )
         put(path, built.source, output, len(graphs))
 
@@ -114,8 +114,8 @@ def explanation(built: Built) -> str:
     """The compiler's report, as text."""
     before, after = built.plain.forward, built.lowered.forward
     sections = [
-        (f"program as the spec says it: {len(before.ops)} operations", str(before)),
-        (f"program as compiled: {len(after.ops)} operations", str(after)),
+        (f"program of the spec: {len(before.ops)} operations", str(before)),
+        (f"compiled program: {len(after.ops)} operations", str(after)),
         (f"rewritten: {len(built.rewrites)}", "\n".join(map(str, built.rewrites))),
         (f"not rewritten: {len(built.remarks)}", "\n".join(map(str, built.remarks))),
         ("cost", cost(built)),
@@ -126,9 +126,9 @@ def explanation(built: Built) -> str:
 
 
 def cost(built: Built) -> str:
-    """FLOPs of a row and bytes of the weights."""
+    """FLOPs per row, and the size of the weights."""
     from archspec.compiler.count import count
 
     total = count(built.graph).known
     size = sum(prod(weight.shape) for weight in built.plain.forward.weights.values())
-    return f"{total.flops:,} FLOPs a row; {size:,} weights and statistics, {4 * size:,} bytes in fp32"
+    return f"{total.flops:,} FLOPs per row; {size:,} weights and statistics, {4 * size:,} bytes in fp32"

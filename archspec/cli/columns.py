@@ -19,13 +19,13 @@ _LISTED: Final = 24
 
 
 def columns_table(reports: Sequence[ColumnReport]) -> str:
-    """The table as text, as wide as the terminal but at most 100 characters; lists only the first of many columns."""
+    """The table as text, as wide as the terminal but at most 100 characters; of many columns, lists only the first."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=SIMPLE, pad_edge=False, show_edge=False)
-    for name in ("column", "holds", "becomes", "because"):
+    for name in ("column", "contains", "becomes", "because"):
         table.add_column(name, overflow="fold")
     for name in ("missing", "unknown"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -36,7 +36,7 @@ def columns_table(reports: Sequence[ColumnReport]) -> str:
     console = Console(file=StringIO(), width=width, markup=False, highlight=False, emoji=False, color_system=None)
     with console.capture() as capture:
         console.print(table)
-    more = [f"and {len(reports) - _LISTED} more: columns.json"] if len(reports) > _LISTED else []
+    more = [f"and {len(reports) - _LISTED} more: see columns.json"] if len(reports) > _LISTED else []
     return "\n".join(["", *(line.rstrip() for line in capture.get().splitlines()), *more, ""])
 
 

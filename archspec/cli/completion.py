@@ -52,7 +52,7 @@ def templates(_context: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 def _registry(context: click.Context) -> Registry:
-    """The kinds, including plugins; if a plugin cannot be imported, only built-in ones: completion never fails."""
+    """The kinds, including plugins; only built-in ones if a plugin cannot be imported, since completion never fails."""
     from archspec.diagnostics import SpecError
     from archspec.plugins import built_in, load
 

@@ -39,12 +39,14 @@ def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str
 
 
 def separators_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
-    """Parses COLUMN=TEXT, by column; `tab` and `blank` stand for themselves. Raises BadParameter for any other form."""
+    """Parses COLUMN=TEXT, by column; `tab` and `blank` name these. Raises BadParameter for any other form."""
     found = {}
     for word in words:
         column, _, text = word.partition("=")
         if not column or not text:
-            raise click.BadParameter(f"`{word}` is not of the form {option.make_metavar(_context)}, such as `tags=;`")
+            raise click.BadParameter(
+                f"`{word}` does not have the form {option.make_metavar(_context)}, such as `tags=;`"
+            )
         found[column] = SEPARATORS.get(text, text)
     return found
 
@@ -55,7 +57,7 @@ def min_counts_of(_context: click.Context, _option: click.Parameter, words: tupl
     for word in words:
         column, named, count = word.rpartition("=")
         if not count.isdecimal() or not int(count) or (named and not column):
-            raise click.BadParameter(f"`{word}` is neither a number from 1 up nor COLUMN=N, such as `city=5`")
+            raise click.BadParameter(f"`{word}` is neither a number of at least 1 nor COLUMN=N, such as `city=5`")
         found[column or "*"] = int(count)
     return found
 
@@ -72,7 +74,9 @@ def choices_of(_context: click.Context, option: click.Parameter, words: tuple[st
     for word, (column, _, kind) in zip(words, pairs, strict=True):
         if not column or not kind:
             such = _SUCH[option.name or ""]
-            raise click.BadParameter(f"`{word}` is not of the form {option.make_metavar(_context)}, such as `{such}`")
+            raise click.BadParameter(
+                f"`{word}` does not have the form {option.make_metavar(_context)}, such as `{such}`"
+            )
     return {column: kind for column, _, kind in pairs}
 
 
@@ -94,25 +98,25 @@ def names_of(_context: click.Context, _option: click.Parameter, text: str | None
 
 
 header = click.option(
-    "--header", metavar="NAME,...", callback=names_of, help="Names of the columns of CSV files without a line of names."
+    "--header", metavar="NAME,...", callback=names_of, help="Column names of CSV files that have no header line."
 )
 bad_rows = click.option(
     "--bad", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
-    help="Rows with values that do not fit: stop before anything is done, or skip them.",
+    help="What to do about rows with values that do not fit: stop before anything is written, or skip them.",
 )  # fmt: skip
 _SOURCE: Final = (
     click.option(
         "--data", "files", multiple=True, required=True, metavar="FILE...", callback=files_of,
-        help="Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; files, folders of parts, "
-        "a 'pattern*'.",
+        help="Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; files, folders of parts, or a "
+        "'pattern*'.",
     ),
     click.option(
         "--validation", multiple=True, metavar="FILE...", callback=files_of,
-        help="Rows to validate on. [default: a share of those of --data]",
+        help="Rows to validate on. [default: a share of the rows of --data]",
     ),
     click.option(
         "--split", "share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,
-        help="The share of rows to validate on, where --validation is not given.",
+        help="The share of rows to validate on, if --validation is not given.",
     ),
     click.option(
         "--grouped-by", metavar="COLUMN", help="Also measure AUC within the groups of this column, such as the user."
@@ -141,7 +145,7 @@ _SOURCE: Final = (
     ),
     click.option(
         "--padding", multiple=True, metavar="COLUMN=ITEM", callback=choices_of,
-        help="What fills lists up in a column and is no item, besides -1.",
+        help="The value that pads the lists of a column, in addition to -1.",
     ),
     click.option(
         "--table", "tables", multiple=True, metavar="INPUT=FILE", callback=choices_of,

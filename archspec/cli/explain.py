@@ -25,7 +25,7 @@ _SECTION = re.compile(r"^## (AS\d{3}) (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 @options.plugins
 @options.as_json
 def explain(word: str, plugins: tuple[str, ...], *, as_json: bool) -> None:
-    """Explain the code of a finding, or a key of a spec.
+    """Explain the code of a diagnostic, or a key of a spec.
 
     CODE_OR_KEY is for example AS204, sees, units or towers. A key can have several meanings, one for each place where
     a spec may use it.
@@ -70,7 +70,7 @@ def explained_keys(registry: Registry) -> dict[str, list[str]]:
     choices = "; ".join(
         f"{section}: {', '.join(registry.names(kinds_of(category)))}" for category, section in DEFAULTS.items()
     )
-    found["kind"] = [*found.get("kind", []), f"`kind` of a block: what it is. {choices}"]
-    found["repeat"] = ["`repeat` of a level: whole number from 1 to 1000; default 1. So many levels, one on the other."]
-    found["loss"] = [f"`loss` of a task: one or a list of {', '.join(registry.names('loss'))}"]
+    found["kind"] = [*found.get("kind", []), f"`kind` of a block: which kind of its category it is. {choices}"]
+    found["repeat"] = ["`repeat` of a level: whole number from 1 to 1000; default 1. The number of copies, stacked."]
+    found["loss"] = [f"`loss` of a task: one of, or a list of, {', '.join(registry.names('loss'))}"]
     return found

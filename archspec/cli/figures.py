@@ -43,12 +43,13 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
 @options.specs
 @click.option(
     "-o", "--output", metavar="FILE_OR_FOLDER",
-    help="Where to draw; the ending decides: .svg .png .pdf .dot .mmd .txt; `-`: standard output. "
+    help="File or folder to draw to; the format is that of the ending, .svg .png .pdf .dot .mmd .txt; `-` is standard "
+    "output. "
     "[default: build/NAME.svg]",
 )  # fmt: skip
 @click.option(
     "--format", "ending", type=click.Choice(["svg", "png", "pdf", "dot", "mmd", "txt"]),
-    help="The format, where no file's ending names it. [default: svg]",
+    help="The format, if no file name ends in one. [default: svg]",
 )  # fmt: skip
 @click.option(
     "--width", type=Length(), metavar="LENGTH",
@@ -86,7 +87,7 @@ def render(
     paths = targets(output, [f"{graph.spec.name}.{ending or 'svg'}" for graph in graphs])
     endings = [f".{ending or 'svg'}" if path == STDOUT else ending_of(path, FORMATS) for path in paths]
     if ending is not None and (other := next((named for named in endings if named != f".{ending}"), None)):
-        raise click.UsageError(f"`--format {ending}` and the ending `{other}` differ: drop one of them")
+        raise click.UsageError(f"`--format {ending}` and the ending `{other}` differ: remove one of them")
     wishes = _wishes(chosen, endings)
     for graph, path, named in zip(graphs, paths, endings, strict=True):
         warn(graph.spec.diagnostics)

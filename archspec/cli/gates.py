@@ -56,7 +56,7 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
 
     trained = load_run(run, plugins)
     if not trained.graph.seen:
-        unusable("AS708", f"`{trained.graph.spec.name}` has no gates to look at")
+        unusable("AS708", f"`{trained.graph.spec.name}` has no gates")
     batches = trained.batches(files, header=header, bad=bad) if files else trained.validation()
     statistics = gate_statistics(trained.model, batches)
     findings = gate_findings(statistics)

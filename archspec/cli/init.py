@@ -18,7 +18,10 @@ from archspec.diagnostics import suggest, unusable
 @click.command()
 @click.argument("name", required=False, shell_complete=completion.templates)
 @click.option(
-    "-o", "--output", metavar="FILE_OR_FOLDER", help="Where to write; `-`: standard output. [default: NAME.yaml]"
+    "-o",
+    "--output",
+    metavar="FILE_OR_FOLDER",
+    help="File or folder to write to; `-` is standard output. [default: NAME.yaml]",
 )
 @click.option(
     "--plugin",
@@ -27,7 +30,7 @@ from archspec.diagnostics import suggest, unusable
     metavar="CATEGORY",
     help=f"Write a plugin with a kind NAME of this category, and its test. One of {', '.join(CATEGORIES)}.",
 )
-@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init(name: str | None, output: str | None, category: str | None, *, force: bool) -> None:
     """Write the spec of an architecture to start from, or a plugin.
 
@@ -44,7 +47,7 @@ def init(name: str | None, output: str | None, category: str | None, *, force: b
         return
     if name not in known:
         guess = suggest(name, known)
-        helps = f"did you mean `{guess}`?" if guess else f"there are {', '.join(known)}"
+        helps = f"did you mean `{guess}`?" if guess else f"architectures: {', '.join(known)}"
         raise click.UsageError(f"no architecture `{name}`; {helps}")
     _init_spec(name, output or "./", force=force)
 
@@ -53,7 +56,7 @@ def _init_spec(name: str, output: str, *, force: bool) -> None:
     """Writes a spec, and next to it the files that it needs; existing files with the same text are kept."""
     texts = files_of(name)
     if output == STDOUT and len(texts) > 1:
-        raise click.UsageError(f"`{name}` is several files ({', '.join(texts)}): `-o` takes a file or a folder")
+        raise click.UsageError(f"`{name}` consists of several files ({', '.join(texts)}): give `-o` a file or a folder")
     (spec,) = targets(output, [f"{name}.yaml"])
     beside = [str(Path(spec).with_name(file)) for file in list(texts)[1:]]
     if spec in beside:
@@ -64,18 +67,18 @@ def _init_spec(name: str, output: str, *, force: bool) -> None:
         if path != STDOUT and not force and os.path.lexists(path):
             unusable(
                 "AS013",
-                f"`{path}` exists already",
+                f"`{path}` already exists",
                 help="write elsewhere with `-o FILE`, or overwrite it with `--force`",
             )
     for path, text in new.items():
         put(path, text, output)
     plugins = [word for path in beside if path.endswith(".py") for word in ("--plugin", path)]
     if plugins:
-        click.echo(f"it needs its plugin: {shlex.join(['archspec', 'validate', spec, *plugins])}", err=True)
+        click.echo(f"the spec needs its plugin: {shlex.join(['archspec', 'validate', spec, *plugins])}", err=True)
 
 
 def _holds(path: str, text: str) -> bool:
-    """Whether a file has exactly this text."""
+    """Whether a file contains exactly this text."""
     try:
         return Path(path).read_bytes() == text.encode()
     except OSError:
@@ -87,6 +90,6 @@ def _init_plugin(category: str, name: str | None, folder: str | None, *, force: 
     if name is None:
         raise click.UsageError(f"a plugin needs a name: archspec init --plugin {category} my_{category}")
     if folder == "-":
-        raise click.UsageError("a plugin and its test are two files: `-o` takes a folder")
+        raise click.UsageError("a plugin and its test are two files: give `-o` a folder")
     for path in write_plugin(category, name, folder, force=force):
         click.echo(path)

@@ -52,7 +52,7 @@ def schema(plugins: tuple[str, ...]) -> None:
 
 
 def named(registry: Registry, name: str | None) -> dict[tuple[str, str], KindClass]:
-    """The kinds of a name, `topk` or `gate.topk`, by category. Raises UsageError if there is none."""
+    """The kinds with a name, `topk` or `gate.topk`, by category. Raises UsageError if there is none."""
     from archspec.contract import CATEGORIES
     from archspec.diagnostics import suggest
 
@@ -96,7 +96,7 @@ def described(category: str, kind: str, cls: KindClass) -> dict[str, Any]:
 
 
 def explained(kind: dict[str, Any]) -> str:
-    """A kind for people."""
+    """A kind as text for people."""
     default = "  (the default)" if kind["default"] else ""
     about = [f"  {line}".rstrip() for line in kind["about"].splitlines()]
     lines = [f"{kind['category']} {kind['kind']}{default}", "", *about, ""]

@@ -33,7 +33,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 quiet = click.option(
-    "-q", "--quiet", is_flag=True, expose_value=False, callback=be_quiet, help="Print no warnings and no notes."
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=be_quiet,
+    help="Print errors only, no warnings or notes.",
 )
 ignored = click.option(
     "--ignore", multiple=True, expose_value=False, metavar="CODE", envvar="ARCHSPEC_IGNORE", callback=ignore,
@@ -60,7 +65,7 @@ def spec(command: Command) -> Command:
 
 
 def specs(command: Command) -> Command:
-    """Adds the arguments SPEC..., where a folder stands for all specs below it, and the options for reading them."""
+    """Adds the arguments SPEC..., where a folder means all specs below it, and the options for reading them."""
     argument = click.argument(
         "specs", nargs=-1, required=True, metavar="SPEC...", callback=in_folders, shell_complete=spec_files
     )
@@ -77,15 +82,15 @@ def in_folders(_context: click.Context, _argument: click.Parameter, words: tuple
         specs = list(_specs_below(Path(word)))
         if not specs:
             unusable(
-                "AS002", f"the folder `{word}` holds no spec",
-                help="a spec is a file with the ending .yaml or .yml and a key `archspec` on its top level",
+                "AS002", f"the folder `{word}` contains no spec",
+                help="a spec is a file that ends in .yaml or .yml and has a key `archspec` at its top level",
             )  # fmt: skip
         found += specs
     return tuple(found)
 
 
 _MARK = re.compile(rb"""^(\xef\xbb\xbf)?(\{\s*)?["']?archspec["']?\s*:""", re.MULTILINE)
-_LOOKED_AT = 1 << 20  # bytes to read of a file in a folder: no spec is larger
+_LOOKED_AT = 1 << 20  # bytes to read of each file in a folder; no spec is larger
 
 
 def _specs_below(folder: Path) -> Iterator[str]:

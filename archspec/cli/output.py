@@ -27,7 +27,7 @@ def targets(output: str | None, names: list[str]) -> list[str]:
     if output == STDOUT:
         if len(names) > 1:
             raise click.UsageError(
-                "standard output holds one file: name one spec, or write to a folder with `-o FOLDER/`"
+                "only one file can be written to standard output: give one spec, or write to a folder with `-o FOLDER/`"
             )
         return [STDOUT]
     folder = FOLDER if output is None else output
@@ -42,7 +42,7 @@ def targets(output: str | None, names: list[str]) -> list[str]:
 def put(path: str, data: str | bytes, output: str | None, count: int = 1) -> None:
     """Writes a file completely or not at all to a path of `targets`, and prints the path; `-` is standard output.
 
-    A missing folder that is named by `-o` is created; the folder of a named file is not. Raises SpecError like
+    A folder that `-o` names is created if it is missing; the folder of a file is not. Raises SpecError like
     `write_whole`.
     """
     if path == STDOUT:
@@ -53,5 +53,5 @@ def put(path: str, data: str | bytes, output: str | None, count: int = 1) -> Non
 
 
 def _is_folder(output: str, count: int) -> bool:
-    """Whether files are written into it; opening a name that the system refuses reports the error."""
+    """Whether `output` is a folder; an impossible name is not one, and writing to it reports the error."""
     return count > 1 or output.endswith(("/", os.sep)) or is_folder(output)

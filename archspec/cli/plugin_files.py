@@ -34,7 +34,7 @@ def write_plugin(category: str, name: str, folder: str | None, *, force: bool) -
         if not force and os.path.lexists(path):
             unusable(
                 "AS013",
-                f"`{path}` exists already",
+                f"`{path}` already exists",
                 help="write elsewhere with `-o FOLDER`, or overwrite it with `--force`",
             )
     for path, template in files.items():
@@ -52,11 +52,11 @@ def _check_name(category: str, name: str) -> None:
     """Raises UsageError if the name is invalid or taken by a kind, or if the file would hide a module."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
         raise click.UsageError(
-            f"`{name}` cannot be the name of a plugin: write lower-case words, such as `my_{category}`"
+            f"`{name}` cannot be the name of a plugin: use lower-case words, such as `my_{category}`"
         )
     from archspec.plugins import built_in
 
     if built_in().find(category, name) is not None:
-        raise click.UsageError(f"archspec has a {category} kind `{name}` already; choose another name")
+        raise click.UsageError(f"archspec already has a {category} kind `{name}`; choose another name")
     if name in sys.stdlib_module_names or name in {"archspec", "torch"} | set(CATEGORIES):
         raise click.UsageError(f"`{name}.py` would hide the module `{name}`; choose another name, such as `my_{name}`")

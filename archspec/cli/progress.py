@@ -1,4 +1,4 @@
-"""Progress of a run: lines, and on a terminal a bar below them, all on standard error."""
+"""Shows the progress of a run on standard error: lines, and on a terminal a bar below them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def leads() -> bool:
-    """Whether this process prints for the run: with `--devices`, the others, which Lightning starts, are silent."""
+    """Whether this process prints for the run: with `--devices`, the others, started by Lightning, are silent."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
@@ -26,7 +26,7 @@ class ProgressBar:
     """Shows the progress of a run: lines, above a bar that exists only on a terminal and is removed when the run ends.
 
     Args:
-        batch: rows of a step.
+        batch: rows per step.
     """
 
     def __init__(self, batch: int) -> None:
@@ -65,7 +65,7 @@ class ProgressBar:
         if self._bar is None:
             return
         done = (step.epoch - 1) * step.steps + step.step
-        if not self._training:  # the time left counts from this step on: the run may be resumed
+        if not self._training:  # estimate the remaining time from this step on, since the run may be resumed
             self._training = True
             self._bar.remove_task(self._task) if self._task is not None else None
             self._task = self._bar.add_task("", total=step.epochs * step.steps, completed=done - 1)

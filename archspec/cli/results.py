@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def shown_value(value: float | None) -> str:
-    """A metric's value, or a sign that it has none."""
+    """A metric's value in words."""
     return "no value" if value is None else f"{value:.5f}"
 
 

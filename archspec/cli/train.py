@@ -27,36 +27,40 @@ FOLDER: Final = "runs"
 
 _RECIPE: Final = (
     click.option(
-        "--epochs", type=click.IntRange(min=1), default=10, show_default=True, help="Passes over the rows, at most."
+        "--epochs", type=click.IntRange(min=1), default=10, show_default=True, help="The most passes over the rows."
     ),
-    click.option("--batch", type=click.IntRange(min=1), default=512, show_default=True, help="Rows of a step."),
+    click.option("--batch", type=click.IntRange(min=1), default=512, show_default=True, help="Rows per step."),
     click.option(
         "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3, show_default=True,
-        help="Of AdamW (and SparseAdam, for sparse tables).",
+        help="Learning rate of AdamW (and of SparseAdam, for sparse tables).",
     ),
-    click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Of AdamW."),
+    click.option(
+        "--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay of AdamW."
+    ),
     click.option(
         "--patience", type=click.IntRange(min=0), default=2, show_default=True,
-        help="Stop after so many epochs without improvement; 0: never.",
+        help="Stop after this many epochs without improvement; 0: never stop early.",
     ),
     click.option(
         "--monitor", default="validation/task_losses", show_default=True, metavar="METRIC",
-        help="What must improve, such as validation/ctr/auc; its best epoch's weights are kept. The default adds up "
-        "the tasks' losses, each times its `weight`, without decay and balance.",
+        help="The metric that must improve, such as validation/ctr/auc; the weights of its best epoch are kept. The "
+        "default is the sum of the tasks' losses, each times its `weight`, without decay and balance.",
     ),
     click.option(
         "--interval", type=click.IntRange(min=1), default=500, show_default=True,
-        help="Steps between checkpoints: what a kill can cost.",
+        help="Steps between checkpoints: the most that is lost if the process is killed.",
     ),
     click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, order and dropout."
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True,
+        help="Seed of initial weights, order of rows, and dropout.",
     ),
     click.option(
-        "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that train together."
+        "--devices", type=click.IntRange(min=1), default=1, show_default=True,
+        help="Number of processes that train together.",
     ),
     click.option(
         "--threads", type=click.IntRange(min=1), metavar="N",
-        help="Threads of each process. [default: as torch chooses]",
+        help="Threads per process. [default: torch's own]",
     ),
     click.option(
         "--from", "start", metavar="RUN",
@@ -86,8 +90,8 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
 @options.spec
 @options.as_json
 @source_options
-@click.option("-o", "--output", metavar="FOLDER", help=f"Where the run is kept. [default: {FOLDER}/NAME]")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@click.option("-o", "--output", metavar="FOLDER", help=f"The folder of the run. [default: {FOLDER}/NAME]")
+@click.option("--resume", is_flag=True, help="Continue the run in the folder, if there is one.")
 @recipe_options
 def train(  # noqa: PLR0913 - click passes each option by name
     spec: str,
@@ -101,8 +105,8 @@ def train(  # noqa: PLR0913 - click passes each option by name
 ) -> int:
     """Train a spec's model on tables of data.
 
-    Columns are found by the names of the spec's inputs and tasks. Values are encoded once and stored with the
-    checkpoints; continue an interrupted run with --resume. Prints the metrics of each task.
+    Columns are found by the names of the spec's inputs and tasks. Values are encoded once, and the encoded rows are
+    stored with the checkpoints; continue an interrupted run with --resume. Prints the metrics of each task.
     """
     need("lightning", "pyarrow", "torchmetrics", "matplotlib")
     graph = options.load(spec, plugins, overrides)
@@ -126,7 +130,7 @@ def train(  # noqa: PLR0913 - click passes each option by name
         return error.status  # the first process prints it
     except KeyboardInterrupt:
         if leads():
-            click.echo(f"interrupted: the same command with --resume goes on with {folder}", err=True)
+            click.echo(f"interrupted: to continue the run in {folder}, add --resume to the same command", err=True)
         return INTERRUPTED
     if leads():
         best = (results.best["step"], f"best epoch: {results.best['epoch']}") if "step" in results.best else None

@@ -24,7 +24,7 @@ DATA: tuple[Style, ...] = ("json", "github")
     "--format", "style", type=click.Choice(["full", "concise", "json", "github"]), default="full", show_default=True,
     help="How findings are printed; json and github go to standard output.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: the same as --format json.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, like --format json.")
 @click.option("--strict", is_flag=True, help="Exit with status 1 on warnings, too.")
 def validate(  # noqa: PLR0913 - one argument per option
     specs: tuple[str, ...],

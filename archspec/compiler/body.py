@@ -34,12 +34,12 @@ class Body:
         self.uses = program.uses()
         self.left = dict(self.uses)
         self.pending: dict[str, str] = {}
-        """Values not written yet: their reader inlines them in its own line."""
+        """Values that have no line of their own yet: the operation that reads them inlines them."""
         self.producers = program.producers()
         self.readers = {value.name: op for op in program.ops for value in op.inputs}
 
-    def section(self, outputs: Sequence[Output], done: set[str], headings: bool) -> list[str]:  # noqa: FBT001 - one caller's choice
-        """Lines for everything that these outputs need and that is not written yet."""
+    def section(self, outputs: Sequence[Output], done: set[str], headings: bool) -> list[str]:  # noqa: FBT001 - set by one caller
+        """The lines for everything that these outputs need and that is not written yet; adds it to `done`."""
         needed = self.program.needed(outputs) - done
         done |= needed
         ops = [op for op in self.program.ops if op.output.name in needed]
@@ -97,7 +97,7 @@ class Body:
         return _wrapped(", ".join(names), text, shown)
 
     def line(self, op: Op) -> list[str]:
-        """The line of one operation; none if its reader inlines it."""
+        """The lines of one operation; none if its reader inlines it."""
         operands = [self.operand(value.name) for value in op.inputs]
         weights = [f"self.{self.attribute(name)}" for name in (*op.weights, *self.things(op))]
         weights += [self.view(op.attr("weight"))] if op.kind == "weight" else []
@@ -131,7 +131,7 @@ class Body:
 
     def view(self, weight: str) -> str:
         """The expression for a canonical weight inside its storage."""
-        storage, slot = self.program.homes()[weight]
+        storage, slot = self.program.slots()[weight]
         index = ", ".join(f"{i[0]}:{i[1]}" if isinstance(i, tuple) else str(i) for i in slot.index)
         return f"self.{self.attribute(storage.name)}{f'[{index}]' if index else ''}{'.mT' if slot.transposed else ''}"
 
@@ -166,7 +166,7 @@ def _wrapped(variable: str, text: str, shape: str) -> list[str]:
 
 
 def _filled(text: str, width: int) -> Iterator[str]:
-    """The text broken at `, ` into lines, indented once; strings contain no `, `, since names are identifiers."""
+    """Breaks a text at `, ` into lines, indented once; no string in it contains `, `, since names are identifiers."""
     line = ""
     for part in text.split(", "):
         if line and len(line) + len(part) + 2 > width:

@@ -41,7 +41,7 @@ class Built:
     rewrites: tuple[str, ...]
     remarks: tuple[str, ...]
     plan: Plan | None = None
-    """The measurements, if lowerings were chosen by measurement."""
+    """The measurements, if lowerings were chosen by measuring."""
 
     @property
     def source(self) -> str:
@@ -67,7 +67,7 @@ def build(graph: Graph, *, optimize: bool = True, precision: Precision = "fp32",
 
 def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the public signature
     spec: Spec | str | os.PathLike[str],
-    optimize: bool = True,  # noqa: FBT001, FBT002 - a word of the public API
+    optimize: bool = True,  # noqa: FBT001, FBT002 - part of the public API
     plugins: Iterable[plugin_door.Plugin] = (),
     seed: int | None = None,
     precision: Precision = "fp32",

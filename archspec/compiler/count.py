@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Parameters and FLOPs per row; None: unknown, since a plugin's module does not declare them."""
+    """Parameters and FLOPs per row; None: unknown, because a plugin's module does not declare them."""
 
     parameters: int | None = 0
     flops: int | None = 0
@@ -44,12 +44,12 @@ class Count:
 
     @property
     def total(self) -> Cost:
-        """All nodes together; None if a part is unknown."""
+        """The sum over all nodes; None if a part is unknown."""
         return sum(self.nodes.values(), start=Cost())
 
     @property
     def known(self) -> Cost:
-        """All nodes together, with unknown costs counted as zero: a lower bound."""
+        """The sum over all nodes, with unknown costs counted as zero: a lower bound."""
         costs = self.nodes.values()
         return Cost(sum(cost.parameters or 0 for cost in costs), sum(cost.flops or 0 for cost in costs))
 
@@ -57,10 +57,10 @@ class Count:
 def count(graph: Graph) -> Count:
     """Parameters and FLOPs per row of each node of a checked graph.
 
-    A weight belongs to the node whose canonical name is a prefix of its own; a shared table to the input that owns it,
-    and an expert's shared weights to the expert that owns them. The cost of modules and functions that a plugin calls
-    by name is what the kind's methods `parameters` and `flops` return; without them, a module's cost is unknown, and a
-    function counts as one operation per element.
+    A weight is counted for the node whose canonical name is a prefix of the weight's name; a shared table for the input
+    that owns it, and an expert's shared weights for the expert that owns them. For modules and functions that a plugin
+    calls by name, the kind's methods `parameters` and `flops` declare the cost; without them, the cost of a module is
+    unknown, and a function counts as one operation per element.
     """
     return count_program(graph, lower(graph).forward)
 
@@ -83,7 +83,7 @@ _BY_NAME: Final = frozenset({"apply", "call"})
 
 
 def _own_flops(graph: Graph, program: Program) -> dict[str, int | None]:
-    """The FLOPs that kinds of nodes with such operations declare, by their method `flops`."""
+    """Node -> the FLOPs that the `flops` of its kind returns; only for nodes with operations in _BY_NAME."""
     callers = dict.fromkeys(op.node.node for op in program.ops if op.kind in _BY_NAME)
     return {
         name: call(graph.nodes[name], "flops", *_arguments(graph, graph.nodes[name]))
@@ -109,7 +109,7 @@ def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
 
 
 def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
-    """Weights by graph node, frozen ones too, without statistics; None: a plugin's module does not tell."""
+    """The number of weights by graph node, without statistics; None: the module of a plugin does not declare it."""
     counts: dict[str, int | None] = dict.fromkeys(graph.order, 0)
     for piece in pieces(graph, program):
         counts[piece.home] = _sum(counts[piece.home], piece.parameters)
@@ -132,10 +132,10 @@ class Piece:
 def pieces(graph: Graph, program: Program) -> Iterator[Piece]:
     """Every weight of a plain program but the statistics."""
     users, tables = _users(program), {name for op in program.ops if op.kind == "embed" for name in op.weights}
-    storages = program.homes()
+    storages = program.slots()
     for weight in program.weights.values():
         if weight.trainable:
-            home, storage = _home(weight, program, graph.nodes), storages[weight.name][0].name
+            home, storage = _owner(weight, program, graph.nodes), storages[weight.name][0].name
             used = frozenset(users.get(storage, {home}))
             yield Piece(home, prod(weight.shape), used, storage in tables, weight.frozen)
     for module in program.modules.values():
@@ -158,16 +158,16 @@ def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
 
-def _home(weight: Weight, program: Program, nodes: Container[str]) -> str:
-    """The node of a weight. A table whose own input nobody reads belongs to the input that reads the table."""
+def _owner(weight: Weight, program: Program, nodes: Container[str]) -> str:
+    """The node that a weight is counted for. If a table's own input is pruned, it is the input that reads the table."""
     if weight.owner in nodes:
         return weight.owner
-    holder = program.homes()[weight.name][0].name
+    holder = program.slots()[weight.name][0].name
     return next(op.node.node for op in program.ops if holder in op.weights)
 
 
 def _caller(module: Module, program: Program, nodes: Container[str]) -> str:
-    """The node of a module: the one of its name, or, where that is pruned, the first that calls it."""
+    """The node that a module is counted for: the one with its name or, if that is pruned, the first that calls it."""
     if module.name in nodes:
         return module.name
     return next(op.node.node for op in program.ops if op.kind == "call" and op.attr("module") == module.name)

@@ -1,4 +1,4 @@
-"""Program -> one Python file that needs only torch (and modules of plugins used). The same program, the same bytes."""
+"""Program -> one Python file that needs only torch and the plugins used. Equal programs give equal bytes."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class _Emitter:
         return making_way(source, self.cls)
 
     def docstring(self) -> str:
-        """The file's docstring: its origin."""
+        """The file's docstring: what it was built from."""
         about = _plain(self.spec.about)
         lines = [f'"""{self.cls}{f": {about}" if about else ""}', ""]
         lines += [f"Built by archspec {__version__} from the spec `{self.spec.name}`, digest {self.spec.digest}.",
                   "Change the spec and build again rather than this file.", '"""']  # fmt: skip
-        return "\n".join(piece for line in lines for piece in (textwrap.wrap(line, 118) or [""]))
+        return "\n".join(definition for line in lines for definition in (textwrap.wrap(line, 118) or [""]))
 
     def imports(self) -> Iterator[str]:
         """The imports."""
@@ -87,7 +87,7 @@ class _Emitter:
         yield from (f"import {module} as {alias}" for module, alias in self.plugins.items())
 
     def routing(self) -> Iterator[str]:
-        """The routing, as comments."""
+        """Comments that describe what gates see and towers read."""
         for number, level in enumerate(self.spec.levels, 1):
             like = {name: f", like {block.common.like}" for name, block in level.experts.items() if block.common.like}
             experts = ", ".join(f"{name} ({b.common.count}{like.get(name, '')})" for name, b in level.experts.items())
@@ -171,7 +171,7 @@ class _Emitter:
         checks += [f'    check_beside(batch, "{name}", {ids!r}, {weights!r})' for name, ids, weights in self.beside()]
         lines = ["if self.check_inputs and not torch.compiler.is_compiling():", *checks] if checks else []
         lines += body.section(logits, done, headings=True)
-        lines += body.section(self.asked_twice(body), done, headings=False)
+        lines += body.section(self.shared_by_blocks(body), done, headings=False)
         lines += self.optional(body, done, "gates", "if gates is not None:", 'gates["{}"] = {}')
         lines += self.optional(body, done, "losses", "if self.training:", 'self.auxiliary_losses["{}"] = {}')
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in logits))
@@ -183,8 +183,8 @@ class _Emitter:
         named = ((name.partition(".")[0], key) for name, (key, column) in columns.items() if column.beside)
         return [(name, columns[name][0], key) for name, key in named]
 
-    def asked_twice(self, body: Body) -> list[Output]:
-        """Values that both optional blocks need: computed before them, since either may run without the other."""
+    def shared_by_blocks(self, body: Body) -> list[Output]:
+        """Values that both optional blocks need: they are computed first, since each block may run alone."""
         gates, losses = (self.program.needed(self.section(section)) for section in ("gates", "losses"))
         both = (op.output for op in self.program.ops if op.output.name in gates & losses)
         return [Output("logits", value.name, value) for value in both]
@@ -228,10 +228,10 @@ class _Emitter:
 
     def tables(self) -> Iterator[str]:
         """The tables about this model that its methods read."""
-        homes = self.program.homes()
+        slots = self.program.slots()
         rows = []
         for name, weight in self.program.weights.items():
-            storage, slot = homes[name]
+            storage, slot = slots[name]
             index = ", ".join(f"slice({i[0]}, {i[1]})" if isinstance(i, tuple) else str(i) for i in slot.index)
             index = f"({index},)" if index else "()"
             start = f'("{weight.init.kind}", {weight.init.argument!r})'

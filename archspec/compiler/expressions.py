@@ -1,4 +1,4 @@
-"""The Python for each operation: one line per kind of operation, from the Python of its operands."""
+"""The Python for each operation: an entry per kind of operation makes it from the Python of its operands."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ INLINE = frozenset(
         "column",
     }
 )
-"""Operations that are inlined in the next line if nothing else needs their value."""
+"""Operations that are inlined in the operation that reads them, if it is the only one."""
 
 FUNCTIONS = frozenset({
     "linear_pair", "attend", "attention", "pool_tokens", "mix_chosen", "mix_all", "mix_seen", "select", "prelu", "dice",
     "batch_norm", "lookup_tables",
 })  # fmt: skip
-"""Operations that are a function of `archspec.nn.functional` of the same name."""
+"""Operations that call the function of the same name in `archspec.nn.functional`."""
 
 
 def expression(op: Op, operands: Sequence[str], weights: Sequence[str]) -> str:
@@ -57,7 +57,7 @@ def built(module: Module) -> str:
 
 
 def _argument(value: Attr | Seen) -> str:
-    """An argument of `build`; for `Seen`, the fields that are set."""
+    """The Python of an argument of `build`; for `Seen`, only the fields that are set."""
     if not isinstance(value, Seen):
         return repr(value)
     known = {field.name: getattr(value, field.name) for field in fields(value)}
@@ -170,7 +170,7 @@ def _mix_name(op: Op) -> str:
 
 
 def _mix_chosen(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
-    """Layers as (weights, biases or None, activation)."""
+    """`mix_chosen(...)`, with each layer as (weights, biases or None, activation)."""
     layers, rest = [], list(w)
     for count, function in op.attr("layers"):
         weights, rest = rest[:count], rest[count:]
@@ -181,7 +181,7 @@ def _mix_chosen(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
 
 
 def _mix_seen(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
-    """Experts as a list in the order of the weights' columns; a stack with one, or one per gate, is a single item."""
+    """`mix_seen(...)`, with experts listed in the order of the weights' columns; a stack of several is spread out."""
     weights, *parts = op.inputs
     gates, experts = int(weights.shape[0]), []
     for part, own, text in zip(parts, op.attr("own"), x[1:], strict=True):

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from archspec.program import Program
 
 FUNCTIONS = frozenset({"relu"})
-"""Activations whose gradient torch computes from their result."""
+"""Activations whose gradient torch computes from their result, not from their operand."""
 
 
 def in_place(program: Program) -> Program:
-    """The program with `in_place` on each activation of a matrix product that nothing else reads.
+    """The program with `in_place` set on each activation of a matmul whose result nothing else reads.
 
     The gradient of a matmul needs its factors, not its result, so the result may be overwritten.
     """

@@ -7,7 +7,7 @@ import copy
 import hashlib
 import importlib
 import linecache
-import pickle  # only its error classes; nothing is unpickled here
+import pickle  # only for its error classes; nothing is unpickled here
 import sys
 import weakref
 from dataclasses import dataclass, replace
@@ -52,7 +52,7 @@ class Origin:
 
 
 def class_of(source: str, spec: Spec) -> type[Compiled]:
-    """The class of an emitted source; while it is used, tracebacks, debuggers and `torch.compile` find its source."""
+    """The class of an emitted source; while it exists, tracebacks, debuggers and `torch.compile` find its source."""
     text = spec.text()
     digest = hashlib.sha256(f"{source}\n{text}".encode()).hexdigest()[:16]
     name = _free(f"archspec_built.{spec.name}_{digest}")
@@ -60,7 +60,7 @@ def class_of(source: str, spec: Spec) -> type[Compiled]:
 
 
 def again(origin: Origin) -> Compiled:
-    """An empty model of a pickled model's class, which is created if this process does not have it.
+    """An empty model of a pickled model's class; the class is created if this process does not have it yet.
 
     Raises:
         UnpicklingError: a plugin cannot be imported here.
@@ -79,7 +79,7 @@ def _made(origin: Origin, name: str, spec: Spec) -> type[Compiled]:
     linecache.cache[file] = (len(origin.source), None, origin.source.splitlines(keepends=True), file)
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = file
-    exec(builtins.compile(origin.source, file, "exec"), vars(module))  # noqa: S102 - archspec wrote it; a spec's strings are data in it
+    exec(builtins.compile(origin.source, file, "exec"), vars(module))  # noqa: S102 - archspec wrote this source, and a spec's strings are only data in it
     cls: Any = vars(module).pop(class_name(spec.name))
     cls.spec, cls.origin = spec, origin  # losses and parameter groups read `spec`
     cls.__reduce_ex__, cls.__setstate__, cls.__deepcopy__ = _reduce, _set_state, _deep_copy
@@ -144,7 +144,7 @@ def _kind(kind: Kind) -> KindClass:
 
 
 def _reduce(model: Compiled, protocol: int) -> str | tuple[Any, ...]:
-    """For `pickle` and `torch.save`: source and state, since no file defines the class."""
+    """The pickled form, for `pickle` and `torch.save`: source and state, since no file defines the class."""
     cls = type(model)
     if "origin" not in vars(cls):  # a subclass, which Python imports by its own name
         return object.__reduce_ex__(model, protocol)
@@ -153,7 +153,7 @@ def _reduce(model: Compiled, protocol: int) -> str | tuple[Any, ...]:
         if "<locals>" in kind.name:
             raise pickle.PicklingError(
                 f"{cls.__name__} uses the kind {kind.module}.{kind.name}, a class inside a function, which no other "
-                "process finds: define it at the top of its module"
+                "process can import: define it at the top of its module"
             )
     state: dict[str, Any] = model.__getstate__()
     modules = state["_modules"]
@@ -169,7 +169,7 @@ def _reduce(model: Compiled, protocol: int) -> str | tuple[Any, ...]:
 
 
 def _set_state(model: Compiled, state: dict[str, Any]) -> None:
-    """Restores the pickled state; modules whose classes another process cannot import are built by their kinds."""
+    """Restores the pickled state; modules whose classes other processes cannot import are built by their kinds."""
     compiled: Any = next(cls for cls in type(model).__mro__ if "origin" in vars(cls))
     local = state.get(_LOCAL, {})
     compiled.__base__.__setstate__(model, {name: value for name, value in state.items() if name != _LOCAL})
@@ -202,7 +202,7 @@ def _importable(cls: type) -> bool:
 
 
 def _deep_copy(model: Compiled, memo: dict[int, Any]) -> Compiled:
-    """A copy of the same class, in this process."""
+    """A copy of a model, of the same class."""
     made: Any = type(model).__new__(type(model))
     memo[id(model)] = made
     made.__setstate__(copy.deepcopy(model.__getstate__(), memo))

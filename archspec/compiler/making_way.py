@@ -1,4 +1,4 @@
-"""Renames other things in an emitted file that have the name of its class: they get a trailing `_`."""
+"""Renames whatever else in an emitted file has the name of the file's class, by appending `_`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from archspec.compiler.runtime import reserved
 
 
 def making_way(source: str, cls: str) -> str:
-    """The source of a class, with any other thing of the same name renamed.
+    """The source of a class, with everything else that has its name renamed.
 
-    For the class `Tensor`, `from torch import Tensor` becomes `from torch import Tensor as Tensor_`, and so on below.
+    For the class `Tensor`, `from torch import Tensor` becomes `from torch import Tensor as Tensor_`, and so on.
     """
     if cls not in reserved():
         return source
@@ -28,7 +28,7 @@ def making_way(source: str, cls: str) -> str:
 
 
 def _with_predecessors(source: str, name: str) -> list[tuple[tuple[int, int], str]]:
-    """Places where a name is used that is not an attribute, and the word before it."""
+    """The places where a name is used other than as an attribute, each with the word before it."""
     found, before = [], ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.NAME and token.string == name and before != ".":

@@ -32,7 +32,7 @@ def identifier(text: str, taken: frozenset[str] = frozenset()) -> str:
 
 
 def heading(name: NodeName) -> str:
-    """The part of a network that a node belongs to, in words; empty if it belongs to none."""
+    """The heading of a node's part of the network, such as `level 1` or `towers`; empty if there is none."""
     if name.level:
         return f"level {name.level}"
     return "" if name.section == "scores" else name.section.replace("_", " ")
@@ -111,7 +111,7 @@ class Attributes:
         self.names[name] = numbered(identifier(attribute), self.names.values())
 
     def name(self, name: str) -> str:
-        """The attribute of a storage, a module, or the value that is a constant, by its name."""
+        """The attribute of a storage, a plugin's module or a constant, by its name in the program."""
         return self.names[name]
 
 
@@ -121,7 +121,7 @@ def _constant(op: Op, hints: Mapping[str, str]) -> str:
 
 
 class Variables:
-    """Variables of a function body: a name is free again after the last read of its value."""
+    """Variables of a function body: a name can be used again after the last read of its value."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self.reserved = reserved() | LOCAL | frozenset(taken)

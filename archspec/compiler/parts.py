@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def parts(graph: Graph, program: Program) -> Iterator[str]:
-    """The lines: sections, and below each one line per input, group of experts, gate, tower and fusion."""
+    """The lines: a heading per section, then one line per input, expert group, gate, tower and fusion."""
     counts = parameters(graph, program)
     nodes = [node for name in graph.order if (node := graph.nodes[name]).category != "task"]
     nodes.sort(key=lambda node: _rank(node, graph))
@@ -29,7 +29,7 @@ def parts(graph: Graph, program: Program) -> Iterator[str]:
 
 
 def _rank(node: Node, graph: Graph) -> int:
-    """Inputs, feature gates, level by level, towers, fusion; otherwise in the graph's order."""
+    """The sort key of a node: inputs, feature gates, levels, towers, fusions; each in the graph's order."""
     after = {"tower": 1, "fusion": 2}.get(node.category)
     if node.level == 0:
         return -2 if node.category == "input" else -1

@@ -64,7 +64,7 @@ def methods(*, ids: bool) -> list[Definition]:
 
 
 def section(names: Iterable[str]) -> list[Definition]:
-    """The definitions of these names and of everything they use, without the tables of each emitted file."""
+    """The definitions of these names and of everything that they use, except the tables of each emitted file."""
     known = {definition.name: definition for definition in definitions()}
     found: set[str] = set()
     queue = list(names)
@@ -101,7 +101,7 @@ def _statements(items: Iterable[Import]) -> Iterator[str]:
 
 @functools.cache
 def reserved() -> frozenset[str]:
-    """Names with a meaning in an emitted file: Python's, and those that the runtime section may define or import."""
+    """Names that an emitted file may use: Python's, and those that the runtime section may define or import."""
     own = {definition.name for definition in definitions()} | {item.name for item in imports()} | TABLES
     return frozenset({*own, *dir(builtins), *keyword.kwlist, "Seen"})
 
@@ -121,7 +121,7 @@ def definitions() -> tuple[Definition, ...]:
 
 @functools.cache
 def imports() -> tuple[Import, ...]:
-    """Every name that the runtime modules import, except for those that they define for each other."""
+    """Every name that the runtime modules import, except those that they import from each other."""
     found: dict[str, Import] = {}
     for file in FILES:
         for node in (part for statement in _parsed(file)[1] for part in _with_body(statement)):
@@ -172,7 +172,7 @@ def _names(node: ast.AST) -> frozenset[str]:
 
 
 def _source(lines: list[str], node: ast.stmt, following: ast.stmt | None = None) -> str:
-    """Source of a definition, with the docstring that follows a constant, without comments for linters."""
+    """The source of a definition, with the docstring after a constant, but without comments for linters."""
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
     last = node.end_lineno

@@ -1,4 +1,4 @@
-"""The memory that the weights of a model need: refuses models that fit no machine, and warns about large ones."""
+"""The memory that the weights of a model need: an error if no machine has as much, a warning if it is a lot."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def check_size(program: Program, graph: Graph) -> tuple[Diagnostic, ...]:
     largest = max(program.weights.values(), key=lambda weight: prod(weight.shape))
     if total <= MOST_BYTES:
         return (_finding("AS310", f"the weights need {_shown(total)} of memory as float32", largest, graph, "warning"),)
-    message = f"the weights would need {_shown(total)} of memory as float32; {_shown(MOST_BYTES)} at most"
+    message = f"the weights would need {_shown(total)} of memory as float32; at most {_shown(MOST_BYTES)} are allowed"
     raise SpecError([_finding("AS221", message, largest, graph, "error")])
 
 
 def _finding(code: str, message: str, largest: Weight, graph: Graph, severity: Severity) -> Diagnostic:
-    """A finding at the setting that makes the largest weight large, if it is written."""
+    """A finding at the setting that makes the largest weight so large, or else at its block."""
     shape = " x ".join(f"{size:,}" for size in largest.shape)
     message = f"{message}: `{largest.name}` alone is {shape} numbers, {_shown(BYTES * prod(largest.shape))}"
     node = graph.nodes.get(largest.owner)

@@ -31,7 +31,7 @@ class Product:
     out: int
 
     def __str__(self) -> str:
-        """Such as `640 -> 1600` or `6 x (256 -> 128)`."""
+        """The shape as text, such as `640 -> 1600` or `6 x (256 -> 128)`."""
         plain = f"{self.width} -> {self.out}"
         return plain if self.experts is None else f"{self.experts} x ({plain})"
 

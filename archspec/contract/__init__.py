@@ -1,6 +1,6 @@
 """The contract of kinds: settings, references, and the decorators that register a class as a kind of a category.
 
-This package contains everything that built-in kinds and plugins have in common. It does not know any kind, nor torch.
+This package contains everything that built-in kinds and plugins have in common. It must not know any kind, or torch.
 """
 
 from archspec.contract.kinds import (

@@ -105,7 +105,7 @@ def _answer_of(cls: type[Settings], method: str) -> _Answer:
 
 
 def _whole(least: int, *, optional: bool = False) -> _Answer:
-    words = f"a whole number from {least} on{' or None' * optional}"
+    words = f"a whole number of at least {least}{' or None' * optional}"
     return words, lambda _, value: (value is None and optional) or (type(value) is int and value >= least)
 
 

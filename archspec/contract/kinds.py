@@ -45,7 +45,7 @@ class NoCommon(Settings):
 
 
 class Kind(Settings):
-    """The base of the base classes, shared by all categories."""
+    """The common base of the base classes of all categories."""
 
     common: ClassVar[type[Settings]] = NoCommon
     """The keys that all blocks of the category have, next to `kind`: no setting of a kind can have their names."""
@@ -90,7 +90,7 @@ class InputKind(Kind):
         return None
 
     def domain(self) -> tuple[str, ...] | None:
-        """The names that the column's ids index, if these are domains such as scenes; None for other inputs."""
+        """The names of the domains (scenes, for example) that the column's ids index; None for other inputs."""
         return None
 
     def shared_table(self) -> str | None:
@@ -154,15 +154,15 @@ class ExpertKind(Kind):
         raise NotImplementedError
 
     def build(self, input: Read) -> nn.Module:
-        """A module `[B, D] -> [B, width]`, for a kind without `lower`: it runs as it is, and is never fused."""
+        """A module `[B, D] -> [B, width]`, for a kind without `lower`: it runs unchanged, and is never fused."""
         raise NotImplementedError
 
     def parameters(self, input: Read) -> int | None:
-        """The number of weights of the module of `build`; None: unknown until a model is made."""
+        """The number of weights of the module of `build`; None: unknown until the module is built."""
         return None
 
     def flops(self, input: Read) -> int | None:
-        """FLOPs per row of the module of `build`, or of functions called by name; None: unknown."""
+        """FLOPs per row of the module of `build`, or of functions called with `at.apply`; None: unknown."""
         return None
 
 
@@ -229,11 +229,11 @@ class GateKind(Kind):
         raise NotImplementedError
 
     def parameters(self, seen: Seen) -> int | None:
-        """The number of weights of the module of `build`; None: unknown until a model is made."""
+        """The number of weights of the module of `build`; None: unknown until the module is built."""
         return None
 
     def flops(self, seen: Seen) -> int | None:
-        """FLOPs per row of the module of `build`, or of functions called by name; None: unknown."""
+        """FLOPs per row of the module of `build`, or of functions called with `at.apply`; None: unknown."""
         return None
 
     def values(self, at: Scope, gate: GateInputs) -> tuple[Value, ...]:
@@ -241,7 +241,7 @@ class GateKind(Kind):
         return gate.experts
 
     def chosen(self, seen: Seen) -> int | None:
-        """The largest number of nonzero weights in a row, if zeros pass no gradient on; None: any number."""
+        """The largest number of nonzero weights in a row, if a weight of zero has no gradient; None: any number."""
         return None
 
     def entering(
@@ -290,11 +290,11 @@ class FeatureGateKind(Kind):
         raise NotImplementedError
 
     def parameters(self, selector: Width, count: int) -> int | None:
-        """The number of weights of the module of `build`; None: unknown until a model is made."""
+        """The number of weights of the module of `build`; None: unknown until the module is built."""
         return None
 
     def flops(self, selector: Width, count: int) -> int | None:
-        """FLOPs per row of the module of `build`, or of functions called by name; None: unknown."""
+        """FLOPs per row of the module of `build`, or of functions called with `at.apply`; None: unknown."""
         return None
 
 
@@ -363,7 +363,7 @@ class LossCommon(Settings):
 
 
 class LossKind(Kind):
-    """A kind of loss: one number per row, from the task's own output; with `joint`, also from others and the batch."""
+    """A kind of loss: one number per row, from the task's output; `joint` also reads other outputs and the batch."""
 
     common: ClassVar[type[Settings]] = LossCommon
     tasks: ClassVar[tuple[str, ...]] = ()
@@ -436,4 +436,4 @@ NEEDED: Mapping[Category, tuple[tuple[str, ...], ...]] = {
     "loss": (("rows", "joint", "within"),),
     "balance": (("build",),),
 }
-"""The methods that a kind of each category must override: one of each tuple."""
+"""The methods that a kind of each category must override: one from each tuple."""

@@ -21,7 +21,7 @@ LONGEST_NAME = 200
 """Characters in a name."""
 
 MOST_EXTENDED = 64
-"""Files that extend each other in a row."""
+"""Files in a chain of `extends`."""
 
 MOST_REPEATS = 1000
 """The largest `repeat`."""
@@ -58,4 +58,4 @@ MOST_BYTES = 10**12
 """Bytes of all weights of a model, as float32."""
 
 MANY_BYTES = 64 * 10**9
-"""Bytes of all weights from which on a warning is reported."""
+"""Bytes of all weights above which a warning is reported."""

@@ -47,7 +47,7 @@ class Reference(Form):
             case str():
                 return cls("concat", (Name(data, at),), at)
             case [] | {"sum": []}:
-                raise KindError("is empty", at=at, help="name what is read")
+                raise KindError("is empty", at=at, help="list what to read")
             case list():
                 return cls("concat", tuple(_item(item, (*at, i)) for i, item in enumerate(data)), at)
             case {"sum": list(items), **rest} if not rest:
@@ -83,7 +83,7 @@ def _item(data: object, at: Path) -> Reference | Name:
 
 
 class _Checked(str):
-    """A name that the graph checks."""
+    """A name in a setting, which the graph checks."""
 
     __slots__ = ()
 

@@ -36,7 +36,7 @@ class Sees(Form):
             case list():
                 if not data:
                     raise KindError(
-                        "is empty", at=at, help="a gate sees at least one expert group; `all` names every one"
+                        "is empty", at=at, help="a gate must see at least one expert group; `all` means all of them"
                     )
                 return cls("list", items=tuple(cls.parse(item, (*at, i)) for i, item in enumerate(data)), at=at)
             case {"except": str(name), **rest} if not rest:

@@ -30,28 +30,28 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 Slope = Annotated[float, Field(ge=0, lt=1)]
-"""Of `leaky_relu` below zero."""
+"""The slope of `leaky_relu` below zero."""
 Epsilon = Annotated[float, Field(ge=1e-12, le=1)]
-"""What a norm adds to a variance; less than this is lost in float32."""
+"""The number that a norm adds to a variance; a smaller one would be lost in float32."""
 Momentum = Annotated[float, Field(ge=0, le=1)]
 """The share of the batch in a new running statistic, as in torch (Keras's `momentum` is one minus this)."""
 
 
 def added(default: Any) -> Any:  # noqa: ANN401 - a field of any type
-    """A setting that joined the language after its version 1: absent from the canonical spec while it has its default.
+    """A setting added after version 1 of the language: absent from the canonical spec while it has its default.
 
-    So specs that do not use it keep their digest. `slope: float = added(0.01)` declares one.
+    Specs that do not use it keep their digest. `slope: float = added(0.01)` declares one.
     """
     return Field(default, exclude_if=lambda value: bool(value == default))
 
 
 class KindError(ValueError):
-    """Raised by a kind whose settings do not fit their surroundings; archspec adds the place.
+    """Raised by a kind whose settings do not fit what surrounds the block; archspec adds the place in the file.
 
     Args:
         message: what is wrong, names in backticks.
-        at: path of the setting to point at, such as `("k",)`.
-        help: one way out.
+        at: path of the setting that the message points to, such as `("k",)`.
+        help: what to write instead.
     """
 
     def __init__(self, message: str, *, at: Sequence[str | int] = (), help: str = "") -> None:
@@ -61,10 +61,10 @@ class KindError(ValueError):
 
 
 class Settings(BaseModel):
-    """Base of every kind. Fields are settings: typed, checked strictly, unknown keys refused, immutable.
+    """Base of every kind. Its fields are settings: typed, strictly checked, and immutable. Unknown keys are errors.
 
-    A field whose default is `None` is left out of the canonical spec while it is `None`; so is one declared by `added`,
-    while it has its default.
+    A field whose default is `None` is left out of the canonical spec while it is `None`, and a field declared with
+    `added` while it has its default.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
@@ -76,10 +76,10 @@ class Settings(BaseModel):
     """What the kind computes, in plain text; shown by `archspec kinds`."""
 
     title: ClassVar[str] = ""
-    """What a figure writes in the kind's box; empty: the kind's name."""
+    """The first line in the kind's box in a figure; empty: the kind's name."""
 
     instead: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """A written setting -> those that mean nothing beside it: `defaults` do not give them."""
+    """A setting -> the settings that mean nothing if it is written: `defaults` do not add them."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -93,7 +93,7 @@ class Settings(BaseModel):
         return ""
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings that change nothing beside the others, by path, with the reason: a lint where written."""
+        """Settings that have no effect given the others, by path, with the reason; writing one of them is a warning."""
         return {}
 
 

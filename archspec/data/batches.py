@@ -32,11 +32,11 @@ WINDOW: Final = 16
 
 
 class ShuffledBatches:
-    """Endless epochs of batches of shuffled rows, of which one epoch is iterated at a time.
+    """Batches of shuffled rows; each iteration is one epoch, and there is no last one.
 
     Blocks are shuffled, and then the rows within each window of blocks. The order of batches depends only on the seed
     and the epoch: `state_dict()` is the position of the iteration, and `load_state_dict()` continues from there. The
-    incomplete last batch is dropped, unless it is the only one; which rows it holds changes every epoch.
+    incomplete last batch is dropped, unless it is the only one; which rows are in it changes every epoch.
 
     Args:
         rows: the rows to shuffle.
@@ -148,8 +148,8 @@ def table_batches(
         files: a path, a pattern, a folder of parts, or several of them; or a table in memory, see `tables_of`.
         encoder: the encoder of the columns.
         header: column names of CSV files without a header line.
-        bad: `stop` raises an error for rows with a value that does not fit, `skip` skips them; each batch's `rows`
-            shows which ones are left.
+        bad: `stop` raises an error if a row has a value that does not fit, `skip` skips the row; each batch's `rows`
+            are the numbers of the remaining rows.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit.

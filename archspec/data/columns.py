@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archspec.data.values import Mask
 
 _MANY: Final = 0.1
-"""From this share of unknown values on, a warning is reported."""
+"""A larger share of unknown values than this is a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Tally:
         if not requirement.several:
             return ""
         width, longest = self.encoder.widths[requirement.column], learned.longest.get(requirement.column, 0)
-        cut = f"of up to {longest:,} items the last {width:,}" if longest > width else ""
+        cut = f"the last {width:,} of up to {longest:,} items" if longest > width else ""
         return "; ".join(filter(None, (self.encoder.forms[requirement.column].text(), cut)))
 
     def reports(self, learned: Learned) -> tuple[ColumnReport, ...]:
@@ -94,7 +94,7 @@ def many_unknown(reports: Iterable[ColumnReport]) -> tuple[Diagnostic, ...]:
         Diagnostic(
             "AS714",
             f"{report.unknown:.1%} of the values of column `{report.column}` to validate on are not in its vocabulary",
-            help="they all share id 0; see whether both files write them alike, or train on rows that hold them",
+            help="they all share id 0; check that both files write values alike, or train on rows with these values",
             severity="warning",
         )
         for report in reports

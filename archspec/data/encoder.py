@@ -93,7 +93,7 @@ class Encoder:
         return {name for name, encoding in self.encodings.items() if isinstance(encoding, Moment)}
 
     def for_tables(self, tables: Iterable[Table]) -> Encoder:
-        """The encoder for lists in a form that no file of the run had: as texts, or without brackets."""
+        """The encoder for files whose lists have a form that was not seen in training: texts, or no brackets."""
         open_forms = {
             name: form
             for name, form in self.forms.items()
@@ -161,8 +161,8 @@ class Encoder:
         The columns of events have one item each for every event, and amounts one for each item beside them.
 
         Args:
-            whole: the chunk whose lists have all their items.
-            chunk: the chunk whose lists have no padding.
+            whole: the chunk with padding in its lists.
+            chunk: the chunk without padding in its lists.
         """
         good, faults, columns = np.ones(chunk.rows, dtype=np.bool_), list[Fault](), dict(chunk.columns)
         read: dict[str, Lists] = {}
@@ -180,7 +180,7 @@ class Encoder:
                 ids = requirement.beside
                 beside = read[ids] if ids in read else Lists.of(self.forms[ids], whole.columns[ids])
                 columns[name], fits = amounts(beside, chunk.columns[name])
-                words = f"does not hold one number for each item of `{ids}`"
+                words = f"does not have one number for each item of `{ids}`"
                 faults += _faults(chunk, requirement, self.encodings[name], fits, words)
                 good &= fits
         return replace(chunk, columns=columns), good, faults
@@ -197,7 +197,7 @@ class Encoder:
             values, fits = np.where(gone, -1, values), fits | gone
         if requirement.use in {"lists", "amounts"}:
             nothing = -1 if requirement.use == "lists" else 0
-            return *_padded(offsets, values, fits, width, nothing), f"holds an item that {encoding.refusal()}"
+            return *_padded(offsets, values, fits, width, nothing), f"has an item that {encoding.refusal()}"
         right = np.diff(offsets) == width
         out = np.zeros((len(array), width), dtype=np.float32)
         places = offsets[:-1][right, None] + np.arange(width)
@@ -208,7 +208,7 @@ class Encoder:
 
 
 def _padded(offsets: NDArray[np.int64], values: Encoded, fits: Mask, width: int, nothing: int) -> tuple[Encoded, Mask]:
-    """Lists `[N, width]`, padded with `nothing`; longer ones keep their last items, the latest of a history."""
+    """Lists `[N, width]`, padded with `nothing`; longer ones keep the last items, the latest ones of a history."""
     ends = offsets[1:]
     starts = np.maximum(offsets[:-1], ends - width)
     places = starts[:, None] + np.arange(width)
@@ -249,7 +249,7 @@ def _fault(chunk: Chunk, requirement: ColumnRequirement, rows: Mask, reason: str
 
 
 def _odd_flags(chunk: Chunk, requirement: ColumnRequirement) -> Iterator[Fault]:
-    """Values of a sample space's column that are neither 0 nor 1, and therefore exclude their rows."""
+    """Values of a sample space's column that are neither 0 nor 1; their rows are outside the sample space."""
     numbers, known = floats(chunk.columns[requirement.column])
     odd = known & (numbers != 0) & (numbers != 1)
     reason, hint = (

@@ -1,4 +1,4 @@
-"""Encodings: how the values of a column become the ids and numbers of a batch. Their fields are what they learned."""
+"""Encodings: how the values of a column become the ids and numbers of a batch. Their fields are learned from data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Encoding(BaseModel):
         return missing(array)
 
     def refusal(self) -> str:
-        """The reason in messages about a value that does not fit."""
+        """Why a value does not fit, as the end of a sentence: `is not a number`."""
         raise NotImplementedError
 
     def text(self) -> str:
@@ -51,15 +51,15 @@ class Ids(Encoding):
 
     def refusal(self) -> str:
         """The range."""
-        return "is not a whole number from 0 up" if self.high is None else f"is not an id of 0..{self.high - 1}"
+        return "is not a whole number of at least 0" if self.high is None else f"is not an id in 0..{self.high - 1}"
 
     def text(self) -> str:
         """The range."""
-        return "ids as they are" if self.high is None else f"ids as they are, 0..{self.high - 1}"
+        return "unchanged ids" if self.high is None else f"unchanged ids, 0..{self.high - 1}"
 
 
 class Vocabulary(Encoding):
-    """Values numbered from 1; 0 is every other value, and a missing value if that has no id of its own."""
+    """Values numbered from 1; 0 is any other value, and a missing value unless `missing` gives that an id."""
 
     kind: Literal["vocabulary"] = "vocabulary"
     values: tuple[str, ...]
@@ -89,8 +89,8 @@ class Vocabulary(Encoding):
 
     def text(self) -> str:
         """The number of known values."""
-        left = f"; {self.others:,} rarer ones share id 0 with values never seen" if self.others else ""
-        return f"vocabulary of {len(self.values):,} values{', and an id for no value' * self.missing}{left}"
+        left = f"; {self.others:,} rarer ones share id 0 with unknown values" if self.others else ""
+        return f"vocabulary of {len(self.values):,} values{', and an id for missing ones' * self.missing}{left}"
 
 
 class Buckets(Encoding):
@@ -111,7 +111,7 @@ class Buckets(Encoding):
 
     def text(self) -> str:
         """The number of buckets."""
-        return f"{len(self.edges) + 1} buckets of about as many rows each"
+        return f"{len(self.edges) + 1} buckets with about equally many rows"
 
 
 class Words(Encoding):
@@ -120,7 +120,7 @@ class Words(Encoding):
     kind: Literal["words"] = "words"
     words: tuple[str, ...]
     first: Literal[0, 1] | None = 0
-    """The number of the first name; None: numbers are names."""
+    """The number of the first name; None if the names are numbers."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The index of each word."""
@@ -137,8 +137,8 @@ class Words(Encoding):
 
     def refusal(self) -> str:
         """The words."""
-        count = f" (nor a number of 1..{len(self.words)})" if self.first else " (nor an index into them)"
-        return f"is none of {', '.join(self.words)}{'' if self.first is None else count}"
+        count = f" (or a number in 1..{len(self.words)})" if self.first else " (or their index)"
+        return f"is not one of {', '.join(self.words)}{'' if self.first is None else count}"
 
     def text(self) -> str:
         """The words."""
@@ -147,7 +147,7 @@ class Words(Encoding):
 
 
 class Numbers(Encoding):
-    """Finite numbers as they are, from `low` to `high`."""
+    """Finite numbers, unchanged, from `low` to `high`."""
 
     kind: Literal["numbers"] = "numbers"
     low: float | None = None
@@ -168,12 +168,12 @@ class Numbers(Encoding):
         if self.low is None:
             return "is not a finite number"
         if self.high is None:
-            return f"is not a number from {self.low:g} up"
+            return f"is not a number of at least {self.low:g}"
         return f"is outside {self.low:g}..{self.high:g}"
 
     def text(self) -> str:
         """How the values are encoded."""
-        return "numbers as they are"
+        return "unchanged numbers"
 
 
 class Log(Encoding):
@@ -216,7 +216,7 @@ class Standard(Encoding):
 
     def text(self) -> str:
         """Mean and deviation."""
-        return f"numbers less {self.mean:.4g}, over {self.deviation:.4g}"
+        return f"(number - {self.mean:.4g}) / {self.deviation:.4g}"
 
 
 class Flag(Encoding):

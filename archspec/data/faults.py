@@ -21,7 +21,7 @@ Bad = Literal["stop", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Values of one column in one file that do not fit, for one reason: their number, and the first of them."""
+    """Values of one column in one file that do not fit for the same reason: the first of them, and their number."""
 
     file: str
     requirement: ColumnRequirement
@@ -32,21 +32,23 @@ class Fault:
     """Row of the first, counted from 1 without the header line."""
     count: int
     help: str = ""
-    """How to fix it; empty: the encodings that the requirement allows."""
+    """How to fix it; if empty, the encodings that the requirement allows."""
     legal: bool = False
     """Whether the rows are kept, with a warning."""
 
     def message(self) -> str:
         """The first value and its place, and how many more there are."""
-        more = f"; {self.count - 1:,} more like it" if self.count > 1 else ""
+        more = f"; {self.count - 1:,} more rows like this" if self.count > 1 else ""
         return f"`{self.file}`, column `{self.requirement.column}`, row {self.row:,}: {self.words}{more}"
 
     def scoring_hint(self) -> str:
         """How to fix it when a finished run encodes new rows."""
-        skip = '`bad="skip"` (of a command: `--bad skip`) leaves such rows out; a batch\'s `rows` tells which are left'
+        skip = (
+            '`bad="skip"` (for a command: `--bad skip`) leaves such rows out; a batch\'s `rows` are the remaining ones'
+        )
         for kind, taken in (("vocabulary", "any value"), ("standard", "missing values")):
             if kind in self.requirement.choices and (kind == "vocabulary" or self.reason == MISSING):
-                return f"{skip}. A run that is trained with `--encode {self.requirement.column}={kind}` takes {taken}"
+                return f"{skip}. A run trained with `--encode {self.requirement.column}={kind}` accepts {taken}"
         return skip
 
     def hint(self) -> str:
@@ -56,13 +58,13 @@ class Fault:
             return self.help
         if self.requirement.words:
             count = len(self.requirement.words)
-            numbers = f", or count them from 0 to {count - 1} or from 1 to {count} throughout"
+            numbers = f", or in all rows numbers from 0 to {count - 1}, or from 1 to {count}"
             named = any(numeral(word).removeprefix("-").isdecimal() for word in self.requirement.words)
             return f"write the names{'' if named else numbers}; {skip}"
         if "vocabulary" in self.requirement.choices:
             return f"`--encode {self.requirement.column}=vocabulary` numbers any values; {skip}"
         if "standard" in self.requirement.choices and self.reason == MISSING:
-            return f"`--encode {self.requirement.column}=standard` uses the mean where there is no value; {skip}"
+            return f"`--encode {self.requirement.column}=standard` uses the mean for missing values; {skip}"
         return skip
 
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Between = Literal["any", "|", ";", ",", "tab", "blank", "brackets"]
-"""The separator of lists that are written as text: `any` of the marks if all items are numbers; `brackets` if every
-list is in brackets, so that the separator is unknown."""
+"""The separator in lists that are written as text: `any` of these if all items are numbers; `brackets` if every list is
+in brackets, so that no other separator is known."""
 
 PADDING: Final = "-1"
 """The padding item of the language, which is recognised in every column."""
 _SPLIT: Final[dict[Between, str]] = {"any": r"[\s|;,]+", "|": r"\|", ";": ";", ",": ",", "tab": "\t", "blank": r"\s+"}
 _WORDS: Final[dict[Between, str]] = {
-    "any": "split at blanks, | ; ,", "tab": "split at tabs", "blank": "split at blanks", "brackets": "in brackets",
+    "any": "split at spaces, | ; ,", "tab": "split at tabs", "blank": "split at spaces", "brackets": "in brackets",
 }  # fmt: skip
 NAMED: Final = {"\t": "tab", " ": "blank"}
 """Separators by the words for them."""
@@ -35,7 +35,7 @@ _SIMPLE: Final = "|".join(
     rf"^\s*[\[({{]\s*{quote}[^'\"\\]*{quote}(\s*,\s*{quote}[^'\"\\]*{quote})*\s*,?\s*[\])}}]\s*$"
     for quote in ("'", '"')
 )
-"""Of those, items without quotes or backslashes in them."""
+"""The texts among those whose items contain no quotes or backslashes."""
 _BARE: Final = r"^\s*[\[({][^'\"\[\](){}]*[\])}]\s*$"
 """Brackets around items without quotes."""
 BRACKETED: Final = f"{_BARE}|{_QUOTED}"
@@ -61,12 +61,12 @@ class ListForm(BaseModel):
         between = _WORDS.get(self.between, f"split at {self.between}") if self.between else ""
         between = between if self.separator is None else f"split at {NAMED.get(self.separator, self.separator)}"
         padding = ", ".join(value for value in self.padding if value != PADDING)
-        return "; ".join(filter(None, (between, f"{padding} pads" if padding else "")))
+        return "; ".join(filter(None, (between, f"{padding} is padding" if padding else "")))
 
     def whole(self, array: Array) -> Array:
         """The lists `[N]` with all their items; a missing value is an empty list.
 
-        Lists may be written in brackets, as JSON and Python write them; items in quotes are then not split.
+        Lists may be in brackets, as JSON and Python write them; then items in quotes are not split.
         """
         return array if is_list(array) else self._split(cleaned(array, self._missing))
 
@@ -118,7 +118,7 @@ class ListForm(BaseModel):
         if between == "any":
             marked = pc.replace_substring_regex(pc.utf8_trim(inner, " \t\r\n|;,"), _SPLIT["any"], _MARK)
         else:
-            # In brackets without quotes, commas separate items; numpy writes blanks.
+            # In brackets without quotes, commas separate items; numpy writes spaces.
             commas = pc.replace_substring(inner, ",", _MARK)
             blanks = pc.replace_substring_regex(inner, _SPLIT["blank"], _MARK)
             in_brackets = pc.if_else(pc.match_substring(inner, ","), commas, blanks)
@@ -146,7 +146,7 @@ def kept(offsets: NDArray[np.int64], items: Array, keep: Mask) -> Array:
 
 
 def _without_quotes(array: Array) -> Array:
-    """Converts lists in brackets whose items are in quotes, and contain none, to bare items with marks between them."""
+    """Converts lists in brackets, of quoted items without quotes in them, to bare items with marks between them."""
     import pyarrow.compute as pc
 
     begun = pc.replace_substring_regex(array, r"^\s*[\[({]\s*['\"]", "")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostic
 
 _LISTED: Final = 12
-"""Classes that are listed one by one."""
+"""The most classes that are listed one by one."""
 
 
 @dataclass(slots=True)
@@ -106,22 +106,22 @@ def _warn(diagnostics: Diagnostics, name: str, count: LabelCount) -> None:
     if not count.rows:
         diagnostics.warning(
             "AS724", f"no row to train on has the label `{name}`: {count.readers} cannot be learned",
-            help="look at the column and at the `when` of its task",
+            help="check the column, and the `when` of its task",
         )  # fmt: skip
     elif count.low == count.high:
         diagnostics.warning(
             "AS724", f"the label `{name}` is {count.named(count.low)} in all {count.rows:,} rows to train on: "
             f"{count.readers} cannot be learned, and a binary task has no AUC",
-            help="look at the column, and at the rows that `--bad skip` or `when` leave out",
+            help="check the column, and the rows that `--bad skip` or `when` leave out",
         )  # fmt: skip
     if count.unlabeled and not count.requirement.masked:
         diagnostics.warning(
             "AS724", f"{count.unlabeled:,} rows to train on have no label `{name}`; the loss of {count.readers} must "
-            "leave them out", help="or say `missing_labels: mask` in the task",
+            "ignore them", help="or write `missing_labels: mask` in the task",
         )  # fmt: skip
     empty = [number for number in range(count.encoding.high or 0) if number not in count.classes]
     if count.encoding.index and count.classes and empty[:1] == [0] and len(count.classes) > 1:
         diagnostics.warning(
             "AS724", f"the label `{name}` has no row of {count.named(0)}, the first of {count.encoding.high} classes",
-            help=f"classes count from 0: `--encode {name}=classes` numbers the values that the column holds",
+            help=f"classes count from 0: `--encode {name}=classes` numbers the values in the column",
         )  # fmt: skip

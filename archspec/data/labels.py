@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLASSES: Final = "classes"
 SOFT: Final = "soft"
-"""Encodings of labels that can be requested: classes by their values in the column, and labels between 0 and 1."""
+"""Encodings of labels that can be requested: classes by their values in the column; labels between 0 and 1."""
 _ABSENT: Final = -1
 _SHOWN: Final = 8
 """How many values a message lists."""
@@ -87,21 +87,21 @@ class Labels(Encoding):
     def refusal(self) -> str:
         """The range."""
         if self.values:
-            return f"is none of {', '.join(self.values)}"
+            return f"is not one of {', '.join(self.values)}"
         if self.high is None:
             return "is not a finite number" if self.low is None else f"is not a finite number from {self.low:g} up"
         if self.index:
-            return f"is not a class of 0..{self.high - 1}"
+            return f"is not a class in 0..{self.high - 1}"
         return "is outside 0..1" if self.soft else "is neither 0 nor 1"
 
     def text(self) -> str:
-        """What becomes of them."""
+        """How labels are encoded."""
         masked = "; missing ones are masked" if self.masked else ""
         if self.values:
             return "classes: " + ", ".join(f"{value} is {number}" for number, value in enumerate(self.values)) + masked
         if self.soft:
             return f"soft labels from 0 to 1 (AUC counts those above one half as positive){masked}"
-        return ("numbers as they are" if self.high is None else f"classes 0..{self.high - 1}") + masked
+        return ("unchanged numbers" if self.high is None else f"classes 0..{self.high - 1}") + masked
 
 
 def missing_labels(array: Array, *, classes: bool) -> Mask:
@@ -177,8 +177,8 @@ def check_listed(requirement: ColumnRequirement, kind: str, problems: Diagnostic
     if name != CLASSES or len(set(values)) != requirement.high or len(values) != requirement.high or not all(values):
         problems.error(
             "AS705", f"column `{requirement.column}` cannot be encoded as `{kind}`",
-            help=f"`{CLASSES}:` lists what is written for each of the {requirement.high} classes, in order, "
-            "with commas",
+            help=f"after `{CLASSES}:`, list the value of each of the {requirement.high} classes, in order, "
+            "separated by commas",
         )  # fmt: skip
 
 
@@ -192,9 +192,9 @@ def _check_count(requirement: ColumnRequirement, found: Iterable[str], problems:
     if requirement.high is not None and len(values) > requirement.high:
         some = ", ".join(f"`{value}`" for value in values[:_SHOWN]) + ", ..." * (len(values) > _SHOWN)
         problems.error(
-            "AS722", f"column `{requirement.column}` holds {len(values):,} values, {some}; {requirement.reader} has "
-            f"{requirement.high} classes", help="say `kind: multiclass` and as many `classes` in the spec, or name "
-            "another column with `label:`",
+            "AS722", f"column `{requirement.column}` has {len(values):,} values, {some}; {requirement.reader} has "
+            f"{requirement.high} classes", help="write `kind: multiclass` with as many `classes` in the spec, or "
+            "choose another column with `label:`",
         )  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def reasons(
     yield ~fits & inner, encoding.refusal(), "; ".join([*soft, skip])
     ways = [skip]
     if CLASSES in requirement.choices:
-        listed = f"`--encode {requirement.column}=classes:A,B,...` says what is written for class 0, 1, ..."
+        listed = f"`--encode {requirement.column}=classes:A,B,...` lists the values of class 0, 1, ..."
         found = f"`--encode {requirement.column}=classes` numbers the values found, in order, from 0"
         ways = [f"classes count from 0: {found}", listed, skip] if not encoding.values else [listed, skip]
     yield others, encoding.refusal(), "; ".join(ways)
@@ -242,6 +242,6 @@ def _mask_help(requirement: ColumnRequirement) -> str:
     named = " and ".join(f"`{task}`" for task in requirement.tasks)
     own, in_tasks = ("that task", "task") if len(requirement.tasks) == 1 else ("those tasks", "tasks")
     return (
-        f"`missing_labels: mask` in {in_tasks} {named} of the spec (or `{sets}`) leaves such rows out of {own} alone, "
-        "as `when: COLUMN` does with a column that is 1 in rows that have the label"
+        f"`missing_labels: mask` in {in_tasks} {named} of the spec (or `{sets}`) leaves such rows out of {own} only, "
+        "and so does `when: COLUMN` with a column that is 1 in rows that have the label"
     )

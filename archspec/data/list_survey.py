@@ -25,7 +25,7 @@ _NUMBER: Final = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NA|null|None"
 _NUMBERS: Final = rf"^[\s\[({{|;,]*(({_NUMBER})([\s|;,]+({_NUMBER}))*)?[\s\])}}|;,]*$"
 _MARKS: Final[tuple[tuple[Between, str], ...]] = (("|", "|"), (";", ";"), (",", ","), ("tab", "\t"))
 _SHARE: Final = 0.05
-"""A value looks like padding only if at least this share of the lists ends in it."""
+"""A value looks like padding only if at least this share of the lists ends (or begins) with it."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Ends:
     several: int = 0
 
     def look(self, offsets: NDArray[np.int64], items: Array) -> None:
-        """Counts the value in some lists."""
+        """Adds the counts of the value in some lists."""
         places = np.arange(len(items))
         found = equal(items, self.value)
         starts, ends = offsets[:-1][np.diff(offsets) > 0], offsets[1:][np.diff(offsets) > 0]
@@ -133,9 +133,9 @@ class ListEnds:
                 column, at = self.requirement.column, "end" if end.last else "begin"
                 diagnostics.warning(
                     "AS725", f"column `{column}`: {end.lists / self.rows:.0%} of the lists, which all have "
-                    f"{self.longest} items, {at} with `{end.value}`, which is nowhere else: it looks like padding, and "
-                    f"{self.requirement.reader} takes it for an item",
-                    help=f"`--padding {column}={end.value}` says that it is none; so is -1 in every column",
+                    f"{self.longest} items, {at} with `{end.value}`, which occurs nowhere else: it looks like padding, "
+                    f"but {self.requirement.reader} reads it as an item",
+                    help=f"if it is padding, add `--padding {column}={end.value}`; -1 is padding in every column",
                 )  # fmt: skip
                 return
 

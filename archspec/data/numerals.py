@@ -1,7 +1,7 @@
 """Texts that are numbers, and the canonical text of each number.
 
 Whether a column contains numbers or texts is decided once, and stored with its vocabulary: among numbers `1.50` is 1.5
-and `007` is 7, among texts both are left as they are.
+and `007` is 7, among texts both stay unchanged.
 """
 
 from __future__ import annotations

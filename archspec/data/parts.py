@@ -61,14 +61,14 @@ def parts_of(path: Name) -> tuple[Part, ...]:
     if not found:
         unusable(
             "AS701",
-            f"the folder `{os.fspath(path)}` holds no data files",
+            f"the folder `{os.fspath(path)}` contains no data files",
             help="give a file, or a folder of Parquet parts",
         )
     first = set(found[0].partitions)
     for part in found:
         if set(part.partitions) != first:
             unusable(
-                "AS720", f"`{part.file}` and `{found[0].file}` lie in folders that name different columns",
+                "AS720", f"`{part.file}` and `{found[0].file}` are in folders that define different columns",
                 help="give the files by a pattern, such as 'folder/*/*.parquet'",
             )  # fmt: skip
     return found
@@ -84,8 +84,8 @@ def _parts(folder: Path, partitions: Mapping[str, str | None]) -> Iterator[Part]
         column, named, value = path.name.partition("=")
         if not named or not column or column in partitions:
             unusable(
-                "AS720", f"the folder `{folder}` holds the folder `{path.name}`, whose name gives no column",
-                help="folders in a folder are named like `day=1`; or give the files by a pattern, "
+                "AS720", f"the folder `{folder}` contains the folder `{path.name}`, whose name defines no column",
+                help="give folders in it names like `day=1`, or give the files by a pattern, "
                 f"such as '{folder}/*/*.parquet'",
             )  # fmt: skip
         text = unquote(value)

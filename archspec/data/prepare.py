@@ -110,11 +110,11 @@ def prepare(
         source: the files.
         folder: the folder for the rows; created if it is missing.
         before: the encodings of an earlier run, for the columns that it has.
-        progress: called now and then with the stage and the number of rows that are done.
+        progress: called after each chunk with the stage and the number of rows that are done.
 
     Raises:
-        SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit
-            (with `bad="stop"`): everything that is wrong, with file, column and row; nothing is written then.
+        SpecError: files cannot be read, columns are missing or have a wrong type, or (with `bad="stop"`) values do not
+            fit. The error lists everything that is wrong, with file, column and row; nothing is written.
     """
     wanted = column_requirements(graph, source.grouped_by)
     requested = source.choices
@@ -193,7 +193,7 @@ class _Work:
         self.skipped = self.seen = 0
 
     def encode(self, chunk: Chunk, held: Mask, train: RowsWriter, validation: RowsWriter) -> None:
-        """Encodes a chunk and passes its rows to one of the writers; bad rows to neither."""
+        """Encodes a chunk, and passes each row to one of the writers; rows that do not fit are skipped."""
         chunk = with_lists(chunk, self.encoder.forms, padding=True)
         for name, ends in self.lists.items():
             ends.look(chunk.columns[name])
@@ -245,7 +245,7 @@ def _part(chunk: Chunk, rows: Mask) -> Chunk:
 
 
 def _check_enough(source: Source, train: RowsWriter, validation: RowsWriter, warnings: tuple[Diagnostic, ...]) -> None:
-    """Raises SpecError if no rows are left to train or validate on; it also reports the skipped rows."""
+    """Raises SpecError if no rows are left to train or validate on; the error also reports the skipped rows."""
     for writer, files, what in ((train, source.files, "train"), (validation, source.validation, "validate")):
         if not writer.rows:
             named = ", ".join(f"`{file}`" for file in files or source.files)

@@ -130,7 +130,7 @@ class Profile:
 
     @cached_property
     def twins(self) -> tuple[str, str] | None:
-        """Two counted texts that are the same number, such as `7` and `007`; a boolean does not equal its number."""
+        """Two counted texts that are the same number, such as `7` and `007`; `true` and `1` are not the same."""
         seen: dict[str, str] = {}
         for text in self.counts:
             number = text if text in {"true", "false"} else numeral(text)
@@ -163,7 +163,7 @@ class Profile:
             self.stride *= 2
 
     def edges(self, buckets: int) -> tuple[float, ...]:
-        """Where buckets begin, except for the first. Buckets have about the same number of rows, but share no value.
+        """Where buckets begin, except the first. They have about the same number of rows, but never share a value.
 
         A frequent value, such as the 0 of most amounts, gets its own bucket, and the others share the rest.
         """

@@ -56,11 +56,11 @@ class ColumnRequirement:
     also: tuple[ColumnRequirement, ...] = ()
     """Requirements of other uses that the values must also satisfy."""
     beside: str = ""
-    """Of `amounts`: the column of lists whose ids they belong to."""
+    """For `amounts`: the column with the lists of ids that they belong to."""
     events: tuple[str, ...] = ()
     """Of `lists`: all columns of the events that this column is one of, which have one item each for every event."""
     groups: bool = False
-    """Whether its original values also group rows in metrics: encoded, all unknown values would have one id."""
+    """Whether its original values also group rows in metrics; after encoding, all unknown values would be one group."""
 
     @property
     def encodes(self) -> bool:
@@ -245,7 +245,7 @@ def _of_tasks(graph: Graph) -> Iterator[ColumnRequirement]:
 
 
 def nearest_column(column: str, known: Collection[str], reads: str) -> str:
-    """The help for a column that is not among the known ones: the nearest of them, else `reads` and all of them."""
+    """The help for an unknown column: the nearest known one, or else `reads` followed by all known ones."""
     near = suggest(column, known)
     return f"did you mean `{near}`?" if near else f"{reads} {', '.join(known) or 'no column'}"
 
@@ -257,7 +257,8 @@ def leaks(requirements: Mapping[str, ColumnRequirement]) -> tuple[Diagnostic, ..
         for other in requirement.also if requirement.of_input else ():
             if other.tasks:
                 problems.warning(
-                    "AS726", f"column `{name}` is read by {requirement.reader}, and is the label of {other.reader}, "
-                    "which then sees what it is to predict", help="give one of them another `column` or `label`",
+                    "AS726", f"column `{name}` is read by {requirement.reader}, but is also the label of "
+                    f"{other.reader}: the model sees what it must predict",
+                    help="give one of them another `column` or `label`",
                 )  # fmt: skip
     return tuple(problems.items)

@@ -1,4 +1,4 @@
-"""Checks that a file's data is valid, before any value is read: offsets within bounds, texts in UTF-8."""
+"""Checks that the data of a file is valid before any value is read: offsets within bounds, texts in UTF-8."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def sound(array: Array, file: str, column: str, first: int) -> Array:
 def not_utf8(file: str, column: str, row: int) -> NoReturn:
     """Raises SpecError for a text that cannot be decoded; rows are counted from 1."""
     unusable(
-        "AS715", f"`{file}`, column `{column}`, row {row:,}: a text that is not in UTF-8",
-        help="write the file again, with its texts in UTF-8",
+        "AS715", f"`{file}`, column `{column}`, row {row:,}: the text is not in UTF-8",
+        help="write the file again with its texts in UTF-8",
     )  # fmt: skip
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from archspec.data.values import Array, Reading
 
 _LARGE: Final = 2**31
-"""If all whole numbers are at least this large, they are not rows of a table."""
+"""If all whole numbers are at least this large, they are not read as rows of a table."""
 _BUCKETS: Final = 64
-"""Number of buckets of a column whose input has no number of ids."""
+"""Number of buckets of a column whose input has no `vocab`."""
 
 _FIXED: Final = {
     "numbers": "dense input", "amounts": "a number for each item", "class": "label", "label": "label",
@@ -195,16 +195,16 @@ def _choice(requirement: ColumnRequirement, requested: str | None, profile: Prof
 
 
 def _check(problems: Diagnostics, column: str, choice: Choice, profile: Profile, *, requested: bool) -> None:
-    """Reports ids that may or may not be equal."""
+    """Reports ids of which archspec cannot decide whether they are equal."""
     if choice.kind in {"ids", "vocabulary"} and profile.only_numbers and not requested and (twins := profile.twins):
-        one = f"`--encode {column}=ids` makes them one id, " if profile.only_whole else "write them alike, or "
+        one = f"`--encode {column}=ids` reads them as one id" if profile.only_whole else "write them in one way"
         problems.error(
-            "AS711", f"column `{column}` holds `{twins[0]}` and `{twins[1]}`: two texts, but one number",
-            help=f"{one}`--encode {column}=vocabulary` two",
+            "AS711", f"column `{column}` has `{twins[0]}` and `{twins[1]}`: two texts, but one number",
+            help=f"{one}; `--encode {column}=vocabulary` reads them as two ids",
         )  # fmt: skip
     if choice.kind in {"ids", "vocabulary", "hash"} and profile.only_numbers and profile.rounded is not None:
         message = (
-            f"column `{column}` holds ids beyond 2^53 in floats, such as {profile.rounded:.17g}: they have lost their "
+            f"column `{column}` has ids beyond 2^53 in floats, such as {profile.rounded:.17g}: they have lost their "
             "last digits, and several ids may have become one"
         )
         if requested:
@@ -212,10 +212,10 @@ def _check(problems: Diagnostics, column: str, choice: Choice, profile: Profile,
         else:
             problems.error(
                 "AS712", message,
-                help=f"write them as integers or as texts; `--encode {column}=vocabulary` numbers what is left of them",
+                help=f"write them as integers or as texts; `--encode {column}=vocabulary` numbers the rounded values",
             )  # fmt: skip
     if not (profile.texts or profile.typed):
-        problems.warning("AS713", f"column `{column}` holds no value in any row to train on")
+        problems.warning("AS713", f"column `{column}` has no value in any row to train on")
 
 
 def _check_counted(problems: Diagnostics, requirement: ColumnRequirement, encoding: Encoding) -> None:
@@ -230,15 +230,15 @@ def _check_counted(problems: Diagnostics, requirement: ColumnRequirement, encodi
 
 
 def _check_domain(problems: Diagnostics, column: str, encoding: Encoding, profile: Profile) -> None:
-    """Warns how numbers are mapped to the values of a domain, if the mapping is not the usual one."""
+    """Warns about numbers that index the values of a domain if they might count from 0 or from 1."""
     if not isinstance(encoding, Words) or encoding.first is None or not 0 < profile.low <= len(encoding.words):
         return
     words, last = encoding.words, encoding.first + len(encoding.words) - 1
     counted = f"counted from {encoding.first}: {encoding.first} is `{words[0]}`, {last} is `{words[-1]}`"
     problems.warning(
         "AS716",
-        f"column `{column}` holds numbers from {profile.low:.0f} to {profile.high:.0f}, {counted}",
-        help=f"if that is not what is meant, write the names: {', '.join(words)}",
+        f"column `{column}` has numbers from {profile.low:.0f} to {profile.high:.0f}, {counted}",
+        help=f"if that is wrong, write the names: {', '.join(words)}",
     )  # fmt: skip
 
 

@@ -217,7 +217,11 @@ def _open(part: Part, header: tuple[str, ...] | None) -> Table:
     form = format_of(file)
     if form is None:
         endings = ", ".join(FORMATS)
-        unusable("AS701", f"`{file}` is of no known format", help=f"end it in {endings} (CSV also packed: .csv.gz)")
+        unusable(
+            "AS701",
+            f"`{file}` has no known format",
+            help=f"its name must end in one of {endings} (or, compressed, .csv.gz)",
+        )
     if not is_file(file):
         unusable("AS701", f"there is no file `{file}`")
     try:
@@ -250,7 +254,7 @@ def _names(file: str, form: str, header: tuple[str, ...] | None) -> tuple[str, .
 def _csv(
     file: str, header: tuple[str, ...] | None, columns: Iterable[str] = (), wanted: list[str] | None = None
 ) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """A reader of a CSV file in which everything is text; an empty field is a missing value."""
+    """A reader of a CSV file that returns everything as text; an empty field is a missing value."""
     import pyarrow as pa
     from pyarrow import csv
 

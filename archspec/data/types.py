@@ -57,9 +57,9 @@ def _report(problems: Diagnostics, table: Table, requirement: ColumnRequirement,
     kinds = [kind for kind in MOMENTS if kind in requirement.choices] if is_moment(array.type) else []
     ways = " or ".join(f"`--encode {requirement.column}={kind}`" for kind in kinds)
     timed = f"{ways} makes a number of it" if ways else ""
-    lists = "give it a list of numbers or texts in each row; in a CSV file, items with spaces between"
+    lists = "write a list of numbers or texts in each row; in a CSV file, items separated by spaces"
     problems.error(
-        "AS703", f"column `{requirement.column}` of `{table.file}` holds {array.type}; {requirement.reader} reads "
-        f"{reads} a row",
+        "AS703", f"column `{requirement.column}` of `{table.file}` has the type {array.type}, "
+        f"but {requirement.reader} reads {reads} per row",
         help=timed or (lists if requirement.several else "name another column with `column:`, or convert it"),
     )  # fmt: skip

@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 Array = Any
 """An Arrow array: pyarrow has no type annotations."""
 Reading = Literal["verbatim", "texts", "numbers"]
-"""How the texts of a column are read; `verbatim` is for old vocabularies that do not record it."""
+"""How the texts of a column are read; `verbatim` is for old vocabularies, which do not record it."""
 
 NONE: Final = (
     "", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "NaT", r"\N",
@@ -29,12 +29,12 @@ NONE_OF_NAMES: Final = tuple(text for text in NONE if text != "NA")
 VALUE, UNTIL = "value", "until"
 """The fields of a column that consists of two: a moment, and the one that days are counted to."""
 EXACT: Final = 2**53
-"""From here up, floats cannot represent every whole number."""
+"""From this number on, floats cannot represent every whole number."""
 _HIGHEST: Final = 2**63 - 1
 _NUMBER: Final = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?))$"
 _DIGITS: Final = re.compile(r"[+-]?\d{1,40}")
 _WRITTEN: Final = {"numbers": r"^(0|-?[1-9]\d*)$", "texts": r"^(?i:true|false)$|^-?\d+\.0*$"}
-"""Among numbers, texts in canonical form; among texts, those not in canonical form."""
+"""A pattern of canonical texts, for `numbers`; of texts that may not be canonical, for `texts`."""
 
 
 def trimmed(texts: Array) -> Array:
@@ -178,7 +178,7 @@ def texts(array: Array, reading: Reading = "texts", none: Collection[str] = NONE
 
 
 def lists(array: Array) -> tuple[NDArray[np.int64], Array]:
-    """Where each row's list begins in the array of all items, `[N + 1]`, and that array; missing values are empty."""
+    """Where each row's list begins in the array of all items, `[N + 1]`, and that array; a missing value is empty."""
     import pyarrow.compute as pc
 
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)

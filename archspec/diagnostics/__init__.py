@@ -1,4 +1,4 @@
-"""Diagnostics of archspec: code, message, place, what it conflicts with, a suggestion.
+"""Diagnostics: a code, a message, the place, notes on what it conflicts with, and a suggestion.
 
 Every layer reports through this package, which imports none of them.
 """

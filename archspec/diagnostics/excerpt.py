@@ -20,21 +20,21 @@ def remember(file: str, text: str) -> None:
 
 
 def visible(text: str) -> str:
-    """Return `text` on one line with control characters, odd blanks and direction marks escaped."""
+    """Return `text` on one line with control characters, unusual spaces and direction marks escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def excerpt(span: Span, width: int) -> tuple[str, str, str] | None:
-    """Return the span's first line cut to `width` columns, the blanks before the carets, and the carets."""
+    """Return the span's first line cut to `width` columns, the spaces before the carets, and the carets."""
     lines = _sources.get(span.file, [])
     if not 0 < span.line <= len(lines):
         return None
     line = lines[span.line - 1]
     start = min(span.column - 1, len(line))
     stop = max(start, min(span.end_column - 1, len(line)) if span.end_line == span.line else len(line.rstrip()))
-    # One character more than fits is enough to know that something must be cut.
+    # One character more than fits is enough to see that something must be cut.
     parts = line[max(0, start - width - 1) : start], line[start:stop][: width + 1], line[stop:][: width + 1]
     before, marked, after = ([visible(c) for c in part] for part in parts)
     room = max(width // 2, width - _columns("".join(marked + after)))

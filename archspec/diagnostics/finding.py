@@ -1,4 +1,4 @@
-"""Diagnostics and their collection: code, message, place, what it conflicts with, a suggestion."""
+"""The classes of diagnostics (code, message, place, notes, suggestion), and their collection."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 
 MOST_ERRORS = 100
-"""At most this many places with errors, and warnings of one code, are reported."""
+"""The most places with errors that are reported, and the most warnings and notes of one code."""
 MOST_USES = 1000
-"""At most this many errors at these places are reported, since a line may be used many times."""
+"""The most errors that are reported at all these places together, since one line may be used many times."""
 _MOST_HERE = 20
-"""At most this many findings of one code at one place are shown."""
+"""The most findings of one code that are shown at one place."""
 _LONGEST = 1000
-"""Characters of a sentence."""
+"""The most characters of a message, label, note or help."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,7 +33,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A fact about a diagnostic: the declaration it conflicts with, or the expansion it came through."""
+    """A fact about a diagnostic: the declaration that it conflicts with, or the expansion that it came from."""
 
     message: str
     span: Span | None = None
@@ -41,7 +41,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `message` has no final dot and puts names in `backticks`; `label` is printed below the caret."""
+    """One finding. `message` has no final period and names in `backticks`; `label` is printed next to the carets."""
 
     code: str
     message: str
@@ -53,7 +53,7 @@ class Diagnostic:
 
 
 class SpecError(ValueError):
-    """Everything wrong with a spec, at once.
+    """Everything that is wrong with a spec, at once.
 
     `diagnostics` are sorted by place, without duplicates. `status` is the exit status of the command line:
     1 for a mistake in a spec, 2 for a file that cannot be read or written.
@@ -84,7 +84,7 @@ class Diagnostics:
 
     items: list[Diagnostic] = field(default_factory=list)
     blamed: set[str] = field(default_factory=set)
-    """Names that were reported as wrong: what follows from the same name is not a second mistake."""
+    """Names that were reported as wrong: other findings about the same name would be consequences, not mistakes."""
     incomplete: bool = False
     """Whether a part of the spec could not be read, so that a name may be missing only for that reason."""
     _places: set[tuple[str, Span | None]] = field(default_factory=set)
@@ -99,7 +99,7 @@ class Diagnostics:
         """Add an error.
 
         Raises:
-            SpecError: there are too many: nobody reads more, and each takes time to explain.
+            SpecError: there are too many; nobody would read more, and each takes time to explain.
         """
         self.items.append(_diagnostic(code, message, span, "error", details))
         self._places.add((code, span))
@@ -119,7 +119,7 @@ class Diagnostics:
         self._add(_diagnostic(code, message, span, "note", details))
 
     def _add(self, item: Diagnostic) -> None:
-        """Adds a warning or note; of hundreds with the same code, keeps some."""
+        """Adds a warning or note; if there are hundreds with the same code, keeps the first ones."""
         count = self._counts[item.code] = self._counts.get(item.code, 0) + 1
         if count <= MOST_ERRORS:
             self.items.append(item)
@@ -134,7 +134,7 @@ class Diagnostics:
 
 
 def _cut(text: str) -> str:
-    """Cuts a message to fit on a screen: a name in it may be as long as a file."""
+    """Shortens a message so that it fits on a screen: a name in it may be as long as a file."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST * 3 // 4]} ... {text[-_LONGEST // 4 :]}"
 
 
@@ -183,7 +183,7 @@ def _once(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
 
 
 def _few(items: list[Diagnostic]) -> list[Diagnostic]:
-    """Of many findings at one place, only as many as a person would read."""
+    """The findings at one place; if there are many, only as many as a person would read."""
     if len(items) <= _MOST_HERE:
         return items
     last = items[_MOST_HERE - 1]

@@ -22,18 +22,18 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "type": ("kind",), "version": ("archspec",), "vocab_size": ("vocab",), "vocabulary": ("vocab",), "*": ("all",),
     "any": ("all",), "everything": ("all",), "no": ("none",), "static": ("none",),
 }  # fmt: skip
-"""Words of other libraries -> what they may be here."""
+"""Words from other libraries -> the words that may be meant here."""
 
-_MOST_SUGGESTED = 200  # words that a misspelt one is compared to
-_MOST_SORTED = 5000  # words of which these are chosen
-_LONGEST_WORD = 100  # characters of a word worth comparing
+_MOST_SUGGESTED = 200  # how many known words a misspelt one is compared to
+_MOST_SORTED = 5000  # how many known words these are chosen from
+_LONGEST_WORD = 100  # longer words are not compared
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` was probably meant to be, if any."""
     from difflib import get_close_matches
 
-    # Of hundreds of words, those of about the same length are compared: more is not worth the time.
+    # If there are hundreds of words, only those of about the same length are compared, to save time.
     some = set(islice(known, _MOST_SORTED))
     words = sorted(some, key=lambda candidate: (abs(len(candidate) - len(word)), candidate))[:_MOST_SUGGESTED]
     same = [candidate for candidate in words if candidate.casefold() == word.casefold() and candidate != word]
@@ -41,7 +41,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
         same = [candidate for candidate in words if candidate != word and sorted(candidate) == sorted(word)]
     if not same and len(word) <= _LONGEST_WORD:
         same = get_close_matches(word, words, n=_MOST_SUGGESTED)
-        # Of words equally like it, the one that begins alike: `AS3O4` is `AS304` rather than `AS734`.
+        # Of equally similar words, choose the one with the longest common beginning: `AS304` for `AS3O4`, not `AS734`.
         same.sort(key=lambda near: _likeness(near, word), reverse=True)
     same = same or [meant for meant in SYNONYMS.get(word.casefold(), ()) if meant in some]
     return same[0] if same else None

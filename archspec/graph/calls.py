@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def wrong_result(node: Node, problem: str) -> Diagnostic:
-    """A kind that returned something it did not declare; the message is `its kind ...` and then `problem`."""
+    """A kind that returned something other than it declared; `problem` completes the sentence `its kind ...`."""
     return wrong_result_of(node.block, node.what, problem)
 
 
@@ -31,7 +31,9 @@ def wrong_result_of(block: Block | Switch | TaskBlock, what: str, problem: str) 
 
 def unimportable(node: Node) -> Diagnostic:
     """A kind that builds a module, but whose class emitted files cannot import."""
-    message = f"{_kind(node)} builds a module, but its class is defined inside a function: no built file can import it"
+    message = (
+        f"{_kind(node)} builds a module, but its class is defined inside a function: a built file cannot import it"
+    )
     return _diagnostic("AS503", node, message, node.block.place, "define the class at the top of its module")
 
 
@@ -49,12 +51,12 @@ def checked_call(
         node: the node of the kind.
         method: the method's name.
         arguments: its arguments.
-        said: the kind's declaration, such as `says that it is 8 wide`, with which the message begins.
+        said: what the kind declared, such as `declares a width of 8`; the message begins with it.
         shapes: legal shapes.
         each: the number of values; None: one, and not in a tuple.
 
     Raises:
-        SpecError: AS210 or AS502: the method raises an error, or returns something else.
+        SpecError: AS210 or AS502: the method raises an error, or its result has none of these shapes.
     """
     assert method in MAKES_VALUES
     answer = call(node, method, *arguments)
@@ -62,7 +64,7 @@ def checked_call(
     fits = [isinstance(value, Value) and value.shape in shapes and value.dtype == "float" for value in values]
     if len(fits) != (each or 1) or not all(fits):
         shown = ", ".join(map(_shown, values))
-        raise SpecError([wrong_result(node, f"{said}, but its `{method}` gives {shown or 'nothing'}")])
+        raise SpecError([wrong_result(node, f"{said}, but its `{method}` returns {shown or 'nothing'}")])
     return answer if each is None else values
 
 
@@ -121,8 +123,8 @@ def _span(block: Block | Switch | TaskBlock, *path: str | int) -> Span:
 def _kind(node: Node) -> str:
     """The kind, its category, and the place of its class, in words."""
     settings = getattr(node.block, "settings", None)
-    stands = f" ({place(type(settings))})" if settings is not None else ""
-    return f"{node.what}: its kind `{node.kind}`{stands}"
+    defined = f" ({place(type(settings))})" if settings is not None else ""
+    return f"{node.what}: its kind `{node.kind}`{defined}"
 
 
 def _diagnostic(code: str, node: Node, message: str, span: Span, help: str) -> Diagnostic:

@@ -115,7 +115,7 @@ class SeenExpert:
 
 @dataclass
 class Graph:
-    """Nodes by canonical name, edges, and what each node reads. `widths` is None if a mistake hides it."""
+    """Nodes by canonical name, edges, and what each node reads. A width is None if a mistake in the spec hides it."""
 
     spec: Spec
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -142,14 +142,14 @@ class Graph:
         return found if role is None else [edge for edge in found if edge.role == role]
 
     def sources(self) -> dict[NodeName, set[NodeName]]:
-        """Node -> nodes that it reads."""
+        """Node -> the nodes that it reads."""
         found: dict[NodeName, set[NodeName]] = {node.name: set() for node in self.nodes.values()}
         for edge in self.edges:
             found[edge.target].add(edge.source)
         return found
 
     def users(self) -> dict[str, list[NodeName]]:
-        """Owner of weights -> the nodes that use them, in order, if these are several or not the owner itself."""
+        """Owner of weights -> the nodes that use them, in order; only where other nodes than the owner use them."""
         found: dict[str, list[NodeName]] = {}
         for name in self.order:
             found.setdefault(self.nodes[name].like or name, []).append(name)

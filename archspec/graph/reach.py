@@ -19,9 +19,9 @@ _BITS = bytes.maketrans(b"01", b"\0\1")
 
 
 def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Node -> the tasks whose loss has a gradient there: reachability against the edges, stopped by `detach`.
+    """Node -> the tasks whose loss has a gradient there: reachability along reversed edges, stopped by `detach`.
 
-    Experts that share weights are treated as one: each has the tasks of all.
+    Experts that share weights are treated as one: each has the tasks of all of them.
     """
     tasks = tuple(graph.spec.tasks)
     bit: dict[str, int] = {NodeName("tasks", task): 1 << index for index, task in enumerate(tasks)}

@@ -1,4 +1,4 @@
-"""Widths of streams, and what a gate's kind may know about the experts it sees."""
+"""Widths of streams, and what the kind of a gate may know about the experts that the gate sees."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def selector_of(graph: Graph, node: Node) -> int | None:
 
 
 def seen_by(graph: Graph, node: Node) -> Seen:
-    """What a gate's kind may know about what it sees; widths that a mistake hides are 0."""
+    """What the kind of a gate may know about what the gate sees; a width that a mistake in the spec hides is 0."""
     block = node.block
     assert isinstance(block, Block)
     domain = None

@@ -1,4 +1,4 @@
-"""Kinds of balance: how the losses of the tasks are combined. torch is imported inside: validating does not need it.
+"""Kinds of balance: how the losses of the tasks are combined. Methods import torch, since validating does not need it.
 
 `build(tasks)` returns a `BalanceModule`, whose docstrings say when its methods are called. With the class variable
 `gradients`, a kind requests the gradients of each task's loss, `[T, N]`:
@@ -120,10 +120,10 @@ class DynamicWeightAverage(BalanceKind):
 class GradNorm(BalanceKind):
     """Weighs tasks so that all train at the same pace, by gradients on the last shared weights (Chen et al., 2018).
 
-    G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean: one step
-    of gradient descent on sum_k |G_k - target_k| with `rate` after each step of training, the targets held fixed; then
-    the v_k are scaled to add up to the number of tasks (and never fall below 0.001). A task without rows in a batch, or
-    without a gradient there, keeps its weight; the others share the sum of theirs.
+    G_k = v_k ||grad L_k|| moves towards mean(G) r_k^alpha, where r_k is L_k / L_k(0) over its mean over all tasks.
+    After each step of training, the v_k take one step of gradient descent on sum_k |G_k - target_k| with `rate` and
+    fixed targets, and are clamped at 0.001. They are then scaled to add up to the number of tasks. A task without
+    rows in a batch, or without a gradient there, keeps its weight, and the others keep the sum of their weights.
     """
 
     paper: ClassVar[str] = "1711.02257"
@@ -172,7 +172,7 @@ class Aggregation(BalanceKind):
     """Combines task gradients on shared weights with an aggregator of torchjd (the extra `train` installs it).
 
     The graph determines which weights are shared, by all tasks or by some; a task's own weights get its own gradient.
-    The scale depends on the aggregator: a mean or a convex combination, where `sum` would add.
+    The scale depends on the aggregator: most return a mean or a convex combination, while `sum` adds.
     """
 
     gradients: ClassVar[Literal["none", "last", "shared"]] = "shared"
@@ -213,7 +213,7 @@ class Aggregation(BalanceKind):
 
 @balance("upgrad")
 class UPGrad(Aggregation):
-    """Projects each gradient onto the cone that harms no task, and averages (Quinton & Rey, 2024)."""
+    """Projects each gradient onto the cone of directions that harm no task, and averages (Quinton & Rey, 2024)."""
 
     paper: ClassVar[str] = "2406.16232"
     formula: ClassVar[str] = "mean_k of the vector nearest to g_k that has no negative product with any g_j"
@@ -251,7 +251,7 @@ class IMTLG(Aggregation):
 
 @balance("aligned_mtl")
 class AlignedMTL(Aggregation):
-    """Rotates and scales the gradients to be orthogonal and equally long (Senushkin et al., CVPR 2023)."""
+    """Replaces the gradients with the nearest orthogonal ones of equal length (Senushkin et al., CVPR 2023)."""
 
     paper: ClassVar[str] = "2305.19000"
     formula: ClassVar[str] = (

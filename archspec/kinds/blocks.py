@@ -37,7 +37,7 @@ class Layered(Settings):
         return at.activation(h, self.activation, slope=self.slope, name=f"activations.{index}", momentum=self.momentum)
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings of an activation or a norm that the block does not have."""
+        """Settings for an activation or a norm that the block does not have."""
         found: dict[tuple[str | int, ...], str] = {}
         if self.activation != "leaky_relu":
             found["slope",] = f"the activation is `{self.activation}`, not `leaky_relu`"
@@ -49,25 +49,25 @@ class Layered(Settings):
 
 
 class FinalLayers(Layered):
-    """The layers that may follow a kind's own: linear with bias, norm, activation, dropout, in this order."""
+    """Layers that may follow those of a kind: linear with bias, norm, activation, dropout, in this order."""
 
     units: Units = ()
-    """Sizes of the layers that follow; the last one is the output width."""
+    """Sizes of the final layers; the last one is the output width."""
     activation: Activation = "relu"
-    """After every one of `units`."""
+    """Activation of each of the final layers."""
     norm: Norm = "none"
-    """Of every one of `units`."""
+    """Norm of each of the final layers."""
     dropout: Probability = 0.0
-    """After every one of `units`, in training."""
+    """Dropout after each of the final layers, in training."""
 
     def final(self, at: Scope, x: Value) -> Value:
-        """`[B, D]` through the layers; x itself where there are none."""
+        """Applies the final layers to `[B, D]`; returns x itself if there are none."""
         for index, size in enumerate(self.units):
             x = at.dropout(self.layer(at, x, size, index), self.dropout)
         return x
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings of layers where there are none, or of another activation or norm than they have."""
+        """Settings of final layers if there are none, or of an activation or a norm that they do not have."""
         if self.units:
             return super().idle()
         keys = ("activation", "slope", "norm", "eps", "momentum", "dropout")
@@ -122,7 +122,8 @@ class GateLayers(GateHidden):
 class Modulation(GateLayers):
     """A sigmoid gate on the inputs or outputs of a block's layers: `scale * sigmoid(gate(selector)) * x`.
 
-    PPNet (2302.01115): `at: layer_inputs`. HoME's experts (2408.05430): `at: input, rank: 4`. POSO (2108.04690).
+    PPNet (2302.01115): `at: layer_inputs`. HoME's experts (2408.05430): `at: input, rank: 4`. POSO
+    (2108.04690): `at: hidden`.
     """
 
     at: Literal["hidden", "input", "layer_inputs"] = "hidden"

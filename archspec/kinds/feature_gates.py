@@ -17,7 +17,7 @@ class Softmax(GateLayers, FeatureGateKind):
 
     formula: ClassVar[str] = "softmax(W s)"
     adds_up: ClassVar[bool] = True
-    """Over one field the factor is always 1: a lint warns."""
+    """With a single field the factor is always 1, which is a warning."""
 
     def lower(self, at: Scope, selector: Value, count: int) -> Value:
         """`[B, D] -> [B, count]`."""
@@ -48,7 +48,7 @@ class Relu(GateLayers, FeatureGateKind):
 
 @feature_gate("sigmoid")
 class Sigmoid(GateLayers, FeatureGateKind):
-    """Factors between 0 and 1, each on its own: EPNet with `per: element, scale: 2` (PEPNet, 2302.01115)."""
+    """Independent factors between 0 and 1: EPNet with `per: element, scale: 2` (PEPNet, 2302.01115)."""
 
     formula: ClassVar[str] = "sigmoid(W s)"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 _ROUNDING = 1e-9
-"""Tolerance by which a sum of weights such as 0.7 + 0.2 + 0.1 may exceed 1."""
+"""How far rounding may move a sum of weights such as 0.7 + 0.2 + 0.1 above 1."""
 Weights = Annotated[dict[str, Finite], Field(min_length=1)]
 
 
@@ -47,7 +47,7 @@ class Times(Settings):
 
 
 class Fusion(FusionKind):
-    """Base of the built-in kinds."""
+    """Base of the built-in kinds of fusion."""
 
     times: Times | None = None
     """Multiplies the score by a function of a dense input of width 1."""
@@ -61,7 +61,7 @@ class Fusion(FusionKind):
         return at.product(score, *self.factors(at))
 
     def logit(self, at: Scope, logs: Iterable[Value]) -> Value:
-        """The logit of the product with these logarithms, times the factor; the product is kept below one."""
+        """The logit of the product of these logarithms' exponentials and the factor; the product is kept below 1."""
         return at.apply("logit_of_log", at.sum(*logs, *(at.apply("safe_log", factor) for factor in self.factors(at))))
 
 
@@ -90,7 +90,7 @@ class Product(Fusion):
     of: Names
 
     def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
-        """A product of probabilities is a probability."""
+        """None if all parts are probabilities: then the product is one."""
         return value_among(self.of, probabilities)
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
@@ -98,7 +98,7 @@ class Product(Fusion):
         return self.timed(at, at.product(*(probability(at, part) for part in parts)))
 
     def logits(self, at: Scope, parts: tuple[Part, ...]) -> Value:
-        """`[B]`: the logit of the product; finite gradients for any logits."""
+        """`[B]`: the logit of the product, with finite gradients for any logits."""
         if self.times is not None or any(part.output != "binary" for part in parts):
             return self.logit(at, (log_probability(at, part) for part in parts))
         return reduce(lambda a, b: at.apply("product_logit", a, b), (part.logits for part in parts))
@@ -124,7 +124,7 @@ class Sum(Fusion):
 
 @fusion("weighted_sum")
 class WeightedSum(Fusion):
-    """A ranking score: weights times probabilities or values."""
+    """A ranking score: a weighted sum of probabilities or values."""
 
     formula: ClassVar[str] = "sum_k w_k p_k"
     title: ClassVar[str] = "Σ"
@@ -190,5 +190,5 @@ class WeightedProduct(Fusion):
         return self.logit(at, self.logs(at, parts))
 
     def logs(self, at: Scope, parts: tuple[Part, ...]) -> tuple[Value, ...]:
-        """The logarithms, `[B]` each, that add up to the score's."""
+        """The logarithms, `[B]` each, that add up to the logarithm of the score."""
         return tuple(at.scale(log_probability(at, part), self.of[part.name]) for part in parts)

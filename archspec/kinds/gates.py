@@ -25,16 +25,16 @@ class GateNetwork(GateHidden, GateKind):
     """The logit of an expert that `exclude` or `only` leaves out."""
 
     units: Units = ()
-    """Sizes of the hidden layers of the gate network, which have biases; without any, it is one linear layer."""
+    """Sizes of the hidden layers of the gate network, which have biases; without them it is one linear layer."""
     bias: bool = False
     """Bias of the last linear layer."""
     temperature: Positive = 1.0
-    """Divides the logits."""
+    """The logits are divided by this."""
     dropout: Probability = 0.0
-    """Dropout of the experts' weights in training (Zhao et al., RecSys 2019, without its renormalisation)."""
+    """Dropout of the experts' weights in training (Zhao et al., RecSys 2019, but without renormalising)."""
     init: Literal["identity", "uniform", "random"] | None = None
-    """Initial weights of a static gate: all equal (`uniform`, the default), only for the gate's own experts
-    (`identity`), or drawn from +-sqrt(1 / experts seen) (`random`; AdaTT, 2304.04959)."""
+    """Initial weights of a static gate: equal for all experts (`uniform`, the default), nonzero only for the gate's own
+    experts (`identity`), or drawn from +-sqrt(1 / experts seen) (`random`; AdaTT, 2304.04959)."""
 
     def check(self, seen: Seen) -> None:
         """Raises KindError if a static gate has settings of a gate with a selector, or the reverse."""
@@ -51,7 +51,7 @@ class GateNetwork(GateHidden, GateKind):
             self.check_identity(seen)
 
     def check_identity(self, seen: Seen) -> None:
-        """Raises KindError: only a linear gate can start as the identity."""
+        """Raises KindError, since only a linear gate can start as the identity."""
         raise KindError(
             "`init: identity` needs weights without normalisation", at=("init",), help="write `kind: linear`"
         )
@@ -97,7 +97,7 @@ class Softmax(GateNetwork):
     formula: ClassVar[str] = "softmax(W s / temperature)"
     title: ClassVar[str] = "gate"
     adds_up: ClassVar[bool] = True
-    """Over one expert the weight is always 1: a lint warns."""
+    """With a single expert the weight is always 1, which is a warning."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
@@ -110,7 +110,7 @@ class Softmax(GateNetwork):
 
 @gate("sigmoid")
 class Sigmoid(GateNetwork):
-    """Weights between 0 and 1, each on its own."""
+    """Independent weights between 0 and 1."""
 
     formula: ClassVar[str] = "sigmoid(W s / temperature)"
     title: ClassVar[str] = "gate"
@@ -134,7 +134,7 @@ class Linear(GateNetwork):
     excluded: ClassVar[float] = 0.0
 
     def check_identity(self, seen: Seen) -> None:
-        """Raises KindError if the gate sees no expert of its own name."""
+        """Raises KindError if the gate sees no expert group with its name."""
         if seen.gate not in seen.groups:
             raise KindError(
                 f"`init: identity` needs an expert group named `{seen.gate}` among those the gate sees", at=("init",),
@@ -142,7 +142,7 @@ class Linear(GateNetwork):
             )  # fmt: skip
 
     def start(self, seen: Seen) -> Init:
-        """Equal weights over all experts, or over those of the gate's own name."""
+        """Equal weights for all experts, or for those of the group with the gate's name."""
         if self.init == "identity":
             own = [float(group == seen.gate) for group in seen.groups]
             return Init("values", tuple(value / sum(own) for value in own))
@@ -179,7 +179,7 @@ class TopK(GateNetwork):
     The optimized model runs an expert only on the rows that chose it, if all gates of these experts together choose at
     most half of them; on a GPU and in a compiled graph it runs every expert on every row. `balance` adds the
     load-balancing loss of Switch (Fedus et al., 2101.03961, eq. 4-6) in training: balance * E * sum_i f_i P_i, where
-    f_i is expert i's share of the choices and P_i its mean probability; it equals 1 * balance if the load is even.
+    f_i is expert i's share of the choices and P_i its mean probability; an even load gives exactly `balance`.
     """
 
     formula: ClassVar[str] = "softmax(keep the k largest of W s / temperature)"
@@ -193,7 +193,9 @@ class TopK(GateNetwork):
         super().check(seen)
         if self.k > seen.count:
             raise KindError(
-                f"`k: {self.k}` of {seen.count} experts seen", at=("k",), help=f"write `k: {seen.count}` or less"
+                f"`k: {self.k}` is more than the {seen.count} experts that it sees",
+                at=("k",),
+                help=f"write `k: {seen.count}` or less",
             )
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -213,26 +215,28 @@ class TopK(GateNetwork):
         return self.k
 
     def detail(self) -> str:
-        """Only k: the number of experts is not known here."""
+        """Only k, since the number of experts is not known here."""
         return f"k = {self.k}"
 
 
 @gate("domain")
 class Domain(GateKind):
-    """Each row uses the experts of its own domain: the group named like the row's value, with equal weights."""
+    """Each row uses the experts of its own domain: the group with the name of the row's value, with equal weights."""
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "domain"
     formula: ClassVar[str] = "one-hot(domain)"
     title: ClassVar[str] = "domain"
 
     def check(self, seen: Seen) -> None:
-        """Raises KindError if the selector is not a domain input, or a value has no group of its name."""
+        """Raises KindError if the selector is not a domain input, or if a value has no group with its name."""
         if seen.domain is None:
-            raise KindError("a `domain` gate needs a domain input as its selector", at=("selector",), help="name one")
+            raise KindError(
+                "a `domain` gate needs a domain input as its selector", at=("selector",), help="write the name of one"
+            )
         if missing := [value for value in seen.domain if value not in seen.groups]:
             raise KindError(
                 f"the gate sees no expert group named `{missing[0]}`, a value of its domain", at=("sees",),
-                help=f"name expert groups like the domain's values: {', '.join(seen.domain)}",
+                help=f"give expert groups the names of the domain's values: {', '.join(seen.domain)}",
             )  # fmt: skip
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
@@ -246,11 +250,11 @@ class Domain(GateKind):
 
 @gate("hard_concrete")
 class HardConcrete(GateKind):
-    """Static gates pushed to exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312).
+    """Static gates that become exactly 0 or 1, sampled in training (SNR, Ma et al., AAAI 2019; 1712.01312).
 
     u ~ U(0,1); t = sigmoid((log u - log(1-u) + log a) / beta); z = clamp(t (zeta - gamma) + gamma, 0, 1); in evaluation
-    z = clamp(sigmoid(log a) (zeta - gamma) + gamma, 0, 1). z is per model, not per row. `penalty` adds the expected
-    number of open gates, sum sigmoid(log a - beta log(-gamma / zeta)), times this number to the loss in training.
+    z = clamp(sigmoid(log a) (zeta - gamma) + gamma, 0, 1). All rows share one z. In training, `penalty` times the
+    expected number of open gates, sum sigmoid(log a - beta log(-gamma / zeta)), is added to the loss.
     """
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "none"
@@ -264,9 +268,9 @@ class HardConcrete(GateKind):
     def check(self, seen: Seen) -> None:
         """Raises KindError unless gamma < 0 and zeta > 1."""
         if not self.gamma < 0:
-            raise KindError("`gamma` must be below 0", at=("gamma",), help="the paper's is -0.1")
+            raise KindError("`gamma` must be below 0", at=("gamma",), help="the paper uses -0.1")
         if not self.zeta > 1:
-            raise KindError("`zeta` must be above 1", at=("zeta",), help="the paper's is 1.1")
+            raise KindError("`zeta` must be above 1", at=("zeta",), help="the paper uses 1.1")
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[E]`: one sample per forward pass in training."""

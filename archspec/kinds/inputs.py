@@ -21,7 +21,7 @@ Inputs = Mapping[str, InputKind]
 
 @input("dense")
 class Dense(InputKind):
-    """Numbers as they are, `[B, dim]` (or `[B]` if dim is 1)."""
+    """Unchanged numbers, `[B, dim]` (or `[B]` if dim is 1)."""
 
     formula: ClassVar[str] = "x"
     dim: Count
@@ -56,9 +56,9 @@ class Table(InputKind):
     dim: Count | None = None
     table: TableName | None = None
     sparse_grad: bool | None = None
-    """Sparse gradients for the table: rows that are not in a batch cost nothing; the optimizer must support them."""
+    """Sparse gradients for the table: rows that are not in a batch cost nothing. The optimizer must support them."""
     trainable: bool = added(default=True)
-    """False: a frozen table. It gets no gradient and is in no optimizer's group, but checkpoints include it."""
+    """`false`: a frozen table, which gets no gradient and is in no parameter group, but in checkpoints."""
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:
@@ -87,14 +87,14 @@ class Table(InputKind):
         return self
 
     def owner(self, inputs: Inputs) -> Table:
-        """The input that owns the table. Raises KindError if `table` names an input that has no table of its own."""
+        """The input that owns the table. Raises KindError if `table` is not the name of an input with its own table."""
         if self.table is None:
             return self
         other = inputs.get(self.table)
         if not isinstance(other, Table) or other.table is not None:
             raise KindError(
-                f"`table: {self.table}` names no input with a table of its own", at=("table",),
-                help="name a `sparse` or `sequence` input that has `vocab` and `dim`",
+                f"`table: {self.table}` is not an input with its own table", at=("table",),
+                help="write the name of an input with `vocab` and `dim`, of kind `sparse` or `sequence`",
             )  # fmt: skip
         return other
 
@@ -103,7 +103,7 @@ class Table(InputKind):
         return self.owner(inputs).dim or 0
 
     def shared_table(self) -> str | None:
-        """The input that `table` names."""
+        """The value of `table`."""
         return self.table
 
     def frozen_table(self) -> bool:
@@ -145,15 +145,15 @@ class Sparse(Table):
 
 @input("sequence")
 class Sequence(Table):
-    """A list of ids per row, `[B, length]`, padded with -1: their rows, pooled (zeros for no ids), or as tokens."""
+    """A list of ids per row, `[B, length]`, padded with -1: their embeddings, pooled (zeros if none) or as tokens."""
 
     formula: ClassVar[str] = "pool over i with id_i >= 0 of table[id_i]"
     pool: Literal["mean", "sum", "max", "last", "none"] = "mean"
-    """`last`: the last id that is not -1. `none`: one token per id, zeros and not there for -1; needs `length`."""
+    """`last`: the last id that is not -1. `none`: one token per id (masked and zero for -1); needs `length`."""
     length: Annotated[int, Field(ge=1, le=LONGEST_ROW)] | None = None
     """The longest list; None: any length."""
     weights: ColumnName | None = None
-    """A column with a number per id: a weighted `mean` divides by their sum, and is 0 where that is 0.
+    """A column with one weight per id: a weighted `mean` divides by the sum of the weights, and is 0 if that is 0.
 
     With `pool: none`, each token is multiplied by its weight.
     """
@@ -162,7 +162,7 @@ class Sequence(Table):
     def _weighed(self) -> Self:
         if self.weights is not None and self.pool not in {"mean", "sum", "none"}:
             raise KindError(
-                f"`weights` mean nothing to `pool: {self.pool}`", at=("weights",),
+                f"`weights` have no effect with `pool: {self.pool}`", at=("weights",),
                 help="write `pool: mean` or `pool: sum`, or drop `weights`",
             )  # fmt: skip
         if self.pool == "none" and self.length is None:
@@ -181,7 +181,7 @@ class Sequence(Table):
         return Column("int", ("B", self.length or "L"), -1, self.owner(inputs).vocab, table=self.table)
 
     def columns(self, inputs: Inputs) -> Mapping[str, Column]:
-        """`weights`: floats beside the ids."""
+        """`weights`: one float per id, `[B, length]`."""
         return {"weights": Column("float", ("B", self.length or "L"), beside=True)}
 
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
@@ -205,7 +205,9 @@ class Domain(InputKind):
         first = {value: index for index, value in reversed([*enumerate(self.values)])}
         twice = next((index for index, value in enumerate(self.values) if first[value] < index), None)
         if twice is not None:
-            raise KindError(f"`values` names `{self.values[twice]}` twice", at=("values", twice), help="drop one")
+            raise KindError(
+                f"`values` lists `{self.values[twice]}` twice", at=("values", twice), help="remove one of them"
+            )
         return self
 
     def domain(self) -> tuple[str, ...]:
@@ -213,7 +215,7 @@ class Domain(InputKind):
         return self.values
 
     def width(self, inputs: Inputs) -> Width:
-        """`dim`, or 0 if there is nothing to read."""
+        """`dim`, or 0 if there is no embedding."""
         return self.dim or 0
 
     def column(self, inputs: Inputs) -> Column:

@@ -1,4 +1,4 @@
-"""MaskNet: what a layer reads is multiplied by a mask that the input itself decides."""
+"""MaskNet: the input of a layer is multiplied by a mask that is computed from the block's input."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ if TYPE_CHECKING:
 
 @expert("mask")
 class Mask(FinalLayers, ExpertKind):
-    """MaskNet: blocks of a masked linear layer with layer norm and ReLU, side by side or in a row, then `units`."""
+    """MaskNet: blocks of a masked linear layer with layer norm and ReLU, in parallel or in series, then `units`.
+
+    A block multiplies h by the mask W2 relu(W1 x + b1) + b2 before its linear layer W3.
+    """
 
     title: ClassVar[str] = "MaskNet"
     paper: ClassVar[str] = "MaskNet (2102.07619)"
     formula: ClassVar[str] = "block(h) = relu(LN(W3 ((W2 relu(W1 x + b1) + b2) * h))); the first h is LN(x)"
 
     blocks: Annotated[Units, Field(min_length=1)]
-    """Sizes of the blocks."""
+    """Output widths of the blocks."""
     form: Literal["parallel", "serial"] = "parallel"
-    """`parallel`: every block masks LN(x), and their outputs are concatenated. `serial`: each masks the one before."""
+    """`parallel`: every block masks LN(x); the outputs are concatenated. `serial`: each masks the previous output."""
     reduction: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """Width of the mask's hidden layer, in widths of what is masked."""
+    """Width of the mask's hidden layer, as a multiple of the width of what it masks."""
     fields: Count | None = None
-    """Into how many equal parts LN(x) cuts x, each with its own layer norm, as the paper does; None: one norm."""
+    """Number of equal parts of x that each have their own layer norm, as in the paper; None: one norm over all of x."""
 
     def width(self, input: Width) -> Width:
-        """The last of `units`; without them that of the last block, or of all blocks side by side."""
+        """The last of `units`; without them the width of the last block, or the sum over all parallel blocks."""
         if self.fields is not None and input % self.fields:
             raise KindError(
                 f"its input is {input} wide, which is not a multiple of `fields: {self.fields}`", at=("fields",),
-                help="name the number of inputs, where all are of one width, or drop `fields`",
+                help="set `fields` to the number of inputs if all have the same width, or remove it",
             )  # fmt: skip
         if self.units:
             return self.units[-1]
@@ -61,7 +64,7 @@ class Mask(FinalLayers, ExpertKind):
         return at.concat(*(at.norm(part, "layer", f"fields.{i}", eps=self.eps) for i, part in enumerate(parts)))
 
     def _block(self, at: Scope, x: Value, h: Value, size: int) -> Value:
-        """One block: the mask of x times h, a linear layer, layer norm, ReLU; `[B, size]`."""
+        """One block: the mask from x times h, a linear layer, layer norm, ReLU; `[B, size]`."""
         hidden = at.activation(at.linear(x, max(1, int(h.width * self.reduction)), "aggregate"), "relu")
         masked = at.product(at.linear(hidden, h.width, "project"), h)
         return at.activation(
@@ -69,7 +72,7 @@ class Mask(FinalLayers, ExpertKind):
         )
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """As of the layers that follow; `eps` belongs to the blocks, too."""
+        """As for the final layers, except `eps`, which the norms of the blocks always use."""
         return {path: reason for path, reason in super().idle().items() if path != ("eps",)}
 
     def detail(self) -> str:

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class Modulated(Settings):
-    """A block that can be modulated."""
+    """Settings of a block that can be modulated."""
 
     modulate: Modulation | None = None
 
     def modulated(self, at: Scope, where: str, index: int, x: Value, default: Value) -> Value:
-        """Multiplies x by its gate, if the block is modulated there."""
+        """Multiplies x `[B, H]` by its gate if `modulate.at` is `where`; else returns x."""
         if self.modulate is None or self.modulate.at != where:
             return x
         return self.modulate.apply(at, index, x, default)
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings of the modulation that change nothing."""
+        """Settings, including those of the modulation, that change nothing."""
         own = self.modulate.idle() if self.modulate is not None else {}
         return super().idle() | {("modulate", *path): reason for path, reason in own.items()}
 
@@ -34,7 +34,7 @@ class Mlp(Modulated, Layered, TowerKind):
 
     title: ClassVar[str] = "MLP"
     headed: ClassVar[bool] = False
-    """Whether a linear head follows, whose input counts as the input of one more layer."""
+    """Whether a linear head follows: then its input counts as a layer's input, too."""
     formula: ClassVar[str] = "h_i = dropout(activation(norm(W_i h_(i-1) + b_i)))"
 
     units: Units = ()

@@ -1,4 +1,4 @@
-"""Numbers as vectors: one number per row becomes an embedding."""
+"""Embeddings of numbers: one number per row becomes a vector."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ OWN: Mapping[str, str] = {
 
 @input("numeric")
 class Numeric(InputKind):
-    """One number per row, `[B]` or `[B, 1]`, as a vector of `dim`: a linear map, or one of three embeddings of it."""
+    """One number per row, `[B]` or `[B, 1]`, as a vector of `dim` numbers: a linear map, or one of three embeddings."""
 
     paper: ClassVar[str] = "AutoDis (2012.08986); periodic: On Embeddings for Numerical Features (2203.05556)"
     formula: ClassVar[str] = (
         "linear: w x + b; autodis: M softmax((W h + skip h) / temperature), h = leaky_relu(w x); "
-        "buckets: table[how many boundaries are <= x]; periodic: relu(W [cos(2 pi c x), sin(2 pi c x)] + b)"
+        "buckets: table[number of boundaries <= x]; periodic: relu(W [cos(2 pi c x), sin(2 pi c x)] + b)"
     )
 
     dim: Count
@@ -41,17 +41,17 @@ class Numeric(InputKind):
     embedding: Literal["linear", "autodis", "buckets", "periodic"] = "linear"
     """How the number becomes a vector."""
     boundaries: Annotated[tuple[Finite, ...], Field(max_length=LONGEST_ROW)] | None = None
-    """`buckets`: ascending limits; a number equal to one belongs to the bucket above it."""
+    """`buckets`: the limits between buckets, ascending; a number equal to a limit belongs to the bucket above it."""
     metas: Count = 20
-    """`autodis`: number of meta-embeddings, the H of the paper."""
+    """`autodis`: number of meta-embeddings, H in the paper."""
     skip: Finite = 0.1
-    """`autodis`: weight of the skip connection, the alpha of the paper."""
+    """`autodis`: weight of the skip connection, alpha in the paper."""
     temperature: Positive = 1.0
-    """`autodis`: of the softmax."""
+    """`autodis`: temperature of the softmax."""
     frequencies: Count = 16
-    """`periodic`: number of frequencies c, which are learned."""
+    """`periodic`: number of the learned frequencies c."""
     sigma: Positive = 0.01
-    """`periodic`: standard deviation of the frequencies' start."""
+    """`periodic`: standard deviation of the initial frequencies."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -109,7 +109,7 @@ class Numeric(InputKind):
         return at.activation(at.linear(waves, self.dim, "linear"), "relu")
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings of another embedding."""
+        """Settings that belong to another embedding."""
         return {
             (key,): f"it belongs to `embedding: {own}`, and the embedding is `{self.embedding}`"
             for key, own in OWN.items()

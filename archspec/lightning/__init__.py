@@ -1,7 +1,7 @@
 """The Lightning adapter: a spec as a LightningModule with its losses, metrics, optimizers and checkpoints.
 
-This package contains the code that uses lightning and torchmetrics, which the extra `train` installs. It does not know
-runs and their folders (`archspec.runs`), nor the command line.
+This package contains the code that uses lightning and torchmetrics, which the extra `train` installs. It must not know
+runs and their folders (`archspec.runs`), or the command line.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _PLAIN, _WRAPPED = "model.", "model._orig_mod."
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint to a temporary file in the same folder, then renames it, so that a failure keeps the old one.
+    """Writes a checkpoint to a temporary file in the same folder, then renames it; if that fails, the old file is kept.
 
     Lightning's own class writes to TMPDIR and copies from there if that is another disk.
     """
@@ -61,7 +61,7 @@ def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
     if not isinstance(path, str | os.PathLike):
         path.seek(0)
     if not isinstance(found, dict) or not isinstance(found.get(KEY), dict):
-        unusable("AS005", f"`{shown}` is not a checkpoint of a MultiTaskModule", help="it holds no spec")
+        unusable("AS005", f"`{shown}` is not a checkpoint of a MultiTaskModule: it contains no spec")
     return found
 
 
@@ -73,7 +73,7 @@ def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:
     """
     text = checkpoint[KEY].get("spec")
     if not isinstance(text, str):
-        unusable("AS005", "the checkpoint holds no spec")
+        unusable("AS005", "the checkpoint contains no spec")
     return spec_of_text(text, registry)
 
 
@@ -82,21 +82,21 @@ def spec_of_text(text: str, registry: Registry) -> Spec:
     text += "\n"  # with a line break, it is always treated as a text, never as a path
     entry = parse(text, "<checkpoint>").entry("extends")
     if entry is not None:
-        raise SpecError([Diagnostic("AS122", "a checkpoint's spec may extend no file", entry.node.span)])
+        raise SpecError([Diagnostic("AS122", "the spec of a checkpoint cannot extend a file", entry.node.span)])
     return load_graph(text, None, registry).spec
 
 
 def check_same(checkpoint: Mapping[str, Any], spec: Spec) -> None:
     """Raises ValueError if a checkpoint was made with a different spec."""
     if KEY not in checkpoint:
-        raise ValueError("this is not a checkpoint of a MultiTaskModule: it holds no spec")
+        raise ValueError("this is not a checkpoint of a MultiTaskModule: it contains no spec")
     if checkpoint[KEY].get("digest") == spec.digest:
         return
     other = spec_in(checkpoint, spec.registry)
     if other.digest != spec.digest:
         raise ValueError(
-            f"the checkpoint's spec is `{other.name}` ({other.digest}), the module's is `{spec.name}` ({spec.digest}): "
-            "make the module with the checkpoint's spec, MultiTaskModule.load_from_checkpoint(path)"
+            f"the checkpoint's spec is `{other.name}` ({other.digest}), but the module's is `{spec.name}` "
+            f"({spec.digest}): create the module from the checkpoint, with MultiTaskModule.load_from_checkpoint(path)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Area under the ROC curve, over all rows or as the mean over groups of rows; exact, ties count half."""
+"""The exact area under the ROC curve, over all rows or as the mean over groups of rows; ties count half."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AUC(Metric):
     def update(self, scores: Tensor, labels: Tensor) -> None:
         """Adds a batch: scores `[B]` on any monotonic scale, such as logits; labels `[B]`, positive above one half."""
         self.scores.append(scores.detach())
-        self.positives.append(labels > 0.5)  # noqa: PLR2004 - labels are 0 or 1; soft ones count as the nearer
+        self.positives.append(labels > 0.5)  # noqa: PLR2004 - labels are 0 or 1; a soft one counts as the nearer of them
 
     def compute(self) -> Tensor | None:
         """The area over the rows of all processes."""
@@ -54,7 +54,7 @@ class GroupedAUC(AUC):
         super().__init__()
         self.add_state("groups", [], dist_reduce_fx="cat")
 
-    def update(self, scores: Tensor, labels: Tensor, groups: Tensor) -> None:  # type: ignore[override] # a metric of its own
+    def update(self, scores: Tensor, labels: Tensor, groups: Tensor) -> None:  # type: ignore[override] # a different metric
         """Like `AUC.update`; groups are ids, any integers, `[B]`."""
         super().update(scores, labels)
         self.groups.append(groups.to(torch.int64))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class MeanLosses(Metric):
-    """The tasks' own losses over all batches: sums over their sample spaces, and the divisors, `[T]` each."""
+    """Each task's loss over all batches: sums over its sample space, and the divisors, `[T]` each."""
 
     full_state_update = False
 

@@ -333,14 +333,14 @@ def group_ids(batch: Columns, name: str) -> Tensor:
         ValueError: it does not contain integers, or has another shape.
     """
     if name not in batch:
-        raise KeyError(f"grouped_by: there is no column `{name}`; the batch holds {listed(batch)}")
+        raise KeyError(f"grouped_by: there is no column `{name}`; the batch has {listed(batch)}")
     groups = batch[name]
     if groups.dim() != 1 or groups.is_floating_point():
         raise ValueError(
-            f"grouped_by: column `{name}` holds {groups.dtype} of shape {list(groups.shape)}, not one integer per row"
+            f"grouped_by: column `{name}` is {groups.dtype} of shape {list(groups.shape)}, not one integer per row"
         )
     return groups
 
 
-def _metric(module: nn.Module) -> Any:  # noqa: ANN401 - a Metric, whose update takes what its class says
+def _metric(module: nn.Module) -> Any:  # noqa: ANN401 - a Metric; the arguments of update depend on the class
     return module

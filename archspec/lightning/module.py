@@ -101,7 +101,7 @@ class MultiTaskModule(LightningModule):
             raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` is binary")
         self.learning_rate, self.weight_decay, self.log_gates = learning_rate, weight_decay, log_gates
         self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
-        # Its clock counts optimizer steps, and gradients may come from several batches: see optimizer_step.
+        # The step clock is advanced in optimizer_step, since gradients may come from several batches.
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
         self._epoch_has_steps = False
         self.optimizer = optimizer
@@ -145,7 +145,7 @@ class MultiTaskModule(LightningModule):
         return scores
 
     def _logs_now(self) -> bool:
-        """Whether Lightning passes this step to loggers, or the epoch ends: else logging each task would be wasted."""
+        """Whether Lightning passes this step to loggers, or the epoch ends; otherwise logging each task is wasted."""
         trainer: Any = self.trainer  # its type lacks the public log_every_n_steps
         steps = trainer.global_step // len(trainer.optimizers)
         return bool((steps + 1) % trainer.log_every_n_steps == 0 or trainer.is_last_batch)
@@ -174,7 +174,7 @@ class MultiTaskModule(LightningModule):
         self._report("test")
 
     def on_train_batch_start(self, batch: Columns, batch_idx: int) -> None:
-        """Ends an epoch that Lightning skipped: it resumes a checkpoint of an epoch's last step with the next epoch."""
+        """Ends an epoch that Lightning did not: it resumes a checkpoint of an epoch's last step with the next epoch."""
         if batch_idx == 0:
             self._end_epoch()
 
@@ -198,12 +198,12 @@ class MultiTaskModule(LightningModule):
         optimizer: Any,  # noqa: ANN401 - an Optimizer, or Lightning's wrapper of one
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """One step of the only optimizer; then advances the losses' step clock: once per step, not per batch."""
+        """Makes one step of the only optimizer, then advances the losses' step clock: once per step, not per batch."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self._end_step()
 
     def _step_by_hand(self, loss: Tensor) -> None:
-        """One step of all optimizers."""
+        """Makes one step of all optimizers."""
         optimizers = cast("list[Optimizer]", self.optimizers())
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -261,7 +261,7 @@ class MultiTaskModule(LightningModule):
         plugins: Iterable[plugin_door.Plugin] = (),
         **kwargs: Any,  # noqa: ANN401 - Lightning's signature
     ) -> Self:
-        """Loads a module from a checkpoint file alone: its spec, its settings, its weights.
+        """Loads a module from just a checkpoint file: its spec, its settings, its weights.
 
         Args:
             checkpoint_path: a file of `Trainer.save_checkpoint` or `ModelCheckpoint`.
@@ -278,7 +278,7 @@ class MultiTaskModule(LightningModule):
             RuntimeError: the weights do not fit.
         """
         spec = spec_in(read_checkpoint(checkpoint_path), plugin_door.load(plugins))
-        # Everything that can refer to code or files is passed here; nothing of the kind is read from the checkpoint.
+        # Everything that can refer to code or files is passed here, so none of it is read from the checkpoint.
         given = {"optimizer": None, **kwargs, "spec": spec, "plugins": ()}
         return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, strict, weights_only, **given)
 

@@ -29,7 +29,7 @@ _FUSED = frozenset({"cpu", "cuda"})
 
 
 class BalanceGroup(ParameterGroup):
-    """The parameters of the balance, such as log variances: never decayed, since 0 is no special value for them."""
+    """The parameters of the balance, such as log variances: never decayed, since there is nothing special about 0."""
 
     weight_decay: float
 
@@ -81,7 +81,7 @@ def clips_scaled(trainer: Trainer) -> bool:
 
 
 def check_trainer(trainer: Trainer, spec: Spec, made: Optimizers) -> None:
-    """Refuses what Lightning does not support, or would check only during training.
+    """Checks what Lightning does not support, or would report only during training.
 
     Raises:
         MisconfigurationException: sparse gradients in several processes, or clipped; several optimizers with a Trainer
@@ -95,18 +95,18 @@ def check_trainer(trainer: Trainer, spec: Spec, made: Optimizers) -> None:
     if has_sparse_tables(spec) and trainer.gradient_clip_val:
         raise MisconfigurationException(
             f"`{spec.name}` has tables with sparse gradients, which torch does not clip: "
-            "leave Trainer(gradient_clip_val=...) out, or train it without `sparse_grad`"
+            "omit Trainer(gradient_clip_val=...), or train it without `sparse_grad`"
         )
     several = isinstance(made, Sequence) and len(made) > 1
     if several and (trainer.gradient_clip_val or trainer.accumulate_grad_batches != 1):
         raise MisconfigurationException(
-            f"`{spec.name}` is trained by several optimizers, which work with neither "
+            f"`{spec.name}` is trained by several optimizers, for which Lightning supports neither "
             "Trainer(gradient_clip_val=...) nor Trainer(accumulate_grad_batches=...)"
         )
     if clips_scaled(trainer) and any(group.get("fused") for group in _groups(made)):
         raise MisconfigurationException(
-            "Lightning clips no gradients of a fused optimizer in mixed precision: "
-            "make the optimizer without `fused`, or leave Trainer(gradient_clip_val=...) out"
+            "in mixed precision, Lightning cannot clip the gradients of a fused optimizer: "
+            "create the optimizer without `fused`, or omit Trainer(gradient_clip_val=...)"
         )
 
 

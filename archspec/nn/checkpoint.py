@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors files whose keys are canonical names, so they outlive fusion and edits of a spec."""
+"""Weights on disk: safetensors files keyed by canonical names, which survive fusion and most edits of a spec."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     inner: Any = unwrapped(model)
     if any(hasattr(parameter, "device_mesh") for parameter in inner.parameters()):
         raise ValueError(
-            f"{type(inner).__name__} is in shards (FSDP2), which no process holds whole: gather them by "
+            f"{type(inner).__name__} is sharded (FSDP2), so no process has all of it: gather the weights with "
             "get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)) of "
-            "torch.distributed.checkpoint.state_dict, load_state_dict() them into a whole model, and save that"
+            "torch.distributed.checkpoint.state_dict, load_state_dict() them into an unsharded model, and save that"
         )
     weights: dict[str, Tensor] = dict(inner.named_weights())
     if any(value.is_meta for value in weights.values()):
@@ -69,7 +69,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], strict: bool = 
     _check_vocabularies(getattr(inner, VOCABULARIES, {}), metadata, os.fspath(path))
     own = [name for name, _ in inner.named_weights()]
     if own and not set(own) & set(weights):
-        held = f"its first is `{next(iter(weights))}`" if weights else "it holds none at all"
+        held = f"its first is `{next(iter(weights))}`" if weights else "it contains none"
         raise ValueError(
             f"`{os.fspath(path)}` has none of the {len(own)} weights of {type(inner).__name__}: {held}, the model's is "
             f"`{own[0]}`; it was saved from another spec, or not by `archspec.save_weights`"
@@ -81,7 +81,7 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a safetensors file, and its metadata: `SPEC` is the text of the canonical spec.
 
     Raises:
-        SpecError: the file is missing, cut, or not a safetensors file.
+        SpecError: the file is missing, cut short, or not a safetensors file.
     """
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
@@ -97,8 +97,8 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, ValueError) as error:
         reason = str(error).partition(": ")[2] or str(error)
         unusable(
-            "AS005", f"`{path}` is not a whole safetensors file: {reason[:PATIENCE]}",
-            help="it was cut, or written by something else: save it again with `archspec.save_weights`",
+            "AS005", f"`{path}` is not a complete safetensors file: {reason[:PATIENCE]}",
+            help="it was cut short, or written by another program: save it again with `archspec.save_weights`",
         )  # fmt: skip
 
 

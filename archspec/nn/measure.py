@@ -1,4 +1,4 @@
-"""Measurements of `archspec build`: times of matmuls on this machine, by lowering, and differences of two modules."""
+"""Measurements for `archspec build`: times of matmuls on this machine, and the difference between two modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lowerings(experts: int | None) -> tuple[str, ...]:
-    """The ways to compute a matmul here, for rows `[B, D]` (experts None) or a stack; `` is torch's default."""
+    """The methods to compute a matmul here, for rows `[B, D]` (experts None) or a stack; "" is torch's default."""
     ways = ("",) if experts is None else ("", "each")
     return (*ways, "onednn") if HAS_ONEDNN else ways
 
@@ -53,7 +53,7 @@ def time_products(  # noqa: PLR0913 - the sizes of a product, and how to measure
     for way in ways:
         once(way)
     end = time.perf_counter() + seconds * len(ways)
-    while time.perf_counter() < end or len(times[""]) < 3:  # noqa: PLR2004 - a median of fewer means nothing
+    while time.perf_counter() < end or len(times[""]) < 3:  # noqa: PLR2004 - a median needs at least three
         for way in ways:
             times[way].append(once(way))
     return {way: statistics.median(found) for way, found in times.items()}

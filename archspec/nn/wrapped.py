@@ -16,7 +16,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
         wrapped = getattr(inner, "_orig_mod", None) or getattr(inner, "module", None)
         if not isinstance(wrapped, nn.Module):
             raise TypeError(
-                f"{type(model).__name__} is not a compiled model: make one with archspec.compile or archspec build"
+                f"{type(model).__name__} is not a compiled model: create one with archspec.compile or archspec build"
             )
         inner = wrapped
     return inner

@@ -1,7 +1,7 @@
 """The program: a list of immutable tensor operations in order, on values of known width; the batch size is symbolic.
 
 This package contains operations, weights, the Scope with which kinds add operations, and the check of a program.
-It does not know kinds, torch, or how a program is printed as Python.
+It must not know kinds, torch, or how a program is printed as Python.
 """
 
 from archspec.program.program import Init, Op, Output, Program, Slot, Storage, Value, Weight

@@ -21,8 +21,8 @@ def as_written(column: str) -> str:
 class Column:
     """One tensor of a batch: floats, or int64 ids with `low <= id < high` (`high` None: no bound).
 
-    `words` are the names of the ids in order, if they have names; `table` is the input that defines the ids, if it is
-    another one. Both are used by the code that turns data into ids.
+    `words` are the names of the ids in order, if they have names; `table` is the input whose table the ids index, if it
+    is another one. Both are used by the code that turns data into ids.
     """
 
     dtype: Literal["float", "int"]
@@ -32,7 +32,7 @@ class Column:
     words: tuple[str, ...] = ()
     table: str | None = None
     beside: bool = False
-    """Whether these are floats beside the ids of the input's own column, one for each id of a list."""
+    """Whether these are floats that belong to the ids of the input's own column, one for each id of a list."""
 
     @property
     def several(self) -> bool:

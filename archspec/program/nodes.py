@@ -1,7 +1,7 @@
 """Canonical names of nodes: their parts, their text, and how to parse a text.
 
-A NodeName is a text that also knows its section, its level and the rest, so other code never splits names. Only
-`NodeName.parse` parses text: names that people write in specs.
+A NodeName is a string that also knows its section, level and other parts, so that other code never splits names. Only
+`NodeName.parse` parses text, for names that people write in specs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WRITTEN: Final = re.compile(
 class NodeName(str):
     """The canonical name of a node, such as `level1.experts.shared.0`, or of a part of one.
 
-    It equals its text, so a text finds it in a mapping. `NodeName("towers", "ctr", case="home")` is
+    It equals its text, so that it can be looked up in a mapping by text. `NodeName("towers", "ctr", case="home")` is
     `towers.ctr.cases.home`.
 
     Args:
@@ -76,7 +76,7 @@ class NodeName(str):
         return (self.section, self.name), others
 
     def __getstate__(self) -> None:
-        """No further state."""
+        """None, since the arguments contain the whole state."""
 
     @property
     def node(self) -> NodeName:
@@ -93,7 +93,7 @@ class NodeName(str):
         return NodeName(self.section, self.name, level=self.level)
 
     def is_in(self, text: str) -> bool:
-        """Whether a text names this, or something that this is a part, an expert or a case of."""
+        """Whether a text is this name, or the name of something that this is a part, an expert or a case of."""
         return self == text or self.startswith(f"{text}.")
 
     def child(self, part: str) -> NodeName:
@@ -111,7 +111,7 @@ class NodeName(str):
 
     @classmethod
     def parse(cls, text: str) -> NodeName | None:
-        """The name that a text from outside writes in full; None where it is no such name."""
+        """The name that a text from outside spells out in full; None if it is not such a name."""
         match = _WRITTEN.fullmatch(text)
         if match is None:
             return None

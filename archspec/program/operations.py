@@ -23,10 +23,10 @@ FUNCTIONS: Final = frozenset(
 """Elementwise functions: the values of `fn` of an activation."""
 
 POOLS: Final = frozenset({"mean", "sum", "max", "last"})
-"""How a list of rows becomes one: what `how` of a pool may be."""
+"""How the rows of a list become one: the values of `how` of a pool."""
 
 PRECISIONS: Final = frozenset({"bf16"})
-"""Precisions to which the factors of a matmul may be rounded."""
+"""The precisions to which the factors of a matmul may be rounded."""
 
 
 def _whole(value: object) -> bool:
@@ -77,7 +77,7 @@ class Operation:
     """Optional attributes, and checks of their values."""
     flops: Callable[[Op], int] = lambda op: op.output.elements
     multiplies: bool = False
-    """Whether it multiplies by weights, so that the factors may be rounded."""
+    """Whether it multiplies by weights, in which case the factors may be rounded."""
 
 
 def _free(_: Op) -> int:

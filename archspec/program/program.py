@@ -33,9 +33,9 @@ Attr = int | float | str | bool | None | tuple["Attr", ...]
 class Value:
     """One tensor of the program.
 
-    The position of the batch axis identifies what a value is, not the number of axes: rows are `("B", W)`, tokens
-    `("B", T, W)`, numbers `("B",)`; a stack contains several of one shape along a first axis, `(E, "B", ...)`; a value
-    without `"B"` is the same for every row.
+    The position of the batch axis, not the number of axes, determines what a value is: rows are `("B", W)`, tokens
+    `("B", T, W)`, numbers `("B",)`; a stack contains several of the same shape along a first axis, `(E, "B", ...)`; a
+    value without `"B"` is the same for every row.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Value:
 
     @property
     def is_stack(self) -> bool:
-        """`(E, "B", ...)`."""
+        """Whether it is a stack, `(E, "B", ...)`."""
         return self.batch_axis == 1
 
     @property
@@ -59,7 +59,7 @@ class Value:
 
     @property
     def is_rows(self) -> bool:
-        """`("B", W)`."""
+        """Whether it is rows, `("B", W)`."""
         return self.batch_axis == 0 and len(self.features) == 1
 
     @property
@@ -69,7 +69,7 @@ class Value:
 
     @property
     def has_columns(self) -> bool:
-        """Whether it is rows or tokens, which have a last axis to cut: `("B", W)` or `("B", T, W)`."""
+        """Whether it is rows or tokens, which can be cut along the last axis: `("B", W)` or `("B", T, W)`."""
         return self.batch_axis == 0 and len(self.features) > 0
 
     @property
@@ -102,14 +102,14 @@ class Weight:
     init: Init
     trainable: bool = True
     sparse: bool = False
-    """Gradients of a table may be sparse."""
+    """Whether it is a table whose gradients are sparse."""
     owner: NodeName = _NOWHERE
     """The node that owns the weight."""
     path: tuple[str, ...] = ()
     """Its name inside the node: `("layers", "0", "weight")`."""
     role: Role = "parameter"
     frozen: bool = False
-    """A table that no gradient trains: no statistic either, since nothing moves it."""
+    """Whether it is a table that is not trained; unlike a statistic, it never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +131,14 @@ class Storage:
     slots: tuple[Slot, ...]
     trainable: bool = True
     idle: bool = False
-    """No operation reads it: weights that a pass found to change nothing, which stay weights of the model."""
+    """Whether no operation reads it: a pass found that its weights change nothing, but the model keeps them."""
     frozen: bool = False
-    """A table that no gradient trains."""
+    """Whether it is a table that is not trained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation: `output = kind(inputs; weights){attrs}`. `node` is the (part of a) graph node it came from."""
+    """One operation: `output = kind(inputs; weights){attrs}`. `node` is the graph node (or part) that added it."""
 
     kind: str
     inputs: tuple[Value, ...]
@@ -163,7 +163,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """Opaque module of a plugin, made by `cls(**settings).build(*arguments)`; its weights are `name.<their name>`."""
+    """An opaque module of a plugin, from `cls(**settings).build(*arguments)`; its weights are `name.<their name>`."""
 
     name: NodeName
     module: str
@@ -201,7 +201,7 @@ class Program:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __str__(self) -> str:
-        """The program as text, one operation a line."""
+        """The program as text, one operation per line."""
         lines = [str(op) for op in self.ops]
         lines += [f"{out.section}.{out.name} = {out.value.name}" for out in self.outputs]
         return "\n".join(lines)
@@ -210,20 +210,20 @@ class Program:
         """Value name -> the operation that produces it."""
         return {op.output.name: op for op in self.ops}
 
-    def homes(self) -> dict[str, tuple[Storage, Slot]]:
+    def slots(self) -> dict[str, tuple[Storage, Slot]]:
         """Canonical weight -> its storage, and its slot there."""
         return {slot.weight: (storage, slot) for storage in self.storages.values() for slot in storage.slots}
 
     def read_storages(self, ops: Collection[Op]) -> set[str]:
         """Names of the storages that operations read, as their weights or by a weight's canonical name."""
-        homes = self.homes()
-        views = {homes[op.attr("weight")][0].name for op in ops if op.kind == "weight"}
+        slots = self.slots()
+        views = {slots[op.attr("weight")][0].name for op in ops if op.kind == "weight"}
         return {name for op in ops for name in op.weights} | views
 
     def waits(self) -> dict[str, set[str]]:
         """Value -> values that must be produced before it, though it does not read them: they update the same state.
 
-        This only occurs for experts that share weights: running means, and any state of a plugin's module.
+        This only occurs for experts that share weights, with running means and the state of plugins' modules.
         """
         kept = {name for name, storage in self.storages.items() if not storage.trainable}
         read = {op.output.name: op.weights for op in self.ops if op.kind == "parameter"}
@@ -298,7 +298,7 @@ def plain_storages(weights: Mapping[str, Weight]) -> dict[str, Storage]:
 
 
 def in_order(ops: Sequence[Op], waits: Mapping[str, set[str]]) -> tuple[Op, ...]:
-    """The operations in their order, each moved back until everything that it reads or waits for is produced."""
+    """The operations in their order, but each after everything that it reads or waits for."""
     producers = {op.output.name: index for index, op in enumerate(ops)}
     sources = {
         index: [producers[name] for name in (*(value.name for value in op.inputs), *waits.get(op.output.name, ()))]

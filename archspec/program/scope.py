@@ -33,7 +33,7 @@ Norm = Literal["none", "batch", "layer"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a gate sees, for checks by its kind; known without building anything."""
+    """What a gate sees, for checks by its kind, before anything is built."""
 
     gate: str
     """The gate's name."""
@@ -130,11 +130,11 @@ class Scope:
     builder: Builder
     name: NodeName
     like: NodeName | None = None
-    """The block whose weights this one has; None: its own."""
+    """The block whose weights this one uses; None: its own."""
 
     @property
-    def home(self) -> NodeName:
-        """The block whose weights it has, by its canonical name."""
+    def owner(self) -> NodeName:
+        """The canonical name of the block that owns the weights: this one, or the one that it is `like`."""
         return self.like or self.name
 
     def child(self, name: str) -> Scope:
@@ -160,7 +160,7 @@ class Scope:
         dtype: Dtype = "float",
         **attrs: Attr,
     ) -> Value:
-        """Adds any operation of the program; the methods below are the usual ones."""
+        """Adds any operation of the program; the methods below add the usual ones."""
         label = self.builder.unique(self.path(name or kind) if name != "" else self.name)
         output = Value(label, tuple(shape), dtype)
         self.builder.ops.append(Op(kind, tuple(inputs), output, tuple(weights), tuple(attrs.items()), self.name))
@@ -210,11 +210,11 @@ class Scope:
         role: Role = "parameter",
         frozen: bool = False,
     ) -> str:
-        """Declares a weight of this block; returns its canonical name. The same name twice is the same weight.
+        """Declares a weight of this block, and returns its canonical name; the same name twice is the same weight.
 
-        One that is not `trainable` is a statistic: a buffer. One that is `frozen` is a parameter without a gradient.
+        A weight that is not `trainable` is a statistic, a buffer; a `frozen` one is a parameter without a gradient.
         """
-        full = self.home.child(name)
+        full = self.owner.child(name)
         weight = Weight(
             str(full), tuple(shape), init, trainable, sparse, full.node, tuple(full.part.split(".")), role, frozen
         )
@@ -227,10 +227,10 @@ class Scope:
         )
 
     def weights_of(self, block: str) -> dict[str, Value]:
-        """The weights that another, already lowered block reads, by canonical name, in the order of use.
+        """The weights that another block, lowered before, reads, by canonical name, in the order of use.
 
-        These are the block's actual weights: gradients train them, and the block's layers can still be fused. A module
-        that a kind builds has none.
+        These are the block's actual weights: gradients train them, and the block's layers can still be fused. The
+        weights of a module that a kind builds are not among them.
         """
         read = [op for op in self.builder.ops if op.node.is_in(block)]
         names = dict.fromkeys(name for op in read for name in op.weights)
@@ -245,7 +245,7 @@ class Scope:
     # -- operations --------------------------------------------------------------------------------------------------
 
     def linear(self, x: Value, width: int, name: str, *, bias: bool = True) -> Value:
-        """`x W^T + b`: `[B, D] -> [B, width]`, initialised like `nn.Linear`. One named `head` is a block's last."""
+        """`x W^T + b`: `[B, D] -> [B, width]`, initialised like `nn.Linear`. A block's last is named `head`."""
         init = Init("uniform", 1 / sqrt(x.width))
         role: Role = "head" if name == "head" else "layer"
         weights = [self.weight(f"{name}.weight", (width, x.width), init, role=role)]
@@ -272,9 +272,9 @@ class Scope:
     def pool(  # noqa: PLR0913 - one pool has this many parts
         self, ids: Value, table: str, dim: int, how: str, *, weights: Value | None = None, name: str = "pool"
     ) -> Value:
-        """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`: ids of -1 left out, zeros for an empty row.
+        """Rows of a table pooled over a sequence, `[B, L] -> [B, dim]`, without ids of -1; zeros for an empty row.
 
-        `how` is `mean`, `sum`, `max` or `last`. `weights` `[B, L]` weigh the rows of a `mean` or `sum`.
+        `how` is `mean`, `sum`, `max` or `last`. `weights` `[B, L]` are the weights of a `mean` or `sum`.
         """
         operands = (ids,) if weights is None else (ids, weights)
         sparse = self._looked_up(table)
@@ -332,7 +332,7 @@ class Scope:
         return self.op("pool_tokens", operands, ("B", tokens.width), name="pool", how=how)
 
     def _looked_up(self, table: str) -> bool:
-        """Notes that a weight is a table; whether its gradients are sparse."""
+        """Records that a weight is a table; returns whether its gradients are sparse."""
         weight = self.builder.weights[table] = replace(self.builder.weights[table], role="table")
         return weight.sparse
 
@@ -362,7 +362,7 @@ class Scope:
         return self.op("dice", (x,), x.shape, weights=weights, name=name, **own)
 
     def norm(self, x: Value, kind: Norm, name: str, *, eps: float = 1e-5, momentum: float = 0.1) -> Value:
-        """Batch or layer normalisation with a learned scale and shift; `none` is x itself.
+        """Batch or layer normalisation with a learned scale and shift; `none` returns x itself.
 
         `eps` is added to the variance; `momentum` is the share of the batch in new running statistics (`batch`).
         """
@@ -413,7 +413,7 @@ class Scope:
         return self.op("slice", (x,), (*x.shape[:-1], stop - start), start=start, stop=stop)
 
     def detach(self, x: Value) -> Value:
-        """x, but no gradient flows back."""
+        """x without a gradient."""
         return self.op("detach", (x,), x.shape, dtype=x.dtype)
 
     def lookup(self, ids: Value, table: Value) -> Value:
@@ -423,7 +423,7 @@ class Scope:
     def mix(self, weights: Value, experts: Sequence[Value], *, chosen: int | None = None) -> Value:
         """Weighted sum of experts: weights `[B, E]` or `[E]`, experts E times `[B, H]` (or `[B, T, H]`) -> one of them.
 
-        `chosen`: the largest number of nonzero weights in a row, if those that are zero pass no gradient on.
+        `chosen`: the largest number of nonzero weights in a row, if a weight of zero has no gradient.
         """
         if chosen is None:
             return self.op("mix", (weights, *experts), experts[0].shape)
@@ -453,7 +453,7 @@ class Scope:
         return self.op("call", values, shape, name="", module=module.name)
 
     def auxiliary_loss(self, value: Value) -> None:
-        """Adds a scalar `[]` to the loss in training, under this block's name."""
+        """Adds a scalar `[]` to the loss in training; it is named after this block."""
         self.builder.output("losses", self.name, value)
 
 

@@ -26,7 +26,7 @@ def alike(op: Op, _: Shapes) -> Shape:
 
 
 def declared(op: Op, _: Shapes) -> Shape:
-    """The shape that the operation declares: there is no rule for it."""
+    """The shape that the operation declares, since there is no rule for it."""
     return op.output.shape
 
 
@@ -47,7 +47,7 @@ def embed_list(op: Op, weights: Shapes) -> Shape:
 
 
 def pool(op: Op, weights: Shapes) -> Shape:
-    """Ids `[..., L]`, maybe with as many weights, to `[..., D]`."""
+    """Ids `[..., L]`, possibly with as many weights, to `[..., D]`."""
     rows, *factors = op.inputs
     return (*rows.shape[:-1], weights[0][1]) if all(value.shape == rows.shape for value in factors) else ()
 
@@ -135,12 +135,12 @@ def norm(op: Op, weights: Shapes) -> Shape:
 
 
 def stack(op: Op, _: Shapes) -> Shape:
-    """E values of one shape: `[E, ...]`."""
+    """E values of the same shape: `[E, ...]`."""
     return (len(op.inputs), *op.inputs[0].shape) if len({value.shape for value in op.inputs}) == 1 else ()
 
 
 def join(op: Op, _: Shapes) -> Shape:
-    """Concatenated stacks whose members have one shape."""
+    """Concatenated stacks whose members have the same shape."""
     tails = {value.shape[1:] for value in op.inputs}
     return (sum(int(value.shape[0]) for value in op.inputs), *tails.pop()) if len(tails) == 1 else ()
 

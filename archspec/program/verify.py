@@ -1,4 +1,4 @@
-"""Checks that a program is legal. Tests check passes with it; lowering is always checked."""
+"""Checks that a program is legal: always after lowering and after every pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def verify(program: Program, *, after: str = "lowering") -> Program:
     """Returns the program itself, if it is legal.
 
     Raises:
-        AssertionError: the program is illegal, a bug in archspec; the message names the stage and each operation.
+        AssertionError: the program is illegal, which is a bug in archspec; the message has the stage and each problem.
     """
     problems = [*_order(program), *(wrong for _, wrong in illegal(program)), *_storages(program)]
     if problems:
@@ -27,7 +27,7 @@ def verify(program: Program, *, after: str = "lowering") -> Program:
 
 
 def illegal(program: Program) -> Iterator[tuple[Op, str]]:
-    """The operations that are not legal, and why: a bug in archspec, or in the `lower` of the block's kind."""
+    """The illegal operations, and why they are: a bug in archspec, or in the `lower` of the block's kind."""
     for op in program.ops:
         if problem := _problem(op, program):
             yield op, f"{op}: {problem}"
@@ -37,7 +37,7 @@ def _problem(op: Op, program: Program) -> str:
     """The first problem of an operation by itself; empty if it is legal."""
     rule = OPERATIONS.get(op.kind)
     if rule is None:
-        return f"no operation `{op.kind}`"
+        return f"there is no operation `{op.kind}`"
     least, most = rule.operands
     if len(op.inputs) < least or (most is not None and len(op.inputs) > most):
         return f"{len(op.inputs)} operands, not {_counts(least, most)}"
@@ -53,7 +53,7 @@ def _weights(op: Op, rule: Operation, program: Program) -> str:
         weight = program.weights.get(op.attr("weight"))
         if weight is None or weight.shape != op.output.shape:
             return (
-                f"shape {op.output.shape}, the weight has {weight.shape}"
+                f"it has shape {op.output.shape}, but the weight has {weight.shape}"
                 if weight
                 else f"no weight `{op.attr('weight')}`"
             )
@@ -63,9 +63,9 @@ def _weights(op: Op, rule: Operation, program: Program) -> str:
 def _shape(op: Op, rule: Operation, program: Program) -> str:
     try:
         shape = rule.shape(op, tuple(program.storages[name].shape for name in op.weights))
-    except (AssertionError, IndexError, TypeError, ValueError):  # axes that the rule unpacks are not there
-        return f"its operands cannot give {op.output.shape}"
-    return "" if shape == op.output.shape else f"shape {op.output.shape}, its operands give {shape}"
+    except (AssertionError, IndexError, TypeError, ValueError):  # the rule unpacks axes that do not exist
+        return f"its operands cannot result in {op.output.shape}"
+    return "" if shape == op.output.shape else f"it has shape {op.output.shape}, but its operands result in {shape}"
 
 
 def _counts(least: int, most: int | None) -> str:
@@ -78,12 +78,12 @@ def _attributes(op: Op, rule: Operation) -> str:
     known = {**rule.required, **rule.optional}
     found = dict(op.attrs)
     if len(found) < len(op.attrs):
-        return "an attribute twice"
+        return "it has an attribute twice"
     if missing := [name for name in rule.required if name not in found]:
-        return f"no attribute `{missing[0]}`"
+        return f"it has no attribute `{missing[0]}`"
     for name, value in found.items():
         if name not in known:
-            return f"no attribute `{name}` is known"
+            return f"unknown attribute `{name}`"
         if not known[name](value):
             return f"attribute `{name}` cannot be {value!r}"
     return ""
@@ -96,8 +96,8 @@ def _types(op: Op, rule: Operation) -> str:
             return f"`{value.name}` is {value.dtype}, not {wanted}"
     given = op.inputs[-1].dtype if rule.gives == "same" else rule.gives
     if rule.gives == "same" and rule.reads == ("any",) and len({value.dtype for value in op.inputs}) > 1:
-        return "operands of different types"
-    return "" if given in {"any", op.output.dtype} else f"gives {given}, not {op.output.dtype}"
+        return "its operands have different types"
+    return "" if given in {"any", op.output.dtype} else f"it returns {given}, not {op.output.dtype}"
 
 
 def _order(program: Program) -> Iterator[str]:
@@ -106,16 +106,16 @@ def _order(program: Program) -> Iterator[str]:
     for op in program.ops:
         for value in op.inputs:
             if value.name not in known:
-                yield f"{op}: reads `{value.name}` before it is made"
+                yield f"{op}: reads `{value.name}` before it is produced"
             elif value != known[value.name]:
-                yield f"{op}: reads `{value.name}` as {_of(value)}, it is {_of(known[value.name])}"
+                yield f"{op}: reads `{value.name}` as {_of(value)}, but it is {_of(known[value.name])}"
         if op.output.name in known:
-            yield f"{op}: makes `{op.output.name}` a second time"
+            yield f"{op}: produces `{op.output.name}` a second time"
         known[op.output.name] = op.output
     for output in program.outputs:
         name = f"output {output.section}.{output.name}"
         if output.value.name not in known:
-            yield f"{name}: nothing makes `{output.value.name}`"
+            yield f"{name}: nothing produces `{output.value.name}`"
         elif output.value != known[output.value.name]:
             yield f"{name}: is {_of(known[output.value.name])}, not {_of(output.value)}"
 
@@ -125,17 +125,17 @@ def _of(value: Value) -> str:
 
 
 def _storages(program: Program) -> Iterator[str]:
-    """Checks that every weight is in exactly one place, with its own shape."""
-    homes = Counter(slot.weight for storage in program.storages.values() for slot in storage.slots)
-    yield from (f"storage of an unknown weight `{name}`" for name in homes if name not in program.weights)
-    yield from (f"weight `{name}` lives in {homes[name]} places" for name in program.weights if homes[name] != 1)
+    """Checks that every weight is in exactly one place, which has the weight's shape."""
+    places = Counter(slot.weight for storage in program.storages.values() for slot in storage.slots)
+    yield from (f"storage of an unknown weight `{name}`" for name in places if name not in program.weights)
+    yield from (f"weight `{name}` is in {places[name]} places" for name in program.weights if places[name] != 1)
     for name, storage in program.storages.items():
         if name != storage.name:
-            yield f"storage `{storage.name}` is kept as `{name}`"
+            yield f"storage `{storage.name}` has the key `{name}`"
         for slot in storage.slots:
             weight = program.weights.get(slot.weight)
             if weight is not None and region(slot, storage) != weight.shape:
-                yield f"weight `{slot.weight}` is {weight.shape}, its place in `{name}` is {region(slot, storage)}"
+                yield f"weight `{slot.weight}` is {weight.shape}, but its place in `{name}` is {region(slot, storage)}"
 
 
 def region(slot: Slot, storage: Storage) -> tuple[int, ...]:

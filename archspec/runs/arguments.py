@@ -38,8 +38,8 @@ def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
         if name in FREE or before == value or (name in _FILES and _moved(run, before or [], value)):
             continue
         problems.error(
-            "AS706", f"the run in `{run.path}` has {name} {before}, now it is {value}",
-            help="go on with what the run was begun with, or name another folder with `-o`",
+            "AS706", f"the run in `{run.path}` was started with {name} {before}, not {value}",
+            help="use the arguments that the run was started with, or name another folder with `-o`",
         )  # fmt: skip
     problems.raise_errors(status=2)
 
@@ -57,11 +57,11 @@ def _as_json(arguments: RunArguments) -> dict[str, Any]:
 
 
 def changed_files(run: RunFolder) -> list[Diagnostic]:
-    """Warnings about data files that were changed since the run began: it continues with the rows from before."""
+    """Warnings about data files that were changed since the run began; the run keeps the rows that it encoded then."""
     return [
         Diagnostic(
-            "AS737", f"`{name}` was changed after the run began, which goes on with the rows that it encoded then",
-            help="to train on the new ones, name another folder with `-o`", severity="warning",
+            "AS737", f"`{name}` was changed after the run began; the run goes on with the rows that it encoded then",
+            help="to train on the new rows, choose another folder with `-o`", severity="warning",
         )
         for name, stamp in run.found.data.items()
         if (now := stamp_of(name)) is not None and now != stamp

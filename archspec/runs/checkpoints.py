@@ -58,11 +58,11 @@ class CheckpointCallback(Checkpoint):
         patience: epochs without improvement after which training stops; None never stops early.
         seed: seed of the randomness of training steps.
         say: called with a line about each finished epoch.
-        warn: called with a warning if a metric has no value.
+        warn: called once with a warning if the monitored metric has no value.
         step: called after each step.
     """
 
-    def __init__(  # noqa: PLR0913 - what a run keeps
+    def __init__(  # noqa: PLR0913 - the settings of a run
         self, folder: Path, *, interval: int, monitor: str, patience: int | None, seed: int, say: Callable[[str], None],
         warn: Callable[[Iterable[Diagnostic]], None], step: Callable[[Step], None] | None = None,
     ) -> None:  # fmt: skip
@@ -96,7 +96,7 @@ class CheckpointCallback(Checkpoint):
 
     @property
     def reason(self) -> str:
-        """Why the saved weights are those of this epoch."""
+        """Why the weights of this epoch were saved."""
         if not self.best:
             return ""
         value = self.best.get(self.monitor, nan)
@@ -133,7 +133,7 @@ class CheckpointCallback(Checkpoint):
         batch: Any,  # noqa: ANN401 - Lightning's signature
         batch_idx: int,
     ) -> None:
-        """Adds the step's losses to the curve, and saves a checkpoint now and then."""
+        """Adds the step's losses to the curve, and saves a checkpoint every `interval` steps."""
         per_epoch = int(trainer.num_training_batches)
         step = trainer.current_epoch * per_epoch + batch_idx + 1
         parts = {f"train/{task}/loss": loss for task, loss in outputs["parts"].items()}
@@ -163,7 +163,7 @@ class CheckpointCallback(Checkpoint):
         self._sums, self._summed = {}, 0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the last validation's metrics: if a metric has no value, Lightning would keep the previous one."""
+        """Deletes the metrics of the last validation: Lightning would keep the old value of one that has none now."""
         for name in [name for name in trainer.callback_metrics if name.startswith("validation/")]:
             del trainer.callback_metrics[name]
 
@@ -197,7 +197,7 @@ class CheckpointCallback(Checkpoint):
             write_whole(self.folder / HISTORY, json.dumps(self.state_dict()) + "\n")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Ends the other processes if only the first one fails, as on a full disk: they would wait for it forever."""
+        """Ends the other processes if only the first one fails, for example on a full disk: they would wait forever."""
         launcher: Any = trainer.strategy.launcher
         if trainer.is_global_zero and hasattr(launcher, "kill"):
             launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
@@ -215,9 +215,9 @@ class CheckpointCallback(Checkpoint):
             self.warn([
                 Diagnostic(
                     "AS736", f"`{self.monitor}` has no value after epoch {epoch}: training goes on and is not stopped "
-                    "early; " + ("the best epoch so far is kept" if self.best else "the latest epoch is kept"),
-                    help="an AUC needs validation rows of both classes, any metric needs rows of its task; "
-                    "or `--monitor validation/task_losses`", severity="warning",
+                    "early; the weights of the " + ("best epoch" if self.best else "latest epoch") + " are kept",
+                    help="an AUC needs validation rows of both classes, and every metric needs rows of its task; "
+                    "or use `--monitor validation/task_losses`", severity="warning",
                 )
             ])  # fmt: skip
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from archspec.runs.recipe import Recipe
 
 SPEC, RUN, RESULTS = "spec.yaml", "run.json", "results.json"
-"""The canonical spec; the arguments of the run; its results."""
+"""File names: the canonical spec, the arguments of the run, its results."""
 LAST, WEIGHTS, HISTORY = "last.ckpt", "weights.safetensors", "history.json"
-"""The checkpoint to resume from; the weights of the best epoch; all metrics."""
+"""File names: the checkpoint to resume from, the weights of the best epoch, all metrics."""
 START, STARTED = "start.safetensors", "start.json"
 """Of a run that continues another one: the weights that it starts from, and where each came from."""
 CURVES: Final = "curves.svg"

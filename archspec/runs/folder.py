@@ -1,8 +1,8 @@
-"""The folder of a run: its contents, and the only reader of its files.
+"""The folder of a run: its contents, and the only code that reads its files.
 
 `run.json` contains the arguments of the run, and the hash of every file that does not change after data is prepared: a
-file that was edited, cut or swapped is refused, with its name and a hint. `rows/`, with the encoded rows, may be
-deleted after the run.
+file that was edited, cut short or exchanged is an error, with its name and a hint. `rows/`, with the encoded rows, may
+be deleted after the run.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ if TYPE_CHECKING:
     from archspec.lightning.module import MultiTaskModule
     from archspec.nn.module import Compiled
 
-_RETRAIN: Final = "put the file back as it was, or train anew in another folder: `archspec train ... -o FOLDER`"
+_RETRAIN: Final = "restore the original file, or train again in another folder: `archspec train ... -o FOLDER`"
 _RESTART: Final = (
-    f"put the file back as it was; or delete `{HISTORY}` and `{LAST}`, and `--resume` trains again from the first step"
+    f"restore the original file; or delete `{HISTORY}` and `{LAST}`, and `--resume` trains again from the first step"
 )
 _HINTS: Final = {
     WEIGHTS: _RESTART,
-    LAST: "put the file back as it was; or delete it, and `--resume` trains again from the first step",
-    HISTORY: f"put the file back as it was; or delete it, and `--resume` goes on from `{LAST}`",
+    LAST: "restore the original file; or delete it, and `--resume` trains again from the first step",
+    HISTORY: f"restore the original file; or delete it, and `--resume` continues from `{LAST}`",
 }
 _Model = TypeVar("_Model", bound=BaseModel)
 _DIGEST, _SOURCE, _RECIPE = TypeAdapter(str), TypeAdapter(Source), TypeAdapter(Recipe)
@@ -76,8 +76,8 @@ class RunFolder:
     """The folder of a run: each file is read, and checked, by one method.
 
     Raises:
-        SpecError: in every method: the file is missing, cut, edited, a folder, or from a newer archspec. The message
-            names the file and how to fix it.
+        SpecError: in every method: the file is missing, cut short, edited, a folder, or from a newer archspec. The
+            message names the file and says how to fix it.
     """
 
     path: Path
@@ -88,14 +88,14 @@ class RunFolder:
         found = _parsed(RunFile, self._bytes(RUN), self._place(RUN), _RETRAIN)
         if found.format > FORMAT:
             unusable(
-                "AS734", f"`{self._place(RUN)}` is of archspec {found.archspec}, which is newer than this one "
-                f"({__version__})", help="use that version, or train anew in another folder",
+                "AS734", f"`{self._place(RUN)}` was written by archspec {found.archspec}, which is newer than this "
+                f"version ({__version__})", help="use that version, or train again in another folder",
             )  # fmt: skip
         object.__setattr__(self, "found", found)
         object.__setattr__(self, "arguments", self._arguments(found))
 
     def has(self, name: str) -> bool:
-        """Whether there is something of this name."""
+        """Whether something with this name exists."""
         return os.path.lexists(self.path / name)
 
     def graph(self, registry: Registry) -> Graph:
@@ -108,7 +108,7 @@ class RunFolder:
                 raise
             self._damaged(SPEC, "is not a valid spec")
         if graph.spec.digest != self.arguments.spec:
-            self._damaged(SPEC, f"is another spec than the run was trained with, by archspec {self.found.archspec}")
+            self._damaged(SPEC, f"is not the spec that the run was trained with, by archspec {self.found.archspec}")
         return graph
 
     def encoder(self, requirements: Mapping[str, ColumnRequirement]) -> Encoder:
@@ -124,7 +124,7 @@ class RunFolder:
         self.check(name)
         try:
             return Rows(self.path / name)
-        except (ValueError, OSError) as error:  # pyarrow's errors are of these
+        except (ValueError, OSError) as error:  # pyarrow raises these
             self._damaged(name, f"cannot be read: {_first_line(error)}")
 
     def state(self) -> State | None:
@@ -169,12 +169,12 @@ class RunFolder:
             self._bytes(name, whole=False)
             expected = self.found.sha256.get(name)
             if expected is not None and _hash(self.path / name) != expected:
-                self._damaged(name, "is not as the run wrote it: it was edited or cut")
+                self._damaged(name, "is not as the run wrote it: it was edited or cut short")
 
     def checkpoint(self, module: MultiTaskModule) -> Path | None:
-        """The checkpoint to resume from, if there is one for this module; then its best weights must exist, too.
+        """The checkpoint to resume from, if there is one for this module; then the best weights must exist, too.
 
-        They are copied into the module first, and then replaced by those of the checkpoint.
+        To check the best weights, they are copied into the module, where Lightning replaces them with the checkpoint's.
         """
         if not self.has(LAST):
             return None
@@ -188,7 +188,7 @@ class RunFolder:
         own = {name: value.shape for name, value in module.state_dict().items()}
         if {name: value.shape for name, value in found["state_dict"].items()} != own:
             wrote = found[KEY].get("version")
-            self._damaged(LAST, f"holds other weights than the model has: it was written by archspec {wrote}")
+            self._damaged(LAST, f"has other weights than the model: it was written by archspec {wrote}")
         try:
             state = State.model_validate(found["callbacks"].get(STATE), strict=False)
         except ValidationError as error:
@@ -233,15 +233,15 @@ def load_vectors(folder: Path, source: Source, model: nn.Module) -> None:
 
 
 def check_places(folder: Path) -> None:
-    """Raises SpecError if something that is not a file is in the place of one of the run's files."""
+    """Raises SpecError if a path that the run writes to already exists and is not a file (for `rows`, a folder)."""
     for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED, TABLES, START, STARTED):
         place = folder / name
         if os.path.lexists(place) and not place.is_file():
             what = "is a folder" if place.is_dir() else "is not a file"
-            unusable("AS735", f"`{place}` {what}, where a run keeps a file of that name", help="move it elsewhere")
+            unusable("AS735", f"`{place}` {what}, but a run writes a file there", help="move it elsewhere")
     rows = folder / ROWS
     if os.path.lexists(rows) and not rows.is_dir():
-        unusable("AS735", f"`{rows}` is not a folder, where a run keeps its rows", help="move it elsewhere")
+        unusable("AS735", f"`{rows}` is not a folder, but a run writes its rows there", help="move it elsewhere")
 
 
 def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:

@@ -37,7 +37,7 @@ def claimed(folder: Path) -> Iterator[None]:
             _remove(folder / LOCK, file)
     finally:
         for path in missing:
-            with suppress(OSError, ValueError):  # it is not empty, or was never created, or has an impossible name
+            with suppress(OSError, ValueError):  # it is not empty, was never created, or has an impossible name
                 path.rmdir()
 
 
@@ -53,8 +53,8 @@ def _lock_of(folder: Path) -> IO[bytes]:
         if not _lock(file):
             file.close()
             unusable(
-                "AS730", f"another process trains in `{folder}` now",
-                help="wait until it ends, or name another folder with `-o`",
+                "AS730", f"another process is training in `{folder}`",
+                help="wait until it ends, or choose another folder with `-o`",
             )  # fmt: skip
         with suppress(OSError):
             if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
@@ -63,7 +63,7 @@ def _lock_of(folder: Path) -> IO[bytes]:
 
 
 def _remove(path: Path, file: IO[bytes]) -> None:
-    """Removes a lock file while it is locked: later it may belong to another process. Windows delays the deletion."""
+    """Removes a lock file while it is locked; afterwards it may belong to another process. Windows needs it closed."""
     try:
         path.unlink(missing_ok=True)
         file.close()

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 FREE: Final = frozenset({"epochs", "patience", "interval", "devices", "threads"})
 """Settings that may differ when a run is resumed."""
 _BYTES: Final = 16
-"""Bytes of a parameter in training: itself, its gradient, and AdamW's two moments, 4 each."""
+"""Bytes per parameter in training: 4 each for the parameter, its gradient, and AdamW's two moments."""
 _PROCESSES: Final = 8
-"""This many processes are allowed on any machine, however few cores it has."""
+"""This many processes are always allowed, even on a machine with fewer cores."""
 _LISTED: Final = 30
 """How many metrics a message lists."""
 
@@ -74,7 +74,7 @@ _RECIPE: Final[TypeAdapter[Recipe]] = TypeAdapter(Recipe)
 
 
 def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
-    """Checks everything that can be checked without the data, so that a refused run leaves nothing behind.
+    """Checks everything that can be checked without the data, so that a run that cannot start leaves no files behind.
 
     Raises:
         SpecError: all problems at once: settings out of range, a metric that is not measured, an invalid column of
@@ -91,7 +91,7 @@ def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
 
 
 def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
-    """Checks each setting alone."""
+    """Checks the range of each setting."""
     if recipe.moved and recipe.start is None:
         problems.error("AS731", "`--moved` renames what `--from RUN` takes over", help="give `--from` too, or neither")
     try:
@@ -104,21 +104,21 @@ def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
 
 
 def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -> None:
-    """Checks that groups are identified by ids, and that there is a binary task, whose AUC they are for."""
+    """Checks that the column of groups contains ids, and that there is a binary task, which grouped AUC requires."""
     if grouped_by is None:
         return
     if all(block.settings.output != "binary" for block in graph.spec.tasks.values()):
         problems.error(
             "AS731", f"`--grouped-by {grouped_by}` measures AUC within groups, but no task of `{graph.spec.name}` is "
-            "binary", help="leave it out",
+            "binary", help="remove this option",
         )  # fmt: skip
     requirement = column_requirements(graph, grouped_by)[grouped_by]
     if requirement.use not in {"ids", "class", "key"}:
         what = "lists" if requirement.use in {"lists", "amounts"} else "numbers"
         problems.error(
             "AS731", f"`--grouped-by {grouped_by}`: {requirement.reader} reads this column as {what}, "
-            "which name no groups",
-            help="name a column of ids, such as the user's; the model need not read it",
+            "which cannot identify groups",
+            help="choose a column of ids, such as the user's; the model need not read it",
         )  # fmt: skip
 
 
@@ -129,12 +129,12 @@ def _check_devices(graph: Graph, devices: int, problems: Diagnostics) -> None:
     if devices > most:
         has = f"{cards} GPU{'s' * (cards > 1)}" if cards else f"{os.cpu_count()} cores"
         problems.error(
-            "AS731", f"`--devices {devices}`: this machine has {has}", help=f"`--devices {most}` is the most it can do"
+            "AS731", f"`--devices {devices}`: this machine has {has}", help=f"use at most `--devices {most}`"
         )
     if devices > 1 and has_sparse_tables(graph.spec):
         problems.error(
-            "AS731", f"`--devices {devices}`: `{graph.spec.name}` has tables with sparse gradients, which processes do "
-            "not exchange", help="train it in one process, or without `sparse_grad`",
+            "AS731", f"`--devices {devices}`: `{graph.spec.name}` has tables with sparse gradients, which processes "
+            "cannot exchange", help="train it in one process, or without `sparse_grad`",
         )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems:
     more = f", and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
     listed = ", ".join(known[:_LISTED]) + more
     problems.error(
-        "AS707", f"nothing measures `{monitor}`", help=f"did you mean `{near}`? " * bool(near) + f"known: {listed}"
+        "AS707", f"`{monitor}` is not measured", help=f"did you mean `{near}`? " * bool(near) + f"known: {listed}"
     )
 
 
@@ -160,8 +160,8 @@ def _check_memory(graph: Graph, problems: Diagnostics) -> None:
     node, cost = max(costs.nodes.items(), key=lambda item: item[1].parameters or 0)
     problems.error(
         "AS732", f"training `{graph.spec.name}` needs {_shown(needed)} of memory for weights, gradients and AdamW's "
-        f"two moments; this machine has {_shown(held)}",
-        help=f"most is for `{node}`, with {cost.parameters:,} weights: make it smaller",
+        f"two moments, but this machine has {_shown(held)}",
+        help=f"`{node}` needs the most, with {cost.parameters:,} weights: make it smaller",
     )  # fmt: skip
 
 
@@ -172,9 +172,9 @@ def memory() -> int | None:
         return int(properties.total_memory)
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # this system cannot tell
+    except (AttributeError, ValueError, OSError):  # unknown on this system
         return None
-    limit = Path("/sys/fs/cgroup/memory.max")  # of a container
+    limit = Path("/sys/fs/cgroup/memory.max")  # the limit of a container
     text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
     return min(machine, int(text)) if text.isdecimal() else machine
 

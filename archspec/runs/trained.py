@@ -63,7 +63,7 @@ class Trained:
             SpecError: the run's `rows/` were deleted or changed.
         """
         if not is_file(self.folder / VALIDATION):
-            unusable("AS708", f"the run in `{self.folder}` has lost its `rows/`", help="give files with `--data`")
+            unusable("AS708", f"the run in `{self.folder}` has no `rows/` any more", help="give files with `--data`")
         return OrderedBatches(RunFolder(self.folder).rows(VALIDATION), ROWS_AT_ONCE)
 
     def batches(self, files: Data, *, header: tuple[str, ...] | None = None, bad: Bad = "stop") -> Iterator[Batch]:
@@ -132,8 +132,8 @@ def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugi
         plugins: the plugins that the spec needs; the folder names them, but never enables any.
 
     Raises:
-        SpecError: it is not the folder of a run, or the run has not saved any weights yet, or its spec needs a plugin;
-            or one of its files is missing, cut or edited.
+        SpecError: it is not the folder of a run, the run has not saved any weights yet, its spec needs a plugin that
+            is not enabled, or one of its files is missing, cut short or edited.
     """
     return open_run(folder, plugin_door.load(plugins))
 
@@ -143,10 +143,14 @@ def open_run(folder: str | os.PathLike[str], registry: Registry) -> Trained:
     path = Path(folder)
     path = path if is_folder(path) else path.parent
     if not any(is_there(path / name) for name in (RUN, WEIGHTS, LAST, HISTORY)):
-        unusable("AS708", f"`{os.fspath(folder)}` is not a run", help="give a folder that `archspec train` wrote")
+        unusable(
+            "AS708",
+            f"`{os.fspath(folder)}` is not the folder of a run",
+            help="give a folder that `archspec train` wrote",
+        )
     run = RunFolder(path)
     if not any(run.has(name) for name in (WEIGHTS, HISTORY)):
-        unusable("AS708", f"the run in `{path}` has kept no weights yet", help="they come with the first epoch")
+        unusable("AS708", f"the run in `{path}` has no weights yet", help="they are saved after the first epoch")
     graph = run.graph(registry)
     grouped_by = run.arguments.source.grouped_by
     requirements = column_requirements(graph, grouped_by)

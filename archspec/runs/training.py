@@ -1,4 +1,4 @@
-"""Runs: from a checked spec and data files to a folder with trained weights and everything needed to use them."""
+"""Trains a run: from a checked spec and data files to a folder with weights and everything needed to use them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Results:
     validation: int
     skipped: int
     reason: str = ""
-    """Why this epoch."""
+    """Why the weights of this epoch were saved."""
     metrics: tuple[str, ...] = ()
     """All metrics, including those without a value, such as an AUC if all rows have one class."""
 
@@ -81,7 +81,7 @@ class Progress:
     """Called after each training step."""
 
 
-def train(  # noqa: PLR0913 - what a run is made of
+def train(  # noqa: PLR0913 - the parts of a run
     graph: Graph,
     source: Source,
     recipe: Recipe,
@@ -108,8 +108,8 @@ def train(  # noqa: PLR0913 - what a run is made of
 
     Raises:
         SpecError: the data does not fit, the folder contains another run, another process trains in it, a file of the
-            run is missing or damaged, or a metric is not measured. A refused run creates no folder, and does not change
-            an existing one.
+            run is missing or damaged, or a metric is not measured. Then no folder is created, and an existing one stays
+            unchanged.
         KeyboardInterrupt: Ctrl-C; the last checkpoint is kept.
     """
     progress = progress or Progress()
@@ -133,10 +133,10 @@ def _opened(  # noqa: PLR0913 - as train
 ) -> RunFolder:
     """The run in the folder: the one that was started there, or a new one with its data prepared."""
     check_places(folder)
-    for left in (*folder.glob(".*.tmp"), *folder.glob("rows/.*.tmp")):  # of a run that was killed meanwhile
+    for left in (*folder.glob(".*.tmp"), *folder.glob("rows/.*.tmp")):  # left by a run that was killed
         left.unlink()
     arguments = arguments_of(graph, source, recipe)
-    if not any(is_there(folder / name) for name in (WEIGHTS, LAST, HISTORY)):  # nothing to lose but prepared rows
+    if not any(is_there(folder / name) for name in (WEIGHTS, LAST, HISTORY)):  # nothing is lost but prepared rows
         run = _begun(folder, arguments) if resume else None
         if run is None:
             _prepare(graph, source, recipe, folder, progress)
@@ -147,7 +147,9 @@ def _opened(  # noqa: PLR0913 - as train
         run.check(SPEC, ENCODING)
     else:
         unusable(
-            "AS706", f"`{folder}` holds a run", help="`--resume` goes on with it; or name another folder with `-o`"
+            "AS706",
+            f"`{folder}` already contains a run",
+            help="continue it with `--resume`, or choose another folder with `-o`",
         )
     progress.warn(changed_files(run))
     return run

@@ -1,5 +1,5 @@
 """The spec language: YAML text with positions becomes one checked, canonical Spec.
 
-This package reads, types, expands and prints specs, and contains the schema.
-It does not know the graph, any kind by name, or torch.
+This package reads, types, expands and prints specs, and contains the schema. It must not know the graph, torch, or any
+kind by name.
 """

@@ -1,4 +1,4 @@
-"""Reads a mapping of the file as a typed block: its keys, its kind, its defaults, its settings."""
+"""Reads a mapping of the file as a typed block: keys, kind, defaults and settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archspec.contract import Registry, Settings
 
 _MOST_KEYS = 50
-"""A misspelt `kind` is looked for among at most this many keys of a block."""
+"""At most this many keys of a block are compared with `kind`, to find a misspelt one."""
 
 
 class BlockReader:
@@ -68,7 +68,7 @@ class BlockReader:
         return block if settings is None or self.answers(block, what) else replace(block, settings=None)
 
     def answers(self, block: Block, what: str) -> bool:
-        """Whether the methods work that a kind can be asked with its settings alone; reports one that does not."""
+        """Whether every method of the kind that needs only its settings works; reports one that does not."""
         cls: type[Settings] = type(block.settings)
         for method in alone(cls):
             try:
@@ -84,13 +84,13 @@ class BlockReader:
         return True
 
     def like(self, category: str, name: str, node: Mapping, what: str, place: Span) -> Block:
-        """An expert group or block with the weights of another, whose kind and settings it gets later: `spec.like`."""
+        """An expert group or block that uses the weights of another; `spec.like` later adds its kind and settings."""
         others = [entry for entry in node.entries if entry.key not in {"from", "like"}]
         if others and "like" in node:
             keys, owner = " and ".join(f"`{entry.key}`" for entry in others), text_of(node.get("like"))
             self.error(
                 "AS231",
-                f"{keys} of {what} belong{'s' * (len(others) == 1)} to `{owner or '...'}`, whose weights it has",
+                f"{keys} of {what} belong{'s' * (len(others) == 1)} to `{owner or '...'}`, whose weights it uses",
                 others[0].key_span,
                 notes=others[0].node.provenance,
                 help=f"drop {keys}, or write all its settings instead of `like`",
@@ -99,7 +99,7 @@ class BlockReader:
         return Block(category, name, "", common, None, node, place)
 
     def named(self, category: str, name: str, node: Node, what: str, place: Span) -> Block:
-        """A block that may be written as its kind's name alone: a loss, the balance."""
+        """A block that may be written as just the name of its kind: a loss, the balance."""
         if isinstance(node, Scalar) and isinstance(node.value, str):
             node = Mapping((Entry("kind", node.span, node),), node.span, node.provenance)
         return self.block(category, name, node, what, place)
@@ -107,7 +107,7 @@ class BlockReader:
     # -- the kind -----------------------------------------------------------------------------------------------------
 
     def kind(self, category: str, node: Mapping, what: str, place: Span) -> str:
-        """The kind that a block names, or its category's default; empty, and reported, where there is no such kind."""
+        """The kind of a block, or its category's default; an unknown kind is reported, and the result is empty."""
         kind = node.get("kind")
         if kind is None and category in DEFAULT_KIND:
             return DEFAULT_KIND[category]
@@ -150,7 +150,7 @@ class BlockReader:
     # -- keys ---------------------------------------------------------------------------------------------------------
 
     def known_keys(self, node: Mapping, known: Words[str], what: str, category: str = "") -> Mapping:
-        """The mapping without unknown keys, which are reported; a misspelt key is read as the probable one."""
+        """The mapping without unknown keys; those are reported, and a misspelt key is read as the one likely meant."""
         entries: list[Entry] = []
         for entry in node.entries:
             if entry.key in known:
@@ -177,14 +177,14 @@ class BlockReader:
             key, colon, value = entry.key.partition(":")
             if colon and value and isinstance(entry.node, Scalar) and entry.node.value is None and key.isidentifier():
                 self.error("AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.provenance,
-                           help=f"write `{key}: {value}`, with a blank after the colon")  # fmt: skip
+                           help=f"write `{key}: {value}`, with a space after the colon")  # fmt: skip
                 meant = Entry(key, entry.key_span, Scalar(resolve(value), entry.key_span, entry.node.provenance))
                 node = node.without(entry.key)
                 node = node if key in node else node.with_entry(meant)
         return node
 
     def without_nulls(self, node: Mapping, what: str) -> Mapping:
-        """The mapping without keys that have no value, which are reported."""
+        """The mapping without the keys that have no value; those are reported."""
         for entry in node.entries:
             if isinstance(entry.node, Scalar) and entry.node.value is None:
                 helps = f"write a value, or leave `{entry.key}` out"
@@ -203,7 +203,7 @@ class BlockReader:
     def _mapping_help(self, category: str, name: str, node: Node) -> str:
         """How to write a block that is not a mapping."""
         if isinstance(node, Scalar) and node.value in self.registry.names(kinds_of(category)):
-            return f"write `{name}: {{kind: {node.value}}}`, with its settings beside `kind`"
+            return f"write `{name}: {{kind: {node.value}}}`, with its settings next to `kind`"
         if isinstance(node, Sequence) and "units" in self.words(category):
             sizes = [item.value for item in node.items if isinstance(item, Scalar) and isinstance(item.value, int)]
             if sizes and len(sizes) == len(node.items):

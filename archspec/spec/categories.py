@@ -1,4 +1,4 @@
-"""The categories of blocks: keys that all kinds of one take, the kind where none is written, the key in `defaults`."""
+"""The categories of blocks: the keys that all their kinds take, their default kind, their key in `defaults`."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ DEFAULTS: dict[str, Section] = {
 """Category -> its key under `defaults`."""
 
 BOTTOM: dict[Section, str] = {"feature_gates": "feature_gate", "blocks": "block"}
-"""Sections of blocks below the first level -> their category. A name of one is a stream that anything may read.
+"""Section of blocks below the first level -> their category. Such a block is a stream that anything may read by name.
 
-Such a block reads `from`, by default all inputs, and, where its category has one, a `selector`, by default the same.
+It reads `from`, by default all inputs; if its category has a `selector`, that is by default the same as `from`.
 """
 
 ABOUT = {
     "archspec": "Version of the language.",
     "name": "Name of the model; the compiled class has it in CamelCase.",
     "about": "Where the architecture comes from.",
-    "extends": "A spec file in this folder or below that this one changes; `null` removes a key.",
+    "extends": "A spec file, in this folder or below, that this one extends; `null` removes a key.",
     "requires": "Plugins that the spec needs; only `--plugin` enables one.",
     "defaults": "Default settings per category.",
-    "sets": "Named lists that variables range over: `sets: {side: [a, b]}` gives `$side`.",
-    "inputs": "What a batch holds.",
+    "sets": "Named lists that variables range over: `sets: {side: [a, b]}` defines `$side`.",
+    "inputs": "The columns of a batch.",
     "groups": "Named lists of inputs.",
     "feature_gates": "Gates that scale features before the experts.",
     "blocks": "Experts below the levels that no gate mixes: anything may read them.",
-    "tasks": "What is learned.",
-    "levels": "Extraction levels, bottom first.",
-    "towers": "One per output.",
-    "fusion": "Outputs computed from outputs.",
+    "tasks": "What the model learns to predict.",
+    "levels": "Extraction levels, the lowest first.",
+    "towers": "Towers, one per output.",
+    "fusion": "Outputs computed from other outputs.",
     "balance": "How the losses of the tasks are combined.",
 }
-"""The schema of each section."""
+"""Section -> what it is for, in one line."""
 
 
 def kinds_of(category: str) -> str:

@@ -1,4 +1,4 @@
-"""The defaults that make the short form work: what blocks read if the spec does not say."""
+"""The defaults that make the short form work: what blocks read if the spec does not say so."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
 
 
 def renamed(spec: Spec) -> dict[str, str]:
-    """The task without an output -> the tower that was probably its own before one of them was renamed."""
+    """The task without an output -> the tower that was probably its output before one of them was renamed."""
     lonely = [name for name in spec.tasks if name not in spec.towers and name not in spec.fusion]
     parts = {part for block in spec.fusion.values() for part in getattr(block.settings, "of", ())}
     spare = [name for name in spec.towers if name not in spec.tasks and name not in parts]
@@ -55,7 +55,7 @@ def _with(block: Block, **updates: Any) -> Block:  # noqa: ANN401 - settings of 
 
 
 def _bottom(block: Block) -> Block:
-    """A block below the first level reads all inputs, and its selector is what it reads, unless it says otherwise."""
+    """Unless the spec says otherwise, a block below the first level reads all inputs, and so does its selector."""
     if block.common is None:
         return block
     source = block.common.source or Reference.parse("inputs")
@@ -65,7 +65,7 @@ def _bottom(block: Block) -> Block:
 
 
 class _Completion:
-    """Fills in the streams of one level's blocks; `below` are the gates of the previous level, None for the inputs."""
+    """Fills in what the blocks of one level read; `below`: the gates of the previous level, None at the first."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class _Completion:
         self.below, self.level, self.diagnostics, self.renamed = below, level, diagnostics, renamed or {}
 
     def stream(self, block: Block, name: str, what: str, key: str) -> Reference | None:
-        """The stream of a name: the previous level's gate, or the inputs at the bottom."""
+        """What a block with this name reads by default: the previous level's gate, or the inputs at the bottom."""
         if self.below is None:
             return Reference.parse("inputs")
         if name in self.below:
@@ -90,7 +90,7 @@ class _Completion:
                 f"{what} has no `{key}`, and {below} has no gate named `{name}`",
                 block.place,
                 notes=block.provenance,
-                help=f"say what it reads, such as `{key}: {guess}`, or give {below} a gate `{name}`; "
+                help=f"write what it reads, such as `{key}: {guess}`, or give {below} a gate `{name}`; "
                 f"gates there: {', '.join(self.below) or 'none'}",
             )
         return None

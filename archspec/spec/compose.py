@@ -1,4 +1,4 @@
-"""Builds the tree from the events of the YAML parser: own typing, own keys, own aliases, own limits.
+"""Builds the tree from the events of the YAML parser, with archspec's own rules for types, keys, aliases and limits.
 
 PyYAML's composer is not used: it recurses on the depth of the text, accepts cyclic aliases and duplicate keys,
 and types scalars by YAML 1.1.
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from yaml.error import Mark
 
-_MAX_PROVENANCE = 8  # aliases of aliases of aliases that a value remembers
-_MAX_LISTED = 5  # keys that the note about a merge names
-_MAX_SUGGESTED = 200  # anchors above an unknown alias that it may mean
+_MAX_PROVENANCE = 8  # how many nested aliases a value remembers
+_MAX_LISTED = 5  # how many keys the note about a merge lists
+_MAX_SUGGESTED = 200  # how many of the last anchors an unknown alias is compared with
 
 _LOADER = yaml.CLoader if yaml.__with_libyaml__ else yaml.Loader
 
@@ -31,7 +31,7 @@ _LOADER = yaml.CLoader if yaml.__with_libyaml__ else yaml.Loader
 def compose(text: str, file: str, found: Diagnostics) -> Node:
     """Return the root of the text's tree, and add all errors and notes to `found`.
 
-    Raises SpecError with everything in `found` where the tree cannot be finished.
+    Raises SpecError with everything in `found` if the tree cannot be completed.
     """
     try:
         return _Composer(yaml.parse(text, Loader=_LOADER), file, found).document()
@@ -47,12 +47,12 @@ class _Composer:
         self.events = events
         self.file = file
         self.found = found
-        self.merges = Diagnostics()  # notes, of no interest beside errors
+        self.merges = Diagnostics()  # notes, which are not shown next to errors
         self.nodes = self.characters = 0
         self.anchors: dict[str, tuple[Span, Node | None]] = {}  # the node is None until its end is reached
 
     def document(self) -> Node:
-        """Compose the only document; an empty text gives a null."""
+        """Compose the only document; an empty text becomes a null."""
         next(self.events)  # the stream starts
         start = next(self.events)
         if isinstance(start, yaml.StreamEndEvent):
@@ -63,7 +63,7 @@ class _Composer:
         if isinstance(second, yaml.DocumentStartEvent):
             self.found.error(
                 "AS032",
-                "a second document begins",
+                "a second document begins here",
                 self.span(second),
                 notes=[Note("the first document begins here", self.span(start))],
                 help="write one file for each spec",
@@ -79,7 +79,9 @@ class _Composer:
             return self.alias(event.anchor or "", span, depth)
         event = cast("yaml.ScalarEvent | yaml.CollectionStartEvent", event)
         if event.tag is not None:
-            self.found.error("AS035", "tags have no use in a spec", span, help="remove the `!` and what belongs to it")
+            self.found.error(
+                "AS035", "a spec cannot contain tags", span, help="remove the tag: the `!` and the word after it"
+            )
         if event.anchor is not None:
             self.open_anchor(event.anchor, span)
         node: Node
@@ -102,7 +104,7 @@ class _Composer:
             return resolve(event.value)
         except ValueError as error:
             self.found.error(
-                "AS043", str(error), span, label="too long to be meant as a number", help="put text in quotes"
+                "AS043", str(error), span, label="too long for a number", help="if it is text, put it in quotes"
             )
             return event.value
 
@@ -139,7 +141,7 @@ class _Composer:
         return Mapping(tuple(entries), self.closed(start, event, last))
 
     def entry(self, event: yaml.Event, depth: int, numbers: _Numbers) -> Entry:
-        """Compose a key and its value. A key that is no string is an error, and gets a name that no other key has."""
+        """Compose a key and its value. A key that is not a string is an error, and gets a unique name."""
         key = self.node(event, depth + 1)
         node = self.node(next(self.events), depth + 1)
         if isinstance(event, yaml.ScalarEvent) and isinstance(key, Scalar):
@@ -183,7 +185,11 @@ class _Composer:
         if name in self.anchors:
             first = self.anchors[name][0]
             self.found.error(
-                "AS038", f"duplicate anchor `&{name}`", span, notes=[Note("first given here", first)], help="rename one"
+                "AS038",
+                f"duplicate anchor `&{name}`",
+                span,
+                notes=[Note("first given here", first)],
+                help="rename one of them",
             )
         self.anchors[name] = (span, None)
 
@@ -199,7 +205,7 @@ class _Composer:
         if node is None:
             self.found.error(
                 "AS037",
-                f"alias `*{name}` stands inside what it names",
+                f"alias `*{name}` is used inside the value that it repeats",
                 span,
                 notes=[Note(f"`&{name}` begins here", place)],
             )
@@ -207,13 +213,13 @@ class _Composer:
         return self.copy(node, Note(f"used through the alias `*{name}`", span), span, depth)
 
     def copy(self, node: Node, note: Note, alias: Span, depth: int) -> Node:
-        """Return an aliased node whose values know the way they came; each copy counts."""
+        """Return a copy of an aliased node whose values remember the alias; each copy counts towards the limits."""
         provenance = (*node.provenance, note)[:_MAX_PROVENANCE]
         if isinstance(node, Scalar):
             self.count(alias)
             self.characters += len(node.value) if isinstance(node.value, str) else 0
             if self.characters > MOST_CHARACTERS:
-                self.found.error("AS042", f"more than {MOST_CHARACTERS:,} characters through aliases", alias)
+                self.found.error("AS042", f"more than {MOST_CHARACTERS:,} characters after aliases are expanded", alias)
                 raise SpecError(self.found.items)
             return Scalar(node.value, node.span, provenance)
         self.count(alias, depth)
@@ -231,9 +237,11 @@ class _Composer:
         """Count one value (keys are values too), and stop where there are too many or they are nested too deep."""
         self.nodes += 1
         if self.nodes > MOST_VALUES:
-            self.found.error("AS042", f"more than {MOST_VALUES:,} values, aliases included", span, label="one too many")
+            self.found.error(
+                "AS042", f"more than {MOST_VALUES:,} values, aliases included", span, label="this is one too many"
+            )
         if depth > DEEPEST:
-            self.found.error("AS041", f"more than {DEEPEST} lists and mappings inside each other", span)
+            self.found.error("AS041", f"lists and mappings are nested more than {DEEPEST} deep", span)
         if self.nodes > MOST_VALUES or depth > DEEPEST:
             raise SpecError(self.found.items)
 
@@ -250,13 +258,13 @@ class _Composer:
 
 
 class _Numbers:
-    """`{units: 32, 16}`: in YAML the 16 is a key of its own; it was meant to belong to the list before it."""
+    """`{units: 32, 16}`: to YAML the 16 is another key, but it was meant as part of the list before it."""
 
     def __init__(self, found: Diagnostics) -> None:
         self.found = found
         self.before: Entry | None = None
         self.loose: dict[str, tuple[Entry, list[Scalar]]] = {}
-        """Key of an entry -> the entry, and the numbers behind it."""
+        """Key of an entry -> the entry, and the numbers after it."""
 
     def follows(self, entry: Entry) -> Entry:
         """Remembers the entry that numbers may follow."""
@@ -264,7 +272,7 @@ class _Numbers:
         return entry
 
     def takes(self, key: Scalar, node: Node) -> bool:
-        """Whether a key without a value is a number behind another number."""
+        """Whether a key without a value is a number that follows another number."""
         empty = isinstance(node, Scalar) and node.value is None and node.span.column == node.span.end_column
         before = self.before
         if not (empty and before and _is_number(before.node) and _is_number(key)):
@@ -273,7 +281,7 @@ class _Numbers:
         return True
 
     def report(self) -> dict[str, Entry]:
-        """Says so, once for each list; the entries as they were meant."""
+        """Report each list once, and return the entries as they were meant."""
         meant: dict[str, Entry] = {}
         for name, (entry, numbers) in self.loose.items():
             items = (entry.node, *numbers)

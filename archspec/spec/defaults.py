@@ -1,4 +1,4 @@
-"""`defaults`: settings of blocks that do not set them."""
+"""`defaults`: settings for blocks that do not have them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Defaults:
     def given_to(self, category: str, node: Mapping, what: str) -> Mapping:
         """The block with the settings of `defaults` that it does not set itself and that its kind has.
 
-        A default that has a `kind` beside it is for blocks of that kind, unless every kind of the category takes it.
+        If `defaults` also set a `kind`, they are only for blocks of that kind, except for keys that all kinds take.
         """
         defaults = self.sections.get(category)
         if defaults is None:
@@ -54,14 +54,14 @@ class Defaults:
             if entry.key in node:
                 node = node.without(entry.key) if _declines(node, entry.key) else node
             elif reached and entry.key not in replaced:
-                note = Note(f"`defaults` give it to {what}", entry.key_span)
+                note = Note(f"{what} gets it from `defaults`", entry.key_span)
                 node = node.with_entry(
                     replace(entry, node=replace(entry.node, provenance=(*entry.node.provenance, note)))
                 )
         return node
 
     def report(self) -> None:
-        """Notes for defaults that some blocks have no setting for; a warning where no block has it."""
+        """Adds a note about a default that some blocks cannot take, and a warning if no block takes it."""
         for (category, key), blocks in self.reach.items():
             section = self.sections[category]
             entry = section.entry(key)
@@ -71,7 +71,7 @@ class Defaults:
             meant = text_of(section.get("kind"))
             kinds = " and ".join(f"`{kind}`" for kind in sorted(without))
             first = next(iter(without.values()))
-            why = f"it stands beside `kind: {meant}`" if meant else "they have no such setting"
+            why = f"these defaults are for `kind: {meant}`" if meant else "they have no such setting"
             message = f"the default `{key}` does not reach blocks of kind {kinds}, such as {first}: {why}"
             if any(takes for _, takes in blocks):
                 self.diagnostics.note("AS308", message, entry.key_span, notes=entry.node.provenance)
@@ -82,7 +82,7 @@ class Defaults:
                 )  # fmt: skip
 
     def _read(self, section: Node | None) -> dict[str, Mapping]:
-        """Category -> its defaults, with the keys that no kind takes reported."""
+        """Category -> its defaults; reports keys that no kind takes."""
         mapping = as_mapping(section) if section else None
         if section and mapping is None:
             self.diagnostics.error(
@@ -108,7 +108,7 @@ class Defaults:
 
 
 def takes(cls: type[Settings] | None, key: str) -> bool:
-    """Whether a kind has a setting."""
+    """Whether a kind has a setting with this key."""
     return cls is not None and key in keys_of(cls)
 
 
@@ -124,6 +124,6 @@ def _shareable(words: Words[str]) -> tuple[str, ...]:
 
 
 def _replaced(cls: type[Settings] | None, node: Mapping) -> set[str]:
-    """The settings without a meaning next to those that a block sets: defaults do not add them."""
+    """The settings that mean nothing next to those that a block sets: defaults do not add them."""
     instead = cls.instead if cls is not None else {}
     return {other for entry in node.entries for other in instead.get(entry.key, ())}

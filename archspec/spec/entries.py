@@ -1,4 +1,4 @@
-"""Mappings of names: their names are checked, their values read one by one."""
+"""Reads mappings from names to anything: checks the names, and reads the values one by one."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class EntryReader:
         self.blocks = BlockReader(tree.get("defaults"), registry, diagnostics)
 
     def entries(self, node: Node | None, what: str, thing: str, read: Callable[[Entry], _Made]) -> dict[str, _Made]:
-        """The entries of a mapping of names; none if it is absent or empty."""
+        """The entries of a mapping, each read by `read`; empty if it is absent or has none."""
         mapping = as_mapping(node) if node else None
         if node and mapping is None:
-            self.error("AS109", f"{what} must be a mapping from names", node.span, notes=node.provenance,
+            self.error("AS109", f"{what} must be a mapping", node.span, notes=node.provenance,
                        help=f"write `NAME: {'[...]' if thing == 'group' else '{...}'}` for each {thing}")  # fmt: skip
             self.diagnostics.incomplete = True
         if mapping is None:
@@ -41,7 +41,7 @@ class EntryReader:
         return {entry.key: read(entry) for entry in mapping.entries}
 
     def lacks(self, node: Mapping, key: str) -> bool:
-        """Whether a mapping of names is missing or empty, and not because its variable has no values."""
+        """Whether a mapping is missing or empty, and not just because its variable has no values."""
         entry = node.entry(key)
         mapping = as_mapping(entry.node) if entry else None
         return entry is None or (mapping is not None and not mapping.entries and not self.diagnostics.incomplete)

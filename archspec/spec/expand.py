@@ -47,7 +47,7 @@ class _Expansion:
         self.domains: tuple[str, ...] = ()
 
     def add_domains(self, tree: Mapping) -> None:
-        """Gives `$domain` its values, if exactly one domain input is there to give them."""
+        """Gives `$domain` its values, if there is exactly one domain input."""
         default = _value(tree.get("defaults"), "inputs", "kind")
         domains = {
             name: names_of(entry.node.get("values"))
@@ -59,7 +59,7 @@ class _Expansion:
         self.domains = tuple(domains)
 
     def node(self, node: Node, env: MappingType[str, str], notes: tuple[Note, ...] = ()) -> Any:  # noqa: ANN401 - a node of the same kind
-        """The node with the variables of `env` replaced and those in keys expanded; `notes` say through which."""
+        """The node with the variables of `env` replaced and those in keys expanded; `notes` name them."""
         self.count += 1
         provenance = (*node.provenance, *notes) if notes else node.provenance
         if isinstance(node, Mapping):
@@ -82,7 +82,7 @@ class _Expansion:
                     continue
                 if key in made:
                     self.diagnostics.error(
-                        "AS132", f"two keys give `{key}`", entry.key_span,
+                        "AS132", f"two keys expand to `{key}`", entry.key_span,
                         notes=[Note("the other one is here", made[key].key_span), *notes],
                         help="write one of them out, or use different names",
                     )  # fmt: skip
@@ -93,7 +93,7 @@ class _Expansion:
         return Mapping(tuple(made.values()), node.span, provenance)
 
     def keys(self, entry: Entry, env: MappingType[str, str]) -> Iterator[tuple[str, dict[str, str], tuple[Note, ...]]]:
-        """Each key that an entry stands for, the variables bound by it, and notes that say so."""
+        """Each key that an entry expands to, the variables that it binds, and notes about them."""
         names = self.free(entry.key, env)
         if not all(self.known(name, entry) for name in names):  # every name, to report each
             self.diagnostics.incomplete = True
@@ -114,7 +114,7 @@ class _Expansion:
         return list(dict.fromkeys(name for name in found if name and name not in env))
 
     def known(self, name: str, entry: Entry) -> bool:
-        """Whether a variable has values; reports it if not. A misspelt one is read as the probable one."""
+        """Whether a variable has values; reports it if not. A misspelt one is read as the one probably meant."""
         if name in self.sets or name in self.meant:
             return True
         guess = suggest(name, self.sets)
@@ -131,7 +131,10 @@ class _Expansion:
                 else "add an input of `kind: domain`"
             )
         elif name == "task":
-            why, helps = ": it ranges over these tasks themselves", "write the tasks out, or use a variable of `sets`"
+            why, helps = (
+                " in `tasks`: it ranges over the tasks defined here",
+                "write the tasks out, or use a variable of `sets`",
+            )
         else:
             listed = ", ".join(f"${known}" for known in sorted(self.sets))
             why, helps = "", (f"did you mean `${guess}`? " if guess else "") + f"variables: {listed or 'none'}"
@@ -157,7 +160,7 @@ class _Expansion:
         return VARIABLE.sub(lambda match: "$" if match[1] else self.value(match, env, place), text)
 
     def value(self, match: re.Match[str], env: MappingType[str, str], place: Entry | Scalar) -> str:
-        """The value of a variable; if it has none, reports it and continues with the probable one."""
+        """The value of a variable; if it has none, reports it and continues with the one probably meant."""
         name = match[2] or match[3]
         if name in env:
             return env[name]
@@ -171,20 +174,24 @@ class _Expansion:
             message, helps = f"unknown variable `${name}`", f"did you mean `${guess}`?"
         else:
             message = f"variable `${name}` has no value here"
-            helps = f"it has one below a key that holds `${name}`; `$$` writes a dollar sign"
+            helps = f"it has one only below a key that contains `${name}`; for a dollar sign, write `$$`"
         self.diagnostics.error("AS131", message, span, notes=notes, help=helps)
         self.diagnostics.blamed.add(match.string)
         self.diagnostics.incomplete |= isinstance(place, Entry)
         return env[guess] if guess else match[0]
 
     def too_large(self, span: Span, most: str = f"{MOST_VALUES:,} values") -> NoReturn:
-        """Stops an expansion that never ends in practice."""
+        """Stops an expansion that would take too long.
+
+        Raises:
+            SpecError: AS133, always.
+        """
         self.diagnostics.error("AS133", f"the spec expands to more than {most}", span, help="shorten the sets")
         raise SpecError(self.diagnostics.items)
 
 
 def _without_notes(node: Any) -> Any:  # noqa: ANN401 - a node of the same kind
-    """The tree without `x-` keys, which are the writer's own."""
+    """The tree without `x-` keys, which are the author's notes."""
     if isinstance(node, Mapping):
         entries = (Entry(e.key, e.key_span, _without_notes(e.node)) for e in node.entries if not e.key.startswith("x-"))
         return Mapping(tuple(entries), node.span, node.provenance)

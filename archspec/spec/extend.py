@@ -1,4 +1,4 @@
-"""`extends` and overrides: one tree from several, every value keeping the place where a person must edit it."""
+"""`extends` and overrides: merges several trees into one; every value remembers the place where to edit it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _extended(  # noqa: PLR0913, PLR0917 - each is a part of the way so far
         tree.without("extends"),
     )
     if size(merged) > MOST_VALUES:
-        message = f"with the files that it extends, the spec holds more than {MOST_VALUES:,} values"
+        message = f"with the files that it extends, the spec has more than {MOST_VALUES:,} values"
         raise SpecError([Diagnostic("AS133", message, span, help="extend fewer files")])
     return merged
 
@@ -96,7 +96,7 @@ def _resolved(path: Path, node: Node) -> Path:
 def _unusable_path(node: Node, reason: str) -> Diagnostic:
     value = node.value if isinstance(node, Scalar) else ""
     reason = "a loop of links" if "loop" in reason.lower() or "symbolic" in reason else reason
-    message = f"`{value}` is not a path that can be read: {reason[:1].lower()}{reason[1:]}"
+    message = f"`{value}` cannot be read as a path: {reason[:1].lower()}{reason[1:]}"
     return Diagnostic("AS120", message, node.span, notes=node.provenance, help="write `extends: FILE.yaml`")
 
 
@@ -117,14 +117,14 @@ def _unreadable(why: Diagnostic, path: Path, shown: str, span: Span) -> Diagnost
         return Diagnostic("AS120", f"cannot extend this: {why.message}", span, help=why.help)
     siblings = {Path(name).stem: name for name in names_in(path.parent)}
     guess = suggest(path.stem, siblings)
-    helps = "the path is relative to the file that holds `extends`"
+    helps = "the path is relative to the file that contains `extends`"
     if guess:
         helps = f"did you mean `{os.path.normpath(Path(shown).parent / siblings[guess])}`?"
     return Diagnostic("AS120", f"there is no file `{shown}` to extend", span, help=helps)
 
 
 def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a node of the kind of `over`
-    """`over` on `base`: mappings key by key, `null` removes a key, `levels` level by level, all else replaced."""
+    """Merges `over` into `base`: mappings by key, `levels` by level, all else is replaced; `null` removes a key."""
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         merged = {entry.key: entry for entry in base.entries}
         for entry in over.entries:
@@ -145,7 +145,7 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
 
 
 def _removing(entry: Entry) -> Node:
-    """The value of a key that the extended file does not have; a `null` was meant to remove one."""
+    """The value of a key that the extended file does not have; a `null` was probably meant to remove one."""
     node = entry.node
     if isinstance(node, Scalar) and node.value is None and node.span.column < node.span.end_column:
         return replace(
@@ -170,12 +170,22 @@ def overridden(tree: Mapping, overrides: MappingType[str, object] | Iterable[str
     for text in texts:
         path, equals, value = text.partition("=")
         if not equals or not path:
-            raise SpecError([Diagnostic("AS136", f"`{text}` sets nothing", help="write PATH=VALUE")], status=2)
+            raise SpecError(
+                [Diagnostic("AS136", f"`--set {text}` has no path or no `=`", help="write `--set PATH=VALUE`")],
+                status=2,
+            )
         if path.partition(".")[0] == "extends":
-            helps = "extend the file in a spec of its own"
-            raise SpecError([Diagnostic("AS136", f"`--set {path}`: `extends` is read before", help=helps)], status=2)
+            helps = "write a new spec that extends the file"
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "AS136", f"`--set {path}`: `extends` cannot be overridden, since it is read first", help=helps
+                    )
+                ],
+                status=2,
+            )
         if path.count(".") >= DEEPEST:
-            helps = f"a path has {DEEPEST} steps at most"
+            helps = f"a path may have at most {DEEPEST} steps"
             raise SpecError([Diagnostic("AS136", f"`{path}` is too long for a path", help=helps)], status=2)
         place = f"--set {path}"
         parsed = parse(f"value: {value}", place).entry("value")

@@ -41,7 +41,7 @@ class LayerReader(EntryReader):
             if count > MOST_EXPERTS:
                 most = max(blocks, key=lambda block: block.common.count if block.common else 0)
                 self.error(
-                    "AS137", f"the levels up to {number} hold {count:,} experts; a spec has {MOST_EXPERTS:,} at most",
+                    "AS137", f"the levels up to {number} have {count:,} experts; at most {MOST_EXPERTS:,} are allowed",
                     most.span("count") if most.span("count") != most.node.span else most.place,
                     notes=most.provenance, help="lower `count` or `repeat`",
                 )  # fmt: skip
@@ -57,7 +57,7 @@ class LayerReader(EntryReader):
                 f"level {number} must be a mapping",
                 node.span,
                 notes=node.provenance,
-                help="it holds `experts` and `gates`",
+                help="write a mapping with `experts` and `gates`",
             )
             self.diagnostics.incomplete = True
             return Level({}, {}, node)
@@ -89,7 +89,7 @@ class LayerReader(EntryReader):
             return self.switch(entry.key, node, entry.key_span, what)
         if isinstance(node, Mapping) and (cases := node.entry("cases")):
             self.error("AS110", f"the cases of {what} need a `switch`", cases.key_span, notes=node.provenance,
-                       help="write `switch: NAME` beside `cases`: the domain input that chooses")  # fmt: skip
+                       help="add `switch: NAME`, the name of the domain input that chooses a case")  # fmt: skip
             return self.switch(entry.key, node, entry.key_span, what)
         return self.block("tower", entry, what)
 
@@ -106,11 +106,11 @@ class LayerReader(EntryReader):
                 )
         output = text_of(node.get("output"))
         if "output" in node and output not in {"binary", "regression"}:
-            self.error("AS109", f"`output` of {what} cannot be this", span_at(node, ("output",)), notes=node.provenance,
+            self.error("AS109", f"unknown `output` of {what}", span_at(node, ("output",)), notes=node.provenance,
                        help="choices: binary, regression")  # fmt: skip
         if "switch" in node and text_of(node.get("switch")) is None:
             self.error("AS109", f"`switch` of {what} must be the name of an input", span_at(node, ("switch",)),
-                       notes=node.provenance, help="name a domain input")  # fmt: skip
+                       notes=node.provenance, help="write the name of a domain input")  # fmt: skip
         cases = self.entries(
             node.get("cases"), f"`cases` of {what}", "case",
             lambda e: self.block("tower", e, f"case `{e.key}` of {what}"),

@@ -1,4 +1,4 @@
-"""Shared weights: an expert group, or a block, that is `like` another has its kind, settings, count and weights."""
+"""Shared weights: an expert group or a block that is `like` another gets its kind, settings, count and weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def group_of(like: str, place: NodeName) -> NodeName:
-    """The group or block that `like` names: `f` is one of the level where it is written, `level1.experts.f` another's.
+    """The group or block that `like` names: `f` is one of the same level, `level1.experts.f` one of level 1.
 
-    `place` is the group or block where it is written: a group is like a group, a block like a block.
+    `place` is the group or block that has the `like`; a group is always like a group, a block like a block.
     """
     found = NodeName.parse(like)
     whole = found is not None and found.section == place.section and found.number is None
@@ -24,7 +24,7 @@ def group_of(like: str, place: NodeName) -> NodeName:
 
 
 def with_shared_weights(spec: Spec, diagnostics: Diagnostics) -> Spec:
-    """The spec in which groups and blocks that are `like` others have the kind, settings and count of these."""
+    """The spec in which each group and block that is `like` another has the kind, settings and count of that one."""
     likeness = _Likeness(spec, diagnostics)
     levels = [
         replace(
@@ -50,10 +50,10 @@ class _Likeness:
         }
         self.groups |= {NodeName("blocks", name): block for name, block in spec.blocks.items()}
         self.reported: set[NodeName] = set()
-        """Groups of a circle that was reported."""
+        """Groups in circles that were already reported."""
 
     def filled(self, place: NodeName, block: Block) -> Block:
-        """The group with kind, settings and count of the one that it is like; unchanged if that is wrong (reported)."""
+        """The group with the kind, settings and count of its `like`; unchanged if that is wrong, which is reported."""
         like = _like(block)
         if like is None:
             return block
@@ -64,7 +64,7 @@ class _Likeness:
         return replace(block, kind=owner.kind, common=block.common.model_copy(update=count), settings=owner.settings)
 
     def owner(self, place: NodeName, block: Block, like: str) -> Block | None:
-        """The group whose weights another has."""
+        """The group whose weights another one uses."""
         source = group_of(like, place)
         found = self.groups.get(source)
         if found is None:
@@ -81,7 +81,7 @@ class _Likeness:
         known = [name_of(other, place) for other in self.groups if other != place and other.section == place.section]
         whole, thing = like.rpartition(".")[0], _thing(place)
         if whole in known:
-            helps = f"write `like: {whole}`: a group is like a whole group"
+            helps = f"write `like: {whole}`: `like` takes a whole group"
         else:
             guess = suggest(like, known)
             here = [name for name in known if "." not in name]
@@ -91,7 +91,7 @@ class _Likeness:
         self.error("AS204", f"{_what(place)} is like unknown {thing} `{like}`", block, helps)
 
     def chain(self, place: NodeName, block: Block) -> None:
-        """Reports a group that is like one without settings of its own."""
+        """Reports a group whose `like` is a group that itself has a `like`."""
         path = [place]
         while (like := _like(self.groups.get(path[-1]))) is not None:
             following = group_of(like, path[-1])
@@ -100,13 +100,13 @@ class _Likeness:
                 return
             path.append(following)
         if path[-1] not in self.groups:
-            return  # reported where it is named
+            return  # reported at the last `like`
         middle, root = name_of(path[1], place), name_of(path[-1], place)
-        message = f"{_what(place)} is like `{middle}`, whose weights are those of `{root}`"
+        message = f"{_what(place)} is like `{middle}`, which itself uses the weights of `{root}`"
         self.error("AS233", message, block, f"write `like: {root}`")
 
     def circle(self, path: list[NodeName], block: Block, place: NodeName) -> None:
-        """Reports groups of which each is like the next, once."""
+        """Reports groups that are `like` each other in a circle, once."""
         if self.reported & set(path):
             return
         self.reported |= set(path)
@@ -115,7 +115,7 @@ class _Likeness:
             return
         shown = " -> ".join(name_of(other, place) for other in [*path, path[0]])
         notes = [Note(_what(other), self.groups[other].span("like")) for other in path if other != place]
-        message = f"these are like each other in a circle, and none has settings of its own: {shown}"
+        message = f"these groups are `like` each other in a circle, so none of them has settings: {shown}"
         self.error("AS233", message, block, "write the settings of one of them instead of its `like`", notes)
 
     def error(self, code: str, message: str, block: Block, helps: str, notes: list[Note] | None = None) -> None:
@@ -125,7 +125,7 @@ class _Likeness:
 
 
 def name_of(group: NodeName, place: NodeName) -> str:
-    """How a group or block is named from the place of another."""
+    """The name that another group or block uses for this one in its `like`."""
     return group.name if (group.section, group.level) == (place.section, place.level) else group
 
 

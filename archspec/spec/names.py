@@ -1,4 +1,4 @@
-"""Checks of names: `[a-z][a-z0-9_]*`, except for words of Python and of archspec."""
+"""Checks of names: `[a-z][a-z0-9_]*`, except keywords of Python and reserved words of archspec."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def check_name(name: str, what: str, span: Span, notes: Iterable[Note], diagnost
         return
     if len(name) > LONGEST_NAME:
         diagnostics.blamed.add(name)
-        message = f"{what} of {len(name):,} characters; a name has {LONGEST_NAME} at most"
+        message = f"{what} of {len(name):,} characters; a name may have at most {LONGEST_NAME}"
         diagnostics.error("AS105", message, span, notes=notes, help="choose a shorter name")
         return
     if not IDENTIFIER.fullmatch(name):
         message = (
-            f"{what} `{name}` may hold only a-z, 0-9 and _, and begins with a letter"
+            f"{what} `{name}` may contain only a-z, 0-9 and _, and must begin with a letter"
             if name
             else f"the {what} is empty"
         )
@@ -39,10 +39,10 @@ def check_name(name: str, what: str, span: Span, notes: Iterable[Note], diagnost
     elif keyword.iskeyword(name):
         code, message, helps = "AS106", f"{what} `{name}` is a Python keyword", f"write `{name}_`"
     elif name in RESERVED:
-        code, message = "AS106", f"{what} `{name}` has a meaning of its own: {RESERVED[name]}"
+        code, message = "AS106", f"{what} `{name}` is reserved, for {RESERVED[name]}"
         helps = "choose another name"
     elif name == "shared" and what in _OF_SHARED:
-        code, message = "AS106", f"{what} `shared`: experts named `shared` are those of all tasks"
+        code, message = "AS106", f"{what} `shared` is reserved: experts named `shared` belong to all tasks"
         helps = "choose another name"
     else:
         return

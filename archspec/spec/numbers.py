@@ -1,4 +1,4 @@
-"""Numbers that are not written as YAML numbers: `5e3` for a count, `2*32`, `10k`, `1_000`, `50%`, `32, 16`."""
+"""Guesses numbers from text that is not a YAML number: `5e3` for a count, `2*32`, `10k`, `1_000`, `50%`, `32, 16`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGEST_EXPONENT = 64
 
 
 def meant(text: str) -> int | float | None:
-    """The number that a text was probably meant to be, or None."""
+    """The number that a text was probably meant to be, or None if it does not look like one."""
     text = text.strip()
     if match := _SUFFIXED.fullmatch(text):
         return _whole(float(match[1]) * _SUFFIXES[match[2].lower()])
@@ -29,7 +29,7 @@ def meant(text: str) -> int | float | None:
 
 
 def sizes(text: str) -> list[int]:
-    """The whole numbers of a list that is written without brackets, `32, 16` or `64x32`; none where it is no list."""
+    """The whole numbers of a list that is written without brackets, `32, 16` or `64x32`; empty if it is not a list."""
     parts = re.split(r"\s*(?:,|;|x|->|-|/|\s)\s*", text.strip().strip("()[]<>"))
     return [int(part) for part in parts] if all(part.isdecimal() and len(part) < 10 for part in parts) else []  # noqa: PLR2004 - sizes are short
 

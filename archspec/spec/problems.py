@@ -43,20 +43,20 @@ _BOUNDS = {
     "less_than": ("lt", "less than"),
 }
 _SWITCHES = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
-_LONGEST_VALUE = 40  # characters of a value that a sentence repeats
+_LONGEST_VALUE = 40  # the most characters of a value that a message quotes
 
 
 def validated(
     cls: type[_Settings], node: Mapping, what: str, place: Span, diagnostics: Diagnostics
 ) -> _Settings | None:
-    """The settings of a class from a mapping of its keys; None, and diagnostics, where they are wrong.
+    """The settings of a class from a mapping of its keys; None if they are wrong, which is reported.
 
     Args:
         cls: the settings class.
         node: the tree to read.
         what: the block in words, such as "gate `ctr` at level 2".
-        place: where the block is declared: what a missing setting points to.
-        diagnostics: where to report.
+        place: where the block is declared; a missing setting is reported there.
+        diagnostics: receives the errors.
     """
     try:
         return cls.model_validate(to_data(node))
@@ -67,7 +67,7 @@ def validated(
 
 
 def _by_setting(details: Iterable[ErrorDetails]) -> dict[_Path, list[ErrorDetails]]:
-    """The errors of each setting: those of the branches of a union are one mistake."""
+    """The errors by setting: those of all branches of a union are one mistake."""
     found: dict[_Path, list[ErrorDetails]] = {}
     for detail in details:
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
@@ -143,16 +143,16 @@ class _Problem:
         diagnostics.error("AS109", sentence, span, notes=provenance_at(self.node, path), help=helps)
 
     def sentence(self) -> str:
-        """What the setting must be, and is not."""
+        """A sentence that says what the setting must be, and what it is instead."""
         kind, context = self.detail["type"], self.detail.get("ctx", {})
         if kind == "too_short":
             return f"{self.setting} is empty" if not context["actual_length"] else (
-                f"{self.setting} needs {context['min_length']} or more, not {context['actual_length']}")  # fmt: skip
+                f"{self.setting} needs at least {context['min_length']}, not {context['actual_length']}")  # fmt: skip
         if kind == "float_type" and type(self.detail["input"]) is int:
             return f"{self.setting} is too large a number: {self.given}"
         if kind == "too_long":
             count = context["actual_length"] or len(self.detail["input"])
-            return f"{self.setting} has {count:,} items; {context['max_length']:,} at most"
+            return f"{self.setting} has {count:,} items; at most {context['max_length']:,} are allowed"
         wanted = list(dict.fromkeys(filter(None, map(_wanted, self.details))))
         if not wanted:
             return f"{self.setting}: {self.detail['msg'][:1].lower()}{self.detail['msg'][1:]}"
@@ -190,7 +190,7 @@ class _Problem:
                 return f"its keys: {', '.join(sorted(_words(self.cls, (*self.path, ''))))}"
             case "string_type":
                 if isinstance(key, int):
-                    return "write names"
+                    return "write only names in it"
                 named = isinstance(given, int | float) and not isinstance(given, bool)
                 return f'write it in quotes: `{key}: "{given}"`' if named else f"`{key}` takes a name"
             case "dict_type" if isinstance(given, list) and all(isinstance(item, str) for item in given):

@@ -19,8 +19,8 @@ def repeated(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
     if sum(times * size(item) for item, times, _ in copies) > MOST_VALUES:
         most = max(copies, key=lambda copy: copy[1] * size(copy[0]))[0]
         diagnostics.error(
-            "AS133", f"with every repeat written out, the levels hold more than {MOST_VALUES:,} values",
-            span_at(most, ("repeat",)), notes=most.provenance, help="repeat less, or a smaller level",
+            "AS133", f"with every repeat written out, the levels have more than {MOST_VALUES:,} values",
+            span_at(most, ("repeat",)), notes=most.provenance, help="repeat less often, or repeat a smaller level",
         )  # fmt: skip
         diagnostics.raise_errors()
     items = [level for item, times, place in copies for level in _copies(item, times, place)]
@@ -43,7 +43,7 @@ def _times(level: Node, diagnostics: Diagnostics) -> tuple[int, Span]:
 
 
 def _copies(level: Node, times: int, place: Span) -> list[Node]:
-    """One level as often as it is repeated; each copy says which it is."""
+    """One level as often as it is repeated; each copy remembers its number."""
     once = level.without("repeat") if isinstance(level, Mapping) else level
     if times == 1:
         return [once]

@@ -20,7 +20,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 def resolve(text: str) -> str | int | float | bool | None:
     """Return the value of a plain scalar: `1e-3` is a number; `no`, `12:30` and `2024-01-01` are strings.
 
-    Raises ValueError where a number has more than LONGEST_NUMBER characters.
+    Raises ValueError if a number has more than LONGEST_NUMBER characters.
     """
     if text in _WORDS:
         return _WORDS[text]

@@ -1,7 +1,7 @@
 """The language as JSON Schema, for editors, and the settings of a class in words.
 
-The schema helps while writing: it knows sections, kinds, settings and their types. It accepts more than the language if
-a value may come from `defaults`, `extends` or a variable; `archspec validate` decides.
+The schema helps with writing: it knows sections, kinds, settings and their types. Where a value may come from
+`defaults`, `extends` or a variable, it accepts more than the language does; `archspec validate` decides.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _object(properties: Schema) -> Schema:
 
 
 def _named(entry: Schema) -> Schema:
-    """A mapping from names (or variables) to entries; `null`: all defaults, or removed from what is extended."""
+    """A mapping from names (or variables) to entries; `null` means all defaults, or removes an extended entry."""
     either = {"anyOf": [entry, {"type": "null"}]}
     return {"type": ["object", "null"], "patternProperties": NOTES, "additionalProperties": either}
 

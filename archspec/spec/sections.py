@@ -29,14 +29,14 @@ _Made = TypeVar("_Made")
 
 
 def known_sections(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
-    """The tree without unknown sections, which are reported; a misspelt one is read as the probable one."""
+    """The tree without unknown sections; those are reported, and a misspelt one is read as the one probably meant."""
     for entry in tree.entries:
         if entry.key in SECTIONS or entry.key.startswith("x-"):
             continue
         guess = suggest(entry.key, SECTIONS)
         helps = f"did you mean `{guess}`?"
         if guess in written_with(entry, tree):
-            helps = f"the spec has `{guess}` already: move what is here into it, or remove it"
+            helps = f"the spec already has `{guess}`: move the entries into it, or remove this section"
         elif guess is None:
             helps = f"sections: {', '.join(SECTIONS)}; `x-{entry.key}` for a note"
         diagnostics.error(
@@ -79,7 +79,7 @@ class Reader(TaskReader, LayerReader):
         return {section: self.section(section, self.named(category)) for section, category in BOTTOM.items()}
 
     def named(self, category: str) -> Callable[[Entry], Block]:
-        """Reads a block of a category, called by the category's and its own name."""
+        """A function that reads a block of a category; messages call the block by its category and its name."""
         return lambda entry: self.block(category, entry, f"{category.replace('_', ' ')} `{entry.key}`")
 
     # -- the top ------------------------------------------------------------------------------------------------------
@@ -96,7 +96,8 @@ class Reader(TaskReader, LayerReader):
         elif node.value > VERSION:
             self.error(
                 "AS102",
-                f"the spec is written in version {node.value} of the language, this release reads {VERSION}",
+                f"the spec is written in version {node.value} of the language, "
+                f"but this release reads version {VERSION}",
                 node.span,
                 help=f"install the release of archspec that reads version {node.value}: {node.value}.0 or newer",
             )
@@ -113,18 +114,22 @@ class Reader(TaskReader, LayerReader):
                 "AS104",
                 f"the spec has no {section}",
                 span,
-                help=f"write `{section}:`, and below it `{EXAMPLES[section]}`",
+                help=f"write `{section}:` and, indented below it, `{EXAMPLES[section]}`",
             )
         self.diagnostics.incomplete |= bool(missing)
 
     def few_tasks(self) -> None:
-        """Raises an error if there are more tasks than anybody could have."""
+        """Checks that there are not too many tasks.
+
+        Raises:
+            SpecError: AS137: there are more than MOST_TASKS.
+        """
         tasks = self.tree.entry("tasks")
         count = len(tasks.node.entries) if tasks and isinstance(tasks.node, Mapping) else 0
         if tasks and count > MOST_TASKS:
             self.error(
-                "AS137", f"the spec has {count:,} tasks; {MOST_TASKS:,} at most", tasks.key_span,
-                notes=tasks.node.provenance, help="drop some",
+                "AS137", f"the spec has {count:,} tasks; at most {MOST_TASKS:,} are allowed", tasks.key_span,
+                notes=tasks.node.provenance, help="remove some",
             )  # fmt: skip
             self.diagnostics.raise_errors()
 
@@ -164,7 +169,7 @@ class Reader(TaskReader, LayerReader):
         for name, span in names:
             if not name.replace(".", "_").isidentifier():
                 self.error("AS109", f"`requires` takes names of plugins, not `{name}`", span,
-                           help="write the plugin's name; its path is for the caller to give")  # fmt: skip
+                           help="write only the plugin's name; its path is passed with `--plugin`")  # fmt: skip
             elif name not in self.registry.plugins:
                 self.blocks.lacks_plugins = True
                 self.error(
@@ -229,5 +234,5 @@ class Reader(TaskReader, LayerReader):
             and (isinstance(entry.node, Sequence) or as_mapping(entry.node))
         ):
             self.error("AS109", f"group `{entry.key}` is empty", entry.node.span, notes=entry.node.provenance,
-                       help="name inputs in it, or remove it")  # fmt: skip
+                       help="list inputs in it, or remove it")  # fmt: skip
         return tuple(name for name, _ in names)

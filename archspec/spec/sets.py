@@ -15,7 +15,7 @@ Sets = dict[str, tuple[str, ...]]
 
 
 def read_sets(tree: Mapping, diagnostics: Diagnostics) -> Sets:
-    """The named lists of `sets`: names, each once."""
+    """The named lists of `sets`; reports lists that do not contain different names."""
     section = tree.get("sets")
     if section is not None and not isinstance(section, Mapping) and not is_empty(section):
         diagnostics.error(
@@ -45,11 +45,15 @@ def _check_values(name: str, node: Node, diagnostics: Diagnostics) -> None:
     for item in node.items if isinstance(node, Sequence) else ():
         if not isinstance(item, Scalar) or not isinstance(item.value, str):
             diagnostics.error(
-                "AS134", f"set `{name}` holds names only", item.span, notes=item.provenance, help="write a name"
+                "AS134", f"set `{name}` may contain only names", item.span, notes=item.provenance, help="write a name"
             )
         elif item.value in seen:
             diagnostics.error(
-                "AS134", f"set `{name}` names `{item.value}` twice", item.span, notes=item.provenance, help="drop one"
+                "AS134",
+                f"set `{name}` lists `{item.value}` twice",
+                item.span,
+                notes=item.provenance,
+                help="remove one of them",
             )
         else:
             seen[item.value] = item

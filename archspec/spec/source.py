@@ -35,23 +35,23 @@ __all__ = [
 MAX_BYTES = 1 << 20
 STDIN = "<stdin>"  # the file name of standard input in diagnostics
 
-# YAML 1.2's printable characters, less the line separators of YAML 1.1, about which parsers disagree.
+# YAML 1.2's printable characters without the line separators of YAML 1.1, which parsers treat differently.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DIRECTIVE = re.compile(r"^%TAG\b", re.MULTILINE)
 
 
 def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None, *, shown: str | None = None) -> str:
-    """Return the text of a file, or of standard input where the path is `-`; messages call the file `shown`.
+    """Return the text of a file, or of standard input if the path is `-`; messages call the file `shown`.
 
-    Raises SpecError with status 2 where there is no such file, or it is no regular file, cannot be read,
-    is not UTF-8 text, or is larger than MAX_BYTES.
+    Raises SpecError with status 2 if there is no such file, or if it is not a regular file, cannot be read, is not
+    UTF-8 text, or is larger than MAX_BYTES.
     """
     path = os.fspath(path)
     name = path if shown is None else shown
     if path == "-":
         return _decode(_read_stream(stdin or sys.stdin), STDIN)
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 (a name may be no path at all)
+        mode = os.stat(path).st_mode  # noqa: PTH116 (the name may not be a valid path)
         data = _read_regular(path) if stat.S_ISREG(mode) else b""
     except (FileNotFoundError, NotADirectoryError):
         missing(name)
@@ -60,16 +60,16 @@ def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None,
         unusable("AS005", f"`{name}` cannot be read: {reason}")
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        unusable("AS002", f"`{name}` is {what}", help="name a YAML file, or pipe the text to `-`")
+        unusable("AS002", f"`{name}` is {what}", help="give the path of a YAML file, or pipe the text to `-`")
     return _decode(data, name)
 
 
 def parse(text: str, file: str, diagnostics: Diagnostics | None = None) -> Mapping:
-    """Return the tree of a YAML text; `file` is the name that its places carry.
+    """Return the tree of a YAML text; `file` is the file name in its places.
 
-    Merge keys are resolved, and reported to `diagnostics` as notes. Raises SpecError with all that is wrong: YAML
-    syntax, duplicate and non-string keys, tags, cyclic and unknown aliases, several documents, text that is empty or
-    no mapping, and more than 1 MiB, 64 levels of nesting, or 100,000 values after aliases.
+    Merge keys are resolved, and reported to `diagnostics` as notes. Raises SpecError with everything that is wrong:
+    YAML syntax, duplicate and non-string keys, tags, cyclic and unknown aliases, several documents, text that is
+    empty or not a mapping, and more than 1 MiB, 64 levels of nesting, or 100,000 values after aliases.
     """
     from archspec.spec.compose import compose
 
@@ -95,12 +95,12 @@ def _report_root(root: Scalar | Sequence, found: Diagnostics) -> None:
         found.error("AS030", "the file is empty", root.span, help="a spec begins with `archspec: 1`")
         return
     what = "list" if isinstance(root, Sequence) else "single value"
-    help_ = "a spec is made of `key: value` lines, with a blank after the `:`"
+    help_ = "a spec consists of `key: value` lines, with a space after the `:`"
     found.error("AS031", f"the top level is a {what}, not a mapping", root.span, help=help_)
 
 
 def _check_characters(text: str, file: str, found: Diagnostics) -> None:
-    """Report what the parser must not see: characters it disagrees about, and %TAG, which costs it quadratic time."""
+    """Report what must not reach the parser: characters that parsers disagree about, and %TAG (quadratic time)."""
     if match := _FORBIDDEN.search(text):
         code = f"U+{ord(match[0]):04X}"
         found.error(
@@ -110,7 +110,7 @@ def _check_characters(text: str, file: str, found: Diagnostics) -> None:
             help="remove it, or write it as an escape in a double-quoted string",
         )
     if match := _DIRECTIVE.search(text):
-        found.error("AS029", "tags and directives have no use in a spec", _span(text, match.start(), file))
+        found.error("AS029", "a spec cannot contain tags or directives", _span(text, match.start(), file))
 
 
 def _span(text: str, index: int, file: str) -> Span:
@@ -121,7 +121,7 @@ def _span(text: str, index: int, file: str) -> Span:
 
 
 def _read_regular(name: str) -> bytes:
-    # Between the look and the opening a pipe may take the file's place: opening one must not wait for a writer.
+    # A pipe may replace the file between `stat` and `open`; without O_NONBLOCK, opening one would wait for a writer.
     with open(name, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(0, "not a regular file")
@@ -130,7 +130,7 @@ def _read_regular(name: str) -> bytes:
 
 def _read_stream(stream: IO[str] | IO[bytes] | None) -> bytes:
     if stream is None:
-        unusable("AS005", "standard input is closed", help="name a file, or pipe the text to `-`")
+        unusable("AS005", "standard input is closed", help="give the path of a file, or pipe the text to `-`")
     data = getattr(stream, "buffer", stream).read(MAX_BYTES + 1)
     return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
 
@@ -141,7 +141,7 @@ def _decode(data: bytes, name: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         unusable("AS003", f"`{name}` is UTF-16 text", help="save it as UTF-8")
     if b"\0" in data:
-        unusable("AS003", f"`{name}` is a binary file: it holds a zero byte")
+        unusable("AS003", f"`{name}` is a binary file: it contains a zero byte")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

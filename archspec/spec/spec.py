@@ -27,8 +27,8 @@ LITERAL = ("archspec", "name", "about", "sets", "requires", "extends")
 class Block:
     """One named block of a spec: the keys of its category, its kind and the kind's settings.
 
-    `common` and `settings` are None if they are wrong (and were reported). `node` is the tree from the file,
-    `place` the name that it is declared by.
+    `common` and `settings` are None if they are wrong, which was reported. `node` is the block's tree from the file,
+    `place` the place of its name there.
     """
 
     category: str
@@ -45,7 +45,7 @@ class Block:
 
     @property
     def provenance(self) -> tuple[Note, ...]:
-        """The files and expansions that the block came through."""
+        """Notes on the files and expansions that the block came from."""
         return self.node.provenance
 
     def data(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Switch:
 
     @property
     def provenance(self) -> tuple[Note, ...]:
-        """The files and expansions that the switch came through."""
+        """Notes on the files and expansions that the switch came from."""
         return self.node.provenance
 
     def data(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class TaskBlock:
 
     @property
     def provenance(self) -> tuple[Note, ...]:
-        """The files and expansions that the task came through."""
+        """Notes on the files and expansions that the task came from."""
         return self.node.provenance
 
     def data(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A whole spec, complete: defaults, variables and repeats resolved. `diagnostics` holds its warnings and notes."""
+    """A complete spec: defaults, variables and repeats are resolved. `diagnostics` are its warnings and notes."""
 
     name: str
     about: str
@@ -167,14 +167,14 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the spec's meaning, 16 hexadecimal digits; comments, anchors, idle key order do not count."""
+        """SHA-256 of the meaning, 16 hexadecimal digits; comments and the order of keys but inputs do not count."""
         data = self.data()
         data["inputs"] = list(data.get("inputs", {}).items())
         data.pop("about", None)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     def domain(self, name: str) -> tuple[str, ...] | None:
-        """The values of a domain input; None for another input, and for a name that is not an input."""
+        """The values of a domain input; None for other inputs, and for a name that is not an input."""
         kind: InputKind | None = self.inputs[name].settings if name in self.inputs else None
         return kind.domain() if kind is not None else None
 

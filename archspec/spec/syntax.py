@@ -22,7 +22,7 @@ class _Mistake(NamedTuple):
     at_opening: bool = False  # point to where the string or bracket begins, not to where the parser gave up
 
 
-# The first pattern found in "context: problem (end of file)" counts. `{char}` stands for the character at the place.
+# The first pattern found in "context: problem (end of file)" applies. `{char}` becomes the character found there.
 _MISTAKES = (
     _Mistake(r"a tab|'\\t'", "AS021", "a tab is used for indentation", "a tab", "use spaces in place of the tab"),
     _Mistake("cannot start any token", "AS022", "{char} cannot start a value", "", "put the value in double quotes"),
@@ -30,8 +30,8 @@ _MISTAKES = (
         "mapping values|mapping keys",
         "AS023",
         "unexpected {char}",
-        "no key can stand here",
-        "check the indentation, or put the value in double quotes where this belongs to it",
+        "a key is not allowed here",
+        "check the indentation; if this belongs to the value, put the value in double quotes",
     ),
     _Mistake("expected ':'", "AS023", "a key without `:`", "", "write `key: value`", at_opening=True),
     _Mistake(
@@ -42,7 +42,7 @@ _MISTAKES = (
     _Mistake("flow sequence", "AS026", "unexpected {char} in a list", "expected `,` or `]`"),
     _Mistake("flow mapping", "AS026", "unexpected {char} in a mapping", "expected `,` or `}`"),
     _Mistake("an (anchor|alias)", "AS028", "`&` and `*` need a name of letters and digits", "", "put text in quotes"),
-    _Mistake("tag|directive|incompatible", "AS029", "tags and directives have no use in a spec", "", "remove this"),
+    _Mistake("tag|directive|incompatible", "AS029", "a spec cannot contain tags or directives", "", "remove this"),
     _Mistake("block scalar", "AS020", "unexpected {char} after `|` or `>`", "", "start the text on the next line"),
     _Mistake("entries are not allowed", "AS027", "unexpected `-`", "", "start the list on a line of its own"),
     _Mistake("node content", "AS026", "unexpected {char}", "expected a value"),
@@ -50,8 +50,8 @@ _MISTAKES = (
         "document start|block mapping|block collection",
         "AS027",
         "unexpected {char}",
-        "no key or value can stand here",
-        "check the indentation, and that the value before this is complete",
+        "a key or value is not allowed here",
+        "check the indentation, and whether the value before this is complete",
     ),
     _Mistake("", "AS020", "unexpected {char}", "this is not valid YAML"),
 )
@@ -73,7 +73,7 @@ def explain(error: MarkedYAMLError, text: str, file: str) -> Diagnostic:
     if mistake.at_opening:
         at = opening or at
     elif opening and opening[0] != at[0] and mistake.code != "AS021":
-        notes = (Note("what it stands in begins here", _span(opening, file)),)
+        notes = (Note("this is inside what begins here", _span(opening, file)),)
     message = mistake.message.replace("{char}", _name(lines, at))
     if lines[at[0]][: at[1] + 1].endswith("${"):  # a brace ends plain text inside brackets
         at, helps = (at[0], at[1] - 1), 'put it in double quotes: "${name}"; `x_$name` needs neither braces nor quotes'

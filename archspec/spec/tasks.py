@@ -61,12 +61,12 @@ class TaskReader(EntryReader):
             self.error("AS109", f"`loss` of {what} is empty", given.span, notes=given.provenance,
                        help=_loss_help(settings))  # fmt: skip
         if len(nodes) > MOST_LOSSES:
-            message = f"{what} has {len(nodes):,} losses; a task has {MOST_LOSSES} at most"
-            self.error("AS109", message, given.span, notes=given.provenance, help="drop some")
+            message = f"{what} has {len(nodes):,} losses; a task may have at most {MOST_LOSSES}"
+            self.error("AS109", message, given.span, notes=given.provenance, help="remove some")
         return tuple(self.loss(entry.key, kind, settings, item) for item in nodes[:MOST_LOSSES])
 
     def loss(self, task: str, kind: str, settings: TaskKind, node: Node) -> Block:
-        """One loss of a task, fit for the task's kind."""
+        """One loss of a task; reports a loss that is not for tasks of this kind."""
         block = self.blocks.named("loss", task, node, f"a loss of task `{task}`", node.span)
         loss: LossKind | None = block.settings
         fits = {kind, settings.output} if loss is not None and loss.reads == "scores" else {kind}

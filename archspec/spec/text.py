@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WIDTH = 110  # columns of a line that holds a list or mapping in flow form
-FLOW_DEPTH = 2  # collections inside each other in flow form
+FLOW_DEPTH = 2  # how many nested collections are printed in flow form
 _LONGEST_KEY = 1000  # after 1024 characters YAML no longer looks for the colon of a key
 
-# A first character that begins nothing else in YAML; no `: ` and no ` #`; no blank or colon at the end.
+# A first character that begins nothing else in YAML; no `: ` and no ` #` inside; no space or colon at the end.
 _PLAIN = re.compile(r"(?!\.\.\.)[\w$./(\x80-\U0010ffff](?:[^:#]|:(?=\S)|(?<=\S)#)*(?<! )")
 _FLOW_INDICATOR = re.compile(r"[][{},:]")
 _ESCAPES = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -25,8 +25,8 @@ _ESCAPES = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 def dump(data: Mapping[str, object]) -> str:
     """Return `data` (dicts with string keys, lists, strings, numbers, booleans, None) as YAML.
 
-    A list or mapping is printed in flow form where that fits in WIDTH and FLOW_DEPTH. Top-level sections are in block
-    form; in a top-level list, so are its mappings and their own mappings (`levels`: `- experts:`).
+    A list or mapping is printed in flow form if that fits in WIDTH and FLOW_DEPTH. Top-level sections are in block
+    form, and in a top-level list so are the mappings and the mappings inside them (`levels`: `- experts:`).
     Raises TypeError for data of another kind, ValueError for a string with half a surrogate pair.
     """
     lines: list[str] = []
@@ -84,7 +84,7 @@ def _name(key: object, *, in_flow: bool) -> str:
 
 
 def _inline(value: object, room: int, blocks: int) -> str | None:
-    """Print a value on one line, or return None where it must be in block form."""
+    """Print a value on one line, or return None if it must be in block form."""
     if not _is_collection(value):
         return _scalar(value, in_flow=False)
     if not value:
@@ -108,7 +108,7 @@ def _is_collection(value: object) -> bool:
 
 
 def _nesting(value: object) -> int:
-    """Count how many collections are inside each other."""
+    """Return how deep the collections are nested."""
     if isinstance(value, Mapping):
         value = list(value.values())
     return 1 + max(map(_nesting, value), default=0) if isinstance(value, list | tuple) else 0
@@ -125,7 +125,7 @@ def _scalar(value: object, *, in_flow: bool) -> str:
         return str(value)
     if isinstance(value, float):
         return _float(value)
-    raise TypeError(f"YAML here holds plain data, not {type(value).__name__}: {value!r}")
+    raise TypeError(f"only plain data can be written as YAML, not {type(value).__name__}: {value!r}")
 
 
 def _float(value: float) -> str:
@@ -137,7 +137,7 @@ def _float(value: float) -> str:
 
 
 def _string(text: str, *, in_flow: bool) -> str:
-    """Print a string plainly where it reads back as itself, else in double quotes."""
+    """Print a string without quotes if it reads back as itself, else in double quotes."""
     plain = text.isprintable() and _PLAIN.fullmatch(text) and not (in_flow and _FLOW_INDICATOR.search(text))
     return text if plain and _reads_as_string(text) else '"' + "".join(map(_escape, text)) + '"'
 

@@ -1,4 +1,4 @@
-"""The tree of a YAML file: values with their places, and the aliases that they came through."""
+"""The tree of a YAML file: values with their places, and the aliases that they came from."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Mapping:
         return Mapping(tuple(entry for entry in self.entries if entry.key in keys), self.span, self.provenance)
 
     def with_entry(self, entry: Entry) -> Mapping:
-        """Return this mapping with an entry in the place of the one with its key, or else at the end."""
+        """Return this mapping with an entry that replaces the one with its key, or is added at the end."""
         if entry.key not in self:
             return Mapping((*self.entries, entry), self.span, self.provenance)
         return Mapping(
@@ -115,7 +115,7 @@ def to_data(node: Node) -> Data:
 
 
 def node_at(node: Node, path: Path[str | int]) -> Node | None:
-    """Return the value at `path`, or None where nothing is written there."""
+    """Return the value at `path`, or None if nothing is written there."""
     for step in path:
         if isinstance(node, Mapping) and isinstance(step, str) and (found := node.get(step)):
             node = found
@@ -129,7 +129,7 @@ def node_at(node: Node, path: Path[str | int]) -> Node | None:
 def span_at(node: Node, path: Path[str | int], *, key: bool = False) -> Span:
     """Return the place of the value at `path`, or of the deepest part of the path that exists.
 
-    With `key`, the place of the key that leads there (of the value itself where it is an item of a list).
+    With `key`, return the place of the key that leads there (of the value itself if it is an item of a list).
     """
     span = node.span
     for step in path:

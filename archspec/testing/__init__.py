@@ -1,4 +1,4 @@
-"""The test kit of kinds: `check_kind` is the one line that a plugin's test needs.
+"""The test kit for kinds: a plugin's test needs only one line, a call of `check_kind`.
 
 This package contains tiny specs that use a kind, and the checks that run on them. It may use every stage, from spec to
 torch.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check_kind"]
 
 
-def check_kind(  # noqa: PLR0913 - one line of a test says all that there is to say
+def check_kind(  # noqa: PLR0913 - one call is a whole test
     kind: KindClass | str,
     category: str | None = None,
     *,
@@ -33,17 +33,18 @@ def check_kind(  # noqa: PLR0913 - one line of a test says all that there is to 
 ) -> None:
     """Checks that a kind satisfies the contract; takes a few seconds.
 
-    A tiny spec contains several copies of the kind. The checks: the canonical spec reads back unchanged; the same spec
-    gives the same file, and the same seed the same weights; `width` and `lower` declare the shapes that a forward pass
-    has; batches of 7, 1 and 0 rows work, with each row independent of the others; the only state is in buffers, which
-    only training changes; gradients are right (float64); outputs, gradients, auxiliary losses and buffers of the plain
-    and the optimized model are equal; `torch.compile` traces one graph. A loss must return one number per row, with
-    right gradients; a balance one loss from many, with gradients, and state only in buffers. A task's predictions must
+    A tiny spec contains several copies of the kind. For a part of a model, the checks are: the canonical spec reads
+    back unchanged; the same spec gives the same file, and the same seed the same weights; `width` and `lower` declare
+    the shapes that a forward pass has; batches of 7, 1 and 0 rows work, with each row independent of the others; all
+    state is in buffers, which only training changes; gradients are right (float64); outputs, gradients, auxiliary
+    losses and buffers of the plain and the optimized model are equal; `torch.compile` traces one graph. A loss must
+    return one number per row, with right gradients; a balance must combine losses into one, with gradients, and have
+    state only in buffers. A task's predictions must
     be those of the compiled model, its default loss finite with right gradients, and its metrics ones that exist.
 
     Args:
         kind: a marked class, or the name of a kind among the built-in ones and those of `plugins`.
-        category: required if several categories have a kind of this name.
+        category: required if several categories have a kind with this name.
         settings: the settings in the spec, without `kind`. They may refer to the inputs `x` (dense, `width`), `y`
             (dense, 4) and `scene` (a domain with the values one and two), the outputs `one`, `two` (binary) and, for a
             loss, `three` (regression), the expert groups `one` and `two`, and the label columns `one` and `two`.
@@ -53,7 +54,7 @@ def check_kind(  # noqa: PLR0913 - one line of a test says all that there is to 
 
     Raises:
         AssertionError: a check failed; the message reports the expected and the actual result, and the class's place.
-        LookupError: there is no kind of this name, or there are several.
+        LookupError: there is no kind with this name, or there are several.
         SpecError: a plugin cannot be used.
     """
     plugins = (*plugins, kind) if isinstance(kind, type) else tuple(plugins)
@@ -91,11 +92,11 @@ def _named(registry: Registry, kind: KindClass | str, category: str | None) -> t
         what = f"`{kind}`"
     if not found:
         raise LookupError(
-            f"{what} is not a kind{f' of category `{category}`' if category else ''}; name its plugin in `plugins`"
+            f"{what} is not a kind{f' of category `{category}`' if category else ''}; pass its plugin in `plugins`"
         )
     if len(found) > 1:
         several = ", ".join(" ".join(mark) for mark in found)
-        raise LookupError(f"{what} is several kinds ({several}): say which by `category`")
+        raise LookupError(f"{what} is several kinds ({several}): choose one with `category`")
     return found[0]
 
 
@@ -105,7 +106,7 @@ def _round_trip(tiny: Tiny) -> None:
         spec = tiny_spec(tiny)
         again = tiny.read(spec.text())
     except SpecError as error:
-        raise AssertionError(f"{tiny.label}: a tiny spec that uses it is refused: {error}") from error
+        raise AssertionError(f"{tiny.label}: a tiny spec that uses it has errors: {error}") from error
     assert again.text() == spec.text(), (
         f"{tiny.label}: expected the canonical spec to read back as itself; expanded:\n{spec.text()}\n"
         f"read back:\n{again.text()}"
@@ -114,5 +115,5 @@ def _round_trip(tiny: Tiny) -> None:
     made = tiny.settings_in(spec)
     data = json.loads(json.dumps(made.model_dump(mode="json", by_alias=True)))
     assert type(made).model_validate(data) == made, (
-        f"{tiny.label}: expected its settings to survive JSON; {data} does not give {made!r} again"
+        f"{tiny.label}: expected its settings to survive JSON; {data} does not read back as {made!r}"
     )

@@ -24,7 +24,11 @@ TASKS = ("one", "two", "three")
 
 
 def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
-    """Checks for one finite number per row, right gradients, and use in the criterion. Raises AssertionError."""
+    """Checks that a loss returns one finite number per row, has right gradients, and works in the criterion.
+
+    Raises:
+        AssertionError: it does not.
+    """
     spec = tiny_spec(tiny)
     settings: Any = tiny.settings_in(spec)
     task = spec.tasks["one"]
@@ -37,7 +41,7 @@ def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
             f"{tiny.label}: expected one loss per row, [{rows}], got {list(made.shape)}"
         )
         assert made.isfinite().all(), f"{tiny.label}: expected finite losses, got {made.tolist()}"
-        assert torch.equal(made, again), f"{tiny.label}: expected a second call to give the same losses"
+        assert torch.equal(made, again), f"{tiny.label}: expected a second call to return the same losses"
     outputs, batch = loss_batch(tiny, task.settings, ROWS)
     if gradcheck:
         checked(tiny, lambda value: _losses(settings, {**outputs, "one": value}, batch), [outputs["one"]])
@@ -50,7 +54,10 @@ def check_loss(tiny: Tiny, *, gradcheck: bool) -> None:
 
 
 def check_balance(tiny: Tiny) -> None:
-    """Checks for one finite number with gradients, and state in buffers that only `step` and `epoch` change."""
+    """Checks that a balance returns one finite number with gradients, and has state only in buffers.
+
+    Only `step` and `epoch` may change the buffers. Raises AssertionError.
+    """
     settings: Any = tiny.settings_in(tiny_spec(tiny))
     with failing_with(tiny, "`build`"):
         modules = []
@@ -59,7 +66,7 @@ def check_balance(tiny: Tiny) -> None:
             modules.append(ask(settings, "build", TASKS).double())
     balance, twin = modules
     assert (found := difference(state(balance), state(twin), 0.0)) is None, (
-        f"{tiny.label}: expected `build` to make the same module with the same seed; {found}"
+        f"{tiny.label}: expected `build` to return the same module with the same seed; {found}"
     )
     losses = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64, requires_grad=True)
     before = state(balance)
@@ -68,7 +75,7 @@ def check_balance(tiny: Tiny) -> None:
         totals = [balance(losses, every) for _ in range(2)]
     assert tuple(totals[0].shape) == (), f"{tiny.label}: expected one loss, [], got {list(totals[0].shape)}"
     assert totals[0].isfinite(), f"{tiny.label}: expected a finite loss, got {totals[0].item()}"
-    assert torch.equal(*totals), f"{tiny.label}: expected a second call to give the same loss"
+    assert torch.equal(*totals), f"{tiny.label}: expected a second call to return the same loss"
     assert (found := difference(state(balance), before, 0.0)) is None, (
         f"{tiny.label}: expected `forward` to change nothing (`step` may); {found}"
     )
@@ -77,7 +84,7 @@ def check_balance(tiny: Tiny) -> None:
     for there in ([True, True, True], [False, True, True], [False, False, False]):
         counted = torch.tensor(there)
         total = balance(losses * counted, counted)
-        assert total.isfinite(), f"{tiny.label}: after a step the loss is not finite where {sum(there)} tasks have rows"
+        assert total.isfinite(), f"{tiny.label}: after a step the loss is not finite if {sum(there)} tasks have rows"
 
 
 def _steps(tiny: Tiny, balance: BalanceModule, losses: Tensor) -> None:
@@ -88,7 +95,9 @@ def _steps(tiny: Tiny, balance: BalanceModule, losses: Tensor) -> None:
         for rows in (len(TASKS), 1):  # the tasks that have a gradient
             with failing_with(tiny, f"`aggregate` of gradients [{rows}, 4]"):
                 made = balance.aggregate(jacobian[:rows])
-            assert tuple(made.shape) == (4,), f"{tiny.label}: expected `aggregate` to give [4], got {list(made.shape)}"
+            assert tuple(made.shape) == (4,), (
+                f"{tiny.label}: expected `aggregate` to return [4], got {list(made.shape)}"
+            )
     with failing_with(tiny, "`step` and `epoch`"), torch.no_grad():
         for there in ([True, True, True], [True, False, True], [False, False, False]):
             counted = torch.tensor(there)

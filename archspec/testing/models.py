@@ -36,7 +36,7 @@ TOLERANCE = 1e-10
 
 
 def check_model(tiny: Tiny, *, gradcheck: bool) -> None:
-    """Runs all checks, the most informative first. Raises AssertionError."""
+    """Runs all checks, those with the most informative messages first. Raises AssertionError."""
     built = _built(tiny)
     _same_source(tiny, built)
     _widths(tiny, built)
@@ -47,7 +47,7 @@ def check_model(tiny: Tiny, *, gradcheck: bool) -> None:
             raise
     else:
         _widths(tiny.twice_as_wide(), wider)
-    with failing_with(tiny, "making the plain and the optimized model of one seed"):
+    with failing_with(tiny, "creating the plain and the optimized model from one seed"):
         models = [instantiate(each, seed=0).double() for each in (built, build(built.graph))]
     _costs(tiny, built, models[0])
     _same_weights(tiny, models)
@@ -79,7 +79,7 @@ def _built(tiny: Tiny) -> Built:
 def _same_source(tiny: Tiny, built: Built) -> None:
     again = _built(tiny)
     assert again.source == built.source, (
-        f"{tiny.label}: expected one spec to give one file; the second build differs: does `lower` keep something?"
+        f"{tiny.label}: expected a second build to return the same file; does `lower` keep state?"
     )
 
 
@@ -99,7 +99,7 @@ def _costs(tiny: Tiny, built: Built, model: Compiled) -> None:
 def _same_weights(tiny: Tiny, models: list[Compiled]) -> None:
     plain, optimized = (dict(model.named_weights()) for model in models)
     assert (found := difference(plain, optimized, 0.0)) is None, (
-        f"{tiny.label}: expected equal first weights of the plain and the optimized model with one seed; {found}"
+        f"{tiny.label}: expected the plain and the optimized model to have equal initial weights for one seed; {found}"
     )
 
 
@@ -119,7 +119,7 @@ def _moved(models: list[Compiled]) -> None:
 def _widths(tiny: Tiny, built: Built) -> None:
     """Checks that values in a forward pass have the shapes that `width` and `lower` declare."""
     probes = [(value, shape) for value, shape in _promised(tiny, built.graph, built)]
-    rule = "its `width` rule says" if tiny.category in {"input", "expert", "tower"} else "its category asks for"
+    rule = "its `width` declares" if tiny.category in {"input", "expert", "tower"} else "its category requires"
     outputs = tuple(Output("logits", f"probe{i}", value) for i, (value, _) in enumerate(probes))
     probed = replace(built, lowered=replace(built.lowered, forward=replace(built.lowered.forward, outputs=outputs)))
     with failing_with(tiny, f"a forward pass of {ROWS} rows, where {rule} {_shapes(probes)}"):
@@ -129,11 +129,11 @@ def _widths(tiny: Tiny, built: Built) -> None:
         found = tuple(made[f"probe{index}"].shape)
         wanted = tuple(ROWS if size == "B" else size for size in shape)
         assert found == wanted, (
-            f"{tiny.label}: {rule} {list(shape)}, a forward pass of {ROWS} rows and `x` of width {tiny.width} gives "
-            f"{list(found)}"
+            f"{tiny.label}: {rule} {list(shape)}, but a forward pass of {ROWS} rows, with `x` of width {tiny.width}, "
+            f"returns {list(found)}"
         )
         assert tuple(ROWS if size == "B" else size for size in value.shape) == found, (
-            f"{tiny.label}: `lower` returns a value of shape {list(value.shape)}, but a forward pass gives "
+            f"{tiny.label}: `lower` returns a value of shape {list(value.shape)}, but a forward pass returns "
             f"{list(found)}"
         )
 
@@ -197,7 +197,7 @@ def _batch_sizes(tiny: Tiny, model: Compiled, batch: Tensors, what: str) -> None
             assert value.isfinite().all(), f"{tiny.label}: `{name}` is not finite ({what} model): {value.tolist()}"
         first = {name: value[:rows] for name, value in whole.items()}
         assert (other := difference(found, first, TOLERANCE)) is None, (
-            f"{tiny.label}: expected a row to give the same alone as among {ROWS} rows, in evaluation; {other}"
+            f"{tiny.label}: expected the result of a row not to depend on other rows, in evaluation; {other}"
         )
 
 
@@ -208,21 +208,21 @@ def _state(tiny: Tiny, model: Compiled, batch: Tensors, what: str) -> None:
         before, first = state(model), run(model, batch)
     assert (found := difference(run(model, batch), first, 0.0)) is None, (
         f"{tiny.label}: expected the same outputs from a second call in evaluation; {found}: it keeps state between "
-        f"calls, or draws random numbers where `training` is False ({what} model)"
+        f"calls, or draws random numbers when `training` is False ({what} model)"
     )
     assert (found := difference(state(model), before, 0.0)) is None, (
-        f"{tiny.label}: expected evaluation to leave weights and buffers as they are; {found} ({what} model)"
+        f"{tiny.label}: expected evaluation not to change weights and buffers; {found} ({what} model)"
     )
     model.train()
     with failing_with(tiny, f"the {what} model in training"):
         first = run(model, batch)
     after = state(model)
     changed = [name for name, _ in model.named_parameters() if not torch.equal(after[name], before[name])]
-    assert not changed, f"{tiny.label}: a forward pass changed what an optimizer trains: {', '.join(changed)}"
+    assert not changed, f"{tiny.label}: a forward pass changed parameters: {', '.join(changed)}"
     model.load_state_dict(before)
     assert (found := difference(run(model, batch), first, 0.0)) is None, (
-        f"{tiny.label}: expected the same from the same weights, buffers and seed in training; {found}: it keeps state "
-        f"outside of its buffers ({what} model)"
+        f"{tiny.label}: expected the same results for the same weights, buffers and seed in training; {found}: it "
+        f"keeps state outside of its buffers ({what} model)"
     )
     model.load_state_dict(before)
 
@@ -256,7 +256,7 @@ def _is_random(model: Compiled, batch: Tensors) -> bool:
 
 
 def _compiles(tiny: Tiny, model: Compiled, batch: Tensors) -> None:
-    """Checks for one graph without breaks, in evaluation (with equal outputs and gradients) and in training."""
+    """Checks that torch.compile finds one graph without breaks, and changes no outputs or gradients in evaluation."""
     torch.compiler.reset()
     whole = torch.compile(model, fullgraph=True, backend="aot_eager")
     model.train()
@@ -273,5 +273,5 @@ def _compiles(tiny: Tiny, model: Compiled, batch: Tensors) -> None:
     torch.compiler.reset()
     for what, eager, compiled in zip(("outputs", "gradients"), *made, strict=True):
         assert (found := difference(compiled, eager, TOLERANCE)) is None, (
-            f"{tiny.label}: expected torch.compile to keep the {what}; {found}"
+            f"{tiny.label}: expected torch.compile not to change the {what}; {found}"
         )

@@ -23,7 +23,7 @@ Tensors = dict[str, Tensor]
 LENGTH = 3
 """Length of sequences that may have any length."""
 IDS = 5
-"""Number of ids of columns without an upper bound."""
+"""Number of different ids in columns without an upper bound."""
 
 
 @contextlib.contextmanager
@@ -123,6 +123,6 @@ def numerical_gradients(tiny: Tiny, model: Compiled, batch: Tensors) -> None:
 
 def checked(tiny: Tiny, function: Callable[..., Any], values: list[Tensor]) -> None:
     """torch's gradcheck, with a fixed seed for its random directions. Raises AssertionError."""
-    what = "the check of its gradients against differences (float64; `gradcheck=False` leaves it out)"
+    what = "the check of its gradients against finite differences (float64; `gradcheck=False` skips it)"
     with failing_with(tiny, what), seeded(0):
         torch.autograd.gradcheck(function, values, fast_mode=True)

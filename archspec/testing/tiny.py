@@ -23,7 +23,7 @@ class Tiny:
     """A kind under test, and the spec around it."""
 
     label: str
-    """How messages name the kind: category, name, file and line."""
+    """The kind in messages: category, name, file and line."""
     category: str
     name: str
     settings: dict[str, Any]
@@ -40,7 +40,7 @@ class Tiny:
         return load(text, plugins=self.plugins)
 
     def twice_as_wide(self) -> Tiny:
-        """The same with twice as many features in `x`."""
+        """A copy with twice as many features in `x`."""
         return replace(self, width=2 * self.width)
 
     def data(self) -> dict[str, Any]:

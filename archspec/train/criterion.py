@@ -75,7 +75,7 @@ class MultiTaskLoss(nn.Module):
         self.balance: BalanceModule = call_of(self._balance, "balance", "build", tuple(self.tasks))
         self._reads = self._balance.settings.gradients
         self._model = (model,)  # in a tuple: the model is not a submodule of the criterion
-        self._entries = self._watched(graph)
+        self._entries = self._gradient_entries(graph)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
 
@@ -106,7 +106,7 @@ class MultiTaskLoss(nn.Module):
         training = self._in_training()
         losses, counted = self._losses(logits, batch, training=training)
         auxiliary = self._auxiliary() if auxiliary is None else auxiliary
-        with torch.autocast(losses.device.type, enabled=False):  # half precision is for the model, not for the balance
+        with torch.autocast(losses.device.type, enabled=False):  # only the model runs in half precision
             total = self._balanced(losses * self._weights(losses), counted, training=training)
         for loss in auxiliary.values():
             total = total + loss
@@ -184,13 +184,13 @@ class MultiTaskLoss(nn.Module):
             return total
         if self._entries is None:
             if self._reads == "none":
-                self._look_on(losses, counted, losses.new_empty((len(losses), 0)))
+                self._update_balance(losses, counted, losses.new_empty((len(losses), 0)))
             return total
         parameters = self._entries.parameters()
         jacobian = self._entries.jacobian(losses, parameters)
-        self._look_on(losses, counted, jacobian)
+        self._update_balance(losses, counted, jacobian)
         if self._reads == "shared":
-            # A task without rows, or without a dependence on shared weights, would make MGDA's shortest vector 0.
+            # A gradient of 0, from a task without rows or shared weights, would make MGDA's shortest vector 0.
             pulling = jacobian[(jacobian != 0).any(dim=1)]
             change = self._aggregated(pulling) - pulling.sum(0) if len(pulling) else torch.zeros_like(jacobian[0])
             total = with_gradient(total, self._entries, parameters, change)
@@ -206,7 +206,7 @@ class MultiTaskLoss(nn.Module):
         self._check_shape(gradient, tuple(jacobian.shape[1:]), "aggregate")
         return gradient
 
-    def _look_on(self, losses: Tensor, counted: Tensor, jacobian: Tensor) -> None:
+    def _update_balance(self, losses: Tensor, counted: Tensor, jacobian: Tensor) -> None:
         """Updates the balance after a step."""
         with torch.no_grad():
             self.balance.step(losses.detach(), counted, jacobian)
@@ -226,20 +226,20 @@ class MultiTaskLoss(nn.Module):
     def _in_training(self) -> bool:
         return self.training and torch.is_grad_enabled() and (self.model is None or self.model.training)
 
-    def _watched(self, graph: Graph) -> Entries | None:
-        """The weights whose gradients the balance reads."""
+    def _gradient_entries(self, graph: Graph) -> Entries | None:
+        """The weights whose gradients the balance reads; None if it reads none."""
         if self._reads == "none" or len(self.tasks) == 1:
             return None  # a single task needs no balance
         if self.model is None:
             raise ValueError(
                 f"balance `{self.balance_name}` reads the gradients of the model's weights: "
-                "give the model, MultiTaskLoss(model) or MultiTaskLoss(spec, model=model)"
+                "pass the model, as MultiTaskLoss(model) or MultiTaskLoss(spec, model=model)"
             )
         found = weight_locations(self.model, graph)
         chosen = shared(found, graph) if self._reads == "shared" else last_shared(found, graph)
         if not chosen:
             raise ValueError(
-                f"balance `{self.balance_name}` reads gradients on shared weights, but the tasks share none"
+                f"balance `{self.balance_name}` reads gradients of shared weights, but the tasks share none"
             )
         return Entries(self.model, chosen)
 
@@ -248,5 +248,5 @@ def _known_spec(model: nn.Module) -> Spec:
     spec = spec_of(model)
     if spec is None:
         name = type(unwrapped(model)).__name__
-        raise TypeError(f"{name} comes from a built file, which holds no spec: MultiTaskLoss(spec, model=model)")
+        raise TypeError(f"{name} comes from a built file, which contains no spec: use MultiTaskLoss(spec, model=model)")
     return spec

@@ -1,4 +1,4 @@
-"""Statistics of gates over data: mean and spread of every expert's weight, and what looks wrong in them."""
+"""Statistics of gates over data: the mean and spread of every expert's weight, and what looks wrong about them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def gate_statistics(
     spec = spec_of(model) if spec is None else spec
     inner: Any = unwrapped(model)
     if spec is None:
-        raise TypeError(f"{type(inner).__name__} comes from a built file, which holds no spec: give the spec too")
+        raise TypeError(f"{type(inner).__name__} comes from a built file, which contains no spec: pass the spec, too")
     sums, training = GateSums(), inner.training
     inner.eval()
     try:
@@ -102,7 +102,7 @@ class GateSums:
             ValueError: no row was added.
         """
         if not self.rows:
-            raise ValueError("no gate can be looked at: the batches hold no row")
+            raise ValueError("the batches contain no rows, so there are no statistics of gates")
         graph = graph_of(spec)
         found = []
         for gate, both in self.sums.items():
@@ -121,7 +121,9 @@ def gate_findings(statistics: Iterable[GateStatistics]) -> tuple[str, ...]:
     for gate in gates:
         for expert, weight in zip(gate.experts, gate.means, strict=True):
             highest[expert] = max(abs(weight), highest.get(expert, 0.0))
-    found = [f"nobody uses {expert}: its highest mean weight is {w:.4f}" for expert, w in highest.items() if w < UNUSED]
+    found = [
+        f"no gate uses {expert}: its highest mean weight is {w:.4f}" for expert, w in highest.items() if w < UNUSED
+    ]
     for gate in gates:
         best = gate.means.index(max(gate.means))
         if len(gate.experts) > 1 and gate.means[best] > COLLAPSED and sum(map(abs, gate.means)) < 1 / COLLAPSED:

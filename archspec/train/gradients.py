@@ -1,4 +1,4 @@
-"""Gradients of each task's loss on weights that tasks share, and a total with a given gradient there."""
+"""Gradients of each task's loss with respect to shared weights, and a total whose gradient there can be chosen."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Entries:
         for name, parameter in zip(self.names, found, strict=True):
             if hasattr(parameter, "device_mesh"):
                 raise ValueError(
-                    f"`{name}` is in shards; a balance that reads gradients needs whole parameters after the forward "
-                    "pass: DDP, or fully_shard(model, reshard_after_forward=False)"
+                    f"`{name}` is sharded, but a balance that reads gradients needs whole parameters after the forward "
+                    "pass: use DDP, or fully_shard(model, reshard_after_forward=False)"
                 )
         return found
 
     def jacobian(self, losses: Tensor, parameters: list[Tensor]) -> Tensor:
         """Gradients `[T, N]` of losses `[T]`, averaged over processes: one backward pass per task; keeps the graph.
 
-        At least in single precision, which eigenvalues and quadratic programs require.
+        Half precision becomes single precision, which eigenvalues and quadratic programs require.
 
         Raises:
             ValueError: a gradient is sparse.
@@ -62,7 +62,8 @@ class Entries:
         for name, gradient in by_name.items():
             if gradient.is_sparse:
                 raise ValueError(
-                    f"`{name}` has sparse gradients; a balance that reads gradients needs dense ones: no `sparse_grad`"
+                    f"`{name}` has sparse gradients, but a balance that reads gradients needs dense ones: "
+                    "remove `sparse_grad`"
                 )
         return torch.cat([by_name[location.parameter][location.index].reshape(-1) for location in self.chosen])
 

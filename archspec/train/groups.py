@@ -47,7 +47,7 @@ def parameter_groups(
     Args:
         model: plain or fused, wrapped or not. Parameters are never split: one with several experts is one item.
         spec: the model's spec, if the model comes from a built file.
-        by: `task` returns one group per category and set of tasks, for example for a learning rate per task's towers.
+        by: `task` returns one group per category and set of tasks, for example for a learning rate per tower.
 
     Raises:
         TypeError: the model is not a compiled model, or does not know its spec and none is given.
@@ -55,7 +55,7 @@ def parameter_groups(
     spec = spec_of(model) if spec is None else spec
     if spec is None:
         name = type(unwrapped(model)).__name__
-        raise TypeError(f"{name} comes from a built file, which holds no spec: parameter_groups(model, spec)")
+        raise TypeError(f"{name} comes from a built file, which contains no spec: use parameter_groups(model, spec)")
     graph = graph_of(spec)
     trained = trained_by(graph)
     held: dict[str, list[WeightLocation]] = {}

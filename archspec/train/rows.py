@@ -100,9 +100,11 @@ def predictions(kind: TaskKind, outputs: Tensor) -> Tensor:
 
 def _outputs(block: TaskBlock, logits: Columns) -> Tensor:
     if block.name not in logits:
-        raise KeyError(f"task `{block.name}` needs the model's output `{block.name}`; it gave {listed(logits)}")
+        raise KeyError(
+            f"task `{block.name}` needs the model's output `{block.name}`, but the outputs are {listed(logits)}"
+        )
     outputs = logits[block.name]
-    # Sums of half precision losses would lose most digits.
+    # Sums of losses in half precision would lose most digits.
     return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
 
 
@@ -168,7 +170,7 @@ def _joint_losses(block: TaskBlock, loss: Block, read: _Read) -> Tensor:
         _, _, logits, batch = read
         raise KeyError(
             f"the loss `{loss.kind}` of task `{block.name}` needs `{error.args[0] if error.args else ''}`; "
-            f"the batch holds {listed(batch)}, and the model's outputs are {listed(logits)}"
+            f"the batch has {listed(batch)}, and the model's outputs are {listed(logits)}"
         ) from error
     return rows
 
@@ -191,14 +193,14 @@ def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bo
         if check:
             _check_shape(block, column, block.task.weight_column, outputs)
             bad = ~(torch.isfinite(column) & (column >= 0))
-            _check_values(block, column, bad, block.task.weight_column, "is not a finite number from 0 up")
+            _check_values(block, column, bad, block.task.weight_column, "is not a finite number of at least 0")
         weights = column.to(outputs.dtype) if weights is None else weights * column.to(outputs.dtype)
     return weights
 
 
 def _column(block: TaskBlock, batch: Columns, name: str, what: str) -> Tensor:
     if name not in batch:
-        raise KeyError(f"task `{block.name}` needs the {what} `{name}`; the batch holds {listed(batch)}")
+        raise KeyError(f"task `{block.name}` needs the {what} `{name}`, but the batch has {listed(batch)}")
     return batch[name]
 
 
@@ -206,7 +208,9 @@ def _check_labels(block: TaskBlock, labels: Tensor, outputs: Tensor, inside: Ten
     name = block.task.label or block.name
     _check_shape(block, labels, name, outputs)
     if block.settings.whole and labels.is_floating_point():
-        raise ValueError(f"task `{block.name}`: column `{name}` holds {labels.dtype}, not class indices (integers)")
+        raise ValueError(
+            f"task `{block.name}`: column `{name}` has type {labels.dtype}, but class indices are integers"
+        )
     if any(_selects(loss.settings) for loss in block.losses):
         return  # a joint loss determines which rows have a label
     fits, words = _range(block.settings, labels)

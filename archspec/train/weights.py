@@ -61,8 +61,7 @@ def shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[WeightLocat
 def last_shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[WeightLocation, ...]:
     """The last weights that the most tasks train: one matrix per node, with no such node between it and the outputs.
 
-    Gates are skipped: their weights determine the mix, while experts are what tasks share. A plugin's module counts as
-    a whole.
+    Gates are skipped: tasks share experts, while gates only mix them. A plugin's module counts as a whole.
     """
     last = last_nodes(graph, {location.node for location in found})
     return tuple(location for node in graph.order if node in last for location in _last_layer(node, found))
@@ -86,6 +85,6 @@ def _node(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> NodeName:
     name = owner_of(weight, nodes)
     if name is None:
         raise ValueError(
-            f"the model has a weight `{weight}` that the spec `{graph.spec.name}` does not have: another spec?"
+            f"the model has a weight `{weight}` that the spec `{graph.spec.name}` does not have: is this another spec?"
         )
     return nodes[name]

@@ -215,7 +215,7 @@ def test_a_renamed_task_is_one_error(folder: Path) -> None:
     )
     (item,) = errors(found_in(text, folder))
     assert item.code == "AS207"
-    assert "tower `buy` `purchase`" in item.help
+    assert "tower `buy` to `purchase`" in item.help
     assert errors(found_in(text.replace("buy", "purchase"), folder)) == []
 
 

@@ -89,7 +89,7 @@ def test_metrics_of_files(run: Run, folder: str) -> None:
         (["predict", "RUN", "--data", "new0.parquet", "-o", "a.csv", "--keep", "=a"], "is not a list of columns"),
         (["predict", "RUN", "--data", "new0.parquet", "-o", "no/a.csv"], "AS011"),
         (["predict", "RUN", "--data", "old.parquet", "-o", "a.csv"], "there is no file `old.parquet`"),
-        (["predict", ".", "--data", "new0.parquet", "-o", "a.csv"], "is not a run"),
+        (["predict", ".", "--data", "new0.parquet", "-o", "a.csv"], "is not the folder of a run"),
         (["evaluate", "RUN", "--data", "new0.parquet", "--by", "sceen"], "did you mean `scene`?"),
     ],
 )

@@ -197,4 +197,4 @@ def test_a_defect_of_archspec_says_so(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(sys, "argv", ["archspec", "validate", PLE])
     assert run() == 70
     assert "ZeroDivisionError" in (said := capsys.readouterr().err)
-    assert "this is a defect of archspec. Please report it" in said.splitlines()[-1]
+    assert "this is a bug in archspec. Please report it" in said.splitlines()[-1]

@@ -66,8 +66,8 @@ def test_explain_prints_the_programs(run: Run) -> None:
     output = run("build", "tiny.yaml", "--explain").stdout
     titles = [line for line in output.splitlines() if line.startswith("== ")]
     assert [title.split(":")[0] for title in titles] == [
-        "== program as the spec says it",
-        "== program as compiled",
+        "== program of the spec",
+        "== compiled program",
         "== rewritten",
         "== not rewritten",
         "== cost",
@@ -92,7 +92,7 @@ def test_bfloat16_says_what_it_costs(run: Run) -> None:
     """`--precision bf16` prints the largest difference that it measured on random input."""
     result = run("build", "tiny.yaml", "--precision", "bf16")
     assert (result.exit_code, result.stdout) == (0, str(Path("build", "tiny.py")) + "\n")
-    assert result.stderr.startswith("tiny: the largest difference to fp32 on random input is ")
+    assert result.stderr.startswith("tiny: the largest difference from fp32 on random input is ")
 
 
 @pytest.mark.parametrize("batch", ["", "0", "16,", "many", "-3"])
@@ -180,7 +180,7 @@ def test_a_folder_that_is_a_file(run: Run, output: str) -> None:
     """A file where a folder must be is named."""
     result = run("build", "tiny.yaml", "-o", output)
     assert result.exit_code == 2
-    assert "error[AS013]: `tiny.yaml` is a file: nothing can be written below it" in result.stderr
+    assert "error[AS013]: `tiny.yaml` is a file, not a folder" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["build", "render", "init", "gates"])
@@ -246,7 +246,7 @@ def test_one_file_fits_standard_output(run: Run, specs: Path) -> None:
     """Two specs cannot both go to standard output."""
     result = run("build", str(specs / "ple.yaml"), str(specs / "mmoe.yaml"), "-o", "-")
     assert result.exit_code == 2
-    assert "standard output holds one file" in result.stderr
+    assert "only one file can be written to standard output" in result.stderr
 
 
 def test_a_folder_of_specs_is_built(run: Run, specs: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_nothing_is_overwritten(run: Run) -> None:
     Path("ple.yaml").write_text("mine", encoding="utf-8")
     result = run("init", "ple")
     assert result.exit_code == 2
-    assert "`ple.yaml` exists already" in result.stderr
+    assert "`ple.yaml` already exists" in result.stderr
     assert Path("ple.yaml").read_text(encoding="utf-8") == "mine"
     assert run("init", "ple", "--force").exit_code == 0
     assert Path("ple.yaml").read_text(encoding="utf-8") != "mine"
@@ -67,7 +67,7 @@ def test_every_published_spec_is_written_with_what_it_needs(run: Run, name: str,
 def test_a_spec_with_a_plugin_says_how_it_is_checked(run: Run) -> None:
     """The command line is printed as a shell reads it; tests/test_wheel.py runs it."""
     assert run("init", "star", "-o", "a folder/").stderr == (
-        "it needs its plugin: archspec validate 'a folder/star.yaml' --plugin 'a folder/star.py'\n"
+        "the spec needs its plugin: archspec validate 'a folder/star.yaml' --plugin 'a folder/star.py'\n"
     )
 
 
@@ -83,7 +83,7 @@ def test_a_changed_base_or_plugin_is_kept(run: Run) -> None:
     Path("star.py").write_text("mine", encoding="utf-8")
     result = run("init", "star")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "`star.py` exists already" in result.stderr
+    assert "`star.py` already exists" in result.stderr
     assert [path.name for path in Path().iterdir()] == ["star.py"]
     assert run("init", "star", "--force").stdout == "star.yaml\nstar.py\n"
 
@@ -103,7 +103,8 @@ def test_standard_output(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "helps"), [("pel", "did you mean `ple`?"), ("../ple", "did you mean `ple`?"), ("x", "there are adatt")]
+    ("name", "helps"),
+    [("pel", "did you mean `ple`?"), ("../ple", "did you mean `ple`?"), ("x", "architectures: adatt")],
 )
 def test_an_unknown_name(run: Run, name: str, helps: str) -> None:
     """A name without an architecture is wrong usage; names are no paths."""

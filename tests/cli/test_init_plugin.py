@@ -92,7 +92,7 @@ def test_nothing_is_overwritten(run: Run, existing: str) -> None:
     Path(existing).write_text("mine", encoding="utf-8")
     result = run("init", "--plugin", "gate", "my_gate")
     assert result.exit_code == 2
-    assert f"`{existing}` exists already" in result.stderr
+    assert f"`{existing}` already exists" in result.stderr
     assert [path.name for path in Path().iterdir()] == [existing]
     assert Path(existing).read_text(encoding="utf-8") == "mine"
     assert run("init", "--plugin", "gate", "my_gate", "--force").exit_code == 0
@@ -106,9 +106,9 @@ def test_nothing_is_overwritten(run: Run, existing: str) -> None:
         (["gate", "MyGate"], "cannot be the name of a plugin"),
         (["gate", "../x"], "cannot be the name of a plugin"),
         (["gate", "class"], "cannot be the name of a plugin"),
-        (["gate", "softmax"], "archspec has a gate kind `softmax` already"),
+        (["gate", "softmax"], "archspec already has a gate kind `softmax`"),
         (["gate", "json"], "would hide the module `json`"),
-        (["gate", "x", "-o", "-"], "`-o` takes a folder"),
+        (["gate", "x", "-o", "-"], "give `-o` a folder"),
         (["door", "x"], "'door' is not one of"),
     ],
 )

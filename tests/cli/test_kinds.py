@@ -64,7 +64,7 @@ def test_one_kind(run: Run) -> None:
     assert "formula: softmax(keep the k largest of W s / temperature)" in text
     assert re.search(r"defined in: .*gates\.py:\d+\n", text)
     assert re.search(r"\n +k +whole number >= 1 +required\n", text)
-    assert re.search(r"\n +temperature +number > 0 +default 1\.0 +Divides the logits\.\n", text)
+    assert re.search(r"\n +temperature +number > 0 +default 1\.0 +The logits are divided by this\.\n", text)
     assert re.search(r"\n +transform +none \| linear +default \"none\"", text)
 
 
@@ -106,7 +106,7 @@ def test_a_code(run: Run) -> None:
 def test_a_key(run: Run) -> None:
     """A key is explained wherever the language has it."""
     assert run("explain", "sees").stdout.startswith("`sees` of every gate: names of expert groups")
-    assert run("explain", "towers").stdout == "section `towers`: One per output.\n"
+    assert run("explain", "towers").stdout == "section `towers`: Towers, one per output.\n"
     assert "`units` of expert `mlp`: list of whole number >= 1; required." in run("explain", "units").stdout
 
 
@@ -118,7 +118,7 @@ def test_an_unknown_word(run: Run) -> None:
 
 
 def test_every_code_is_explained() -> None:
-    """Each code has a paragraph under its own title, with an example or a way out."""
+    """Each code has a paragraph under its own title, with an example or a fix."""
     codes = explained_codes()
     assert {code: title for code, (title, _) in codes.items()} == CODES
-    assert [code for code, (_, text) in codes.items() if "Way out:" not in text and "Example:" not in text] == []
+    assert [code for code, (_, text) in codes.items() if "Fix:" not in text and "Example:" not in text] == []

@@ -97,7 +97,7 @@ def test_equal_ones_run_as_one_stack() -> None:
 def test_a_table_that_tokens_read_stays_alone() -> None:
     """A table that single ids and lists of ids read is looked up by each; the program says why."""
     built = build(graph_of(spec_with("none")))
-    assert "inputs.u.embed: its table is read for a sequence too" in built.remarks
+    assert "inputs.u.embed: its table is also read for a sequence" in built.remarks
     assert sum(op.kind == "embed" for op in built.lowered.forward.ops) == 5
 
 

@@ -31,11 +31,11 @@ def test_every_column_has_a_row(graph: Graph, rows: dict[str, list[Any]], tmp_pa
     """Inputs and labels are there with what they hold, what becomes of them and why; the run keeps the table."""
     prepared = prepare(graph, files(tmp_path, rows), tmp_path)
     found = {report.column: (report.holds, report.encoding, report.why) for report in prepared.columns}
-    assert found["user"] == ("whole numbers", "ids as they are, 0..9", "all are whole")
-    assert found["age"] == ("numbers", "7 buckets of about as many rows each", "not all are whole")
+    assert found["user"] == ("whole numbers", "unchanged ids, 0..9", "all are whole")
+    assert found["age"] == ("numbers", "7 buckets with about equally many rows", "not all are whole")
     assert found["visited"][0] == "lists of texts"
     assert found["city"][1] == found["visited"][1]
-    assert found["place"] == ("lists of numbers", "numbers as they are", "dense input")
+    assert found["place"] == ("lists of numbers", "unchanged numbers", "dense input")
     assert found["value"][2] == "weight"
     kept = json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))
     assert [row["column"] for row in kept] == list(prepared.encoder.requirements)
@@ -77,7 +77,7 @@ def test_the_ways_out_for_a_domain(graph: Graph, rows: dict[str, list[Any]], tmp
     source = files(tmp_path, rows)
     with pytest.raises(SpecError, match="AS704") as caught:
         prepare(graph, source, tmp_path)
-    assert "write the names, or count them from 0 to 1 or from 1 to 2 throughout" in caught.value.diagnostics[0].help
+    assert "write the names, or in all rows numbers from 0 to 1, or from 1 to 2" in caught.value.diagnostics[0].help
     rows["scene"] = values * 20
     prepare(graph, files(tmp_path, rows), tmp_path)
     batch = next(iter(OrderedBatches(Rows(tmp_path / VALIDATION), 40)))

@@ -157,7 +157,7 @@ def test_two_texts_of_one_number(files: Any) -> None:  # noqa: ANN401
     """Nobody can say whether they are the same: it is an error, and both ways out do what they promise."""
     told = refused(files)
     assert told.code == "AS711"
-    assert "`--encode user=ids` makes them one id" in told.help
+    assert "`--encode user=ids` reads them as one id" in told.help
     assert isinstance(encoding(files, kind="ids"), Ids)
     assert len(encoding(files, kind="vocabulary").values) == 2
 

@@ -151,7 +151,7 @@ def test_classes_of_a_sample_space(tmp_path: Path) -> None:
 
 def test_more_values_than_classes(tmp_path: Path) -> None:
     """Three values are no binary label, and six no label of five classes: nothing is guessed."""
-    with pytest.raises(SpecError, match="holds 3 values, `maybe`, `no`, `yes`; task `a` has 2 classes"):
+    with pytest.raises(SpecError, match="has 3 values, `maybe`, `no`, `yes`; task `a` has 2 classes"):
         prepared(tmp_path, ["yes", "no", "maybe"], "a: {kind: binary}", "--encode", "a=classes")
 
 
@@ -168,7 +168,7 @@ def test_a_class_that_training_does_not_hold(tmp_path: Path) -> None:
     csv.write_csv(pa.table({"x": [1], "a": ["bad"]}), tmp_path / "new.csv")
     graph = load_graph(SPEC.format(tasks="a: {}"), None, plugins.load([]))
     source = Source((str(tmp_path / "train.csv"),), (str(tmp_path / "new.csv"),), choices={"a": "classes"})
-    with pytest.raises(SpecError, match="`bad` is none of good") as caught:
+    with pytest.raises(SpecError, match="`bad` is not one of good") as caught:
         prepare(graph, source, tmp_path / "run")
     assert "`--encode a=classes:A,B,...`" in caught.value.diagnostics[0].help
     prepare(graph, Source(source.files, source.validation, choices={"a": "classes:bad,good"}), tmp_path / "run")
@@ -240,9 +240,9 @@ DENSE, SPARSE, LIST = (f"{{kind: {kind}, dim: 1}}" for kind in ("dense", "sparse
     [
         (DENSE, "{label: u}", [1.0, 7.0], "row 2: `7.0` is neither 0 nor 1"),
         (SPARSE, "{label: u}", [1, 7], "row 2: `7` is neither 0 nor 1"),
-        (SPARSE, "{kind: multiclass, classes: 3, label: u}", [1, 3], "row 2: `3` is not a class of 0..2"),
-        (SPARSE, "{kind: multiclass, classes: 20, label: u}", [1, 12], "row 2: `12` is not an id of 0..8"),
-        (DENSE, "{label: x, weight_column: u}", [1.0, -2.0], "row 2: `-2.0` is not a number from 0 up"),
+        (SPARSE, "{kind: multiclass, classes: 3, label: u}", [1, 3], "row 2: `3` is not a class in 0..2"),
+        (SPARSE, "{kind: multiclass, classes: 20, label: u}", [1, 12], "row 2: `12` is not an id in 0..8"),
+        (DENSE, "{label: x, weight_column: u}", [1.0, -2.0], "row 2: `-2.0` is not a number of at least 0"),
         (DENSE, "{label: u, missing_labels: mask}", [1.0, None], "row 2: no value"),
     ],
 )

@@ -78,7 +78,7 @@ def test_lists_as_python_and_json_write_them(graph: Graph, tmp_path: Path) -> No
     assert ids[1:3] == [[1, -1, -1], [-1, -1, -1]]
     assert len(set(ids[0]) - {-1, 1}) == 1
     (report,) = (column for column in found.columns if column.column == "u")
-    assert "in brackets; of up to 4 items the last 3" in report.why
+    assert "in brackets; the last 3 of up to 4 items" in report.why
 
 
 def test_what_stands_between_is_kept_with_the_run(graph: Graph, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_undeclared_padding_is_a_warning(graph: Graph, tmp_path: Path, side: str
     assert not again.warnings
     real = [[item for item in row if item] for row in lists]
     assert ids == [row + [-1] * (3 - len(row)) for row in real]
-    assert any("0 pads" in report.why for report in again.columns)
+    assert any("0 is padding" in report.why for report in again.columns)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_padding_is_found_across_chunks(graph: Graph, tmp_path: Path, monkeypatc
 
 def test_a_wrong_item_is_told(graph: Graph, tmp_path: Path) -> None:
     """An item that is no id is told with its list; the way out works."""
-    with pytest.raises(SpecError, match="holds an item that is not an id") as caught:
+    with pytest.raises(SpecError, match="has an item that is not an id") as caught:
         prepared(graph, tmp_path, [[4, 100, -1], [5]])
     assert "`--encode u=vocabulary`" in caught.value.diagnostics[0].help
     assert prepared(graph, tmp_path, [[4, 100, -1], [5]], choices={"u": "vocabulary"})[0].skipped == 0
@@ -209,7 +209,7 @@ def test_weights_come_beside_the_ids(tmp_path: Path, more: str, text: bool) -> N
     assert batch["w"].tolist() == [row + [0] * (wide - len(row)) for row in right]
     assert batch["u"].shape == batch["w"].shape
     (report,) = (column for column in found.columns if column.column == "w")
-    assert (report.reader, report.encoding) == ("`weights` of input `u`", "numbers as they are")
+    assert (report.reader, report.encoding) == ("`weights` of input `u`", "unchanged numbers")
     again = Encoder.from_text(found.encoder.text(), found.encoder.requirements)
     (scored,) = table_batches(str(tmp_path / ("rows.csv" if text else "rows.parquet")), again.of_inputs())
     assert scored["w"].tolist() == batch["w"].tolist()
@@ -227,11 +227,11 @@ def test_weights_beside_padding_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ([[1.0, 2.0], [3.0]], "does not hold one number for each item of `u`"),
+        ([[1.0, 2.0], [3.0]], "does not have one number for each item of `u`"),
         ([[1.0], None], "no value"),
-        ([[1.0], [2.0, float("nan")]], "holds an item that is not a finite number"),
-        ([[1.0], [2.0, float("inf")]], "holds an item that is not a finite number"),
-        ([1.0, 2.0], "reads a list a row"),
+        ([[1.0], [2.0, float("nan")]], "has an item that is not a finite number"),
+        ([[1.0], [2.0, float("inf")]], "has an item that is not a finite number"),
+        ([1.0, 2.0], "reads a list per row"),
     ],
 )
 def test_weights_that_do_not_fit_are_told_by_row(tmp_path: Path, weights: Lists, said: str) -> None:

@@ -71,12 +71,12 @@ def test_a_column_of_the_file_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ((), "holds no data files"),
-        (("_SUCCESS",), "holds no data files"),
-        (("old/a.parquet",), "holds the folder `old`, whose name gives no column"),
-        (("day=1/a.parquet", "b.parquet"), "lie in folders that name different columns"),
-        (("day=1/day=2/a.parquet",), "holds the folder `day=2`, whose name gives no column"),
-        (("notes.txt",), "is of no known format"),
+        ((), "contains no data files"),
+        (("_SUCCESS",), "contains no data files"),
+        (("old/a.parquet",), "contains the folder `old`, whose name defines no column"),
+        (("day=1/a.parquet", "b.parquet"), "are in folders that define different columns"),
+        (("day=1/day=2/a.parquet",), "contains the folder `day=2`, whose name defines no column"),
+        (("notes.txt",), "has no known format"),
     ],
 )
 def test_folders_that_cannot_be_read(tmp_path: Path, made: tuple[str, ...], words: str) -> None:

@@ -102,18 +102,18 @@ def test_vocabularies_come_from_training_rows(graph: Graph, rows: Columns, tmp_p
 
 
 BAD: dict[str, tuple[str, object, str]] = {
-    "id too high": ("user", 10, "`10` is not an id of 0..9"),
-    "negative id": ("user", -1, "`-1` is not an id of 0..9"),
+    "id too high": ("user", 10, "`10` is not an id in 0..9"),
+    "negative id": ("user", -1, "`-1` is not an id in 0..9"),
     "no id": ("user", None, "no value"),
-    "unknown domain": ("scene", "bar", "`bar` is none of home, shop (nor an index into them)"),
+    "unknown domain": ("scene", "bar", "`bar` is not one of home, shop (or their index)"),
     "NaN": ("price", float("nan"), "no value"),
     "infinite": ("price", float("inf"), "`inf` is not a finite number"),
     "short list": ("place", [1.0], "`[1.0]` is not a list of 2 finite numbers"),
     "NaN in a list": ("place", [1.0, float("nan")], "`[1.0, nan]` is not a list of 2 finite numbers"),
     "label": ("click", 2, "`2` is neither 0 nor 1"),
-    "class": ("rating", 3, "`3` is not a class of 0..2"),
+    "class": ("rating", 3, "`3` is not a class in 0..2"),
     "no label": ("watch", None, "no value"),
-    "weight": ("value", -1.0, "`-1.0` is not a number from 0 up"),
+    "weight": ("value", -1.0, "`-1.0` is not a number of at least 0"),
     "label in the sample space": ("buy", None, "no value"),
 }
 
@@ -147,7 +147,7 @@ def test_many_bad_values_are_told_in_a_line(graph: Graph, rows: Columns, tmp_pat
     with pytest.raises(SpecError) as caught:
         prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
     (message,) = (item.message for item in caught.value.diagnostics)
-    assert message.endswith("row 4: `10` is not an id of 0..9; 2 more like it")
+    assert message.endswith("row 4: `10` is not an id in 0..9; 2 more rows like this")
 
 
 def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) -> None:
@@ -155,10 +155,10 @@ def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) ->
     rows["user"], rows["place"] = [[1]] * 40, [1.0] * 40
     with pytest.raises(SpecError) as caught:
         prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
-    messages = [item.message.partition(" holds ")[2] for item in caught.value.diagnostics]
+    messages = [item.message.partition(" has the type ")[2] for item in caught.value.diagnostics]
     assert messages == [
-        "double; input `place` reads 2 numbers a row",
-        "list<element: int64>; input `user` reads one value a row",
+        "double, but input `place` reads 2 numbers per row",
+        "list<element: int64>, but input `user` reads one value per row",
     ]
 
 
@@ -208,10 +208,10 @@ def test_the_hint_for_an_unseen_id_when_scoring(graph: Graph, rows: Columns, tmp
     """The help names what exists where rows are scored, and an encoding for the next run; both work."""
     prepared = prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
     new = written(tmp_path, rows | {"user": [500] * 20 + [3] * 20}, "new.parquet")
-    with pytest.raises(SpecError, match=r"`500` is not an id of 0\.\.9") as caught:
+    with pytest.raises(SpecError, match=r"`500` is not an id in 0\.\.9") as caught:
         list(table_batches(new, prepared.encoder.of_inputs()))
     (item,) = caught.value.diagnostics
-    assert item.help.startswith('`bad="skip"` (of a command: `--bad skip`) leaves such rows out')
+    assert item.help.startswith('`bad="skip"` (for a command: `--bad skip`) leaves such rows out')
     assert "`--encode user=vocabulary`" in item.help
     (batch,) = table_batches(new, prepared.encoder.of_inputs(), bad="skip")
     assert batch.rows.tolist() == list(range(20, 40))

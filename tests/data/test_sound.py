@@ -73,15 +73,15 @@ def test_texts_that_are_not_utf8(array: Any) -> None:  # noqa: ANN401 - pyarrow 
     """File, column and row are told, whatever holds the text."""
     with pytest.raises(SpecError, match="AS715") as caught:
         sound(array, "f", "c", 10)
-    assert caught.value.diagnostics[0].message == "`f`, column `c`, row 13: a text that is not in UTF-8"
+    assert caught.value.diagnostics[0].message == "`f`, column `c`, row 13: the text is not in UTF-8"
 
 
 def test_texts_that_are_not_utf8_in_csv(tmp_path: Path) -> None:
     """In a CSV file, rows are counted without the line of names."""
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,name\n1,x\n2,\xff\xfe\n")
-    assert message(path) == f"`{path}`, column `name`, row 2: a text that is not in UTF-8"
-    with pytest.raises(SpecError, match="column `second`, row 3: a text"):
+    assert message(path) == f"`{path}`, column `name`, row 2: the text is not in UTF-8"
+    with pytest.raises(SpecError, match="column `second`, row 3: the text"):
         list(open_tables([path], ("first", "second"))[0].chunks(["second"]))
 
 
@@ -111,7 +111,7 @@ def test_lists_of_what_nothing_reads(tmp_path: Path, use: Any, item: Any) -> Non
     parquet.write_table(pa.table({"c": pa.array([None, []], pa.list_(item))}), path)
     with pytest.raises(SpecError, match="AS703") as caught:
         check_types(open_tables([path]), {"c": ColumnRequirement("c", use, "input `c`", width=2)})
-    assert caught.value.diagnostics[0].message.startswith(f"column `c` of `{path}` holds list<element: ")
+    assert caught.value.diagnostics[0].message.startswith(f"column `c` of `{path}` has the type list<element: ")
 
 
 def test_large_batches_come_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

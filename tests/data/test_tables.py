@@ -72,8 +72,8 @@ def test_line_breaks_in_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.txt", b"", "is of no known format"),
-        ("a.parquet.gz", b"", "is of no known format"),
+        ("a.txt", b"", "has no known format"),
+        ("a.parquet.gz", b"", "has no known format"),
         ("none.csv", None, "there is no file"),
         ("a.csv", b"", "cannot be read: Empty CSV file"),
         ("a.parquet", b"PAR1", "cannot be read"),

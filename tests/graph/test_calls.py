@@ -163,15 +163,15 @@ class _Wide(FusionKind):
 
 
 BROKEN: dict[type[Settings], tuple[str, str]] = {
-    _Narrow: ("EXPERT", "says that it is 4 wide, but its `lower` gives [B, 3]"),
-    _Nothing: ("EXPERT", "says that it is 4 wide, but its `lower` gives a `NoneType`"),
+    _Narrow: ("EXPERT", "declares a width of 4, but its `lower` returns [B, 3]"),
+    _Nothing: ("EXPERT", "declares a width of 4, but its `lower` returns a `NoneType`"),
     _Failing: ("EXPERT", "failed in `lower`: KeyError: 'bias'"),
-    _Illegal: ("EXPERT", "writes an illegal operation: "),
-    _Short: ("GATE", "sees 2 experts, 4 wide, but its `lower` gives [B, 1]"),
-    _Values: ("GATE", "sees 2 experts, 4 wide, but its `values` gives [B, 4]"),
-    _Factors: ("FEATURE", "scales 4 elements, but its `lower` gives [B, 5]"),
-    _Head: ("TOWER", "heads a tower of 1 output, but its `head` gives [B, 4]"),
-    _Wide: ("FUSION", "gives one number per row, but its `lower` gives [B, 2]"),
+    _Illegal: ("EXPERT", "adds an illegal operation: "),
+    _Short: ("GATE", "sees 2 experts of width 4, but its `lower` returns [B, 1]"),
+    _Values: ("GATE", "sees 2 experts of width 4, but its `values` returns [B, 4]"),
+    _Factors: ("FEATURE", "scales 4 elements, but its `lower` returns [B, 5]"),
+    _Head: ("TOWER", "needs 1 logit per row, but its `head` returns [B, 4]"),
+    _Wide: ("FUSION", "must return one number per row, but its `lower` returns [B, 2]"),
 }
 
 
@@ -211,7 +211,7 @@ def test_a_late_objection_is_the_sentence_of_the_kind() -> None:
 
 def test_compiling_says_the_same() -> None:
     """Whoever compiles such a spec reads the sentence, and no traceback of the compiler's own check."""
-    with pytest.raises(SpecError, match="says that it is 4 wide, but its `lower` gives"):
+    with pytest.raises(SpecError, match="declares a width of 4, but its `lower` returns"):
         archspec.compile(SPEC.replace("EXPERT", "narrow").replace("GATE", "softmax").replace("TOWER", "mlp, units: []")
                          .replace("FUSION", "sum").replace("FEATURE", "sigmoid"), plugins=[_Narrow])  # fmt: skip
 
@@ -237,4 +237,4 @@ def test_a_width_that_is_no_width_is_a_diagnostic(width: object) -> None:
         archspec.load(spec, plugins=[expert("odd")(Odd)])
     (found,) = error.value.diagnostics
     assert found.code == "AS502"
-    assert f"returns {width!r} as its `width`, which must be a whole number from 1 on" in found.message
+    assert f"returns {width!r} as its `width`, which must be a whole number of at least 1" in found.message

@@ -98,10 +98,10 @@ def test_a_spec_with_a_plugin_needs_it_enabled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("extends: secret.yaml\n", "a checkpoint's spec may extend no file"),
+        ("extends: secret.yaml\n", "the spec of a checkpoint cannot extend a file"),
         ("secret.yaml", "the top level is a single value, not a mapping"),
         ("{secret.yaml}", "unknown section"),
-        (5, "the checkpoint holds no spec"),
+        (5, "the checkpoint contains no spec"),
     ],
 )
 def test_a_spec_in_a_checkpoint_reads_no_file(
@@ -147,7 +147,9 @@ def test_a_checkpoint_of_another_module_is_named(tmp_path: Path) -> None:
 def test_resuming_another_spec_is_refused(file: Path) -> None:
     """The error names both specs, before weights are compared."""
     module = MultiTaskModule(TEXT.replace("units: [4]", "units: [6]").replace("mixed", "wider"))
-    with pytest.raises(ValueError, match=r"the checkpoint's spec is `mixed` \(\w+\), the module's is `wider` \(\w+\)"):
+    with pytest.raises(
+        ValueError, match=r"the checkpoint's spec is `mixed` \(\w+\), but the module's is `wider` \(\w+\)"
+    ):
         fitted(module, loader_of(2), max_epochs=2, checkpoint=file)
 
 

@@ -140,8 +140,8 @@ def test_grouped_area_goes_by_the_column() -> None:
 @pytest.mark.parametrize(
     ("columns", "error", "message"),
     [
-        ({}, KeyError, "grouped_by: there is no column `user`; the batch holds `a`"),
-        ({"user": torch.ones(2)}, ValueError, r"grouped_by: column `user` holds torch.float32 of shape \[2\], not one"),
+        ({}, KeyError, "grouped_by: there is no column `user`; the batch has `a`"),
+        ({"user": torch.ones(2)}, ValueError, r"grouped_by: column `user` is torch.float32 of shape \[2\], not one"),
         ({"user": torch.ones(2, 1, dtype=torch.int64)}, ValueError, r"of shape \[2, 1\], not one integer"),
     ],
 )

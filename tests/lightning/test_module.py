@@ -265,14 +265,14 @@ def test_a_missing_label_is_named() -> None:
     """The error names the task, the column and what the batch holds."""
     batches = loader_of(1)
     del batches.batches[0]["c"]
-    with pytest.raises(KeyError, match="task `c` needs the label column `c`; the batch holds `x`, `user`, `a`, `b`"):
+    with pytest.raises(KeyError, match="task `c` needs the label column `c`, but the batch has `x`, `user`, `a`, `b`"):
         fitted(MultiTaskModule(TEXT), batches)
 
 
 def test_an_unknown_column_to_group_by_is_named() -> None:
     """Before the first step of training, by Lightning's sanity check."""
     module = MultiTaskModule(TEXT, grouped_by="person")
-    with pytest.raises(KeyError, match="grouped_by: there is no column `person`; the batch holds `x`, `user`"):
+    with pytest.raises(KeyError, match="grouped_by: there is no column `person`; the batch has `x`, `user`"):
         fitted(module, loader_of(1), loader_of(1))
 
 

@@ -25,16 +25,16 @@ def changed(program: Program, kind: str, change: Callable[[Op], Op]) -> Program:
 
 
 BROKEN: dict[str, tuple[Program, str]] = {
-    "order": (replace(PLE, ops=PLE.ops[::-1]), "before it is made"),
+    "order": (replace(PLE, ops=PLE.ops[::-1]), "before it is produced"),
     "twice": (replace(PLE, ops=(*PLE.ops, PLE.ops[0])), "a second time"),
     "no such operation": (changed(PLE, "linear", lambda op: replace(op, kind="guess")), "no operation `guess`"),
     "width": (
         changed(PLE, "linear", lambda op: replace(op, output=replace(op.output, shape=("B", 7)))),
-        r"shape \('B', 7\), its operands give",
+        r"it has shape \('B', 7\), but its operands result in",
     ),
     "weights": (changed(PLE, "linear", lambda op: replace(op, weights=())), "0 weights, not"),
     "storage": (changed(PLE, "linear", lambda op: replace(op, weights=("none",))), "no storage"),
-    "weight that is none": (
+    "unknown weight": (
         changed(PLE, "linear", lambda op: Op("weight", (), op.output, (), (("weight", "none"),))),
         "no weight `none`",
     ),
@@ -42,7 +42,7 @@ BROKEN: dict[str, tuple[Program, str]] = {
         changed(PLE, "linear", lambda op: Op("weight", (), op.output, (), (("weight", op.weights[0]),))),
         "the weight has",
     ),
-    "output": (replace(PLE, outputs=(Output("logits", "y", Value("none", ("B",))),)), "nothing makes `none`"),
+    "output": (replace(PLE, outputs=(Output("logits", "y", Value("none", ("B",))),)), "nothing produces `none`"),
     "operands": (changed(PLE, "activation", lambda op: replace(op, inputs=op.inputs * 2)), "2 operands, not 1"),
     "no operands": (changed(PLE, "concat", lambda op: replace(op, inputs=())), "0 operands, not 2 or more"),
     "function": (
@@ -52,36 +52,36 @@ BROKEN: dict[str, tuple[Program, str]] = {
     "no function": (changed(PLE, "activation", lambda op: replace(op, attrs=())), "no attribute `fn`"),
     "unknown attribute": (
         changed(PLE, "softmax", lambda op: replace(op, attrs=(("k", 1),))),
-        "no attribute `k` is known",
+        "unknown attribute `k`",
     ),
-    "what is read": (
+    "another shape of an operand": (
         changed(PLE, "softmax", lambda op: replace(op, inputs=(replace(op.inputs[0], shape=("B", 9)),))),
-        r"as float \[B, 9\], it is float \[B, 5\]",
+        r"as float \[B, 9\], but it is float \[B, 5\]",
     ),
     "type": (
         changed(PLE, "pool", lambda op: replace(op, inputs=(replace(op.inputs[0], dtype="float"),))),
         "is float, not int",
     ),
-    "type given": (
+    "type of the result": (
         changed(PLE, "softmax", lambda op: replace(op, output=replace(op.output, dtype="int"))),
-        "gives float, not int",
+        "returns float, not int",
     ),
-    "what is given back": (
+    "another shape of an output": (
         replace(PLE, outputs=(replace(PLE.outputs[0], value=replace(PLE.outputs[0].value, shape=("B", 2))),)),
         r"output gates.*: is float \[B, 5\], not float \[B, 2\]",
     ),
-    "two homes": (
+    "two places": (
         replace(PLE, storages={**PLE.storages, "other": replace(next(iter(PLE.storages.values())), name="other")}),
-        "lives in 2 places",
+        "is in 2 places",
     ),
-    "another shape of a home": (
+    "another shape of a place": (
         replace(
             PLE,
             storages={name: replace(storage, shape=(3, *storage.shape[1:])) for name, storage in PLE.storages.items()},
         ),
-        r"is \(2000, 16\), its place in `inputs.user.weight` is \(3, 16\)",
+        r"is \(2000, 16\), but its place in `inputs.user.weight` is \(3, 16\)",
     ),
-    "home": (replace(PLE, storages=dict(list(PLE.storages.items())[1:])), "lives in 0 places"),
+    "no place": (replace(PLE, storages=dict(list(PLE.storages.items())[1:])), "is in 0 places"),
 }
 
 

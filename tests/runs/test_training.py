@@ -219,9 +219,9 @@ def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path)
         train(graph, source, RECIPE, unbroken)
     with pytest.raises(SpecError) as caught:
         train(graph, source, replace(RECIPE, seed=5, batch=64), unbroken, resume=True)
-    assert [item.message.partition("has ")[2] for item in caught.value.diagnostics] == [
-        "batch 32, now it is 64",
-        "seed 1, now it is 5",
+    assert [item.message.partition("was ")[2] for item in caught.value.diagnostics] == [
+        "started with batch 32, not 64",
+        "started with seed 1, not 5",
     ]
 
 
@@ -305,7 +305,7 @@ def test_what_ends_a_run_from_outside_is_one_sentence(source: Source, tmp_path: 
     process.send_signal(ending)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "interrupted: the same command with --resume goes on with run"
+    assert told.splitlines()[-1] == "interrupted: to continue the run in run, add --resume to the same command"
     assert "Traceback" not in told
     assert not (tmp_path / "run" / ".lock").exists()
 

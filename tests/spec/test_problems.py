@@ -56,7 +56,7 @@ def said(text: str) -> list[tuple[str, str, int]]:
         ("inner: {rank: 1, att: input}", "unknown key `att` in `inner` of tower `ctr`",
          "did you mean `at`? keys here: at, rank", 18),
         ("inner: hidden", '`inner` of tower `ctr` must be a mapping, not `"hidden"`', "its keys: at, rank", 8),
-        ("from: [a, {sum: []}]", "`from` of tower `ctr` is empty", "name what is read", 11),
+        ("from: [a, {sum: []}]", "`from` of tower `ctr` is empty", "list what to read", 11),
     ],
 )  # fmt: skip
 def test_one_sentence_at_one_place(text: str, message: str, helps: str, column: int) -> None:

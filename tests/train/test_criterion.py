@@ -242,13 +242,13 @@ def test_a_mask_hides_missing_labels_alone() -> None:
 def test_a_missing_label_column_is_named() -> None:
     """The error names the task, the column and what the batch holds."""
     criterion = criterion_of("{a: {kind: binary, label: click}}")
-    with pytest.raises(KeyError, match=r"task `a` needs the label column `click`; the batch holds `x`, `buy`"):
+    with pytest.raises(KeyError, match=r"task `a` needs the label column `click`, but the batch has `x`, `buy`"):
         criterion({"a": leaf(0.0)}, {"x": labels(0), "buy": labels(0)})
 
 
 def test_a_missing_output_is_named() -> None:
     """The error names the task and what the model gave."""
-    with pytest.raises(KeyError, match="task `a` needs the model's output `a`; it gave `b`"):
+    with pytest.raises(KeyError, match="task `a` needs the model's output `a`, but the outputs are `b`"):
         criterion_of("{a: {kind: binary}}")({"b": leaf(0.0)}, {"a": labels(0)})
 
 
@@ -268,7 +268,7 @@ def test_a_missing_output_is_named() -> None:
         (
             "{kind: multiclass, classes: 3}",
             torch.tensor([0.0, 1.0]),
-            r"column `a` holds torch.float32, not class indices",
+            r"column `a` has type torch.float32, but class indices are integers",
         ),
     ],
 )
@@ -282,7 +282,7 @@ def test_labels_that_do_not_fit_are_refused(task: str, column: Tensor, message: 
 def test_negative_row_weights_are_refused() -> None:
     """A weight below 0 would turn a loss into a reward."""
     criterion = criterion_of("{a: {kind: binary, weight_column: v}}")
-    with pytest.raises(ValueError, match=r"task `a`: -1.0 in row 1 of column `v` is not a finite number from 0 up"):
+    with pytest.raises(ValueError, match=r"task `a`: -1.0 in row 1 of column `v` is not a finite number of at least 0"):
         criterion({"a": torch.zeros(2)}, {"a": torch.zeros(2), "v": torch.tensor([1.0, -1.0])})
 
 
@@ -326,8 +326,7 @@ def test_what_a_joint_loss_lacks_is_named(left_out: str) -> None:
         criterion(outputs, batch)
     held, gave = (", ".join(f"`{name}`" for name in columns) for columns in (batch, outputs))
     assert str(caught.value.args[0]) == (
-        f"the loss `difference_to` of task `a` needs `{name}`; the batch holds {held}, "
-        f"and the model's outputs are {gave}"
+        f"the loss `difference_to` of task `a` needs `{name}`; the batch has {held}, and the model's outputs are {gave}"
     )
 
 

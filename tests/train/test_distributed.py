@@ -147,7 +147,9 @@ def test_shards_after_the_forward_pass_are_refused(balance: str) -> None:
     for parameter in model.parameters():
         parameter.device_mesh = "as a DTensor has it"  # type: ignore[attr-defined] # of a shard
     batch = {"x": torch.ones(2, 2), **{name: torch.ones(2) for name in ("a", "b", "v", "has_a")}}
-    with pytest.raises(ValueError, match=r"is in shards; .* DDP, or fully_shard\(model, reshard_after_forward=False\)"):
+    with pytest.raises(
+        ValueError, match=r"is sharded, but .* DDP, or fully_shard\(model, reshard_after_forward=False\)"
+    ):
         archspec.MultiTaskLoss(model)(model(batch), batch)
 
 

@@ -44,7 +44,7 @@ def test_statistics_are_those_of_all_rows() -> None:
 
 def test_no_row_is_an_error() -> None:
     """Statistics of nothing are refused."""
-    with pytest.raises(ValueError, match="the batches hold no row"):
+    with pytest.raises(ValueError, match="the batches contain no rows"):
         gate_statistics(archspec.compile(TEXT), [])
 
 
@@ -56,7 +56,7 @@ def gate(name: str, *means: float) -> GateStatistics:
 def test_an_expert_that_nobody_uses_is_found() -> None:
     """Only if its weight is small in every gate that sees it."""
     assert gate_findings([gate("a", 0.7, 0.295, 0.005), gate("b", 0.295, 0.7, 0.005)]) == (
-        "nobody uses e2: its highest mean weight is 0.0050",
+        "no gate uses e2: its highest mean weight is 0.0050",
     )
 
 

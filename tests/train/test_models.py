@@ -185,5 +185,5 @@ def test_groups_by_task_hold_what_only_that_task_trains() -> None:
 def test_weights_of_another_spec_are_refused() -> None:
     """A model and the graph of another spec do not go together, and the error names the weight."""
     graph = archspec.graph.load.graph_of(archspec.load(ESMM))
-    with pytest.raises(ValueError, match="the spec `small_esmm` does not have: another spec"):
+    with pytest.raises(ValueError, match="the spec `small_esmm` does not have: is this another spec"):
         weight_locations(archspec.compile(MMOE), graph)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Columns:
-    """Columns of the batch as values, each read once."""
+    """The columns of a batch as values; each column is read once."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

@@ -1,4 +1,4 @@
-"""Lowers experts, and any other block from one stream to another."""
+"""Lowers experts, and other blocks that turn one stream into another."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def lower_expert(streams: Streams, node: Node, at: Scope) -> None:
 
 
 def lower_block(streams: Streams, node: Node, at: Scope) -> None:
-    """The stream of a block that its kind alone lowers."""
+    """The stream of a block: the result of its kind on its input."""
     value = streams.made(node, at, streams.read_by(node, at))
     streams.streams[node.name] = streams.builder.hint(value, node.block.name)

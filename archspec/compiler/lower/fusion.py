@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def lower_fusion(streams: Streams, node: Node, at: Scope) -> None:
-    """A fusion that is a task has a logit; the others are scores, computed by `predict`. Each may add to the loss."""
+    """The logit of a fusion with a task's name; `predict` computes the scores of others. Each may add to the loss."""
     block = node.block
     assert isinstance(block, Block)
     parts = tuple(_part(streams, name) for name in block.settings.of if name in streams.outputs)
@@ -72,5 +72,5 @@ def _has_logit(node: Node, parts: tuple[Part, ...]) -> bool:
 
 def score_of(node: Node, at: Scope, parts: tuple[Part, ...], method: str = "lower") -> Value:
     """The result of a fusion, `[B]`."""
-    score: Value = checked_call(node, method, at, parts, said="gives one number per row", shapes=[("B",)])
+    score: Value = checked_call(node, method, at, parts, said="must return one number per row", shapes=[("B",)])
     return score

@@ -32,14 +32,14 @@ def _mixed(streams: Streams, node: Node, at: Scope) -> Value:
     allowed = _allowed(streams, node, rule, at) if rule and not rule.after_softmax else None
     names = tuple(expert.node for expert in seen)
     gate = GateInputs(seen_by(streams.graph, node), _selector(streams, node, at), experts, allowed, names)
-    said = f"sees {len(experts)} experts, {gate.seen.width} wide"
+    said = f"sees {len(experts)} experts of width {gate.seen.width}"
     if overrides(block.settings, GateKind.lower):
         shapes = [("B", len(experts)), (len(experts),)]
         weights = checked_call(node, "lower", at, gate, said=said, shapes=shapes)
     else:
         given = [value for value in (gate.selector, gate.allowed) if value is not None]
         shape = ("B", len(experts)) if given else (len(experts),)
-        surroundings = replace(gate.seen, settings=())  # only what a built file can contain
+        surroundings = replace(gate.seen, settings=())  # a built file cannot contain the settings
         weights = streams.opaque(node, at, (surroundings,), given, shape)
     if rule and rule.after_softmax:
         weights = at.product(weights, _allowed(streams, node, rule, at, "float"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def lower_input(streams: Streams, node: Node, at: Scope) -> None:
-    """The stream of an input, if it has one and it is read."""
+    """The stream of an input, if it has one and something reads it."""
     assert isinstance(node.block, Block)
     column = streams.column(node.block.name)
     if streams.graph.widths[node.name] and node.name in streams.stream_readers:

@@ -36,7 +36,7 @@ LOWER: Mapping[str, Callable[[Streams, Node, Scope], None]] = {
     "tower": lower_tower,
     "fusion": lower_fusion,
 }
-"""Category of a node -> what lowers it, where that is more than what the kind writes; tasks have no operations."""
+"""Category of a node -> the function that lowers it; others use `lower_block`, and tasks have no operations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Lowered:
 
 
 def lower(graph: Graph) -> Lowered:
-    """The plain program of a checked graph, which defines the meaning of the spec, without values that no output needs.
+    """The plain program of a checked graph, which defines the meaning of the spec, without values that nothing needs.
 
     Raises:
-        SpecError: AS502: the operations of a kind are not what it declared, or it raises an error; AS221: the weights
-            fit no machine.
+        SpecError: AS210 or AS502: a kind raises an error, or its operations are not what it declared; AS221: the
+            weights are too large for any machine.
     """
     streams = Streams(graph)
     for name in graph.order:
@@ -70,7 +70,7 @@ def lower(graph: Graph) -> Lowered:
 
 
 def _legal(program: Program, graph: Graph) -> Program:
-    """The program, if it is legal; otherwise reports the kind whose operations are illegal at its place in the spec."""
+    """The program, if it is legal; otherwise raises SpecError AS502 about the kind with the illegal operation."""
     for op in program.ops:
         if op.kind == "apply" and (node := graph.nodes.get(op.node.node)) and (problem := missing_function(op)):
             raise SpecError([wrong_result(node, f"applies {problem}")])
@@ -79,5 +79,5 @@ def _legal(program: Program, graph: Graph) -> Program:
     except AssertionError:
         for op, wrong in illegal(program):
             if node := graph.nodes.get(op.node.node):
-                raise SpecError([wrong_result(node, f"writes an illegal operation: {wrong}")]) from None
+                raise SpecError([wrong_result(node, f"adds an illegal operation: {wrong}")]) from None
         raise

@@ -1,4 +1,4 @@
-"""Lowers scores: probabilities and values of every output, and the fusions that are not a task."""
+"""Lowers scores: the probability or value of every output, and the fusions that are not a task."""
 
 from __future__ import annotations
 

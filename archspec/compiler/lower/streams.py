@@ -40,7 +40,7 @@ class Streams(Columns):
         self.hidden_readers = {e.source for e in graph.edges if e.role not in {"of", "output", "case", "loss"}}
         self.stream_readers = {e.source for e in graph.edges if e.role not in INDEX_ROLES}
         self.scores: dict[str, Part] = {}
-        """Fusions that are not a task but that a task combines."""
+        """The scores of fusions that are not a task, but that the fusion of a task combines."""
 
     def at(self, node: Node) -> Self:
         """Sets the node that is lowered next, for which references in settings are resolved; returns self."""
@@ -91,7 +91,7 @@ class Streams(Columns):
             self.combined[key] = made if made in parts else self.builder.hint(made, "x")
         return self.combined[key]
 
-    def made(self, node: Node, at: Scope, *values: Any) -> Value:  # noqa: ANN401 - an input's kind is given more
+    def made(self, node: Node, at: Scope, *values: Any) -> Value:  # noqa: ANN401 - the kind of an input has another argument
         """The result of a kind, by its operations or by its module."""
         block = node.block
         assert isinstance(block, Block)
@@ -99,7 +99,7 @@ class Streams(Columns):
         assert width is not None
         shape: tuple[Dim, ...] = ("B", width) if tokens is None else ("B", tokens, width)
         if overrides(block.settings, ExpertKind.lower):
-            said = f"says that it is {width} wide" + (f", with {tokens} tokens" if tokens else "")
+            said = f"declares a width of {width}" + (f", with {tokens} tokens" if tokens else "")
             value: Value = checked_call(node, "lower", at, *values, said=said, shapes=[shape])
         else:
             (x,) = values
@@ -128,7 +128,7 @@ class Streams(Columns):
         if "<locals>" in cls.__qualname__:
             raise SpecError([unimportable(node)])
         settings = tuple(sorted(block.settings.model_dump(mode="json", by_alias=True).items()))
-        module = Module(at.home, cls.__module__, cls.__qualname__, settings, arguments)
+        module = Module(at.owner, cls.__module__, cls.__qualname__, settings, arguments)
         return at.call(module, values, shape)
 
     def output(self, name: str, logits: Value) -> None:

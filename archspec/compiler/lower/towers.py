@@ -29,7 +29,7 @@ def lower_tower(streams: Streams, node: Node, at: Scope) -> None:
         assert isinstance(node.block, Block)
         hidden = streams.made(node, at, streams.read_by(node, at))
         streams.streams[node.name] = streams.builder.hint(hidden, f"{name}_hidden")
-        said = f"heads a tower of {outputs} output{'s' * (outputs > 1)}"
+        said = f"needs {outputs} logit{'s' * (outputs > 1)} per row"
         head = checked_call(node, "head", at, hidden, outputs, said=said, shapes=[("B", outputs)])
     streams.heads[node.name] = head
     if node.case is None:

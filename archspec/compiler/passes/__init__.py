@@ -1,6 +1,6 @@
 """Passes: pure functions from program to program, one file each, in the order of this tuple.
 
-Passes do not know graphs, kinds or torch. Every pass preserves outputs and gradients.
+Passes must not know graphs, kinds or torch. Every exact pass preserves outputs and gradients.
 """
 
 from archspec.compiler.passes.bfloat16_products import bfloat16_products
@@ -23,7 +23,7 @@ EXACT_PASSES = (
     side_by_side,
     dead_operations,
 )
-"""Same function, same gradients."""
+"""Passes that preserve outputs and gradients."""
 
 INEXACT_PASSES = {"bf16": (bfloat16_products,)}
 """Passes that change precision, by the name of the precision; they run only if the caller requests them."""

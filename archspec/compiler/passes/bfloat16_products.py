@@ -28,7 +28,7 @@ def bfloat16_products(program: Program) -> PassResult:
         if not OPERATIONS[op.kind].multiplies or op.attr("precision"):
             ops.append(op)
         elif _is_head(op, program):
-            kept.append(f"{op.output.name}: a tower's head stays as it is")
+            kept.append(f"{op.output.name}: the head of a tower stays in fp32")
             ops.append(op)
         else:
             changed.append(f"{op.output.name} in bfloat16")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LAYERS = frozenset({"linear", "activation"})
-"""Operations that an expert may consist of: they treat each row separately, without randomness or state."""
+"""Operations that an expert may consist of: they work on each row separately, without randomness or state."""
 FUNCTIONS = frozenset({"relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus"})
 """Activations between layers."""
 
@@ -25,12 +25,13 @@ Chain = tuple[Op, ...]
 def chosen_experts(program: Program) -> PassResult:
     """Replaces `mix(w, [e1(x), ..., eE(x)])`, where a row has at most k weights, with `mix_chosen(x, w; e1 ... eE)`.
 
-    Fires if the gates declare that they choose (`mix` has `chosen`), if all gates of these experts together choose at
-    most half of them, and if the experts are layers of the same shape on one input. Gates that do not depend on each
-    other mix in one operation, in which an expert runs once on all rows that any of them sends to it.
+    It applies if the gates declare how many experts they choose (`mix` has `chosen`), if all gates of these experts
+    together choose at most half of them, and if the experts are layers of the same shape on one input. Gates that do
+    not depend on each other mix in one operation, where an expert runs once on all rows that any of them sends to it.
 
-    Measured in built files on one thread (640 wide, experts 256-128, k 2, 2,048 rows), one gate: 2 to 3 times as fast
-    for 8 experts, 12 for 32 and 20 for 64, in training alike; at 16 rows 0.9, 3.2 and 4.4, in training 0.9 to 1.1.
+    Measured in built files on one thread (input 640, experts 256-128, k 2, one gate): at 2,048 rows it is 2 to 3 times
+    as fast with 8 experts, 12 times with 32 and 20 times with 64, in training as well as in inference; at 16 rows 0.9,
+    3.2 and 4.4 times, in training 0.9 to 1.1 times.
     """
     chains = _Chains(program)
     groups: dict[tuple[Value, ...], list[Op]] = {}
@@ -52,7 +53,7 @@ def chosen_experts(program: Program) -> PassResult:
 
 
 def _together(program: Program, mixes: list[Op]) -> list[list[Op]]:
-    """All mixes in one group if nothing before the last one reads the output of an earlier one, else each alone."""
+    """All mixes in one group, unless something before the last one reads the output of an earlier one; then singly."""
     names = {mix.output.name for mix in mixes}
     before = program.ops[: program.ops.index(mixes[-1])]
     waits = any(value.name in names for op in before for value in op.inputs)
@@ -78,21 +79,21 @@ class _Chains:
         return tuple(reversed(chain))
 
     def reason(self, experts: Sequence[Value], mixes: Sequence[Op]) -> str:
-        """Why all experts must be computed for all rows; empty if they need not be."""
+        """Why all experts must run on all rows; empty if they need not."""
         chosen = sum(mix.attr("chosen") for mix in mixes)
         if 2 * chosen > len(experts):
-            return f"{chosen} of {len(experts)} experts are chosen: all are as fast"
+            return f"{chosen} of {len(experts)} experts are chosen, so running all of them is as fast"
         if any(self.uses[expert.name] > len(mixes) for expert in experts):
-            return "others read its experts too"
+            return "other operations read its experts, too"
         chains = [self.of(expert) for expert in experts]
         if not all(map(_layers, chains)) or not experts[0].is_rows:
-            return "its experts are no plain layers"
+            return "its experts contain more than linear layers and activations"
         if len({chain[0].inputs[0].name for chain in chains}) > 1:
             return "its experts read different inputs"
         if len({self.signature(chain) for chain in chains}) > 1:
-            return "its experts are of different shapes"
+            return "its experts have different shapes"
         shared = any(self.users[name] > 1 for chain in chains for op in chain for name in op.weights)
-        return "others use its experts' weights too" if shared else ""
+        return "other operations use the weights of its experts, too" if shared else ""
 
     def signature(self, chain: Chain) -> object:
         """The key that experts with the same layers share."""
@@ -126,7 +127,7 @@ def _layers(chain: Chain) -> tuple[tuple[int, str], ...]:
 
 
 def _chosen(mixes: list[Op], chain: Chain, weights: tuple[str, ...]) -> list[Op]:
-    """The operation `[G, B, H]`, and the operations that take each gate's member out of it."""
+    """The operation `[G, B, H]`, and one operation per gate that takes its member out of it."""
     head = mixes[0]
     stack = Value(f"{head.output.name}~chosen", (len(mixes), *head.output.shape))
     inputs = (chain[0].inputs[0], *(mix.inputs[0] for mix in mixes))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from archspec.program import Op, Program, Value
 
 RANDOM = frozenset({"dropout", "batch_norm", "dice", "apply", "call"})
-"""Operations that may draw random numbers or keep state: two of them are never merged."""
+"""Operations that may draw random numbers or keep state, and are therefore never merged."""
 
 
 def common_subexpressions(program: Program) -> PassResult:

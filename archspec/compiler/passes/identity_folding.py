@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from archspec.program.nodes import NodeName
 
 KEPT = frozenset({"batch_norm", "dice", "apply", "call"})
-"""Operations that may keep statistics or draw random numbers: they are kept if the plain model has them."""
+"""Operations that may keep statistics or draw random numbers, and are therefore never removed."""
 
 
 def identity_folding(program: Program) -> PassResult:
     """Replaces `mix(softmax(z), [e])` with `e` if z has one column, `1 * x` with `x`, `mix(w, [e])` with `w * e`.
 
-    The weights that z depends on remain weights of the model, without a gradient: in the plain model it is zero. The
-    gate's weights are still an output: ones.
+    The weights that z depends on remain weights of the model, without a gradient (in the plain model it is zero). The
+    weights of the gate remain an output, and are ones.
 
     >>> from archspec.compiler.passes.example import example
     >>> print(identity_folding(example("e = tanh(x)", "w = softmax(x)", "y = mix(w, e)", output="y", width=1)).program)
@@ -77,31 +77,31 @@ class _Folding:
         """Replaces the weights of one choice by ones, if only mixes and outputs read them."""
         reason = self.obstacle(op)
         if reason:
-            self.remarks.append(f"{op.output.name}: a softmax over one choice, but {reason}")
+            self.remarks.append(f"{op.output.name}: a softmax over one choice is kept: {reason}")
             self.ops.append(op)
             return
         mix = next(reader for reader in self.readers[op.output.name] if reader.kind == "mix")
         self.ones[op.output.name] = self.same.get(mix.inputs[1].name, mix.inputs[1])
 
     def obstacle(self, op: Op) -> str:
-        """Why a softmax is kept; empty if it can be removed."""
+        """Why a softmax must be kept; empty if it can be removed."""
         kinds = {reader.attr("function", reader.kind) for reader in self.readers[op.output.name]}
         if "mix" not in kinds or not kinds <= {"mix", "rows_like"}:
-            return "not only a mix reads it"
+            return "other operations than a mix read it"
         below, queue = set[str](), [op.inputs[0].name]
         while queue:
             producer = self.producers[queue.pop()]
             if producer.output.name in below or len(self.readers[producer.output.name]) > 1:
                 continue
             if producer.kind in KEPT:
-                return f"`{producer.output.name}` below it may keep statistics or draw random numbers"
+                return f"`{producer.output.name}`, which it reads, may keep statistics or draw random numbers"
             below.add(producer.output.name)
             queue += [value.name for value in producer.inputs]
         return ""
 
     def result(self) -> PassResult:
-        """The program without operations that only folded ones read; weights that only these used are idle."""
-        outputs = tuple(self.given_back(output) for output in self.program.outputs)
+        """The program without operations that only folded ones read; weights that only those used become idle."""
+        outputs = tuple(self.replaced(output) for output in self.program.outputs)
         folded = replace(self.program, ops=tuple(self.ops), outputs=outputs)
         alive = folded.needed(outputs)
         ops = tuple(op for op in self.ops if op.output.name in alive)
@@ -113,8 +113,8 @@ class _Folding:
         program = replace(folded, ops=ops, storages=storages, hints=self.hints)
         return PassResult(program, tuple(self.rewrites), tuple(self.remarks))
 
-    def given_back(self, output: Output) -> Output:
-        """The output with the value that replaces its own."""
+    def replaced(self, output: Output) -> Output:
+        """The output, with its value replaced if it was folded."""
         name = output.value.name
         if name not in self.ones:
             return replace(output, value=self.same.get(name, output.value))

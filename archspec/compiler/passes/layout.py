@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A value inside a container: columns start to stop of rows or tokens, or of one member of a stack of them.
+    """A value inside a container: columns `start` to `stop` of rows or tokens, or of one member of a stack of them.
 
     A value `[B]` may be a member of `[E, B]`; its columns are 0 to 1.
     """
@@ -27,7 +27,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Equal neighbours in one container: `count` runs of columns of one width, in each member from first to last."""
+    """Neighbours of equal shape in a container: `count` runs of `width` columns in members `first` to `last`."""
 
     container: Value
     first: int | None
@@ -48,7 +48,7 @@ class Grid:
 
 
 class Layout:
-    """Places of values. Appends the operations that take values out or combine them to the list of operations."""
+    """The places of values; `ops` collects operations, including those that take values out or combine them."""
 
     def __init__(self) -> None:
         self.ops: list[Op] = []
@@ -103,7 +103,7 @@ class Layout:
         self.places[value.name] = Place(container, member, start, stop)
 
     def cut(self, op: Op) -> None:
-        """Records a slice as a place, without an operation."""
+        """Records the place of a slice, without adding an operation."""
         source = self.places.get(op.inputs[0].name) or Place(op.inputs[0], None, 0, op.inputs[0].width)
         start, stop = source.start + op.attr("start"), source.start + op.attr("stop")
         self.places[op.output.name] = replace(source, start=start, stop=stop)
@@ -131,7 +131,7 @@ class Layout:
     # -- putting together ---------------------------------------------------------------------------------------------
 
     def grids(self, values: Sequence[Value]) -> list[Grid | Value]:
-        """The values as few grids as possible; values that are stored alone stay values."""
+        """The values in as few grids as possible; values that are not in a container stay as they are."""
         runs: list[Grid | Value] = []
         for value in values:
             place = self.places.get(value.name)
@@ -158,7 +158,7 @@ class Layout:
         return self._columns(runs[0].container, runs[0])
 
     def stack(self, values: Sequence[Value]) -> Value:
-        """The values of one shape as a stack `[E, ...]`: a view if they are neighbours, else a copy."""
+        """Values of the same shape as a stack `[E, ...]`: a view if they are neighbours, else a copy."""
         key = tuple(value.name for value in values)
         if key not in self.stacks:
             parts: list[Value] = []

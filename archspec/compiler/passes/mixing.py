@@ -1,4 +1,4 @@
-"""Gates at one distance from the inputs that mix the same experts are fused, grouped by how they see them."""
+"""Fuses gates at the same distance from the inputs that mix the same experts, grouped by how they see them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from archspec.compiler.passes.layout import Layout, Place
 
 MOST_OWN = 4
-"""At most this many columns with own experts of the gates; each costs one multiply-add over all gates."""
+"""The most columns with gates' own experts; each costs one multiply-add over all gates."""
 MOST_PARTS = 4
-"""At most this many runs of neighbouring experts that a gate sees."""
+"""The most runs of neighbouring experts that a gate may see."""
 FEW = 4
 """Up to this many shared experts, fused multiply-adds are as fast as a batched matmul."""
 
@@ -23,7 +23,7 @@ FEW = 4
 class Run:
     """Neighbouring experts that gates see in neighbouring columns of their weights, starting at `column`.
 
-    With `own`, the experts of gate g start at first + g * count; otherwise every gate's start at first.
+    With `own`, the experts of gate g start at first + g * count; otherwise those of every gate start at first.
     """
 
     column: int
@@ -33,7 +33,7 @@ class Run:
 
 
 class Mixing:
-    """Fuses mixes; mixes that do not fit a pattern are returned, and the reason is added to the remarks."""
+    """Fuses mixes; returns those that fit no pattern, and adds the reasons to the remarks."""
 
     def __init__(self, layout: Layout, rewrites: list[str], remarks: list[str]) -> None:
         self.layout, self.rewrites, self.remarks = layout, rewrites, remarks
@@ -47,7 +47,9 @@ class Mixing:
             if weights.is_rows and op.output.is_rows and all(self.in_stack(expert) for expert in experts):
                 groups.setdefault((weights.width, op.output.shape), []).append(op)
             else:
-                self.remarks.append(f"{op.output.name}: its experts or weights stand alone")
+                self.remarks.append(
+                    f"{op.output.name}: its experts are not in a stack, or its weights are the same for all rows"
+                )
                 left.append(op)
         together = [op for group in groups.values() for op in group]
         by_width = self.experts([value for op in together for value in op.inputs[1:]])
@@ -60,7 +62,7 @@ class Mixing:
         return value.name in self.layout.places
 
     def experts(self, values: list[Value]) -> dict[int, list[Value]]:
-        """The different experts of each width, in the order in which they are stored."""
+        """The distinct experts of each width, in the order in which they are stored."""
         found: dict[int, dict[str, Value]] = {}
         for value in values:
             found.setdefault(value.width, {})[value.name] = value
@@ -73,11 +75,11 @@ class Mixing:
         return {width: sorted(named.values(), key=place_of) for width, named in found.items()}
 
     def group(self, group: list[Op], experts: list[Value]) -> list[Op]:
-        """Fuses a group of gates if there is a pattern, else each gate that sees only a few runs of neighbours."""
+        """Fuses a group of gates if there is a pattern; else each gate that sees only a few runs of neighbours."""
         runs = runs_of(group, experts)
         if runs is None:
             if len(group) == 1:
-                self.remarks.append(f"{group[0].output.name}: sees experts in no regular order")
+                self.remarks.append(f"{group[0].output.name}: it sees experts in no regular order")
                 return group
             return [op for single in group for op in self.group([single], experts)]
         head = group[0]
@@ -138,14 +140,14 @@ def runs_of(group: list[Op], experts: list[Value]) -> list[Run] | None:
     index = {value.name: i for i, value in enumerate(experts)}
     seen = [[index[value.name] for value in op.inputs[1:]] for op in group]
     runs: list[Run] = []
-    for column, sights in enumerate(zip(*seen, strict=True)):
-        steps = {right - left for left, right in pairwise(sights)} or {0}
+    for column, column_experts in enumerate(zip(*seen, strict=True)):
+        steps = {right - left for left, right in pairwise(column_experts)} or {0}
         own = steps != {0}
         last = runs[-1] if runs else None
-        if last is not None and last.own == own and sights[0] == last.first + last.count:
+        if last is not None and last.own == own and column_experts[0] == last.first + last.count:
             runs[-1] = Run(last.column, last.first, last.count + 1, own)
         else:
-            runs.append(Run(column, sights[0], 1, own))
+            runs.append(Run(column, column_experts[0], 1, own))
     for run in runs:
         count = run.count if run.own else 0
         wanted = [[run.first + g * count + i for i in range(run.count)] for g in range(len(group))]

@@ -1,4 +1,4 @@
-"""Embedding tables of one width become one table, looked up once."""
+"""Embedding tables of the same width become one table with one lookup."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 MOST_ELEMENTS = 2**23
-"""Most elements of one table with dense gradients: 32 MiB in fp32, the largest block that glibc reuses. A larger
-gradient is mapped anew in every step, which costs more than all lookups."""
+"""The most elements of a merged table with dense gradients: 32 MiB in fp32, the largest block that glibc reuses. The
+memory for a larger gradient is mapped again in every step, which costs more than all lookups."""
 
 
 INPUTS = NodeName("inputs")
@@ -36,7 +36,7 @@ def shared_lookups(program: Program) -> PassResult:
     for op in program.ops:
         if _is_lookup(op):
             if others[op.weights[0]]:
-                remarks.append(f"{op.output.name}: its table is read for a sequence too")
+                remarks.append(f"{op.output.name}: its table is also read for a sequence")
             else:
                 frozen = program.storages[op.weights[0]].frozen
                 groups.setdefault((op.output.width, bool(op.attr("sparse")), frozen), []).append(op)
@@ -68,7 +68,7 @@ def shared_lookups(program: Program) -> PassResult:
 
 
 def _is_lookup(op: Op) -> bool:
-    """Whether it looks up one id per row; lists of ids are left to other passes."""
+    """Whether it looks up one id per row; lists of ids are not merged here."""
     return op.kind == "embed" and op.inputs[0].shape == ("B",)
 
 
@@ -82,7 +82,7 @@ def _are_read(part: list[Op], keys: Container[str]) -> bool:
 
 
 def _taken(part: list[Op], ids: list[str], rows: Value) -> list[Op]:
-    """The operations that take a part's ids `[N, B]` out of all ids, or stack computed ones; none if it has all."""
+    """The operations that take a part's ids `[N, B]` out of all ids, or stack computed ids; none if it has all."""
     values = tuple(op.inputs[0] for op in part)
     names = [value.name for value in values]
     output = Value(f"{part[0].output.name}~ids", (len(values), "B"), "int")
@@ -95,7 +95,7 @@ def _taken(part: list[Op], ids: list[str], rows: Value) -> list[Op]:
 
 
 def _capped(group: list[Op], program: Program) -> list[list[Op]]:
-    """Splits the group so that the tables of each part are small enough together; not if gradients are sparse."""
+    """Splits a group so that the tables of each part are small enough together; sparse gradients have no limit."""
     part_of: dict[str, int] = {}
     part = size = 0
     for op in group:

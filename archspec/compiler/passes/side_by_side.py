@@ -26,9 +26,9 @@ FREE = frozenset({"slice"})
 def side_by_side(program: Program) -> PassResult:
     """Replaces `a = f(x; A); b = f(y; B)` with one f on the stack `[x, y]`, and a and b with its members.
 
-    Operations have the same shape if kind, attributes, shapes of operands and of weights are equal; they are batched if
-    they are equally far from the inputs, so that none depends on another. Their operand is a view if the values are
-    already adjacent (slices of a wide matmul, members of a stack), else one copy.
+    Operations have the same shape if their kind, attributes, and shapes of operands and weights are equal. They are
+    batched if they are equally far from the inputs, so that none depends on another. Their operand is a view if the
+    values are already adjacent (slices of a wide matmul, members of a stack), else one copy.
     """
     fusion = _Fusion(program)
     for level in fusion.by_level():
@@ -41,12 +41,12 @@ def side_by_side(program: Program) -> PassResult:
 
 
 def opaque_copies(program: Program) -> list[str]:
-    """Sentences about plugin modules that are called separately although a kind has several copies.
+    """Remarks about plugin modules of the same class, which are called one by one.
 
     Batching them with `torch.func` was measured to be slower for up to about sixteen copies, and always at 2,048 rows.
     """
     kinds = Counter(module.cls for module in program.modules.values())
-    return [f"{n} modules of `{cls}` run one after the other: `build` is opaque" for cls, n in kinds.items() if n > 1]
+    return [f"{n} modules of `{cls}` run one by one, since `build` is opaque" for cls, n in kinds.items() if n > 1]
 
 
 class _Fusion:
@@ -69,7 +69,7 @@ class _Fusion:
         }  # fmt: skip
 
     def by_level(self) -> list[list[Op]]:
-        """The operations by their distance from the inputs; slices cost nothing."""
+        """The operations by their distance from the inputs, in which slices do not count."""
         distance: dict[str, int] = {}
         levels: dict[int, list[Op]] = {}
         waits = self.program.waits()
@@ -81,13 +81,13 @@ class _Fusion:
         return [levels[key] for key in sorted(levels)]
 
     def run(self, level: list[Op]) -> None:
-        """Handles one distance: groups of equal operations, then mixes, then slices of the results."""
+        """Batches the operations at one distance: groups of the same shape, then mixes, then slices of the results."""
         groups: dict[object, list[Op]] = {}
         for op in (op for op in level if op.kind not in FREE and op.kind != "mix"):
             groups.setdefault(self.signature(op), []).append(op)
         order = {op.output.name: index for index, op in enumerate(self.layout.ops)}
         for group in groups.values():
-            members = sorted(group, key=lambda op: self.standing(op, order))
+            members = sorted(group, key=lambda op: self.position(op, order))
             self.layout.node = members[0].node
             rule = self.rules.get(members[0].kind)
             if len(members) == 1 or rule is None or not rule(members):
@@ -102,8 +102,8 @@ class _Fusion:
         for op in (op for op in level if op.kind in FREE):
             self.layout.cut(op)
 
-    def standing(self, op: Op, order: dict[str, int]) -> tuple[int, int, int]:
-        """Where the first operand is stored, so that neighbours stay neighbours; operands stored alone come last."""
+    def position(self, op: Op, order: dict[str, int]) -> tuple[int, int, int]:
+        """Where the first operand is stored, as a sort key that keeps neighbours together; others come last."""
         place = self.layout.places.get(op.inputs[0].name) if op.inputs else None
         if place is None:
             return len(order), 0, 0
@@ -116,7 +116,7 @@ class _Fusion:
         return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, own, op.output.dtype
 
     def alone(self, op: Op) -> None:
-        """Keeps an operation as it was, on separate values; adjacent values are not combined again."""
+        """Keeps an operation unbatched, on separate values; a concatenation of adjacent values becomes a view."""
         self.layout.node = op.node
         values = self.layout.joined_columns(op.inputs) if op.kind == "concat" else op.inputs
         if op.kind == "concat" and len(values) == 1:
@@ -132,7 +132,7 @@ class _Fusion:
         """Whether no other operation uses their weights."""
         if all(self.uses[name] == 1 for op in members for name in op.weights):
             return True
-        self.remarks.append(f"{members[0].output.name}: others use its weights too")
+        self.remarks.append(f"{members[0].output.name}: other operations use its weights, too")
         return False
 
     def merged(self, members: list[Op], merge: Merge, mark: str) -> tuple[str, ...]:
@@ -221,9 +221,9 @@ class _Fusion:
         return self.members_of(self.one(members, tuple(stacks), (len(members), *members[0].output.shape)), members)
 
     def pool(self, members: list[Op]) -> bool:
-        """On a stack of ids `[B, L]` of one table, which then has only one gradient."""
+        """On a stack of ids `[B, L]` for one table, so that the table has only one gradient."""
         if len({op.weights for op in members}) > 1 or isinstance(members[0].inputs[0].shape[1], str):
-            self.remarks.append(f"{members[0].output.name}: its sequences have tables of their own, or any length")
+            self.remarks.append(f"{members[0].output.name}: its sequences have different tables, or no fixed length")
             return False
         stacks = [self.layout.stack([op.inputs[place] for op in members]) for place in range(len(members[0].inputs))]
         shape = (len(members), *members[0].output.shape)
@@ -252,7 +252,7 @@ class _Fusion:
         """On stacks of operands; an operand that all members share is read once and broadcast."""
         values = [value for op in members for value in op.inputs]
         if not all(value.has_columns for value in values) or len({len(value.features) for value in values}) > 1:
-            return False  # rows and tokens broadcast, but their axes would not meet on a stack
+            return False  # rows and tokens broadcast, but on a stack their axes would not be aligned
         operands = []
         for place in range(len(members[0].inputs)):
             values = [op.inputs[place] for op in members]
@@ -264,6 +264,6 @@ class _Fusion:
 
 
 def _stacked_for_products(name: str, storages: Sequence[Storage]) -> Storage:
-    """Stores matrices transposed, biases as they are."""
+    """One storage of stacked weights: matrices transposed, biases unchanged."""
     matrices = len(storages[0].shape) == 2  # noqa: PLR2004 - a weight [H, D], not a value
     return stacked_transposed(name, storages) if matrices else stacked(name, storages)

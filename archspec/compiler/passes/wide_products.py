@@ -48,13 +48,13 @@ def wide_products(program: Program) -> PassResult:
 
 
 def _activations(program: Program) -> dict[str, Op]:
-    """The activation of each value that nothing else reads."""
+    """Value -> its activation, if nothing else reads the value."""
     uses = program.uses()
     return {op.inputs[0].name: op for op in program.ops if op.kind == "activation" and uses[op.inputs[0].name] == 1}
 
 
 def _groups(program: Program, activations: Mapping[str, Op]) -> dict[object, list[Op]]:
-    """Linear operations on rows or tokens that can be merged; not those whose weights are also used elsewhere."""
+    """Groups of linear operations on rows or tokens that can be merged; those with shared weights cannot."""
     uses = Counter(name for op in program.ops for name in op.weights)
     groups: dict[object, list[Op]] = {}
     for op in program.ops:

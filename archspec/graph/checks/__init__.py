@@ -1,4 +1,4 @@
-"""What must hold of a graph, and what probably should: widths, cycles, limits, balances, outputs, lints.
+"""Checks of a graph: cycles, widths, limits, balances and outputs, which are errors, and lints, which are warnings.
 
 Lives here: everything that reports findings about a connected graph. May not change the graph.
 """

@@ -84,7 +84,7 @@ class _Checker:
         if len({width for width in widths.values() if width is not None}) > 1:
             shown = ", ".join(f"`{name}` is {width} wide" for name, width in widths.items())
             self.error(node, "AS209", f"{node.what} adds streams of different widths: {shown}", stream.span,
-                       help="add streams of one width, or write a list to concatenate")  # fmt: skip
+                       help="add streams of the same width, or write a list to concatenate them")  # fmt: skip
 
     def error(self, node: Node, code: str, message: str, span: Span | None, **details: Any) -> None:  # noqa: ANN401 - passed on
         """Reports an error of a block; equal errors of the experts of a group are reported once."""
@@ -145,7 +145,7 @@ class _Checker:
                 "AS206",
                 f"{node.what} reads nothing",
                 setting_span(node, "from"),
-                help="name what it reads in `from`",
+                help="write in `from` what it reads",
             )
         return width_of(self.graph, stream)
 
@@ -217,14 +217,14 @@ class _Checker:
         )
 
     def tower(self, node: Node) -> int | None:
-        """Width of the last hidden layer; a switch has one if its cases agree."""
+        """Width of the last hidden layer; a switch has one only if its cases agree."""
         if not isinstance(node.block, Switch):
             return self.block(node)
         widths = {self.widths.get(edge.source) for edge in self.graph.into(node.name, "case")}
         reader = self.readers.get(node.name)
         if len(widths) > 1 and None not in widths and reader is not None:
             other = self.graph.nodes[reader]
-            self.error(other, "AS209", f"{other.what} reads {node.what}, whose cases are of different widths",
+            self.error(other, "AS209", f"{other.what} reads {node.what}, whose cases have different widths",
                        setting_span(other, "from"), notes=[Note(node.what, node.block.place)],
                        help="give the cases the same last `units`")  # fmt: skip
         return widths.pop() if len(widths) == 1 else None
@@ -247,12 +247,12 @@ class _Checker:
                     "AS212",
                     f"{node.what}: `{edge.source.name}` is not a dense input of width 1",
                     setting_span(node, "times", "input"),
-                    help="name a dense input with `dim: 1`",
+                    help="choose a dense input with `dim: 1`",
                 )
         return 1
 
     def output(self, node: Node, block: Block) -> None:
-        """Checks that a fusion that is a task has the task's kind of output."""
+        """Checks that a fusion with a task's name has that task's kind of output."""
         task = self.graph.spec.tasks.get(block.name)
         if task is None:
             return
@@ -264,7 +264,7 @@ class _Checker:
             self.probability(node, block, task)
 
     def probability(self, node: Node, block: Block, task: TaskBlock) -> None:
-        """Checks that a fusion that is a binary task is a probability, whatever its parts are."""
+        """Checks that the score of a fusion with a binary task's name is a probability, whatever its parts are."""
         notes = [Note(f"task `{task.name}`", task.place)]
         if not overrides(block.settings, FusionKind.logits):
             self.error(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Edge, Graph
 
 _MOST_SHOWN = 12
-"""How many nodes of a cycle a message names."""
+"""The most nodes of a cycle that a message lists."""
 _SETTINGS = {"case": "cases"}
 
 

@@ -19,8 +19,8 @@ _BYTES = 4
 def may_be_heavy(graph: Graph) -> bool:
     """Whether the weights might exceed MANY_BYTES; for built-in kinds, False is certain.
 
-    No weight of a node has more elements than the product of the two largest numbers that its settings and streams
-    hold, and no node has more weights than it has numbers, a few more, and one for each expert that it sees.
+    No weight of a node has more elements than the product of the two largest numbers among its settings and widths.
+    A node has at most two weights per number, and one for each expert that it sees.
     """
     written: dict[int, tuple[int, ...]] = {}
     total = 0

@@ -1,4 +1,4 @@
-"""Limits that are checked before a graph is made, so that one that is too large takes neither time nor memory."""
+"""Limits that are checked before a graph is built, so that a graph that is too large costs neither time nor memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph, Node
     from archspec.spec.spec import Spec, TaskBlock
 
-_FEWER = "let gates see fewer experts, or blocks read less: each expert has an edge for each thing that it reads"
+_FEWER = "let gates see fewer experts, or let blocks read less: each expert has an edge for each thing that it reads"
 
 
 def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
@@ -30,15 +30,23 @@ def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
         copies = getattr(block.common, "count", 1) if block.category == "expert" else 1
         experts += copies if block.category == "expert" else 0
         if experts > MOST_EXPERTS:
-            message = f"the groups up to `{block.name}` hold {experts:,} experts; a spec has {MOST_EXPERTS:,} at most"
+            message = (
+                f"the groups up to `{block.name}` have {experts:,} experts; a spec may have at most {MOST_EXPERTS:,}"
+            )
             diagnostics.error(
-                "AS137", message, block.place, notes=block.provenance, help="lower `count` of what it is like"
+                "AS137",
+                message,
+                block.place,
+                notes=block.provenance,
+                help="lower the `count` of the group in its `like`",
             )
             diagnostics.raise_errors()
         units = getattr(block.settings, "units", ())  # a plugin may have one number under this name
         layers += copies * (1 + (len(units) if isinstance(units, tuple | list) else 1))
         if layers > MOST_ALL_LAYERS:
-            message = f"the blocks up to `{block.name}` have {layers:,} layers; a spec has {MOST_ALL_LAYERS:,} at most"
+            message = (
+                f"the blocks up to `{block.name}` have {layers:,} layers; a spec may have at most {MOST_ALL_LAYERS:,}"
+            )
             diagnostics.error(
                 "AS218",
                 message,
@@ -57,7 +65,11 @@ def check_size(spec: Spec, diagnostics: Diagnostics) -> None:
 
 
 def too_many_edges(diagnostics: Diagnostics, what: str, block: Block | Switch | TaskBlock) -> None:
-    """Raises an error if blocks read more than anybody could draw or train."""
+    """Reports that blocks read more than anybody could draw or train.
+
+    Raises:
+        SpecError: AS219, always.
+    """
     message = f"the blocks up to {what} read more than {MOST_EDGES:,} things"
     diagnostics.error("AS219", message, block.place, notes=block.provenance, help=_FEWER)
     diagnostics.raise_errors()
@@ -76,7 +88,7 @@ def check_table(graph: Graph, node: Node, diagnostics: Diagnostics) -> bool:
         return True
     diagnostics.error(
         "AS220", f"{node.what} needs a table of {sizes[name]:,} values of `{name}` times {seen:,} experts; "
-        f"{MOST_CELLS:,} numbers at most", node.block.place, notes=node.block.provenance,
+        f"at most {MOST_CELLS:,} numbers are allowed", node.block.place, notes=node.block.provenance,
         help="give the domain fewer values, or let the gate see fewer experts",
     )  # fmt: skip
     return False

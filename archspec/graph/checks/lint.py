@@ -34,9 +34,15 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
     for name in (name for name in graph.nodes if name in names):
         node = graph.nodes[name]
         if node.category in {"gate", *BOTTOM.values()}:
-            _say(diagnostics, node, "note", "AS307", f"nothing reads {node.what}: pruned, with what only it reads")
+            _say(
+                diagnostics,
+                node,
+                "note",
+                "AS307",
+                f"nothing reads {node.what}: it is pruned, together with everything that only it reads",
+            )
         elif name not in readers and node.category == "expert" and name not in used:
-            _say(diagnostics, node, "warning", "AS301", f"no gate sees {node.what}: left out",
+            _say(diagnostics, node, "warning", "AS301", f"no gate sees {node.what}: it is left out",
                  "add it to a gate's `sees`, or remove it")  # fmt: skip
         elif name not in readers and node.category == "input" and node.block.name not in tables:
             _say(
@@ -66,7 +72,7 @@ def lint(graph: Graph, diagnostics: Diagnostics) -> None:
                 _untrained(graph, node.name),
             )
         elif node.category == "tower" and node.case is None and node.name not in used:
-            _say(diagnostics, node, "warning", "AS303", f"{node.what} is an output without a task or a reader",
+            _say(diagnostics, node, "warning", "AS303", f"no task uses {node.what}, and nothing reads it",
                  f"add a task `{node.block.name}`, or remove the tower")  # fmt: skip
 
 
@@ -77,12 +83,12 @@ def _idle(block: Block, diagnostics: Diagnostics) -> None:
         if setting is not None and setting.provenance == block.provenance and not _is_default(block.settings, path):
             diagnostics.warning(
                 "AS235", f"`{name}` changes nothing: {reason}", block.span(*path, key=True), notes=block.provenance,
-                help=f"drop `{name}`",
+                help=f"remove `{name}`",
             )  # fmt: skip
 
 
 def _is_default(settings: Settings, path: tuple[str | int, ...]) -> bool:
-    """Whether a setting has its default: the canonical form writes those out, and nobody is warned of them."""
+    """Whether a setting has its default value: the canonical form writes defaults out, which is not worth a warning."""
     value: Any = settings
     for name in path[:-1]:
         value = getattr(value, str(name))
@@ -91,7 +97,7 @@ def _is_default(settings: Settings, path: tuple[str | int, ...]) -> bool:
 
 
 def _untrained(graph: Graph, name: str) -> str:
-    """Why no task trains a node: what reads it stops the gradient, or has no task."""
+    """The help for a node that no task trains: its readers stop the gradient, or lead to no task."""
     readers: dict[str, list[str]] = {}
     for edge in graph.edges:
         readers.setdefault(edge.source, []).append(edge.target)
@@ -105,7 +111,11 @@ def _untrained(graph: Graph, name: str) -> str:
 def _choice(graph: Graph, node: Node, diagnostics: Diagnostics) -> None:
     assert isinstance(node.block, Block)
     if len(graph.seen[node.name]) == 1 and (node.name, "selector") in graph.streams:
-        what = "weights that add up to one are always 1" if _adds_up(node.block) else "it has one expert to choose from"
+        what = (
+            "weights that add up to one are always 1"
+            if _adds_up(node.block)
+            else "it has only one expert to choose from"
+        )
         _say(
             diagnostics,
             node,

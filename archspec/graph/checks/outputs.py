@@ -1,4 +1,4 @@
-"""The outputs of towers and fusions: probabilities, values or classes; and which fusions can be a binary task."""
+"""The outputs of towers and fusions (probabilities, values or classes), and which fusions can be a binary task."""
 
 from __future__ import annotations
 

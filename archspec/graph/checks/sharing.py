@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
-    """Checks that experts with the same weights read streams of one width."""
+    """Checks that experts with the same weights read streams of the same width."""
     for node in _sharing(graph):
         owner = graph.nodes.get(node.like or "")
         if owner is None:
@@ -35,12 +35,12 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
                 message,
                 setting_span(node, *role.split(".")),
                 notes=[*node.block.provenance, Note(owner.what, owner.block.place)],
-                help="let both read streams of one width, or write its settings instead of `like`",
+                help="let both read streams of the same width, or write its settings instead of `like`",
             )
 
 
 def report_same(graph: Graph, diagnostics: Diagnostics) -> None:
-    """Reports experts that read the same stream with the same weights."""
+    """Reports experts that read the same streams with the same weights."""
     first: dict[object, Node] = {}
     for node in graph.nodes.values():
         if node.category not in {"expert", "block"} or node.index:
@@ -50,10 +50,11 @@ def report_same(graph: Graph, diagnostics: Diagnostics) -> None:
         if other is not node:
             diagnostics.warning(
                 "AS234",
-                f"{node.what} reads what `{other.block.name}` reads, with the same weights: it gives the same",
+                f"{node.what} reads the same streams as `{other.block.name}` with the same weights, "
+                "so their outputs are equal",
                 node.block.place,
                 notes=[*node.block.provenance, Note(other.what, other.block.place)],
-                help="say what it reads in `from`, or remove it",
+                help="write in `from` what it reads, or remove it",
             )
 
 

@@ -66,7 +66,7 @@ class _Names:
             self.declare(name, f"gate of level {number}", block.place, block.provenance)
 
     def declare(self, name: str, what: str, span: Span, provenance: tuple[Note, ...] = ()) -> None:
-        """Reports a name that is taken."""
+        """Records a name; reports one that is already taken."""
         if name not in self.seen:
             self.seen[name] = (what, span)
             return
@@ -74,7 +74,7 @@ class _Names:
         hint = " (an input keeps its column with `column:`)" if other == "input" else ""
         self.wiring.error(
             "AS202",
-            f"`{name}` could mean the {other} or the {what} of this name",
+            f"`{name}` could mean the {other} or the {what} with this name",
             span,
             notes=[*provenance, Note(f"the {other}", place)],
             help=f"give one of them another name{hint}",
@@ -99,15 +99,15 @@ def _group(wiring: Wiring, name: str) -> None:
         if member in named:
             wiring.error(
                 "AS205",
-                f"group `{name}` names `{member}` twice",
+                f"group `{name}` lists `{member}` twice",
                 span_at(tree, path),
                 notes=provenance_at(tree, path),
-                help="name each input once",
+                help="list each input once",
             )
         elif member not in inputs and member not in wiring.diagnostics.blamed and not wiring.diagnostics.incomplete:
             guess = suggest(member, inputs)
             helps = f"did you mean `{guess}`?" if guess else f"inputs: {listed(inputs)}"
-            wiring.error("AS201", f"group `{name}` names `{member}`, which is not an input", span_at(tree, path),
+            wiring.error("AS201", f"group `{name}` lists `{member}`, which is not an input", span_at(tree, path),
                          notes=provenance_at(tree, path), help=helps)  # fmt: skip
         named.add(member)
 
@@ -125,11 +125,11 @@ def _bottom(wiring: Wiring, name: NodeName, block: Block) -> None:
 
 
 def _fusion(wiring: Wiring, name: str, block: Block) -> None:
-    """Connects a fusion with the outputs that it names."""
+    """Connects a fusion with the outputs in its `of`."""
     spec, reader = wiring.spec, Reader(f"fusion `{name}`", wiring.top + 1, block)
     node = wiring.node(NodeName("fusion", name), wiring.top + 1, reader.what, block)
     if name in spec.towers:
-        wiring.error("AS202", f"`{name}` could mean the tower or the fusion of this name", block.place, notes=[
+        wiring.error("AS202", f"`{name}` could mean the tower or the fusion with this name", block.place, notes=[
             *block.provenance, Note("the tower", spec.towers[name].place)], help="rename one of them")  # fmt: skip
     for index, part in enumerate(block.settings.of if block.settings is not None else ()):
         path = ("of", index) if isinstance(block.settings.of, tuple) else ("of", part)
@@ -148,7 +148,7 @@ def _task(wiring: Wiring, name: str, task: TaskBlock) -> None:
     elif not wiring.diagnostics.incomplete and name not in wiring.diagnostics.blamed:
         wiring.error(
             "AS207",
-            f"{what} has no output: no tower and no fusion has its name",
+            f"{what} has no output: no tower or fusion has its name",
             task.place,
             notes=task.provenance,
             help=_output(wiring, name),
@@ -162,4 +162,4 @@ def _output(wiring: Wiring, task: str) -> str:
     tower = renamed(wiring.spec).get(task)
     if tower is None:
         return f"add `{task}: ...` to `towers`"
-    return f"if the task was renamed, name tower `{tower}` `{task}`, too; or add `{task}: ...` to `towers`"
+    return f"if the task was renamed, rename tower `{tower}` to `{task}`; or add `{task}: ...` to `towers`"

@@ -52,7 +52,7 @@ def _gate(wiring: Wiring, number: int, name: str, block: Block) -> None:
             f"{reader.what} sees no expert",
             reader.span("sees"),
             notes=block.provenance,
-            help="name expert groups",
+            help="list expert groups in `sees`",
         )
     _selector(wiring, node, reader)
     _residual(wiring, node, reader)
@@ -75,7 +75,7 @@ def _selector(wiring: Wiring, node: NodeName, reader: Reader) -> None:
                 f"{reader.what}: a `{block.kind}` gate has no selector",
                 reader.span("selector", key=True),
                 notes=block.provenance,
-                help="drop `selector`",
+                help="remove `selector`",
             )
         else:
             wiring.read([node], "selector", reference, reader, ("selector",))

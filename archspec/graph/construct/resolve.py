@@ -43,7 +43,7 @@ class Reader:
         return self.block.place if span == self.block.node.span else span
 
     def provenance(self, *path: str | int) -> tuple[Note, ...]:
-        """The files and expansions that a setting came through."""
+        """Notes on the files and expansions that a setting came from."""
         return provenance_at(self.block.node, path)
 
 
@@ -66,11 +66,11 @@ class Resolver:
             if isinstance(item, Name):
                 found = self.name(item, reader, path)
                 self.resolved += len(found)
-                if self.resolved > 2 * MOST_EDGES:  # a node that is named twice is one edge
+                if self.resolved > 2 * MOST_EDGES:  # a node that is read twice is one edge
                     too_many_edges(self.diagnostics, reader.what, reader.block)
                 together = (
                     reference.combine == "sum" and len(found) > 1
-                )  # a name of several is added as one, side by side
+                )  # a name that stands for several nodes is one summand: their concatenation
                 items += [Stream("concat", tuple(found), reader.span(*path, *item.at))] if together else found
             else:
                 items.append(self.stream(item, reader, path))
@@ -169,7 +169,7 @@ class Resolver:
             return [found]
         self.diagnostics.error(
             "AS204",
-            f"{reader.what} names expert {found.number} of `{found.name}`, which has {count}",
+            f"{reader.what} names expert {found.number} of `{found.name}`, which has only {count}",
             reader.span(*at),
             notes=reader.provenance(*at),
             help=f"experts count from 0: the last one is `{found.name}.{count - 1}`",
@@ -184,13 +184,13 @@ class Resolver:
             "AS201",
             f"{reader.what} reads unknown `{text}`",
             reader.span(*at),
-            label="nothing of this name can be read here",
+            label="nothing with this name can be read here",
             notes=reader.provenance(*at),
             help=self.elsewhere(text, reader) or self.nearby(text, reader.level),
         )
 
     def elsewhere(self, text: str, reader: Reader) -> str:
-        """Where a bare name is declared that cannot be read as such, if reading it would not form a cycle."""
+        """A hint for a bare name that is declared elsewhere: how to write it, if reading it would not form a cycle."""
         above = ""
         for number, level in reversed(list(enumerate(self.spec.levels, 1))):
             section: Section = "gates" if text in level.gates else "experts" if text in level.experts else ""
@@ -199,7 +199,7 @@ class Resolver:
             thing = f"{'gate' if section == 'gates' else 'expert group'} `{text}` of level {number}"
             if number < reader.level:
                 return f"{thing} is `{NodeName(section, text, level=number)}`"
-            above = f"{thing} is computed later than what reads it here; {self.nearby('', reader.level)}"
+            above = f"{thing} is computed after what reads it here; {self.nearby('', reader.level)}"
         if text in self.spec.towers and reader.level > len(self.spec.levels) and reader.block.name != text:
             return f"the last hidden vector of tower `{text}` is `{NodeName('towers', text)}`"
         return above or (
@@ -207,7 +207,7 @@ class Resolver:
         )
 
     def nearby(self, text: str, level: int) -> str:
-        """The name that was probably meant, and all that can be read."""
+        """The name that was probably meant, and all names that can be read."""
         known = list(self.known(level))
         start = text.partition(".")[0].rstrip("0123456789")
         like = [name for name in known if "." in name and name.startswith(start)] if "." in text else []

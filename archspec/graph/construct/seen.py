@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 _DIGITS = 10
-"""An expert's number has fewer digits: groups are small."""
+"""Numbers of experts have fewer digits than this, since groups are small."""
 
 
 class SeesResolver(Resolver):
@@ -37,14 +37,14 @@ class SeesResolver(Resolver):
         return tuple(seen.values())
 
     def twice(self, group: str, reader: Reader, at: Path) -> None:
-        """Reports an expert that is named twice."""
+        """Reports an expert that is listed twice."""
         if group not in self.diagnostics.blamed:
             self.diagnostics.error(
                 "AS205",
                 f"{reader.what} sees `{group}` twice",
                 reader.span(*at),
                 notes=reader.provenance(*at),
-                help="name each expert once",
+                help="list each expert once",
             )
 
     def _see(self, sees: Sees, reader: Reader, add: Callable[..., None], *, detached: bool) -> None:
@@ -89,5 +89,5 @@ class SeesResolver(Resolver):
         helps = (f"did you mean `{guess}`? " if guess else "") + f"groups here: {listed(groups)}"
         self.diagnostics.error(
             "AS204", f"{reader.what} sees unknown expert group `{text}`", reader.span(*at),
-            label=f"no expert group of this name at level {reader.level}", notes=reader.provenance(*at), help=helps,
+            label=f"no expert group with this name at level {reader.level}", notes=reader.provenance(*at), help=helps,
         )  # fmt: skip

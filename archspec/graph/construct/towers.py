@@ -31,11 +31,11 @@ def connect_tower(wiring: Wiring, name: str, tower: Block | Switch) -> None:
         wiring.edge(_block(wiring, NodeName("towers", name, case=value), inner, block), node, "case")
         if block.common is not None and block.common.output is not None:
             wiring.error("AS109", f"{inner}: `output` belongs to the tower", block.span("output", key=True),
-                         notes=block.provenance, help="write it beside `switch`")  # fmt: skip
+                         notes=block.provenance, help="write it next to `switch`")  # fmt: skip
 
 
 def _values(wiring: Wiring, node: NodeName, what: str, tower: Switch) -> tuple[str, ...]:
-    """The values of the domain that a switch names."""
+    """The values of a switch's domain."""
     reader = Reader(what, wiring.top, tower)
     values = wiring.domain_values(tower.switch, reader, "switch") if tower.switch else None
     if values:

@@ -129,14 +129,14 @@ class Wiring:
         self.error(code, message, reader.span(*path), notes=reader.provenance(*path), help=helps)
 
     def is_input(self, name: str, reader: Reader, path: Path) -> bool:
-        """Whether a setting names an input; reports it if not."""
+        """Whether `name` is an input; reports it if not."""
         if name in self.spec.inputs:
             return True
         self.absent("AS201", name, f"{reader.what}: `{name}` is not an input", reader, path, self.spec.inputs, "inputs")
         return False
 
     def is_domain(self, name: str, reader: Reader, path: Path) -> bool:
-        """Whether a setting names a domain input; reports it if not."""
+        """Whether `name` is a domain input; reports it if not."""
         return self.domain_values(name, reader, *path) is not None
 
     def domain_values(self, name: str, reader: Reader, *path: str | int) -> tuple[str, ...] | None:

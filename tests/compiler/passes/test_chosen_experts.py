@@ -44,14 +44,14 @@ def test_it_fires() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (spec(gate="kind: topk, k: 3"), "6 of 8 experts are chosen: all are as fast"),
+        (spec(gate="kind: topk, k: 3"), "6 of 8 experts are chosen, so running all of them is as fast"),
         (spec(more="      other: {from: x, count: 2, units: [6, 4]}"), "its experts read different inputs"),
-        (spec(more="      other: {count: 2, units: [5, 4]}"), "its experts are of different shapes"),
-        (spec("{count: 8, units: [6, 4], dropout: 0.1}"), "its experts are no plain layers"),
-        (spec("{count: 8, units: [6, 4], norm: batch}"), "its experts are no plain layers"),
-        (spec("{count: 8, units: [6, 4], activation: leaky_relu, slope: 0.2}"), "its experts are no plain layers"),
+        (spec(more="      other: {count: 2, units: [5, 4]}"), "its experts have different shapes"),
+        (spec("{count: 8, units: [6, 4], dropout: 0.1}"), "its experts are not plain layers"),
+        (spec("{count: 8, units: [6, 4], norm: batch}"), "its experts are not plain layers"),
+        (spec("{count: 8, units: [6, 4], activation: leaky_relu, slope: 0.2}"), "its experts are not plain layers"),
         (spec().replace("$task: {units", "one: {from: level1.experts.pool}\n  two: {units"),
-         "others read its experts too"),
+         "other operations read its experts, too"),
     ],
 )  # fmt: skip
 def test_it_refuses_and_says_why(text: str, reason: str) -> None:

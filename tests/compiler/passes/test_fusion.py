@@ -150,7 +150,7 @@ towers: {{$task: {{}}}}
     before = plain(text)
     optimized, result = after(before, *EXACT_PASSES[:4], side_by_side)
     assert [remark for remark in result.remarks if "gates" in remark] == [
-        "level1.gates.one.mix: sees experts in no regular order"
+        "level1.gates.one.mix: it sees experts in no regular order"
     ]
     assert_same(before, optimized)
 
@@ -193,7 +193,11 @@ def test_weights_that_two_experts_share_are_not_stacked(norm: str, parts: list[s
     text = level(f"one: {{from: a, {settings}}}, two: {{from: b, like: one}}", "all")
     before = plain(text)
     optimized, result = after(before, side_by_side)
-    alone = [remark.partition(":")[0] for remark in result.remarks if remark.endswith("others use its weights too")]
+    alone = [
+        remark.partition(":")[0]
+        for remark in result.remarks
+        if remark.endswith("other operations use its weights, too")
+    ]
     assert sorted(alone) == [f"level1.experts.one.0.{part}" for part in parts]
     assert_same(before, optimized)
 
@@ -250,7 +254,7 @@ def test_sequences_that_cannot_be_stacked_are_pooled_one_by_one_and_named() -> N
     """Sequences of any length, and those of different tables, stay alone; the remark says so."""
     for text in (with_sequences("d", ", length: 3"), with_sequences("a", "")):
         optimized, result = after(plain(text), *EXACT_PASSES[:-1])
-        assert "inputs.p.pool: its sequences have tables of their own, or any length" in result.remarks
+        assert "inputs.p.pool: its sequences have different tables, or no fixed length" in result.remarks
         assert_same(plain(text), optimized)
 
 
@@ -279,5 +283,5 @@ towers: {$task: {}}
 """
     )
     built = build(graph_of(archspec.load(text, plugins=[Opaque])))
-    assert "3 modules of `Opaque` run one after the other: `build` is opaque" in built.remarks
+    assert "3 modules of `Opaque` run one by one, since `build` is opaque" in built.remarks
     assert sum(op.kind == "call" for op in built.lowered.forward.ops) == 3

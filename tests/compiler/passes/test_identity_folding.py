@@ -81,7 +81,7 @@ towers: {$task: {units: [3]}}
     folded, result = after(before, identity_folding)
     assert "level2.gates.one.mix: a mix of one expert is a product" in result.rewrites
     (remark,) = result.remarks
-    assert remark.startswith("level2.gates.one.softmax: a softmax over one choice, but `level1.experts.side.")
+    assert remark.startswith("level2.gates.one.softmax: a softmax over one choice is kept: `level1.experts.side.")
     assert_same(before, folded)
 
 

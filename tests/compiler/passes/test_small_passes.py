@@ -126,14 +126,14 @@ def test_a_table_that_a_sequence_pools_stays_alone() -> None:
     text = PLE.replace("tasks:", "  h: {kind: sequence, table: a, length: 2}\ntasks:")
     before = plain(text)
     optimized, result = after(before, shared_lookups)
-    assert result.remarks == ("inputs.a.embed: its table is read for a sequence too",)
+    assert result.remarks == ("inputs.a.embed: its table is also read for a sequence",)
     assert_same(before, optimized)
 
 
 def test_bfloat16_leaves_heads_alone() -> None:
     """Products of experts and gates are rounded, those of towers' heads are not, and the remarks name them."""
     _, result = after(plain(PLE), bfloat16_products)
-    assert result.remarks == tuple(f"towers.{task}.head: a tower's head stays as it is" for task in ("one", "two"))
+    assert result.remarks == tuple(f"towers.{task}.head: the head of a tower stays in fp32" for task in ("one", "two"))
     assert len(result.rewrites) == 2 * 7 * 2 + 3 + 2 + 2
 
 
