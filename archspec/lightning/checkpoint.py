@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 KEY = "archspec"
 """Key of a checkpoint whose value is `{"spec": text, "digest": ..., "version": ...}`."""
+_ZIP = b"PK\3\4"
+"""What the files of torch.save begin with."""
 _PLAIN, _WRAPPED = "model.", "model._orig_mod."
 
 
@@ -56,13 +59,29 @@ def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=named or None)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
-        unusable("AS005", f"`{shown}` cannot be read as a checkpoint: {reason}")
+        unusable("AS005", f"`{shown}` cannot be read as a checkpoint: {_reason(path, error)}")
     if not isinstance(path, str | os.PathLike):
         path.seek(0)
     if not isinstance(found, dict) or not isinstance(found.get(KEY), dict):
         unusable("AS005", f"`{shown}` is not a checkpoint of a MultiTaskModule: it contains no spec")
     return found
+
+
+def _reason(path: str | os.PathLike[str] | IO[bytes], error: Exception) -> str:
+    """Why torch cannot read a file; its own words are about its parser, or advise to save the file in another way."""
+    if isinstance(path, str | os.PathLike):
+        try:
+            with Path(path).open("rb") as file:
+                start = file.read(len(_ZIP))
+        except OSError as problem:
+            return problem.strerror or str(problem)
+        if not start:
+            return "it is empty"
+        if start != _ZIP:
+            return "it is not a file that torch.save wrote"
+    if str(error).startswith("Weights only"):
+        return "it holds more than tensors and plain data"
+    return "it is cut or damaged"
 
 
 def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:

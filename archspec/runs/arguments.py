@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from archspec.runs.recipe import Recipe
 
 _FILES = ("files", "validation", "tables")
+_OPTIONS = {
+    "files": "data", "share": "split", "choices": "encode", "min_counts": "min-count", "columns": "column",
+    "separators": "separator", "tables": "table", "start": "from",
+}  # fmt: skip
+"""Arguments whose option of `archspec train` has another name."""
+_LISTED = 5
+"""How many items of an argument a message lists."""
 
 
 def arguments_of(graph: Graph, source: Source, recipe: Recipe) -> dict[str, Any]:
@@ -37,11 +44,27 @@ def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
         before = kept.get(name)
         if name in FREE or before == value or (name in _FILES and _moved(run, before or [], value)):
             continue
+        began, now = _said(name, before, value), _said(name, value, before)
         problems.error(
-            "AS706", f"the run in `{run.path}` was started with {name} {before}, not {value}",
+            "AS706", f"the run in `{run.path}` was started {began}, not {now}",
             help="use the arguments that the run was started with, or name another folder with `-o`",
         )  # fmt: skip
     problems.raise_errors(status=2)
+
+
+def _said(name: str, value: Any, other: Any) -> str:  # noqa: ANN401 - JSON data
+    """An argument as its option: `with --batch 32`. Of a mapping, only what the other one does not have."""
+    if name == "spec":
+        return f"with a spec of digest {value}"
+    option = f"--{_OPTIONS.get(name, name.replace('_', '-'))}"
+    if isinstance(value, dict):
+        own = {key: found for key, found in value.items() if not isinstance(other, dict) or other.get(key) != found}
+        value = [f"{key}={','.join(found) if isinstance(found, list) else found}" for key, found in own.items()]
+    elif not isinstance(value, list):
+        value = [] if value is None else [str(value)]
+    more = f" and {len(value) - _LISTED} more" if len(value) > _LISTED else ""
+    between = "," if name == "header" else " "
+    return f"with `{option} {between.join(value[:_LISTED])}`{more}" if value else f"without `{option}`"
 
 
 def recorded_arguments(run: RunFolder) -> dict[str, Any]:

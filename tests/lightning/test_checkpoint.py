@@ -126,15 +126,27 @@ def test_settings_in_a_checkpoint_enable_no_plugin(file: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot be read as a checkpoint: No such file"), (b"", "cannot be read as a"), (b"text", "cannot be read")],
-)
+    [
+        (None, "No such file"), (b"", "it is empty"), (b"text", "it is not a file that torch.save wrote"),
+        (b"PK\3\4" + b"x" * 90, "it is cut or damaged"),
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_checkpoint_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
-    """Missing, empty or of another kind: one sentence with the file's name."""
+    """Missing, empty, of another kind or damaged: one sentence with the file's name, without torch's own advice."""
     path = tmp_path / "x.ckpt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(archspec.SpecError, match=f"x.ckpt` {message}"):
+    with pytest.raises(archspec.SpecError, match=f"x.ckpt` cannot be read as a checkpoint: {message}"):
         MultiTaskModule.load_from_checkpoint(path)
+
+
+def test_a_cut_checkpoint_is_called_that(file: Path, tmp_path: Path) -> None:
+    """However much of it is missing, and also where torch only finds that it cannot map the file into memory."""
+    whole = file.read_bytes()
+    for end in (len(whole) // 2, len(whole) - 30):
+        (tmp_path / "cut.ckpt").write_bytes(whole[:end])
+        with pytest.raises(archspec.SpecError, match=r"cut.ckpt` cannot be read as a checkpoint: it is cut or damaged"):
+            MultiTaskModule.load_from_checkpoint(tmp_path / "cut.ckpt")
 
 
 def test_a_checkpoint_of_another_module_is_named(tmp_path: Path) -> None:

@@ -220,9 +220,25 @@ def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path)
     with pytest.raises(SpecError) as caught:
         train(graph, source, replace(RECIPE, seed=5, batch=64), unbroken, resume=True)
     assert [item.message.partition("was ")[2] for item in caught.value.diagnostics] == [
-        "started with batch 32, not 64",
-        "started with seed 1, not 5",
+        "started with `--batch 32`, not with `--batch 64`",
+        "started with `--seed 1`, not with `--seed 5`",
     ]
+
+
+def test_another_argument_is_an_option_in_words(graph: Graph, source: Source, unbroken: Path) -> None:
+    """A mapping is written as its option is, with what differs only; one that is not given is said to be missing."""
+    choices = {**source.choices, "user": "hash"}
+    others = replace(source, choices=choices, header=("a", "b"), missing={"user": ("none", "x")})
+    with pytest.raises(SpecError) as caught:
+        train(graph, others, replace(RECIPE, monitor="validation/click/auc"), unbroken, resume=True)
+    said = [item.message.partition("started ")[2] for item in caught.value.diagnostics]
+    assert sorted(said) == [
+        "with `--monitor validation/task_losses`, not with `--monitor validation/click/auc`",
+        "without `--encode`, not with `--encode user=hash`",
+        "without `--header`, not with `--header a,b`",
+        "without `--missing`, not with `--missing user=none,x`",
+    ]
+    assert not any(character in text for text in said for character in "{}[]'")
 
 
 def test_mistakes_leave_no_folder(source: Source, tmp_path: Path) -> None:
