@@ -10,7 +10,8 @@ import click
 
 from archspec.cli import completion, options
 from archspec.cli.messages import say, warn
-from archspec.cli.tables import WIDTH, Column, table
+from archspec.cli.tables import Column, table
+from archspec.wrapping import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

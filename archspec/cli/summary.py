@@ -11,7 +11,8 @@ import click
 
 from archspec.cli import options
 from archspec.cli.messages import say, warn
-from archspec.cli.tables import WIDTH, Column, table
+from archspec.cli.tables import Column, table
+from archspec.wrapping import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

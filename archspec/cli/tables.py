@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from archspec.diagnostics import visible
+from archspec.wrapping import PIECE, WIDTH, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-WIDTH: Final = 80
 _GAP: Final = "  "
-_PIECE: Final = re.compile(r"[^._ ]+[._ ]?|[._ ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +21,6 @@ class Column:
 
     heading: str
     numbers: bool = False
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` characters, broken after `.`, `_` and blanks only.
-
-    A word that is longer than `width` gets a line of its own.
-
-    >>> wrap("level1.experts.watch_time", 14)
-    ['level1.', 'experts.watch_', 'time']
-    """
-    lines = [""]
-    for piece in _PIECE.findall(text):
-        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
-    return [line.rstrip() for line in lines]
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int = WIDTH) -> list[str]:
@@ -77,7 +59,7 @@ def _widths(rows: Sequence[Sequence[str]], columns: Sequence[Column], width: int
 
 def _longest(cells: Iterable[str]) -> int:
     """The length of the longest piece of any cell."""
-    return max((len(piece.rstrip()) for cell in cells for piece in _PIECE.findall(cell)), default=0)
+    return max((len(piece.rstrip()) for cell in cells for piece in PIECE.findall(cell)), default=0)
 
 
 def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> list[str]:

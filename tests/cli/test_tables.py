@@ -4,24 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from archspec.cli.tables import Column, table, wrap
+from archspec.cli.tables import Column, table
 
 COLUMNS = (Column("node"), Column("width", numbers=True), Column("trained by"))
-
-
-@pytest.mark.parametrize(
-    ("text", "width", "lines"),
-    [
-        ("watch_time_of_shorts", 12, ["watch_time_", "of_shorts"]),
-        ("level1.experts.ctr × 3", 14, ["level1.", "experts.ctr ×", "3"]),
-        ("all but watch_time", 9, ["all but", "watch_", "time"]),
-        ("incomprehensibilities", 5, ["incomprehensibilities"]),
-        ("", 5, [""]),
-    ],
-)
-def test_words_stay_whole(text: str, width: int, lines: list[str]) -> None:
-    """Text is broken after dots, underscores and blanks; a longer word stands alone, whole."""
-    assert wrap(text, width) == lines
 
 
 def test_a_table_that_fits_is_as_wide_as_its_cells() -> None:

@@ -74,22 +74,3 @@ def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
         render(graphs.ple(), tmp_path / "figure.jpg")
     assert code(problem) == "AS604"
     assert not list(tmp_path.iterdir())
-
-
-def test_mermaid_keeps_markup_as_text(tmp_path: Path) -> None:
-    """Words of a spec cannot end a Mermaid label or bring in a tag."""
-    graph = graphs.mmoe()
-    graph.nodes["towers.ctr"]["title"] = '"]<script>\n--> x'
-    render(graph, tmp_path / "a.mmd")
-    text = (tmp_path / "a.mmd").read_text(encoding="utf-8")
-    assert "#quot;]#lt;script#gt; --#gt; x" in text
-    assert "<script>" not in text
-
-
-def test_text_names_what_each_thing_reads(tmp_path: Path) -> None:
-    """The tree for a terminal holds the routing."""
-    render(graphs.ple(), tmp_path / "a.txt")
-    lines = (tmp_path / "a.txt").read_text(encoding="utf-8").splitlines()
-    assert "│  ├─ gate ctr  softmax  ← (user, item, ctx), experts ctr, experts shared" in lines
-    assert "│  └─ gate shared  softmax  ← (user, item, ctx), experts ctr, experts cvr, experts shared" in lines
-    assert "   └─ cvr  binary  ← tower cvr" in lines

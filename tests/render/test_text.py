@@ -1,0 +1,57 @@
+"""The figure as a tree of lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import archspec
+from archspec.render.text import to_text
+from tests.render import graphs, stress
+
+ROOT = Path(__file__).resolve().parents[2]
+SPECS = sorted((ROOT / "specs").glob("*.yaml"))
+
+
+def tree(source: Path | str) -> list[str]:
+    """The lines of a spec's tree, with the plugins that it requires."""
+    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+    plugins = [ROOT / "plugins" / f"{name}.py" for name in yaml.safe_load(text).get("requires", [])]
+    return to_text(archspec.build_graph(archspec.load(source, plugins=plugins))).splitlines()
+
+
+def test_it_names_what_each_thing_reads() -> None:
+    """The tree holds the routing: data first, then the selector in brackets."""
+    lines = to_text(graphs.ple()).splitlines()
+    assert "│  ├─ gate ctr  softmax  ← experts ctr, experts shared, (inputs)" in lines
+    assert "   └─ cvr  binary  ← tower cvr" in lines
+
+
+def test_inputs_that_share_a_box_have_a_line_each() -> None:
+    """The box says how many they are and how wide together; each input says its kind and size below."""
+    lines = tree(ROOT / "specs" / "ple.yaml")
+    assert lines[1:5] == [
+        "├─ inputs",
+        "│  └─ 4 inputs  56",
+        "│     ├─ user: sparse 2000 × 16",
+        "│     ├─ video: sparse 1000 × 16",
+    ]
+
+
+@pytest.mark.parametrize(
+    "source", [*SPECS, *stress.SPECS.values()], ids=[*(path.stem for path in SPECS), *stress.SPECS]
+)
+def test_it_fits_80_columns(source: Path | str) -> None:
+    """No line is longer, whatever the spec; names that are broken are broken after an underscore."""
+    lines = tree(source)
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_no_name_is_lost_in_wrapping() -> None:
+    """What is wrapped reads on in the next line, inside the tree."""
+    text = re.sub(r"\s+", "", re.sub("[│├└─]", "", "".join(tree(stress.long_names()))))
+    assert text.count(f"tower{stress.LONG[:39]}0") == 2
