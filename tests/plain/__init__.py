@@ -18,6 +18,7 @@ from .customized_sharing import CustomizedSharing
 from .dbmtl import Dbmtl
 from .dcmt import Dcmt
 from .deepseek_moe import DeepseekMoe
+from .din_ple import DinPle
 from .dselect_k import DselectK
 from .escm2 import Escm2
 from .esm2 import Esm2
@@ -39,6 +40,7 @@ from .pepnet import Pepnet
 from .ple import Ple
 from .ple_video import PleVideo
 from .poso import Poso
+from .rankmixer import Rankmixer
 from .sarnet import Sarnet
 from .shared_bottom import SharedBottom
 from .sluice import Sluice
@@ -46,6 +48,7 @@ from .smes import Smes
 from .snr import SnrAver, SnrTrans
 from .star import Star
 from .stem import Stem
+from .wukong import Wukong
 
 if TYPE_CHECKING:
     from .blocks import Reference
@@ -94,6 +97,9 @@ MODERN: dict[str, type[Reference]] = {
     "m2m": M2m,
     "smes": Smes,
     "dcmt": Dcmt,
+    "din_ple": DinPle,
+    "rankmixer": Rankmixer,
+    "wukong": Wukong,
 }
 """The same for the architectures after PLE, some of which need a plugin."""
 

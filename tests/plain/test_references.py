@@ -64,6 +64,9 @@ OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "hamur": {"click": ()},
     "m2m": {"click": (), "buy": ()},
     "smes": {"click": (), "like": ()},
+    "din_ple": {"click": (), "buy": ()},
+    "rankmixer": {"finish": (), "like": ()},
+    "wukong": {"click": (), "buy": ()},
     "dcmt": {"ctr": (), "cvr": (), "cvr_without": (), "ctcvr": ()},
 }
 
@@ -78,6 +81,8 @@ CANONICAL = re.compile(
     rf"|level\d+\.gates\.\w+\.({LAYER}|bias|weight|transform\.\d+\.weight|(key|query|value|z|w)\.weight|[zw]\.bias"
     r"|task|v|meta\.(matrix|shift)\.(weight|bias))"
     rf"|feature_gates\.\w+\.{LAYER}"
+    rf"|inputs\.\w+\.linear\.(weight|bias)|blocks\.\w+\.({LAYER}|tokens\.\d+\.(weight|bias)"
+    r"|layers\.\d+\.((up|down|residual|norms\.\d+|mlp\.\d+)\.(weight|bias)|y|compress))"
     rf"|towers\.\w+(\.cases\.\w+)?\.({LAYER}|(layers\.\d+|head|norm)\.domains\.(weight|bias)|norm\.\w+"
     r"|domains\.\d+\.(down|up)\.(weight|bias)|meta\.\d+\.(matrix|shift)\.(weight|bias)"
     r"|hyper\.(layers\.\d+|head)\.(weight|bias)"

@@ -156,7 +156,7 @@ def test_reach_agrees_with_autograd(name: str) -> None:
     outputs = model(batch_for(REFERENCES[name].INPUTS, 32, 0, torch.float64))
     cases = {key for key in gradients(model) if ".cases." in key}
     categories: dict[str, str] = {node: data["category"] for node, data in graph.nodes(data=True)}
-    by_loss: set[str] = {tail for tail, _, data in graph.edges(data=True) if data["roles"] == ("loss",)}
+    by_loss = {node for node in graph if {data["role"] for _, _, data in graph.out_edges(node, data=True)} == {"loss"}}
     reached: dict[str, tuple[str, ...]] = {
         node: data["tasks"] for node, data in graph.nodes(data=True) if node not in by_loss
     }

@@ -78,7 +78,7 @@ def test_gradients_reach_what_the_graph_says(*, name: str, optimize: bool) -> No
     spec = SOURCES[name]
     graph = archspec.build_graph(spec)
     model = model_of(spec, optimize=optimize).eval()  # no gate is sampled
-    by_loss = {tail for tail, _, data in graph.edges(data=True) if data["roles"] == ("loss",)}
+    by_loss = {node for node in graph if {data["role"] for _, _, data in graph.out_edges(node, data=True)} == {"loss"}}
     nodes = {node for node in graph if graph.nodes[node]["category"] in {"expert", "gate", "tower"}} - by_loss
     for task in spec.tasks:
         names = trained(model, spec, task)
