@@ -10,6 +10,7 @@ import click
 from archspec.cli.options import Command, applied
 
 if TYPE_CHECKING:
+    from archspec.data.choices import Requests
     from archspec.data.prepare import Source
 
 
@@ -40,6 +41,8 @@ def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str
 
 def separators_of(_context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
     """Parses COLUMN=TEXT, by column; `tab` and `blank` name these. Raises BadParameter for any other form."""
+    from archspec.data.written import SEPARATORS
+
     found = {}
     for word in words:
         column, _, text = word.partition("=")
@@ -88,8 +91,6 @@ _SUCH: Final = {
     "moved": "ctr=click",
     "missing": "country=NA,-",
 }
-SEPARATORS: Final = {"tab": "\t", r"\t": "\t", "blank": " "}
-"""Words for separators that are hard to write on a command line."""
 
 
 def names_of(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -125,6 +126,10 @@ _SOURCE: Final = (
         "--encode", "choices", multiple=True, metavar="COLUMN=KIND", callback=choices_of,
         help="Ids: ids, vocabulary, hash, buckets; of times: hour, weekday. Numbers: numbers, standard, log1p; of "
         "times: age, age:COLUMN. Labels: classes, soft. [default: what the values are]",
+    ),
+    click.option(
+        "--encodings", metavar="FILE",
+        help="Read encodings from a YAML file; what options say about a column replaces what is written there.",
     ),
     click.option(
         "--min-count", "min_counts", multiple=True, metavar="[COLUMN=]N", callback=min_counts_of,
@@ -165,8 +170,11 @@ def source_options(command: Command) -> Command:
     return applied(_SOURCE, command)
 
 
-def source_of(values: dict[str, Any]) -> Source:
-    """Makes a Source from the options."""
+def source_of(values: dict[str, Any], written: Requests | None = None) -> Source:
+    """Makes a Source from the options; for each column, what they say replaces what is written in a file."""
     from archspec.data.prepare import Source
 
-    return Source(**{field.name: values[field.name] for field in fields(Source)})
+    given = {field.name: values[field.name] for field in fields(Source)}
+    for field in fields(written) if written is not None else ():
+        given[field.name] = {**getattr(written, field.name), **given[field.name]}
+    return Source(**given)

@@ -19,7 +19,9 @@ from archspec.cli.results import print_results
 from archspec.diagnostics import SpecError
 
 if TYPE_CHECKING:
+    from archspec.data.choices import Requests
     from archspec.data.prepare import Prepared
+    from archspec.graph.graph import Graph
     from archspec.runs.recipe import Recipe
 
 FOLDER: Final = "runs"
@@ -118,12 +120,12 @@ def train(  # noqa: PLR0913 - click passes each option by name
     from archspec.runs.training import train as run
 
     folder = Path(output or f"{FOLDER}/{graph.spec.name}")
-    recipe = recipe_of(values)
+    recipe, source = recipe_of(values), source_of(values, _written(graph, values))
     _quiet_lightning()
     try:
         with ProgressBar(recipe.batch) as bar:
             progress = Progress(bar.say, bar.warn, bar.rows, lambda prepared: _report(prepared, bar), bar.step)
-            results = run(graph, source_of(values), recipe, folder, resume=resume, progress=progress)
+            results = run(graph, source, recipe, folder, resume=resume, progress=progress)
     except SpecError as error:
         if leads():
             raise
@@ -137,6 +139,16 @@ def train(  # noqa: PLR0913 - click passes each option by name
         write_figure(learning_curves(results.history, tasks=tuple(graph.spec.tasks), best=best), folder / CURVES)
         print_results(results, folder, tuple(graph.spec.tasks), as_json=as_json)
     return 0
+
+
+def _written(graph: Graph, values: dict[str, Any]) -> Requests | None:
+    """The encodings in the file of `--encodings`, if there is one."""
+    if values["encodings"] is None:
+        return None
+    from archspec.data.requirements import column_requirements
+    from archspec.data.written import written_requests
+
+    return written_requests(values["encodings"], column_requirements(graph, values["grouped_by"]))
 
 
 def _quiet_lightning() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 
 from archspec.data.labels import check_listed
 from archspec.data.moments import LEAST, MOMENTS, moment_of
 from archspec.data.requirements import nearest_column
-from archspec.diagnostics import Diagnostics
+from archspec.diagnostics import Diagnostics, Span, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from archspec.data.requirements import ColumnRequirement
     from archspec.data.tables import Sources
@@ -21,43 +23,86 @@ _ALIKE: Final = frozenset({"hash", "hour", "weekday"})
 """Encodings that every column of a shared vocabulary must request, because nothing is learned from all of them."""
 
 
-def check_choices(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError if an encoding is requested that a column cannot have."""
-    problems = Diagnostics()
-    for column, kind in choices.items():
-        if known(column, requirements, problems):
-            check_choice(requirements[column], kind, problems)
-    _check_alike(choices, requirements, problems)
-    problems.raise_errors(status=2)
+Spans = Mapping[tuple[str, str], Span]
+"""(Field of `Requests`, column) -> the place where it is written."""
 
 
-def known(column: str, requirements: Mapping[str, ColumnRequirement], problems: Diagnostics) -> bool:
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What a person asks for, by column; each field is one of `Source`, which describes it."""
+
+    choices: Mapping[str, str] = field(default_factory=dict)
+    padding: Mapping[str, str] = field(default_factory=dict)
+    separators: Mapping[str, str] = field(default_factory=dict)
+    min_counts: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: object) -> Requests:
+        """Those of a `Source`."""
+        return cls(**{each.name: getattr(source, each.name) for each in fields(cls)})
+
+    def check(
+        self,
+        requirements: Mapping[str, ColumnRequirement],
+        problems: Diagnostics,
+        spans: Spans | None = None,
+    ) -> None:
+        """Adds an error for everything that cannot be: unknown columns, encodings that a column cannot have.
+
+        Args:
+            requirements: the columns that the spec reads.
+            problems: where to report.
+            spans: (field, column) -> the place where it is written, if it is in a file.
+        """
+        at = dict(spans or {})
+        for name in (each.name for each in fields(self)):
+            for column in getattr(self, name):
+                if column != EVERY or name != "min_counts":
+                    known(column, requirements, problems, at.get((name, column)))
+        for column, kind in self.choices.items():
+            if column in requirements:
+                check_choice(requirements[column], kind, problems, at.get(("choices", column)))
+        _check_alike(self.choices, requirements, problems, at)
+        _check_min_counts(self.min_counts, requirements, problems, at)
+        _check_lists(self, requirements, problems, at)
+
+
+def known(
+    column: str, requirements: Mapping[str, ColumnRequirement], problems: Diagnostics, span: Span | None = None
+) -> bool:
     """Whether the spec reads a column; if not, adds an error."""
     if column not in requirements:
         message = f"the spec reads no column `{column}`"
-        problems.error("AS705", message, help=nearest_column(column, requirements, "it reads"))
+        problems.error("AS705", message, span, help=nearest_column(column, requirements, "it reads"))
     return column in requirements
 
 
-def check_choice(requirement: ColumnRequirement, choice: str, problems: Diagnostics) -> None:
+def check_choice(requirement: ColumnRequirement, choice: str, problems: Diagnostics, span: Span | None = None) -> None:
     """Adds an error if a column cannot have an encoding."""
     kind, colon, more = choice.partition(":")
     able, column, high = requirement.choices, requirement.column, requirement.high
     cannot = f"column `{column}` cannot be encoded as `{choice}`"
     if kind not in able:
         has = f"takes {', '.join(able)}" if able else "is read as it is"
-        problems.error("AS705", cannot, help=f"{requirement.reader} {has}")
+        near = suggest(kind, able)
+        guess = f"did you mean `{near}`? " if near else ""
+        problems.error("AS705", cannot, span, help=f"{guess}{requirement.reader} {has}")
     elif kind == "age":
         if colon and not more:
-            problems.error("AS705", cannot, help="`age:` is followed by a date, such as `age:2026-01-31`, or a column")
+            problems.error(
+                "AS705", cannot, span, help="`age:` is followed by a date, such as `age:2026-01-31`, or a column"
+            )
     elif colon:
-        check_listed(requirement, choice, problems)
+        check_listed(requirement, choice, problems, span)
     elif high is not None and high < (least := LEAST.get(kind, 2 if kind == "hash" else 0)):
-        problems.error("AS705", f"{cannot}: {requirement.reader} has {high} ids", help=f"write `vocab: {least}`")
+        message = f"{cannot}: {requirement.reader} has {high} ids"
+        problems.error("AS705", message, span, help=f"write `vocab: {least}`")
 
 
 def _check_alike(
-    choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement], problems: Diagnostics
+    choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement], problems: Diagnostics, at: Spans
 ) -> None:
     """Adds an error for each set of columns that share their ids but would be encoded differently."""
     families: dict[str, list[str]] = {}
@@ -75,6 +120,7 @@ def _check_alike(
         both = " ".join(f"--encode {name}={kind}" for name in names)
         problems.error(
             "AS760", f"`--encode {first}={kind}`: `{first}` shares its ids with `{other}`, which {instead}",
+            at.get(("choices", first)),
             help=f"`{both}` encodes them alike; or give {requirements[other].reader} a table of its own, with `vocab` "
             "and `dim`",
         )  # fmt: skip
@@ -96,46 +142,47 @@ def by_family(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequi
     return {family_of(requirement): found.get(family_of(requirement)) for requirement in requirements.values()}
 
 
-def check_min_counts(min_counts: Mapping[str, int], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError if a column is not read, or if two columns that share their ids have different numbers."""
-    problems = Diagnostics()
+def _check_min_counts(
+    min_counts: Mapping[str, int], requirements: Mapping[str, ColumnRequirement], problems: Diagnostics, at: Spans
+) -> None:
+    """Adds an error if two columns that share their ids have different numbers."""
     seen: dict[str, str] = {}
     for column, count in min_counts.items():
-        if column == EVERY or not known(column, requirements, problems):
+        if column not in requirements:
             continue
         other = seen.setdefault(family_of(requirements[column]), column)
         if min_counts[other] != count:
             problems.error(
                 "AS760", f"`--min-count {column}={count}`: `{column}` shares its vocabulary with `{other}`, whose rare "
-                f"values are those of fewer than {min_counts[other]} rows", help="give both the same number",
+                f"values are those of fewer than {min_counts[other]} rows", at.get(("min_counts", column)),
+                help="give both the same number",
             )  # fmt: skip
-    problems.raise_errors(status=2)
+
+
+def _check_lists(
+    requests: Requests, requirements: Mapping[str, ColumnRequirement], problems: Diagnostics, at: Spans
+) -> None:
+    """Adds an error if a column is read as a list, or is not, where it is the other way round."""
+    lists = [name for name, requirement in requirements.items() if requirement.use == "lists"]
+    several = [name for name, requirement in requirements.items() if requirement.several]
+    for kind, able in (("padding", lists), ("separators", several)):
+        for column in getattr(requests, kind):
+            if column in requirements and column not in able:
+                message = f"the spec reads no lists from the column `{column}`"
+                helps = nearest_column(column, able, "it reads lists from")
+                problems.error("AS705", message, at.get((kind, column)), help=helps)
+    for column, values in requests.missing.items():
+        if column in several:
+            problems.error(
+                "AS705", f"`--missing {column}={','.join(values)}`: {requirements[column].reader} reads lists",
+                at.get(("missing", column)), help=f"`--padding {column}={values[0]}` leaves such items out of them",
+            )  # fmt: skip
 
 
 def least_count(requirement: ColumnRequirement, members: Collection[str], min_counts: Mapping[str, int]) -> int:
     """How often a value of a column must occur to be in its vocabulary; `members` are the columns that share it."""
     given = [min_counts[name] for name in members if name in min_counts]
     return given[0] if given else min_counts.get(EVERY, 1) if requirement.encodes else 1
-
-
-def check_sources(columns: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError if another name is given to a column that the spec does not read."""
-    problems = Diagnostics()
-    for column in columns:
-        known(column, requirements, problems)
-    problems.raise_errors(status=2)
-
-
-def check_missing(none: Mapping[str, tuple[str, ...]], requirements: Mapping[str, ColumnRequirement]) -> None:
-    """Raises SpecError if texts for missing values are given for a column that is not read, or read as lists."""
-    problems = Diagnostics()
-    for column, values in none.items():
-        if known(column, requirements, problems) and requirements[column].several:
-            problems.error(
-                "AS705", f"`--missing {column}={','.join(values)}`: {requirements[column].reader} reads lists",
-                help=f"`--padding {column}={values[0]}` leaves such items out of them",
-            )  # fmt: skip
-    problems.raise_errors(status=2)
 
 
 def sources_of(columns: Mapping[str, str], choices: Mapping[str, str]) -> Sources:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from archspec.data.requirements import ColumnRequirement
     from archspec.data.tables import Read
+    from archspec.diagnostics import Span
 
 CLASSES: Final = "classes"
 SOFT: Final = "soft"
@@ -170,13 +171,13 @@ def label_encoding(requirement: ColumnRequirement, kind: str | None, found: Iter
     )  # fmt: skip
 
 
-def check_listed(requirement: ColumnRequirement, kind: str, problems: Diagnostics) -> None:
+def check_listed(requirement: ColumnRequirement, kind: str, problems: Diagnostics, span: Span | None = None) -> None:
     """Adds an error if `classes:A,B,...` does not list one value for each class."""
     name, _, listed = kind.partition(":")
     values = _listed(listed)
     if name != CLASSES or len(set(values)) != requirement.high or len(values) != requirement.high or not all(values):
         problems.error(
-            "AS705", f"column `{requirement.column}` cannot be encoded as `{kind}`",
+            "AS705", f"column `{requirement.column}` cannot be encoded as `{kind}`", span,
             help=f"after `{CLASSES}:`, list the value of each of the {requirement.high} classes, in order, "
             "separated by commas",
         )  # fmt: skip

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from archspec.data.items import BRACKETED, PADDING, Between, ListForm, equal
-from archspec.data.requirements import nearest_column
 from archspec.data.values import cleaned, floats, is_list, is_text, lists, missing, texts
 from archspec.diagnostics import Diagnostic, Diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -165,13 +164,8 @@ def list_forms(
         requirements: the columns that the spec reads.
         padding: the padding item of a column, in addition to -1.
         separators: the separator of the lists of a column, if it is declared.
-
-    Raises:
-        SpecError: padding or a separator is declared for a column that is not read as a list.
     """
     separators = separators or {}
-    check_lists(padding, [name for name, requirement in requirements.items() if requirement.use == "lists"])
-    check_lists(separators, [name for name, requirement in requirements.items() if requirement.several])
     marks = {name: Marks() for name, requirement in requirements.items() if requirement.several}
     for table in tables if marks else ():
         for chunk in table.chunks(marks):
@@ -202,16 +196,6 @@ def with_lists(chunk: Chunk, forms: Mapping[str, ListForm], *, padding: bool = F
         if name in chunk.columns
     }
     return replace(chunk, columns={**chunk.columns, **columns})
-
-
-def check_lists(columns: Iterable[str], lists: Collection[str]) -> None:
-    """Raises SpecError if a column is not among those that are read as lists."""
-    problems = Diagnostics()
-    for column in columns:
-        if column not in lists:
-            message = f"the spec reads no lists from the column `{column}`"
-            problems.error("AS705", message, help=nearest_column(column, lists, "it reads lists from"))
-    problems.raise_errors(status=2)
 
 
 def split_at_blanks(column: str, form: ListForm, longest: int) -> Iterator[Diagnostic]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from archspec.data.choices import check_choices, check_min_counts, check_missing, check_sources, sources_of, timed
+from archspec.data.choices import Requests, sources_of, timed
 from archspec.data.columns import Tally, as_text, many_unknown
 from archspec.data.encoder import Encoder
 from archspec.data.faults import Bad, Faults
@@ -163,10 +163,9 @@ def prepare(
 
 def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
     """The training and the validation tables. Raises SpecError if they lack a column."""
-    check_choices(source.choices, wanted)
-    check_min_counts(source.min_counts, wanted)
-    check_sources(source.columns, wanted)
-    check_missing(source.missing, wanted)
+    problems = Diagnostics()
+    Requests.of(source).check(wanted, problems)
+    problems.raise_errors(status=2)
     sources = sources_of(source.columns, source.choices)
     tables, held_out = (
         tuple(replace(table, sources=sources, none=source.missing) for table in open_tables(files, source.header))

@@ -188,6 +188,25 @@ def test_options_for_columns() -> None:
     )  # fmt: skip
 
 
+def test_encodings_in_a_file(run: Run) -> None:
+    """They are used and kept in the run; an option replaces what they say of a column; a mistake has its line."""
+    Path("small.yaml").write_text(SPEC)
+    parquet.write_table(table(100, 0), "day.parquet")
+    Path("encodings.yaml").write_text("user: {encode: hash, min_count: 2}\nx: standard\n")
+    words = ("train", "small.yaml", "--data", "day.parquet", "--epochs", "1", "--encodings", "encodings.yaml")
+    told = run(*words, "--encode", "user=vocabulary")
+    assert told.exit_code == 0
+    kept = json.loads(Path("runs/small/run.json").read_text())["asked"]
+    assert (kept["choices"], kept["min_counts"]) == ({"user": "vocabulary", "x": "standard"}, {"user": 2})
+    assert run(*words, "--encode", "user=vocabulary", "--resume").exit_code == 0
+    Path("encodings.yaml").write_text("user: hash\nx: standart\n")
+    told = run(*words, "-o", "other")
+    assert told.exit_code == 1
+    assert "encodings.yaml:2:4" in told.stderr
+    assert "did you mean `standard`?" in told.stderr
+    assert not Path("other").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "word", "such"),
     [

@@ -12,7 +12,6 @@ import pytest
 from pyarrow import feather, parquet
 
 from archspec.data.batches import table_batches
-from archspec.data.choices import check_choices
 from archspec.data.encoder import Encoder
 from archspec.data.encodings import Buckets, Ids, Numbers, Standard, Vocabulary, Words
 from archspec.data.requirements import ColumnRequirement
@@ -341,7 +340,6 @@ def test_a_row_has_the_same_ids_in_any_file(tmp_path: Path, name: str) -> None:
     requirements = {name: ColumnRequirement(name, "ids", name, high=100, family=name) for name in columns}
     parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
     tables = open_tables([tmp_path / "train.parquet"])
-    check_choices({"user": "vocabulary"}, requirements)
     found = learned(tables[0].chunks, requirements, {"user": "vocabulary"})
     encoder = Encoder.of(found, requirements, {})
     (expected,) = table_batches([str(tmp_path / "train.parquet")], encoder)

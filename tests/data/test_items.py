@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
+from archspec.data.choices import Requests
 from archspec.data.items import ListForm, quoted_items
 from archspec.data.list_survey import list_forms
 from archspec.data.requirements import ColumnRequirement
 from archspec.data.tables import open_tables
-from archspec.diagnostics import SpecError
+from archspec.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,11 +133,13 @@ def test_numbers_keep_their_places(tmp_path: Path) -> None:
 
 def test_padding_of_what_is_no_list() -> None:
     """Padding is declared for lists alone."""
-    with pytest.raises(SpecError, match="reads no lists from the column `tag`") as caught:
-        list_forms([], {"tags": TAGS}, {"tag": "0"})
-    assert caught.value.diagnostics[0].help == "did you mean `tags`?"
-    with pytest.raises(SpecError, match="AS705"):
-        list_forms([], {"tags": VECTOR}, {"tags": "0"})
+    for requirement, column, said in (
+        (TAGS, "tag", "the spec reads no column `tag`"),
+        (VECTOR, "tags", "the spec reads no lists from the column `tags`"),
+    ):
+        problems = Diagnostics()
+        Requests(padding={column: "0"}).check({"tags": requirement}, problems)
+        assert [(item.code, item.message) for item in problems.items] == [("AS705", said)]
 
 
 def test_categories_are_lists_too() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from archspec.data.choices import check_choices
+from archspec.data.choices import Requests
 from archspec.data.encodings import Buckets, Ids, Standard, Vocabulary
 from archspec.data.profiles import Profile
 from archspec.data.requirements import ColumnRequirement
 from archspec.data.survey import learned
 from archspec.data.tables import Chunk
-from archspec.diagnostics import SpecError
+from archspec.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -110,13 +110,15 @@ def test_many_numbers_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_encodings_that_cannot_be() -> None:
     """A column that is not read, or cannot be encoded so, is refused, with all that can be."""
-    with pytest.raises(SpecError) as caught:
-        check_choices(
-            {"citi": "ids", "price": "buckets", "visited": "buckets"},
-            {"city": CITY, "price": PRICE, "visited": VISITED},
-        )
-    messages = [(item.message, item.help) for item in caught.value.diagnostics]
+    problems = Diagnostics()
+    requests = Requests(choices={"citi": "ids", "price": "buckets", "visited": "buckets", "city": "vocabluary"})
+    requests.check({"city": CITY, "price": PRICE, "visited": VISITED}, problems)
+    messages = sorted((item.message, item.help) for item in problems.items if item.code == "AS705")
     assert messages == [
+        (
+            "column `city` cannot be encoded as `vocabluary`",
+            "did you mean `vocabulary`? input `city` takes ids, vocabulary, hash, buckets, hour, weekday",
+        ),
         ("column `price` cannot be encoded as `buckets`", "input `price` takes numbers, standard, log1p, age"),
         ("column `visited` cannot be encoded as `buckets`", "input `visited` takes ids, vocabulary, hash"),
         ("the spec reads no column `citi`", "did you mean `city`?"),

@@ -1,0 +1,124 @@
+"""Encodings in a file beside the spec: how the columns of the data are read, checked like a spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import Field
+
+from archspec.contract import Settings
+from archspec.data.choices import EVERY, Requests, known
+from archspec.diagnostics import Diagnostics, SpecError
+from archspec.spec.problems import validated
+from archspec.spec.source import parse, read
+from archspec.spec.tree import Mapping as Tree
+from archspec.spec.tree import text_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from archspec.data.requirements import ColumnRequirement
+    from archspec.diagnostics import Span
+    from archspec.spec.tree import Entry
+
+SEPARATORS: Final = {"tab": "\t", r"\t": "\t", "blank": " "}
+"""Words for separators that are hard to write."""
+Word = str | int | float
+"""A text, or a number that means its text."""
+
+
+class ColumnSettings(Settings):
+    """What a file says about one column."""
+
+    encode: str | None = None
+    """The encoding, as `--encode` takes it."""
+    column: str | None = None
+    """The column of the files that it is read from."""
+    missing: Word | tuple[Word, ...] | None = None
+    """Texts for a missing value."""
+    padding: Word | None = None
+    """What fills lists up."""
+    separator: str | None = None
+    """What separates the items of lists."""
+    min_count: Annotated[int, Field(ge=1)] | None = None
+    """Rarer values are unknown."""
+
+
+_FIELDS: Final = {
+    "encode": "choices", "column": "columns", "missing": "missing", "padding": "padding", "separator": "separators",
+    "min_count": "min_counts",
+}  # fmt: skip
+"""Key in the file -> field of `Requests`."""
+
+
+@dataclass
+class _File:
+    """What is read of a file."""
+
+    requests: dict[str, dict[str, Any]] = field(default_factory=lambda: {name: {} for name in _FIELDS.values()})
+    spans: dict[tuple[str, str], Span] = field(default_factory=dict)
+
+    def add(self, entry: Entry, diagnostics: Diagnostics) -> None:
+        """Reads what is said about one column."""
+        column, node = entry.key, entry.node
+        kind = text_of(node)
+        if kind is not None:
+            self.requests["choices"][column] = kind
+            self.spans["choices", column] = node.span
+            return
+        if not isinstance(node, Tree):
+            diagnostics.error(
+                "AS109", f"column `{column}` must be an encoding or a mapping", node.span, notes=node.provenance,
+                help=f"write `{column}: vocabulary`, or `{column}: {{encode: vocabulary, min_count: 5}}`",
+            )  # fmt: skip
+            return
+        found = validated(ColumnSettings, node, f"column `{column}`", entry.key_span, diagnostics)
+        for key, name in _FIELDS.items():
+            value = getattr(found, key, None)
+            written = node.entry(key)
+            if value is not None and written is not None:
+                self.requests[name][column] = _as_requested(key, value)
+                self.spans[name, column] = written.node.span
+
+
+def _as_requested(key: str, value: Any) -> Any:  # noqa: ANN401 - of any setting
+    """A setting's value as the option takes it."""
+    if key == "separator":
+        return SEPARATORS.get(value, value)
+    if key == "missing":
+        return tuple(map(_text, value if isinstance(value, tuple) else (value,)))
+    return _text(value) if key == "padding" else value
+
+
+def _text(value: Word) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def written_requests(path: str | os.PathLike[str], requirements: Mapping[str, ColumnRequirement]) -> Requests:
+    """The encodings in a file: a mapping from columns of the spec to what is said about each.
+
+    Args:
+        path: the file, in YAML; `-` is standard input.
+        requirements: the columns that the spec reads.
+
+    Raises:
+        SpecError: there is no such file, it is not valid YAML, or says something that is unknown or cannot be: with
+            line, caret and suggestion.
+    """
+    text = read(path)
+    try:
+        tree = parse(text, str(path))
+    except SpecError as error:
+        if [item.code for item in error.diagnostics] == ["AS030"]:  # empty, or comments alone
+            return Requests()
+        raise
+    diagnostics, found = Diagnostics(), _File()
+    for entry in tree.entries:
+        if entry.key == EVERY or known(entry.key, requirements, diagnostics, entry.key_span):
+            found.add(entry, diagnostics)
+    requests = Requests(**found.requests)
+    requests.check(requirements, diagnostics, found.spans)
+    diagnostics.raise_errors()
+    return requests
