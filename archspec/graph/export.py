@@ -23,9 +23,9 @@ def build_graph(spec: Spec) -> MultiDiGraph[str]:
 
     Nodes are canonical names with the attributes `category, kind, level, width, tokens` (how many; None: rows), `tasks`
     (those whose loss reaches the node), `like` (the expert or block whose weights it has, if not its own), `settings`
-    (its canonical mapping), `changed` (those that differ from their defaults), and for drawing `owner, group, index,
-    case, title, detail`, `steered` (what decides a gate's weights, in words) and `penalty` (whether a fusion gives no
-    output and only adds to the loss).
+    (its canonical mapping), `changed` (those that differ from their defaults, unless an edge says it), and for drawing
+    `owner, group, index, case, title, detail`, `steered` (what decides a gate's weights, in words) and `penalty`
+    (whether a fusion gives no output and only adds to the loss).
 
     Edges have `role` and `detached`; there is one for each (tail, head, role, detached), so two nodes can have several:
     a gate that reads a stream as its selector and also adds it has two. The graph itself has `name, about, tasks,
@@ -56,7 +56,7 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "tasks": graph.tasks[node.name],
         "like": node.like,
         "settings": node.block.data(),
-        "changed": _differing(node),
+        "changed": _differing(graph, node),
         "owner": node.owner,
         "group": node.group,
         "index": node.index,
@@ -130,17 +130,19 @@ def _spoken(reference: Reference) -> str:
             return ", ".join(parts)
 
 
-def _differing(node: Node) -> dict[str, Any]:
-    """The keys of a node, common ones and its kind's, whose values are not the defaults."""
+def _differing(graph: Graph, node: Node) -> dict[str, Any]:
+    """The keys of a node, common ones and its kind's, whose values are not the defaults; edges say the others."""
+    edges = {edge.role for edge in graph.into(node.name)}
     match node.block:
         case Block() as block:
-            return _changed(block.common) | _changed(block.settings)
+            found = _changed(block.common) | _changed(block.settings)
         case Switch() as switch:
-            return {"output": switch.output} if switch.output else {}
+            found = {"output": switch.output} if switch.output else {}
         case task:
             losses = [{"kind": loss.kind, **_changed(loss.common), **_changed(loss.settings)} for loss in task.losses]
             usual = losses == [task.settings.default_loss()]
-            return _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
+            found = _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
+    return {key: value for key, value in found.items() if key not in edges}
 
 
 def _changed(settings: Settings | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Streams of equal structure, drawn once: `task × 50`.
 
 Two nodes are alike if they have the same kind, settings and level, and read and feed alike nodes: the stable colouring
-of Weisfeiler and Leman, in which names do not count. Of each family one stays, with the nodes that are its own.
+of Weisfeiler and Leman. Names do not count, except for whether one is a domain's, by which gates choose. Of each family
+one stays, with the nodes that are its own.
 """
 
 from __future__ import annotations
@@ -82,7 +83,11 @@ def _folded(graph: Graph, colours: Mapping[str, int], kept: Mapping[int, set[str
             folded.nodes[name]["times"] = sizes[colour] // len(names)
     tasks = {f"tasks.{task}": task for task in graph.graph["tasks"]}
     left = tuple(task for name, task in tasks.items() if name in folded)
-    remarks = (*graph.graph.get("remarks", ()), *(_said(graph, names) for names in families))
+    named = [{own_name(name) for name in names} for names in families]
+    said = [
+        _said(graph, names) for i, names in enumerate(families) if not any(named[i] <= other for other in named[:i])
+    ]
+    remarks = (*graph.graph.get("remarks", ()), *said)
     folded.graph |= {"tasks": left, "remarks": remarks}
     same = [{tasks[name] for name in names} for names in families if names[0] in tasks]
     for _, node in folded.nodes(data=True):
@@ -108,7 +113,11 @@ def _said(graph: Graph, names: list[str]) -> str:
 def classes(graph: Graph) -> dict[str, int]:
     """Node -> class: alike nodes have the same."""
     numbers: dict[Any, int] = {}
-    colours = {name: numbers.setdefault(_look(node), len(numbers)) for name, node in graph.nodes(data=True)}
+    domains = {str(value) for _, node in graph.nodes(data=True) for value in node["settings"].get("values", ())}
+    colours = {
+        name: numbers.setdefault((*_look(node), own_name(name) in domains), len(numbers))
+        for name, node in graph.nodes(data=True)
+    }
     while True:
         seen: dict[Any, int] = {}
         finer = {}

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from archspec.render import marks
-from archspec.render.letters import LEADING, width, wrap
+from archspec.render.letters import LEADING, flow, width, wrap
 from archspec.render.scene import Item, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from archspec.palette import Hue
     from archspec.render.figure import Block
@@ -70,6 +70,12 @@ class Words:
         """Of all lines."""
         return sum(size * LEADING for _, size, _, _ in self.lines)
 
+    def spans(self, y: float) -> Iterator[tuple[float, float]]:
+        """The width of each line and the height of its upper edge, the first at y."""
+        for text, size, bold, _ in self.lines:
+            yield width(text, size, bold=bold), y
+            y += size * LEADING
+
     def at(self, x: float, y: float) -> list[Shape]:
         """The lines with their middle at x, below y."""
         shapes: list[Shape] = []
@@ -81,14 +87,15 @@ class Words:
 
 def words(  # noqa: PLR0913 - one argument per property
     title: str, small: Iterable[str], style: Style, *, ink: str, colour: str | None = None, size: float | None = None,
-    bold: bool = True, limit: float | None = None,
+    bold: bool = True, limit: float | None = None, dots: bool = False,
 ) -> Words:  # fmt: skip
-    """A title over small lines, wrapped to `limit` points."""
+    """A title over small lines, wrapped to `limit` points; with `dots`, the small ones follow one another."""
     limit, size = limit or style.wrap, size or style.title
     lines = [(line, size, bold, colour or ink) for line in wrap(title, size, limit * 1.3, bold=bold)]
-    for text in small:
-        lines += [(line, style.detail, False, ink) for line in wrap(text, style.detail, limit)]
-    return Words(tuple(lines))
+    broken = flow(small, style.detail, limit) if dots else [
+        line for text in small for line in wrap(text, style.detail, limit)
+    ]  # fmt: skip
+    return Words((*lines, *((line, style.detail, False, ink) for line in broken)))
 
 
 def finish(  # noqa: PLR0913 - one argument per property

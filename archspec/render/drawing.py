@@ -13,7 +13,7 @@ from archspec.render.fold import fold
 from archspec.render.letters import unprintable
 from archspec.render.paint import Paint
 from archspec.render.picture import picture
-from archspec.render.style import NARROW, WIDE
+from archspec.render.style import NARROW, SLIM, WIDE
 from archspec.render.svg import to_svg as written
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Graph = nx.MultiDiGraph[str]
 
 SMALLEST: Final = 6.5  # points; smaller text is not legible in print
+LARGEST: Final = 1.1  # a small figure is not enlarged further than this; it gets margins
 PAGE: Final = 600.0  # points, 800 pixels: the width that a figure folds for unless another one is asked for
 
 
@@ -63,10 +64,12 @@ class _Try(NamedTuple):
     style: Style
 
 
-TRIES: Final = (
-    _Try(None, MOST_ALIKE, WIDE), _Try(1, MOST_ALIKE, WIDE), _Try(None, MOST_ALIKE, NARROW),
-    _Try(1, MOST_ALIKE, NARROW), _Try(1, 1, WIDE), _Try(1, 1, NARROW),
-)  # fmt: skip
+TRIES: Final = tuple(
+    _Try(collapse, alike, style)
+    for alike in (MOST_ALIKE, 1)
+    for style in (WIDE, NARROW, SLIM)
+    for collapse in (None, 1)
+)
 """From the fullest to the most folded."""
 
 
@@ -87,7 +90,7 @@ def drawing(graph: Graph, **options: Unpack[Options]) -> Drawing:
             scene = made
             break
     assert scene is not None
-    return Drawing(scene, width or scene.width, tuple(_findings(scene, width)))
+    return Drawing(scene.at_least((width or 0.0) / LARGEST), width or scene.width, tuple(_findings(scene, width)))
 
 
 def _made(graph: Graph, attempt: _Try, options: Options, *, full: bool) -> Scene:

@@ -100,8 +100,9 @@ def _gate(block: Block, paint: Paint, fit: Fit) -> Box:
         text = words(block.title, block.small, style, ink=paint.theme.ink, size=style.label)
     limit = max(text.width, style.wrap * 0.8)
     label_w, label_h, label = label_of(own if block.form == "gate" else "", block, hue, paint, limit)
-    w = max(text.width + 2 * SLANT * 0.6, label_w) + 2 * style.pad + 2
     h = top + text.height + label_h + style.pad * 0.9 + 2
+    inside = [*text.spans(style.pad * 0.5), (label_w, style.pad * 0.5 + text.height)]
+    w = max(wide + 2 * SLANT * (1 - y / (h - top)) for wide, y in inside) + style.pad + 3
     corners = ((SLANT, top), (w - SLANT, top), (w, h), (0, h))
     shapes: list[Shape] = [
         Path(corners, hue.line, 1.2, paint.theme.back, radius=1.5, closed=True),
@@ -168,7 +169,7 @@ def _inputs(block: Block, paint: Paint, fit: Fit) -> Box:
     hue, pad = paint.block(block), paint.style.pad
     limit = fit.limit or max(paint.style.wrap * 1.6, fit.across - 4 * pad)
     title = f"{block.title} : {block.detail}" if block.detail else block.title
-    text = words(title, (" · ".join(block.words),), paint.style, ink=paint.theme.ink, limit=limit)
+    text = words(title, block.words, paint.style, ink=paint.theme.ink, limit=limit, dots=True)
     w, h = max(text.width + 2 * pad + 4, fit.across), text.height + 1.4 * pad
     body = rectangle(0, 0, w, h, fill=hue.fill, stroke=hue.line, width=1.1, radius=ROUND)
     return finish(block, w, h, [body, *text.at(w / 2, pad * 0.7)], paint, ends=0.46)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from archspec.diagnostics import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FOLDER: Final = Path(__file__).parent / "arimo"
 FAMILY: Final = "Helvetica, Arial, Arimo, 'Liberation Sans', sans-serif"
@@ -58,6 +61,20 @@ def wrap(text: str, size: float, limit: float, *, bold: bool = False) -> list[st
             continue
         lines += _pieces(word, size, limit, bold=bold)
     return [line for line in lines if line]
+
+
+def flow(items: Iterable[str], size: float, limit: float) -> list[str]:
+    """Items with dots between them as lines, which break after a dot, and inside an item only if it is too long."""
+    lines: list[str] = []
+    for item in map(plain, items):
+        joined = f"{lines[-1]} · {item}" if lines else item
+        if lines and width(joined, size) <= limit:
+            lines[-1] = joined
+            continue
+        if lines:
+            lines[-1] += " ·"
+        lines += wrap(item, size, limit - width(" ·", size))
+    return lines
 
 
 def _pieces(word: str, size: float, limit: float, *, bold: bool) -> list[str]:

@@ -113,6 +113,13 @@ class Scene:
     widest: str = ""
     """What would have to fold for a narrower figure, as a part of a sentence."""
 
+    def at_least(self, width: float) -> Scene:
+        """The scene, in the middle of a sheet that is at least so wide."""
+        if width <= self.width:
+            return self
+        aside = (width - self.width) / 2
+        return replace(self, width=width, items=tuple(item.moved(aside, 0) for item in self.items))
+
     @property
     def smallest(self) -> float:
         """The size of the smallest text."""

@@ -40,6 +40,9 @@ class Style:
 
 
 WIDE: Final = Style()
+SLIM: Final = Style(
+    title=7.5, label=6.5, detail=6.5, wrap=40.0, pad=2.5, gap=6.0, pitch=4.5, rise=16.0, dot=3.8
+)  # fmt: skip
 NARROW: Final = Style(
     title=7.5, label=7.0, detail=6.5, wrap=54.0, pad=3.0, gap=8.0, pitch=5.0, rise=16.0, dot=4.0
 )  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 STRAIGHT: Final = 0.05  # pins whose x differ by less are joined by a straight line
 OVERLAP: Final = 20  # an upright line on top of another one is as bad as so many crossings
+ROUNDS: Final = 8
+FEW: Final = 5  # of so many lines every order is tried
 MOST: Final = 80  # with more lines in a channel, their order is not improved further
 
 
@@ -39,6 +43,7 @@ def assign(wires: Wires, channel: int) -> dict[int, int]:
     return _stacked(_sorted(runs))
 
 
+@lru_cache(maxsize=4096)
 def _over(upper: Run, lower: Run, near: float = 2.5) -> int:
     """The crossings of two runs if one is above the other."""
     count = sum(lower.low < x < lower.high for x in upper.below)
@@ -47,25 +52,46 @@ def _over(upper: Run, lower: Run, near: float = 2.5) -> int:
 
 
 def _sorted(runs: Sequence[Run]) -> list[Run]:
-    """From the lowest to the highest: each is inserted where it crosses least, then neighbours are swapped."""
+    """From the lowest to the highest, with few crossings: the best order of a few runs, a good one of many."""
+    if len(runs) <= FEW:
+        return list(min(permutations(runs), key=_crossings, default=()))
+    starts = (
+        lambda run: (run.high - run.low, run.low),
+        lambda run: (run.low, run.high),
+        lambda run: (-run.low, run.net),
+    )
+    return min(
+        (_improved(sorted(runs, key=start)) for start in starts[: 3 if len(runs) <= MOST else 1]), key=_crossings
+    )
+
+
+def _crossings(order: Sequence[Run]) -> int:
+    return sum(_over(upper, lower) for place, upper in enumerate(order) for lower in order[:place])
+
+
+def _improved(runs: Sequence[Run]) -> list[Run]:
+    """Each run goes where it crosses least, again and again until none gets better."""
     order: list[Run] = []
-    for run in sorted(runs, key=lambda run: (run.high - run.low, run.low)):
-        costs = [0]
-        costs[0] = sum(_over(other, run) for other in order)
-        for other in order:
-            costs.append(costs[-1] - _over(other, run) + _over(run, other))
-        best = min(range(len(costs)), key=lambda place: (costs[place], place))
-        order.insert(best, run)
-    for _ in range(len(order) if len(order) <= MOST else 0):
-        swapped = False
-        for place in range(len(order) - 1):
-            one, other = order[place : place + 2]
-            if _over(one, other) < _over(other, one):
-                order[place : place + 2] = [other, one]
-                swapped = True
-        if not swapped:
+    for run in runs:
+        order.insert(_best(order, run)[0], run)
+    for _ in range(ROUNDS if len(order) <= MOST else 0):
+        before = list(order)
+        for run in before:
+            old = order.index(run)
+            order.pop(old)
+            place, costs = _best(order, run)
+            order.insert(place if costs[place] < costs[old] else old, run)
+        if order == before:
             break
     return order
+
+
+def _best(order: Sequence[Run], run: Run) -> tuple[int, list[int]]:
+    """The place at which a run crosses least, and the crossings of each place."""
+    costs = [sum(_over(other, run) for other in order)]
+    for other in order:
+        costs.append(costs[-1] - _over(other, run) + _over(run, other))
+    return min(range(len(costs)), key=lambda place: (costs[place], place)), costs
 
 
 def _stacked(order: Sequence[Run], apart: float = 3.0) -> dict[int, int]:
