@@ -9,7 +9,7 @@ from archspec.contract.reference import Name
 from archspec.graph.construct.levels import is_none
 from archspec.graph.load import graph_of
 from archspec.spec.categories import DEFAULT_KIND
-from archspec.spec.spec import Block, Spec, Switch
+from archspec.spec.spec import Block, Spec, Switch, TaskBlock
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -25,7 +25,7 @@ def build_graph(spec: Spec) -> MultiDiGraph[str]:
     (those whose loss reaches the node), `like` (the expert or block whose weights it has, if not its own), `settings`
     (its canonical mapping), `changed` (those that differ from their defaults, unless an edge says it), and for drawing
     `owner, group, index, case, title, detail`, `steered` (what decides a gate's weights, in words) and `penalty`
-    (whether a fusion gives no output and only adds to the loss).
+    (whether a fusion gives no output and only adds to the loss), `probability` (whether a task's output is one).
 
     Edges have `role` and `detached`; there is one for each (tail, head, role, detached), so two nodes can have several:
     a gate that reads a stream as its selector and also adds it has two. The graph itself has `name, about, tasks,
@@ -65,6 +65,7 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "detail": _detail(graph, node),
         "steered": _steered(node),
         "penalty": _is_penalty(node),
+        "probability": isinstance(node.block, TaskBlock) and node.block.settings.output != "regression",
     }
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PARTS: Final = 6  # at most this many experts of a group, cases of a tower, names in a list are shown one by one
 GROUPS: Final = 12  # with more groups than this in one level, every group is folded
 INPUT_BOXES: Final = 8  # with more boxes of inputs, those that feed the same category and level share one
-PROBABILITIES: Final = ("binary", "multiclass")  # kinds of tasks whose output is a probability
 NAMES: Final = 2  # names that are shown of a list of inputs that is too long
 
 FORMS: Final = {
@@ -196,7 +195,7 @@ def _titles(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, str]:
     times = _times(graph, name)
     if node["category"] == "task":
         short = _short(name) if times == 1 else "task"
-        text = f"p({short})" if node["kind"] in PROBABILITIES else short
+        text = f"p({short})" if node["probability"] else short
         return (text if times == 1 else f"{text} × {times}"), ""
     if node.get("case") is not None:
         return str(node["case"]) + (f" × {times}" if times > 1 else ""), str(node.get("detail") or "")

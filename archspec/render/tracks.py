@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from archspec.render.pins import Wires
 
@@ -54,15 +54,14 @@ def _over(upper: Run, lower: Run, near: float = 2.5) -> int:
 def _sorted(runs: Sequence[Run]) -> list[Run]:
     """From the lowest to the highest, with few crossings: the best order of a few runs, a good one of many."""
     if len(runs) <= FEW:
-        return list(min(permutations(runs), key=_crossings, default=()))
-    starts = (
+        return list(min(permutations(runs), key=_crossings))
+    keys: list[Callable[[Run], tuple[float, float]]] = [
         lambda run: (run.high - run.low, run.low),
         lambda run: (run.low, run.high),
-        lambda run: (-run.low, run.net),
-    )
-    return min(
-        (_improved(sorted(runs, key=start)) for start in starts[: 3 if len(runs) <= MOST else 1]), key=_crossings
-    )
+        lambda run: (-run.low, run.high),
+    ]
+    orders = [_improved(sorted(runs, key=key)) for key in keys[: len(keys) if len(runs) <= MOST else 1]]
+    return min(orders, key=_crossings)
 
 
 def _crossings(order: Sequence[Run]) -> int:

@@ -44,7 +44,7 @@ def test_settings_that_differ_from_their_defaults() -> None:
     assert "dropout" not in home["changed"]
     assert home["settings"]["dropout"] == 0.0
     ple = archspec.build_graph(load(SPECS / "ple.yaml"))
-    assert ple.nodes["tasks.vcr"]["changed"] == {"kind": "regression", "label": "vcr"}
+    assert ple.nodes["tasks.vcr"]["changed"] == {"label": "vcr"}
     assert ple.graph["balance"] == {"kind": "sum"}
 
 

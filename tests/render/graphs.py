@@ -39,6 +39,7 @@ class Builder:
             "detail": "",
             "steered": (),
             "penalty": False,
+            "probability": category == "task",
             "like": None,
             "settings": {},
             "changed": {},
