@@ -54,7 +54,8 @@ def _over(upper: Run, lower: Run, near: float = 2.5) -> int:
 def _sorted(runs: Sequence[Run]) -> list[Run]:
     """From the lowest to the highest, with few crossings: the best order of a few runs, a good one of many."""
     if len(runs) <= FEW:
-        return list(min(permutations(runs), key=_crossings))
+        best: tuple[Run, ...] = min(permutations(runs), key=_crossings)
+        return list(best)
     keys: list[Callable[[Run], tuple[float, float]]] = [
         lambda run: (run.high - run.low, run.low),
         lambda run: (run.low, run.high),
