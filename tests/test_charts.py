@@ -238,7 +238,8 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path: Path, name: str) -> None
 def test_svg_holds_words_as_words(tmp_path: Path) -> None:
     """Names are text in the SVG, as they are: no markup, no formula, nothing lost."""
     odd = "<b>&$x_1$"
-    write_figure(gate_bars([gate(f"level1.{odd}", [f"{odd}.0", "b.0"])]), tmp_path / "a.svg")
+    statistics = GateStatistics(odd, (odd, "b"), (0.5, 0.5), (0.1, 0.1), 1000, "softmax")
+    write_figure(gate_bars([statistics]), tmp_path / "a.svg")
     root = ET.fromstring((tmp_path / "a.svg").read_text(encoding="utf-8"))  # noqa: S314 written by the test
     found = [text.text for text in root.iter(f"{SVG}text")]
     assert found.count(odd) == 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from archspec import palette
 from archspec.charts import page
 from archspec.charts.page import EDGE, SMALL, TITLE, WORDS, width_of
+from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,14 +143,14 @@ def gate_bars(statistics: Sequence[GateStatistics], *, tasks: Sequence[str] | No
 
 
 def _panel(gate: GateStatistics) -> Panel:
-    level, known, name = gate.gate.partition(".gates.")
-    places = [expert.partition(".experts.")[2] or expert for expert in gate.experts]
-    split = [(place.rpartition(".")[0] or place, place.rpartition(".")[2]) for place in places]
+    place = NodeName.parse(gate.gate) or NodeName(name=gate.gate)
+    experts = [NodeName.parse(expert) or NodeName(name=expert) for expert in gate.experts]
     groups: list[Group] = []
-    for group, members in groupby(split, lambda place: place[0]):
+    for group, members in groupby(experts, lambda expert: expert.name):
         start = groups[-1].places.stop if groups else 0
-        groups.append(Group(group, start, tuple(number for _, number in members)))
-    return Panel(gate, name or gate.gate, level.replace("level", "level ") if known else "", tuple(groups))
+        numbers = tuple(member.name if member.number is None else str(member.number) for member in members)
+        groups.append(Group(group, start, numbers))
+    return Panel(gate, place.name, f"level {place.level}" if place.level else "", tuple(groups))
 
 
 def _lines(panels: Sequence[Panel]) -> Iterator[Line]:

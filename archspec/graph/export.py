@@ -8,6 +8,7 @@ from archspec.contract import FusionKind, Settings, overrides
 from archspec.contract.reference import Name
 from archspec.graph.construct.levels import is_none
 from archspec.graph.load import graph_of
+from archspec.program.nodes import NodeName
 from archspec.spec.categories import DEFAULT_KIND
 from archspec.spec.spec import Block, Spec, Switch, TaskBlock
 
@@ -121,7 +122,7 @@ def _steered(node: Node) -> tuple[str, ...]:
 
 def _spoken(reference: Reference) -> str:
     """A reference as a formula: `a, b` for a concatenation, `a + b`, and `sg(a)` if the gradient is stopped."""
-    parts = [item.text.rpartition(".")[2] if isinstance(item, Name) else _spoken(item) for item in reference.items]
+    parts = [_called(item.text) if isinstance(item, Name) else _spoken(item) for item in reference.items]
     match reference.combine:
         case "sum":
             return " + ".join(parts)
@@ -129,6 +130,12 @@ def _spoken(reference: Reference) -> str:
             return f"sg({', '.join(parts)})"
         case _:
             return ", ".join(parts)
+
+
+def _called(text: str) -> str:
+    """The last name in a canonical name, such as `home` of `towers.ctr.cases.home`; another text as it is."""
+    name = NodeName.parse(text)
+    return text if name is None else name.case or name.name
 
 
 def _differing(graph: Graph, node: Node) -> dict[str, Any]:
@@ -142,7 +149,8 @@ def _differing(graph: Graph, node: Node) -> dict[str, Any]:
         case task:
             losses = [{"kind": loss.kind, **_changed(loss.common), **_changed(loss.settings)} for loss in task.losses]
             usual = losses == [task.settings.default_loss()]
-            found = _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
+            kind = {} if task.kind == DEFAULT_KIND["task"] else {"kind": task.kind}
+            found = kind | _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
     return {key: value for key, value in found.items() if key not in edges}
 
 

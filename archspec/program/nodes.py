@@ -129,3 +129,8 @@ def owner_of(name: str, nodes: Container[str]) -> str | None:
     while name and name not in nodes:
         name = name.rpartition(".")[0]
     return name or None
+
+
+def path_in(owner: str, weight: str) -> tuple[str, ...]:
+    """The path of a weight inside the node that owns it: `("layers", "0", "weight")`."""
+    return tuple(weight.removeprefix(f"{owner}.").split("."))

@@ -13,6 +13,7 @@ from archspec.diagnostics import SpecError
 from archspec.graph.calls import call
 from archspec.graph.load import graph_of
 from archspec.program import Output
+from archspec.program.nodes import NodeName
 from archspec.testing.running import (
     Tensors,
     batch_for,
@@ -147,18 +148,20 @@ def _promised(tiny: Tiny, graph: Graph, built: Built) -> list[tuple[Value, tuple
     named: dict[str, tuple[int | str, ...]]
     match tiny.category:
         case "input":
-            named = {name: _declared(graph, f"inputs.{name}") for name in ("made", "more")}
+            named = {name: _declared(graph, NodeName("inputs", name)) for name in ("made", "more")}
         case "expert":
-            nodes = [(name, index) for name in ("one", "two") for index in (0, 1)]
-            named = {f"{name}_{i}": _declared(graph, f"level1.experts.{name}.{i}") for name, i in nodes}
+            groups = [NodeName("experts", name, level=1) for name in ("one", "two")]
+            experts = [group.member(number) for group in groups for number in (0, 1)]
+            named = {f"{expert.name}_{expert.number}": _declared(graph, expert) for expert in experts}
         case "gate":
-            named = {f"{name}_weights": ("B", len(graph.seen[f"level1.gates.{name}"])) for name in ("one", "two")}
+            gates = [NodeName("gates", name, level=1) for name in ("one", "two")]
+            named = {f"{gate.name}_weights": ("B", len(graph.seen[gate])) for gate in gates}
         case "feature_gate":
             per_field = tiny.read(tiny.text()).feature_gates["first"].common.per == "field"
             count = 2 if per_field else tiny.width + 4
             named = {f"{name}_factors": ("B", count) for name in ("first", "second")}
         case "tower":
-            named = {f"{name}_hidden": _declared(graph, f"towers.{name}") for name in ("one", "two", "many")}
+            named = {f"{name}_hidden": _declared(graph, NodeName("towers", name)) for name in ("one", "two", "many")}
         case _:
             named = {"asked_logit": ("B",)}
     hints, program = built.lowered.forward.hints, built.lowered.forward

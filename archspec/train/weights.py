@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.graph.reach import last_nodes, trained_by
 from archspec.nn.wrapped import unwrapped
-from archspec.program.nodes import owner_of
+from archspec.program.nodes import owner_of, path_in
 from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WeightLocation:
-    """A trainable canonical weight: its node, the parameter that contains it, and its place in the parameter."""
+    """A trainable canonical weight: its node, its path there, the parameter that contains it, and its place in that."""
 
     weight: str
     node: NodeName
+    path: tuple[str, ...]
     parameter: str
     index: tuple[Any, ...]
 
@@ -46,7 +47,7 @@ def weight_locations(model: nn.Module, graph: Graph) -> tuple[WeightLocation, ..
     nodes = {owner: names[0] for owner, names in graph.users().items()}
     nodes |= {name: node.name for name, node in graph.nodes.items()}
     return tuple(
-        WeightLocation(name, _node(name, nodes, graph), holder, index)
+        WeightLocation(name, *_place(name, nodes, graph), holder, index)
         for name, holder, index in inner.weight_locations()
         if holder in learning
     )
@@ -70,15 +71,13 @@ def last_shared(found: tuple[WeightLocation, ...], graph: Graph) -> tuple[Weight
 def _last_layer(node: NodeName, found: tuple[WeightLocation, ...]) -> Iterator[WeightLocation]:
     own = [location for location in found if location.node == node]
     layers = [
-        location
-        for location in own
-        if location.weight.endswith(".weight") and not {"norms", "modulate"} & set(location.weight.split("."))
+        location for location in own if location.path[-1] == "weight" and not {"norms", "modulate"} & {*location.path}
     ]
     yield from layers[-1:] or own
 
 
-def _node(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> NodeName:
-    """The node that a canonical weight belongs to: the one with the longest name that is a prefix of the weight's name.
+def _place(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> tuple[NodeName, tuple[str, ...]]:
+    """The node that a canonical weight belongs to, with the longest name that begins the weight's, and its path there.
 
     If the owner of shared weights is pruned, it is the first node that uses them.
     """
@@ -87,4 +86,4 @@ def _node(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> NodeName:
         raise ValueError(
             f"the model has a weight `{weight}` that the spec `{graph.spec.name}` does not have: is this another spec?"
         )
-    return nodes[name]
+    return nodes[name], path_in(name, weight)

@@ -76,3 +76,25 @@ def test_what_a_node_is_among_its_like() -> None:
     cases = [data["case"] for name, data in hinet.items() if ".cases." in name]
     assert cases == [name.rpartition(".")[2] for name in hinet if ".cases." in name]
     assert cases
+
+
+@pytest.mark.parametrize(
+    ("selector", "words"),
+    [
+        ("x", "by x"),
+        ("[x, y]", "by x, y"),
+        ("{sum: [x, y]}", "by x + y"),
+        ("[x, {detach: y}]", "by x, sg(y)"),
+        ("level1.experts.shared.1", "by shared"),
+        ("level1.gates.low", "by low"),
+    ],
+)
+def test_a_selector_is_a_formula(selector: str, words: str) -> None:
+    """Streams that are added, concatenated or detached are drawn as such, and each by its own name, not its number."""
+    spec = load(
+        "archspec: 1\nname: steered\ninputs: {x: {kind: dense, dim: 2}, y: {kind: dense, dim: 2}}\ntasks: {t: {}}\n"
+        "levels:\n  - experts: {shared: {count: 2, units: [2]}}\n    gates: {low: {sees: all, selector: x}}\n"
+        f"  - experts: {{shared: {{from: low, units: [2]}}}}\n    gates: {{t: {{sees: all, selector: {selector}}}}}\n"
+        "towers: {t: {}}\n"
+    )
+    assert archspec.build_graph(spec).nodes["level2.gates.t"]["steered"] == (words,)
