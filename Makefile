@@ -7,7 +7,7 @@ NEWEST := .venv-newest
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench mutate clean
+.PHONY: help demo test lint format docs bench serving mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ docs: $(STAMP) ## build the documentation as a site without a server (build/site
 # Its own environment: nobody else needs the other libraries. QUICK=1 takes three minutes instead of twelve.
 bench: $(BENCH)/.installed ## measure against other libraries, on an idle machine (benchmarks/results.md)
 	@$(BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick)
+
+# AOTInductor compiles each spec for a minute or more.
+serving: $(STAMP) ## export every spec in every format, and compare (docs/serving.md)
+	@$(BIN)/python -m benchmarks.serving
 
 # Not part of CI, since it takes half an hour. Each mutant runs against the tests that reach it, in a copy of the tree.
 mutate: $(BIN)/mutmut ## change the sources at random, and list the changes that no test notices (SAMPLE=150 SEED=0 ONLY='archspec.graph.*')

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from archspec.program import GateInputs, Init, Part, Scope, Seen, Value
     from archspec.program.columns import Column
     from archspec.runs.migration import migrate
+    from archspec.serving.export import export
     from archspec.spec.spec import Spec
     from archspec.train.criterion import MultiTaskLoss
     from archspec.train.gates import gate_findings, gate_statistics
@@ -66,6 +67,7 @@ _HOMES = {
     "compile": "archspec.compiler.compile",
     "tune": "archspec.compiler.tune",
     "migrate": "archspec.runs.migration",
+    "export": "archspec.serving.export",
     "MultiTaskLoss": "archspec.train.criterion",
     "parameter_groups": "archspec.train.groups",
     "gate_statistics": "archspec.train.gates",
@@ -126,6 +128,7 @@ __all__ = [
     "build_graph",
     "compile",
     "expert",
+    "export",
     "feature_gate",
     "fusion",
     "gate",

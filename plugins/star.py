@@ -105,7 +105,8 @@ def linear(  # noqa: PLR0913, PLR0917 - the weights of a layer, of all and of ea
     import torch
 
     of_all_BPO = torch.einsum("bi,poi->bpo", x, own_weight * weight) + own_bias + bias
-    return of_all_BPO[torch.arange(len(ids), device=ids.device), ids]
+    index = ids.long().view(-1, 1, 1).expand(-1, 1, of_all_BPO.shape[2])
+    return of_all_BPO.gather(1, index).squeeze(1)
 
 
 def partitioned_norm(  # noqa: PLR0913, PLR0917 - the weights of a norm, of all and of each domain

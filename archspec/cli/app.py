@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "train": "train",
     "predict": "predict",
     "evaluate": "evaluate",
+    "export": "export",
     "gates": "gates",
     "explain": "explain",
     "kinds": "kinds",

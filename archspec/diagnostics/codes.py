@@ -166,4 +166,8 @@ CODES: dict[str, str] = {
     "AS805": "nothing of this name to move",
     "AS806": "weights of another vocabulary",
     "AS807": "weights without their spec",
+    "AS808": "model that torch.export cannot trace",
+    "AS809": "operation that a format lacks",
+    "AS810": "exported model that differs",
+    "AS811": "no C++ compiler",
 }

@@ -16,7 +16,10 @@ from archspec.cli.messages import colored
 
 ROOT = Path(__file__).resolve().parents[2]
 PLE = str(ROOT / "specs" / "ple.yaml")
-COMMANDS = "init validate build render summary expand diff train predict evaluate gates explain kinds schema".split()  # noqa: SIM905 - names read best as words
+COMMANDS = [
+    "init", "validate", "build", "render", "summary", "expand", "diff", "train", "predict", "evaluate", "export",
+    "gates", "explain", "kinds", "schema",
+]  # fmt: skip
 
 
 def process(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]:

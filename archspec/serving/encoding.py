@@ -1,0 +1,83 @@
+"""The encoding of a run as JSON that other programs can follow: what each input is made from, and how."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from archspec.data.encodings import Buckets, Ids, Log, Numbers, Standard, Vocabulary, Words
+from archspec.data.hashing import Hashed
+from archspec.data.items import ListForm
+from archspec.data.moments import Age, Hour, Weekday
+from archspec.data.numerals import numeral
+from archspec.data.values import NONE
+
+if TYPE_CHECKING:
+    from archspec.data.encoder import Encoder
+    from archspec.data.encodings import Encoding
+    from archspec.data.requirements import ColumnRequirement
+    from archspec.spec.spec import Spec
+
+FORMAT: Final = 1
+"""The format of the file; a reader refuses a higher one."""
+
+
+def encoding_text(encoder: Encoder, spec: Spec) -> str:
+    """The encodings of the columns that a model reads, as JSON; docs/after_training.md says what it means."""
+    inputs = [_column(encoder, name, requirement) for name, requirement in encoder.of_inputs().requirements.items()]
+    data = {"format": FORMAT, "spec": spec.name, "digest": spec.digest, "inputs": inputs}
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _column(encoder: Encoder, name: str, requirement: ColumnRequirement) -> dict[str, Any]:
+    encoding = encoder.encodings[name]
+    form = encoder.forms.get(requirement.beside or name, ListForm(padding=()))
+    lists = requirement.use == "lists"
+    return {
+        "name": name,
+        "from": list(encoder.sources.get(name, (name,))),
+        "dtype": "int64" if requirement.encodes else "float32",
+        "length": encoder.widths.get(name) if requirement.several else None,
+        "pad": -1 if lists else 0.0 if requirement.beside else None,
+        "beside": requirement.beside or None,
+        "none": [*NONE, *(form.padding if lists or requirement.beside else ())],
+        **_rule(encoding),
+    }
+
+
+def _rule(encoding: Encoding) -> dict[str, Any]:
+    """How one value is encoded; `absent` is the id or number of a missing one, None if it has none."""
+    match encoding:
+        case Vocabulary():
+            absent = len(encoding.values) + 1 if encoding.missing else 0
+            rule: dict[str, Any] = {"kind": "lookup", "ids": _ids(encoding), "unknown": 0, "absent": absent}
+        case Words():
+            rule = {"kind": "lookup", "ids": _words(encoding), "unknown": None, "absent": None}
+        case Hashed():
+            rule = {"kind": "hash", "high": encoding.high, "absent": 0}
+        case Buckets():
+            rule = {"kind": "buckets", "edges": list(encoding.edges), "absent": 0}
+        case Age():
+            rule = {"kind": "age", "until": encoding.until, "absent": None}
+        case Standard():
+            rule = {"kind": "standard", "mean": encoding.mean, "deviation": encoding.deviation, "absent": 0.0}
+        case Hour() | Weekday() | Ids() | Numbers() | Log():
+            rule = {"kind": encoding.kind, "absent": 0 if isinstance(encoding, Hour | Weekday) else None}
+        case _:
+            raise TypeError(f"no input is encoded as {type(encoding).__name__}")
+    return rule
+
+
+def _ids(encoding: Vocabulary) -> dict[str, int]:
+    """Value -> id; among numbers, booleans are 1 and 0."""
+    ids = {value: number for number, value in enumerate(encoding.values, 1)}
+    truth = {"true": "1", "false": "0"} if encoding.reading == "numbers" else {}
+    return ids | {word: ids[number] for word, number in truth.items() if number in ids}
+
+
+def _words(encoding: Words) -> dict[str, int]:
+    """Name of a domain's value, or its number -> index."""
+    ids = {word: index for index, word in enumerate(encoding.words)}
+    if encoding.first is None:
+        return {numeral(word): index for word, index in ids.items()} | ids
+    return {str(encoding.first + index): index for index in range(len(encoding.words))} | ids

@@ -1,0 +1,225 @@
+"""Exported models: the files load without archspec and give the model's outputs for any number of rows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import parquet
+
+import archspec
+from archspec import FusionKind, fusion
+from archspec.diagnostics import SpecError
+from archspec.serving import export as exporting
+from archspec.serving import formats
+from tests.runs.clicks import OUTPUTS, SPEC, rows, trained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archspec.program import Part, Scope, Value
+    from archspec.runs.trained import Trained
+    from archspec.serving.export import Exported
+
+BARE = """
+archspec: 1
+name: bare
+inputs: {user: {kind: sparse, vocab: 9, dim: 2}, tags: {kind: sequence, table: user}, x: {kind: dense, dim: 1}}
+tasks: {click: {}}
+towers: {click: {from: inputs}}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A trained run."""
+    return trained(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def onnx(run: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Exported, Path]:
+    """The run as ONNX, with its gates."""
+    folder = tmp_path_factory.mktemp("onnx")
+    return archspec.export(run, "onnx", folder / "model", gates=True), folder / "model"
+
+
+def test_a_run_becomes_onnx_with_its_encoding(run: Trained, onnx: tuple[Exported, Path]) -> None:
+    """Inputs and outputs have their names, rows are free, and the metadata have the spec, its digest and experts."""
+    from onnx import load
+
+    exported, folder = onnx
+    assert [path.name for path in exported.files] == ["encoding.json", "model.onnx", "score.py"]
+    assert sorted(path.name for path in folder.iterdir()) == [path.name for path in exported.files]
+    assert exported.difference < 1e-6
+    model = load(folder / "model.onnx")
+    assert [value.name for value in model.graph.input] == ["user", "seen", "x"]
+    assert [value.name for value in model.graph.output] == [*OUTPUTS, *run.graph.seen]
+    assert all(value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert archspec.load(metadata["archspec.spec"]).digest == metadata["archspec.digest"] == run.graph.spec.digest
+    experts = [expert.node for expert in run.graph.seen["level1.gates.buy"]]
+    assert metadata["archspec.experts.level1.gates.buy"].split(",") == experts
+
+
+def test_the_program_beside_it_gives_the_scores_of_the_run(
+    run: Trained, onnx: tuple[Exported, Path], tmp_path: Path
+) -> None:
+    """`score.py` in a process of its own, without archspec, equals `predict` within 1e-5, also for unknown values."""
+    data = rows(40, 7, ("ann", "bob", "new"))
+    data["user"][3] = None
+    request = [{name: data[name][row] for name in ("user", "seen", "x")} for row in range(40)]
+    (tmp_path / "rows.json").write_text(json.dumps(request))
+    words = [sys.executable, "-P", str(onnx[1] / "score.py"), str(onnx[1]), str(tmp_path / "rows.json")]
+    done = subprocess.run(words, cwd=tmp_path, env={"PYTHONPATH": ""}, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    expected = run.predict(pa.table({name: data[name] for name in ("user", "seen", "x")}), gates=True)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("gates", [False, True])
+def test_a_spec_becomes_an_exported_program(tmp_path: Path, gates: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Of a spec, weights are drawn by the seed; torch loads the file, with its metadata, for any number of rows."""
+    exported = archspec.export(SPEC, "torch-export", tmp_path, gates=gates, seed=3)
+    assert [path.name for path in exported.files] == ["model.pt2"]
+    extra = {"archspec.json": ""}
+    program = torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    assert json.loads(extra["archspec.json"])["archspec.digest"] == archspec.load(SPEC).digest
+    model = archspec.compile(SPEC, seed=3).eval()
+    batch = {"user": torch.arange(11), "seen": torch.full((11, 3), -1), "x": torch.randn(11)}
+    expected = model.predict(batch) | (model.gate_weights(batch) if gates else {})
+    found = program.module()(batch)
+    assert found.keys() == expected.keys()
+    assert all(torch.allclose(found[name], expected[name], rtol=0, atol=1e-6) for name in expected)
+
+
+def test_lists_of_any_length_stay_free(tmp_path: Path) -> None:
+    """A sequence without `length` is traced for any number of rows and of items."""
+    archspec.export(BARE, "torch-export", tmp_path, seed=0)
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    model = archspec.compile(BARE, seed=0).eval()
+    for count, length in ((1, 1), (4, 9)):
+        batch = {"user": torch.arange(count), "tags": torch.randint(-1, 9, (count, length)), "x": torch.ones(count)}
+        assert torch.allclose(program(batch)["click"], model.predict(batch)["click"], rtol=0, atol=1e-6)
+
+
+def test_a_model_that_was_exported_is_not_changed(run: Trained, onnx: tuple[Exported, Path]) -> None:
+    """The run's own model still checks its batches."""
+    assert onnx[0].files
+    assert run.model.check_inputs
+
+
+class Unknown(FusionKind):
+    """A score that ONNX has no operation for: the sign of a determinant."""
+
+    of: tuple[str, ...] = ("click",)
+
+    def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
+        """`[B]`."""
+        return at.apply("tests.serving.test_export:determinant", parts[0].logits, shape=("B",))
+
+
+def determinant(logits: torch.Tensor) -> torch.Tensor:
+    """`[B]`."""
+    found: torch.Tensor = torch.linalg.slogdet(logits.view(-1, 1, 1) * torch.eye(2)).logabsdet
+    return found
+
+
+def test_an_operation_that_onnx_lacks_is_named(tmp_path: Path) -> None:
+    """The refusal names the operation and the formats that have it; nothing is left behind, and they do have it."""
+    text = BARE + "fusion: {odd: {kind: unknown_score}}\n"
+    kind = fusion("unknown_score")(Unknown)
+    with pytest.raises(SpecError, match="AS809") as raised:
+        archspec.export(text, "onnx", tmp_path / "model", plugins=[kind])
+    assert "`aten." in raised.value.diagnostics[0].message
+    assert not (tmp_path / "model").exists()
+    assert archspec.export(text, "torch-export", tmp_path / "model", plugins=[kind]).difference < 1e-6
+
+
+def test_what_cannot_be_traced_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin that turns the number of rows into a Python number is refused, with torch's reason."""
+    kind: Any = fusion("fixed_score")(type("Fixed", (Unknown,), {"__module__": __name__, "__qualname__": "Fixed"}))
+    monkeypatch.setitem(globals(), "Fixed", kind)
+    monkeypatch.setitem(globals(), "determinant", lambda logits: logits + torch.arange(len(logits)))
+    with pytest.raises(SpecError, match=r"AS808.*rows"):
+        archspec.export(BARE + "fusion: {odd: {kind: fixed_score}}\n", "torch-export", tmp_path, plugins=[kind])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The written file is run; if an output differs, or is not a number, the old files stay."""
+    (tmp_path / "model.pt2").write_text("old")
+    for wrong in (1e-3, float("nan")):
+        own = formats.loaded
+        monkeypatch.setattr(
+            exporting, "loaded",
+            lambda *words, own=own, wrong=wrong: lambda batch: {k: v + wrong for k, v in own(*words)(batch).items()},
+        )  # fmt: skip
+        with pytest.raises(SpecError, match="AS810"):
+            archspec.export(BARE, "torch-export", tmp_path)
+        monkeypatch.undo()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.pt2", "old")]
+
+
+def test_aot_inductor_gets_the_traced_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is compiled with the metadata, and loaded again; `make serving` compiles it for real."""
+    seen: dict[str, Any] = {}
+
+    class Inductor:
+        """Stands in for torch._inductor, whose compiler takes a minute."""
+
+        @staticmethod
+        def aoti_compile_and_package(program: Any, *, package_path: str, inductor_configs: dict[str, Any]) -> None:  # noqa: ANN401 - torch's
+            seen.update(inductor_configs["aot_inductor.metadata"])
+            torch.export.save(program, package_path)
+
+        @staticmethod
+        def aoti_load_package(path: str) -> Any:  # noqa: ANN401 - a function
+            return torch.export.load(path).module()
+
+    monkeypatch.setattr(formats, "_aoti", Inductor)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    exported = archspec.export(BARE, "aoti", tmp_path / "a")
+    assert [path.name for path in exported.files] == ["model_aoti.pt2"]
+    assert seen["archspec.digest"] == archspec.load(BARE).digest
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(SpecError, match="AS811"):
+        archspec.export(BARE, "aoti", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_missing_library_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra `serve`, ONNX says what to install; other formats need nothing."""
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else object())
+    with pytest.raises(SpecError, match=r"AS709.*needs onnxscript") as raised:
+        archspec.export(BARE, "onnx", tmp_path)
+    assert "archspec-mtl[serve]" in raised.value.diagnostics[0].help
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A file in the place of the folder is one error."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpecError, match="AS013"):
+        archspec.export(BARE, "torch-export", tmp_path / "file")
+
+
+def test_the_command_prints_the_files(run: Trained, tmp_path: Path) -> None:
+    """`archspec export` of a run's folder: paths on standard output, the difference on standard error."""
+    from click.testing import CliRunner
+
+    from archspec.cli.app import archspec as commands
+
+    words = ["export", str(run.folder), "--to", "torch-export", "-o", str(tmp_path)]
+    done = CliRunner().invoke(commands, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stdout.split() == [str(tmp_path / "encoding.json"), str(tmp_path / "model.pt2")]
+    assert done.stderr.startswith("largest difference to the model: ")
+    parquet.write_table(pa.table(rows(5, 1)), tmp_path / "rows.parquet")
+    assert CliRunner().invoke(commands, ["export", "no.yaml", "-o", str(tmp_path)]).exit_code == 2
