@@ -149,8 +149,7 @@ def _differing(graph: Graph, node: Node) -> dict[str, Any]:
         case task:
             losses = [{"kind": loss.kind, **_changed(loss.common), **_changed(loss.settings)} for loss in task.losses]
             usual = losses == [task.settings.default_loss()]
-            kind = {} if task.kind == DEFAULT_KIND["task"] else {"kind": task.kind}
-            found = kind | _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
+            found = _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
     return {key: value for key, value in found.items() if key not in edges}
 
 
