@@ -56,6 +56,7 @@ _VALUES: Mapping[str, tuple[str, _Fits]] = {
     "metrics": _NAMES,
     "tasks": _NAMES,
     "outputs": ("a number of outputs or None", lambda _, value: value is None or type(value) is int),
+    "logit_as_part": ("True or False", lambda _, value: isinstance(value, bool)),
     "selects_rows": ("True or False", lambda _, value: isinstance(value, bool)),
     "reads": _one_of("logits", "scores"),
     "stopped": ("a tuple of names of settings", _are_settings),
