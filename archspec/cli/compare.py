@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from archspec.compiler.comparison import Comparison, OldWeights
+    from archspec.graph.graph import Graph
 
 NAMED: Final = 2
 """So many weights and nodes are named, and the others counted."""
@@ -27,8 +28,12 @@ NAMED: Final = 2
 @click.argument("new", shell_complete=completion.spec_files)
 @options.plugins
 @options.findings
+@click.option(
+    "--render", "picture", metavar="FILE",
+    help="Draw both specs in one figure that marks what was added, removed and changed: .svg, .png or .pdf.",
+)  # fmt: skip
 @options.as_json
-def diff(old: str, new: str, plugins: tuple[str, ...], *, as_json: bool) -> int:
+def diff(old: str, new: str, plugins: tuple[str, ...], picture: str | None, *, as_json: bool) -> int:
     """Print how two specs differ in meaning.
 
     Says each change once, in words, with the places that it holds in; then the parameters and FLOPs before and after,
@@ -45,12 +50,30 @@ def diff(old: str, new: str, plugins: tuple[str, ...], *, as_json: bool) -> int:
     for graph in (before, after):
         warn(graph.spec.diagnostics)
     found = compare(before, after)
+    if picture is not None:
+        _draw(before, after, found, picture)
     differs = bool(found.renamed or found.changes)
     if as_json:
         say(json.dumps(found.model_dump(mode="json"), indent=2))
     elif differs:
         say("\n".join(_text(found)))
     return int(differs)
+
+
+def _draw(before: Graph, after: Graph, found: Comparison, path: str) -> None:
+    """Draws both specs in one figure, and prints its path to standard error."""
+    from archspec.files import ending_of, write_whole
+    from archspec.graph.export import build_graph
+    from archspec.render import FORMATS, TEXTS, drawing, encode
+    from archspec.render.changes import united
+
+    ending = ending_of(path, [ending for ending in FORMATS if ending not in TEXTS])
+    changed = {node.node for node in found.nodes.changed if node.settings}
+    old, new = build_graph(before.spec), build_graph(after.spec)
+    made = drawing(united(old, new, renamed=found.renamed, changed=changed))
+    warn(made.findings)
+    write_whole(path, encode(made, ending))
+    click.echo(path, err=True)
 
 
 def _text(found: Comparison) -> Iterator[str]:

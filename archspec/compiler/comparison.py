@@ -148,7 +148,7 @@ def _nodes(old: Graph, new: Graph, found: Difference) -> Nodes:
     before = {_new_name(name, found.renamed): width for name, width in old.widths.items()}
     settings: dict[str, list[str]] = {}
     for change in found.changes:
-        if change.setting:
+        if change.setting not in {"", "count"}:  # the count of a group is no setting of one expert
             settings.setdefault(str(change.place), []).append(change.setting)
     changed = [
         NodeChange(node=name, old_width=before[name], new_width=new.widths[name], settings=settings.get(block, []))

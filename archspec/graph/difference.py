@@ -162,9 +162,11 @@ def _named(place: Place, name: str) -> Place:
 
 
 def _alike(old: Mapping[str, Any], new: Mapping[str, Any], renamed: Mapping[str, str]) -> bool:
-    """Whether two blocks may be one with another name: of the same kind, with one setting that differs at most."""
-    same = all(old.get(key) == new.get(key) for key in ("kind", "switch"))
-    return same and len(list(_keys(Place(), _replaced(old, new, renamed), new))) <= 1
+    """Whether two blocks may be one with another name: equal, or of one kind with a single setting that differs."""
+    same = sum(old[key] == new.get(key) for key in old)
+    differing = len(list(_keys(Place(), _replaced(old, new, renamed), new)))
+    kinds = all(old.get(key) == new.get(key) for key in ("kind", "switch"))
+    return differing == 0 or (kinds and differing == 1 and same > 1)
 
 
 def _moved(place: Place, renamed: Mapping[str, str]) -> Place:

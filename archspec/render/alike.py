@@ -141,4 +141,12 @@ def _look(node: Mapping[str, Any]) -> tuple[object, ...]:
     """What a node is, but for names."""
     bare = {**node, "changed": {key: value for key, value in node["changed"].items() if key not in DRAWN | NAMES}}
     said = task_words(bare, "") if node["category"] == "task" else words({**bare, "name": ""})
-    return node["category"], node["kind"], node["level"], str(node["detail"]), said, bool(node.get("like"))
+    return (
+        node["category"],
+        node["kind"],
+        node["level"],
+        str(node["detail"]),
+        said,
+        bool(node.get("like")),
+        node.get("change"),
+    )

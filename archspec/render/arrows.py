@@ -19,10 +19,11 @@ Place = tuple[str, str | None]  # a block, and one part of it or None
 
 
 class Look(NamedTuple):
-    """The properties that determine how an edge is drawn: a role, and whether a gradient flows back along it."""
+    """What determines how an edge is drawn: a role, whether a gradient flows back, and its change from another spec."""
 
     role: str
     detached: bool
+    change: str = ""
 
 
 class Edge(NamedTuple):
@@ -40,7 +41,10 @@ def visible_edges(graph: nx.MultiDiGraph[str], *, selectors: bool) -> list[Edge]
     one selector, it is drawn as well, since it is a single line. The words of a gate say which domains it leaves out,
     and a case is drawn inside its tower. With `selectors`, everything is drawn; so is an edge whose tail has no other.
     """
-    edges = [Edge(tail, head, Look(data["role"], data["detached"])) for tail, head, data in graph.edges(data=True)]
+    edges = [
+        Edge(tail, head, Look(data["role"], data["detached"], data.get("change", "")))
+        for tail, head, data in graph.edges(data=True)
+    ]
     hidden = set() if selectors else set(_obvious(graph, edges))
     hidden |= {edge for edge in edges if edge.look.role in SAID and not selectors}
     drawn = {edge.tail for edge in edges if edge not in hidden}
@@ -101,7 +105,7 @@ def join_arrows(edges: Iterable[Edge], places: Mapping[str, Place], blocks: Mapp
     for (tail, head, look), ports in bundles.items():
         own = look.role == "sees" and blocks[tail].owner == blocks[head].owner
         for tail_port, head_port in _ends(ports, blocks[tail], blocks[head]):
-            yield Arrow(tail, head, look.role, look.detached, tail_port, head_port, own)
+            yield Arrow(tail, head, look.role, look.detached, tail_port, head_port, own, look.change)
 
 
 def _ends(ports: set[tuple[str | None, str | None]], tail: Block, head: Block) -> list[tuple[str | None, str | None]]:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from archspec.render import legend, passes, pins, tracks, wires
+from archspec.render.changes import MARGIN, marked
 from archspec.render.forms import Fit, box
 from archspec.render.grid import Spot, arrange, settle, settle_inputs
 from archspec.render.nets import nets_of
@@ -33,7 +34,7 @@ def compose(figure: Figure, paint: Paint, *, caption: bool = True, keys: bool = 
     heights, height = _heights(grid, found)
     items = [*_frames(grid, placed, paint)]
     items += [wires.drawn(wires.Sketch(figure, placed, heights, paint), i, net) for i, net in enumerate(nets)]
-    items += [spot.box.item.moved(spot.start, spot.y) for row in grid.rows for spot in row]
+    items += [_marked(spot.box, paint).moved(spot.start, spot.y) for row in grid.rows for spot in row]
     left, right = _extent(grid, placed)
     levelled = any(grid.levels)
     left, right = left - (FRAME + paint.style.label + 6 if levelled else 0), right + (FRAME if levelled else 0)
@@ -43,14 +44,20 @@ def compose(figure: Figure, paint: Paint, *, caption: bool = True, keys: bool = 
         notes.append((item, tall))
     if caption:
         notes.append(legend.caption(figure, paint, right - left))
-    y = height + 6
+    edge = EDGE + (MARGIN if any(spot.box.block.change for row in grid.rows for spot in row) else 0)
+    y = height + edge - EDGE + 6
     for item, tall in notes:
-        items.append(item.moved(left, y))
+        items.append(item.moved(left, y - edge + EDGE))
         y += tall + (3 if tall else 0)
     return Scene(
-        right - left + 2 * EDGE, y + EDGE, paint.theme.paper, figure.name, _summary(figure),
-        tuple(item.moved(EDGE - left, EDGE) for item in items), _widest(grid),
+        right - left + 2 * edge, y + EDGE, paint.theme.paper, figure.name, _summary(figure),
+        tuple(item.moved(edge - left, edge) for item in items), _widest(grid),
     )  # fmt: skip
+
+
+def _marked(box: Box, paint: Paint) -> Item:
+    """The item of a box, with the mark of its change, in a figure of two specs."""
+    return marked(box.item, (0.0, 0.0, box.width, box.height), box.block.change, paint.theme.back)
 
 
 def _arranged(figure: Figure, nets: Sequence[Net], paint: Paint) -> tuple[Grid, passes.Passes]:

@@ -23,6 +23,7 @@ class Part:
     detail: str
     words: tuple[str, ...] = ()
     members: tuple[str, ...] = ()  # canonical names
+    change: str = ""  # added, removed or changed, in a figure of two specs
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Block:
     many: str = ""  # how many tasks train it, where they are not drawn one by one
     members: tuple[str, ...] = ()  # canonical names of the nodes that it shows
     times: int = 1  # how many blocks of equal structure it stands for
+    change: str = ""  # added, removed or changed, in a figure of two specs
 
     @property
     def small(self) -> tuple[str, ...]:
@@ -68,6 +70,7 @@ class Arrow:
     tail_port: str | None = None
     head_port: str | None = None
     own: bool = False
+    change: str = ""
 
     @property
     def controls(self) -> bool:

@@ -72,9 +72,9 @@ def _inputs(graph: nx.MultiDiGraph[str], edges: Iterable[Edge]) -> Iterator[Draw
     for edge in edges:
         if edge.tail in readers:
             node = graph.nodes[edge.head]
-            readers[edge.tail].add((edge.head, *edge.look))
+            readers[edge.tail].add((edge.head, *edge.look, _change(graph, edge.tail)))
             same = edge.head if node["category"] == "input" else node["category"]
-            coarse[edge.tail].add((same, node["level"], edge.look.role))
+            coarse[edge.tail].add((same, node["level"], edge.look.role, _change(graph, edge.tail)))
     boxes = _alike(readers)
     for names in boxes if len(boxes) <= INPUT_BOXES else _alike(coarse):
         block = _input_block(graph, names)
@@ -105,7 +105,7 @@ def _input_block(graph: nx.MultiDiGraph[str], names: list[str]) -> Block:
         items = (next(iter(described)),)
     return Block(
         names[0], "inputs", 0, None, title, detail, words=items, trained=trained, members=tuple(names),
-        times=_times(graph, names[0]),
+        times=_times(graph, names[0]), change=_change(graph, names[0]),
     )  # fmt: skip
 
 
@@ -138,9 +138,11 @@ def _parted(graph: nx.MultiDiGraph[str], names: list[str], block: Block, limit: 
         parts: tuple[Part, ...] = (_counted(graph, names),)
     else:
         parts = tuple(
-            Part(f"e{i}", *_titles(graph, name), words(graph.nodes[name]), (name,)) for i, name in enumerate(names)
+            Part(f"e{i}", *_titles(graph, name), words(graph.nodes[name]), (name,), _change(graph, name))
+            for i, name in enumerate(names)
         )
-    reached = {task for name in names for task in graph.nodes[name]["tasks"]}
+    alive = [name for name in names if _change(graph, name) != "removed"] or names
+    reached = {task for name in alive for task in graph.nodes[name]["tasks"]}
     trained = tuple(task for task in graph.graph["tasks"] if task in reached)
     ports = [None] * len(names) if folded else [part.port for part in parts]
     places: dict[str, Place] = {name: (block.name, port) for name, port in zip(names, ports, strict=True)}
@@ -148,6 +150,8 @@ def _parted(graph: nx.MultiDiGraph[str], names: list[str], block: Block, limit: 
     members = (*block.members, *names)
     many = str(graph.nodes[names[0]].get("trained", ""))
     made = replace(block, owner=owner, parts=parts, trained=trained, many=many, members=members, times=times)
+    if len(changes := {part.change for part in parts}) == 1 and block.change in {"", *changes}:
+        made = replace(made, change=changes.pop(), parts=tuple(replace(part, change="") for part in parts))
     return made, places
 
 
@@ -164,7 +168,7 @@ def _others(graph: nx.MultiDiGraph[str], limit: int) -> Iterator[Drawn]:
         block = Block(
             name, form, node["level"], _owner(graph, name), *_titles(graph, name), words=_words(graph, name),
             notes=tuple(note for note in node["steered"] if not note.startswith("by ")), trained=node["tasks"],
-            many=str(node.get("trained", "")), members=(name,), times=_times(graph, name),
+            many=str(node.get("trained", "")), members=(name,), times=_times(graph, name), change=_change(graph, name),
         )  # fmt: skip
         if name not in cases:
             yield block, {name: (name, None)}
@@ -187,7 +191,12 @@ def _counted(graph: nx.MultiDiGraph[str], names: list[str]) -> Part:
     title, detail, said = described.pop() if len(described) == 1 else ("experts", "", ())
     if graph.nodes[names[0]]["category"] == "tower":
         title = "cases"
-    return Part(None, f"{title} × {len(names)}", detail, said, tuple(names))
+    changes = Counter(_change(graph, name) for name in names)
+    if len(changes) == 1:
+        return Part(None, f"{title} × {len(names)}", detail, said, tuple(names), *changes)
+    now, before = (len(names) - changes[other] for other in ("removed", "added"))
+    counted = (*said, f"was × {before}") if now != before else said
+    return Part(None, f"{title} × {now}", detail, counted, tuple(names), "changed")
 
 
 def _titles(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, str]:
@@ -214,6 +223,10 @@ def _words(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, ...]:
 
 def _times(graph: nx.MultiDiGraph[str], name: str) -> int:
     return int(graph.nodes[name].get("times", 1))
+
+
+def _change(graph: nx.MultiDiGraph[str], name: str) -> str:
+    return str(graph.nodes[name].get("change", ""))
 
 
 def _many(graph: nx.MultiDiGraph[str], name: str, own: str) -> str:

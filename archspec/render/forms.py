@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from archspec.render import marks
 from archspec.render.boxes import Door, Words, finish, label_of, words
+from archspec.render.changes import marked
 from archspec.render.letters import width, wrap
 from archspec.render.scene import Circle, Item, Path, Text, rectangle
 
@@ -59,7 +60,7 @@ def _group(block: Block, paint: Paint, _fit: Fit) -> Box:
     above: dict[str | None, Door] = {}
     below: dict[str | None, Door] = {}
     for part, text, part_w in zip(block.parts, inner, widths, strict=True):
-        items.append(_part(part, text, (x, pad, part_w, height), hue, block))
+        items.append(_part(part, text, (x, pad, part_w, height), hue, block, paint.theme.back))
         above[part.port] = Door(x + part_w * 0.2, x + part_w * 0.8, pad if part.port else 0.0)
         below[part.port] = Door(x + part_w * 0.2, x + part_w * 0.8, h)
         x += part_w + pad
@@ -72,11 +73,12 @@ def _group(block: Block, paint: Paint, _fit: Fit) -> Box:
     return finish(block, w, h, shapes, paint, items=items, above=above, below=below)
 
 
-def _part(part: Part, text: Words, place: tuple[float, float, float, float], hue: Hue, block: Block) -> Item:
+def _part(part: Part, text: Words, place: tuple[float, float, float, float], hue: Hue, block: Block, back: str) -> Item:  # noqa: PLR0913, PLR0917 - one argument per property
     x, y, w, h = place
     shapes: list[Shape] = [rectangle(x, y, w, h, fill=hue.fill, stroke=hue.line, radius=ROUND)]
     shapes += text.at(x + w / 2, y + (h - text.height) / 2)
-    return Item("part", tuple(shapes), {"data-node": " ".join(part.members), "data-tasks": " ".join(block.trained)})
+    data = {"data-node": " ".join(part.members), "data-tasks": " ".join(block.trained)}
+    return marked(Item("part", tuple(shapes), data), place, part.change, back)
 
 
 def _gate(block: Block, paint: Paint, fit: Fit) -> Box:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from archspec.render import marks
+from archspec.render.changes import COLOURS, R, sign
 from archspec.render.letters import LEADING, width, wrap
 from archspec.render.scene import Circle, Item, Path, Text, rectangle
 from archspec.render.wires import DASHES, HEAD, KNOB
@@ -53,6 +54,10 @@ def _entries(figure: Figure, nets: Sequence[Net], paint: Paint) -> Iterator[tupl
         yield _detached(theme.muted), "no gradient flows back", SAMPLE
     if len(paint.tasks) > 1:
         yield from _training(figure, paint)
+    parts = [part.change for block in figure.blocks.values() for part in block.parts]
+    changes = {*parts, *(block.change for block in figure.blocks.values()), *(net.change for net in nets)}
+    for change in (change for change in COLOURS if change in changes):
+        yield _changed(change, theme.back), change, 2 * R
 
 
 def _training(figure: Figure, paint: Paint) -> Iterator[tuple[Sample, str, float]]:
@@ -73,6 +78,10 @@ def _training(figure: Figure, paint: Paint) -> Iterator[tuple[Sample, str, float
 
 def _line(colour: str, thick: float, dash: tuple[float, ...]) -> Sample:
     return lambda x, y: [Path(((x, y), (x + SAMPLE, y)), colour, thick, dash=dash)]
+
+
+def _changed(change: str, back: str) -> Sample:
+    return lambda x, y: [*sign(x + R, y, change, back)]
 
 
 def _control(colour: str, dash: tuple[float, ...]) -> Sample:

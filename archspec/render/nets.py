@@ -30,12 +30,14 @@ class Net:
     controls: bool
     own: bool
     owner: str | None
+    change: str = ""
 
     @property
     def name(self) -> str:
         """A name that stays as long as the ends stay."""
+        changed = [self.change] if self.change else []
         ends = [f"{block}.{port}" if port else block for block, port in (*self.tails, *self.heads)]
-        return "-".join(["wire", self.role, *(["detached"] if self.detached else []), *ends])
+        return "-".join(["wire", self.role, *(["detached"] if self.detached else []), *changed, *ends])
 
 
 def nets_of(figure: Figure) -> list[Net]:
@@ -43,7 +45,8 @@ def nets_of(figure: Figure) -> list[Net]:
     heads: dict[tuple[object, ...], list[Arrow]] = {}
     for arrow in figure.arrows:
         level = figure.blocks[arrow.tail].level if arrow.controls else 0
-        heads.setdefault((arrow.head, arrow.head_port, arrow.role, arrow.detached, arrow.own, level), []).append(arrow)
+        look = (arrow.role, arrow.detached, arrow.own, arrow.change)
+        heads.setdefault((arrow.head, arrow.head_port, look, level), []).append(arrow)
     return list(_buses(figure, [_net(figure, arrows) for arrows in heads.values()]))
 
 
@@ -54,7 +57,7 @@ def _net(figure: Figure, arrows: list[Arrow]) -> Net:
     # A fusion or an output has the hue of its source; everything else that of its reader.
     owner = (tail.owner or head.owner) if head.form in {"fusion", "output"} else head.owner
     port = None if first.controls else first.head_port
-    return Net(tails, ((first.head, port),), first.role, first.detached, first.controls, first.own, owner)
+    return Net(tails, ((first.head, port),), first.role, first.detached, first.controls, first.own, owner, first.change)
 
 
 def _buses(figure: Figure, nets: list[Net]) -> Iterator[Net]:
@@ -62,7 +65,7 @@ def _buses(figure: Figure, nets: list[Net]) -> Iterator[Net]:
     for net in nets:
         level = figure.blocks[net.heads[0][0]].level
         forms = figure.blocks[net.heads[0][0]].form
-        alike.setdefault((frozenset(net.tails), net.role, net.detached, level, forms), []).append(net)
+        alike.setdefault((frozenset(net.tails), net.role, net.detached, net.change, level, forms), []).append(net)
     for found in alike.values():
         straight = not found[0].controls and len(found[0].tails) == 1 and _is_inputs(figure, found[0])
         if found[0].controls or (len(found) * len(found[0].tails) > PARALLEL and not straight and len(found) > 1):
@@ -81,5 +84,5 @@ def _joined(found: list[Net]) -> Net:
     owners = {net.owner for net in found}
     return Net(
         first.tails, heads, first.role, first.detached, first.controls, all(net.own for net in found),
-        owners.pop() if len(owners) == 1 else None,
+        owners.pop() if len(owners) == 1 else None, first.change,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archspec.render import marks
+from archspec.render.changes import COLOURS, DASH
 from archspec.render.scene import Circle, Item, Path
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Heights:
 
 
 def pen(figure: Figure, net: Net, paint: Paint) -> Pen:
-    """The stroke of a net: a hue for data, grey and thin for what controls."""
+    """The stroke of a net: a hue for data, grey and thin for what controls, and the colour of a change."""
+    if net.change:
+        dash = DASH if net.change == "removed" else ()
+        return Pen(COLOURS[net.change], 0.9 if net.controls else 1.4, dash, pointed=not net.controls)
     if net.controls:
         return Pen(paint.theme.muted, 0.8, DASHES["detached"] if net.detached else (), pointed=False)
     colour = paint.hue(net.owner).line
@@ -81,6 +85,7 @@ def drawn(sketch: Sketch, number: int, net: Net) -> Item:
     data = {
         "id": net.name, "data-role": net.role,
         "data-tails": _named(figure, net.tails, members), "data-heads": _named(figure, net.heads, members),
+        **({"data-change": net.change} if net.change else {}),
         **({"data-detached": "true"} if net.detached else {}), **({"data-owner": net.owner} if net.owner else {}),
     }  # fmt: skip
     return Item(f"wire {net.role.rpartition('.')[2]}", tuple(shapes), data)

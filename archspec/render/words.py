@@ -50,7 +50,7 @@ def words(node: Mapping[str, Any]) -> tuple[str, ...]:
         phrase = _modulation(value) if key == "modulate" else _phrase(key, value)
         if not _is_said(key, value, said):
             found.append(phrase)
-    return tuple(found)
+    return (*found, *node.get("was", ()))
 
 
 def _is_static(node: Mapping[str, Any]) -> bool:
@@ -119,7 +119,7 @@ def task_words(node: Mapping[str, Any], name: str) -> tuple[str, ...]:
             found[0] = f"{value} classes"
         elif key != "kind" and value != name:
             found.append(_phrase(key, value))
-    return tuple(found)
+    return (*found, *node.get("was", ()))
 
 
 def _loss(loss: Mapping[str, Any]) -> str:

@@ -98,3 +98,15 @@ def test_a_wrong_spec_is_no_difference(run: Run) -> None:
     """What cannot be read is told as such, with status 2, not as a difference."""
     assert run("diff", "tiny.yaml", "absent.yaml").exit_code == 2
     assert run("diff", "-", "-").exit_code == 2
+
+
+def test_both_in_one_figure(run: Run, specs: Path, tmp_path: Path) -> None:
+    """`--render` draws both and prints the path on standard error; a text format is refused, and nothing is written."""
+    text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("[64, 32]", "[64, 48]")
+    result = run("diff", str(specs / "ple.yaml"), "-", "--render", "both.svg", stdin=text)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "both.svg")
+    assert 'data-change="changed"' in (tmp_path / "both.svg").read_text(encoding="utf-8")
+    refused = run("diff", str(specs / "ple.yaml"), "-", "--render", "both.txt", stdin=text)
+    assert refused.exit_code == 2
+    assert "AS604" in refused.stderr
+    assert not (tmp_path / "both.txt").exists()
