@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from examples import synthetic_runs, train_synthetic
+from examples import after_training, synthetic_runs, train_synthetic
 from examples.report import spread, write_section
 from examples.synthetic_claims import check, claims
 from examples.synthetic_figure import draw
@@ -134,3 +134,25 @@ def test_a_section_without_an_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`<!-- one -->` has no `<!-- /one -->`"):
         write_section(path, "one", "new\n")
     assert path.read_text() == "<!-- one -->\nby hand\n"
+
+
+def test_the_way_from_one_version_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old scores stay within the bound with a new task and an expert, and served scores are those of `predict`."""
+    monkeypatch.setattr(after_training, "ROWS", 600)
+    after_training.main(tmp_path / "after")
+    printed = capsys.readouterr().out
+    assert "before the first step, old scores move by at most" in printed
+    assert "largest differences of served scores: {'click'" in printed
+    assert sorted(path.name for path in (tmp_path / "after" / "served").iterdir()) == [
+        "encoding.json", "model.onnx", "score.py",
+    ]  # fmt: skip
+
+
+def test_the_example_fails_if_scores_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound of zero does not hold: the example checks what it prints."""
+    monkeypatch.setattr(after_training, "ROWS", 300)
+    monkeypatch.setattr(after_training, "BOUND", 0.0)
+    with pytest.raises(SystemExit, match="old scores moved by"):
+        after_training.main(tmp_path)
