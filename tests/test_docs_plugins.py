@@ -103,5 +103,5 @@ def test_the_table_of_operations_has_all_of_scope() -> None:
     methods = {name: method for name, method in vars(Scope).items() if callable(method) and not name.startswith("_")}
     assert set(written) == set(methods)
     for name, arguments in written.items():
-        names = [argument.partition("=")[0] for argument in arguments.split(", ") if argument != "..."]
+        names = [argument.partition("=")[0].lstrip("*") for argument in arguments.split(", ") if argument != "..."]
         assert set(names) <= set(inspect.signature(methods[name]).parameters), name

@@ -140,29 +140,29 @@ class FieldsAttention(ExpertKind):
     layers: Layers = 2
     """How many layers of attention."""
     heads: Count = 2
-    """Parts of the attention; `units` is a multiple of it."""
-    units: Count = 32
+    """Parts of the attention; `dim` is a multiple of it."""
+    dim: Count = 32
     """Width of each field after a layer: `heads` times the paper's d'."""
     scaled: bool = False
     """Whether the logits are divided by the square root of the width of a head; the paper does not divide."""
 
     def width(self, input: tuple[Width, ...]) -> Width:
-        """`units` for each field."""
+        """`dim` for each field."""
         one_width(input)
-        if self.units % self.heads:
+        if self.dim % self.heads:
             raise KindError(
-                f"`units` is {self.units}, which is not a multiple of `heads: {self.heads}`", at=("units",),
-                help=f"write `units: {self.heads * -(-self.units // self.heads)}`, for example",
+                f"`dim` is {self.dim}, which is not a multiple of `heads: {self.heads}`", at=("dim",),
+                help=f"write `dim: {self.heads * -(-self.dim // self.heads)}`, for example",
             )  # fmt: skip
-        return len(input) * self.units
+        return len(input) * self.dim
 
     def lower(self, at: Scope, x: tuple[Value, ...]) -> Value:
-        """Fields `[B, W]`, F of them, to `[B, F units]`."""
+        """Fields `[B, W]`, F of them, to `[B, F dim]`."""
         h = at.as_tokens(*x)
         for index in range(self.layers):
             inner = at.child(f"layers.{index}")
             query, key, value, kept = (
-                inner.linear(h, self.units, name, bias=False) for name in ("query", "key", "value", "residual")
+                inner.linear(h, self.dim, name, bias=False) for name in ("query", "key", "value", "residual")
             )
             mixed = inner.attention(query, key, value, self.heads, scaled=self.scaled)
             h = inner.activation(inner.sum(mixed, kept), "relu")
@@ -171,7 +171,7 @@ class FieldsAttention(ExpertKind):
     def detail(self) -> str:
         """Layers, heads and width: `2 layers, 2 heads, 32`."""
         words = [f"{self.layers} layer{'s' * (self.layers > 1)}", f"{self.heads} head{'s' * (self.heads > 1)}"]
-        return ", ".join([*words, str(self.units)])
+        return ", ".join([*words, str(self.dim)])
 
 
 @expert("fm")

@@ -236,7 +236,7 @@ def pairs(_: Weights, fields: list[Tensor]) -> Tensor:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("settings", "by_hand"), [("kind: fields_attention, units: 4", autoint), ("kind: fm", pairs)]
+    ("settings", "by_hand"), [("kind: fields_attention, dim: 4", autoint), ("kind: fm", pairs)]
 )  # fmt: skip
 def test_kinds_of_fields(settings: str, by_hand: Callable[..., Tensor], *, optimize: bool) -> None:
     """Outputs and all gradients, those of the inputs included, equal a module written by hand; counts are torch's."""
@@ -263,7 +263,7 @@ def test_kinds_of_fields(settings: str, by_hand: Callable[..., Tensor], *, optim
     assert parameters == sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize(("kind", "own"), [("fields_attention", {"units": 6, "heads": 3, "scaled": True}), ("fm", {})])
+@pytest.mark.parametrize(("kind", "own"), [("fields_attention", {"dim": 6, "heads": 3, "scaled": True}), ("fm", {})])
 def test_kinds_of_fields_hold_the_contract(kind: str, own: dict[str, object]) -> None:
     """As experts that gates mix."""
     check_kind(kind, "expert", settings=own)
@@ -273,8 +273,8 @@ def test_kinds_of_fields_hold_the_contract(kind: str, own: dict[str, object]) ->
     ("settings", "said", "repaired"),
     [
         ("kind: fm, from: [a, c]", "must have one width, and have 4, 2", "kind: fm, from: [a, b]"),
-        ("kind: fields_attention, units: 5", "not a multiple of `heads: 2`", "kind: fields_attention, units: 6"),
-        ("kind: fields_attention, units: 0", "units", "kind: fields_attention, units: 2"),
+        ("kind: fields_attention, dim: 5", "not a multiple of `heads: 2`", "kind: fields_attention, dim: 6"),
+        ("kind: fields_attention, dim: 0", "dim", "kind: fields_attention, dim: 2"),
         ("kind: target_attention", "query", "kind: fm"),
     ],
 )
