@@ -94,14 +94,17 @@ def reference(world: World, names: Widths) -> tuple[object, int]:
     return ({"detach": first} if form == "detach" else first), width
 
 
+ACTIVATIONS = "relu silu gelu tanh sigmoid leaky_relu elu softplus prelu dice none".split()  # noqa: SIM905 - names read best as words
+
+
 def block(world: World, width: int, *, last: int | None = None) -> tuple[Data, int]:
     """Settings of an MLP on an input of a width, and its output's width; `last` asks for one."""
     units = [world.number(1, 4) for _ in range(world.number(0, 2))]
     units += [] if last is None else [last]
     made: Data = {"units": units}
     made |= world.maybe(
-        activation=["relu", "silu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "softplus", "none"],
-        norm=["none", "batch", "layer"], dropout=[0, 0.5], bias=[True, False],
+        activation=ACTIVATIONS,
+        norm=["none", "batch", "layer"], dropout=[0, 0.5], bias=[True, False], input_norm=["batch", "layer"],
         slope=[0.2, 0.01], eps=[0.001, 0.1], momentum=[0.01, 1],
     )  # fmt: skip
     if world.chance(20):
@@ -126,7 +129,8 @@ def network(world: World) -> Data:
     if not world.chance(40):
         return world.maybe(units=[[], [3]])
     return {"units": [3], **world.maybe(
-        activation=["relu", "silu", "leaky_relu", "none"], norm=["none", "batch", "layer"], hidden_dropout=[0, 0.5],
+        activation=["silu", "leaky_relu", "prelu", "dice", "none"], norm=["none", "batch", "layer"],
+        hidden_dropout=[0, 0.5],
         slope=[0.2], eps=[0.001], momentum=[0.5],
     )}  # fmt: skip
 
@@ -319,11 +323,11 @@ def fusions(world: World, kinds: Mapping[str, str], task: str | None) -> Data:
     outputs = [name for name, kind in kinds.items() if kind != "multiclass" and name != task]
     made: Data = {}
     for name in [task] if task else ["score"] if outputs and world.chance(40) else []:
-        kind = world.pick(["product", "sum", "weighted_sum", "weighted_product"])
-        of = world.some(outputs, at_least=1)
+        kind = world.pick(["product", "sum", "weighted_sum", "weighted_product", "mixture"])
+        of = [world.pick(outputs) for _ in range(3)] if kind == "mixture" else world.some(outputs, at_least=1)
         weighted: object = {name: world.pick([0.5, 1, -2]) for name in of}
         made[name] = {"kind": kind, "of": weighted if kind.startswith("weighted") else of}
-        if task is None and "i0" in world.fields and world.widths["i0"] == 1 and world.chance(50):
+        if task is None and kind != "mixture" and "i0" in world.fields and world.widths["i0"] == 1 and world.chance(50):
             made[name] |= {"times": {"input": "i0", **world.maybe(fn=["log1p", "sqrt", "exp"])}}  # type: ignore[operator] # a mapping
     return made
 
