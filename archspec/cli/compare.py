@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 NAMED: Final = 2
 """So many weights and nodes are named, and the others counted."""
+
+SEVERAL: Final = 4
+"""Of a setting that changes in more ways than this, a few are said, and the others counted; `--json` has all."""
 
 
 @click.command()
@@ -80,11 +84,20 @@ def _text(found: Comparison) -> Iterator[str]:
     """The differences for people, 80 columns wide."""
     for old, new in found.renamed.items():
         yield f"renamed  `{old}` to `{new}`"
-    for change in found.changes:
-        yield from _wrapped(f"{change.how:<9}{change.text}", 11)
-    if follow := [node for node in found.nodes.changed if not node.settings]:
-        names = [f"{node.node} ({_number(node.old_width)} -> {_number(node.new_width)})" for node in follow]
-        yield from _wrapped(f"follows  other widths: {_some(names)}", 11)
+    for _, run in groupby(found.changes, lambda change: (change.how, change.setting)):
+        alike = list(run)
+        if alike[0].setting and len(alike) > SEVERAL:
+            texts = [change.text.removeprefix(f"`{change.setting}` of ") for change in alike]
+            texts = [f"`{alike[0].setting}` in {len(alike)} ways: {_some(texts)}"]
+        else:
+            texts = [change.text for change in alike]
+        for text in texts:
+            yield from _wrapped(f"{alike[0].how:<9}{text}", 11)
+    follow: dict[str, list[str]] = {}
+    for node in (node for node in found.nodes.changed if not node.settings):
+        follow.setdefault(f"{_number(node.old_width)} -> {_number(node.new_width)}", []).append(node.node)
+    for widths, nodes in follow.items():
+        yield from _wrapped(f"follows  width of {_some(nodes)}: {widths}", 11)
     yield ""
     yield from _costs(found)
     yield ""
@@ -120,7 +133,7 @@ def _weights(found: OldWeights) -> Iterator[str]:
     yield from _wrapped(
         f"old weights: {which} {count} load, by name and shape ({found.loaded:,} of {found.saved:,} numbers)", 2
     )
-    shapes = [f"{one.weight} {one.old} -> {one.new}" for one in found.reshaped]
+    shapes = [f"{one.weight} {_shape(one.old)} -> {_shape(one.new)}" for one in found.reshaped]
     for words, names in (("of another shape", shapes), ("unused", found.unused), ("new", found.missing)):
         if names:
             yield from _wrapped(f"  {len(names)} {words}: {_some(names)}", 4)
@@ -133,6 +146,10 @@ def _weights(found: OldWeights) -> Iterator[str]:
             "  `load_weights(..., strict=False)` skips names that one side lacks; drop those of another shape first",
             4,
         )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _some(names: Sequence[str]) -> str:

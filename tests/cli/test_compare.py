@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from archspec.compiler.comparison import Comparison
+from tests.render import stress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +48,8 @@ parameters   19   31     +12  +63.2%
 FLOPs/row    33   55     +22  +66.7%
 
 old weights: 1 of 4 load, by name and shape (1 of 19 numbers)
-  3 of another shape: towers.click.layers.0.weight [3, 4] -> [5, 4],
-    towers.click.layers.0.bias [3] -> [5] and 1 more
+  3 of another shape: towers.click.layers.0.weight 3x4 -> 5x4,
+    towers.click.layers.0.bias 3 -> 5 and 1 more
   `load_weights(..., strict=False)` skips names that one side lacks; drop those
     of another shape first
 """
@@ -60,9 +61,22 @@ def test_widths_that_follow_are_one_line(run: Run, specs: Path) -> None:
     lines = run("diff", str(specs / "ple.yaml"), "-", stdin=text).stdout.splitlines()
     assert lines[:3] == [
         "changed  `units` of all 6 expert groups: [64, 32] -> [64, 48]",
-        "follows  other widths: level1.gates.vtr (32 -> 48), level1.gates.vcr (32 -> 48)",
-        "           and 3 more",
+        "follows  width of level1.gates.vtr, level1.gates.vcr and 3 more: 32 -> 48",
+        "",
     ]
+
+
+def test_a_setting_that_changes_in_many_ways_is_said_once(run: Run, tmp_path: Path) -> None:
+    """Of five tasks with five other weights, two are named and three counted; the JSON has all."""
+    other = stress.different(5).replace("different_5", "ple_5").replace("weight: 1.000", "weight: 1.5")
+    old = tmp_path / "old.yaml"
+    old.write_text(stress.ple(5), encoding="utf-8")
+    lines = run("diff", str(old), "-", stdin=other).stdout.splitlines()
+    assert lines[:2] == [
+        "changed  `weight` in 5 ways: tasks.t0: 1.0 -> 1.5, tasks.t1: 1.0 -> 1.001 and 3",
+        "           more",
+    ]
+    assert len(json.loads(run("diff", str(old), "-", "--json", stdin=other).stdout)["changes"]) == 5
 
 
 def test_a_renamed_task(run: Run, specs: Path) -> None:

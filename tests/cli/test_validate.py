@@ -11,6 +11,8 @@ from click.testing import Result
 
 Run = Callable[..., Result]
 
+ROOT = Path(__file__).parents[2]
+
 WRONG = "archspec: 1\nname: tiny\ninputs:\n  x: {kind: dense, dim: 4}\ntasks:\n  t: {}\ntowers:\n  t: {unit: [3]}\n"
 WARNED = WRONG.replace("tasks:", "  y: {kind: dense, dim: 4}\ntasks:").replace("unit: [3]", "from: x")
 
@@ -54,6 +56,13 @@ def test_json_is_data(run: Run) -> None:
 def test_json_of_fine_specs_is_an_empty_array(run: Run) -> None:
     """No findings are no missing output: a program that reads JSON gets an array."""
     assert json.loads(run("validate", "tiny.yaml", "--format", "json").stdout) == []
+
+
+def test_the_keys_of_a_finding_are_documented(run: Run) -> None:
+    """docs/json.md lists every key that `--json` prints, also those of places and notes."""
+    page = (ROOT / "docs" / "json.md").read_text(encoding="utf-8").partition("## validate")[2].partition("\n## ")[0]
+    (finding, *_) = json.loads(run("validate", "-", "--json", stdin=WRONG).stdout)
+    assert [key for key in (*finding, *finding["span"]) if f"`{key}`" not in page] == []
 
 
 def test_github_annotations(run: Run) -> None:
