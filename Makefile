@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## compile and draw every spec, then train Shared-Bottom, MMoE and PLE (build/)
+demo: $(STAMP) ## compile and draw every spec, then train Shared-Bottom, MMoE and PLE, and DIN + PLE from a Parquet file (build/)
 	@$(BIN)/python examples/demo.py
 
 # One torch thread for each of the two workers: more threads would only wait for each other.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["synthetic_tasks"]
+__all__ = ["synthetic_events", "synthetic_tasks"]
 
 
 def synthetic_tasks(  # noqa: PLR0913 - the symbols of the paper's section 3.2
@@ -57,3 +57,79 @@ def synthetic_tasks(  # noqa: PLR0913 - the symbols of the paper's section 3.2
         t = x @ w
         batch[name] = t + torch.sin(t.unsqueeze(1) * alpha + beta).sum(1) + error
     return {name: column.float() for name, column in batch.items()}
+
+
+def synthetic_events(  # noqa: PLR0913 - each shapes the data
+    rows: int,
+    *,
+    seed: int,
+    length: int = 20,
+    items: int = 1000,
+    categories: int = 100,
+    users: int = 2000,
+    interests: int = 4,
+    slope: float = 6.0,
+) -> dict[str, Tensor]:
+    """Lists of past clicks, and a candidate: the more similar it is to one of them, the likelier it is clicked.
+
+    An item has a category (its number modulo `categories`) and a unit vector near that of its category. The clicks of a
+    row are of a few categories; the candidate is of one of them in about every other row. With s the largest cosine
+    between the candidate's vector and those of the clicks, u the activity of the user and n the number of clicks of the
+    candidate's category, `click` is 1 with the probability sigmoid(slope (s - 0.7) + u), and after a click, `buy` is 1
+    with the probability sigmoid(2 log(1 + n) - 2 + u). One click of twenty decides: a mean over all of them hides it.
+
+    Args:
+        rows: number of rows.
+        seed: seed of vectors, users, lists and labels.
+        length: longest list, 1 to `length` clicks, padded with -1.
+        items: number of items.
+        categories: number of categories.
+        users: number of users.
+        interests: categories in a row's list, at most.
+        slope: how much the similarity matters; with 0 the clicks have no influence on `click`.
+
+    Returns:
+        A batch, as `specs/din_ple.yaml` reads it: int64 `user`, `item`, `cate` `[rows]`, `clicks` and `click_cates`
+        `[rows, length]`; float32 labels `click` and `buy` `[rows]`.
+
+    Raises:
+        ValueError: there are fewer items than categories.
+    """
+    if items < categories:
+        raise ValueError(f"{items} items cannot be of {categories} categories: each has one or more")
+    generator = torch.Generator().manual_seed(seed)
+
+    def integers(high: int | Tensor, *shape: int) -> Tensor:
+        return (torch.rand(*shape, generator=generator, dtype=torch.float64) * high).long()
+
+    def chosen(probability: Tensor) -> Tensor:
+        return torch.rand(probability.shape, generator=generator) < probability
+
+    def of_category(cate: Tensor) -> Tensor:
+        """An item of each category."""
+        return cate + categories * integers((items - 1 - cate) // categories + 1, *cate.shape)
+
+    centres = torch.randn(categories, _WIDTH, generator=generator)
+    near = centres[torch.arange(items) % categories] + 0.4 * torch.randn(items, _WIDTH, generator=generator)
+    vectors = near / near.norm(dim=1, keepdim=True)
+    activity = 0.5 * torch.randn(users, generator=generator)
+    own = integers(categories, rows, interests)
+    click_cates = own.gather(1, integers(interests, rows, length))
+    clicks = of_category(click_cates)
+    there = torch.arange(length) <= integers(length, rows, 1)
+    elsewhere = chosen(torch.full((rows,), 0.5))
+    cate = torch.where(elsewhere, integers(categories, rows), click_cates[:, 0])
+    item, user = of_category(cate), integers(users, rows)
+    similarity = torch.einsum("rd,rld->rl", vectors[item], vectors[clicks]).masked_fill(~there, -1.0)
+    alike = ((click_cates == cate.unsqueeze(1)) & there).sum(1)
+    click = chosen(torch.sigmoid(slope * (similarity.amax(1) - 0.7) + activity[user]))
+    buy = click & chosen(torch.sigmoid(2 * torch.log1p(alike) - 2 + activity[user]))
+    return {
+        "user": user, "item": item, "cate": cate,
+        "clicks": clicks.masked_fill(~there, -1), "click_cates": click_cates.masked_fill(~there, -1),
+        "click": click.float(), "buy": buy.float(),
+    }  # fmt: skip
+
+
+_WIDTH = 8
+"""Width of the vectors of `synthetic_events`."""

@@ -1,6 +1,7 @@
-"""`make demo`: checks, compiles and draws every spec into build/; then trains three of them side by side.
+"""`make demo`: checks, compiles and draws every spec into build/; then trains three of them side by side, and a fourth.
 
-The losses come from one recipe, the same for all three models: 100,000 rows, so that none of them overfits.
+The losses come from one recipe, the same for all three models: 100,000 rows, so that none of them overfits. The fourth
+is a whole ranking model (`specs/din_ple.yaml`), which `archspec train` trains from a Parquet file with lists of events.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pyarrow import parquet
+
 import archspec
+from archspec.files import whole
 from archspec.render import render
 from examples import train_synthetic as recipe
 from examples.report import spread
+from examples.rows import events
 from examples.synthetic_runs import CORRELATIONS, MODELS, Job, Plan, run_all
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED = ("Shared-Bottom", "MMoE", "PLE")
+EVENTS = 60_000
 ENOUGH = 120.0  # seconds of training after which no further round of all cells is started
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
@@ -44,6 +50,25 @@ def command(name: str, specs: list[str], plugins: list[str]) -> None:
     if done.returncode:
         console.print(done.stderr, markup=False)
         raise subprocess.CalledProcessError(done.returncode, f"archspec {name}")
+
+
+def train_on_a_file() -> None:
+    """Writes lists of events to a Parquet file, and trains DIN + PLE on them, as a user does."""
+    data, run = ROOT / "build" / "events.parquet", ROOT / "build" / "din_ple"
+    if not data.exists():
+        with whole(data) as file:
+            parquet.write_table(events(EVENTS, 0), file)
+    words = ["train", "specs/din_ple.yaml", "--data", "build/events.parquet", "-o", "build/din_ple", "--resume"]
+    words += ["--epochs", "2", "--learning-rate", "0.003"]
+    console.print(f"DIN + PLE on {EVENTS:,} rows with lists of clicked items and their categories (specs/din_ple.yaml)")
+    console.print(f"$ archspec {' '.join(words)}", style="bold")
+    done = subprocess.run([sys.executable, "cli.py", *words], cwd=ROOT, check=False)  # noqa: S603 - our own command line
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, "archspec train")
+    console.print(
+        f"Vocabularies, weights, metrics and curves: {run.relative_to(ROOT)}/. Attention against averages:\n"
+        "docs/results.md, by examples/events.py.\n"
+    )
 
 
 def build_all() -> None:
@@ -109,6 +134,7 @@ def main() -> int:
         f"batches of its own, the same for every cell. Some pairs of tasks are harder than\n"
         f"others: the last column compares within each run.\n"
     )
+    train_on_a_file()
     seconds = time.monotonic() - started
     console.print(f"Figures: build/*.svg and build/*.png, such as build/ple.svg. Models: build/*.py. {seconds:.0f} s.")
     return 0

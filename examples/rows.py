@@ -1,7 +1,10 @@
-"""Random rows for `specs/ple.yaml`: `python examples/rows.py build/rows.parquet`.
+"""Random rows to train on: `python examples/rows.py build/rows.parquet`.
 
-Users have tastes, videos have topics, a history contains videos that its user likes, and both tasks depend on how well
-a video fits. To train on them: `archspec train specs/ple.yaml --data build/rows.parquet`.
+For `specs/ple.yaml`: users have tastes, videos have topics, a history contains videos that its user likes, and both
+tasks depend on how well a video fits. To train on them: `archspec train specs/ple.yaml --data build/rows.parquet`.
+
+With `--events`, for `specs/din_ple.yaml`: past clicks as lists of items and of their categories, and a candidate that
+is clicked if it is similar to one of them (`archspec.synthetic.synthetic_events`).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from pyarrow import parquet
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, without an installation
 
 from archspec.files import whole
+from archspec.synthetic import synthetic_events
 
 USERS, VIDEOS, LONGEST, STATS, TASTES = 2000, 1000, 10, 8, 4
 
@@ -37,15 +41,24 @@ def rows(count: int, seed: int) -> pa.Table:
     return pa.table({"user": user, "video": video, "history": history, "stats": list(stats), "vtr": vtr, "vcr": vcr})
 
 
+def events(count: int, seed: int) -> pa.Table:
+    """A table of `user`, `item`, `cate`, `clicks` and `click_cates` (lists), and the labels `click` and `buy`."""
+    batch = {name: column.numpy() for name, column in synthetic_events(count, seed=seed).items()}
+    lists = {name: [row[row >= 0] for row in column] for name, column in batch.items() if column.ndim > 1}
+    labels = {name: batch[name].astype(np.int8) for name in ("click", "buy")}
+    return pa.table({**batch, **lists, **labels})
+
+
 def main() -> None:
     """Writes the rows, completely or not at all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("output", type=Path, help="a Parquet file")
+    parser.add_argument("--events", action="store_true", help="rows for specs/din_ple.yaml instead of specs/ple.yaml")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with whole(options.output, parents=True) as file:
-        parquet.write_table(rows(options.rows, options.seed), file)
+        parquet.write_table((events if options.events else rows)(options.rows, options.seed), file)
     print(options.output)
 
 

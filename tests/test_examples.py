@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from examples import after_training, synthetic_runs, train_synthetic
+from archspec.synthetic import synthetic_events
+from examples import after_training, events, rows, synthetic_runs, train_synthetic
 from examples.report import spread, write_section
 from examples.synthetic_claims import check, claims
 from examples.synthetic_figure import draw
@@ -156,3 +157,34 @@ def test_the_example_fails_if_scores_move(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(after_training, "BOUND", 0.0)
     with pytest.raises(SystemExit, match="old scores moved by"):
         after_training.main(tmp_path)
+
+
+def test_the_table_of_events_compares_within_seeds() -> None:
+    """A model's gain over the mean of the events is that of each seed; the first row has none."""
+    scores = {
+        "mean": [{"click": 0.5, "buy": 0.6}, {"click": 0.7, "buy": 0.6}],
+        "attention": [{"click": 0.6, "buy": 0.5}, {"click": 0.8, "buy": 0.7}],
+    }
+    head, _, first, second = events.table(scores)
+    assert head == "| events | click | more than the mean | buy | more than the mean |"
+    assert first == "| mean | 0.6000 ± 0.1414 |  | 0.6000 ± 0.0000 |  |"
+    assert second == "| attention | 0.7000 ± 0.1414 | +0.1000 ± 0.0000 | 0.6000 ± 0.1414 | +0.0000 ± 0.1414 |"
+
+
+def test_the_models_of_events_differ_in_one_block() -> None:
+    """Each is the spec with another `interest`, learns a little from a few rows, and is measured on both tasks."""
+    batch = synthetic_events(400, seed=0)
+    for overrides in events.MODELS.values():
+        model = events.trained(overrides, batch, seed=0, epochs=1)
+        assert set(events.measured(model, batch)) == {"click", "buy"}
+        names = {name for name, _ in model.named_weights()}  # type: ignore[operator] # a compiled model
+        rest = {name for name in names if not name.startswith("blocks.interest")}
+        assert len(rest) == len({name for name in rest if name.startswith(("inputs", "level", "towers"))})
+
+
+def test_rows_of_events_have_lists_without_padding() -> None:
+    """Both columns of an event list are as long, and hold no -1."""
+    table = rows.events(50, 0).to_pydict()
+    assert all(len(a) == len(b) > 0 for a, b in zip(table["clicks"], table["click_cates"], strict=True))
+    assert min(min(row) for row in table["clicks"]) >= 0
+    assert set(table["buy"]) <= {0, 1}

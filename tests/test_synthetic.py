@@ -1,11 +1,14 @@
-"""The synthetic tasks of the MMoE paper are what its section 3.2 says."""
+"""Synthetic data follows its law: the tasks of the MMoE paper's section 3.2, and lists of events."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 
-from archspec.synthetic import synthetic_tasks
+import archspec
+from archspec.synthetic import synthetic_events, synthetic_tasks
 
 
 def correlation(p: float, seed: int = 0) -> float:
@@ -78,3 +81,42 @@ def test_impossible_tasks_are_refused(p: float, d: int, word: str) -> None:
     """A p that is no cosine and a space without two directions are refused in words."""
     with pytest.raises(ValueError, match=word):
         synthetic_tasks(10, p, seed=0, d=d)
+
+
+def test_events_are_a_batch_of_din_ple() -> None:
+    """Columns, types and ranges are those that the spec reads; lists have an event, and -1 pads their ends alone."""
+    batch = synthetic_events(200, seed=3)
+    model = archspec.compile(Path(__file__).parents[1] / "specs" / "din_ple.yaml", seed=0)
+    assert model(batch)["buy"].shape == (200,)
+    there = batch["clicks"] >= 0
+    assert there[:, 0].all()
+    assert torch.equal(there, there.cummin(1).values)
+    assert torch.equal(batch["click_cates"][there], batch["clicks"][there] % 100)
+    assert torch.equal(batch["cate"], batch["item"] % 100)
+    assert not (batch["buy"] > batch["click"]).any()
+
+
+def test_events_are_seeded() -> None:
+    """The same seed gives the same rows, another seed others."""
+    one, again, other = (synthetic_events(50, seed=seed) for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["clicks"], other["clicks"])
+
+
+@pytest.mark.parametrize(("slope", "least", "most"), [(6.0, 0.25, 1.0), (0.0, -0.05, 0.05)])
+def test_a_candidate_like_a_past_click_is_clicked(slope: float, least: float, most: float) -> None:
+    """Rows whose candidate has the category of a click are clicked more often, the more so the larger the slope."""
+    batch = synthetic_events(20_000, seed=0, slope=slope)
+    alike = (batch["click_cates"] == batch["cate"].unsqueeze(1)).any(1)
+    assert 0.4 < alike.float().mean() < 0.7
+    difference = float(batch["click"][alike].mean() - batch["click"][~alike].mean())
+    assert least < difference < most
+    bought = batch["buy"][batch["click"] == 1]
+    assert bought[alike[batch["click"] == 1]].mean() > bought[~alike[batch["click"] == 1]].mean() + 0.2
+
+
+def test_fewer_items_than_categories() -> None:
+    """Each category needs an item."""
+    with pytest.raises(ValueError, match="5 items cannot be of 9 categories"):
+        synthetic_events(3, seed=0, items=5, categories=9)
+    assert set(synthetic_events(500, seed=0, items=9, categories=9)["item"].tolist()) == set(range(9))
