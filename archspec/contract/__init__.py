@@ -3,20 +3,9 @@
 This package contains everything that built-in kinds and plugins have in common. It must not know any kind, or torch.
 """
 
-from archspec.contract.kinds import (
-    CATEGORIES,
-    BalanceKind,
-    Category,
-    ExpertKind,
-    FeatureGateKind,
-    FusionKind,
-    GateKind,
-    InputKind,
-    Kind,
-    LossKind,
-    TaskKind,
-    TowerKind,
-)
+from archspec.contract.input_kinds import InputKind
+from archspec.contract.kind import Kind
+from archspec.contract.kinds import CATEGORIES, Category, ExpertKind, FeatureGateKind, FusionKind, GateKind, TowerKind
 from archspec.contract.methods import overrides
 from archspec.contract.reference import ColumnName, DomainName, GroupName, InputName, OutputName, Reference, TableName
 from archspec.contract.registry import (
@@ -34,6 +23,7 @@ from archspec.contract.registry import (
 )
 from archspec.contract.settings import KindError, Settings, Width
 from archspec.contract.tasks import Task
+from archspec.contract.training_kinds import BalanceKind, LossKind, TaskKind
 
 __all__ = [
     "CATEGORIES",

@@ -8,19 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from archspec.contract.checks import signature
-from archspec.contract.kinds import (
-    BASES,
-    BalanceKind,
-    ExpertKind,
-    FeatureGateKind,
-    FusionKind,
-    GateKind,
-    InputKind,
-    TaskKind,
-)
+from archspec.contract.input_kinds import InputKind
+from archspec.contract.kinds import BASES, ExpertKind, FeatureGateKind, FusionKind, GateKind
 from archspec.contract.methods import methods
 from archspec.contract.registry import place
 from archspec.contract.settings import KindError, Settings
+from archspec.contract.training_kinds import BalanceKind, TaskKind
 from archspec.diagnostics import Diagnostic
 from archspec.program.columns import Column
 

@@ -16,7 +16,8 @@ from archspec.diagnostics import suggest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archspec.contract.kinds import Category, Kind
+    from archspec.contract.kind import Kind
+    from archspec.contract.kinds import Category
 
 
 def signature(method: Callable[..., Any]) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The categories: the keys that all blocks of one have, and the base class of its kinds, with the methods called on it.
 
+Inputs are in `input_kinds`; tasks, losses and balances in `training_kinds`.
+
 A kind derives from the base class of its category and overrides methods; those with a default are optional. Shapes: `B`
 batch, `D` input width, `E` experts, `H` expert width, `T` tokens.
 """
@@ -11,20 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_a
 from pydantic import BeforeValidator, Field, model_validator
 
 from archspec.contract.exclude import Exclude, Only
+from archspec.contract.input_kinds import InputKind
+from archspec.contract.kind import Kind
 from archspec.contract.limits import MOST_EXPERTS
 from archspec.contract.reference import Reference
 from archspec.contract.sees import Sees
-from archspec.contract.settings import Finite, KindError, NotNegative, Settings, Width, added
-from archspec.contract.tasks import Task
+from archspec.contract.settings import Finite, KindError, Settings, Width, added
+from archspec.contract.training_kinds import BalanceKind, LossKind, TaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import nn
 
-    from archspec.contract.balance_module import BalanceModule
     from archspec.program import GateInputs, Part, Scope, Seen, Value
-    from archspec.program.columns import Column
 
 Read = Any
 """The width of what an expert reads, `D`; for a kind that takes fields, a tuple with the width of each field."""
@@ -38,72 +40,6 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
 Source = Annotated[Reference | None, Field(alias="from")]
-
-
-class NoCommon(Settings):
-    """For a category whose kinds define all keys."""
-
-
-class Kind(Settings):
-    """The common base of the base classes of all categories."""
-
-    common: ClassVar[type[Settings]] = NoCommon
-    """The keys that all blocks of the category have, next to `kind`: no setting of a kind can have their names."""
-
-
-class InputCommon(Settings):
-    """Keys of every input."""
-
-    column: str | None = None
-
-
-class InputKind(Kind):
-    """A kind of input: what a batch contains, and how it becomes a stream.
-
-    `inputs` are the settings of all inputs by name, since an input may read another input's table.
-    """
-
-    common: ClassVar[type[Settings]] = InputCommon
-
-    def width(self, inputs: Mapping[str, InputKind]) -> Width:
-        """Width of the stream; 0 if the input has no stream, like a domain without an embedding."""
-        raise NotImplementedError
-
-    def column(self, inputs: Mapping[str, InputKind]) -> Column:
-        """The column of the batch under the input's `column`, or under its name."""
-        raise NotImplementedError
-
-    def columns(self, inputs: Mapping[str, InputKind]) -> Mapping[str, Column]:
-        """Further columns of the batch, keyed by the setting of type `ColumnName` whose value is the column's name.
-
-        `at.setting_column(setting)` returns them in `lower`. A setting that is None reads no column. Float columns have
-        a fixed number of values per row, except those `beside` the ids of a list.
-        """
-        return {}
-
-    def lower(self, at: Scope, column: Value, inputs: Mapping[str, InputKind]) -> Value:
-        """The stream `[B, width]` from the column; `[B, T, width]` if it has tokens."""
-        raise NotImplementedError
-
-    def tokens(self, inputs: Mapping[str, InputKind]) -> int | None:
-        """T, the number of tokens of the stream in every row; None if the stream is one row of numbers."""
-        return None
-
-    def domain(self) -> tuple[str, ...] | None:
-        """The names of the domains (scenes, for example) that the column's ids index; None for other inputs."""
-        return None
-
-    def shared_table(self) -> str | None:
-        """The input whose embedding table this one reads; None if it has its own table, or no table."""
-        return None
-
-    def sparse_gradients(self) -> bool:
-        """Whether the gradient of its own table is sparse."""
-        return False
-
-    def frozen_table(self) -> bool:
-        """Whether its own table has no gradient."""
-        return False
 
 
 def _group_name(value: object) -> object:
@@ -322,93 +258,6 @@ class FusionKind(Kind):
 
     def auxiliary(self, at: Scope, parts: tuple[Part, ...]) -> None:
         """Adds to the loss with `at.auxiliary_loss`."""
-
-
-class TaskKind(Kind):
-    """A kind of task: the outputs of its tower, the prediction made of them, the legal labels, loss and metrics."""
-
-    common: ClassVar[type[Settings]] = Task
-
-    output: ClassVar[Literal["binary", "regression", "multiclass"]] = "regression"
-    """What the prediction is: `binary` a probability `[B]` whose logit is the output; `regression` one value per row,
-    `[B]`; `multiclass` neither, so that fusions cannot combine it."""
-    score: ClassVar[str] = ""
-    """A function from outputs to predictions: `sigmoid`, `softmax`, or as in `at.apply`; empty: the outputs."""
-    lowest: ClassVar[float | None] = None
-    """The lowest legal label that is not a class; None: any finite number. If there is one, -1 is a missing label."""
-    metrics: ClassVar[tuple[str, ...]] = ()
-    """Names of the metrics that evaluation measures (`archspec.lightning.metrics` lists them)."""
-
-    whole: ClassVar[bool] = False
-    """Whether labels are class indices: whole numbers only."""
-
-    def outputs(self) -> int:
-        """The number of outputs of the task's tower: 1 gives `[B]`, more give `[B, outputs]`."""
-        return 1
-
-    def class_count(self) -> int | None:
-        """The number of classes, if labels are in 0..classes - 1; None: labels are not classes."""
-        return None
-
-    def default_loss(self) -> Mapping[str, Any]:
-        """The loss of a task that names none, as a spec writes it: `{"kind": "logistic"}`."""
-        raise NotImplementedError
-
-
-class LossCommon(Settings):
-    """Keys of every loss."""
-
-    weight: NotNegative = added(1.0)
-    """Factor of this loss among those of its task, which are added."""
-
-
-class LossKind(Kind):
-    """A kind of loss: one number per row, from the task's output; `joint` also reads other outputs and the batch."""
-
-    common: ClassVar[type[Settings]] = LossCommon
-    tasks: ClassVar[tuple[str, ...]] = ()
-    """Kinds of tasks that can use it; empty: all. If it reads scores, `regression` and `binary` are all kinds whose
-    `output` is that."""
-    outputs: ClassVar[int | None] = None
-    """How many outputs its tasks must have; None: any number."""
-    reads: ClassVar[Literal["logits", "scores"]] = "logits"
-    """Whether `rows` receives the task's outputs, or the predictions that its kind makes of them."""
-    selects_rows: ClassVar[bool] = True
-    """Whether `joint` decides which rows have a label: then labels may be missing, and are not checked."""
-    stopped: ClassVar[tuple[str, ...]] = ()
-    """Settings that name outputs whose gradient the loss stops."""
-
-    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """`[B]` (or `[B, classes]`), labels `[B]` -> losses `[B]`."""
-        raise NotImplementedError
-
-    def joint(
-        self, logits: Tensor, labels: Tensor, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Like `rows`, with all outputs and all columns of the batch."""
-        raise NotImplementedError
-
-    def within(self, logits: Tensor, labels: Tensor, groups: Tensor, inside: Tensor) -> Tensor:
-        """Losses `[B]` of rows that are compared with the other rows of their group, for a kind with a `group` setting.
-
-        Args:
-            logits: `[B]` (or `[B, classes]`).
-            labels: `[B]`.
-            groups: int64 `[B]`; rows with the same number are one group.
-            inside: bool `[B]`; rows outside the task's sample space take no part.
-        """
-        raise NotImplementedError
-
-
-class BalanceKind(Kind):
-    """A kind of balance: combines the losses of the tasks into one."""
-
-    gradients: ClassVar[Literal["none", "last", "shared"]] = "none"
-    """The weights on which it reads each task's gradient: none, the last shared ones, or all shared ones."""
-
-    def build(self, tasks: tuple[str, ...]) -> BalanceModule:
-        """Returns a module that combines the weighted losses `[T]` of the tasks into one, `[]`."""
-        raise NotImplementedError
 
 
 BASES: Mapping[Category, type[Kind]] = {

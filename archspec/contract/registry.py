@@ -12,21 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archspec.contract.checks import problem_of
-from archspec.contract.kinds import (
-    BASES,
-    BalanceKind,
-    Category,
-    ExpertKind,
-    FeatureGateKind,
-    FusionKind,
-    GateKind,
-    InputKind,
-    Kind,
-    LossKind,
-    TaskKind,
-    TowerKind,
-)
+from archspec.contract.input_kinds import InputKind
+from archspec.contract.kind import Kind
+from archspec.contract.kinds import BASES, Category, ExpertKind, FeatureGateKind, FusionKind, GateKind, TowerKind
 from archspec.contract.settings import Settings
+from archspec.contract.training_kinds import BalanceKind, LossKind, TaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archspec.contract.kinds import Kind
+    from archspec.contract.kind import Kind
     from archspec.contract.settings import Settings
 
 _Fits = Callable[["type[Settings]", Any], bool]
@@ -49,6 +49,7 @@ _VALUES: Mapping[str, tuple[str, _Fits]] = {
     "selects": _one_of("stream", "domain", "none"),
     "adds_up": ("True or False", lambda _, value: isinstance(value, bool)),
     "excluded": ("a number or None", lambda _, value: value is None or type(value) in {int, float}),
+    "logit_as_part": ("True or False", lambda _, value: isinstance(value, bool)),
     "output": _one_of("binary", "regression", "multiclass"),
     "score": _TEXT,
     "lowest": ("a number or None", lambda _, value: value is None or type(value) in {int, float}),
@@ -56,7 +57,6 @@ _VALUES: Mapping[str, tuple[str, _Fits]] = {
     "metrics": _NAMES,
     "tasks": _NAMES,
     "outputs": ("a number of outputs or None", lambda _, value: value is None or type(value) is int),
-    "logit_as_part": ("True or False", lambda _, value: isinstance(value, bool)),
     "selects_rows": ("True or False", lambda _, value: isinstance(value, bool)),
     "reads": _one_of("logits", "scores"),
     "stopped": ("a tuple of names of settings", _are_settings),
