@@ -72,7 +72,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
     from archspec.compiler.compile import build as compiled
 
     graphs = [options.load(spec, plugins, overrides) for spec in specs]
-    paths = targets(output, [f"{graph.spec.name}.py" for graph in graphs])
+    paths = targets(output, [f"{graph.spec.name}.py" for graph in graphs], (*specs, *plugins))
     for graph, path in zip(graphs, paths, strict=True):
         report(graph.spec.diagnostics)
         plan = measured(graph, batch, optimize=not plain) if tune else None

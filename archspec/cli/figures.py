@@ -84,7 +84,7 @@ def render(
     from archspec.render import FORMATS
 
     graphs = [options.load(spec, plugins, overrides) for spec in specs]
-    paths = targets(output, [f"{graph.spec.name}.{ending or 'svg'}" for graph in graphs])
+    paths = targets(output, [f"{graph.spec.name}.{ending or 'svg'}" for graph in graphs], (*specs, *plugins))
     endings = [f".{ending or 'svg'}" if path == STDOUT else ending_of(path, FORMATS) for path in paths]
     if ending is not None and (other := next((named for named in endings if named != f".{ending}"), None)):
         raise click.UsageError(f"`--format {ending}` and the ending `{other}` differ: remove one of them")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from archspec.files import is_folder, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FOLDER: Final = "build"
 """The folder that `build` and `render` write to without `-o`."""
@@ -16,13 +19,15 @@ FOLDER: Final = "build"
 STDOUT: Final = "-"
 
 
-def targets(output: str | None, names: list[str]) -> list[str]:
+def targets(output: str | None, names: list[str], reads: Iterable[str] = ()) -> list[str]:
     """The path to write each file to: `output` itself, or the file's name in that folder.
 
-    `output` is a folder if it ends in `/`, if it is an existing folder, or if there are several files.
+    `output` is a folder if it ends in `/`, if it is an existing folder, or if there are several files. `reads` are the
+    files that the command reads, which it must not overwrite.
 
     Raises:
-        UsageError: two files would be written to the same path, or several to standard output.
+        UsageError: two files would be written to the same path, or several to standard output, or one to a path that
+            the command reads, such as a plugin that has the spec's name.
     """
     if output == STDOUT:
         if len(names) > 1:
@@ -36,6 +41,10 @@ def targets(output: str | None, names: list[str]) -> list[str]:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise click.UsageError(f"two of these specs would be written to `{twice}`: they have the same `name`")
+    sources = {os.path.realpath(path) for path in reads}
+    lost = next((path for path in paths if os.path.realpath(path) in sources), None)
+    if lost is not None:
+        raise click.UsageError(f"`{lost}` is a file that this command reads: write to another one with `-o`")
     return paths
 
 

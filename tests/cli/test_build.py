@@ -12,6 +12,19 @@ from click.testing import Result
 Run = Callable[..., Result]
 
 
+PLUGIN = Path(__file__).parents[2] / "plugins" / "mlora.py"
+
+
+def test_a_plugin_of_the_spec_s_name_is_not_overwritten(run: Run) -> None:
+    """`-o mlora.py` beside the plugin `mlora.py` is refused: the file that the command reads stays as it is."""
+    assert run("init", "mlora").exit_code == 0
+    for command in ("build", "render"):
+        result = run(command, "mlora.yaml", "--plugin", "mlora.py", "-o", "./mlora.py")
+        assert result.exit_code == 2
+        assert "`./mlora.py` is a file that this command reads" in result.stderr
+    assert Path("mlora.py").read_bytes() == PLUGIN.read_bytes()
+
+
 @pytest.mark.usefixtures("tiny")
 def test_the_default_place(run: Run) -> None:
     """Without -o the file is build/NAME.py, and its path is the only output."""
