@@ -19,8 +19,6 @@ from docs.site import codes, staging
 
 ROOT = Path(__file__).resolve().parents[2]
 REPAIRS = codes.repairs()
-OF_SEVERAL_FILES = {"AS120", "AS121", "AS122"}
-"""Codes whose bad specs extend other files, which a page cannot show as one."""
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +93,6 @@ def test_a_repaired_spec_is_free_of_the_finding(code: str) -> None:
         before = error.diagnostics
     assert code in {found.code for found in before}
     assert load_graph(good, None, load()).spec.diagnostics == ()
-
-
-def test_each_code_with_a_bad_spec_has_a_repaired_one() -> None:
-    """No code of tests/bad and tests/lint is left without a good example."""
-    texts = [
-        path.read_text(encoding="utf-8") for name in ("bad", "lint") for path in (ROOT / "tests" / name).glob("*.txt")
-    ]
-    have = {code for text in texts for code in re.findall(r"\[(AS\d{3})\]", text)}
-    assert have - set(REPAIRS) - OF_SEVERAL_FILES == set()
 
 
 def test_the_ranges_hold_every_code() -> None:
