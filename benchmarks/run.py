@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import compile_time, figure, floors, grid, growth, operations, peak, readme, report, tables
+from benchmarks import attention, compile_time, figure, floors, grid, growth, operations, peak, readme, report, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ def sections(cells: list[Cell], *, quick: bool) -> Iterator[Section]:
     yield growth.run_time(growth.measure(seconds, short=quick))
     yield growth.build_time(short=quick)
     yield tables.section(2 * seconds)
+    yield attention.section(seconds)
     yield compile_time.section(short=quick)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import strategies as st
 
+from tests.stream_strategies import events, of_fields, of_tokens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -54,6 +56,10 @@ class World:
     tasks: tuple[str, ...] = ()
     widths: Widths = field(default_factory=dict)
     domains: dict[str, list[str]] = field(default_factory=dict)
+    tokens: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Name -> how wide a token is, and how many there are."""
+    blocks: list[str] = field(default_factory=list)
+    """Blocks that give rows."""
     fields: list[str] = field(default_factory=list)
     """Inputs that have a width."""
 
@@ -201,6 +207,36 @@ def feature_gates(world: World) -> Data:
     return made
 
 
+def blocks(world: World, least: int = 0) -> Data:
+    """Up to four blocks, of rows, fields or tokens; a later one may read an earlier one, or have its weights."""
+    made: Data = {}
+    for index in range(world.number(least, 4)):
+        name, form = f"b{index}", world.pick(["rows", "fields", *(["tokens"] * 3 if world.tokens else [])])
+        if form == "tokens":
+            made[name], width, count = of_tokens(world)
+            world.tokens |= {name: (width, count)} if count else {}
+        elif form == "fields":
+            made[name], width = of_fields(world)
+            count = 0
+        else:
+            source, _ = reference(world, world.widths)
+            width, count = world.number(1, 3), 0
+            made[name] = expert(world, width) | {"from": source}
+        owner = made[name]
+        if not count:
+            world.widths[name] = width
+            world.blocks.append(name)
+        if isinstance(owner, dict) and world.chance(20):
+            made[f"{name}_again"] = {
+                "like": name,
+                "from": {"detach": owner["from"]} if form == "rows" else owner["from"],
+            }
+            if not count:
+                world.widths[f"{name}_again"] = width
+                world.blocks.append(f"{name}_again")
+    return made
+
+
 def gate(world: World, name: str, groups: Mapping[str, int], mixed: Sequence[str]) -> Data:
     """A gate over expert groups of one width (name -> count); `mixed` are the gates of the level that exist."""
     seen = world.some(list(groups), at_least=1)
@@ -280,7 +316,10 @@ def free_level(world: World, number: int, below: Widths) -> tuple[Data, Widths]:
     for name in world.some([*world.tasks, "shared"], at_least=1):
         settings = expert(world, width)
         groups[name] = world.number(1, 2)
-        if number > 1 and (name not in below or world.chance(20)):
+        if width in {wide for wide, _ in world.tokens.values()} and world.chance(25):
+            pooled, wide, count = of_tokens(world)
+            settings = pooled if (wide, count) == (width, 0) else settings
+        if "from" not in settings and number > 1 and (name not in below or world.chance(20)):
             settings["from"], _ = reference(world, world.widths | below)
         experts[name] = settings | {"count": groups[name]}
         if (owners := [other for other in groups if other != name and "like" not in experts[other]]) and world.chance(
@@ -312,6 +351,9 @@ def towers(world: World, names: Sequence[str]) -> Data:
             world.widths[f"towers.{name}"] = 2
             continue
         source, width = (name, world.widths[name]) if name in world.widths else reference(world, world.widths)
+        if world.blocks and world.chance(70):
+            beside = world.pick(world.blocks)
+            source, width = [source, beside], width + world.widths[beside]
         settings, last = block(world, width)
         made[name] = {"from": source, **settings}
         world.widths[f"towers.{name}"] = last
@@ -337,11 +379,15 @@ def sound(draw: DrawFn) -> Data:
     world = World(draw)
     world.tasks = TASKS[: world.number(1, 4)]
     kinds = {name: world.pick(["binary", "binary", "regression", "multiclass"]) for name in world.tasks}
-    data: Data = {"archspec": 1, "name": "drawn", "inputs": inputs(world)}
+    made_inputs = inputs(world)
+    if world.chance(50):
+        events(world, made_inputs)
+    data: Data = {"archspec": 1, "name": "drawn", "inputs": made_inputs}
     if world.chance(30):
         data["groups"] = {"fields": world.fields}
         world.widths["fields"] = world.widths["inputs"]
     data |= {"feature_gates": made} if (made := feature_gates(world)) else {}
+    data |= {"blocks": made} if world.chance(60) and (made := blocks(world)) else {}
     data["tasks"] = {
         name: {"kind": kind, **({"classes": 3} if kind == "multiclass" else {})} for name, kind in kinds.items()
     }
@@ -375,6 +421,18 @@ def damaged(draw: DrawFn, data: Data) -> Data:
     elif change != "delete" and isinstance(place, list):
         place.insert(key, draw(st.sampled_from(JUNK)))
     return data
+
+
+@st.composite
+def streams(draw: DrawFn) -> str:
+    """Text of a spec of rows, tokens, fields and blocks without levels, all blocks of rows read by towers."""
+    world = World(draw, tasks=TASKS[:2])
+    made = inputs(world)
+    events(world, made)
+    data: Data = {"archspec": 1, "name": "drawn", "inputs": made, "blocks": blocks(world, 2)}
+    sources = [*world.blocks, world.fields[0]]
+    towers = {task: {"from": [*world.some(sources, at_least=1), sources[0]]} for task in world.tasks}
+    return json.dumps(data | {"tasks": {task: {} for task in world.tasks}, "towers": towers}, indent=1)
 
 
 @st.composite

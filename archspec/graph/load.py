@@ -84,7 +84,7 @@ def _canonical(spec: Spec, graph: Graph, pruned: Container[str]) -> Spec:
         levels.append(Level(experts, gates, level.node))
     bottom: dict[str, Any] = {section: {} for section in BOTTOM}
     for node, block in bottom_blocks(spec):
-        if node not in pruned:
+        if node not in pruned or node in kept:
             bottom[node.section][block.name] = block
     return replace(spec, levels=tuple(levels), **bottom)
 

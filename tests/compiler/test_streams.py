@@ -206,6 +206,27 @@ def test_the_canonical_form_reads_back() -> None:
     assert spec.data()["blocks"]["again"] == {"like": "mixed", "from": ["user", {"detach": "viewed"}, "user", "user"]}
 
 
+def test_a_block_that_only_lends_its_weights_stays() -> None:
+    """Nothing reads `lent` itself: the canonical form still has it, since another block is like it; no note."""
+    text = (
+        HEAD
+        + """
+inputs: {x: {kind: dense, dim: 4}}
+blocks:
+  lent: {units: [3]}
+  again: {like: lent}
+tasks: {y: {}}
+towers: {y: {from: again}}
+"""
+    )
+    spec = archspec.load(text)
+    assert spec.diagnostics == ()
+    assert archspec.load(spec.text()).digest == spec.digest
+    model = archspec.compile(spec)
+    assert "blocks.lent.layers.0.weight" in dict(model.named_weights())
+    assert count(graph_of(spec)).total.parameters == sum(p.numel() for p in model.parameters()) == 4 * 3 + 3 + 3 + 1
+
+
 def test_differences_name_blocks() -> None:
     """`diff` says in which block a setting changed."""
     other = load(TEXT.replace("trunk: {units: [5]}", "trunk: {units: [7]}"))

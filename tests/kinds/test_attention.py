@@ -142,6 +142,14 @@ def test_several_run_side_by_side(name: str) -> None:
     assert not [op for op in ops if op.kind == "concat" and op.output.width == 4 * DIM]
 
 
+def test_large_activations_overwrite_the_product() -> None:
+    """The network's sigmoids are computed in the memory of the products, which no gradient needs; rows keep theirs."""
+    text = text_of("kind: target_attention, query: item, units: [5, 3]")
+    source = build(graph_of(archspec.load(text)), optimize=False).source
+    assert source.count("torch.sigmoid_(") >= 2
+    assert "torch.sigmoid(h" not in source
+
+
 HEAVY = {"linear", "linear_pair", "attend", "attention", "layer_norm", "pool_tokens", "positions", "activation"}
 
 

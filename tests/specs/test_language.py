@@ -12,7 +12,7 @@ import archspec
 from archspec.compiler.compile import build
 from archspec.graph.load import graph_of
 from tests.compiler.models import batch_of, model_of, run
-from tests.strategies import specs
+from tests.strategies import specs, streams
 
 if TYPE_CHECKING:
     from archspec.nn.module import Compiled
@@ -83,4 +83,15 @@ def assert_same(actual: Tensors, wanted: Tensors) -> None:
 )
 def test_a_spec_is_refused_or_runs(text: str) -> None:
     """Any text of the language is refused with a diagnostic, or builds, runs, and agrees with itself when optimized."""
+    check(text)
+
+
+@given(streams())
+@settings(
+    max_examples=2000 if NIGHTLY else 25,
+    phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+def test_blocks_of_rows_tokens_and_fields_run(text: str) -> None:
+    """Blocks that read inputs, events and each other in any order: counted, and optimized without a change."""
     check(text)

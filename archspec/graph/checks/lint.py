@@ -30,10 +30,10 @@ def report_unread(graph: Graph, names: set[str], diagnostics: Diagnostics) -> No
         readers.setdefault(edge.source, set()).add(edge.target)
     tables = {block.settings.shared_table() for block in graph.spec.inputs.values() if block.settings}
     used = {node.like for name, node in graph.nodes.items() if name not in names}
-    """Experts whose weights others use."""
+    """Experts and blocks whose weights others use."""
     for name in (name for name in graph.nodes if name in names):
         node = graph.nodes[name]
-        if node.category in {"gate", *BOTTOM.values()}:
+        if node.category in {"gate", *BOTTOM.values()} and name not in used:
             _say(
                 diagnostics,
                 node,
