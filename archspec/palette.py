@@ -59,7 +59,10 @@ def hue(owner: str | None, tasks: Sequence[str], theme: Theme | None = None) -> 
         return theme.shared
     turn, place = divmod(list(tasks).index(owner), len(PALETTE))
     share, towards = SHADES[turn % len(SHADES)]
-    return _shades(blend(PALETTE[place], towards, share), theme.back, theme.away)
+    line = blend(PALETTE[place], towards, share)
+    while theme.back != WHITE and contrast(line, theme.back) < 4.5:  # noqa: PLR2004 WCAG's bound for small text
+        line = blend(line, theme.away, 0.1)
+    return _shades(line, theme.back, theme.away)
 
 
 def blend(colour: str, other: str, share: float) -> str:

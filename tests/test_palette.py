@@ -43,10 +43,12 @@ def oklab(colour: str, sight: Matrix) -> list[float]:
 
 @pytest.mark.parametrize("sight", SIGHT.values(), ids=SIGHT.keys())
 def test_any_two_hues_differ_for_every_reader(sight: Matrix) -> None:
-    """The distance that the palette's comment claims holds with each kind of colour blindness."""
-    for one, other in combinations(palette.PALETTE, 2):
+    """The distance that the palette's comment claims holds with each kind of colour blindness, also from the shared grey
+    and the inputs' line.
+    """
+    for one, other in combinations((*palette.PALETTE, palette.GREY.line, palette.SAND.line), 2):
         pairs = zip(oklab(one, sight), oklab(other, sight), strict=True)
-        assert sum((a - b) ** 2 for a, b in pairs) ** 0.5 > 0.07, (one, other)
+        assert sum((a - b) ** 2 for a, b in pairs) ** 0.5 > 0.1, (one, other)
 
 
 def test_eighteen_tasks_have_eighteen_colours() -> None:
@@ -55,6 +57,15 @@ def test_eighteen_tasks_have_eighteen_colours() -> None:
     assert len({hue.line for hue in hues}) == 18
     assert all(fullmatch("#[0-9a-f]{6}", c) for hue in hues for c in (hue.line, hue.text, hue.fill, hue.tint, hue.edge))
     assert min(palette.contrast(hue.text) for hue in hues) >= 4.5
+
+
+@pytest.mark.parametrize("theme", palette.THEMES.values(), ids=palette.THEMES)
+def test_words_can_be_read_in_every_theme(theme: palette.Theme) -> None:
+    """Text has a contrast of 4.5 on the theme's own ground and on the fill of its box."""
+    for hue in (*(palette.hue(task, TASKS, theme) for task in TASKS), theme.shared, theme.input):
+        assert palette.contrast(hue.text, theme.back) >= 4.5
+        assert palette.contrast(theme.ink, hue.fill) >= 4.5
+    assert palette.contrast(theme.muted, theme.back) >= 4.5
 
 
 def test_what_is_shared_is_grey() -> None:

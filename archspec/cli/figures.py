@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
+    from archspec.graph.graph import Graph
+
 POINTS: Final = {"cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72.0, "pt": 1.0, "px": 0.75}
 """Units of a width, in points."""
+DRAWN: Final = ("width", "detail", "theme", "focus", "trained_by", "annotate")
+"""Options of drawn figures alone."""
 LEAST, MOST = 72.0, 14_400.0  # points: an inch, and the largest page that PDF has
 
 
@@ -60,6 +64,15 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
     help="full: every expert and every task on its own. [default: paper, which folds what is alike]",
 )  # fmt: skip
 @click.option("--theme", type=click.Choice(["light", "dark", "print"]), help="Colours. [default: light]")
+@click.option(
+    "--focus", metavar="task=NAME|node=NAME",
+    help="Fade all but what a task needs, or but a node (level1.gates.ctr) with what it reads and what reads it.",
+)  # fmt: skip
+@click.option("--trained-by", metavar="TASK", help="Fade all but what the loss of a task trains.")
+@click.option(
+    "--annotate", type=click.Choice(["params", "flops", "width"]),
+    help="Write parameters, FLOPs per row or the width into each block.",
+)  # fmt: skip
 @click.option("--selectors", is_flag=True, help="Draw also the selectors that are a gate's own stream.")
 @click.option(
     "--collapse", type=click.IntRange(min=1), metavar="N", help="Fold expert groups of more than N into one box."
@@ -91,7 +104,10 @@ def render(
     wishes = _wishes(chosen, endings)
     for graph, path, named in zip(graphs, paths, endings, strict=True):
         warn(graph.spec.diagnostics)
-        put(path, _drawn(build_graph(graph.spec), named, wishes), output, len(graphs))
+        exported = build_graph(graph.spec)
+        if wishes.get("annotate") in {"params", "flops"}:
+            _count(graph, exported)
+        put(path, _drawn(exported, named, wishes), output, len(graphs))
 
 
 def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
@@ -103,10 +119,23 @@ def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
     text = next((ending for ending in endings if ending in TEXTS), None)
     if text is None:
         return wishes | {"legend": not chosen["no_legend"]}
-    unused: list[str] = [key for key in ("width", "detail", "theme") if key in wishes]
+    if chosen["focus"] and chosen["trained_by"]:
+        raise click.UsageError("`--focus` and `--trained-by` fade different things: choose one")
+    unused: list[str] = [key for key in DRAWN if key in wishes]
     if unused := unused + ["no-legend"] * chosen["no_legend"]:
-        raise click.UsageError(f"`--{unused[0]}` is for drawn figures (.svg, .png, .pdf), not for `{text}`")
+        raise click.UsageError(
+            f"`--{unused[0].replace('_', '-')}` is for drawn figures (.svg, .png, .pdf), not for `{text}`"
+        )
     return wishes
+
+
+def _count(graph: Graph, exported: nx.MultiDiGraph[str]) -> None:
+    """Gives each node its parameters and FLOPs."""
+    from archspec.compiler.count import count
+
+    for name, cost in count(graph).nodes.items():
+        if name in exported:
+            exported.nodes[name].update(params=cost.parameters, flops=cost.flops)
 
 
 def _drawn(graph: nx.MultiDiGraph[str], ending: str, wishes: dict[str, Any]) -> str | bytes:

@@ -121,6 +121,7 @@ CODES: dict[str, str] = {
     "AS604": "unknown figure format",
     "AS605": "text too small at this width",
     "AS606": "characters that a picture cannot show",
+    "AS607": "nothing of this name in the figure",
     # AS701-AS799: data and training
     "AS701": "data file cannot be used",
     "AS702": "column not in the data",

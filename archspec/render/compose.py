@@ -32,7 +32,7 @@ def compose(figure: Figure, paint: Paint, *, caption: bool = True, keys: bool = 
     placed = pins.place(grid, nets, routes)
     found = [tracks.assign(placed, channel) for channel in range(len(grid.rows) - 1)]
     heights, height = _heights(grid, found)
-    items = [*_frames(grid, placed, paint)]
+    items = [*_frames(figure, grid, placed, paint)]
     items += [wires.drawn(wires.Sketch(figure, placed, heights, paint), i, net) for i, net in enumerate(nets)]
     items += [_marked(spot.box, paint).moved(spot.start, spot.y) for row in grid.rows for spot in row]
     left, right = _extent(grid, placed)
@@ -122,7 +122,7 @@ def _heights(grid: Grid, found: Sequence[dict[int, int]]) -> tuple[wires.Heights
         if _starts(grid, row):
             y += FRAME
         for spot in grid.rows[row]:
-            spot.y = y + (tall - spot.box.height) / 2
+            spot.y = y + (tall - spot.box.height) / 2 * (row > 0)  # the tops of the inputs are level
         middles[row] = y + tall / 2
         y += tall
         if row == 0:
@@ -153,7 +153,7 @@ def _extent(grid: Grid, placed: pins.Wires) -> tuple[float, float]:
     return left, max([spot.end + spot.right for spot in spots] + [x + 3 for x in xs])
 
 
-def _frames(grid: Grid, placed: pins.Wires, paint: Paint) -> list[Item]:
+def _frames(figure: Figure, grid: Grid, placed: pins.Wires, paint: Paint) -> list[Item]:
     """The frame of each level, with its name in a strip on the left that no line enters."""
     left, right = _extent(grid, placed)
     strip = grid.style.label + 6
@@ -166,10 +166,20 @@ def _frames(grid: Grid, placed: pins.Wires, paint: Paint) -> list[Item]:
         frame = rectangle(left - FRAME - strip, top, right - left + 2 * FRAME + strip, bottom - top,
                           stroke=paint.theme.frame, width=0.7, radius=6)  # fmt: skip
         name = Text(
-            left - FRAME - 4, (top + bottom) / 2, f"Level {level}", grid.style.label, paint.theme.muted, turned=True
+            left - FRAME - 4,
+            (top + bottom) / 2,
+            _named(figure, level),
+            grid.style.label,
+            paint.theme.muted,
+            turned=True,
         )
         items.append(Item("level", (frame, name), {"id": f"level-{level}", "data-level": str(level)}))
     return items
+
+
+def _named(figure: Figure, level: int) -> str:
+    last = figure.spans.get(level)
+    return f"Level {level}" if last is None else f"Levels {level} to {last}"
 
 
 def _widest(grid: Grid) -> str:

@@ -13,6 +13,7 @@ from archspec.render import labels, style
 from archspec.render.alike import MOST_ALIKE, fold_alike
 from archspec.render.fold import fold
 from archspec.render.labels import attributes, quote
+from archspec.render.levels import fold_levels
 from archspec.render.shapes import shape
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ def to_dot(
         collapse: a group with more experts than this is drawn as one box with a count (see `fold`).
         caption: print the model's name and its `about` below the figure.
     """
-    figure = fold(fold_alike(graph, MOST_ALIKE), selectors=selectors, collapse=collapse)
+    figure = fold(fold_alike(fold_levels(graph), MOST_ALIKE), selectors=selectors, collapse=collapse)
     lines = [f"digraph {quote(figure.name)} {{", *_indent(_canvas(figure, caption=caption))]
     lines += _indent(_bottom(figure))
     for level in range(1, figure.levels + 1):
-        lines += _indent(_level(figure, level))
+        if figure.rows(level):
+            lines += _indent(_level(figure, level))
     lines += _indent(_top(figure))
     lines += _indent(_arrow(figure, arrow) for arrow in figure.arrows)
     lines += _indent(_scaffold(figure))
@@ -78,7 +80,7 @@ def _level(figure: Figure, level: int) -> Iterator[str]:
     yield f'subgraph "cluster_level{level}" {{'
     yield "  " + attributes(
         "graph",
-        label=f"Level {level}",
+        label=f"Level {level}" if level not in figure.spans else f"Levels {level} to {figure.spans[level]}",
         fontsize=style.LEVEL_SIZE,
         labelloc="t",
         labeljust="l",

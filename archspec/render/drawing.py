@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict, Unpack
 from archspec.diagnostics import Diagnostic
 from archspec.palette import THEMES
 from archspec.render.alike import MOST_ALIKE, fold_alike
+from archspec.render.annotate import annotated
 from archspec.render.compose import compose
+from archspec.render.focus import faded, in_front
 from archspec.render.fold import fold
 from archspec.render.letters import unprintable
+from archspec.render.levels import fold_levels
 from archspec.render.paint import Paint
 from archspec.render.picture import picture
 from archspec.render.style import NARROW, SLIM, WIDE
@@ -45,6 +48,13 @@ class Options(TypedDict, total=False):
     detail: Literal["paper", "full"]
     """`full`: every expert, task and level on its own."""
     theme: Literal["light", "dark", "print"]
+    focus: str | None
+    """`task=NAME`: all that the task's output needs; `node=NAME`: a node with what it reads and what reads it. The rest
+    fades."""
+    trained_by: str | None
+    """A task: what its loss trains; the rest fades, and so do lines along which no gradient flows back."""
+    annotate: Literal["params", "flops", "width"] | None
+    """A number in each block. Of `params` and `flops`, the graph's nodes must have it as an attribute of that name."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +89,26 @@ def drawing(graph: Graph, **options: Unpack[Options]) -> Drawing:
     The first of several ways to fold it is taken in which the text is legible at the width that is asked for. A finding
     (AS605) says so if there is none, or (AS606) that pictures cannot show some characters.
     """
-    width = options.get("width")
+    graph = annotated(graph, options.get("annotate"))
+    width, front = options.get("width"), in_front(graph, options.get("focus"), options.get("trained_by"))
     full = options.get("detail", "paper") == "full"
     scene = None
     for attempt in TRIES[:1] if full else TRIES:
-        made = _made(graph, attempt, options, full=full)
+        made = _made(graph, attempt if front is None else attempt._replace(alike=10**6), options, full=full)
         if scene is None or made.width / made.smallest < scene.width / scene.smallest:
             scene = made
         if full or _legible(made, width or PAGE) >= SMALLEST:
             scene = made
             break
     assert scene is not None
+    if front is not None:
+        scene = faded(scene, front)
     return Drawing(scene.at_least((width or 0.0) / LARGEST), width or scene.width, tuple(_findings(scene, width)))
 
 
 def _made(graph: Graph, attempt: _Try, options: Options, *, full: bool) -> Scene:
     collapse = options.get("collapse") or (10**6 if full else attempt.collapse)
-    folded = graph if full else fold_alike(graph, attempt.alike)
+    folded = graph if full else fold_alike(fold_levels(graph), attempt.alike)
     figure = fold(folded, selectors=options.get("selectors", False), collapse=collapse)
     paint = Paint(figure.tasks, THEMES[options.get("theme", "light")], attempt.style)
     return compose(figure, paint, caption=options.get("caption", True), keys=options.get("legend", True))

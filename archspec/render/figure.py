@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 DATA_ROLES: Final = ("output", "sees", "from", "of", "residual")
 """Roles in which a block reads its data; in every other role it reads what controls it."""
@@ -45,6 +45,7 @@ class Block:
     trained: tuple[str, ...] = ()  # the tasks whose loss reaches it
     many: str = ""  # how many tasks train it, where they are not drawn one by one
     members: tuple[str, ...] = ()  # canonical names of the nodes that it shows
+    tokens: int = 0  # how many tokens a list has; 0: rows, -1: any number
     times: int = 1  # how many blocks of equal structure it stands for
     change: str = ""  # added, removed or changed, in a figure of two specs
 
@@ -89,6 +90,8 @@ class Figure:
     blocks: dict[str, Block]
     arrows: tuple[Arrow, ...]
     remarks: tuple[str, ...] = ()
+    spans: Mapping[int, int] = field(default_factory=dict)
+    """A level that stands for several equal ones -> the last of them."""
 
     def of_level(self, level: int, *forms: str) -> list[Block]:
         """The blocks of these forms at one level."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from archspec.program.nodes import NodeName
+from archspec.render.annotate import number
 from archspec.render.arrows import join_arrows, tails_of, visible_edges
 from archspec.render.figure import Arrow, Block, Figure, Part
 from archspec.render.words import balance_words, task_words, words
@@ -62,6 +63,7 @@ def fold(graph: nx.MultiDiGraph[str], *, selectors: bool = False, collapse: int 
         blocks=blocks,
         arrows=(*arrows, *(arrow for _, arrow in scores)),
         remarks=(*([balance] if balance else []), *graph.graph.get("remarks", ())),
+        spans=graph.graph.get("spans", {}),
     )
 
 
@@ -105,7 +107,8 @@ def _input_block(graph: nx.MultiDiGraph[str], names: list[str]) -> Block:
         items = (next(iter(described)),)
     return Block(
         names[0], "inputs", 0, None, title, detail, words=items, trained=trained, members=tuple(names),
-        times=_times(graph, names[0]), change=_change(graph, names[0]),
+        tokens=_tokens(graph, names), times=_times(graph, names[0]), change=_change(graph, names[0]),
+        notes=number(graph, names) if graph.graph.get("annotate") != "width" else (),
     )  # fmt: skip
 
 
@@ -148,8 +151,12 @@ def _parted(graph: nx.MultiDiGraph[str], names: list[str], block: Block, limit: 
     places: dict[str, Place] = {name: (block.name, port) for name, port in zip(names, ports, strict=True)}
     owner, times = block.owner or _owner(graph, names[0]), _times(graph, names[0])
     members = (*block.members, *names)
+    notes = (*block.notes, *number(graph, names))
     many = str(graph.nodes[names[0]].get("trained", ""))
-    made = replace(block, owner=owner, parts=parts, trained=trained, many=many, members=members, times=times)
+    made = replace(
+        block, owner=owner, parts=parts, notes=notes, trained=trained, many=many, members=members,
+        tokens=_tokens(graph, names), times=times,
+    )  # fmt: skip
     if len(changes := {part.change for part in parts}) == 1 and block.change in {"", *changes}:
         made = replace(made, change=changes.pop(), parts=tuple(replace(part, change="") for part in parts))
     return made, places
@@ -167,14 +174,24 @@ def _others(graph: nx.MultiDiGraph[str], limit: int) -> Iterator[Drawn]:
         form = "penalty" if node["penalty"] else FORMS.get(node["category"], "block")
         block = Block(
             name, form, node["level"], _owner(graph, name), *_titles(graph, name), words=_words(graph, name),
-            notes=tuple(note for note in node["steered"] if not note.startswith("by ")), trained=node["tasks"],
-            many=str(node.get("trained", "")), members=(name,), times=_times(graph, name), change=_change(graph, name),
+            notes=_notes(graph, name), trained=node["tasks"],
+            many=str(node.get("trained", "")), members=(name,), tokens=_tokens(graph, [name]),
+            times=_times(graph, name), change=_change(graph, name),
         )  # fmt: skip
         if name not in cases:
             yield block, {name: (name, None)}
             continue
         switched, places = _parted(graph, cases[name], replace(block, form="switch"), limit)
         yield switched, {**places, name: (name, None)}
+
+
+def _notes(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, ...]:
+    """Which domains a gate leaves out, and the number that is asked for."""
+    node = graph.nodes[name]
+    said = tuple(note for note in node["steered"] if not note.startswith("by "))
+    return said if node["category"] == "task" or "case" in {role for _, role in tails_of(graph, name)} else (
+        *said, *number(graph, [name])
+    )  # fmt: skip
 
 
 def _scores(graph: nx.MultiDiGraph[str]) -> Iterator[tuple[Block, Arrow]]:
@@ -209,11 +226,12 @@ def _titles(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, str]:
     if node.get("case") is not None:
         return str(node["case"]) + (f" × {times}" if times > 1 else ""), str(node.get("detail") or "")
     title = str(node.get("title") or _short(name))
+    detail = str(node.get("detail") or "").replace(" x ", " × ")
     if times > 1 and node["category"] in {"tower", "feature_gate"}:
         title = f"{_many(graph, name, title)} × {times}".replace("task ×", "tower ×")
     if node["category"] == "gate" and title == "gate":
         title = {"sigmoid": "σ"}.get(node["kind"], node["kind"])
-    return title, str(node.get("detail") or "")
+    return title, detail
 
 
 def _words(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, ...]:
@@ -227,6 +245,15 @@ def _times(graph: nx.MultiDiGraph[str], name: str) -> int:
 
 def _change(graph: nx.MultiDiGraph[str], name: str) -> str:
     return str(graph.nodes[name].get("change", ""))
+
+
+def _tokens(graph: nx.MultiDiGraph[str], names: list[str]) -> int:
+    """How many tokens nodes give, if they all give some: 0 for rows, -1 for lists of any or of different length."""
+    found = {graph.nodes[name].get("tokens") for name in names}
+    if None in found:
+        return 0
+    length = found.pop()
+    return length if isinstance(length, int) and not found else -1
 
 
 def _many(graph: nx.MultiDiGraph[str], name: str, own: str) -> str:

@@ -126,13 +126,16 @@ def _plain(block: Block, paint: Paint, _fit: Fit) -> Box:
     hue, pad = paint.block(block), paint.style.pad
     text = words(block.title, block.small, paint.style, ink=paint.theme.ink)
     label_w, label_h, label = label_of("", block, hue, paint, paint.style.wrap)
-    w, h = max(text.width, label_w) + 2 * pad + 4, text.height + label_h + 1.6 * pad
+    strip_w, strip_h = marks.strip_size(block.tokens, paint)
+    w, h = max(text.width, label_w, strip_w) + 2 * pad + 4, text.height + label_h + strip_h + 1.6 * pad
     penalty = block.form == "penalty"
     body = rectangle(
         0, 0, w, h, fill=paint.theme.back if penalty else hue.fill, stroke=hue.line, width=1.1, radius=ROUND,
         dash=(3.0, 2.0) if penalty else (),
     )  # fmt: skip
-    return finish(block, w, h, [body, *text.at(w / 2, pad * 0.8), *label(w / 2, pad * 0.8 + text.height)], paint)
+    y = pad * 0.8 + strip_h
+    shapes = [body, *marks.strip(block.tokens, w / 2, pad * 0.8, hue, paint), *text.at(w / 2, y)]
+    return finish(block, w, h, [*shapes, *label(w / 2, y + text.height)], paint)
 
 
 def _fusion(block: Block, paint: Paint, _fit: Fit) -> Box:
@@ -171,10 +174,12 @@ def _inputs(block: Block, paint: Paint, fit: Fit) -> Box:
     hue, pad = paint.block(block), paint.style.pad
     limit = fit.limit or max(paint.style.wrap * 1.6, fit.across - 4 * pad)
     title = f"{block.title} : {block.detail}" if block.detail else block.title
-    text = words(title, block.words, paint.style, ink=paint.theme.ink, limit=limit, dots=True)
-    w, h = max(text.width + 2 * pad + 4, fit.across), text.height + 1.4 * pad
+    text = words(title, block.small[bool(block.detail) :], paint.style, ink=paint.theme.ink, limit=limit, dots=True)
+    strip_w, strip_h = marks.strip_size(block.tokens, paint)
+    w, h = max(text.width + 2 * pad + 4, fit.across, strip_w + 2 * pad), text.height + strip_h + 1.4 * pad
     body = rectangle(0, 0, w, h, fill=hue.fill, stroke=hue.line, width=1.1, radius=ROUND)
-    return finish(block, w, h, [body, *text.at(w / 2, pad * 0.7)], paint, ends=0.46)
+    strip = marks.strip(block.tokens, w / 2, pad * 0.8, hue, paint)
+    return finish(block, w, h, [body, *strip, *text.at(w / 2, pad * 0.7 + strip_h)], paint, ends=0.46)
 
 
 FORMS: Final[dict[str, Callable[[Block, Paint, Fit], Box]]] = {

@@ -13,6 +13,7 @@ from archspec.render.wires import DASHES, HEAD, KNOB
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from archspec.palette import Hue
     from archspec.render.figure import Figure
     from archspec.render.nets import Net
     from archspec.render.paint import Paint
@@ -47,7 +48,9 @@ def _entries(figure: Figure, nets: Sequence[Net], paint: Paint) -> Iterator[tupl
     if any(net.role == "sees" and not net.own and not net.detached for net in nets) and any(net.own for net in nets):
         yield _line(paint.theme.shared.line, 1.1, DASHES["foreign"]), "experts that are not the gate's own", SAMPLE
     if any(net.controls and not net.detached for net in nets):
-        yield _control(theme.muted, ()), "decides weights", SAMPLE
+        yield _control(theme.muted, ()), _steering(nets), SAMPLE
+    if any(block.tokens for block in figure.blocks.values()):
+        yield _strip(theme.input, paint), "a list of tokens", 3 * marks.CELL
     if "residual" in looks:
         yield _residual(paint), "adds a stream", 9.0
     if any(net.detached for net in nets):
@@ -58,6 +61,12 @@ def _entries(figure: Figure, nets: Sequence[Net], paint: Paint) -> Iterator[tupl
     changes = {*parts, *(block.change for block in figure.blocks.values()), *(net.change for net in nets)}
     for change in (change for change in COLOURS if change in changes):
         yield _changed(change, theme.back), change, 2 * R
+
+
+def _steering(nets: Sequence[Net]) -> str:
+    """`steers: selector, query`: the roles of the lines that control a block."""
+    roles = dict.fromkeys(net.role.rpartition(".")[2] for net in nets if net.controls and not net.detached)
+    return f"steers ({', '.join(role.replace('_', ' ') for role in roles)})"
 
 
 def _training(figure: Figure, paint: Paint) -> Iterator[tuple[Sample, str, float]]:
@@ -100,6 +109,14 @@ def _detached(colour: str) -> Sample:
 
 def _residual(paint: Paint) -> Sample:
     return lambda x, y: marks.plus(x + 4.5, y, 4.0, paint.theme.shared.line, paint.theme.back)
+
+
+def _strip(hue: Hue, paint: Paint) -> Sample:
+    cell = marks.CELL
+    return lambda x, y: [
+        rectangle(x + cell * place, y - cell / 2, cell, cell, fill=paint.theme.back, stroke=hue.line, width=0.8)
+        for place in range(3)
+    ]
 
 
 def _swatch(fill: str, line: str) -> Sample:

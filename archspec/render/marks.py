@@ -6,17 +6,20 @@ from math import cos, pi, sin
 from typing import TYPE_CHECKING, Final
 
 from archspec.render.letters import width
-from archspec.render.scene import Circle, Path, Text
+from archspec.render.scene import Circle, Path, Text, rectangle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from archspec.palette import Hue
     from archspec.render.figure import Block
     from archspec.render.paint import Paint
     from archspec.render.scene import Point, Shape
 
 MOST_DOTS: Final = 6  # tasks whose marks stand one by one; of more, their number is said
 
+CELLS: Final = 5
+CELL: Final = 5.0  # side of a cell of a strip of tokens
 TURNS: Final = ((4, 0.25), (3, 0.0), (4, 0.0), (3, 0.5), (6, 0.0))
 """Corners and turn of the polygons that follow the circle: square, triangle, diamond, triangle down, hexagon."""
 
@@ -77,6 +80,30 @@ def plus(x: float, y: float, r: float, stroke: str, back: str) -> list[Shape]:
         Path(((x - r * 0.6, y), (x + r * 0.6, y)), stroke, 0.9),
         Path(((x, y - r * 0.6), (x, y + r * 0.6)), stroke, 0.9),
     ]
+
+
+def strip_size(tokens: int, paint: Paint) -> tuple[float, float]:
+    """The width and height of `strip`; (0, 0) for rows."""
+    if not tokens:
+        return 0.0, 0.0
+    return CELLS * CELL + 3 + width(_length(tokens), paint.style.detail), CELL + 4
+
+
+def strip(tokens: int, x: float, y: float, hue: Hue, paint: Paint) -> list[Shape]:
+    """A strip of cells below y, around x: a list of tokens, with how many there are."""
+    if not tokens:
+        return []
+    wide, size = strip_size(tokens, paint)[0], paint.style.detail
+    cells: list[Shape] = [
+        rectangle(x - wide / 2 + CELL * place, y, CELL, CELL, fill=paint.theme.back, stroke=hue.line, width=0.8)
+        for place in range(CELLS)
+    ]
+    middle = y + CELL / 2 + 0.35 * size
+    return [*cells, Text(x + wide / 2, middle, _length(tokens), size, paint.theme.ink, anchor="end")]
+
+
+def _length(tokens: int) -> str:
+    return f"× {tokens}" if tokens > 0 else "…"
 
 
 def tee(x: float, y: float, stroke: str, size: float = 3.2) -> Path:

@@ -27,7 +27,7 @@ class Paint:
 
     def block(self, block: Block) -> Hue:
         """The colours of a block: its owner's; filled with them only if the owner's loss alone trains it."""
-        if block.form in {"inputs", "feature_gate", "block"}:
+        if block.form in {"inputs", "feature_gate"}:
             return self.theme.input
         hue, shared = self.hue(block.owner), self.theme.shared
         if block.owner is None or (block.trained in {(block.owner,), ()} and not block.many):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from archspec.diagnostics import visible
 from archspec.render.alike import MOST_ALIKE, fold_alike
 from archspec.render.fold import fold
+from archspec.render.levels import fold_levels
 from archspec.spec.categories import BOTTOM
 from archspec.wrapping import WIDTH, wrap
 
@@ -34,7 +35,7 @@ def to_text(
     An arrow starts at the streams that are read, with selectors in brackets after them; `~` marks streams that are read
     without a gradient. No line is longer than 80 characters, and no word is broken.
     """
-    figure = fold(fold_alike(graph, MOST_ALIKE), selectors=selectors, collapse=collapse)
+    figure = fold(fold_alike(fold_levels(graph), MOST_ALIKE), selectors=selectors, collapse=collapse)
     lines = [line for text in _head(figure) for line in wrap(visible(text), WIDTH)] if caption else []
     sections = list(_sections(figure))
     for name, blocks in sections:
@@ -69,7 +70,9 @@ def _sections(figure: Figure) -> Iterator[tuple[str, list[Block]]]:
         if found := [block for block in blocks if block.form in forms and block.name.startswith(f"{section}.")]:
             yield section.replace("_", " "), found
     for level in range(1, figure.levels + 1):
-        yield f"level {level}", figure.of_level(level, "group", "gate")
+        last = figure.spans.get(level)
+        if found := figure.of_level(level, "group", "gate"):
+            yield f"level {level}" if last is None else f"levels {level} to {last}", found
     yield "towers", [block for block in blocks if block.form in {"tower", "switch"}]
     if fusions := [block for block in blocks if block.form in {"fusion", "penalty"}]:
         yield "fusion", fusions

@@ -158,7 +158,7 @@ def test_the_legend_explains_what_is_there_and_nothing_else() -> None:
     """PLE has no residual and no stopped gradient; with one, the legend says so."""
     graph = graphs.ple()
     before = " ".join(texts(parse(graph)))
-    assert "decides weights" in before
+    assert "steers (selector)" in before
     assert "adds a stream" not in before
     assert "no gradient" not in before
     graphs.join(graph, "level1.experts.cvr.0", "level1.gates.ctr", "sees", detached=True)
@@ -166,7 +166,7 @@ def test_the_legend_explains_what_is_there_and_nothing_else() -> None:
     after = " ".join(texts(parse(graph)))
     assert "adds a stream" in after
     assert "no gradient flows back" in after
-    assert "decides weights" not in " ".join(texts(parse(graph, legend=False)))
+    assert "steers (selector)" not in " ".join(texts(parse(graph, legend=False)))
 
 
 def test_title_can_be_left_out() -> None:
