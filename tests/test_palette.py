@@ -43,9 +43,7 @@ def oklab(colour: str, sight: Matrix) -> list[float]:
 
 @pytest.mark.parametrize("sight", SIGHT.values(), ids=SIGHT.keys())
 def test_any_two_hues_differ_for_every_reader(sight: Matrix) -> None:
-    """The distance that the palette's comment claims holds with each kind of colour blindness, also from the shared grey
-    and the inputs' line.
-    """
+    """The distance that the palette's comment claims holds with each kind of colour blindness, from grey too."""
     for one, other in combinations((*palette.PALETTE, palette.GREY.line, palette.SAND.line), 2):
         pairs = zip(oklab(one, sight), oklab(other, sight), strict=True)
         assert sum((a - b) ** 2 for a, b in pairs) ** 0.5 > 0.1, (one, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from archspec.contract import FusionKind, Settings, overrides
@@ -24,9 +25,10 @@ def build_graph(spec: Spec) -> MultiDiGraph[str]:
 
     Nodes are canonical names with the attributes `category, kind, level, width, tokens` (how many; None: rows), `tasks`
     (those whose loss reaches the node), `like` (the expert or block whose weights it has, if not its own), `settings`
-    (its canonical mapping), `changed` (those that differ from their defaults, unless an edge says it), and for drawing
-    `owner, group, index, case, title, detail`, `steered` (what decides a gate's weights, in words) and `penalty`
-    (whether a fusion gives no output and only adds to the loss), `probability` (whether a task's output is one).
+    (its canonical mapping), `changed` (those that differ from their defaults, unless an edge says it), `unsaid` (the
+    keys of these that `detail` does not say), and for drawing `owner, group, index, case, title, detail`, `steered`
+    (what decides a gate's weights, in words), `penalty` (whether a fusion gives no output and only adds to the loss)
+    and `probability` (whether a task's output is one).
 
     Edges have `role` and `detached`; there is one for each (tail, head, role, detached), so two nodes can have several:
     a gate that reads a stream as its selector and also adds it has two. The graph itself has `name, about, tasks,
@@ -58,6 +60,7 @@ def _attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "like": node.like,
         "settings": node.block.data(),
         "changed": _differing(graph, node),
+        "unsaid": _unsaid(node),
         "owner": node.owner,
         "group": node.group,
         "index": node.index,
@@ -151,6 +154,31 @@ def _differing(graph: Graph, node: Node) -> dict[str, Any]:
             usual = losses == [task.settings.default_loss()]
             found = _changed(task.task) | _changed(task.settings) | ({} if usual else {"loss": losses})
     return {key: value for key, value in found.items() if key not in edges}
+
+
+def _unsaid(node: Node) -> tuple[str, ...]:
+    """The keys that differ from their defaults and that `detail` does not say."""
+    if not isinstance(node.block, Block):
+        return ()
+    own = () if node.block.settings is None else unsaid(node.block.settings)
+    return (*_changed(node.block.common), *own)
+
+
+def unsaid(settings: Settings) -> tuple[str, ...]:
+    """The keys whose values are not the defaults and leave `detail` as it is."""
+    found = []
+    for name, field in type(settings).model_fields.items():
+        value, usual = getattr(settings, name), field.get_default(call_default_factory=True)
+        if value == usual:
+            continue
+        if field.is_required():
+            text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            told = re.search(rf"(?<![\w.]){re.escape(text)}(?![\w.])", settings.detail()) is not None
+        else:
+            told = settings.model_copy(update={name: usual}).detail() != settings.detail()
+        if not told:
+            found.append(field.alias or name)
+    return tuple(found)
 
 
 def _changed(settings: Settings | None) -> dict[str, Any]:

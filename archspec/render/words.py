@@ -1,12 +1,11 @@
 """Settings in a figure's words: what a node has that its kind does not have by default.
 
 A few settings of the field have a notation of their own (`BN`, `× 2σ(x)`); every other one is said by its name, so a
-plugin's settings are said too. A setting that the kind's `detail` already holds is not said twice.
+plugin's settings are said too. What a kind's `detail` says already (the export knows) is not said twice.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -36,20 +35,16 @@ SHORT: Final = {"temperature": "τ", "weight": "w", "hidden_dropout": "dropout",
 
 def words(node: Mapping[str, Any]) -> tuple[str, ...]:
     """What a node's box says of its settings, one phrase each."""
-    own = node["title"] if node["category"] != "input" else ""
-    said = f"{node['detail']} {own}"
     found: list[str] = []
     if node["category"] == "feature_gate":
         found += _feature_gate(node)
     if node["category"] == "gate" and _is_static(node):
         found.append("static")
     name = node.get("name", "")
+    drawn = DRAWN | ({"per", "scale"} if node["category"] == "feature_gate" else set())
     for key, value in node["changed"].items():
-        if key in DRAWN or value == name or (node["category"] == "feature_gate" and key in {"per", "scale"}):
-            continue
-        phrase = _modulation(value) if key == "modulate" else _phrase(key, value)
-        if not _is_said(key, value, said):
-            found.append(phrase)
+        if key in node["unsaid"] and key not in drawn and value != name:
+            found.append(_modulation(value) if key == "modulate" else _phrase(key, value))
     return (*found, *node.get("was", ()))
 
 
@@ -99,14 +94,6 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_value, value))
     return str(value)
-
-
-def _is_said(key: str, value: object, said: str) -> bool:
-    """Whether the text holds the setting's value, or for a true flag its name."""
-    text = key.replace("_", " ") if value is True else _value(value)
-    if isinstance(value, bool) and not value:
-        text = NOTATION.get((key, value), f"no {key}")
-    return bool(text) and re.search(rf"(?<![\w.]){re.escape(text)}(?![\w.])", said) is not None
 
 
 def task_words(node: Mapping[str, Any], name: str) -> tuple[str, ...]:

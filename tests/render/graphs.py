@@ -43,6 +43,7 @@ class Builder:
             "like": None,
             "settings": {},
             "changed": {},
+            "unsaid": (),
         }
         self.graph.add_node(name, category=category, kind=kind, level=level, **(defaults | attributes))
         return name
