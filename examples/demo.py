@@ -56,7 +56,7 @@ def train_on_a_file() -> None:
     """Writes lists of events to a Parquet file, and trains DIN + PLE on them, as a user does."""
     data, run = ROOT / "build" / "events.parquet", ROOT / "build" / "din_ple"
     if not data.exists():
-        with whole(data) as file:
+        with whole(data, parents=True) as file:
             parquet.write_table(events(EVENTS, 0), file)
     words = ["train", "specs/din_ple.yaml", "--data", "build/events.parquet", "-o", "build/din_ple", "--resume"]
     words += ["--epochs", "2", "--learning-rate", "0.003"]
@@ -66,8 +66,8 @@ def train_on_a_file() -> None:
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, "archspec train")
     console.print(
-        f"Vocabularies, weights, metrics and curves: {run.relative_to(ROOT)}/. Attention against averages:\n"
-        "docs/results.md, by examples/events.py.\n"
+        f"Vocabularies, weights, metrics and curves are in {run.relative_to(ROOT)}/. How much attention\n"
+        "to the candidate is worth: docs/results.md, made by examples/events.py.\n"
     )
 
 

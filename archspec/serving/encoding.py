@@ -10,7 +10,7 @@ from archspec.data.hashing import Hashed
 from archspec.data.items import ListForm
 from archspec.data.moments import Age, Hour, Weekday
 from archspec.data.numerals import numeral
-from archspec.data.values import NONE
+from archspec.data.values import NONE, NONE_OF_NAMES
 
 if TYPE_CHECKING:
     from archspec.data.encoder import Encoder
@@ -40,9 +40,19 @@ def _column(encoder: Encoder, name: str, requirement: ColumnRequirement) -> dict
         "length": encoder.widths.get(name) if requirement.several else None,
         "pad": -1 if lists else 0.0 if requirement.beside else None,
         "beside": requirement.beside or None,
-        "none": [*NONE, *(form.padding if lists or requirement.beside else ())],
+        "none": [
+            *_none(encoder, requirement.beside or name, form),
+            *(form.padding if lists or requirement.beside else ()),
+        ],
         **_rule(encoding),
     }
+
+
+def _none(encoder: Encoder, name: str, form: ListForm | None) -> list[str]:
+    """The texts for a missing value in a column, and for padding in lists."""
+    names = getattr(encoder.encodings[name], "names", False) if form is None else form.names
+    padding = () if form is None else form.padding
+    return [*(NONE_OF_NAMES if names else NONE), *encoder.none.get(name, ()), *padding]
 
 
 def _rule(encoding: Encoding) -> dict[str, Any]:

@@ -55,13 +55,16 @@ def columns(count: int, seed: int) -> dict[str, list[Any]]:
     random = np.random.default_rng(seed)
     start = datetime(2026, 1, 1)  # noqa: DTZ001 - as files write it
     moments = [start + timedelta(minutes=int(minutes)) for minutes in random.integers(0, 10**6, count)]
-    words, lengths = ["a", "b", "c", "12.0", "True", " a ", None][: 5 + 2 * seed], random.integers(0, 5, count)
-    history = [random.choice(["a", "b", "zero", "-1"], length).tolist() for length in lengths]
+    words, lengths = (
+        ["a", "b", "NA", "-", "c", "12.0", "True", " a ", None][: 7 + 2 * seed],
+        random.integers(0, 5, count),
+    )
+    history = [random.choice(["a", "b", "zero", "-1", "NA"], length).tolist() for length in lengths]
     return {
         "plain": random.integers(0, 9, count).tolist(),
         "text": random.choice(np.asarray(words, dtype=object), count).tolist(),
         "number": [None if n % 7 == 0 else float(n) for n in random.integers(10**12, 10**12 + 40, count)],
-        "hashed": random.choice(np.asarray(["x", "12", "12.0", None], dtype=object), count).tolist(),
+        "hashed": random.choice(np.asarray(["x", "12", "12.0", "NA", None], dtype=object), count).tolist(),
         "bucket": [None if n < 0 else float(n) for n in random.normal(1, 1, count)],
         "hour": [moment.isoformat() for moment in moments],
         "day": [int((moment - datetime(1970, 1, 1)).total_seconds() * 1000) for moment in moments],  # noqa: DTZ001
@@ -83,7 +86,7 @@ def test_every_encoding_is_followed(tmp_path: Path) -> None:
     """For each kind of encoding, the reference program gives what the encoder gives, on rows it has not seen."""
     parquet.write_table(pa.table(columns(200, 0)), tmp_path / "rows.parquet")
     graph = load_graph(SPEC, None, plugins.load([]))
-    source = Source((str(tmp_path / "rows.parquet"),), choices=CHOICES)
+    source = Source((str(tmp_path / "rows.parquet"),), choices=CHOICES, missing={"text": ("-",)})
     encoder = prepare(graph, source, tmp_path / "run").encoder
     data = json.loads(encoding_text(encoder, graph.spec))
     assert (data["format"], data["spec"], data["digest"]) == (1, "every", graph.spec.digest)
