@@ -6,8 +6,8 @@ import keyword
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
+from archspec.program.given import Seen
 from archspec.program.program import Attr, Module, Op
-from archspec.program.scope import Seen
 
 ACTIVATIONS: Mapping[str, str] = {
     "relu": "F.relu", "silu": "F.silu", "gelu": "F.gelu", "tanh": "torch.tanh", "sigmoid": "torch.sigmoid",

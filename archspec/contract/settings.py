@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from archspec.contract.limits import LARGEST, MOST_LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
@@ -106,6 +106,20 @@ def _let_lists_be_tuples(schema: Any) -> None:  # noqa: ANN401 - any part of a s
         return
     for part in schema:
         _let_lists_be_tuples(part)
+
+
+def nested(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value in settings with its path: their own, and those in mappings, lists and settings inside them."""
+    yield path, value
+    inner: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, Settings):
+        inner = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, tuple | list):
+        inner = enumerate(value)
+    for step, item in inner:
+        yield from nested(item, (*path, step))
 
 
 def keys_of(cls: type[Settings]) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ This package contains operations, weights, the Scope with which kinds add operat
 It must not know kinds, torch, or how a program is printed as Python.
 """
 
+from archspec.program.builder import Builder
+from archspec.program.given import GateInputs, Part, Seen
 from archspec.program.program import Init, Op, Output, Program, Slot, Storage, Value, Weight
-from archspec.program.scope import Builder, GateInputs, Part, Scope, Seen
+from archspec.program.scope import Scope
 from archspec.program.verify import verify
 
 __all__ = [

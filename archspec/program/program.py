@@ -13,7 +13,7 @@ from archspec.program.nodes import NodeName
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from archspec.program.scope import Seen
+    from archspec.program.given import Seen
 
 Dim = int | str
 """A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,111 +13,19 @@ from archspec.program.program import (
     Init,
     Module,
     Op,
-    Output,
-    Program,
     Role,
-    Section,
     Value,
     Weight,
-    plain_storages,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from archspec.contract import Reference, Settings
+    from archspec.contract import Reference
+    from archspec.program.builder import Builder
     from archspec.program.nodes import NodeName
 
 Norm = Literal["none", "batch", "layer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a gate sees, for checks by its kind, before anything is built."""
-
-    gate: str
-    """The gate's name."""
-    groups: tuple[str, ...]
-    """The expert group of each expert seen, in order; its length is E."""
-    width: int
-    """H: width of each expert."""
-    selector: int | None = None
-    """Width of the selector, None for a static gate."""
-    domain: tuple[str, ...] | None = None
-    """Values of the selector, if it is a domain input."""
-    excludes: tuple[str, ...] | None = None
-    """Values of the domain input of `exclude` or `only`, where the kind leaves experts out itself: before a softmax."""
-    settings: tuple[Settings | None, ...] = ()
-    """The settings of each expert seen, in order; None if they are unknown because of a mistake."""
-
-    @property
-    def count(self) -> int:
-        """E: experts seen."""
-        return len(self.groups)
-
-
-@dataclass(frozen=True, slots=True)
-class GateInputs:
-    """The inputs of a gate's `lower`: selector `[B, D]` (ids `[B]` of a domain), experts E times `[B, H]`."""
-
-    seen: Seen
-    selector: Value | None
-    experts: tuple[Value, ...]
-    allowed: Value | None = None
-    """`[B, E]` bool, False where `exclude` or `only` excludes the expert."""
-    names: tuple[str, ...] = ()
-    """The canonical name of each expert seen: `at.weights_of(name)` returns its weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One output that a fusion combines: `logits` `[B]` are logits (binary) or values (regression, another fusion)."""
-
-    name: str
-    output: Literal["binary", "regression", "multiclass"]
-    logits: Value
-
-
-@dataclass
-class Builder:
-    """Collects operations, weights, modules and outputs of one program."""
-
-    read: Callable[[Reference, Scope], Value]
-    """Turns a reference in the settings of a block into its value."""
-    column: Callable[[str], Value]
-    """The raw column of an input, by the input's name."""
-    domain: Callable[[str], tuple[str, ...]] = lambda _: ()
-    """The values of a domain input, by the input's name."""
-    setting_column: Callable[[str, str], Value] | None = None
-    """A further column of an input, by the input's name and the setting that names the column."""
-    ops: list[Op] = field(default_factory=list)
-    weights: dict[str, Weight] = field(default_factory=dict)
-    modules: dict[str, Module] = field(default_factory=dict)
-    outputs: list[Output] = field(default_factory=list)
-    masks: dict[str, Value | None] = field(default_factory=dict)
-    """Value of tokens -> which of them are there, `[B, T]`; None: all."""
-    names: dict[str, int] = field(default_factory=dict)
-    hints: dict[str, str] = field(default_factory=dict)
-
-    def program(self) -> Program:
-        """The program that was built."""
-        return Program(
-            tuple(self.ops), tuple(self.outputs), self.weights, plain_storages(self.weights), self.modules, self.hints
-        )
-
-    def hint(self, value: Value, hint: str) -> Value:
-        """Sets a readable name for a value."""
-        self.hints[value.name] = hint
-        return value
-
-    def output(self, section: Section, name: str, value: Value) -> None:
-        """Adds a value to the outputs under a name."""
-        self.outputs.append(Output(section, name, value))
-
-    def unique(self, name: str) -> str:
-        """The name, with a number appended from the second use on."""
-        count = self.names[name] = self.names.get(name, 0) + 1
-        return name if count == 1 else f"{name}~{count}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from archspec.contract import Settings
 from archspec.contract.limits import MANY_BYTES
+from archspec.contract.settings import nested
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from archspec.graph.graph import Graph, Node
 
 _BYTES = 4
@@ -43,17 +44,10 @@ def _width_of_all(graph: Graph, node: Node) -> int:
     return sum(graph.widths.get(edge.source) or 0 for edge in graph.into(node.name))
 
 
-def _numbers(value: object) -> Iterator[int]:
-    """Every whole number among settings, nested ones too."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, Settings):
-        for name in type(value).model_fields:
-            yield from _numbers(getattr(value, name))
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _numbers(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _numbers(item)
-        yield len(value)
+def _numbers(settings: object) -> Iterator[int]:
+    """Every whole number among settings, and every length of a list, nested ones too."""
+    for _, value in nested(settings):
+        if isinstance(value, tuple | list):
+            yield len(value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield value

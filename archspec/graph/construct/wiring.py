@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from archspec.contract import DomainName, InputName, OutputName, Reference, Settings
+from archspec.contract import DomainName, InputName, OutputName, Reference
 from archspec.contract.limits import MOST_EDGES
+from archspec.contract.settings import nested
 from archspec.diagnostics import Diagnostics, Note, Span, suggest
 from archspec.graph.checks.limits import too_many_edges
 from archspec.graph.construct.resolve import Reader, listed
@@ -16,6 +16,7 @@ from archspec.program.nodes import NodeName
 from archspec.spec.tree import span_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import UnionType
 
     from archspec.spec.spec import Block, Spec, Switch, TaskBlock
@@ -28,19 +29,9 @@ def settings_references(value: object) -> Iterator[tuple[Path, Any]]:
     return settings_names(value, Reference | InputName | OutputName)
 
 
-def settings_names(value: object, types: type | UnionType, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def settings_names(value: object, types: type | UnionType) -> Iterator[tuple[Path, Any]]:
     """The values of given types in the settings of a kind, and their paths."""
-    if isinstance(value, types):
-        yield path, value
-    elif isinstance(value, Settings):
-        for name in type(value).model_fields:
-            yield from settings_names(getattr(value, name), types, (*path, name))
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from settings_names(item, types, (*path, key))
-    elif isinstance(value, tuple | list):
-        for index, item in enumerate(value):
-            yield from settings_names(item, types, (*path, index))
+    return ((path, found) for path, found in nested(value) if isinstance(found, types))
 
 
 class Wiring:

@@ -1,0 +1,57 @@
+"""What kinds are given beside values: what a gate sees and reads, and the outputs that a fusion combines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from archspec.contract import Settings
+    from archspec.program.program import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a gate sees, for checks by its kind, before anything is built."""
+
+    gate: str
+    """The gate's name."""
+    groups: tuple[str, ...]
+    """The expert group of each expert seen, in order; its length is E."""
+    width: int
+    """H: width of each expert."""
+    selector: int | None = None
+    """Width of the selector, None for a static gate."""
+    domain: tuple[str, ...] | None = None
+    """Values of the selector, if it is a domain input."""
+    excludes: tuple[str, ...] | None = None
+    """Values of the domain input of `exclude` or `only`, where the kind leaves experts out itself: before a softmax."""
+    settings: tuple[Settings | None, ...] = ()
+    """The settings of each expert seen, in order; None if they are unknown because of a mistake."""
+
+    @property
+    def count(self) -> int:
+        """E: experts seen."""
+        return len(self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class GateInputs:
+    """The inputs of a gate's `lower`: selector `[B, D]` (ids `[B]` of a domain), experts E times `[B, H]`."""
+
+    seen: Seen
+    selector: Value | None
+    experts: tuple[Value, ...]
+    allowed: Value | None = None
+    """`[B, E]` bool, False where `exclude` or `only` excludes the expert."""
+    names: tuple[str, ...] = ()
+    """The canonical name of each expert seen: `at.weights_of(name)` returns its weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One output that a fusion combines: `logits` `[B]` are logits (binary) or values (regression, another fusion)."""
+
+    name: str
+    output: Literal["binary", "regression", "multiclass"]
+    logits: Value
