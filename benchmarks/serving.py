@@ -41,10 +41,10 @@ def cell(spec: Path, to: Format) -> str:
 
 
 def table(cells: Mapping[str, Mapping[str, str]]) -> str:
-    """The table in Markdown; a cell that was not measured is empty."""
+    """The table in Markdown; a cell that was not measured is a dash."""
     lines = [f"| spec | {' | '.join(FORMATS)} |", f"|---|{'---|' * len(FORMATS)}"]
     lines += [
-        f"| `{spec}` | {' | '.join(found.get(to, '') for to in FORMATS)} |" for spec, found in sorted(cells.items())
+        f"| `{spec}` | {' | '.join(found.get(to, '-') for to in FORMATS)} |" for spec, found in sorted(cells.items())
     ]
     return "\n".join(lines) + "\n"
 

@@ -30,6 +30,7 @@ def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) ->
 @click.command()
 @options.specs
 @click.option("-o", "--output", metavar="FILE_OR_FOLDER", help=WHERE)
+@options.tasks
 @click.option("--plain", is_flag=True, help="Do not optimise: the file is a literal translation of the spec.")
 @click.option(
     "--explain", is_flag=True, help="Print the program before and after, what was rewritten, and what was not, and why."
@@ -57,6 +58,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     output: str | None,
+    tasks: tuple[str, ...],
     precision: Precision,
     batch: tuple[int, ...],
     *,
@@ -72,9 +74,14 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
     from archspec.compiler.compile import build as compiled
 
     graphs = [options.load(spec, plugins, overrides) for spec in specs]
+    warnings = [graph.spec.diagnostics for graph in graphs]
+    if tasks:
+        from archspec.graph.only import only
+
+        graphs = [only(graph, tasks) for graph in graphs]
     paths = targets(output, [f"{graph.spec.name}.py" for graph in graphs], (*specs, *plugins))
-    for graph, path in zip(graphs, paths, strict=True):
-        report(graph.spec.diagnostics)
+    for graph, path, found in zip(graphs, paths, warnings, strict=True):
+        report(found)
         plan = measured(graph, batch, optimize=not plain) if tune else None
         built = compiled(graph, optimize=not plain, precision=precision, plan=plan)
         report(built.plain.findings)

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     help="ONNX; an ExportedProgram of torch.export; a library that AOTInductor compiles for this machine.",
 )  # fmt: skip
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Where to write the files.")
+@options.tasks
 @click.option("--gates", is_flag=True, help="Also make the weights of every gate an output.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the weights of a spec.")
 @options.plugins
-def export(  # noqa: PLR0913 - one argument per option
-    source: str, to: Format, output: str, seed: int, plugins: tuple[str, ...], *, gates: bool
+def export(  # noqa: PLR0913, PLR0917 - one argument per option
+    source: str, to: Format, output: str, tasks: tuple[str, ...], seed: int, plugins: tuple[str, ...], *, gates: bool
 ) -> None:
     """Export a trained model, or one with random weights, for serving.
 
@@ -35,7 +36,7 @@ def export(  # noqa: PLR0913 - one argument per option
     need("lightning", "pyarrow", "torchmetrics")
     from archspec.serving.export import export as write
 
-    found = write(source, to, output, gates=gates, plugins=plugins, seed=seed)
+    found = write(source, to, output, gates=gates, tasks=tasks, plugins=plugins, seed=seed)
     for path in found.files:
         click.echo(path)
     click.echo(f"largest difference to the model: {found.difference:.1e}", err=True)

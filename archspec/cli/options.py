@@ -29,6 +29,17 @@ overrides = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE",
     help="Change a value of the spec, such as levels.1.repeat=3. Lists are counted from 1, as they are written.",
 )  # fmt: skip
+
+
+def names(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Parses a list of names such as `ctr,cvr`."""
+    return tuple(name for word in (text or "").split(",") if (name := word.strip()))
+
+
+tasks = click.option(
+    "--tasks", metavar="NAME,...", callback=names,
+    help="Keep only what these tasks (towers, fusions) need. [default: everything]",
+)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

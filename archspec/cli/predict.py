@@ -40,6 +40,7 @@ def kept(_context: click.Context, _option: click.Parameter, text: str | None) ->
     "--keep", metavar="COLUMN[=NAME],...", callback=kept,
     help="Columns of the data to write beside the scores, under their own or another name.",
 )  # fmt: skip
+@options.tasks
 @click.option("--gates", is_flag=True, help="Also write each gate's weights, as a list per row.")
 @click.option(
     "--batch", type=click.IntRange(min=1), default=8192, show_default=True, help="Rows of a forward pass."
@@ -51,6 +52,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one argument per option
     files: tuple[str, ...],
     output: str,
     keep: Mapping[str, str],
+    tasks: tuple[str, ...],
     batch: int,
     header: tuple[str, ...] | None,
     plugins: tuple[str, ...],
@@ -70,8 +72,8 @@ def predict(  # noqa: PLR0913, PLR0917 - one argument per option
 
     if output != STDOUT:
         check_writable(output)
-    trained = load_run(run, plugins)
-    scores = Scores(trained, tables_of(files, header), ScoreOptions(keep, gates, batch))
+    trained = load_run(run, plugins, tasks=tasks)
+    scores = Scores(trained, tables_of(files, header), ScoreOptions(keep, gates, batch, tasks))
     write_scores(scores, output, sys.stdout.buffer if output == STDOUT else None)
     report(scores.warnings())
     missing = f", {scores.unscored:,} without scores" if scores.unscored else ""

@@ -171,4 +171,5 @@ CODES: dict[str, str] = {
     "AS809": "operation that a format lacks",
     "AS810": "exported model that differs",
     "AS811": "no C++ compiler",
+    "AS812": "no such output",
 }

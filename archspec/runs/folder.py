@@ -133,11 +133,11 @@ class RunFolder:
             return None
         return _parsed(State, self._bytes(HISTORY), self._place(HISTORY), _HINTS[HISTORY])
 
-    def load_weights(self, model: Compiled) -> None:
-        """Copies the weights of the best epoch into the model."""
+    def load_weights(self, model: Compiled, *, strict: bool = True) -> None:
+        """Copies the weights of the best epoch into the model; without `strict`, the model may have fewer of them."""
         self._bytes(WEIGHTS, whole=False)
         try:
-            load_weights(model, self.path / WEIGHTS)
+            load_weights(model, self.path / WEIGHTS, strict)
         except SpecError as error:
             if any(item.code == "AS806" for item in error.diagnostics):
                 raise

@@ -40,11 +40,13 @@ class ScoreOptions:
         keep: columns of the input that are kept, and their names among the scores.
         gates: whether the weights of each gate are added, as a list column of the gate's canonical name.
         batch: rows of a forward pass.
+        names: the outputs; empty: all.
     """
 
     keep: Mapping[str, str]
     gates: bool = False
     batch: int = 8192
+    names: tuple[str, ...] = ()
 
 
 class Scores:
@@ -69,7 +71,8 @@ class Scores:
     def lists(self) -> dict[str, int]:
         """Output or gate -> the length of its lists; 0 for a single number."""
         gates = {gate: len(seen) for gate, seen in self.run.graph.seen.items()} if self.options.gates else {}
-        return {**self.run.outputs, **gates}
+        names = self.options.names or tuple(self.run.outputs)
+        return {**{name: self.run.outputs[name] for name in names}, **gates}
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow comes without types
         """The schema of all batches: kept columns, then scores, then gates; its metadata lists each gate's experts."""

@@ -21,13 +21,14 @@ from archspec.data.requirements import column_requirements, group_column
 from archspec.data.rows import as_batch
 from archspec.diagnostics import unusable
 from archspec.files import is_file, is_folder, is_there
+from archspec.graph.only import only
 from archspec.runs.evaluation import evaluate
 from archspec.runs.files import HISTORY, LAST, RUN, WEIGHTS
 from archspec.runs.folder import RunFolder
 from archspec.runs.scoring import ScoreOptions, Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -124,21 +125,25 @@ class Trained:
         return evaluate(self, tables_of(data, header), by=by, bad=bad)
 
 
-def load_run(folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = ()) -> Trained:
+def load_run(
+    folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = (), *, tasks: Sequence[str] = ()
+) -> Trained:
     """Loads the best weights of a run, and the encoder for its data.
 
     Args:
         folder: a folder of `archspec train`, or any file in it.
         plugins: the plugins that the spec needs; the folder names them, but never enables any.
+        tasks: the outputs to keep (tasks, towers, fusions), with all that they need; empty: everything. The model then
+            has fewer weights, and reads fewer columns.
 
     Raises:
         SpecError: it is not the folder of a run, the run has not saved any weights yet, its spec needs a plugin that
-            is not enabled, or one of its files is missing, cut short or edited.
+            is not enabled, or one of its files is missing, cut short or edited; or AS812: it has no such output.
     """
-    return open_run(folder, plugin_door.load(plugins))
+    return open_run(folder, plugin_door.load(plugins), tasks)
 
 
-def open_run(folder: str | os.PathLike[str], registry: Registry) -> Trained:
+def open_run(folder: str | os.PathLike[str], registry: Registry, tasks: Sequence[str] = ()) -> Trained:
     """As `load_run`, with the kinds of a registry."""
     path = Path(folder)
     path = path if is_folder(path) else path.parent
@@ -152,13 +157,14 @@ def open_run(folder: str | os.PathLike[str], registry: Registry) -> Trained:
     if not any(run.has(name) for name in (WEIGHTS, HISTORY)):
         unusable("AS708", f"the run in `{path}` has no weights yet", help="they are saved after the first epoch")
     graph = run.graph(registry)
+    graph = only(graph, tasks) if tasks else graph
     grouped_by = run.arguments.source.grouped_by
     requirements = column_requirements(graph, grouped_by)
     encoder = run.encoder(requirements)
     built = build(graph)
     model = instantiate(built)
     model.vocabularies = digests(graph, encoder.encodings)
-    run.load_weights(model)
+    run.load_weights(model, strict=not tasks)
     model.eval()
     widths = {out.name: out.value.shape[1:] for out in built.lowered.predict.outputs}
     outputs = {name: int(shape[0]) if shape else 0 for name, shape in widths.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -14,9 +14,11 @@ import torch
 from archspec import __version__
 from archspec import plugins as plugin_door
 from archspec.compiler.compile import build, instantiate
+from archspec.data.requirements import column_requirements
 from archspec.diagnostics import unusable
 from archspec.files import is_file, is_folder, reported
 from archspec.graph.load import graph_of, load_graph
+from archspec.graph.only import only
 from archspec.nn.measure import random_batch
 from archspec.runs.files import RUN
 from archspec.runs.trained import Trained, open_run
@@ -27,7 +29,7 @@ from archspec.spec.spec import Spec
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -58,6 +60,7 @@ def export(  # noqa: PLR0913 - the public signature
     output: str | os.PathLike[str],
     *,
     gates: bool = False,
+    tasks: Sequence[str] = (),
     plugins: Iterable[plugin_door.Plugin] = (),
     seed: int | None = None,
 ) -> Exported:
@@ -72,6 +75,7 @@ def export(  # noqa: PLR0913 - the public signature
         to: `onnx`, `torch-export` (an ExportedProgram) or `aoti` (AOTInductor: compiled for this machine).
         output: the folder; created if it is missing.
         gates: whether the weights of every gate are outputs, too.
+        tasks: the outputs to keep (tasks, towers, fusions), with all that they need; empty: everything.
         plugins: plugins with further kinds.
         seed: draws the weights of a spec.
 
@@ -81,7 +85,7 @@ def export(  # noqa: PLR0913 - the public signature
             library is missing.
     """
     check_libraries(to)
-    graph, model, run = _opened(source, plugin_door.load(plugins), seed)
+    graph, model, run = _opened(source, plugin_door.load(plugins), seed, tasks)
     lowered = build(graph).lowered
     names = tuple(out.name for out in lowered.predict.outputs)
     columns = [(key, c.dtype, _shape(c.shape), c.low, c.high) for key, c in dict(lowered.columns.values()).items()]
@@ -114,21 +118,20 @@ def _shape(shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 
 def _opened(
-    source: Spec | Trained | str | os.PathLike[str], registry: Registry, seed: int | None
+    source: Spec | Trained | str | os.PathLike[str], registry: Registry, seed: int | None, tasks: Sequence[str]
 ) -> tuple[Graph, Compiled, Trained | None]:
-    """Graph and model of a run or a spec, and the run."""
-    if isinstance(source, Spec):
-        graph = graph_of(source)
-        return graph, instantiate(build(graph), seed=seed), None
-    if not isinstance(source, Trained):
-        folder = Path(source)
-        if not is_folder(folder) and not is_file(folder.parent / RUN):
-            graph = load_graph(source, None, registry)
-            return graph, instantiate(build(graph), seed=seed), None
+    """Graph and model of a run or a spec, as far as some tasks need them, and the run."""
+    if not isinstance(source, Spec | Trained) and (is_folder(source) or is_file(Path(source).parent / RUN)):
         source = open_run(source, registry)
-    model = instantiate(build(source.graph))  # a copy: its checks are turned off
-    model.load_weights(dict(source.model.named_weights()))
-    return source.graph, model, source
+    if isinstance(source, Trained):
+        graph = only(source.graph, tasks) if tasks else source.graph
+        model = instantiate(build(graph))  # a copy: its checks are turned off
+        model.load_weights(dict(source.model.named_weights()), strict=not tasks)
+        requirements = {name: source.encoder.requirements[name] for name in column_requirements(graph)}
+        return graph, model, replace(source, encoder=replace(source.encoder, requirements=requirements))
+    graph = graph_of(source) if isinstance(source, Spec) else load_graph(source, None, registry)
+    graph = only(graph, tasks) if tasks else graph
+    return graph, instantiate(build(graph), seed=seed), None
 
 
 def _metadata(graph: Graph, names: tuple[str, ...]) -> dict[str, str]:

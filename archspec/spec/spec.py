@@ -162,8 +162,7 @@ class Spec:
 
     def text(self) -> str:
         """The canonical form as YAML; reading it gives an equal spec."""
-        sections = self.data().items()
-        return dump({key: value if key in LITERAL else _escaped(value) for key, value in sections})
+        return written(self.data())
 
     @property
     def digest(self) -> str:
@@ -181,6 +180,11 @@ class Spec:
     def saying(self, diagnostics: tuple[Diagnostic, ...]) -> Spec:
         """The same spec with other warnings and notes."""
         return replace(self, diagnostics=diagnostics)
+
+
+def written(data: dict[str, Any]) -> str:
+    """The YAML text of a canonical form."""
+    return dump({key: value if key in LITERAL else _escaped(value) for key, value in data.items()})
 
 
 def _blocks(blocks: MappingType[str, Block]) -> dict[str, Any]:

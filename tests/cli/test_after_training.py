@@ -59,6 +59,22 @@ def test_scores_on_standard_output(run: Run, folder: str) -> None:
 
 
 @pytest.mark.usefixtures("new")
+def test_one_task(run: Run, folder: str) -> None:
+    """`--tasks` scores and builds only what is named; a name that is no output is one error with the nearest one."""
+    done = run("predict", folder, "--data", "new0.parquet", "-o", "-", "--tasks", "rank")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, '"rank"')
+    spec = str(Path(folder, "spec.yaml"))
+    assert run("build", spec, "--tasks", "click", "-o", "click.py").exit_code == 0
+    assert run("build", spec, "-o", "all.py").exit_code == 0
+    text = Path("click.py").read_text(encoding="utf-8")
+    assert "towers.buy" not in text
+    assert "towers.click" in text
+    assert len(text) < len(Path("all.py").read_text(encoding="utf-8"))
+    wrong = run("build", spec, "--tasks", "clik", "-o", "no.py")
+    assert (wrong.exit_code, "did you mean `click`?" in wrong.stderr, Path("no.py").exists()) == (2, True, False)
+
+
+@pytest.mark.usefixtures("new")
 def test_metrics_of_files(run: Run, folder: str) -> None:
     """A row per task, and one per group; JSON holds the same numbers."""
     done = run("evaluate", folder, "--data", "new*.parquet", "--by", "scene")

@@ -13,6 +13,7 @@ from pyarrow import csv, feather, parquet
 from archspec.data.memory import tables_of
 from archspec.diagnostics import SpecError
 from archspec.runs.scoring import ScoreOptions, Scores, write_scores
+from archspec.runs.trained import load_run
 from tests.runs.clicks import OUTPUTS, rows, trained
 
 if TYPE_CHECKING:
@@ -46,6 +47,19 @@ def test_scores_are_those_of_the_model(run: Trained) -> None:
     assert found["stars"].shape == (50, 3)
     for name in OUTPUTS:
         torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
+
+
+def test_a_run_for_one_task_has_only_what_it_needs(run: Trained, tmp_path: Path) -> None:
+    """The model has fewer weights, and its scores are those of the whole; only the named outputs are written."""
+    small = load_run(run.folder, tasks=["rank"])
+    assert len(dict(small.model.named_weights())) < len(dict(run.model.named_weights()))
+    expected, found = run.predict(DATA), small.predict(DATA)
+    assert set(found) == {"click", "buy", "rank"}
+    assert all(torch.allclose(found[name], expected[name], rtol=0, atol=1e-6) for name in found)
+    written(small, tmp_path / "a.parquet", DATA, names=("rank",))
+    assert parquet.read_table(tmp_path / "a.parquet").column_names == ["rank"]
+    with pytest.raises(SpecError, match="AS812"):
+        load_run(run.folder, tasks=["rnak"])
 
 
 def test_the_size_of_a_forward_pass_changes_nothing(run: Trained) -> None:

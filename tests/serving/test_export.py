@@ -100,6 +100,17 @@ def test_a_spec_becomes_an_exported_program(tmp_path: Path, gates: bool) -> None
     assert all(torch.allclose(found[name], expected[name], rtol=0, atol=1e-6) for name in expected)
 
 
+def test_a_run_is_exported_for_one_task(run: Trained, tmp_path: Path) -> None:
+    """The file has the outputs that the task needs, with the run's weights; the run itself stays whole."""
+    archspec.export(run, "torch-export", tmp_path, tasks=["stars"])
+    program = torch.export.load(tmp_path / "model.pt2")
+    batch = {name: values[:5] for name, values in run.encode(rows(5, 2)).items()}
+    found = program.module()(batch)
+    assert list(found) == ["stars"]
+    assert torch.allclose(found["stars"], run.model.predict(batch)["stars"], rtol=0, atol=1e-6)
+    assert len(program.state_dict) < len(run.model.state_dict())
+
+
 def test_lists_of_any_length_stay_free(tmp_path: Path) -> None:
     """A sequence without `length` is traced for any number of rows and of items."""
     archspec.export(BARE, "torch-export", tmp_path, seed=0)
