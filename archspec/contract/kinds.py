@@ -127,7 +127,9 @@ class GateCommon(Settings):
     transform: Literal["none", "linear"] = "none"
     residual: str | None = None
     exclude: Exclude | None = None
+    """A row does not see the experts whose group has the name of its own domain."""
     only: Only | None = None
+    """Of the experts whose groups have names of domains, a row sees those of its own domain."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
