@@ -40,10 +40,7 @@ def _column(encoder: Encoder, name: str, requirement: ColumnRequirement) -> dict
         "length": encoder.widths.get(name) if requirement.several else None,
         "pad": -1 if lists else 0.0 if requirement.beside else None,
         "beside": requirement.beside or None,
-        "none": [
-            *_none(encoder, requirement.beside or name, form),
-            *(form.padding if lists or requirement.beside else ()),
-        ],
+        "none": _none(encoder, requirement.beside or name, form if lists or requirement.beside else None),
         **_rule(encoding),
     }
 
