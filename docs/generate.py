@@ -7,6 +7,7 @@ text is out of date.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import tomllib
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from click.testing import CliRunner
+
+from archspec.cli.app import archspec
 from archspec.compiler.comparison import Comparison
 from archspec.compiler.compile import build
 from archspec.compiler.count import count
@@ -36,6 +40,14 @@ SPECS, PLUGINS = ROOT / "specs", ROOT / "plugins"
 FIGURES = ROOT / "docs" / "figures"
 CHECKED = ROOT / "docs" / "checked.toml"
 README_FIGURE = "ple"
+WRITTEN = ("architectures", "emitted", "json", "looking")
+"""The pages of docs/ that have generated parts."""
+PRINTED = {
+    "summary of ple": ("summary", "specs/ple.yaml"),
+    "tree of ple": ("render", "specs/ple.yaml", "--format", "txt", "-o", "-"),
+    "difference of cgc and ple": ("diff", "specs/cgc.yaml", "specs/ple.yaml"),
+}
+"""Part -> the command whose output it is."""
 EXCERPT = "ple_video"
 PLAIN = "its plain module | 1e-12"
 """The cells of a spec that was checked against nothing else."""
@@ -135,6 +147,12 @@ def json_type(value: dict[str, Any]) -> str:
             return str(name)
 
 
+def printed(*words: str) -> str:
+    """What a command prints on standard output, called in the root of the repository."""
+    with contextlib.chdir(ROOT):
+        return CliRunner().invoke(archspec, [*words, "--quiet"]).stdout.rstrip()
+
+
 def filled(text: str, parts: dict[str, str]) -> str:
     """The text with each generated part between its markers replaced."""
     for name, part in parts.items():
@@ -148,13 +166,9 @@ def main() -> int:
     found = graphs()
     parts = {"short table": short_table(found), "long table": long_table(found), "excerpt": excerpt(found[EXCERPT])}
     parts |= {"summary": schema(Summary), "diff": schema(Comparison)}
+    parts |= {name: f"```text\n$ archspec {' '.join(words)}\n{printed(*words)}\n```" for name, words in PRINTED.items()}
     stale = []
-    for file in (
-        ROOT / "README.md",
-        ROOT / "docs" / "architectures.md",
-        ROOT / "docs" / "emitted.md",
-        ROOT / "docs" / "json.md",
-    ):
+    for file in (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in WRITTEN)):
         old = file.read_text(encoding="utf-8")
         if filled(old, parts) != old:
             stale.append(str(file.relative_to(ROOT)))
@@ -167,6 +181,7 @@ def main() -> int:
     for name, graph in found.items():
         render(build_graph(graph.spec), FIGURES / f"{name}.svg")
     render(build_graph(found[README_FIGURE].spec), FIGURES / f"{README_FIGURE}.png")
+    printed("diff", "specs/cgc.yaml", "specs/ple.yaml", "--render", str(FIGURES / "cgc_to_ple.svg"))
     sys.stdout.write(f"{len(found)} specs; written: {', '.join(stale) or 'no text'}, docs/figures/\n")
     return 0
 

@@ -29,7 +29,7 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 
 CHAPTERS: Final = {
-    "Use": ["language", "training", "after_training", "emitted", "plugins"],
+    "Use": ["language", "looking", "training", "after_training", "emitted", "plugins"],
     "Look up": ["architectures/index", "codes/index", "api", "json", "results", "benchmarks"],
     "Work on it": ["contributing", "benchmarking", "changelog"],
 }
