@@ -89,10 +89,20 @@ def described(category: str, kind: str, cls: KindClass) -> dict[str, Any]:
         "about": inspect.getdoc(cls) or "",
         "formula": cls.formula,
         "paper": cls.paper,
+        "streams": streams(cls) if category == "expert" else "",
         "place": place(cls),
         "settings": settings_of(cls),
         "common": settings_of(COMMON[category]),
     }
+
+
+def streams(cls: KindClass) -> str:
+    """What a kind of expert or block takes and gives, such as `tokens to rows`."""
+    from archspec.contract import ExpertKind
+
+    assert issubclass(cls, ExpertKind)
+    either = " or rows" if cls.tokens is not ExpertKind.tokens and cls.gives == "tokens" else ""
+    return f"{cls.takes} to {cls.gives}{either}"
 
 
 def explained(kind: dict[str, Any]) -> str:
@@ -100,7 +110,7 @@ def explained(kind: dict[str, Any]) -> str:
     default = "  (the default)" if kind["default"] else ""
     about = [f"  {line}".rstrip() for line in kind["about"].splitlines()]
     lines = [f"{kind['category']} {kind['kind']}{default}", "", *about, ""]
-    lines += [f"  {word}: {kind[word]}" for word in ("formula", "paper") if kind[word]]
+    lines += [f"  {word}: {kind[word]}" for word in ("formula", "streams", "paper") if kind[word]]
     lines.append(f"  defined in: {kind['place']}")
     for title, settings in (("settings", kind["settings"]), (f"settings of every {kind['category']}", kind["common"])):
         if settings:

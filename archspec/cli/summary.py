@@ -87,7 +87,8 @@ def _node_rows(
         for part in [same] if _may_fold(same, nodes, names) else [[node] for node in same]:
             first, count = part[0], len(part)
             label = _label(part, nodes, names).removeprefix(f"{section}.")
-            numbers = (_number(first.width), *_sums(part))
+            width = f"{first.tokens} × {first.width}" if first.tokens else _number(first.width)
+            numbers = (width, *_sums(part))
             yield (f"  {label}", first.kind, *numbers, _trained_by(first.tasks, tasks))
             for other in first.weights_of:
                 yield (f"    weights of {names[other].whole if count > 1 else other}",)
@@ -96,7 +97,7 @@ def _node_rows(
 def _likeness(node: NodeSummary, names: dict[str, NodeName]) -> tuple[object, ...]:
     """What equal nodes have in common: their group or switch, and all that a row says."""
     name, lenders = names[node.node], tuple(names[other].whole for other in node.weights_of)
-    return name.whole, node.kind, node.width, node.parameters, node.flops, node.tasks, lenders
+    return name.whole, node.kind, node.width, node.tokens, node.parameters, node.flops, node.tasks, lenders
 
 
 def _may_fold(same: Sequence[NodeSummary], nodes: Iterable[NodeSummary], names: dict[str, NodeName]) -> bool:

@@ -47,7 +47,9 @@ class NodeSummary(Sizes):
     weights_of: list[str]
     """Other nodes whose weights it reads: an input's shared table, an expert that is `like` another."""
     width: int | None
-    """Features of its output."""
+    """Features of its output, or of each of its tokens."""
+    tokens: int | None
+    """How many tokens it gives in every row; null if its output is one row of numbers."""
     tasks: list[str]
     """The tasks whose loss reaches it."""
 
@@ -126,6 +128,7 @@ def _nodes(graph: Graph, counted: Count, found: Iterable[Piece]) -> list[NodeSum
             like=node.like,
             weights_of=list(lent[name]),
             width=graph.widths[name],
+            tokens=graph.tokens.get(name),
             parameters=counted.nodes[name].parameters,
             flops=counted.nodes[name].flops,
             tasks=list(trained[name]),

@@ -75,6 +75,14 @@ def test_a_name_in_two_categories(run: Run) -> None:
     assert [kind["settings"][1]["required"] for kind in found] == [True, False]
 
 
+def test_kinds_say_what_they_take_and_give(run: Run) -> None:
+    """Rows, fields or tokens of experts; other categories have no choice, and no line."""
+    kinds = {"expert.mlp": "rows to rows", "fm": "fields to rows", "transformer": "tokens to tokens or rows"}
+    for name, said in kinds.items():
+        assert f"\n  streams: {said}\n" in run("kinds", name).stdout
+    assert "\n  streams:" not in run("kinds", "gate.softmax").stdout
+
+
 def test_an_unknown_kind(run: Run) -> None:
     """A misspelt kind is wrong usage, with a suggestion."""
     result = run("kinds", "sofmax")

@@ -308,3 +308,17 @@ towers: {y: {}}
     ops = build(graph_of(archspec.load(text))).lowered.forward.ops
     products = [op.output.shape for op in ops if op.kind == "linear" and op.node.section == "experts"]
     assert products == [("B", 16), (4, "B", 8), (4, "B", 3), (4, "B", 8), (4, "B", 5)]
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["none", "last"])
+def test_any_batch_runs_in_one_graph(name: str, *, optimize: bool) -> None:
+    """`torch.compile(fullgraph=True)` and `torch.export` with a dynamic batch give what the module gives."""
+    model = model_of(text_of(KINDS[name][0]), optimize=optimize).eval()
+    batch = {key: ids for key, ids in batch_of().items() if key != "item" or "query" in KINDS[name][0]}
+    compiled = torch.compile(model, fullgraph=True, backend="eager", dynamic=True)
+    rows = torch.export.Dim("rows", min=2)
+    exported = torch.export.export(model, (batch,), dynamic_shapes=({key: {0: rows} for key in batch},)).module()
+    for part in (batch, {key: ids[:4] for key, ids in batch.items()}):
+        torch.testing.assert_close(compiled(part), model(part), rtol=0, atol=1e-12)
+        torch.testing.assert_close(exported(part), model(part), rtol=0, atol=1e-12)
