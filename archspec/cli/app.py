@@ -150,12 +150,31 @@ def run() -> int:
     except Exception as error:  # noqa: BLE001 - nothing else reports it
         if was_interrupted(error):
             return INTERRUPTED
-        traceback.print_exc()
-        click.echo(
-            "archspec: this is a bug in archspec. Please report it, with the lines above and your input.", err=True
-        )
-        return DEFECT
+        return _defect(error)
     return int(status or 0)
+
+
+def _defect(error: Exception) -> int:
+    """Prints an error that nothing else reports, and whose code it is in; returns the exit status."""
+    traceback.print_exc()
+    if place := _in_plugin(error):
+        click.echo(f"archspec: the error is in the plugin at {place}, see above", err=True)
+        return 1
+    click.echo("archspec: this is a bug in archspec. Please report it, with the lines above and your input.", err=True)
+    return DEFECT
+
+
+def _in_plugin(error: BaseException) -> str:
+    """`file:line` of the last line of a plugin on the way to an error; empty if no plugin was called."""
+    from archspec.contract.registry import marked_classes
+
+    modules = {getattr(module, "__file__", None): module for module in [*sys.modules.values()]}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        module = modules.get(frame.filename)
+        name = getattr(module, "__name__", "archspec")
+        if name.partition(".")[0] != "archspec" and any(marked_classes(vars(module))):
+            return f"{frame.filename}:{frame.lineno}"
+    return ""
 
 
 def _open_closed_streams() -> None:

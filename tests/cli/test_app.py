@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +15,7 @@ from click.testing import CliRunner
 from archspec.cli import validate
 from archspec.cli.app import archspec, run
 from archspec.cli.messages import colored
+from archspec.plugins import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PLE = str(ROOT / "specs" / "ple.yaml")
@@ -201,3 +204,29 @@ def test_a_defect_of_archspec_says_so(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert run() == 70
     assert "ZeroDivisionError" in (said := capsys.readouterr().err)
     assert "this is a bug in archspec. Please report it" in said.splitlines()[-1]
+
+
+def test_a_defect_of_a_plugin_names_the_plugin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """An error that a plugin's code raises in training is not called a bug in archspec: its file and line are named."""
+    path = tmp_path / "failing_loss.py"
+    path.write_text(
+        "from archspec import LossKind, loss\n\n\n@loss('failing')\nclass Failing(LossKind):\n"
+        "    def rows(self, logits, labels):\n        raise RuntimeError('no idea')\n",
+        encoding="utf-8",
+    )
+    kind = load([path]).find("loss", "failing")
+    assert kind is not None
+
+    def broken(**_: object) -> int:
+        loss: Any = kind()
+        return int(loss.rows(None, None))
+
+    monkeypatch.setattr(validate.validate, "callback", broken)
+    monkeypatch.setattr(sys, "argv", ["archspec", "validate", PLE])
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
+    assert run() == 1
+    said = capsys.readouterr().err
+    assert "RuntimeError: no idea" in said
+    assert said.splitlines()[-1] == f"archspec: the error is in the plugin at {path}:7, see above"
