@@ -40,7 +40,7 @@ class Hue:
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of a figure that are no task's. `away` is what hues are mixed with where text must stand out."""
+    """The colours of a figure that belong to no task. `away`: hues are mixed with it where text needs more contrast."""
 
     back: str
     paper: str

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
 
 NAMED: Final = 2
-"""So many weights and nodes are named, and the others counted."""
+"""At most this many weights and nodes are named; the others are counted."""
 
 SEVERAL: Final = 4
 """Of a setting that changes in more ways than this, a few are said, and the others counted; `--json` has all."""
@@ -40,8 +40,8 @@ SEVERAL: Final = 4
 def diff(old: str, new: str, plugins: tuple[str, ...], picture: str | None, *, as_json: bool) -> int:
     """Print how two specs differ in meaning.
 
-    Says each change once, in words, with the places that it holds in; then the parameters and FLOPs before and after,
-    and which weights that were saved for OLD still load for NEW, by name and shape.
+    Prints each change once, in words, with all places where it occurs; then the parameters and FLOPs before and after,
+    and which weights saved for OLD still load into NEW, by name and shape.
 
     Comments, and other anchors, variables and defaults that lead to the same network, are ignored. Prints nothing if
     the specs mean the same; exits with status 1 if they differ.
@@ -117,7 +117,7 @@ def _costs(found: Comparison) -> list[str]:
 
 
 def _gain(old: int | None, new: int | None) -> tuple[str, str]:
-    """The difference of two numbers, and how much of the old one that is."""
+    """The difference of two numbers, also in percent of the old one."""
     if old is None or new is None or old == new:
         return ("", "")
     return (f"{new - old:+,}", f"{(new - old) / old:+.1%}" if old else "")
@@ -139,7 +139,7 @@ def _weights(found: OldWeights) -> Iterator[str]:
             yield from _wrapped(f"  {len(names)} {words}: {_some(names)}", 4)
     if found.unknown:
         yield from _wrapped(
-            f"  not compared, since only a plugin's module knows them: those of {_some(found.unknown)}", 4
+            f"  not compared, because only a plugin's module knows them: the weights of {_some(found.unknown)}", 4
         )
     if shapes:
         yield from _wrapped(

@@ -133,7 +133,7 @@ _SOURCE: Final = (
     ),
     click.option(
         "--min-count", "min_counts", multiple=True, metavar="[COLUMN=]N", callback=min_counts_of,
-        help="Values of fewer than N rows are unknown: in all vocabularies, or in that of a column.",
+        help="Values in fewer than N rows count as unknown, in all vocabularies or in that of COLUMN.",
     ),
     click.option(
         "--column", "columns", multiple=True, metavar="COLUMN=OTHER", callback=choices_of,
@@ -142,7 +142,7 @@ _SOURCE: Final = (
     ),
     click.option(
         "--missing", multiple=True, metavar="COLUMN=TEXT,...", callback=texts_of,
-        help="Texts that mean no value in a column, besides an empty field, NaN, null and the like.",
+        help="Texts that mean a missing value in a column, in addition to an empty field, NaN, null and the like.",
     ),
     click.option(
         "--separator", "separators", multiple=True, metavar="COLUMN=TEXT", callback=separators_of,
@@ -154,11 +154,11 @@ _SOURCE: Final = (
     ),
     click.option(
         "--table", "tables", multiple=True, metavar="INPUT=FILE", callback=choices_of,
-        help="Begin with the pretrained vectors of a file with the columns id and vector, found by the input's values.",
+        help="Initialise an input's table with pretrained vectors: a file with columns id (input values) and vector.",
     ),
     click.option(
         "--encoding", metavar="RUN",
-        help="Encode as this run did: its vocabularies, buckets and means, without new values.",
+        help="Encode as this run did, with its vocabularies, buckets and means; new values are unknown.",
     ),
     header,
     bad_rows,

@@ -31,12 +31,12 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
     name = "length"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Points. Raises BadParameter for anything that is no length, or for one that no figure fits."""
+        """Converts to points. Raises BadParameter if it is not a length, or one that is too small or too large."""
         if isinstance(value, float):
             return value
         found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(cm|mm|in|pt|px)", str(value).strip())
         if found is None:
-            self.fail(f"`{value}` is no length: write a number and its unit, such as 8.5cm or 800px", param, ctx)
+            self.fail(f"`{value}` is not a length: write a number and its unit, such as 8.5cm or 800px", param, ctx)
         points = float(found[1]) * POINTS[found[2]]
         if not LEAST <= points <= MOST:
             self.fail(f"`{value}` is not between 1 and 200 inches (96px and 19200px)", param, ctx)
@@ -61,7 +61,7 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
 )  # fmt: skip
 @click.option(
     "--detail", type=click.Choice(["paper", "full"]),
-    help="full: every expert and every task on its own. [default: paper, which folds what is alike]",
+    help="full draws every expert and every task; paper folds those that are alike. [default: paper]",
 )  # fmt: skip
 @click.option("--theme", type=click.Choice(["light", "dark", "print"]), help="Colours. [default: light]")
 @click.option(
@@ -73,11 +73,11 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
     "--annotate", type=click.Choice(["params", "flops", "width"]),
     help="Write parameters, FLOPs per row or the width into each block.",
 )  # fmt: skip
-@click.option("--selectors", is_flag=True, help="Draw also the selectors that are a gate's own stream.")
+@click.option("--selectors", is_flag=True, help="Also draw selectors that are the stream of the gate's own experts.")
 @click.option(
     "--collapse", type=click.IntRange(min=1), metavar="N", help="Fold expert groups of more than N into one box."
 )
-@click.option("--no-caption", is_flag=True, help="Leave out name and source, for papers with captions of their own.")
+@click.option("--no-caption", is_flag=True, help="Leave out name and source, for papers that have their own captions.")
 @click.option("--no-legend", is_flag=True, help="Leave out the explanation of the marks.")
 def render(
     specs: tuple[str, ...],
@@ -89,7 +89,7 @@ def render(
 ) -> None:
     """Draw specs as figures.
 
-    Levels, expert groups, gates and towers, with one hue and one sign per task. A folder stands for all specs below it.
+    Levels, expert groups, gates and towers, with one hue and one sign per task. A folder means all specs below it.
     Prints the paths of the figures.
     """
     from archspec.files import ending_of
@@ -139,7 +139,7 @@ def _count(graph: Graph, exported: nx.MultiDiGraph[str]) -> None:
 
 
 def _drawn(graph: nx.MultiDiGraph[str], ending: str, wishes: dict[str, Any]) -> str | bytes:
-    """The bytes of a figure; what there is to say about it is said on standard error."""
+    """The bytes of a figure; prints its diagnostics to standard error."""
     from archspec.render import FORMATS, TEXTS, drawing, encode
 
     if ending in TEXTS:

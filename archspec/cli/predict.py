@@ -38,12 +38,12 @@ def kept(_context: click.Context, _option: click.Parameter, text: str | None) ->
 )  # fmt: skip
 @click.option(
     "--keep", metavar="COLUMN[=NAME],...", callback=kept,
-    help="Columns of the data to write beside the scores, under their own or another name.",
+    help="Columns of the data to write next to the scores, under their own or another name.",
 )  # fmt: skip
 @options.tasks
 @click.option("--gates", is_flag=True, help="Also write each gate's weights, as a list per row.")
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=8192, show_default=True, help="Rows of a forward pass."
+    "--batch", type=click.IntRange(min=1), default=8192, show_default=True, help="Rows per forward pass."
 )  # fmt: skip
 @header
 @options.plugins

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archspec.program.nodes import NodeName
 
 NAMED: Final = 3
-"""At most this many tasks are named in a row; of more, their number is given."""
+"""At most this many tasks are named in a row; if there are more, it gives their number."""
 
 
 @click.command()
@@ -31,12 +31,12 @@ def summary(spec: str, plugins: tuple[str, ...], overrides: tuple[str, ...], *, 
     """Print widths, parameters and FLOPs.
 
     One line for each node, with its kind, width, parameters, FLOPs and the tasks that train it. Equal experts share a
-    line: `× 3` stands for three of them, and the line gives their sum. A heading gives the sum of its section; a
+    line: `× 3` means three of them, and the line gives their sum. A heading gives the sum of its section; a
     section and a node make a canonical name, such as `level1` and `gates.ctr`.
 
-    The second table has a line for each task: the FLOPs and parameters that its score needs, so what serving this task
-    alone costs; the parameters that its loss trains alone, and together with other tasks; and, where there are any,
-    those that its score needs but its loss does not train.
+    The second table has a line for each task: the FLOPs and parameters that its score needs, which is the cost of
+    serving this task alone; the parameters that only its loss trains, and those that it trains together with other
+    tasks; and, if there are any, those that its score needs but its loss does not train.
 
     FLOPs are those of one row's forward pass in the plain model; a multiply-add counts as 2.
     """
@@ -146,7 +146,7 @@ def _number(value: int | None) -> str:
 
 
 def _sums(nodes: Iterable[NodeSummary]) -> tuple[str, str]:
-    """Parameters and FLOPs of several nodes; a lower bound where a plugin's module does not tell."""
+    """Parameters and FLOPs of several nodes; a lower bound if a plugin's module does not report its own."""
     rows = list(nodes)
     return _sum([row.parameters for row in rows]), _sum([row.flops for row in rows])
 

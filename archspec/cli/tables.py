@@ -27,8 +27,8 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int =
     """The lines of a table, at most `width` characters long unless a word or its numbers are longer.
 
     In a table that is too wide, the widest columns of text become narrower: a name in the first column that does not
-    fit stands on a line of its own, above its row, and other texts are wrapped. A row of one cell is a remark across
-    the table. Control characters are escaped.
+    fit gets its own line above its row, and other texts are wrapped. A row of one cell is a remark across the table.
+    Control characters are escaped.
     """
     cells = [tuple(column.heading for column in columns), *(tuple(map(visible, row)) for row in rows)]
     widths = _widths([row for row in cells if len(row) == len(columns)], columns, width)

@@ -70,7 +70,7 @@ _RECIPE: Final = (
     ),
     click.option(
         "--moved", multiple=True, metavar="OLD=NEW", callback=choices_of,
-        help="With --from: what was renamed, such as ctr=click or level1.experts.shared=level1.experts.common.",
+        help="With --from: renamed blocks, such as ctr=click or level1.experts.shared=level1.experts.common.",
     ),
 )  # fmt: skip
 

@@ -38,8 +38,8 @@ def validate(  # noqa: PLR0913 - one argument per option
     """Check specs, and print everything wrong with them.
 
     Checks the YAML, names, references, widths, cycles, and what each kind requires. Prints errors, warnings and notes,
-    each with its place and, where there is one, a way to fix it; `archspec explain CODE` says more about a finding. A
-    folder stands for all specs below it. Exits with status 1 if a spec has an error, 2 if a file cannot be read.
+    each with its place and, if there is one, a fix; `archspec explain CODE` explains its code. A folder means all specs
+    below it. Exits with status 1 if a spec has an error, 2 if a file cannot be read.
     """
     style = "json" if as_json else style
     found: list[Diagnostic] = []

@@ -31,14 +31,14 @@ class Side(Sizes):
 
 
 class ChangeInWords(Reported):
-    """A change, said once for all the places that it holds in."""
+    """A change, listed once for all places where it occurs."""
 
     how: Literal["added", "removed", "changed"]
     """What happened."""
     text: str
     """The change in words."""
     setting: str
-    """The setting that differs, such as `units` or `balance`; empty for blocks that came or went."""
+    """The setting that differs, such as `units` or `balance`; empty for added and removed blocks."""
     places: list[str]
     """The blocks, by canonical name (`level1.experts.ctr`, `level3`); empty for a key of the top level."""
     old: Any
@@ -83,14 +83,14 @@ class Reshaped(Reported):
 
 
 class OldWeights(Reported):
-    """What of a file of `archspec.save_weights` fits the new spec, statistics included."""
+    """Which weights of a file of `archspec.save_weights` fit the new spec, including statistics."""
 
     load: list[str]
     """Weights with the same canonical name and shape, which `load_weights(..., strict=False)` copies."""
     loaded: int
-    """How many numbers these are."""
+    """How many numbers these weights contain."""
     saved: int
-    """How many numbers all weights of the old spec are."""
+    """How many numbers all weights of the old spec contain."""
     reshaped: list[Reshaped]
     """Weights of the same name and another shape. `load_weights` refuses a file that holds one."""
     missing: list[str]
@@ -109,13 +109,13 @@ class Comparison(Reported):
     new: Side
     """The second spec."""
     renamed: dict[str, str]
-    """Old name of a block to its new name, if it has the same places and the same settings but one at most."""
+    """Old name of a block to its new name, if both have the same places, and at most one setting differs."""
     changes: list[ChangeInWords]
     """All other changes of the canonical forms; empty if the specs mean the same."""
     nodes: Nodes
     """The differences of the graphs."""
     weights: OldWeights
-    """What loads of the old weights."""
+    """Which of the old weights load."""
 
 
 def compare(old: Graph, new: Graph) -> Comparison:

@@ -66,7 +66,7 @@ def count(graph: Graph) -> Count:
 
 
 def count_program(graph: Graph, program: Program) -> Count:
-    """The same from the graph's plain program, where that is already there."""
+    """The same, if the graph's plain program already exists."""
     costs = {name: Cost(parameters=number) for name, number in parameters(graph, program).items()}
     own = _own_flops(graph, program)
     for op in program.ops:
@@ -130,7 +130,7 @@ class Piece:
 
 
 def pieces(graph: Graph, program: Program) -> Iterator[Piece]:
-    """Every weight of a plain program but the statistics."""
+    """Every weight of a plain program except statistics."""
     users, tables = _users(program), {name for op in program.ops if op.kind == "embed" for name in op.weights}
     storages = program.slots()
     for weight in program.weights.values():

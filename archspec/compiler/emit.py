@@ -178,7 +178,7 @@ class _Emitter:
         return _wrap_docstring(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
 
     def beside(self) -> list[tuple[str, str, str]]:
-        """Inputs with a column of numbers beside their ids: the input, the key of its ids and that of the numbers."""
+        """Inputs with a column of weights for their ids: the input, the key of its ids and that of the weights."""
         columns = self.lowered.columns
         named = ((name.partition(".")[0], key) for name, (key, column) in columns.items() if column.beside)
         return [(name, columns[name][0], key) for name, key in named]

@@ -1,4 +1,4 @@
-"""Modules of plugins that a program calls: their names in an emitted file, and whether they have what is called."""
+"""Modules of plugins that a program calls: their names in an emitted file, and whether the called functions exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def plugin_aliases(programs: Iterable[Program]) -> dict[str, str]:
-    """Module of a plugin -> its name in an emitted file, where its own could clash with other names; sorted."""
+    """Module of a plugin -> its name in an emitted file, which does not clash with other names; sorted."""
     functions = {function for program in programs for op in program.ops if (function := op.attr("function"))}
     found = {module for program in programs for module in (each.module for each in program.modules.values())}
     found |= {module for function in functions if (module := function.rpartition(":")[0])}

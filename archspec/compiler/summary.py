@@ -25,10 +25,10 @@ class Reported(BaseModel):
 
 
 class Sizes(Reported):
-    """What a part of the network costs; null where a plugin's module does not tell."""
+    """The cost of a part of the network; null if a plugin's module does not report it."""
 
     parameters: int | None
-    """Weights, those of frozen tables included; statistics such as running means are not counted."""
+    """Weights, including frozen tables; statistics such as running means are not counted."""
     flops: int | None
     """FLOPs of one row's forward pass in the plain model; a multiply-add counts as 2."""
 
@@ -55,7 +55,7 @@ class NodeSummary(Sizes):
 
 
 class TaskSummary(Sizes):
-    """What a task's score needs, so what serving this task alone costs, and what the task's loss trains.
+    """What a task's score needs, which is the cost of serving this task alone, and what its loss trains.
 
     Mostly `parameters` = `alone` + `shared` + `untrained`; a loss that reaches beyond the task's score trains more.
     """
@@ -84,13 +84,13 @@ class Summary(Reported):
     tasks: list[str]
     """All tasks, in the spec's order."""
     nodes: list[NodeSummary]
-    """All nodes but the tasks, each after those that it reads."""
+    """All nodes except tasks, each after those that it reads."""
     by_task: list[TaskSummary]
     """A row for each task."""
     tables: int
     """Parameters of embedding tables."""
     dense: int | None
-    """All other parameters; null where a plugin's module does not tell."""
+    """All other parameters; null if a plugin's module does not report its own."""
     total: Sizes
     """The whole network."""
 
@@ -165,7 +165,7 @@ def _trained_by(graph: Graph, piece: Piece) -> Iterator[str]:
 
 
 def _below(names: Iterable[NodeName], sources: Mapping[NodeName, set[NodeName]]) -> set[NodeName]:
-    """Nodes and all that they need."""
+    """Nodes and all nodes that they depend on."""
     waiting = list(names)
     found = set(waiting)
     while waiting:

@@ -12,8 +12,8 @@ from archspec.contract.checks import wrong_arguments
 class BalanceModule(nn.Module):
     """Combines the weighted losses of tasks `[T]` into one loss `[]`; a subclass overrides `forward`.
 
-    `counted`, bool `[T]`, says which tasks have rows in the batch: the loss of a task without rows is 0, which is not a
-    measurement. State belongs into buffers, which `step` and `epoch` may change and `forward` may not.
+    `counted`, bool `[T]`, says which tasks have rows in the batch: the loss of a task without rows is 0, which measures
+    nothing. Keep state in buffers; `step` and `epoch` may change them, `forward` may not.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - Python's signature

@@ -1,4 +1,4 @@
-"""Calls of the methods of kinds: whatever archspec asks a kind goes through `ask`, which checks what is returned."""
+"""Calls of the methods of kinds: every such call goes through `ask`, which checks the type of the result."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ask(kind: Settings, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - 
 
 @cache
 def alone(cls: type[Settings]) -> tuple[str, ...]:
-    """The methods without arguments that a kind overrides: what it knows from its settings alone."""
+    """The methods without arguments that a kind overrides: they need only its settings."""
     known = methods(cls)
     asked = {name: method for base in _BASES if issubclass(cls, base) for name, method in methods(base).items()}
     return tuple(name for name, method in asked.items() if not signature(method) and known[name] is not method)

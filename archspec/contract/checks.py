@@ -65,7 +65,7 @@ def _article(name: str) -> str:
 
 
 def problem_of(cls: type[Settings], category: Category) -> str:
-    """Why a class is not a kind of a category, and a fix: the rest of a sentence that names it; empty if it is one."""
+    """Why a class cannot be a kind of a category, with a fix, as the rest of a sentence about it; empty if it can."""
     base = BASES[category]
     return (
         _wrong_setting(cls, base)
@@ -79,7 +79,7 @@ def problem_of(cls: type[Settings], category: Category) -> str:
 SWITCH = ("switch", "cases", "output")
 """Keys of a tower in which each row uses the case of its domain, instead of a kind's settings."""
 FURTHER = {"tower": SWITCH, "task": ("loss",)}
-"""Category -> keys of its blocks that are no settings."""
+"""Category -> keys of its blocks that are not settings."""
 
 
 def _wrong_setting(cls: type[Settings], base: type[Kind]) -> str:
@@ -113,7 +113,8 @@ def wrong_settings(cls: type[Settings]) -> str:
         strict.model_rebuild()
         strict.model_validate({})
     except PydanticUndefinedAnnotation as error:
-        return f"the type `{error.name}` of a setting is only imported for type checkers: import it where the file runs"
+        outside = "import it outside `if TYPE_CHECKING:`"
+        return f"the type `{error.name}` of a setting is imported only for type checkers: {outside}"
     except ValidationError as error:
         for found in error.errors(include_url=False):
             if found["type"] != "missing" and found["loc"]:

@@ -23,7 +23,7 @@ class Exclude(Form):
     json_types: ClassVar[tuple[str, ...]] = ("string", "object")
     setting: ClassVar[str] = "exclude"
     said: ClassVar[str] = "not own"
-    """What a figure says before the domain's name."""
+    """The words before the domain's name in a figure."""
 
     domain: str
     after_softmax: bool = False
@@ -62,7 +62,7 @@ class Exclude(Form):
 class Only(Exclude):
     """The domain input whose value names the only experts of a domain that a row sees.
 
-    Experts named after no value of the domain are seen by every row.
+    Experts that are not named after a value of the domain are seen by every row.
     """
 
     __slots__ = ()

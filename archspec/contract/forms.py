@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Form:
-    """The base of such values: a settings field may have the type of a subclass."""
+    """The base class of such values: a setting may have the type of a subclass."""
 
     __slots__ = ()
 

@@ -83,10 +83,10 @@ class ExpertKind(Kind):
         return count if self.gives == "tokens" else None
 
     def check_streams(self, input: Read, widths: Mapping[str, Width]) -> None:
-        """Raises KindError if what its settings name does not fit: `widths` are theirs, by the setting's path."""
+        """Raises KindError if a stream that a setting names does not fit; `widths`: of the streams, by path."""
 
     def lower(self, at: Scope, x: Given) -> Value:
-        """`[B, D] -> [B, width]`, in operations; tokens are `[B, T, ...]`, and `at.mask(x)` says which are there."""
+        """`[B, D] -> [B, width]`, in operations; tokens are `[B, T, ...]`, and `at.mask(x)` is their mask."""
         raise NotImplementedError
 
     def build(self, input: Read) -> nn.Module:
@@ -185,17 +185,17 @@ class GateKind(Kind):
     def entering(
         self, seen: Seen, known: int, share: float
     ) -> Mapping[str, tuple[Literal["mean", "zero"], float]] | None:
-        """How experts enter a trained gate, so that they hardly change its mix until they are trained.
+        """How to add experts to a trained gate so that they hardly change its mix until they are trained.
 
         Args:
             seen: what the gate sees now.
             known: how many of these experts it was trained with.
-            share: the largest weight that all others together should have.
+            share: the largest weight that all other experts together should have.
 
         Returns:
             For each weight whose first axis is the experts seen: what an added row starts from (the mean of the trained
-            rows, or zero) and a number that is added to it. None: the kind has no such weights, or does not say; if
-            the experts seen change, its weights are drawn anew.
+            rows, or zero) and a number that is added to it. None: the kind has no such weights or does not support
+            this; its weights are then drawn again if the experts seen change.
         """
         return None
 
@@ -240,7 +240,7 @@ class FusionKind(Kind):
     """A kind of fusion: computes a score from the outputs that its setting `of` names, or a term of the loss."""
 
     logit_as_part: ClassVar[bool] = False
-    """Whether a fusion that combines this one is given its logit, if all its parts are probabilities."""
+    """Whether a fusion that combines this one receives its logit, if all its parts are probabilities."""
 
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """The score `[B]`."""

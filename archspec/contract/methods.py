@@ -1,4 +1,4 @@
-"""The methods of the base classes: which there are, and which of them a kind overrides."""
+"""The methods of the base classes, and which of them a kind overrides."""
 
 from __future__ import annotations
 

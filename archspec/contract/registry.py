@@ -34,7 +34,7 @@ LossK = TypeVar("LossK", bound=LossKind)
 BalanceK = TypeVar("BalanceK", bound=BalanceKind)
 
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
-"""What the names of kinds, and all names in a spec, consist of."""
+"""The pattern of the names of kinds, and of all names in a spec."""
 
 _MARK = "__archspec_kinds__"
 _SOURCE = "__archspec_source__"
@@ -96,11 +96,13 @@ def place(cls: type) -> str:
 
 
 def _decorator(category: Category, name: object) -> Callable[[Any], Any]:
-    """The decorator that makes a class a kind of this name. Raises TypeError if the name is not one."""
+    """The decorator that makes a class a kind with this name. Raises TypeError if the name is not allowed."""
     if isinstance(name, type):
         raise TypeError(f'write `@{category}("name")` above class {name.__name__}; specs use the name as `kind: name`')
     if not (isinstance(name, str) and IDENTIFIER.fullmatch(name)):
-        raise TypeError(f"a name of {category} kinds cannot be {name!r}: it consists of a-z, 0-9 and _, a letter first")
+        raise TypeError(
+            f"a name of {category} kinds cannot be {name!r}: a name consists of a-z, 0-9 and _ and begins with a letter"
+        )
     return lambda cls: _marked(cls, category, name)
 
 
@@ -151,7 +153,7 @@ def fusion(name: str) -> Callable[[type[FusionK]], type[FusionK]]:
 
 
 def task(name: str) -> Callable[[type[TaskK]], type[TaskK]]:
-    """Makes a class a task kind of this name. Raises TypeError if it does not fit TaskKind."""
+    """Makes a class a task kind with this name. Raises TypeError if it does not fit TaskKind."""
     return lambda cls: _marked(cls, "task", name)
 
 

@@ -83,7 +83,7 @@ class Settings(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Lets a YAML list be the value of a setting of type `tuple[...]`; all else stays strict."""
+        """Allows a YAML list as the value of a setting of type `tuple[...]`; everything else stays strict."""
         schema = handler(source)
         _let_lists_be_tuples(handler.resolve_ref_schema(schema))
         return schema

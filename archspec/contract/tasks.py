@@ -21,7 +21,7 @@ def _decay(value: object) -> object:
 
 
 class Task(Settings):
-    """Keys of every task: what is learned."""
+    """Keys of every task."""
 
     label: str | None = None
     when: str | None = None

@@ -1,4 +1,4 @@
-"""The class variables of a kind, such as `selects`: which values archspec can use."""
+"""The class variables of a kind, such as `selects`, and their legal values."""
 
 from __future__ import annotations
 

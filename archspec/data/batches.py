@@ -165,7 +165,7 @@ def table_batches(
 
 @dataclass(frozen=True, slots=True)
 class EncodedChunk:
-    """Consecutive rows of a table: as they are written, and encoded. `good` are the rows `[N]` that fit."""
+    """Consecutive rows of a table, as read and encoded. `good` are the rows `[N]` that fit."""
 
     chunk: Chunk
     columns: Columns
@@ -176,12 +176,12 @@ class EncodedChunk:
 def encoded_chunks(
     tables: tuple[Table, ...], encoder: Encoder, further: Mapping[str, ColumnRequirement] | None = None
 ) -> Iterator[EncodedChunk]:
-    """All rows of tables, in order, chunk by chunk; those that do not fit, too.
+    """All rows of tables, in order, chunk by chunk, including those that do not fit.
 
     Args:
         tables: the tables.
         encoder: the encoder of the columns.
-        further: columns that are read as they are written, with what reads them.
+        further: columns that are read without encoding, each with its reader.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type.

@@ -1,4 +1,4 @@
-"""The encodings that a person requests, by column: checks them, and finds what they mean for columns that share ids."""
+"""The requested encodings by column: checks them, and applies them to columns that share ids."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from archspec.data.tables import Sources
 
 EVERY: Final = "*"
-"""In `min_counts`: every column with a vocabulary."""
+"""Key of `min_counts` for all columns with a vocabulary."""
 _ALIKE: Final = frozenset({"hash", "hour", "weekday"})
-"""Encodings that every column of a shared vocabulary must request, because nothing is learned from all of them."""
+"""Encodings that each column that shares ids must request, because they do not learn from all of those columns."""
 
 
 Spans = Mapping[tuple[str, str], Span]

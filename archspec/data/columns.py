@@ -36,7 +36,7 @@ class ColumnReport:
     encoding: str
     why: str
     missing: float
-    """Share of rows without a value; of a label, of the rows of its tasks' sample space."""
+    """Share of rows without a value; for a label, among the rows of its tasks' sample space."""
     unknown: float | None
     """Share of the values of validation rows that are not in its vocabulary; None without a vocabulary."""
 
@@ -48,7 +48,7 @@ class Tally:
         self.encoder = encoder
         self.missing: Counter[str] = Counter()
         self.counted: Counter[str] = Counter()
-        """Rows of each column: of a label those of its sample space."""
+        """Rows of each column; for a label, those of its sample space."""
         self.unknown: Counter[str] = Counter()
         self.values: Counter[str] = Counter()
 

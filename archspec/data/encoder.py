@@ -46,7 +46,7 @@ class Encoder:
     forms: Mapping[str, ListForm] = field(default_factory=dict)
     """How lists are written, by column."""
     sources: Sources = field(default_factory=dict)
-    """The columns of the files that columns are read from, if they have other names there."""
+    """The columns of the files that columns are read from, if their names differ."""
     none: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Texts for a missing value in a column, in addition to the usual ones."""
 
@@ -156,9 +156,9 @@ class Encoder:
         return columns, good, faults
 
     def _aligned(self, whole: Chunk, chunk: Chunk) -> tuple[Chunk, Mask, list[Fault]]:
-        """The chunk with lists whose items belong together in their places, which of its rows fit, and the others.
+        """The chunk with aligned lists, which of its rows fit, and the diagnostics of the others.
 
-        The columns of events have one item each for every event, and amounts one for each item beside them.
+        Columns of the same events have one item per event, and columns of weights one per id.
 
         Args:
             whole: the chunk with padding in its lists.
@@ -171,8 +171,8 @@ class Encoder:
             read |= zip(group, found, strict=True)
             for name, fits in zip(group, fitting, strict=True):
                 columns[name] = read[name].array()
-                words = f"has another number of items than `{group[0]}`, which is read beside it"
-                hint = "write an item for each event in both, or an empty one; `--bad skip` leaves such rows out"
+                words = f"has a different number of items than `{group[0]}`, although they are read together"
+                hint = "write an item, or an empty one, for each event in both; `--bad skip` leaves such rows out"
                 faults += _fault(whole, self.requirements[name], ~fits, words, hint)
                 good &= fits
         for name, requirement in self.requirements.items():

@@ -70,7 +70,7 @@ class Vocabulary(Encoding):
     missing: bool = False
     """Whether a missing value has its own id, the one after those of the values."""
     names: bool = False
-    """Whether values are names, among which `NA` is one and not a missing value."""
+    """Whether values are names, so that `NA` is a value and not missing."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The id of each value."""
@@ -177,7 +177,7 @@ class Numbers(Encoding):
 
 
 class Log(Encoding):
-    """The natural logarithm of 1 + x, for numbers from 0 up with a long tail: counts, prices, durations."""
+    """The natural logarithm of 1 + x, for nonnegative numbers with a long tail: counts, prices, durations."""
 
     kind: Literal["log1p"] = "log1p"
 
@@ -189,7 +189,7 @@ class Log(Encoding):
 
     def refusal(self) -> str:
         """The range."""
-        return "is not a number from 0 up, as log1p needs it"
+        return "is not a number of at least 0, which log1p requires"
 
     def text(self) -> str:
         """The formula."""

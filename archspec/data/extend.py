@@ -1,4 +1,4 @@
-"""Encodings of an earlier run that a new one goes on with: every known value keeps its id."""
+"""Encodings of an earlier run that a new run continues with: every known value keeps its id."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REQUESTED: Mapping[type[Encoding], str] = {
     Ids: "ids", Vocabulary: "vocabulary", Hashed: "hash", Buckets: "buckets", Hour: "hour", Weekday: "weekday",
     Numbers: "numbers", Standard: "standard", Log: "log1p", Age: "age",
 }  # fmt: skip
-"""Encoding -> how `--encode` names it."""
+"""Encoding -> its name in `--encode`."""
 
 
 _OF_IDS = (Ids, Vocabulary, Hashed, Buckets, Words, Hour, Weekday)
@@ -53,7 +53,7 @@ class Before:
     extend: bool = True
 
     def source(self, source: Source, requirements: Mapping[str, ColumnRequirement]) -> Source:
-        """The files with the encodings, names, padding and separators of the run, where others are not requested."""
+        """The files with the encodings, names, padding and separators of the run, unless others are requested."""
         kept = self.kept(source.choices, requirements)
         choices = {name: _request(encoding) for name, encoding in kept.items()}
         able = {
@@ -91,7 +91,7 @@ class Before:
     def learned(
         self, fresh: Learned, requested: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]
     ) -> Learned:
-        """What the training rows taught, with the encodings of the run where they are kept."""
+        """The encodings learned from training rows, replaced by those of the run if these are kept."""
         kept = self.kept(requested, requirements)
         encodings = {
             name: extended(kept[name], encoding, requirements[name].high, extend=self.extend)
@@ -112,7 +112,7 @@ def extended(old: Encoding, fresh: Encoding, high: int | None, *, extend: bool) 
 
     Args:
         old: the run's encoding.
-        fresh: the one that the new rows alone would have.
+        fresh: the one learned from the new rows alone.
         high: the first id that the new spec's table does not have; None: any number.
         extend: whether a vocabulary gets the new values, after its own.
     """
@@ -132,7 +132,7 @@ def extended(old: Encoding, fresh: Encoding, high: int | None, *, extend: bool) 
 
 
 def _extended(old: Vocabulary, fresh: Vocabulary, high: int | None, *, extend: bool) -> Vocabulary:
-    """The old values with their ids, then new ones, the most frequent first, as far as there are ids."""
+    """The old values with their ids, then new ones, the most frequent first, until no ids are left."""
     known = set(old.values)
     values = fresh.values if fresh.reading == old.reading or old.reading != "numbers" else map(numeral, fresh.values)
     new = [value for value in dict.fromkeys(values) if value not in known] if extend else []
@@ -145,10 +145,10 @@ def _extended(old: Vocabulary, fresh: Vocabulary, high: int | None, *, extend: b
 
 
 def places(old: Encoding | None, new: Encoding | None, rows: tuple[int, int]) -> NDArray[np.int64]:
-    """For each row of a new table, the row of the old one that means the same, `[new rows]`; -1: none does.
+    """For each row of a new table, the row of the old one with the same meaning, `[new rows]`; -1: none.
 
     Args:
-        old: the encoding of the old table's ids; None: they are what they are.
+        old: the encoding of the old table's ids; None: they are not encoded.
         new: that of the new table's ids.
         rows: the numbers of rows of both tables.
     """
@@ -167,9 +167,9 @@ def places(old: Encoding | None, new: Encoding | None, rows: tuple[int, int]) ->
 
 
 def _of_values(old: Vocabulary, new: Vocabulary, rows: int) -> NDArray[np.int64]:
-    """By value; id 0 is every other value, and ids that no value has are any."""
+    """By value; id 0 means all other values; ids without a value map to any row."""
     ids = {value: number for number, value in enumerate(old.values, 1)}
-    found = np.arange(rows)  # beyond both vocabularies, rows are as they were drawn
+    found = np.arange(rows)  # rows beyond both vocabularies keep their random values
     last = max(len(old.values) + old.missing, len(new.values) + new.missing)
     found[1 : last + 1] = -1
     found[1 : len(new.values) + 1] = [ids.get(value, -1) for value in new.values][: max(rows - 1, 0)]
@@ -179,7 +179,7 @@ def _of_values(old: Vocabulary, new: Vocabulary, rows: int) -> NDArray[np.int64]
 
 
 def _alike(old: Encoding | None, new: Encoding | None) -> bool:
-    """Whether both give each value the same id, as far as both have it."""
+    """Whether both give the same id to each value that both know."""
     if isinstance(old, Ids) and isinstance(new, Ids):
         return True
     if isinstance(old, Hashed) and isinstance(new, Hashed):
@@ -188,7 +188,7 @@ def _alike(old: Encoding | None, new: Encoding | None) -> bool:
 
 
 def _request(encoding: Encoding) -> str | None:
-    """How `--encode` names an encoding; None: it cannot be requested."""
+    """The name of an encoding in `--encode`; None: it cannot be requested."""
     name = _REQUESTED.get(type(encoding))
     return f"{name}:{encoding.column}" if isinstance(encoding, Age) and encoding.column else name
 
@@ -204,7 +204,7 @@ def table_encodings(graph: Graph, encodings: Mapping[str, Encoding]) -> dict[str
 
 
 def digests(graph: Graph, encodings: Mapping[str, Encoding]) -> dict[str, str]:
-    """Canonical name of each embedding table -> a digest of what its ids mean."""
+    """Canonical name of each embedding table -> a digest of the meaning of its ids."""
     found = {}
     for name, encoding in table_encodings(graph, encodings).items():
         meaning = encoding.model_dump_json(

@@ -38,7 +38,8 @@ class Fault:
 
     def message(self) -> str:
         """The first value and its place, and how many more there are."""
-        more = f"; {self.count - 1:,} more rows like this" if self.count > 1 else ""
+        others = self.count - 1
+        more = f"; {others:,} more row{'s' * (others > 1)} like this" if others else ""
         return f"`{self.file}`, column `{self.requirement.column}`, row {self.row:,}: {self.words}{more}"
 
     def scoring_hint(self) -> str:

@@ -19,7 +19,7 @@ _BYTES: Final = 8
 
 
 def hashes(array: Array, none: Collection[str] = NONE) -> tuple[NDArray[np.uint64], Mask]:
-    """A 64-bit hash of each value's text `[N]`, and which values are not missing; `none` are the texts for those.
+    """A 64-bit hash of each value's text `[N]`, and which values are not missing; `none`: the texts of missing values.
 
     It is the first 8 bytes of BLAKE2b (RFC 7693) of the text in UTF-8, as a big-endian number. 12, 12.0 and `12` have
     the same text.
@@ -41,9 +41,9 @@ class Hashed(Encoding):
     values: int = 0
     """Number of distinct values in training rows."""
     colliding: int = 0
-    """How many of them share their id with another one."""
+    """How many of them share their id with another value."""
     names: bool = False
-    """Whether values are names, among which `NA` is one and not a missing value."""
+    """Whether values are names, so that `NA` is a value and not missing."""
 
     @classmethod
     def of(cls, high: int, found: NDArray[np.uint64], *, names: bool = False) -> Hashed:

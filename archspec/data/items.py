@@ -27,7 +27,7 @@ _WORDS: Final[dict[Between, str]] = {
     "any": "split at spaces, | ; ,", "tab": "split at tabs", "blank": "split at spaces", "brackets": "in brackets",
 }  # fmt: skip
 NAMED: Final = {"\t": "tab", " ": "blank"}
-"""Separators by the words for them."""
+"""Separators by their names on the command line."""
 _MARK: Final = "\x1f"  # the ASCII unit separator, which does not occur in texts
 _QUOTED: Final = r"""^(?s:\s*(\[.*['"].*\]|\(.*['"].*\)|\{.*['"].*\})\s*)$"""
 """Brackets of any kind around items in quotes: PostgreSQL writes arrays in braces."""
@@ -51,9 +51,9 @@ class ListForm(BaseModel):
     between: Between | None = None
     """None: no list was written as text."""
     separator: str | None = None
-    """The separator that was declared: it splits every text, whatever else the texts contain."""
+    """The declared separator, which splits every text, whatever else the texts contain."""
     names: bool = False
-    """Whether items are names, among which `NA` is one and not a missing value."""
+    """Whether items are names, so that `NA` is a value and not missing."""
     padding: tuple[str, ...] = (PADDING,)
 
     def text(self) -> str:

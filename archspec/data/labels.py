@@ -38,7 +38,7 @@ class Labels(Encoding):
     high: int | None = None
     """Number of classes, 2 for a binary task; None: any finite number."""
     low: float | None = None
-    """The lowest number, if labels are not classes; None: there is none."""
+    """The lowest legal label, if labels are not classes; None: any number."""
     index: bool = False
     """Whether classes become int64, as a multiclass task reads them."""
     values: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Labels(Encoding):
 
     @property
     def signed(self) -> bool:
-        """Whether -1 is a label, not a missing one."""
+        """Whether -1 is a label, rather than missing."""
         return self.high is None and self.low is None
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
@@ -90,7 +90,7 @@ class Labels(Encoding):
         if self.values:
             return f"is not one of {', '.join(self.values)}"
         if self.high is None:
-            return "is not a finite number" if self.low is None else f"is not a finite number from {self.low:g} up"
+            return "is not a finite number" if self.low is None else f"is not a finite number of at least {self.low:g}"
         if self.index:
             return f"is not a class in 0..{self.high - 1}"
         return "is outside 0..1" if self.soft else "is neither 0 nor 1"

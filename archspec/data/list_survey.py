@@ -199,12 +199,12 @@ def with_lists(chunk: Chunk, forms: Mapping[str, ListForm], *, padding: bool = F
 
 
 def split_at_blanks(column: str, form: ListForm, longest: int) -> Iterator[Diagnostic]:
-    """A warning if texts were split at blanks, which may stand within items, for lack of a better separator."""
+    """A warning if texts were split at blanks, which may be part of an item, for lack of a better separator."""
     if form.between == "blank" and form.separator is None and longest > 1:
         yield Diagnostic(
             "AS761",
             f"the lists of column `{column}` are split at blanks, since none of them has `|`, `;`, `,` or a tab: "
-            "items of several words are split, too",
-            help=f'if they are one item each, `--separator {column}=";"` keeps them whole; if blanks do separate '
-            f"items, say so with `--separator {column}=blank`", severity="warning",
+            "items of several words are also split",
+            help=f'if each text is a single item, `--separator {column}=";"` keeps it whole; if blanks do separate '
+            f"items, declare it with `--separator {column}=blank`", severity="warning",
         )  # fmt: skip

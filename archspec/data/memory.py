@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Data = Name | Iterable[Name] | Mapping[str, Any] | Any
 """Rows: a path, a pattern, a folder, or several; or a table in memory."""
 SHOWN: Final = "data in memory"
-"""The name in messages of a table without a file."""
+"""The name of a table without a file, in messages."""
 _ROWS: Final = 65_536
 
 
@@ -51,7 +51,7 @@ def tables_of(data: Data, header: tuple[str, ...] | None = None) -> tuple[Table,
     if not isinstance(data, str | os.PathLike | Iterable):
         unusable(
             "AS801", f"a `{type(data).__name__}` is not a table",
-            help="give files, a dict of lists, an Arrow table or a data frame",
+            help="pass files, a dict of lists, an Arrow table or a data frame",
         )  # fmt: skip
     return open_tables(data_files(data), header)
 
@@ -70,7 +70,7 @@ def _from_arrow(data: Any) -> Any:  # noqa: ANN401 - pyarrow comes without types
     try:
         return pa.table(data)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        unusable("AS801", f"{SHOWN} cannot be read: {_first_line(error)}", help="give an Arrow table")
+        unusable("AS801", f"{SHOWN} cannot be read: {_first_line(error)}", help="pass an Arrow table")
 
 
 def _from_columns(columns: Mapping[str, Any]) -> Any:  # noqa: ANN401 - pyarrow comes without types
@@ -81,18 +81,20 @@ def _from_columns(columns: Mapping[str, Any]) -> Any:  # noqa: ANN401 - pyarrow 
     if len({*lengths.values()}) > 1:
         listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
         unusable(
-            "AS801", f"the columns in memory have different numbers of rows: {listed}", help="give one for each row"
+            "AS801",
+            f"the columns in memory have different numbers of rows: {listed}",
+            help="pass one value for each row",
         )
     return pa.table(arrays)
 
 
-def _array(name: str, values: Any) -> Any:  # noqa: ANN401 - whatever a caller has
+def _array(name: str, values: Any) -> Any:  # noqa: ANN401 - whatever a caller passes
     import numpy as np
     import pyarrow as pa
 
     if isinstance(values, str) or not hasattr(values, "__len__"):
         unusable(
-            "AS801", f"column `{name}` in memory is a `{type(values).__name__}`, not a list with a value for each row",
+            "AS801", f"column `{name}` in memory is a `{type(values).__name__}`, not a list with one value per row",
             help=f"for one row: `{{{name!r}: [{values!r}]}}`",
         )  # fmt: skip
     if isinstance(values, pa.Array | pa.ChunkedArray):
@@ -105,7 +107,7 @@ def _array(name: str, values: Any) -> Any:  # noqa: ANN401 - whatever a caller h
     except (pa.ArrowException, TypeError, ValueError) as error:
         unusable(
             "AS801", f"column `{name}` in memory cannot be read: {_first_line(error)}",
-            help="give values of one type, or None where one is missing",
+            help="pass values of one type, and None for a missing value",
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DAY: Final = 86_400
 _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-"""Unix times from the first number up are in so many parts of a second."""
+"""(least Unix time, units per second): times of at least the first number are in these units, otherwise seconds."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,7 +27,7 @@ def is_moment(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
 
 
 def moments(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Mask]:
-    """Seconds since 1970 of each value by its own clock `[N]`, the same in UTC `[N]`, and which values are moments.
+    """Seconds since 1970 of each value in local time `[N]`, in UTC `[N]`, and which values are moments.
 
     Dates and timestamps; texts in ISO 8601, such as `2026-11-27 05:30` or `2026-11-27T05:30:00+01:00`; Unix times in
     seconds, milli-, micro- or nanoseconds, by their size. Without a time zone, a moment is in UTC.
@@ -60,7 +60,7 @@ def _typed(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Mask
 
 
 def _written(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Mask]:
-    """Of texts; numbers as texts are Unix times."""
+    """The same for texts; texts of digits are Unix times."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -78,7 +78,7 @@ def _written(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Ma
 
 
 def _read(text: str) -> tuple[float, float]:
-    """A text in ISO 8601; NaN for another one, also for one of digits alone, which is a number."""
+    """Parses a text in ISO 8601; NaN for any other text, and for digits alone, which are a number."""
     if text.isdecimal():
         return np.nan, np.nan
     try:
@@ -95,7 +95,7 @@ class Moment(Encoding):
 
     def refusal(self) -> str:
         """The values that it accepts."""
-        return "is no date or time: neither a timestamp, nor a text such as `2026-11-27 05:30`, nor a Unix time"
+        return "is not a date or time, such as a timestamp, a text like `2026-11-27 05:30`, or a Unix time"
 
 
 class Hour(Moment):
@@ -104,7 +104,7 @@ class Hour(Moment):
     kind: Literal["hour"] = "hour"
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """One more than the hour, by the clock of the value's own time zone."""
+        """The hour plus one, in the value's own time zone."""
         own, _, known = moments(array)
         return np.where(known, (own // 3600 % 24).astype(np.int64) + 1, 0), known | missing(array)
 
@@ -119,7 +119,7 @@ class Weekday(Moment):
     kind: Literal["weekday"] = "weekday"
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
-        """The day, by the calendar of the value's own time zone; 1970 began on a Thursday."""
+        """The day, in the value's own time zone; 1970 began on a Thursday."""
         own, _, known = moments(array)
         return np.where(known, (own // _DAY + 3).astype(np.int64) % 7 + 1, 0), known | missing(array)
 
@@ -129,13 +129,13 @@ class Weekday(Moment):
 
 
 class Age(Moment):
-    """Days from the value to another moment: a fixed one, or one in each row."""
+    """Days from the value to another moment, which is fixed or in a column."""
 
     kind: Literal["age"] = "age"
     until: float | None = None
-    """The moment, in seconds since 1970; None: each row has its own, beside the value."""
+    """The fixed moment, in seconds since 1970; None: each row has its own."""
     column: str = ""
-    """The column with that of each row."""
+    """The column with the moment of each row."""
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The days, in single precision; negative for a value after the other moment.
@@ -160,7 +160,7 @@ class Age(Moment):
 
 
 MOMENTS: Final = ("hour", "weekday", "age")
-"""Encodings of timestamps, as `--encode` names them."""
+"""Encodings of timestamps, by their names in `--encode`."""
 LEAST: Final = {"hour": 25, "weekday": 8}
 """How many ids they need."""
 

@@ -56,11 +56,11 @@ class Source:
         grouped_by: a column whose values group rows in metrics.
         padding: the padding item of a column of lists, in addition to -1.
         separators: what separates the items of lists that are written as text, by column.
-        min_counts: how often a value must occur to be in a vocabulary, by column; that of `*` holds for the others.
+        min_counts: how often a value must occur to be in a vocabulary, by column; `*` is for all others.
         columns: the column of the files that a column of the spec is read from, if its name differs.
         missing: texts for a missing value in a column of single values, in addition to the usual ones.
         tables: the file with pretrained vectors of a table, by the input that owns the table.
-        encoding: the folder of a run whose encodings are used again, without new values.
+        encoding: the folder of a run whose encodings are reused, without new values.
     """
 
     files: tuple[str, ...]

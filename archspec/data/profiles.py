@@ -97,7 +97,7 @@ class Profile:
             self._hashes = [self.hashes()]
 
     def hashes(self) -> NDArray[np.uint64]:
-        """The different hashes, in order."""
+        """The distinct hashes, sorted."""
         return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *self._hashes]))
 
     def count(self, array: Array) -> None:
@@ -109,11 +109,11 @@ class Profile:
 
     @property
     def names(self) -> bool:
-        """Whether the values are names, among which `NA` is one: not all others are numbers."""
+        """Whether the values are names, so that `NA` is one of them: some other value is not a number."""
         return not self.only_numbers
 
     def values(self, reading: Reading) -> Counter[str]:
-        """The counts by text; for numbers, `12` and `12.0` are counted together."""
+        """The counts by text; of numbers, `12` and `12.0` are counted together."""
         found: Counter[str] = Counter()
         for text, count in self.counts.items():
             if self.names or text != "NA":

@@ -58,7 +58,7 @@ class ColumnRequirement:
     beside: str = ""
     """For `amounts`: the column with the lists of ids that they belong to."""
     events: tuple[str, ...] = ()
-    """Of `lists`: all columns of the events that this column is one of, which have one item each for every event."""
+    """For `lists`: all columns of the same events, this one included; each has one item per event."""
     groups: bool = False
     """Whether its original values also group rows in metrics; after encoding, all unknown values would be one group."""
 

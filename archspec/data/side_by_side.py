@@ -1,4 +1,4 @@
-"""Columns of lists that belong together: the columns of one list of events, and the numbers beside their ids."""
+"""Columns of lists that belong together: the columns of one list of events, and the weights of their ids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def events(graph: Graph, columns: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Column -> all columns of its events: those whose tokens are put side by side, or added, in any stream.
+    """Column -> all columns of the same events: those whose tokens are concatenated or added in some stream.
 
     Args:
         graph: the graph.
@@ -37,7 +37,7 @@ def events(graph: Graph, columns: Mapping[str, str]) -> dict[str, tuple[str, ...
 
 
 def _inputs(graph: Graph, stream: Stream) -> Iterator[str]:
-    """The inputs whose tokens are in a stream, also through blocks that keep their places."""
+    """The inputs whose tokens are in a stream, also through blocks that keep the tokens' positions."""
     for node, _ in stream.nodes():
         if node not in graph.tokens:
             continue
@@ -55,7 +55,7 @@ def _behind(graph: Graph, node: NodeName) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """The lists of a column with all their items.
+    """The lists of a column, with all items.
 
     `items` are those of all rows, missing where they are padding; those of row i begin at `offsets[i]` and end before
     `offsets[i + 1]`. `keep` are the items that are read.
@@ -67,7 +67,7 @@ class Lists:
 
     @classmethod
     def of(cls, form: ListForm, array: Array) -> Lists:
-        """The lists of a column of which all but padding is read."""
+        """The lists of a column, in which everything except padding is read."""
         offsets, items, none = form.marked(array)
         return cls(offsets, items, ~none)
 
@@ -76,12 +76,12 @@ class Lists:
         return kept(self.offsets, self.items, self.keep)
 
     def counts(self, *, all_items: bool) -> NDArray[np.int64]:
-        """How many items each row has, or how many of them are read."""
+        """How many items each row has, in total or read."""
         places = self.offsets if all_items else np.concatenate([[0], np.cumsum(self.keep)])[self.offsets]
         return np.diff(places)
 
     def unbroken(self) -> Mask:
-        """In which rows padding is at the ends alone, not between items."""
+        """In which rows all padding is at the ends, not between items."""
         before = np.concatenate([[False], self.keep[:-1]])[: len(self.keep)]
         before[self.offsets[:-1][self.offsets[:-1] < len(before)]] = False
         begun = np.concatenate([[0], np.cumsum(self.keep & ~before)])[self.offsets]
@@ -90,10 +90,10 @@ class Lists:
 
 
 def aligned(columns: Sequence[Lists]) -> tuple[tuple[Lists, ...], tuple[Mask, ...]]:
-    """The columns of events, with one item each for every event; and which rows of each fit those of the first.
+    """The columns of the same events with one item per event, and which rows of each fit those of the first column.
 
-    An event is left out if no column has an item for it; an item that only some columns lack keeps its place, and is
-    missing. Columns that are padded in different ways, at their ends, fit if they have equally many real items.
+    An event is left out if no column has an item for it; an item that only some columns lack keeps its place and is
+    missing. Columns that are padded differently at their ends fit if they have the same number of real items.
     """
     first = columns[0]
     alike = np.all([column.counts(all_items=True) == first.counts(all_items=True) for column in columns], axis=0)
@@ -112,11 +112,11 @@ def aligned(columns: Sequence[Lists]) -> tuple[tuple[Lists, ...], tuple[Mask, ..
 
 
 def amounts(beside: Lists, array: Array) -> tuple[Array, Mask]:
-    """The amounts `[N]` of the items that are read, and in which rows there is one for each of them.
+    """The weights `[N]` of the items that are read, and which rows have one for each item.
 
     Args:
-        beside: the lists whose items they belong to.
-        array: lists of one number for each item, or for each one that is read.
+        beside: the lists of these items.
+        array: lists with one number for each item, or for each item that is read.
     """
     starts, values = lists(array)
     counts, given, read = beside.counts(all_items=True), np.diff(starts), beside.counts(all_items=False)

@@ -70,12 +70,12 @@ def learned(
     Args:
         read: returns some columns of the training rows, chunk by chunk.
         requirements: the columns that the spec reads.
-        choices: requested encodings, by column; each applies to all columns that share its ids.
-        min_counts: how often a value must occur to be in a vocabulary, by column; that of `*` holds for the others.
+        choices: requested encodings, by column; each applies to all columns that share ids with it.
+        min_counts: how often a value must occur to be in a vocabulary, by column; `*` is for all others.
 
     Raises:
         SpecError: without a requested encoding, two texts are the same number (AS711), or floats have rounded ids
-            (AS712); or a number of rows is given for a column that has no vocabulary.
+            (AS712); or a minimum count is given for a column without a vocabulary.
     """
     requested = by_family(choices, requirements)
     profiles = _seen(read, requirements, requested)
@@ -219,7 +219,7 @@ def _check(problems: Diagnostics, column: str, choice: Choice, profile: Profile,
 
 
 def _check_counted(problems: Diagnostics, requirement: ColumnRequirement, encoding: Encoding) -> None:
-    """Adds an error if a column whose rare values are to be unknown has no vocabulary."""
+    """Adds an error if a minimum count is given for a column without a vocabulary."""
     if isinstance(encoding, Vocabulary):
         return
     column, able = requirement.column, "vocabulary" in requirement.choices
@@ -255,7 +255,7 @@ def _found(requirement: ColumnRequirement, profile: Profile | None) -> str:
 
 
 def _encoding(requirement: ColumnRequirement, choice: Choice, profile: Profile, least: int) -> Encoding:
-    """The encoding of a column, by its use; values of fewer than `least` rows are in no vocabulary."""
+    """The encoding of a column, by its use; vocabularies leave out values in fewer than `least` rows."""
     if requirement.words:
         return _of_words(requirement.words, profile)
     if requirement.encodes:

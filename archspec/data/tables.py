@@ -49,7 +49,7 @@ class Chunk:
 Read = Callable[[Collection[str]], Iterable[Chunk]]
 """A function that returns some columns of rows, chunk by chunk."""
 Sources = Mapping[str, tuple[str, ...]]
-"""Column of the spec -> the column of the files; of days between two moments, both columns."""
+"""Column of the spec -> the column of the files, or both columns for the days between two moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Table:
     partitions: Mapping[str, str | None] = field(default_factory=dict)
     """Columns with a single value, from the names of the file's folders."""
     sources: Sources = field(default_factory=dict)
-    """Columns that the file has under another name."""
+    """Columns with another name in the file."""
     none: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Texts for a missing value in a column of the spec, in addition to the usual ones."""
 
@@ -101,7 +101,7 @@ class Table:
             self._broken(error)
 
     def names_of(self, column: str) -> tuple[str, ...]:
-        """The columns of the file that a column of the spec is read from: one, or the value and what is beside it."""
+        """The columns of the file that a column of the spec is read from: one, or the value and its end of days."""
         return self.sources.get(column, (column,))
 
     def _broken(self, error: BaseException) -> NoReturn:
@@ -174,7 +174,7 @@ def check_columns(
     Args:
         tables: the tables.
         requirements: the columns that the spec reads.
-        scoring: whether a finished run reads the tables, whose columns were named when it was trained.
+        scoring: whether a finished run reads the tables; its columns were named when it was trained.
     """
     problems = Diagnostics()
     for table in tables:
@@ -193,7 +193,7 @@ def check_columns(
 
 
 def format_of(file: str | os.PathLike[str]) -> str | None:
-    """The format that a file's name ends in: `parquet`, `arrow` or `csv`, which may be compressed; None: another."""
+    """The format by a file's name: `parquet`, `arrow` or `csv`, which may be compressed; None: another."""
     name = Path(file).name.lower()
     packed = name.endswith(PACKED)
     form = FORMATS.get(Path(name.rpartition(".")[0] if packed else name).suffix)
@@ -201,7 +201,7 @@ def format_of(file: str | os.PathLike[str]) -> str | None:
 
 
 def _of_columns(arrays: list[Any]) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """One column from those of a file; a row of two lacks a value if either of them does."""
+    """One column made from those of a file; of two, a value is missing if either of them is."""
     if len(arrays) == 1:
         return arrays[0]
     import pyarrow as pa

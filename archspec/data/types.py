@@ -43,7 +43,7 @@ def _fits(requirement: ColumnRequirement, array: Array) -> bool:
 
 
 def _tells_time(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
-    """Whether an Arrow type has a date, a time, a text or a number per row, or two of them."""
+    """Whether an Arrow type has a date, a time, a text or a number per row, or a pair of these."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
@@ -56,7 +56,7 @@ def _report(problems: Diagnostics, table: Table, requirement: ColumnRequirement,
     reads = "a list" if requirement.use in {"lists", "amounts"} else numbers
     kinds = [kind for kind in MOMENTS if kind in requirement.choices] if is_moment(array.type) else []
     ways = " or ".join(f"`--encode {requirement.column}={kind}`" for kind in kinds)
-    timed = f"{ways} makes a number of it" if ways else ""
+    timed = f"{ways} converts it to a number" if ways else ""
     lists = "write a list of numbers or texts in each row; in a CSV file, items separated by spaces"
     problems.error(
         "AS703", f"column `{requirement.column}` of `{table.file}` has the type {array.type}, "

@@ -25,9 +25,9 @@ NONE: Final = (
 )  # fmt: skip
 """Texts for a missing value, as pandas, R, Spark and databases write it."""
 NONE_OF_NAMES: Final = tuple(text for text in NONE if text != "NA")
-"""Those in a column of names, where NA is one: the code of Namibia and of North America."""
+"""The same for a column of names, where NA is a value: the code of Namibia and of North America."""
 VALUE, UNTIL = "value", "until"
-"""The fields of a column that consists of two: a moment, and the one that days are counted to."""
+"""The fields of a column that consists of two: a moment, and the moment that days are counted to."""
 EXACT: Final = 2**53
 """From this number on, floats cannot represent every whole number."""
 _HIGHEST: Final = 2**63 - 1

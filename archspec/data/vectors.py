@@ -55,7 +55,7 @@ class VectorFile:
 
         Raises:
             SpecError: columns are missing or of another type, vectors of another width or with values that are not
-                finite numbers, ids that are missing or there twice. The message names the first such row.
+                finite numbers, ids that are missing or repeated. The message names the first such row.
         """
         import pyarrow as pa
 
@@ -70,12 +70,12 @@ class VectorFile:
         order = np.asarray(ids.indices)
         _, first, counts = np.unique(order, return_index=True, return_counts=True)
         if not len(order):
-            self._refuse(self.tables[0].file, "holds no vectors", "give a file with rows")
+            self._refuse(self.tables[0].file, "has no vectors", "give a file with rows")
         if counts.max() > 1:
             place = int(first[counts > 1].min())
             again = int(np.flatnonzero(order == order[place])[1])
             self._refuse(
-                self.tables[0].file, f"holds two vectors of id `{ids.dictionary[int(order[place])]}`, in rows "
+                self.tables[0].file, f"has two vectors for id `{ids.dictionary[int(order[place])]}`, in rows "
                 f"{place + 1:,} and {again + 1:,}", "keep one of them",
             )  # fmt: skip
 
@@ -83,13 +83,13 @@ class VectorFile:
         """The ids `[N]` of the table that have a vector, and their vectors `[N, width]`.
 
         Raises:
-            SpecError: the column's encoding has no id for each value, or no vector belongs to any of them.
+            SpecError: the column's encoding does not give each value its own id, or no vector belongs to a known value.
         """
         if not isinstance(encoding, Ids | Vocabulary):
             unusable(
                 "AS762", f"`--table {self.name}=...`: column `{self.column}` is encoded as {encoding.text()}, so that "
-                "its values have no rows of their own",
-                help=f"`--encode {self.column}=vocabulary` gives them some; or leave `--table` out",
+                "its values do not have their own rows",
+                help=f"use `--encode {self.column}=vocabulary`, or leave `--table` out",
             )  # fmt: skip
         ids, vectors = [np.empty(0, dtype=np.int64)], [np.empty((0, self.width), dtype=np.float32)]
         for table in self.tables:
@@ -102,13 +102,13 @@ class VectorFile:
             some = ", ".join(f"`{value}`" for value in next(self.tables[0].chunks([ID])).columns[ID][:3].to_pylist())
             unusable(
                 "AS763", f"`{self.tables[0].file}`: none of its ids, such as {some}, is in column `{self.column}`: "
-                f"{encoding.text()}", help="write the ids of both files alike",
+                f"{encoding.text()}", help="write ids in the same form in both files",
             )  # fmt: skip
         places, rows = np.concatenate(ids), np.concatenate(vectors)
         found, counts = np.unique(places, return_counts=True)
         if len(found) < len(places):
             self._refuse(
-                self.tables[0].file, f"holds two spellings of one id, {found[counts > 1][0]} in column `{self.column}`",
+                self.tables[0].file, f"spells one id in two ways: {found[counts > 1][0]} in column `{self.column}`",
                 "keep one of them",
             )  # fmt: skip
         return places, rows
@@ -116,20 +116,22 @@ class VectorFile:
     def _check_chunk(self, chunk: Chunk) -> None:
         ids, vectors = chunk.columns[ID], chunk.columns[VECTOR]
         if not (is_list(vectors) and _of_numbers(vectors.type.value_type)):
-            self._refuse(chunk.file, f"column `{VECTOR}` holds {vectors.type}", "write a list of numbers in each row")
+            self._refuse(
+                chunk.file, f"column `{VECTOR}` has the type {vectors.type}", "write a list of numbers in each row"
+            )
         if not is_scalar(ids.type):
-            self._refuse(chunk.file, f"column `{ID}` holds {ids.type}", "write a number or a text in each row")
+            self._refuse(chunk.file, f"column `{ID}` has the type {ids.type}", "write a number or a text in each row")
         wrong = {
             "has no id": missing(ids),
-            f"has another number of values than `dim`, which is {self.width}": _widths(vectors) != self.width,
+            f"does not have `dim` = {self.width} values": _widths(vectors) != self.width,
         }
         if not any(rows.any() for rows in wrong.values()):
-            wrong = {"holds a value that is not a finite number": ~np.isfinite(_values(vectors, self.width)).all(1)}
+            wrong = {"has a value that is not a finite number": ~np.isfinite(_values(vectors, self.width)).all(1)}
         for words, rows in wrong.items():
             if rows.any():
                 row = int(np.flatnonzero(rows)[0])
                 count = int(rows.sum()) - 1
-                more = f"; {count:,} more like it" if count else ""
+                more = f"; {count:,} more row{'s' * (count > 1)} like this" if count else ""
                 self._refuse(
                     chunk.file, f"row {chunk.first + row + 1:,}, of id `{ids[row].as_py()}`, {words}{more}",
                     f"leave such rows out, or change `dim` of input `{self.name}`",
@@ -147,7 +149,7 @@ def vector_files(graph: Graph, tables: Mapping[str, str]) -> tuple[VectorFile, .
         tables: input -> the file with its table's vectors.
 
     Raises:
-        SpecError: an input has no table of its own, or a file cannot be read: all of them at once.
+        SpecError: an input does not own a table, or a file cannot be read; reports all of them at once.
     """
     problems = Diagnostics()
     inputs = graph.spec.inputs
@@ -188,14 +190,18 @@ def write_vectors(
 
 
 def share_line(file: VectorFile, encoding: Encoding, matched: int) -> str:
-    """A line about how many values have a vector."""
+    """A line that says how many values have a vector."""
     values = len(encoding.values) if isinstance(encoding, Vocabulary) else file.rows
-    left = "" if matched >= values else f"; the others start at random{' and stay so: it is frozen' * file.frozen}"
+    left = (
+        ""
+        if matched >= values
+        else f"; the others start at random{', and stay so because the table is frozen' * file.frozen}"
+    )
     return f"table `{file.name}`: vectors for {matched:,} of {values:,} values ({matched / max(values, 1):.1%}){left}"
 
 
 def _report(problems: Diagnostics, graph: Graph, name: str, owners: list[str]) -> None:
-    """Adds an error for an input without a table of its own."""
+    """Adds an error for an input that does not own a table."""
     block = graph.spec.inputs.get(name)
     near = suggest(name, owners)
     known = f"did you mean `{near}`?" if near else f"inputs with a table: {', '.join(owners) or 'none'}"
@@ -209,7 +215,7 @@ def _report(problems: Diagnostics, graph: Graph, name: str, owners: list[str]) -
         )  # fmt: skip
     else:
         why = "no block reads it" if isinstance(block.settings, TableKind) else f"`kind: {block.kind}` has no table"
-        problems.error("AS762", f"`--table {name}=...`: input `{name}` has no vectors: {why}", help=known)
+        problems.error("AS762", f"`--table {name}=...`: input `{name}` has no table: {why}", help=known)
 
 
 def _check_columns(table: Table) -> None:

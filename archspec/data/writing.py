@@ -1,4 +1,4 @@
-"""Writes tables piece by piece: Parquet, CSV (also compressed), and Feather files; the formats that are read, too."""
+"""Writes tables batch by batch, in the formats that can also be read: Parquet, CSV (also compressed) and Feather."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PACKED: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
 def check_writable(file: str) -> None:
-    """Raises SpecError AS802 if a file's name ends in no format that a table can be written in."""
+    """Raises SpecError AS802 if a file's name does not end in a format that a table can be written in."""
     if format_of(file) is None:
         endings = ", ".join(FORMATS)
         unusable(
-            "AS802", f"`{Path(file).name}` names no format that a table can be written in",
-            help=f"end it in {endings} (CSV also packed: .csv.gz); `-` writes CSV to standard output",
+            "AS802", f"a table cannot be written as `{Path(file).name}`: its ending is not a known format",
+            help=f"use {endings} (CSV also compressed: .csv.gz); `-` writes CSV to standard output",
         )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def table_writer(sink: IO[bytes], name: str, schema: Any) -> Iterator[Callable[[
             with ParquetWriter(sink, schema) as writer:
                 yield writer.write_batch
         case "arrow":
-            options = pa.ipc.IpcWriteOptions(compression="lz4")  # as `pyarrow.feather.write_feather`
+            options = pa.ipc.IpcWriteOptions(compression="lz4")  # like `pyarrow.feather.write_feather`
             with pa.ipc.new_file(sink, schema, options=options) as writer:
                 yield writer.write_batch
         case _:

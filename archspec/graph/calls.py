@@ -102,7 +102,7 @@ def _failure(block: Block | Switch | TaskBlock, what: str, method: str, error: E
 
 
 def _shown(value: object) -> str:
-    """A value by its shape, anything else by its type."""
+    """Describes a value by its shape, anything else by its type."""
     if not isinstance(value, Value):
         return f"a `{type(value).__name__}`"
     return f"[{', '.join(map(str, value.shape))}]{'' if value.dtype == 'float' else f' of type {value.dtype}'}"

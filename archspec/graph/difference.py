@@ -1,4 +1,4 @@
-"""The differences between two specs: keys of their canonical forms that differ, and blocks that have another name."""
+"""The differences between two specs: keys of their canonical forms that differ, and renamed blocks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A key whose value differs; without a `setting`, the whole block came or went."""
+    """A key whose value differs; without a `setting`, the whole block was added or removed."""
 
     how: How
     place: Place
@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two specs compared; the changes are those that remain after the renamed blocks have their new names."""
+    """Two specs compared; the changes are those that remain after renaming the renamed blocks."""
 
     renamed: Mapping[str, str]
     changes: tuple[Change, ...]
@@ -134,7 +134,7 @@ def _order(old: Blocks, new: Blocks) -> Iterator[Change]:
 
 
 def _renamed(before: Blocks, after: Blocks) -> dict[str, str]:
-    """Old name -> new name of blocks that went in all places where others came, and whose settings are the same."""
+    """Old name -> new name of blocks that were replaced in all their places by blocks with the same settings."""
     gone, come = _only_in(before, after), _only_in(after, before)
     found: dict[str, str] = {}
     for old, places in gone.items():
@@ -162,7 +162,7 @@ def _named(place: Place, name: str) -> Place:
 
 
 def _alike(old: Mapping[str, Any], new: Mapping[str, Any], renamed: Mapping[str, str]) -> bool:
-    """Whether two blocks may be one with another name: equal, or of one kind with a single setting that differs."""
+    """Whether two blocks may be one that was renamed: equal, or of one kind with a single different setting."""
     same = sum(old[key] == new.get(key) for key in old)
     differing = len(list(_keys(Place(), _replaced(old, new, renamed), new)))
     kinds = all(old.get(key) == new.get(key) for key in ("kind", "switch"))
@@ -180,7 +180,7 @@ _COLUMNS = ("label", "when", "column", "weight_column", "weights")
 def _replaced(value: Any, new: Any, renamed: Mapping[str, str]) -> Any:  # noqa: ANN401 - YAML data
     """A block with renamed blocks in its references: `ctr`, `ctr.0`, `level1.experts.ctr`.
 
-    What equals its counterpart in the new block is left alone: it may be the name of a kind.
+    A value that equals its counterpart in the new block is left alone: it may be the name of a kind.
     """
     if not renamed or value == new:
         return value

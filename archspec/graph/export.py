@@ -24,7 +24,7 @@ def build_graph(spec: Spec) -> MultiDiGraph[str]:
     """The checked graph of a spec.
 
     Nodes are canonical names with the attributes `category, kind, level, width, tokens` (how many; None: rows), `tasks`
-    (those whose loss reaches the node), `like` (the expert or block whose weights it has, if not its own), `settings`
+    (those whose loss reaches the node), `like` (the expert or block whose weights it uses, if not its own), `settings`
     (its canonical mapping), `changed` (those that differ from their defaults, unless an edge says it), `unsaid` (the
     keys of these that `detail` does not say), and for drawing `owner, group, index, case, title, detail`, `steered`
     (what decides a gate's weights, in words), `penalty` (whether a fusion gives no output and only adds to the loss)

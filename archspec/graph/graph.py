@@ -125,7 +125,7 @@ class Graph:
     seen: dict[str, tuple[SeenExpert, ...]] = field(default_factory=dict)
     widths: dict[str, int | None] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
-    """Node that gives tokens -> how many; the other nodes give rows."""
+    """Node that returns tokens -> how many; the other nodes return rows."""
     tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Node -> the tasks whose loss reaches it, in the spec's order."""
     order: tuple[NodeName, ...] = ()

@@ -1,4 +1,4 @@
-"""The difference between two specs in words: one change is said once, with the places it holds in."""
+"""The difference between two specs in words: each change is listed once, with all places where it occurs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from archspec.graph.difference import Change, Difference, How, Place
 
 NAMED: Final = 3
-"""So many places are named; of more, their number is given, if no shorter words describe them."""
+"""At most this many places are named; if there are more and no shorter words for them, their number is given."""
 
 WORDS: Final = {"experts": "expert group", "fusion": "fusion", "groups": "group of inputs", "levels": "level"}
-"""What a block of a section is called, if it is not the section's singular."""
+"""The words for a block of a section, if they are not the section's singular."""
 
 PLURALS: Final = {"groups": "groups of inputs", "fusion": "fusions"}
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One change. `setting` is empty for blocks that came or went; `places` are canonical names of blocks."""
+    """One change. `setting` is empty for added and removed blocks; `places` are canonical names of blocks."""
 
     how: How
     text: str
@@ -37,7 +37,7 @@ class Statement:
 
 
 def statements(found: Difference) -> tuple[Statement, ...]:
-    """All changes, those of settings first; each is said once."""
+    """All changes, each once, those of settings first."""
     whole = [change for change in found.changes if not change.setting]
     settings = _with_kind(change for change in found.changes if change.setting)
     return (*_of_settings(settings, found.places), *_of_blocks(whole))
@@ -45,14 +45,14 @@ def statements(found: Difference) -> tuple[Statement, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """A changed setting with what else its change brings, as text; equal ones are said together."""
+    """A changed setting with its consequences, as text; equal ones are listed together."""
 
     change: Change
     more: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The same for changes that are said together."""
+        """Equal for changes that are listed together."""
         change = self.change
         return (change.place.section, change.setting, change.how, self.value, self.more)
 
@@ -72,7 +72,7 @@ class _Said:
 
 
 def _with_kind(changes: Iterable[Change]) -> list[_Said]:
-    """Changed settings; those that come and go with a block's `kind` are said with the kind."""
+    """Changed settings; those that are added and removed with a block's `kind` are listed with the kind."""
     blocks: dict[Place, list[Change]] = {}
     for change in changes:
         blocks.setdefault(change.place, []).append(change)
@@ -110,7 +110,7 @@ def _of_settings(said: Iterable[_Said], every: Iterable[Place]) -> list[Statemen
 
 
 def _of_blocks(changes: Iterable[Change]) -> list[Statement]:
-    """One statement for each level that came or went, and one for each set of names whose blocks came or went alike."""
+    """One statement for each level that was added or removed, and one for each set of names with the same places."""
     levels: dict[tuple[How, int], list[Change]] = {}
     names: dict[tuple[How, str], list[Change]] = {}
     changes = list(changes)
@@ -152,7 +152,7 @@ def _level(level: int, own: Iterable[Change]) -> str:
 
 
 def _name(own: Sequence[Change]) -> str:
-    """`task and tower; expert groups and gates at levels 1 and 2`; one block alone is given with its settings."""
+    """`task and tower; expert groups and gates at levels 1 and 2`; a single block is given with its settings."""
     if len(own) == 1:
         return f"{own[0].place}: {shown(own[0].old if own[0].how == 'removed' else own[0].new)}"
     places: dict[str, list[int]] = {}

@@ -22,12 +22,12 @@ def width_of(graph: Graph, stream: Stream) -> int | None:
 
 
 def tokens_of(graph: Graph, stream: Stream) -> int | None:
-    """The number of tokens of a stream, None if it is rows; a checked one has one number."""
+    """The number of tokens of a stream, None if it is rows; a checked stream has one number for all parts."""
     return next((graph.tokens[name] for name, _ in stream.nodes() if name in graph.tokens), None)
 
 
 def read_by(graph: Graph, node: Node, role: str = "from") -> int | tuple[int, ...] | None:
-    """What the methods of a kind take as `input`: the width of what it reads; for a kind that takes fields, of each.
+    """What the methods of a kind take as `input`: the width of the stream read, or of each field if it takes fields.
 
     None if a width is not known.
     """

@@ -25,7 +25,7 @@ Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)]
 class TargetAttention(ExpertKind):
     """DIN: events weighted by a small network that compares each with the query, such as the candidate item.
 
-    Statistics of `activation: dice` count events that are not there, as they do in other implementations.
+    Statistics of `activation: dice` include padding, as in other implementations.
     """
 
     title: ClassVar[str] = "target attention"
@@ -34,24 +34,24 @@ class TargetAttention(ExpertKind):
     takes: ClassVar[Takes] = "tokens"
 
     query: Reference
-    """What the events are compared with: rows as wide as a token."""
+    """The stream that the events are compared with: rows of the width of a token."""
     units: Units = (64, 16)
-    """Sizes of the hidden layers of the network; a linear layer of one number follows."""
+    """Sizes of the hidden layers of the network; a linear layer with one output follows."""
     activation: Activation = "sigmoid"
     """After every one of `units`."""
     normalize: Literal["none", "softmax"] = "none"
-    """`none`: the numbers of the network are the weights, as in the paper, so that many similar events count more."""
+    """`none`: the network's outputs are the weights, as in the paper, so many similar events count more."""
 
     def width(self, input: Width) -> Width:
         """The width of a token."""
         return input
 
     def check_streams(self, input: Width, widths: Mapping[str, Width]) -> None:
-        """The query is as wide as a token."""
+        """The query must be as wide as a token."""
         if widths["query"] != input:
             raise KindError(
-                f"its `query` is {widths['query']} wide, but each token that it reads is {input} wide", at=("query",),
-                help="let both be made of inputs of the same `dim`: `from: [clicks, cates]` and `query: [item, cate]`",
+                f"its `query` has width {widths['query']}, but each token it reads has width {input}", at=("query",),
+                help="use inputs with the same `dim` for both: `from: [clicks, cates]` and `query: [item, cate]`",
             )  # fmt: skip
 
     def lower(self, at: Scope, x: Value) -> Value:
@@ -70,7 +70,7 @@ class TargetAttention(ExpertKind):
 
 @expert("transformer")
 class Transformer(ExpertKind):
-    """Encoder layers over tokens: attention and a feed-forward network, each added to its input and normed after."""
+    """Encoder layers over tokens: attention and a feed-forward network, each added to its input and then normed."""
 
     title: ClassVar[str] = "transformer"
     paper: ClassVar[str] = "Vaswani et al. (1706.03762), over events as in BST (Chen et al., 2019, 1905.06874)"
@@ -79,31 +79,31 @@ class Transformer(ExpertKind):
     gives: ClassVar[Gives] = "tokens"
 
     layers: Layers = 1
-    """How many encoder layers."""
+    """The number of encoder layers."""
     heads: Count = 2
-    """Parts of the attention; the width of a token is a multiple of it."""
+    """Heads of the attention; they must divide the width of a token."""
     hidden: Count | None = None
     """Width of W1; None: four times the width of a token."""
     activation: Activation = "relu"
-    """Between W1 and W2."""
+    """Activation between W1 and W2."""
     dropout: Probability = 0.0
-    """Of the attention's and the network's output, before they are added, in training."""
+    """Dropout of the outputs of attention and network before they are added, in training."""
     positions: bool = True
     """Whether a learned vector for each place is added to the tokens."""
     pool: Literal["none", "mean", "sum", "max", "last"] = "none"
-    """`none`: it gives tokens; otherwise rows, pooled over the tokens that are there."""
+    """`none`: the output is tokens; otherwise rows, pooled over the tokens that are not padding."""
 
     def width(self, input: Width) -> Width:
         """The width of a token."""
         if input % self.heads:
             raise KindError(
-                f"a token is {input} wide, which is not a multiple of `heads: {self.heads}`", at=("heads",),
-                help="write another `heads`, or give the inputs another `dim`",
+                f"a token has width {input}, which is not a multiple of `heads: {self.heads}`", at=("heads",),
+                help="change `heads`, or the `dim` of the inputs",
             )  # fmt: skip
         return input
 
     def tokens(self, count: int) -> int | None:
-        """As many as it reads, unless they are pooled."""
+        """The number of tokens read, unless they are pooled."""
         return count if self.pool == "none" else None
 
     def lower(self, at: Scope, x: Value) -> Value:
@@ -130,7 +130,7 @@ class Transformer(ExpertKind):
 
 @expert("fields_attention")
 class FieldsAttention(ExpertKind):
-    """AutoInt: fields attend to each other, so that each becomes a combination of others; side by side at the end."""
+    """AutoInt: fields attend to each other, so each becomes a combination of others; they are concatenated last."""
 
     title: ClassVar[str] = "AutoInt"
     paper: ClassVar[str] = "AutoInt (Song et al., CIKM 2019, 1810.11921)"
@@ -138,7 +138,7 @@ class FieldsAttention(ExpertKind):
     takes: ClassVar[Takes] = "fields"
 
     layers: Layers = 2
-    """How many layers of attention."""
+    """The number of attention layers."""
     heads: Count = 2
     """Parts of the attention; `dim` is a multiple of it."""
     dim: Count = 32
@@ -200,6 +200,6 @@ def one_width(widths: tuple[Width, ...]) -> None:
     """Raises KindError if fields have different widths."""
     if len(set(widths)) > 1:
         raise KindError(
-            f"its fields must have one width, and have {', '.join(map(str, dict.fromkeys(widths)))}", at=("from",),
-            help="give the inputs one `dim`, or leave the others out of `from`",
+            f"its fields must have the same width, but have {', '.join(map(str, dict.fromkeys(widths)))}", at=("from",),
+            help="write the same `dim` for all inputs, or remove the others from `from`",
         )  # fmt: skip

@@ -26,7 +26,7 @@ class Softmax(GateLayers, FeatureGateKind):
 
 @feature_gate("linear")
 class Linear(GateLayers, FeatureGateKind):
-    """Factors without a bound: with `squeeze: mean`, SENet's without its last ReLU."""
+    """Unbounded factors: with `squeeze: mean`, those of SENet without its last ReLU."""
 
     formula: ClassVar[str] = "W s"
 
@@ -37,7 +37,7 @@ class Linear(GateLayers, FeatureGateKind):
 
 @feature_gate("relu")
 class Relu(GateLayers, FeatureGateKind):
-    """Factors of zero or more: with `squeeze: mean`, SENet's (FiBiNET, 1905.09433, eq. 4-6)."""
+    """Nonnegative factors: with `squeeze: mean`, those of SENet (FiBiNET, 1905.09433, eq. 4-6)."""
 
     formula: ClassVar[str] = "relu(W s)"
 

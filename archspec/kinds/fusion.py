@@ -150,7 +150,7 @@ class Mixture(FusionKind):
     title: ClassVar[str] = "mixture"
     logit_as_part: ClassVar[bool] = True
     of: Annotated[tuple[str, ...], Field(min_length=3, max_length=3)]
-    """The probability, the output that it weighs, and the one that its complement weighs."""
+    """The probability q, the output with weight q, and the output with weight 1 - q."""
 
     def excess(self, probabilities: frozenset[str]) -> tuple[str, str] | None:
         """A mixture of probabilities lies between them, and is a probability."""

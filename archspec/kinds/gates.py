@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NEVER = float("-inf")
 Start = Literal["mean", "zero"]
-"""What the row of an added expert starts from."""
+"""The initial value of an added expert's row."""
 
 
 class GateNetwork(GateHidden, GateKind):
@@ -72,7 +72,7 @@ class GateNetwork(GateHidden, GateKind):
         return at.apply("mask_logits", logits, gate.allowed, shape=("B", gate.seen.count), value=self.excluded)
 
     def by_expert(self, seen: Seen, start: Start, shift: float) -> dict[str, tuple[Start, float]]:
-        """The weights with a row for each expert; the shift of a logit is that of its bias, or of a static logit."""
+        """The weights with a row for each expert; a shift of the logit is added to the bias, or to the static logit."""
         if seen.selector is None:
             return {"weight": (start, shift * self.temperature)}
         return {"head.weight": (start, 0.0), "head.bias": (start, shift * self.temperature)}
@@ -207,7 +207,7 @@ class TopK(GateNetwork):
         return at.dropout(at.apply("top_k", logits, k=self.k), self.dropout)
 
     def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
-        """As for `softmax`: an added expert is chosen only instead of one that had a smaller weight than it gets."""
+        """As for `softmax`: an added expert is chosen only in place of one with a smaller weight."""
         return self.by_expert(seen, "mean", -below_mean(seen, known, share))
 
     def chosen(self, seen: Seen) -> int:

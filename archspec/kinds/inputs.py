@@ -173,7 +173,7 @@ class Sequence(Table):
         return self
 
     def tokens(self, inputs: Inputs) -> int | None:
-        """`length` with `pool: none`; otherwise the stream is rows."""
+        """`length` with `pool: none`; otherwise None, because the stream is rows."""
         return self.length if self.pool == "none" else None
 
     def column(self, inputs: Inputs) -> Column:

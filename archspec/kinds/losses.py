@@ -37,7 +37,7 @@ class Logistic(LossKind):
 
 @loss("focal")
 class Focal(LossKind):
-    """Logistic loss that counts rows less the better they are predicted."""
+    """Logistic loss in which a row counts less the better it is predicted."""
 
     paper: ClassVar[str] = "Lin et al.: Focal loss for dense object detection, 1708.02002, eq. 5"
     tasks: ClassVar[tuple[str, ...]] = ("binary",)
@@ -73,7 +73,7 @@ class CrossEntropy(LossKind):
 class Corn(LossKind):
     """Conditional logistic losses of ordered classes: the default of ordinal tasks.
 
-    A row of class y trains the outputs 0..y. The paper divides by the number of trained outputs, here by that of rows.
+    A row of class y trains the outputs 0..y. The paper divides by the number of trained outputs; this divides by rows.
     """
 
     paper: ClassVar[str] = "Shi, Cao, Raschka: Deep neural networks for rank-consistent ordinal regression, 2111.08851"
@@ -93,7 +93,7 @@ class Corn(LossKind):
 
 @loss("distill")
 class Distill(LossKind):
-    """Cross entropy against another model's prediction, which is a column of the batch."""
+    """Cross entropy against another model's prediction, which is in a column of the batch."""
 
     paper: ClassVar[str] = "Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, 1503.02531"
     tasks: ClassVar[tuple[str, ...]] = ("binary",)
@@ -102,7 +102,7 @@ class Distill(LossKind):
     column: ColumnName
     temperature: Positive = 1.0
     source: Annotated[Literal["probability", "logit"], Field(alias="from")] = "probability"
-    """What the column contains."""
+    """Whether the column contains logits or probabilities."""
 
     def joint(
         self, logits: Tensor, labels: Tensor, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]

@@ -47,7 +47,7 @@ class Mlp(Modulated, Layered, TowerKind):
     """Norm of the block's input, before the first layer."""
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
-        """Settings of an activation or a norm that the block does not have, not even for its input."""
+        """Settings of an activation or norm that the block does not have, even for its input."""
         used = {"none": (), "layer": ("eps",), "batch": ("eps", "momentum")}[self.input_norm]
         return {path: reason for path, reason in super().idle().items() if path[0] not in used}
 

@@ -1,7 +1,7 @@
 """Kinds of losses that compare the rows of a group, such as a user's or a request's. torch is imported only inside.
 
-Only rows of the same batch are compared. Each loss takes memory in the square of the batch's rows. A batch in which
-nothing can be compared has the loss 0.
+Only rows of the same batch are compared, in memory quadratic in the number of rows. A batch in which nothing can be
+compared has loss 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RANKED: Final = ("binary", "regression", "quantile", "poisson", "tweedie", "weighted_logistic")
-"""Kinds of tasks with one output, by which rows can be ranked."""
+"""Kinds of tasks with one output that ranks rows."""
 
 
 @loss("pairwise")
@@ -31,7 +31,7 @@ class Pairwise(LossKind):
     temperature: Positive = 1.0
 
     def within(self, logits: Tensor, labels: Tensor, groups: Tensor, inside: Tensor) -> Tensor:
-        """Losses `[B]`: each row's pairs with lower labels, scaled so that their mean over rows is that over pairs."""
+        """Losses `[B]`: each row's pairs with lower labels, scaled so that the mean over rows is that over pairs."""
         from torch.nn.functional import softplus
 
         pairs = _same(groups, inside) & (labels[:, None] > labels[None, :])
@@ -52,7 +52,7 @@ class Listwise(LossKind):
     temperature: Positive = 1.0
 
     def within(self, logits: Tensor, labels: Tensor, groups: Tensor, inside: Tensor) -> Tensor:
-        """Losses `[B]`: each row's term, scaled so that their mean over rows is that over groups."""
+        """Losses `[B]`: each row's term, scaled so that their mean over rows is the mean over groups."""
         import torch
 
         same = _same(groups, inside)
@@ -69,8 +69,8 @@ class Listwise(LossKind):
 class Jrc(LossKind):
     """Ranking and calibration at once, from a logit for each of two classes.
 
-    alpha times the cross entropy, plus 1 - alpha times that of the row among the rows of its group, by the logit of its
-    own class.
+    alpha times the cross entropy over classes, plus 1 - alpha times the cross entropy over the rows of the group, by
+    the logit of the row's class.
     """
 
     paper: ClassVar[str] = (

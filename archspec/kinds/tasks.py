@@ -20,7 +20,7 @@ VALUE_METRICS = ("rmse", "mae", "r2", "rank_correlation")
 
 @task("binary")
 class Binary(TaskKind):
-    """Whether something happens, such as a click: a probability. Labels are 0 or 1, or soft, in 0..1."""
+    """The probability of an event, such as a click. Labels are 0 or 1, or soft labels in 0..1."""
 
     formula: ClassVar[str] = "p = sigmoid(l)"
     output: ClassVar[Output] = "binary"
@@ -50,7 +50,7 @@ class Regression(TaskKind):
 
 @task("multiclass")
 class Multiclass(TaskKind):
-    """One of some classes: their probabilities. Labels are class indices, `0` to `classes - 1`."""
+    """The probabilities of classes. Labels are class indices, `0` to `classes - 1`."""
 
     formula: ClassVar[str] = "p = softmax(l)"
     output: ClassVar[Output] = "multiclass"
@@ -64,7 +64,7 @@ class Multiclass(TaskKind):
         return self.classes
 
     def class_count(self) -> int:
-        """As the setting says."""
+        """The setting."""
         return self.classes
 
     def default_loss(self) -> Mapping[str, Any]:
@@ -76,7 +76,7 @@ class Multiclass(TaskKind):
 class Ordinal(TaskKind):
     """Ordered classes, such as one to five stars; the prediction is the expected class, a number in 0..classes - 1.
 
-    Output k is the logit of P(y > k | y > k - 1), so that P(y > k) is a product, and falls with k.
+    Output k is the logit of P(y > k | y > k - 1), so P(y > k) is a product and decreases with k.
     """
 
     paper: ClassVar[str] = (
@@ -93,7 +93,7 @@ class Ordinal(TaskKind):
         return self.classes - 1
 
     def class_count(self) -> int:
-        """As the setting says."""
+        """The setting."""
         return self.classes
 
     def default_loss(self) -> Mapping[str, Any]:
@@ -103,7 +103,7 @@ class Ordinal(TaskKind):
 
 @task("quantile")
 class Quantile(TaskKind):
-    """A quantile of a number: the value that a label stays below with probability `q`."""
+    """A quantile of a number: the value that the label is below with probability `q`."""
 
     paper: ClassVar[str] = "Koenker, Bassett: Regression quantiles, Econometrica 1978"
     formula: ClassVar[str] = "v = l, P(y <= v) = q"
@@ -131,7 +131,7 @@ class Poisson(TaskKind):
 
 @task("tweedie")
 class Tweedie(TaskKind):
-    """An amount with many zeros, such as money spent: its expected value, of a compound Poisson-gamma distribution."""
+    """An amount with many zeros, such as money spent: the expected value of a compound Poisson-gamma distribution."""
 
     paper: ClassVar[str] = "Jorgensen: Exponential dispersion models, J. R. Statist. Soc. B 1987"
     formula: ClassVar[str] = "v = exp(l), Var(y) ~ v^power"
@@ -171,7 +171,7 @@ class ZeroInflatedLognormal(TaskKind):
 
 @task("weighted_logistic")
 class WeightedLogistic(TaskKind):
-    """Watch time by a logistic regression whose positive rows are weighted with it: the odds are the expected time."""
+    """Watch time by logistic regression with positive rows weighted by it: the odds are the expected time."""
 
     paper: ClassVar[str] = (
         "Covington, Adams, Sargin: Deep neural networks for YouTube recommendations, RecSys 2016, 4.2"

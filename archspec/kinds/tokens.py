@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @expert("pool")
 class Pool(ExpertKind):
-    """Tokens to rows without weights: the mean, sum or maximum of those that are there, or the last; zeros for none."""
+    """Tokens to rows without weights: mean, sum or maximum of real tokens, or the last of them; zeros for none."""
 
     title: ClassVar[str] = "pool"
     formula: ClassVar[str] = "pool over t with a token of x_t"
@@ -28,5 +28,5 @@ class Pool(ExpertKind):
         return at.pool_tokens(x, self.how)
 
     def detail(self) -> str:
-        """How."""
+        """The value of `how`."""
         return self.how

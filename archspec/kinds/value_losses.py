@@ -57,7 +57,7 @@ class Huber(LossKind):
 
 @loss("pinball")
 class Pinball(LossKind):
-    """Absolute error, times q where the value is below the label, times 1 - q where it is above; fits a quantile."""
+    """Absolute error, times q for values below the label and 1 - q for values above it; fits a quantile."""
 
     paper: ClassVar[str] = "Koenker, Bassett: Regression quantiles, Econometrica 1978"
     tasks: ClassVar[tuple[str, ...]] = ("regression", "quantile")
@@ -84,7 +84,7 @@ class PoissonLoss(LossKind):
 
 @loss("tweedie")
 class TweedieLoss(LossKind):
-    """Half the Tweedie deviance, without the terms of the label alone: the default of Tweedie tasks."""
+    """Half the Tweedie deviance, without the terms that depend only on the label: the default of Tweedie tasks."""
 
     paper: ClassVar[str] = "Jorgensen: Exponential dispersion models, J. R. Statist. Soc. B 1987"
     tasks: ClassVar[tuple[str, ...]] = ("tweedie",)
@@ -127,10 +127,10 @@ class ZeroInflatedLognormalLoss(LossKind):
 
 @loss("weighted_logistic")
 class WeightedLogisticLoss(LossKind):
-    """Logistic loss whose positive rows have their label, such as the watch time, as weight.
+    """Logistic loss whose positive rows are weighted with their label, such as the watch time.
 
-    With `negatives: zeros`, rows with label 0 are the negative ones, as in the paper: the odds are E[y] / P(y = 0).
-    With `all`, every row is also a negative one: the odds are E[y] exactly.
+    With `negatives: zeros`, rows with label 0 are negatives, as in the paper: the odds are E[y] / P(y = 0). With `all`,
+    every row also counts as a negative: the odds are exactly E[y].
     """
 
     paper: ClassVar[str] = (

@@ -61,7 +61,7 @@ class LogLoss(RowMean):
 
 
 class Accuracy(RowMean):
-    """The share of rows whose predicted class is the label; torchmetrics' own fails for no rows.
+    """The share of rows whose predicted class is the label; that of torchmetrics fails without rows.
 
     The class is that of the highest of `[B, classes]`, or a number `[B]`, rounded.
     """
@@ -75,12 +75,12 @@ class Accuracy(RowMean):
 
 
 class Coverage(RowMean):
-    """The share of rows whose label is at most the predicted quantile; the task's `q` if that is right."""
+    """The share of rows whose label is at most the predicted quantile; for right predictions, the task's `q`."""
 
     is_differentiable = False
 
     def values(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """1 if it is, else 0."""
+        """1 if the label is at most the prediction, else 0."""
         return (labels <= outputs).float()
 
 
@@ -145,7 +145,7 @@ class R2(Metric):
 
 
 class Stored(Metric):
-    """The base of metrics that need all rows: stores a prediction and a label per row, 8 bytes."""
+    """The base class of metrics that need all rows: stores a prediction and a label per row, 8 bytes."""
 
     is_differentiable = False
     full_state_update = False
@@ -174,7 +174,7 @@ class Stored(Metric):
 
 
 class ECE(Stored):
-    """Expected calibration error over 20 bins of equally many rows: sum_b rows_b / rows |mean p - mean y|.
+    """Expected calibration error over 20 bins with equal numbers of rows: sum_b rows_b / rows |mean p - mean y|.
 
     Rows are binned by the rank of their prediction; equal predictions are in one bin. (Naeini et al., AAAI 2015.)
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 KEY, SPEC, VOCABULARIES = "archspec", "spec", "vocabularies"
-"""Key of a file's metadata, and keys in it; a model of a run has `vocabularies`, digests by table, as an attribute."""
+"""Key of a file's metadata, and the keys in it; a run's model has the attribute `vocabularies`, a digest per table."""
 PATIENCE = 60
 """How many characters of another library's error a message quotes."""
 
@@ -59,7 +59,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], strict: bool = 
 
     Raises:
         SpecError: the file is missing, cut, or not a safetensors file; AS806: the ids of a table mean other values than
-            the model's, because file and model come from different runs.
+            in the model, because file and model come from different runs.
         TypeError: the model is not a compiled model.
         ValueError: weights are missing or extra (with `strict`) or have another shape, or the file has none of the
             model's weights; nothing is copied then.
@@ -103,9 +103,9 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _described(model: Any) -> dict[str, str]:  # noqa: ANN401 - a compiled model, whose class may know its spec
-    """The metadata of a model's file: its spec, and what the ids of its tables mean.
+    """The metadata of a model's file: its spec, and digests of what the ids of its tables mean.
 
-    It has one key: safetensors writes several in any order, and equal weights should give equal bytes.
+    It has one key, because safetensors writes several in any order, and equal weights should give equal bytes.
     """
     spec, vocabularies = getattr(type(model), "spec", None), getattr(model, VOCABULARIES, None)
     found: dict[str, Any] = {} if spec is None else {SPEC: spec.text()}
@@ -113,7 +113,7 @@ def _described(model: Any) -> dict[str, str]:  # noqa: ANN401 - a compiled model
 
 
 def _metadata(found: Mapping[str, str] | None) -> dict[str, Any]:
-    """What `_described` wrote; empty for the file of an older archspec."""
+    """Reads what `_described` wrote; empty for a file of an older archspec."""
     try:
         data = json.loads((found or {}).get(KEY, "{}"))
     except ValueError:

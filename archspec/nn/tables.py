@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 def load_table(model: nn.Module, name: str, ids: Tensor | ArrayLike, vectors: Tensor | ArrayLike) -> None:
     """Copies pretrained vectors into the embedding table of an input; rows of other ids stay as they are.
 
-    With `trainable: false` in the spec, the table then stays as it is in training, too.
+    With `trainable: false` in the spec, training does not change the table.
 
     Args:
         model: a compiled model, or one inside DistributedDataParallel or `torch.compile`.
         name: the input that owns the table.
-        ids: whole numbers `[N]`, as a batch contains them: each at most once.
+        ids: whole numbers `[N]` as in a batch, each at most once.
         vectors: numbers `[N, dim]`, one row for each id; converted to the table's type.
 
     Raises:
         TypeError: the model is not a compiled model, or the ids are not whole numbers.
-        ValueError: no input of this name owns a table; shapes that do not fit the table or each other; an id that is
-            out of range or there twice; a vector with a value that is not a finite number. Nothing is copied then.
+        ValueError: no input with this name owns a table; shapes do not fit the table or each other; an id is out of
+            range or repeated; a vector has a value that is not a finite number. Nothing is copied then.
     """
     table = _table(unwrapped(model), name)
     places, rows = torch.as_tensor(ids), torch.as_tensor(vectors)
@@ -44,10 +44,10 @@ def load_table(model: nn.Module, name: str, ids: Tensor | ArrayLike, vectors: Te
     ordered = places.sort().values
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):
-        raise ValueError(f"table `{name}`: id {int(twice[0])} is there twice")
+        raise ValueError(f"table `{name}`: id {int(twice[0])} occurs twice")
     broken = ~rows.isfinite().all(1)
     if broken.any():
-        raise ValueError(f"table `{name}`: the vector of id {int(places[broken][0])} holds NaN or an infinity")
+        raise ValueError(f"table `{name}`: the vector of id {int(places[broken][0])} has a NaN or an infinity")
     with torch.no_grad():
         table[places.to(table.device)] = rows.to(table)
 
@@ -62,7 +62,7 @@ def _table(model: Any, name: str) -> Tensor:  # noqa: ANN401 - a compiled model
     if name not in tables:
         near = difflib.get_close_matches(name, tables, n=1)
         hint = f"is it `{near[0]}`?" if near else f"inputs with one: {', '.join(tables) or 'none'}"
-        raise ValueError(f"{type(model).__name__} has no input `{name}` with a table of its own; {hint}")
+        raise ValueError(f"{type(model).__name__} has no input `{name}` that owns a table; {hint}")
     if tables[name].is_meta:
         raise ValueError(f"{type(model).__name__} is on the meta device: call `to_empty(device=...)` first")
     return tables[name]

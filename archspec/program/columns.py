@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from archspec.program.program import Dim
 
 NO_GROUP: Final = -(2**63)
-"""The key of a row that belongs to no group, in a column that groups rows."""
+"""The key of a row without a group, in a column that groups rows."""
 
 
 def as_written(column: str) -> str:

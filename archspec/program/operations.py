@@ -85,7 +85,7 @@ def _free(_: Op) -> int:
 
 
 def _per_pair(op: Op) -> int:
-    """The matrix of a row and the product of all its tokens with it."""
+    """The matrix of a row, and the products of its tokens with it."""
     tokens, width = op.inputs[1], op.output.width
     return 2 * tokens.elements * width + 4 * tokens.width * width
 

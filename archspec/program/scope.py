@@ -81,13 +81,13 @@ class Scope:
         return self.builder.read(reference, self)
 
     def mask(self, tokens: Value) -> Value | None:
-        """Which of the tokens `[B, T, W]` of a stream are there: bool `[B, T]`; None: all of them, in every row."""
+        """The mask `[B, T]` of the tokens `[B, T, W]` of a stream: False for padding; None: no row has padding."""
         return self.builder.masks.get(tokens.name)
 
     def masked(self, tokens: Value, mask: Value | None) -> Value:
-        """The same tokens `[B, T, W]`, of which those are there where the mask `[B, T]` is True (None: all).
+        """The same tokens `[B, T, W]` with the mask `[B, T]`: False for padding (None: no padding).
 
-        Only for tokens that a kind returns from `lower`. Without a call, they have the mask of the tokens that it read.
+        Only for tokens that a kind returns from `lower`. Without this call, they have the mask of the tokens read.
         """
         self.builder.masks[tokens.name] = mask
         return tokens
@@ -168,7 +168,7 @@ class Scope:
     def embed_list(
         self, ids: Value, table: str, dim: int, *, weights: Value | None = None, name: str = "embed"
     ) -> Value:
-        """Rows of a table for lists of ids: `[B, L] -> [B, L, dim]`, zeros for ids of -1; these are not in its mask.
+        """Rows of a table for lists of ids: `[B, L] -> [B, L, dim]`, zeros for ids of -1, which the mask excludes.
 
         Each row is multiplied by its weight, if there are `weights` `[B, L]`.
         """
@@ -191,7 +191,7 @@ class Scope:
     def linear_pair(self, query: Value, tokens: Value, width: int, name: str, *, bias: bool = True) -> Value:
         """A linear layer of [q, e, q - e, q * e] for each token e: `[B, D], [B, T, D] -> [B, T, width]`.
 
-        The four parts are never put side by side. Initialised like `nn.Linear`.
+        The four parts are never concatenated. Initialised like `nn.Linear`.
         """
         init = Init("uniform", 1 / sqrt(4 * tokens.width))
         weights = [self.weight(f"{name}.weight", (width, 4 * tokens.width), init, role="layer")]
@@ -202,7 +202,7 @@ class Scope:
     def attend(self, scores: Value, tokens: Value, *, softmax: bool) -> Value:
         """The sum of tokens times scores, `[B, T], [B, T, W] -> [B, W]`; `softmax` turns the scores into weights.
 
-        Only tokens that are there count; zeros for a row without any.
+        Padding does not count; zeros for a row without tokens.
         """
         mask = self.mask(tokens)
         operands = (scores, tokens) if mask is None else (scores, tokens, mask)
@@ -225,16 +225,16 @@ class Scope:
         return self.op("positions", (tokens,), tokens.shape, weights=(weight,), name=name)
 
     def as_tokens(self, *fields: Value) -> Value:
-        """Fields of one width as tokens: T times `[B, W]` to `[B, T, W]`."""
+        """Fields of equal width as tokens: T times `[B, W]` to `[B, T, W]`."""
         shape = ("B", len(fields), fields[0].width)
         return self.op("unflatten", (self.concat(*fields),), shape, name="tokens", count=len(fields))
 
     def as_rows(self, tokens: Value) -> Value:
-        """Tokens side by side: `[B, T, W] -> [B, T W]`."""
+        """Concatenated tokens: `[B, T, W] -> [B, T W]`."""
         return self.op("flatten", (tokens,), ("B", int(tokens.shape[1]) * tokens.width), name="rows")
 
     def pool_tokens(self, tokens: Value, how: str) -> Value:
-        """Tokens to rows, `[B, T, W] -> [B, W]`: `mean`, `sum`, `max` or `last` of those there; zeros for none."""
+        """Tokens to rows, `[B, T, W] -> [B, W]`: `mean`, `sum`, `max` or `last`, without padding; zeros if none."""
         mask = self.mask(tokens)
         operands = (tokens,) if mask is None else (tokens, mask)
         return self.op("pool_tokens", operands, ("B", tokens.width), name="pool", how=how)

@@ -24,16 +24,16 @@ MOST_ALIKE: Final = 8  # more alike tasks than this are drawn as one
 NAMES: Final = frozenset({"label", "column"})
 """Settings in which alike nodes may differ: they name columns."""
 RANK: Final = {"task": 0, "gate": 1, "feature_gate": 2, "tower": 3, "expert": 4}
-"""Categories of which alike nodes are a family; what belongs to a family of an earlier category is folded with it."""
+"""Categories whose alike nodes form a family; nodes of a family of an earlier category are folded with it."""
 LAST: Final = 9
-LISTED: Final = 4  # names of a family that the caption lists
+LISTED: Final = 4  # how many names of a family the caption lists
 
 
 def fold_alike(graph: Graph, most: int) -> Graph:
     """The graph with every family of more than `most` alike streams drawn as one; itself if there is none.
 
-    A family is a class of tasks, of gates, of cases or of groups of experts. The first of it stays, with all that is
-    its own, and each node that stays has how many it stands for, `times`. The graph's `remarks` say what was folded.
+    A family is a class of tasks, of gates, of cases or of groups of experts. Its first member stays, with the nodes
+    that it owns; `times` of a node is how many it represents. The graph's `remarks` say what was folded.
     """
     colours = classes(graph)
     sizes = Counter(colours.values())
@@ -60,7 +60,7 @@ def _stream(graph: Graph, name: str) -> str:
 def _keep(
     graph: Graph, first: set[str], colours: Mapping[str, int], sizes: Mapping[int, int], kept: dict[int, set[str]]
 ) -> None:
-    """Adds what belongs to the first of a family: of each class next to it, the equal share that it is joined to."""
+    """Adds the nodes that belong to the first of a family: of each class next to it, the share that it is joined to."""
     kept[colours[min(first)]] = first
     waiting = sorted(first)
     while waiting:
@@ -138,7 +138,7 @@ def _counted(found: Iterable[tuple[int, str]]) -> tuple[tuple[tuple[int, str], i
 
 
 def _look(node: Mapping[str, Any]) -> tuple[object, ...]:
-    """What a node is, but for names."""
+    """A description of a node without names."""
     bare = {**node, "changed": {key: value for key, value in node["changed"].items() if key not in DRAWN | NAMES}}
     said = task_words(bare, "") if node["category"] == "task" else words({**bare, "name": ""})
     return (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 SAID: Final = frozenset({"exclude", "only"})
-"""Roles of a domain input that a gate's box says in words."""
+"""Roles of a domain input that a gate's box shows in words."""
 
 Place = tuple[str, str | None]  # a block, and one part of it or None
 
@@ -38,8 +38,8 @@ def visible_edges(graph: nx.MultiDiGraph[str], *, selectors: bool) -> list[Edge]
     """The edges to draw.
 
     A gate's selector is drawn unless it is the stream that the gate's experts read anyway; if all gates of a level have
-    one selector, it is drawn as well, since it is a single line. The words of a gate say which domains it leaves out,
-    and a case is drawn inside its tower. With `selectors`, everything is drawn; so is an edge whose tail has no other.
+    one selector, it is also drawn, since it is a single line. A gate's words say which domains it leaves out, and a
+    case is drawn inside its tower. With `selectors`, everything is drawn; so is the only edge of a tail.
     """
     edges = [
         Edge(tail, head, Look(data["role"], data["detached"], data.get("change", "")))
@@ -80,17 +80,17 @@ def _own_stream(graph: nx.MultiDiGraph[str], gate: str, found: Iterable[Edge]) -
 
 
 def tails_of(graph: nx.MultiDiGraph[str], name: str) -> list[tuple[str, str]]:
-    """What a node reads, with the role in which it does."""
+    """The nodes that a node reads, with their roles."""
     return [(tail, data["role"]) for tail, _, data in graph.in_edges(name, data=True)]
 
 
 def heads_of(graph: nx.MultiDiGraph[str], name: str) -> list[tuple[str, str]]:
-    """What reads a node, with the role in which it does."""
+    """The nodes that read a node, with its role in each."""
     return [(head, data["role"]) for _, head, data in graph.out_edges(name, data=True)]
 
 
 def own_name(name: str) -> str:
-    """The own name of a node, without section and level; a graph from outside may have any names."""
+    """The name of a node without section and level; a graph made by others may have any names."""
     found = NodeName.parse(name)
     return name.partition(".")[2] or name if found is None else found.name
 

@@ -1,4 +1,4 @@
-"""Blocks as boxes: what is written in each, how large it is, and where lines may meet it.
+"""Blocks as boxes: the text in each, its size, and where lines may meet it.
 
 A box is laid out around its own upper left corner; the layout moves it. Lines meet a box at its lower edge (what it
 reads), its upper edge (what reads it), and its sides (what controls it).
@@ -50,7 +50,7 @@ class Box:
     inset: float = 0.0
     """How far inside the box the side lies at that height."""
     sign: float = 0.0
-    """Height of the sign at which residuals enter; 0: there is none."""
+    """Height of the sign at which residuals enter; 0: no sign."""
     margins: dict[str, float] = field(default_factory=dict)
 
 
@@ -62,12 +62,12 @@ class Words:
 
     @property
     def width(self) -> float:
-        """Of the widest line."""
+        """The width of the widest line."""
         return max((width(text, size, bold=bold) for text, size, bold, _ in self.lines), default=0.0)
 
     @property
     def height(self) -> float:
-        """Of all lines."""
+        """The height of all lines."""
         return sum(size * LEADING for _, size, _, _ in self.lines)
 
     def spans(self, y: float) -> Iterator[tuple[float, float]]:

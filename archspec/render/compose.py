@@ -83,7 +83,7 @@ def _boxed(block: Block, *, paint: Paint, adding: set[str]) -> Box:
 
 
 def _lay_inputs(grid: Grid, nets: Sequence[Net], paint: Paint) -> None:
-    """Places the inputs below what they feed: a single box becomes a bar, several share the width."""
+    """Places the inputs below the blocks that they feed: a single box becomes a bar, several share the width."""
     spots = [spot for row in grid.rows[1:] for spot in row]
     if not spots:
         settle_inputs(grid, [0.0] * len(grid.rows[0]))
@@ -102,7 +102,7 @@ def _lay_inputs(grid: Grid, nets: Sequence[Net], paint: Paint) -> None:
 
 
 def _wish(grid: Grid, nets: Sequence[Net], name: str, middle: float) -> float:
-    """The mean of what a box of inputs feeds, or if it only controls, of what it controls."""
+    """The mean position of the blocks that a box of inputs feeds, or else of those that it controls."""
     spots = grid.spots
     found: dict[bool, list[float]] = {}
     for net in nets:
@@ -154,7 +154,7 @@ def _extent(grid: Grid, placed: pins.Wires) -> tuple[float, float]:
 
 
 def _frames(figure: Figure, grid: Grid, placed: pins.Wires, paint: Paint) -> list[Item]:
-    """The frame of each level, with its name in a strip on the left that no line enters."""
+    """The frame of each level, with its name in a strip on the left that no line crosses."""
     left, right = _extent(grid, placed)
     strip = grid.style.label + 6
     items = []
@@ -188,12 +188,12 @@ def _widest(grid: Grid) -> str:
     names = [spot.box.block.name for spot in row]
     listed = ", ".join(f"`{name}`" for name in names[:3]) + (", ..." if len(names) > 3 else "")  # noqa: PLR2004
     if len(names) == 1:
-        return f", or give {listed}, its widest block, fewer parts or shorter names"
-    return f", or let the {len(names)} blocks of its widest row be fewer ({listed})"
+        return f", or reduce the parts of {listed}, its widest block, or shorten their names"
+    return f", or reduce the {len(names)} blocks of its widest row ({listed})"
 
 
 def _summary(figure: Figure) -> str:
-    """The figure in a sentence, for those who cannot see it."""
+    """A sentence that describes the figure to people who cannot see it."""
     count = len(figure.of_form("group"))
     said = [f"{len(figure.tasks)} tasks ({', '.join(figure.tasks[:8])}{', …' if len(figure.tasks) > 8 else ''})"]  # noqa: PLR2004
     said += [f"{figure.levels} levels with {count} groups of experts and {len(figure.of_form('gate'))} gates"]

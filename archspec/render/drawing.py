@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 SMALLEST: Final = 6.5  # points; smaller text is not legible in print
 LARGEST: Final = 1.1  # a small figure is not enlarged further than this; it gets margins
-PAGE: Final = 600.0  # points, 800 pixels: the width that a figure folds for unless another one is asked for
+PAGE: Final = 600.0  # points, 800 pixels: figures fold to this width by default
 
 
 class Options(TypedDict, total=False):
-    """How a figure is drawn; every one may be left out."""
+    """How a figure is drawn; every option has a default."""
 
     selectors: bool
-    """Draw also the selectors that are a gate's own stream."""
+    """Whether to draw selectors that are the stream of the gate's own experts."""
     collapse: int | None
     """Groups with more experts than this are drawn as one expert with a count."""
     caption: bool
-    """Name, `about` and remarks below the figure."""
+    """Whether name, `about` and remarks are below the figure."""
     legend: bool
-    """The marks that the figure uses."""
+    """Whether the legend explains the marks that the figure uses."""
     width: float | None
-    """Points that the figure is to be wide: it folds, and is scaled down, until it is."""
+    """Width in points: the figure folds, and is then scaled down, to fit it."""
     detail: Literal["paper", "full"]
-    """`full`: every expert, task and level on its own."""
+    """`full`: draws every expert, task and level separately."""
     theme: Literal["light", "dark", "print"]
     focus: str | None
     """`task=NAME`: all that the task's output needs; `node=NAME`: a node with what it reads and what reads it. The rest
@@ -59,7 +59,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A scene, the width that it is to have in points, and what there is to say about it."""
+    """A scene, its width in points, and its diagnostics."""
 
     scene: Scene
     across: float
@@ -86,8 +86,8 @@ TRIES: Final = tuple(
 def drawing(graph: Graph, **options: Unpack[Options]) -> Drawing:
     """The drawing of a checked graph.
 
-    The first of several ways to fold it is taken in which the text is legible at the width that is asked for. A finding
-    (AS605) says so if there is none, or (AS606) that pictures cannot show some characters.
+    Uses the first of several ways to fold it in which the text is legible at the requested width. Warns if there is
+    none (AS605), or if pictures cannot show some characters (AS606).
     """
     graph = annotated(graph, options.get("annotate"))
     width, front = options.get("width"), in_front(graph, options.get("focus"), options.get("trained_by"))
@@ -126,15 +126,15 @@ def _findings(scene: Scene, width: float | None) -> list[Diagnostic]:
         help = f"draw it {scene.width * SMALLEST / scene.smallest / 72 * 2.54:.1f} cm wide{scene.widest}"  # noqa: A001
         found.append(Diagnostic("AS605", message, help=help, severity="warning"))
     if strange := "".join(dict.fromkeys("".join(unprintable(text.text) for text in scene.texts()))):
-        message = (
-            f"PNG and PDF of `{scene.title}` show boxes in place of `{strange}`: their font has no such characters"
+        message = f"PNG and PDF of `{scene.title}` show boxes in place of `{strange}`, which their font does not have"
+        found.append(
+            Diagnostic("AS606", message, help="use SVG, which is drawn with the reader's fonts", severity="warning")
         )
-        found.append(Diagnostic("AS606", message, help="write SVG, which uses the reader's fonts", severity="warning"))
     return found
 
 
 def encode(made: Drawing, ending: str) -> str | bytes:
-    """A drawing as SVG text, or as the bytes of a PNG (300 dots per inch) or a PDF (its text is text).
+    """A drawing as SVG text, or as the bytes of a PNG (300 dots per inch) or a PDF (with selectable text).
 
     Raises:
         SpecError: AS602 if the library that makes PNG and PDF fails.

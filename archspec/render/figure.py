@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DATA_ROLES: Final = ("output", "sees", "from", "of", "residual")
-"""Roles in which a block reads its data; in every other role it reads what controls it."""
+"""Roles in which a block reads data; in all other roles it reads a stream that controls it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One expert of a group, or one case of a switch; `port` is None if it stands for all of them."""
+    """One expert of a group, or one case of a switch; `port` is None if it represents all of them."""
 
     port: str | None
     title: str
@@ -41,12 +41,12 @@ class Block:
     detail: str = ""
     parts: tuple[Part, ...] = ()
     words: tuple[str, ...] = ()  # settings that differ from the defaults
-    notes: tuple[str, ...] = ()  # the stream that determines a gate's weights, where no arrow shows it
+    notes: tuple[str, ...] = ()  # the stream that determines a gate's weights, if no arrow shows it
     trained: tuple[str, ...] = ()  # the tasks whose loss reaches it
-    many: str = ""  # how many tasks train it, where they are not drawn one by one
+    many: str = ""  # how many tasks train it, if they are not drawn one by one
     members: tuple[str, ...] = ()  # canonical names of the nodes that it shows
     tokens: int = 0  # how many tokens a list has; 0: rows, -1: any number
-    times: int = 1  # how many blocks of equal structure it stands for
+    times: int = 1  # how many blocks of equal structure it represents
     change: str = ""  # added, removed or changed, in a figure of two specs
 
     @property

@@ -91,7 +91,7 @@ def _alike(signatures: Mapping[str, set[tuple[object, ...]]]) -> list[list[str]]
 
 
 def _input_block(graph: nx.MultiDiGraph[str], names: list[str]) -> Block:
-    """Each input with its sizes and settings; those with the same are named together."""
+    """Each input with its sizes and settings; inputs with the same are named together."""
     width = sum(int(graph.nodes[name].get("width") or 0) for name in names)
     described: dict[str, list[str]] = {}
     for name in names:
@@ -135,7 +135,7 @@ def _groups(graph: nx.MultiDiGraph[str], limit: int) -> Iterator[Drawn]:
 
 
 def _parted(graph: nx.MultiDiGraph[str], names: list[str], block: Block, limit: int) -> Drawn:
-    """A block with its parts: one each, or one with a count. The places are those of the parts."""
+    """A block with its parts: one for each node, or one with a count. The positions are those of the parts."""
     folded = len(names) > limit
     if folded:
         parts: tuple[Part, ...] = (_counted(graph, names),)
@@ -257,7 +257,7 @@ def _tokens(graph: nx.MultiDiGraph[str], names: list[str]) -> int:
 
 
 def _many(graph: nx.MultiDiGraph[str], name: str, own: str) -> str:
-    """What to call a node that stands for several: a task's by that word, any other by its own name."""
+    """The name for a node that represents several: `task` if it belongs to a task, else its own name."""
     return "task" if graph.nodes[name].get("owner") in graph.graph["tasks"] else own
 
 

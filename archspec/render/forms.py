@@ -26,14 +26,14 @@ ROUND: Final = 4.0
 
 @dataclass(frozen=True)
 class Fit:
-    """What a box must suit."""
+    """What the shape of a box depends on."""
 
     residual: bool = False
     """A gate adds another stream."""
     across: float = 0.0
     """Least width of a bar of inputs."""
     limit: float = 0.0
-    """Width at which the words of inputs break; 0: that of the bar."""
+    """Width at which the words of inputs wrap; 0: the width of the bar."""
 
 
 def box(block: Block, paint: Paint, fit: Fit) -> Box:
@@ -82,7 +82,7 @@ def _part(part: Part, text: Words, place: tuple[float, float, float, float], hue
 
 
 def _gate(block: Block, paint: Paint, fit: Fit) -> Box:
-    """A trapezium: what it does, below that the gate's own name and the tasks that train it."""
+    """A trapezium: the kind of gate, and below it the gate's name and the tasks that train it."""
     hue, style = paint.block(block), paint.style
     top = style.label + 3 if fit.residual else 0.0
     own = block.name.rpartition(".")[2]
@@ -122,7 +122,7 @@ def _gate(block: Block, paint: Paint, fit: Fit) -> Box:
 
 
 def _plain(block: Block, paint: Paint, _fit: Fit) -> Box:
-    """A rounded box: towers, blocks, and what only adds to the loss."""
+    """A rounded box: towers, blocks, and fusions that only add to the loss."""
     hue, pad = paint.block(block), paint.style.pad
     text = words(block.title, block.small, paint.style, ink=paint.theme.ink)
     label_w, label_h, label = label_of("", block, hue, paint, paint.style.wrap)

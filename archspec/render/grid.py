@@ -77,7 +77,7 @@ def rows_of(figure: Figure) -> list[tuple[int, list[Block]]]:
 
 
 def _upward(figure: Figure, rows: list[tuple[int, list[Block]]]) -> list[tuple[int, list[Block]]]:
-    """Moves what would read its own row, such as an input that reads another one, to a row of its own above."""
+    """Moves blocks that would read their own row, such as an input that reads another one, to a separate row above."""
     for number, (level, row) in enumerate(rows):
         below = {block.name for _, earlier in rows[:number] for block in earlier}
         late = [b for b in row if not below.issuperset(arrow.tail for arrow in figure.reads[b.name])]
@@ -100,7 +100,7 @@ def arrange(figure: Figure, boxed: Callable[[Block], Box], style: Style) -> Grid
 
 
 def _apart(figure: Figure, rows: Sequence[Sequence[Block]]) -> dict[str, float]:
-    """The places of blocks; what is shared and would stand in a task's lane has one of its own beside it."""
+    """The places of blocks; a shared block that would be in a task's lane gets a separate lane next to it."""
     taken = {(figure.places[b.name], number) for number, row in enumerate(rows) for b in row if b.owner is not None}
     shared = [(block, number) for number, row in enumerate(rows) for block in row if block.owner is None]
     crowded = {figure.places[block.name] for block, number in shared if (figure.places[block.name], number) in taken}
@@ -109,7 +109,7 @@ def _apart(figure: Figure, rows: Sequence[Sequence[Block]]) -> dict[str, float]:
 
 
 def _lanes(rows: Sequence[Sequence[float]]) -> dict[tuple[int, float], float]:
-    """(row, place) -> lane: places that nearly agree and never stand in one row share a lane."""
+    """(row, place) -> lane: places that nearly agree and are never in the same row share a lane."""
     inside: dict[float, set[int]] = {}
     for number, row in enumerate(rows):
         for place in row:
@@ -156,13 +156,13 @@ def settle(grid: Grid, pulls: Iterable[tuple[str, str]]) -> None:
 
 
 def settle_inputs(grid: Grid, wishes: Sequence[float]) -> None:
-    """Gives the boxes of the bottom row their x: in the order of their wishes, as near to them as the others allow."""
+    """Gives the boxes of the bottom row their x: in the order of the wanted positions, as near to them as possible."""
     order = sorted(range(len(wishes)), key=lambda place: wishes[place])
     grid.rows[0] = [grid.rows[0][place] for place in order]
     steps = [0.0]
     for one, other in pairwise(grid.rows[0]):
         steps.append(steps[-1] + (one.box.width + other.box.width) / 2 + grid.style.gap)
-    blocks: list[tuple[float, int]] = []  # mean of the shifted wishes, how many
+    blocks: list[tuple[float, int]] = []  # mean of the shifted wanted positions, and their number
     for place, step in zip(order, steps, strict=True):
         blocks.append((wishes[place] - step, 1))
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:

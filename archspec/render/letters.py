@@ -1,7 +1,7 @@
 """Widths of text: those of Arimo, whose letters are as wide as Helvetica's, Arial's and Liberation Sans'.
 
-The table and the font files lie in `arimo/`. They hold Latin, Greek, Cyrillic and the usual signs; any other character
-counts as one em, which is how wide fonts for the rest of the world draw it at most.
+The table and the font files are in `arimo/`. They contain Latin, Greek, Cyrillic and common signs; any other character
+counts as one em, the largest width that fonts for other scripts use.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(__file__).parent / "arimo"
 FAMILY: Final = "Helvetica, Arial, Arimo, 'Liberation Sans', sans-serif"
 ASCENT: Final = 0.74
-"""Height of capital letters and what little stands above them, in ems; a line's other metrics follow from it."""
+"""Height of capital letters and the little space above them, in ems; a line's other metrics follow from it."""
 LEADING: Final = 1.18
-"""Distance of two baselines, in ems."""
+"""Distance between two baselines, in ems."""
 EM: Final = 1000
 
 
@@ -42,7 +42,7 @@ def width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def unprintable(text: str) -> str:
-    """The characters of a text that the font in `arimo/` has not, each once."""
+    """The characters of a text that the font in `arimo/` does not have, each once."""
     return "".join(dict.fromkeys(letter for letter in text if letter not in _widths("regular")))
 
 
@@ -52,7 +52,7 @@ def plain(text: str) -> str:
 
 
 def wrap(text: str, size: float, limit: float, *, bold: bool = False) -> list[str]:
-    """Lines no wider than `limit` points, broken at spaces, then after `_`, and where nothing else helps, anywhere."""
+    """Lines no wider than `limit` points, broken at spaces, else after `_`, else anywhere."""
     lines: list[str] = []
     for word in plain(text).split(" "):
         joined = f"{lines[-1]} {word}" if lines else word

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from archspec.render.paint import Paint
     from archspec.render.scene import Point, Shape
 
-MOST_DOTS: Final = 6  # tasks whose marks stand one by one; of more, their number is said
+MOST_DOTS: Final = 6  # up to this many tasks have their own marks; of more, the number is written
 
 CELLS: Final = 5
 CELL: Final = 5.0  # side of a cell of a strip of tokens
 TURNS: Final = ((4, 0.25), (3, 0.0), (4, 0.0), (3, 0.5), (6, 0.0))
-"""Corners and turn of the polygons that follow the circle: square, triangle, diamond, triangle down, hexagon."""
+"""Corners and rotation of the polygons that follow the circle: square, triangle, diamond, triangle down, hexagon."""
 
 
 def glyph(place: int, x: float, y: float, size: float, colour: str) -> Shape:

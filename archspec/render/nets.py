@@ -1,7 +1,7 @@
 """Arrows as nets: lines that may join several tails with several heads.
 
-What one head reads in one role is one net, so a gate's streams meet before they enter it. Selectors that steer several
-blocks of a level are one bus; so are more than six parallel lines of which every tail goes to every head.
+All streams that one head reads in one role are one net, so a gate's streams meet before they enter it. Selectors that
+control several blocks of a level are one bus; so are more than six parallel lines if every tail goes to every head.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PARALLEL: Final = 6  # more lines than this that join the same tails with the same heads become one bus
 
-End = tuple[str, str | None]  # a block and one part of it or None
+End = tuple[str, str | None]  # a block, and one part of it or None
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Net:
 
     @property
     def name(self) -> str:
-        """A name that stays as long as the ends stay."""
+        """A name that depends only on the ends."""
         changed = [self.change] if self.change else []
         ends = [f"{block}.{port}" if port else block for block, port in (*self.tails, *self.heads)]
         return "-".join(["wire", self.role, *(["detached"] if self.detached else []), *changed, *ends])
@@ -54,7 +54,7 @@ def _net(figure: Figure, arrows: list[Arrow]) -> Net:
     first = arrows[0]
     tails = tuple(dict.fromkeys((arrow.tail, arrow.tail_port) for arrow in arrows))
     head, tail = figure.blocks[first.head], figure.blocks[first.tail]
-    # A fusion or an output has the hue of its source; everything else that of its reader.
+    # A line to a fusion or an output has the hue of its source; every other line that of its reader.
     owner = (tail.owner or head.owner) if head.form in {"fusion", "output"} else head.owner
     port = None if first.controls else first.head_port
     return Net(tails, ((first.head, port),), first.role, first.detached, first.controls, first.own, owner, first.change)

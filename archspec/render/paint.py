@@ -22,11 +22,11 @@ class Paint:
     style: Style
 
     def hue(self, owner: str | None) -> Hue:
-        """The colours of a task, or the grey of what is shared."""
+        """The colours of a task, or the grey of shared blocks."""
         return palette.hue(owner, self.tasks, self.theme)
 
     def block(self, block: Block) -> Hue:
-        """The colours of a block: its owner's; filled with them only if the owner's loss alone trains it."""
+        """The colours of a block, from its owner; filled only if no other task's loss trains it."""
         if block.form in {"inputs", "feature_gate"}:
             return self.theme.input
         hue, shared = self.hue(block.owner), self.theme.shared

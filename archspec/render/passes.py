@@ -1,4 +1,4 @@
-"""Through which gaps of the rows between its ends a line passes."""
+"""Chooses the gaps through which a line passes the rows between its ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from archspec.render.grid import Grid
     from archspec.render.nets import Net
 
-BEND: Final = 12.0  # points of detour that a bend is worth
+BEND: Final = 12.0  # a bend costs as much as this many points of detour
 TIGHT: Final = 3.0  # cost of each point by which a gap is too narrow and the grid must be widened
 
 Passes = dict[tuple[int, int], int]
@@ -18,7 +18,7 @@ Passes = dict[tuple[int, int], int]
 
 
 def choose(grid: Grid, nets: Sequence[Net]) -> Passes:
-    """A gap for each row that a net crosses; the fewest points of detour and the fewest bends."""
+    """A gap for each row that a net crosses, with the least detour and the fewest bends."""
     spots = grid.spots
     found: Passes = {}
     used: dict[tuple[int, int], int] = {}
@@ -45,7 +45,7 @@ def crossed(grid: Grid, net: Net) -> list[int]:
 
 
 def widen(grid: Grid, passes: Passes) -> None:
-    """Makes room in the gaps for the lines that pass through them."""
+    """Widens the gaps for the lines that pass through them."""
     counts: dict[tuple[int, int], int] = {}
     for (_, row), place in passes.items():
         counts[row, place] = counts.get((row, place), 0) + 1
@@ -65,7 +65,7 @@ def _cheapest(
     grid: Grid, rows: Sequence[int], starts: Sequence[tuple[float, float]], ends: Sequence[tuple[float, float]],
     used: dict[tuple[int, int], int],
 ) -> list[int]:  # fmt: skip
-    """The gaps of the cheapest way, by dynamic programming over the rows."""
+    """The gaps of the cheapest path, by dynamic programming over the rows."""
     wishes = sorted({_middle(span) for span in (*starts, *ends)})
     best: list[tuple[float, float, list[int]]] = []  # cost, x, gaps so far
     for number, row in enumerate(rows):

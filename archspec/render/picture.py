@@ -1,4 +1,4 @@
-"""PNG and PDF of an SVG text, by Typst's renderer, with the font in `arimo/` and no other: the same everywhere."""
+"""PNG and PDF of an SVG text, by Typst's renderer, with only the font in `arimo/`, so they are the same everywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def picture(svg: str, format: Literal["png", "pdf"], title: str = "") -> bytes:
-    """The picture of an SVG text in its own size: PNG with 300 dots per inch, PDF with text that is text.
+    """The picture of an SVG text in its own size: PNG with 300 dots per inch, PDF with selectable text.
 
     Raises:
         SpecError: AS602 if the renderer fails, as for a picture that is too large.
@@ -28,8 +28,8 @@ def picture(svg: str, format: Literal["png", "pdf"], title: str = "") -> bytes:
         return _compiled(svg, format, title)
     except (RuntimeError, typst.TypstError) as problem:
         unusable(
-            "AS602", f"the renderer made no {format.upper()}: {str(problem).splitlines()[0]}",
-            help="this is not a fault of the spec; write SVG, which needs no renderer, or a smaller `--width`",
+            "AS602", f"the renderer could not make a {format.upper()}: {str(problem).splitlines()[0]}",
+            help="the spec is not the cause; write SVG, which needs no renderer, or use a smaller `--width`",
         )  # fmt: skip
 
 

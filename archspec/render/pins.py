@@ -1,7 +1,7 @@
 """Pins: where each line meets a box, or passes a row.
 
-Pins of one edge stand in the order of the other ends, so lines that leave together do not cross, and where they can,
-they stand right below those ends, so lines are straight.
+Pins of one edge have the order of the lines' other ends, so lines that leave together do not cross; where possible,
+pins are right below those ends, so lines are straight.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pin:
     port: str | None = None
     x: float = 0.0
     depth: int = 0
-    """Among the lines to one side of a box: 0 is the innermost."""
+    """Its place among the lines to one side of a box: 0 is the innermost."""
     toward: int = 0
     """The side that a line to a side comes from: -1 left, 1 right."""
 
@@ -50,14 +50,14 @@ class Wires:
 
 
 def side_of(grid: Grid, net: Net, head: str) -> int:
-    """The side at which a line that controls a block enters: the nearer one to where it comes from."""
+    """The side at which a line that controls a block enters: the one nearer to the line's start."""
     spots = grid.spots
     xs = [spots[tail].x for tail, _ in net.tails]
     return 1 if sum(xs) / len(xs) > spots[head].x + 1 else -1
 
 
 def reserve(grid: Grid, nets: Sequence[Net]) -> None:
-    """Keeps room beside the boxes that lines enter from a side."""
+    """Reserves room next to boxes that lines enter from a side."""
     for spot in grid.spots.values():
         spot.left = spot.right = 0.0
     for net in nets:
@@ -141,7 +141,7 @@ def straighten(wires: Wires, pitch: float, most: float = 9.0) -> None:
 
 
 def separate(wires: Wires, pitch: float, near: float = 2.5) -> None:
-    """Moves pins apart where two lines would lie on each other whichever of them ran above the other."""
+    """Moves pins apart if two lines would overlap whichever of them is above the other."""
     home = {id(pin): pins for pins in wires.edges.values() for pin, _ in pins}
     for channel in sorted({channel for channel, _ in wires.below}):
         nets = [number for other, number in wires.below if other == channel]
@@ -197,14 +197,14 @@ def _order(pins: list[tuple[Pin, int]], wires: Wires, pitch: float) -> None:
 
 
 def spaced(wishes: Sequence[float], pins: Sequence[Pin], pitch: float) -> list[float]:
-    """Positions near the wishes, in their order, `pitch` apart, within the pins' bounds as far as there is room."""
+    """Positions near the wanted ones, in their order, `pitch` apart, within the pins' bounds if there is room."""
     low, high = min(pin.low for pin in pins), max(pin.high for pin in pins)
     count = len(pins)
     if count > 1 and high - low < pitch * (count - 1):
         pitch = max((high - low) / (count - 1), 0.0)
         if high < low:
             low = high = (low + high) / 2
-    blocks: list[tuple[float, int]] = []  # mean of the shifted wishes, how many
+    blocks: list[tuple[float, int]] = []  # mean of the shifted wanted positions, and their number
     for number, wish in enumerate(wishes):
         blocks.append((wish - number * pitch, 1))
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:

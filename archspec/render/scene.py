@@ -1,7 +1,7 @@
-"""What a figure consists of before it is written: shapes in points, gathered in items that stand for nodes and wires.
+"""A figure before it is written: shapes in points, grouped in items for nodes, wires and so on.
 
-x grows to the right and y downwards, from the upper left corner. Everything here is immutable and knows neither specs
-nor formats; `svg.py` writes it.
+x grows to the right and y downwards, from the upper left corner. Everything here is immutable and independent of specs
+and formats; `svg.py` writes it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def rectangle(  # noqa: PLR0913 - one argument per property
 
 @dataclass(frozen=True)
 class Item:
-    """A group of shapes: what it is (`node gate`, `wire`, `level`, `legend`, ...), its attributes, and its tooltip."""
+    """Grouped shapes: the SVG class (`node gate`, `wire`, `level`, `legend`, ...), attributes and tooltip."""
 
     what: str
     shapes: tuple[Shape, ...]
@@ -102,7 +102,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """A whole figure, `width` x `height` points; `title` and `summary` are for those who cannot see it."""
+    """A whole figure, `width` x `height` points; `title` and `summary` are for people who cannot see it."""
 
     width: float
     height: float
@@ -111,7 +111,7 @@ class Scene:
     summary: str
     items: tuple[Item, ...]
     widest: str = ""
-    """What would have to fold for a narrower figure, as a part of a sentence."""
+    """What to reduce for a narrower figure, as the end of a sentence."""
 
     def at_least(self, width: float) -> Scene:
         """The scene, in the middle of a sheet that is at least so wide."""

@@ -26,17 +26,17 @@ class Style:
     detail: float = 7.5
     """Sizes and settings; nothing is smaller."""
     wrap: float = 76.0
-    """Width at which details break into lines."""
+    """Width at which details wrap."""
     pad: float = 5.0
-    """Between a box and its contents."""
+    """Distance between a box and its contents."""
     gap: float = 14.0
-    """Between two boxes of a row."""
+    """Distance between two boxes of a row."""
     pitch: float = 7.0
-    """Between two parallel lines."""
+    """Distance between two parallel lines."""
     rise: float = 20.0
-    """Between two rows, at least."""
+    """Least distance between two rows."""
     dot: float = 4.6
-    """A training mark."""
+    """Size of a training mark."""
 
 
 WIDE: Final = Style()

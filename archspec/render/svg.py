@@ -7,17 +7,17 @@ The elements are a contract with pages that inline the figure:
   tower, switch, fusion, penalty or output. `data-node` is the block's canonical name (`level1.experts.ctr` for a group,
   the first input for a box of inputs), `data-members` the canonical names of all its nodes, `data-tasks` the tasks
   whose loss trains it, `data-owner` the task whose hue it has (absent: shared), `data-times` how many equal blocks it
-  stands for (absent: one).
+  represents (absent: one).
 - A part of a group or a switch is `<g class="part" data-node="level1.experts.ctr.0" data-tasks="...">`, inside the
-  block; if it stands for several, `data-node` lists all of them.
+  block; if it represents several, `data-node` lists all of them.
 - A line is `<g class="wire ROLE" data-role="..." data-tails="..." data-heads="...">`; the lists hold canonical names of
   nodes (of an input box or a group as a whole: all of its nodes), `data-detached="true"` says that no gradient flows
   back. One line may join several tails with several heads; every tail then goes to every head.
 - A level's frame is `<g class="level" data-level="1">`; `<g class="legend">` and `<g class="caption">` hold the rest.
 
 Lists are separated by spaces: canonical names contain none. Every block and line has an id that is derived from its
-names (`node-level1.gates.ctr`), so it stays while the rest of the spec changes. Fills and strokes are presentation
-attributes, which a style sheet of the page overrides.
+names (`node-level1.gates.ctr`), so it does not change when other parts of the spec do. Fills and strokes are
+presentation attributes, which a style sheet of the page overrides.
 """
 
 from __future__ import annotations

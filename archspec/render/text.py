@@ -16,7 +16,7 @@ SINGULAR: Final[dict[str, str]] = {
     **{section: category.replace("_", " ") for section, category in BOTTOM.items()},
 }  # fmt: skip
 
-NAMES: Final = 6  # names of inputs that are listed; of more, two and a count
+NAMES: Final = 6  # how many names of inputs are listed; if there are more, two and a count
 HANGING: Final = "    "  # before the further lines of a block
 
 if TYPE_CHECKING:

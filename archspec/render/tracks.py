@@ -1,4 +1,4 @@
-"""Tracks: at which height lines run sideways in the channel between two rows."""
+"""Tracks: the heights at which lines run sideways in the channel between two rows."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from archspec.render.pins import Wires
 
 STRAIGHT: Final = 0.05  # pins whose x differ by less are joined by a straight line
-OVERLAP: Final = 20  # an upright line on top of another one is as bad as so many crossings
+OVERLAP: Final = 20  # a vertical line on top of another one costs as much as this many crossings
 ROUNDS: Final = 8
 FEW: Final = 5  # of so many lines every order is tried
-MOST: Final = 80  # with more lines in a channel, their order is not improved further
+MOST: Final = 80  # if a channel has more lines than this, their order is not improved
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _best(order: Sequence[Run], run: Run) -> tuple[int, list[int]]:
 
 
 def _stacked(order: Sequence[Run], apart: float = 3.0) -> dict[int, int]:
-    """Runs that do not meet may share a track."""
+    """Assigns tracks; runs that do not overlap may share one."""
     tracks: dict[int, int] = {}
     for place, run in enumerate(order):
         below = [

@@ -61,7 +61,7 @@ def pen(figure: Figure, net: Net, paint: Paint) -> Pen:
 
 @dataclass(frozen=True)
 class Sketch:
-    """All that lines are drawn from."""
+    """Everything that lines are drawn from."""
 
     figure: Figure
     wires: Wires
@@ -125,7 +125,7 @@ def _lines(
 
 
 def _thinned(points: Sequence[Point]) -> tuple[Point, ...]:
-    """Without the points between two others on one line."""
+    """The points without those between two others on one line."""
     kept: list[Point] = []
     for x, y in points:
         if kept and abs(kept[-1][0] - x) + abs(kept[-1][1] - y) < 0.01:  # noqa: PLR2004 - the same point
@@ -153,7 +153,7 @@ def _lower(pin: Pin, heights: Heights) -> Point:
 
 
 def _upper(pin: Pin, heights: Heights) -> list[Point]:
-    """How a line goes on from the pin above a channel to its end."""
+    """The rest of a line, from the pin above a channel to its end."""
     if pin.spot is None:
         return [(pin.x, heights.middles[pin.row])]
     spot = pin.spot

@@ -1,4 +1,4 @@
-"""Settings in a figure's words: what a node has that its kind does not have by default.
+"""Settings in a figure's words: those that differ from the defaults of the node's kind.
 
 A few settings of the field have a notation of their own (`BN`, `× 2σ(x)`); every other one is said by its name, so a
 plugin's settings are said too. What a kind's `detail` says already (the export knows) is not said twice.
@@ -34,7 +34,7 @@ SHORT: Final = {"temperature": "τ", "weight": "w", "hidden_dropout": "dropout",
 
 
 def words(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a node's box says of its settings, one phrase each."""
+    """The settings in a node's box, one phrase each."""
     found: list[str] = []
     if node["category"] == "feature_gate":
         found += _feature_gate(node)
@@ -61,7 +61,7 @@ def _feature_gate(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _modulation(value: Mapping[str, Any]) -> str:
-    """`× 2σ(x), rank 4`: what the block's values are multiplied by, and where."""
+    """`× 2σ(x), rank 4`: by what the block's values are multiplied, and where."""
     scale = value.get("scale", 2.0)
     factor = "" if scale == 1 else _value(scale)
     where = PLACES.get(str(value.get("at", "hidden")), "σ({of})").format(of="s" if "selector" in value else "x")
@@ -97,7 +97,7 @@ def _value(value: object) -> str:
 
 
 def task_words(node: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """What an output says of its task: kind, loss, weight, sample space, and a label of another name."""
+    """The words of an output about its task: kind, loss, weight, sample space, label if named differently."""
     found = [str(node["kind"])]
     for key, value in node["changed"].items():
         if key == "loss":

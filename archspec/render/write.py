@@ -33,7 +33,7 @@ FORMATS: Final[dict[str, Callable[..., str | bytes]]] = {
     ".txt": to_text,
 }
 TEXTS: Final = (".dot", ".mmd", ".txt")
-"""Formats that know no width, theme or legend: of the options they take `selectors`, `collapse` and `caption`."""
+"""Formats without width, theme or legend: the only options for them are `selectors`, `collapse` and `caption`."""
 
 
 def render(graph: nx.MultiDiGraph[str], path: str | os.PathLike[str], **options: Unpack[Options]) -> None:

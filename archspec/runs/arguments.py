@@ -92,7 +92,7 @@ def changed_files(run: RunFolder) -> list[Diagnostic]:
 
 
 def _moved(run: RunFolder, kept: list[str] | dict[str, str], now: list[str] | dict[str, str]) -> bool:
-    """Whether these are the same files, of the same tables, in a different place."""
+    """Whether these are the same files of the same tables in a different place."""
     if isinstance(kept, dict) and isinstance(now, dict):
         return kept.keys() == now.keys() and _moved(run, [kept[name] for name in now], list(now.values()))
     if len(kept) != len(now):

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from archspec.runs.trained import Trained
 
 ROWS: Final = 8192
-"""Rows of a forward pass."""
+"""Rows per forward pass."""
 _GROUPS: Final = 1000
 """The largest number of groups: each keeps the scores of its rows."""
 _IN_TRAINING: Final = "loss"
-"""The loss that is trained; it depends on clocks and on the state of the balance, which a model's weights lack."""
+"""The total loss of training; it depends on clocks and the balance's state, which are not among a model's weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def evaluate(run: Trained, tables: tuple[Table, ...], *, by: str | None = None, 
     Args:
         run: the run.
         tables: the rows; they need the columns of labels, too.
-        by: a column whose values group rows; each group is measured alone, too.
+        by: a column whose values group rows; each group is also measured alone.
         bad: for rows with a value that does not fit: `stop` at the first file chunk with one, or `skip` them.
 
     Raises:
@@ -129,8 +129,8 @@ class _Work:
     def _group(self, value: str | None) -> _Rows:
         if value not in self.groups and len(self.groups) == _GROUPS:
             unusable(
-                "AS804", f"the column to group by holds more than {_GROUPS:,} values",
-                help="name a column with fewer; a run trained with `--grouped-by` measures AUC within any number",
+                "AS804", f"the column to group by has more than {_GROUPS:,} values",
+                help="name a column with fewer values; a run trained with `--grouped-by` measures AUC within any group",
             )  # fmt: skip
         return self.groups.setdefault(value, _Rows(self.run))
 

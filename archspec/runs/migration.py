@@ -1,4 +1,4 @@
-"""Warm start: a run, or weights, of one spec become the start of another, and ids keep their values."""
+"""Warm start: a run, or weights, of one spec are the start of another, and ids keep their values."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ def migrate(  # noqa: PLR0913 - the public signature
 
     Equal canonical names are copied. The rows of a gate's head move by the names of the experts; experts that are added
     to it enter, if its kind and settings allow, with at most `share` of its weight in every row, so that old outputs
-    hardly change. Ids mean what they meant in the old run; `archspec train --from` also extends its vocabularies.
+    hardly change. Ids keep their meaning of the old run; `archspec train --from` also extends its vocabularies.
 
     Args:
         old: the folder of a run or a loaded run, a file of `archspec.save_weights`, or a compiled model.
         new: the new spec: a Spec, the path of one, or its text.
         moved: old name -> new name, for what was renamed: a node, `{"level1.experts.shared": "level1.experts.common"}`,
-            or a word, `{"ctr": "click"}`, for every node of that name.
+            or a word, `{"ctr": "click"}`, for every node with that name.
         plugins: plugins with further kinds, of both specs.
-        seed: draws what has no counterpart from a separate generator.
+        seed: for weights without a counterpart, which are drawn from a separate generator.
         share: the largest weight of all experts added to a gate, together.
 
     Returns:
-        The model, and what became of each weight: kept, moved, grown, new or dropped.
+        The model, and what happened to each weight: kept, moved, grown, new or dropped.
 
     Raises:
         SpecError: a spec is wrong, the old run or file cannot be read, or a name of `moved` does not exist (AS805).
@@ -83,7 +83,7 @@ def migrate(  # noqa: PLR0913 - the public signature
     return _migration(weights, (old_graph, graph), (encodings, {**renamed, **words}), model, moved or {}, share)
 
 
-def start_of(  # noqa: PLR0913, PLR0917 - two runs, and what connects them
+def start_of(  # noqa: PLR0913, PLR0917 - two runs and how they correspond
     old: Trained, graph: Graph, encoder: Encoder, moved: Mapping[str, str], seed: int, fill: Callable[[nn.Module], None]
 ) -> Migration:
     """The model that a run starts from if it continues another run.
@@ -93,8 +93,8 @@ def start_of(  # noqa: PLR0913, PLR0917 - two runs, and what connects them
         graph: the graph of the new run's spec.
         encoder: the new run's encoder, whose vocabularies extend those of the other run.
         moved: old name -> new name.
-        seed: draws what has no counterpart, as without another run.
-        fill: called with the model that was drawn, for pretrained vectors of values that the other run did not know.
+        seed: for weights without a counterpart, as without another run.
+        fill: called with the new model, for pretrained vectors of values that the other run did not know.
     """
     model = instantiate(build(graph), seed=seed)
     fill(model)
@@ -106,7 +106,7 @@ def start_of(  # noqa: PLR0913, PLR0917 - two runs, and what connects them
 
 
 def before(old: Trained, graph: Graph, moved: Mapping[str, str], *, extend: bool) -> Before:
-    """The encodings that a run takes over from another one, by the columns of the new spec."""
+    """The encodings that a run reuses from another one, by the columns of the new spec."""
     columns = _columns(old.graph, graph, moved)
     encoder = old.encoder
     renamed: dict[str, Any] = {
@@ -141,7 +141,7 @@ def _columns(old: Graph, new: Graph, moved: Mapping[str, str]) -> dict[str, str]
     return found
 
 
-def _migration(  # noqa: PLR0913, PLR0917 - two models, and what connects them
+def _migration(  # noqa: PLR0913, PLR0917 - two models and how they correspond
     weights: Mapping[str, Tensor],
     graphs: tuple[Graph | None, Graph],
     encodings: tuple[Mapping[str, Encoding], Mapping[str, Encoding]],
@@ -159,7 +159,7 @@ def _migration(  # noqa: PLR0913, PLR0917 - two models, and what connects them
             source = renames.old(name)
             if name in sizes and source in weights:
                 tables[name] = places(before_.get(source), now[name], (len(weights[source]), sizes[name]))
-    for name, rows in sizes.items():  # ids as they are: a longer table has rows of its own
+    for name, rows in sizes.items():  # ids are not encoded: the further rows of a longer table are new
         source = Renames(moved).old(name)
         if name not in tables and name.startswith("inputs.") and name.endswith(".weight") and source in weights:
             tables[name] = places(None, None, (len(weights[source]), rows))
@@ -167,7 +167,7 @@ def _migration(  # noqa: PLR0913, PLR0917 - two models, and what connects them
 
 
 def _read(old: Old, registry: Registry) -> tuple[dict[str, Tensor], Graph | None, Mapping[str, Encoding]]:
-    """The weights of an old model by name, and, as far as they are known, its graph and its encodings."""
+    """The weights of an old model by name and, if known, its graph and its encodings."""
     if isinstance(old, Trained):
         return dict(old.model.named_weights()), old.graph, old.encoder.encodings
     if isinstance(old, nn.Module):
@@ -181,7 +181,7 @@ def _read(old: Old, registry: Registry) -> tuple[dict[str, Tensor], Graph | None
     if not isinstance(metadata.get(SPEC), str):
         unusable(
             "AS807", f"`{path}` does not contain the spec of its weights: it was written by an older archspec",
-            help="load it into a model of its spec with `archspec.load_weights`, and give that model to `migrate`",
+            help="load it into a model of its spec with `archspec.load_weights`, and pass that model to `migrate`",
         )  # fmt: skip
     known = spec_of_text(metadata[SPEC], registry)
     return weights, graph_of(known), _words(known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping  # noqa: TC003 - a run's file is read as a Recipe, by its annotations
+from collections.abc import Mapping  # noqa: TC003 - reading a run's file as a Recipe needs the annotations
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -93,7 +93,11 @@ def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
 def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
     """Checks the range of each setting."""
     if recipe.moved and recipe.start is None:
-        problems.error("AS731", "`--moved` renames what `--from RUN` takes over", help="give `--from` too, or neither")
+        problems.error(
+            "AS731",
+            "`--moved` needs `--from RUN`: it renames what that run provides",
+            help="add `--from`, or drop `--moved`",
+        )
     try:
         _RECIPE.validate_python(asdict(recipe))
     except ValidationError as error:

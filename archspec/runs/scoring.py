@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from archspec.data.values import Array
     from archspec.runs.trained import Trained
 
-SKIPPED: Final = "these rows have no scores: null in their place"
+SKIPPED: Final = "the scores of these rows are null"
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
-    """What a table of scores contains beside the scores.
+    """What a table of scores contains in addition to the scores.
 
     Args:
         keep: columns of the input that are kept, and their names among the scores.
         gates: whether the weights of each gate are added, as a list column of the gate's canonical name.
-        batch: rows of a forward pass.
+        batch: rows per forward pass.
         names: the outputs; empty: all.
     """
 
@@ -56,7 +56,7 @@ class Scores:
     task's is a list of the probabilities of its classes.
 
     Raises:
-        SpecError: AS803: two columns would have one name.
+        SpecError: AS803: two columns would have the same name.
     """
 
     def __init__(self, run: Trained, tables: tuple[Table, ...], options: ScoreOptions) -> None:
@@ -138,7 +138,7 @@ class Scores:
         return {name: torch.cat([part[name] for part in parts]).float().numpy() for name in parts[0]}
 
     def _kept_types(self) -> dict[str, Any]:
-        """The type of each kept column: one that holds the values of all files, or texts."""
+        """The type of each kept column: one for the values of all files, or texts."""
         import pyarrow as pa
 
         found: dict[str, list[Any]] = {name: [] for name in self._kept}
@@ -156,7 +156,7 @@ class Scores:
             if shown in taken:
                 what = "a score" if shown in self.lists else "another column"
                 problems.error(
-                    "AS803", f"the kept column `{shown}` and {what} would have one name",
+                    "AS803", f"the kept column `{shown}` and {what} would have the same name",
                     help=f"`--keep {column}=label_{shown}` keeps it under another name",
                 )  # fmt: skip
             taken.add(shown)
@@ -197,7 +197,7 @@ def _plain(kind: Any) -> Any:  # noqa: ANN401 - pyarrow comes without types
 
 
 def _common(types: list[Any]) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """A type for the values of all types; texts if there is no other."""
+    """A type that can hold the values of all types; texts if there is no other."""
     import pyarrow as pa
 
     try:

@@ -78,16 +78,16 @@ class Trained:
         """The rows of a table in memory, such as a request, as one batch for the model; they need no labels.
 
         Args:
-            data: a dict of columns (lists, arrays or tensors), an Arrow table, or a data frame; files, too.
+            data: a dict of columns (lists, arrays or tensors), an Arrow table, or a data frame; or files.
             bad: `stop` raises an error for rows with a value that does not fit, `skip` skips them; the batch's `rows`
-                shows which ones are left.
+                are the remaining ones.
 
         Raises:
             SpecError: the data is not a table, columns are missing or of a wrong type, values do not fit.
         """
         parts = list(encoded_chunks(tables_of(data), self.encoder.of_inputs()))
         if not parts:
-            unusable("AS801", "there are no rows to encode", help="give at least one row")
+            unusable("AS801", "there are no rows to encode", help="pass at least one row")
         faults = Faults()
         for part in parts:
             faults.add(part.faults)
@@ -109,7 +109,7 @@ class Trained:
         Args:
             data: a path, a pattern, a folder of parts, or several of them; or a table in memory, as for `encode`.
             gates: whether to add the weights of each gate by its canonical name, `[N, experts seen]`.
-            batch: rows of a forward pass.
+            batch: rows per forward pass.
             header: column names of CSV files without a header line.
 
         Raises:

@@ -244,7 +244,7 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
 def ended() -> Iterator[None]:
     """Translates errors that end a training: Lightning's exit after Ctrl-C, and torch's lack of memory.
 
-    Ctrl-C can also end in another error: the writer of `torch.save` raises its own when its file stays incomplete.
+    Ctrl-C can also raise another error: the writer of `torch.save` raises one if its file stays incomplete.
     """
     try:
         yield

@@ -20,7 +20,7 @@ DEFAULT_KIND = {
     "expert": "mlp", "gate": "softmax", "feature_gate": "softmax", "block": "mlp", "tower": "mlp", "task": "binary",
 }  # fmt: skip
 KINDS = {"block": "expert"}
-"""Category -> the one whose kinds its blocks have, if that is another."""
+"""Category -> the category of its blocks' kinds, if it is another one."""
 DEFAULTS: dict[str, Section] = {
     "input": "inputs", "expert": "experts", "gate": "gates", "feature_gate": "feature_gates", "tower": "towers",
     "fusion": "fusion", "block": "blocks",
@@ -55,7 +55,7 @@ ABOUT = {
 
 
 def kinds_of(category: str) -> str:
-    """The category of the kinds that the blocks of a category have: a block is of a kind of expert."""
+    """The category of the kinds that the blocks of a category have: `blocks` have kinds of experts."""
     return KINDS.get(category, category)
 
 

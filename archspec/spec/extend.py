@@ -223,7 +223,7 @@ def _nowhere(tree: Node, done: str, step: str, whole: str) -> Diagnostic:
         count = len(tree.items)
         what = f"`{done}` has {'one entry' if count == 1 else f'{count} entries'}, but none is `{step}`"
         instead = ".".join((done, str(count), *whole.split(".")[done.count(".") + 2 :]))
-        help_ = f"entries are counted from 1, as they are written, before any `repeat`: `--set {instead}=...`"
+        help_ = f"entries are counted from 1 as written, before `repeat`: `--set {instead}=...`"
     return Diagnostic("AS136", f"`--set {whole}`: {what}", span_at(tree, ()), help=help_)
 
 

@@ -45,9 +45,7 @@ def _text_of(source: str | os.PathLike[str]) -> tuple[str, str]:
         TypeError: the source is neither a text nor a path.
     """
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(
-            f"a spec is given as the path of a file or as its text, not as an object of type {type(source).__name__}"
-        )
+        raise TypeError(f"a spec must be the path of a file or its text, not an object of type {type(source).__name__}")
     if isinstance(source, str) and not source.strip():
         unusable("AS001", "the name of the spec is empty", help="name a file, or `-` for standard input")
     if isinstance(source, str) and ("\n" in source or ": " in source):

@@ -71,7 +71,7 @@ def _by_setting(details: Iterable[ErrorDetails]) -> dict[_Path, list[ErrorDetail
     found: dict[_Path, list[ErrorDetails]] = {}
     for detail in details:
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
-            continue  # pydantic does not count items that are wrong themselves
+            continue  # pydantic does not count items that are themselves wrong
         path = tuple(step for step in detail["loc"] if not _is_branch(step))
         found.setdefault(path, []).append(detail)
     return found

@@ -203,7 +203,7 @@ def _dumped(settings: Settings) -> dict[str, Any]:
 
 
 def _escaped(data: Any) -> Any:  # noqa: ANN401 - YAML data
-    """Strings with `$` doubled, so that they read back unchanged."""
+    """Doubles `$` in strings, so that they read back unchanged."""
     if isinstance(data, dict):
         return {_escaped(key): _escaped(value) for key, value in data.items()}
     if isinstance(data, list):

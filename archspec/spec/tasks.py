@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Wrong(TaskKind):
-    """Stands for the kind of a task that is wrong, and was reported: no other check complains about it."""
+    """Replaces the kind of a task that is wrong and was reported, so that no other check complains about it."""
 
     output: ClassVar[Literal["binary", "regression", "multiclass"]] = "binary"
 
@@ -53,7 +53,7 @@ class TaskReader(EntryReader):
         )
 
     def losses(self, entry: Entry, kind: str, settings: TaskKind, node: Mapping) -> tuple[Block, ...]:
-        """The losses of a task: those it names, or its kind's own."""
+        """The losses of a task: those it names, or its kind's default."""
         what = f"task `{entry.key}`"
         given = node.get("loss") or _written(settings.default_loss(), entry.key_span)
         nodes = given.items if isinstance(given, Sequence) else (given,)
@@ -85,14 +85,14 @@ def _wrong(entry: Entry, node: Node) -> TaskBlock:
 
 
 def _written(loss: Any, place: Span) -> Node:  # noqa: ANN401 - a mapping, or a value in it
-    """A loss as the tree that a spec which writes it has."""
+    """A loss as the tree of a spec that writes it."""
     if not hasattr(loss, "items"):
         return Scalar(loss, place)
     return Mapping(tuple(Entry(key, place, _written(value, place)) for key, value in loss.items()), place)
 
 
 def _loss_help(settings: TaskKind) -> str:
-    """The help that names the loss of a task's kind."""
+    """The help that shows the loss of a task's kind."""
     loss = settings.default_loss()
     words = ", ".join(f"{key}: {value}" for key, value in loss.items())
     return f"write `loss: {loss['kind'] if len(loss) == 1 else '{' + words + '}'}`"

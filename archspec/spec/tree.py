@@ -75,7 +75,7 @@ class Mapping:
         return Mapping(tuple(entry for entry in self.entries if entry.key != key), self.span, self.provenance)
 
     def only(self, *keys: str) -> Mapping:
-        """Return this mapping with these keys alone."""
+        """Return this mapping with only these keys."""
         return Mapping(tuple(entry for entry in self.entries if entry.key in keys), self.span, self.provenance)
 
     def with_entry(self, entry: Entry) -> Mapping:

@@ -107,7 +107,7 @@ def _steps(tiny: Tiny, balance: BalanceModule, losses: Tensor) -> None:
 
 
 def _losses(settings: Any, outputs: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401 - settings of any loss
-    """The losses of the rows, computed by the method that the kind has."""
+    """The losses of the rows, computed by the method that the kind defines."""
     method, arguments = _method(settings, outputs, batch)
     made: Tensor = method(*arguments)
     return made

@@ -85,7 +85,7 @@ def _same_source(tiny: Tiny, built: Built) -> None:
 
 
 def _costs(tiny: Tiny, built: Built, model: Compiled) -> None:
-    """Checks what `parameters` and `flops` return, and the number of parameters against the modules that were built."""
+    """Checks the results of `parameters` and `flops`, and the number of parameters against the modules."""
     with failing_with(tiny, "counting parameters and FLOPs"):
         count(built.graph)
     for name, module in built_modules(built, model).items():

@@ -45,7 +45,7 @@ def check_task(tiny: Tiny, *, gradcheck: bool) -> None:
 
 
 def _predicts(tiny: Tiny, kind: TaskKind, model: Any) -> None:  # noqa: ANN401 - a compiled model
-    """Checks the shapes of outputs and predictions, and that the model's equal those of the score function."""
+    """Checks the shapes of outputs and predictions, and that the model predicts the same as the score function."""
     for rows in (ROWS, 1, 0):
         _, batch = loss_batch(tiny, kind, rows)
         outputs, scores = model(batch)["one"], model.predict(batch)["one"]
@@ -57,13 +57,15 @@ def _predicts(tiny: Tiny, kind: TaskKind, model: Any) -> None:  # noqa: ANN401 -
         assert tuple(scores.shape) == wanted, (
             f"{tiny.label}: its output is {kind.output}, so predictions are {list(wanted)}; got {list(scores.shape)}"
         )
-        assert torch.allclose(scores, predictions(kind, outputs)), f"{tiny.label}: `score` gives other predictions"
+        assert torch.allclose(scores, predictions(kind, outputs)), (
+            f"{tiny.label}: `score` returns other predictions than the model"
+        )
         if kind.output == "binary":
             assert ((scores >= 0) & (scores <= 1)).all(), f"{tiny.label}: a binary prediction is outside 0..1"
 
 
 def _measures(tiny: Tiny, kind: TaskKind) -> None:
-    """Checks the names of metrics, if what measures them is installed."""
+    """Checks the names of metrics, if Lightning and torchmetrics are installed."""
     try:
         from archspec.lightning.metrics import METRICS
     except ModuleNotFoundError:

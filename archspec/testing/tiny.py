@@ -96,7 +96,7 @@ class Tiny:
         return {"inputs": inputs, **blocks, "towers": towers}
 
     def _expert(self, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-        """Two groups that read `x`, or fields or tokens as wide, by what the kind takes; given tokens are pooled."""
+        """Two groups that read `x`, or fields or tokens of its width, as the kind requires; tokens are then pooled."""
         source = {"rows": "x", "fields": ["x", "other"], "tokens": "events"}[self.cls.takes]
         inputs = dict(base["inputs"])
         if self.cls.takes == "fields":
@@ -112,7 +112,7 @@ class Tiny:
         return {"inputs": inputs, "levels": levels, "towers": {"one": {}, "two": {}}}
 
     def _gives_tokens(self) -> bool:
-        """Whether experts of the kind under test give tokens, with these settings."""
+        """Whether experts of the tested kind return tokens with these settings."""
         try:
             made = self.cls.model_validate_json(json.dumps(self.settings))
         except ValueError:  # reading the spec reports it

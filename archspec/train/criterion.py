@@ -212,7 +212,7 @@ class MultiTaskLoss(nn.Module):
             self.balance.step(losses.detach(), counted, jacobian)
 
     def _check_shape(self, made: object, wanted: tuple[int, ...], method: str) -> None:
-        """Raises SpecError if a method of the balance returns something else than a tensor of a shape."""
+        """Raises SpecError if a method of the balance does not return a tensor of the expected shape."""
         if not isinstance(made, Tensor) or tuple(made.shape) != wanted:
             problem = f"builds a module whose `{method}` returns {shown(made)}, which must be {list(wanted)}"
             raise SpecError([wrong_result_of(self._balance, "balance", problem)])

@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from archspec.nn.module import Compiled
 
 SHARE: Final = 0.001
-"""The weight that all experts added to a gate get together, at most, if its kind can bound it."""
+"""The largest total weight of all experts added to a gate, if its kind can bound it."""
 How = Literal["kept", "moved", "grown", "new", "dropped"]
-"""`kept` and `moved` are copied whole; `grown` has rows of its own beside copied ones; `new` is as it was drawn."""
+"""`kept` and `moved` are copied whole; `grown` has new rows next to copied ones; `new` keeps its initial values."""
 _TRANSFORM: Final = "transform."
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one weight: of the new model, or, if it was dropped, of the old one."""
+    """What happened to one weight of the new model or, if it was dropped, of the old one."""
 
     weight: str
     how: How
     source: str = ""
     """The old weight, if it has another name."""
     kept: int = 0
-    """Rows that were copied; of a weight that is copied whole, all."""
+    """How many rows were copied; all if the weight was copied whole."""
     rows: int = 0
-    """Rows that it has."""
+    """How many rows it has."""
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A model of the new spec that starts from old weights, and what became of each weight."""
+    """A model of the new spec that starts from old weights, and what happened to each weight."""
 
     model: Compiled
     changes: tuple[Change, ...]
@@ -91,7 +91,7 @@ class Renames:
         return ".".join(words.get(part, part) for part in name.split("."))
 
     def check(self, old: Iterable[str], new: Iterable[str]) -> None:
-        """Raises SpecError AS805 if a name occurs in neither model as it should."""
+        """Raises SpecError AS805 if an old name is not in the old model, or a new name is not in the new one."""
         problems = Diagnostics()
         sides = (
             ("was trained", "old", [*self.moved], [*old]),
@@ -103,7 +103,7 @@ class Renames:
                 if name not in parts:
                     near = suggest(name, sorted(parts))
                     problems.error(
-                        "AS805", f"nothing of the name `{name}` {words}",
+                        "AS805", f"nothing named `{name}` {words}",
                         help=f"did you mean `{near}`?" if near else f"give the {side} name of a node or of its group",
                     )  # fmt: skip
         problems.raise_errors(status=2)
@@ -115,7 +115,7 @@ def _prefixes(name: str) -> set[str]:
     return {".".join(parts[:end]) for end in range(1, len(parts) + 1)} | set(parts)
 
 
-def migrate_weights(  # noqa: PLR0913 - two models, and what connects them
+def migrate_weights(  # noqa: PLR0913 - two models and how they correspond
     old: Mapping[str, Tensor],
     old_graph: Graph | None,
     model: Compiled,
@@ -127,18 +127,18 @@ def migrate_weights(  # noqa: PLR0913 - two models, and what connects them
 ) -> Migration:
     """Copies trained weights into a new model, in place.
 
-    Equal names are copied if their shapes agree. The rows of a gate's head belong to experts and move by their names;
-    added experts start as the gate's kind says (`GateKind.entering`). The rows of a table move as `tables` says, else
-    they stay where they are. Whatever has no counterpart keeps the values with which the model was drawn.
+    Weights with equal names are copied if their shapes agree. The rows of a gate's head belong to experts and move by
+    their names; added experts start as the gate's kind determines (`GateKind.entering`). The rows of a table move as
+    in `tables`, or else stay where they are. Weights without a counterpart keep their initial values.
 
     Args:
         old: the trained weights by canonical name.
-        old_graph: the graph of their spec; None if it is unknown: then every gate must see as many experts as before.
+        old_graph: the graph of their spec; None if unknown: then every gate must see as many experts as before.
         model: the new model.
         graph: its graph.
         moved: old name -> new name, for what was renamed.
-        tables: table of the new model -> for each of its rows the old row that it continues, -1 for none.
-        share: the weight that all experts added to a gate may have together.
+        tables: table of the new model -> the old row for each of its rows, -1 for none.
+        share: the largest total weight of all experts added to a gate.
 
     Raises:
         SpecError: AS805: a name of `moved` does not exist.
@@ -188,7 +188,7 @@ class _Work:
         found, rows = self.old.get(source), len(value) if value.dim() else 1
         if found is None and source.endswith(".bias") and f"{source.removesuffix('bias')}weight" in self.old:
             value.zero_()
-            return Change(name, "new", rows=rows, why="zero, since it was trained without")
+            return Change(name, "new", rows=rows, why="zero, because the old model had no such weight")
         if found is None:
             return Change(name, "new", rows=rows)
         self.used.add(source)
@@ -209,7 +209,7 @@ class _Work:
         value[known] = found[places[known]].to(value)
         count, same = int(known.sum()), source == name
         if count == 0:
-            return Change(name, "new", rows=len(value), why="its ids have another meaning")
+            return Change(name, "new", rows=len(value), why="its ids have a different meaning")
         whole = count == len(value) and found.shape == value.shape
         return Change(
             name, ("kept" if same else "moved") if whole else "grown", "" if same else source, count, len(value)
@@ -223,7 +223,9 @@ class _Work:
             return self._of_transform(name, node, path, value, gate)
         if gate.entries is None:
             self.used.add(self.renames.old(name))
-            return Change(name, "new", rows=len(value), why="the gate sees other experts, which its kind cannot move")
+            return Change(
+                name, "new", rows=len(value), why="the gate sees other experts, and its kind cannot move its weights"
+            )
         if path not in gate.entries:
             return self._whole(name, self.renames.old(name), value)
         source = self.renames.old(name)
@@ -240,7 +242,7 @@ class _Work:
 
     @staticmethod
     def _rows(value: Tensor, found: Tensor, gate: _Gate, entry: tuple[str, float]) -> None:
-        """Fills the rows of experts by name, and those of added ones as the kind says."""
+        """Fills the rows of experts by name, and those of added experts as the kind determines."""
         start, shift = entry
         known = found[[place for place in gate.places if place >= 0]].to(value)
         added = known.mean(0) if start == "mean" else torch.zeros_like(known[0])
@@ -248,13 +250,13 @@ class _Work:
             value[row] = found[place].to(value) if place >= 0 else added + shift
 
     def _unbounded(self, node: str, path: str, gate: _Gate) -> str:
-        """Why added experts do not enter with little weight, if they do not."""
+        """Why added experts do not start with little weight; empty if they do."""
         entries, block = gate.entries or {}, self.graph.nodes[node].block
         shifted = entries.get("head.bias", ("", 0.0))[1] != 0
         assert isinstance(block, Block)
         if path != "head.weight" or -1 not in gate.places or not shifted or getattr(block.settings, "bias", False):
             return ""
-        return "without `bias: true` in the gate, the added experts enter with the weight of an average one"
+        return "without `bias: true` in the gate, added experts start with the weight of an average expert"
 
     def _of_transform(self, name: str, node: str, path: str, value: Tensor, gate: _Gate) -> Change:
         """Copies the transform of an expert, which is numbered by its place among those seen."""
@@ -280,7 +282,7 @@ class _Work:
         return found
 
     def _entries(self, gate: str, places: tuple[int, ...]) -> Mapping[str, tuple[str, float]] | None:
-        """How experts enter, as the gate's kind says; None if it does not, or if no expert stayed."""
+        """How experts are added, from the gate's kind; None if it does not support this, or if no expert stayed."""
         node = self.graph.nodes[gate]
         known = sum(place >= 0 for place in places)
         assert isinstance(node.block, Block)

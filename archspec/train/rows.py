@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Columns = Mapping[str, Tensor]
 
 _Read = tuple[Tensor, Tensor, Columns, Columns]
-"""What a loss may read: the outputs and labels of its task, all outputs, the batch."""
+"""What a loss can read: the outputs and labels of its task, all outputs, and the batch."""
 
 
 def task_sums(block: TaskBlock, logits: Columns, batch: Columns, *, check: bool) -> tuple[Tensor, Tensor]:
@@ -123,14 +123,14 @@ def _row_losses(block: TaskBlock, read: _Read, inside: Tensor | None) -> Tensor:
 
 
 def _method(kind: LossKind) -> str:
-    """The method that a loss defines: with the others of a row, within its group, or for each row alone."""
+    """The method that a loss defines: `joint`, `within` or `rows`."""
     if overrides(kind, LossKind.joint):
         return "joint"
     return "within" if overrides(kind, LossKind.within) else "rows"
 
 
 def shown(made: object) -> str:
-    """A tensor by its shape, anything else by its type."""
+    """Describes a tensor by its shape, anything else by its type."""
     return f"a tensor {list(made.shape)}" if isinstance(made, Tensor) else f"a `{type(made).__name__}`"
 
 
@@ -149,7 +149,7 @@ def _losses(block: TaskBlock, loss: Block, read: _Read, inside: Tensor | None) -
 
 
 def _groups(block: TaskBlock, loss: Block, batch: Columns) -> Tensor:
-    """The group of each row, int64 `[B]`; a row without one is a group of its own."""
+    """The group of each row, int64 `[B]`; a row without a group is its own group."""
     name = str(loss.settings.group)
     column = as_written(name) if as_written(name) in batch else name
     groups = _column(block, batch, column, f"column of groups of its loss `{loss.kind}`,")
@@ -225,7 +225,7 @@ def _range(kind: TaskKind, labels: Tensor) -> tuple[Tensor, str]:
     finite = torch.isfinite(labels)
     if kind.lowest is None:
         return finite, "is not a finite number"
-    return finite & (labels >= kind.lowest), f"is not a finite number from {kind.lowest:g} up"
+    return finite & (labels >= kind.lowest), f"is not a finite number of at least {kind.lowest:g}"
 
 
 def _check_shape(block: TaskBlock, column: Tensor, name: str, outputs: Tensor) -> None:

@@ -200,7 +200,7 @@ def test_logarithms_of_negative_numbers(tmp_path: Path) -> None:
     """They do not fit, like missing ones."""
     assert Log().encode(pa.array([0.0, -0.5, None, float("inf"), float("nan")]))[1].tolist() == [1, 0, 0, 0, 0]
     rows = {**ROWS, "price": [1.0, -2.0, *ROWS["price"][2:]]}
-    with pytest.raises(SpecError, match=r"row 2: `-2\.0` is not a number from 0 up, as log1p needs it"):
+    with pytest.raises(SpecError, match=r"row 2: `-2\.0` is not a number of at least 0, which log1p requires"):
         prepared(tmp_path, rows, choices={"price": "log1p", "level": "buckets"})
 
 

@@ -93,9 +93,9 @@ def test_columns_that_are_padded_in_different_ways(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"categories": [["a", "b"], ["c", "a"], *ROWS["categories"][2:]]},
-         "column `categories`, row 2: `['c', 'a']` has another number of items than `items`"),
-        ({"categories": [*ROWS["categories"][:4], None]}, "column `categories`, row 5: `None` has another"),
-        ({"seconds": [[1.0], *ROWS["seconds"][1:]]}, "column `seconds`, row 1: `[1.0]` does not hold one number"),
+         "column `categories`, row 2: `['c', 'a']` has a different number of items than `items`"),
+        ({"categories": [*ROWS["categories"][:4], None]}, "column `categories`, row 5: `None` has a different"),
+        ({"seconds": [[1.0], *ROWS["seconds"][1:]]}, "column `seconds`, row 1: `[1.0]` does not have one number"),
     ],
 )  # fmt: skip
 def test_events_of_two_lengths_are_reported_by_row(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

@@ -58,7 +58,8 @@ def test_vectors_are_matched_through_the_vocabulary(tmp_path: Path) -> None:
     assert kept["item.vectors"].tolist() == [[1, 2], [5, 6]]
     (line,) = found.tables
     assert line == (
-        "table `item`: vectors for 2 of 4 values (50.0%); the others start at random and stay so: it is frozen"
+        "table `item`: vectors for 2 of 4 values (50.0%); the others start at random, and stay so because the table is "
+        "frozen"
     )
 
 
@@ -101,22 +102,22 @@ NAN = float("nan")
     [
         (
             {"vector": [[1.0], [2.0], [3.0]]},
-            "row 1, of id `b`, has another number of values than `dim`, which is 2",
+            "row 1, of id `b`, does not have `dim` = 2 values",
         ),
-        ({"vector": [[1.0, 2.0], None, [3.0, 4.0]]}, "row 2, of id `z`, has another number of values"),
+        ({"vector": [[1.0, 2.0], None, [3.0, 4.0]]}, "row 2, of id `z`, does not have `dim` = 2 values"),
         (
             {"vector": [[1.0, 2.0], [NAN, 1.0], [3.0, 4.0]]},
-            "row 2, of id `z`, holds a value that is not",
+            "row 2, of id `z`, has a value that is not",
         ),
-        ({"vector": [[1.0, 2.0], [1e300, 1.0], [3.0, 4.0]]}, "row 2, of id `z`, holds a value that is not"),
-        ({"vector": [[1.0, 2.0], [None, 1.0], [3.0, 4.0]]}, "row 2, of id `z`, holds a value that is not"),
-        ({"vector": [1.0, 2.0, 3.0]}, "column `vector` holds double"),
-        ({"vector": ["1 2", "3 4", "5 6"]}, "column `vector` holds string"),
-        ({"id": ["b", "z", "b"]}, "holds two vectors of id `b`, in rows 1 and 3"),
+        ({"vector": [[1.0, 2.0], [1e300, 1.0], [3.0, 4.0]]}, "row 2, of id `z`, has a value that is not"),
+        ({"vector": [[1.0, 2.0], [None, 1.0], [3.0, 4.0]]}, "row 2, of id `z`, has a value that is not"),
+        ({"vector": [1.0, 2.0, 3.0]}, "column `vector` has the type double"),
+        ({"vector": ["1 2", "3 4", "5 6"]}, "column `vector` has the type string"),
+        ({"id": ["b", "z", "b"]}, "has two vectors for id `b`, in rows 1 and 3"),
         ({"id": ["b", None, "d"]}, "row 2, of id `None`, has no id"),
-        ({"id": [["b"], ["z"], ["d"]]}, "column `id` holds list"),
+        ({"id": [["b"], ["z"], ["d"]]}, "column `id` has the type list"),
         ({"id": ["u", "v", "w"]}, "none of its ids, such as `u`, `v`, `w`, is in column `id_of_item`"),
-        ({"id": pa.array([], pa.string()), "vector": pa.array([], pa.list_(pa.float32()))}, "holds no vectors"),
+        ({"id": pa.array([], pa.string()), "vector": pa.array([], pa.list_(pa.float32()))}, "has no vectors"),
         ({"name": ["b", "z", "d"], "id": None}, "has no column `id`"),
     ],
 )
@@ -139,8 +140,8 @@ def test_files_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], said: st
     [
         ("itm", {}, "the spec has no input `itm`", "did you mean `item`?"),
         ("clicks", {}, "input `clicks` reads the table of `item`", "write `--table item=...`"),
-        ("x", {}, "input `x` has no vectors: `kind: dense` has no table", "inputs with a table: item, user"),
-        ("item", {"choices": {"id_of_item": "hash", "clicks": "hash"}}, "rows of their own", "vocabulary"),
+        ("x", {}, "input `x` has no table: `kind: dense` has no table", "inputs with a table: item, user"),
+        ("item", {"choices": {"id_of_item": "hash", "clicks": "hash"}}, "do not have their own rows", "vocabulary"),
     ],
 )
 def test_inputs_that_take_no_vectors(tmp_path: Path, name: str, options: Any, said: str, way_out: str) -> None:  # noqa: ANN401
@@ -156,7 +157,7 @@ def test_inputs_that_take_no_vectors(tmp_path: Path, name: str, options: Any, sa
 
 def test_two_spellings_of_one_id(tmp_path: Path) -> None:
     """`7` and `007` are one id where ids are numbers: refused, since only one of the vectors could be kept."""
-    with pytest.raises(SpecError, match="holds two spellings of one id, 3 in column `user`"):
+    with pytest.raises(SpecError, match="spells one id in two ways: 3 in column `user`"):
         prepared(tmp_path, {"id": ["3", "03"], "vector": [[1.0, 2.0]] * 2}, "user")
 
 

@@ -61,15 +61,15 @@ ROW = [[1.0, 2.0, 3.0]]
 @pytest.mark.parametrize(
     ("name", "ids", "vectors", "said"),
     [
-        ("clicks", [0], ROW, r"no input `clicks` with a table of its own; inputs with one: user, item"),
+        ("clicks", [0], ROW, r"no input `clicks` that owns a table; inputs with one: user, item"),
         ("itm", [0], ROW, "is it `item`?"),
         ("item", [0], [[1.0, 2.0]], r"takes ids \[N\] with vectors \[N, 3\], not ids of shape \[1\] with"),
         ("item", [0, 1], ROW, r"vectors of shape \[1, 3\]"),
         ("item", [4], ROW, r"id 4 is outside 0\.\.3"),
         ("item", [-1], ROW, "id -1 is outside"),
-        ("item", [2, 2], ROW * 2, "id 2 is there twice"),
-        ("item", [2], [[1.0, float("nan"), 3.0]], "the vector of id 2 holds NaN or an infinity"),
-        ("item", [2], [[1.0, float("inf"), 3.0]], "the vector of id 2 holds NaN or an infinity"),
+        ("item", [2, 2], ROW * 2, "id 2 occurs twice"),
+        ("item", [2], [[1.0, float("nan"), 3.0]], "the vector of id 2 has a NaN or an infinity"),
+        ("item", [2], [[1.0, float("inf"), 3.0]], "the vector of id 2 has a NaN or an infinity"),
     ],
 )
 def test_vectors_that_do_not_fit(name: str, ids: list[int], vectors: list[list[float]], said: str) -> None:

@@ -74,7 +74,7 @@ def test_rows_that_do_not_fit_keep_their_place(run: Trained, tmp_path: Path) -> 
     scores = written(run, tmp_path / "scores.parquet", data, keep={"user": "user"})
     assert (scores.rows, scores.unscored) == (50, 2)
     (warning,) = scores.warnings()
-    assert (warning.code, "row 4: no value; 1 more like it" in warning.message) == ("AS704", True)
+    assert (warning.code, "row 4: no value; 1 more row like this" in warning.message) == ("AS704", True)
     table = parquet.read_table(tmp_path / "scores.parquet")
     assert table["user"].to_pylist() == DATA["user"]
     whole = run.predict(DATA)

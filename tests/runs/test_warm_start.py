@@ -134,7 +134,7 @@ def test_buckets_and_means_are_kept_or_learned_again(days: tuple[Trained, Traine
         assert again.encoder.encodings[column] != first.encoder.encodings[column]
     found = json.loads((again.folder / "start.json").read_text())
     (table,) = (one for one in found["weights"] if one["weight"] == "inputs.price.weight")
-    assert (table["how"], table["why"]) == ("new", "its ids have another meaning")
+    assert (table["how"], table["why"]) == ("new", "its ids have a different meaning")
 
 
 def test_the_report_counts_what_moved(days: tuple[Trained, Trained]) -> None:

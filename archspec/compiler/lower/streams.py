@@ -67,11 +67,11 @@ class Streams(Columns):
         return value if stream.combine == "concat" else self.masked(at.detach(value), [value], at)
 
     def fields(self, stream: Stream, at: Scope) -> tuple[Value, ...]:
-        """The concatenated parts of a stream, each by itself."""
+        """The values that a stream concatenates, not yet concatenated."""
         return tuple(self.streams[leaf] if isinstance(leaf, str) else self.stream(leaf, at) for leaf in stream.leaves())
 
     def masked(self, value: Value, parts: Sequence[Value], at: Scope) -> Value:
-        """The same value; if it is tokens, one of them is there where that of any of its parts is."""
+        """The same value; if it is tokens, the mask is True for each token that some part has."""
         masks = self.builder.masks
         if not value.is_tokens or value.name in masks:
             return value

@@ -55,7 +55,7 @@ class _Checker:
         for (name, role), stream in graph.streams.items():
             self.streams.setdefault(name, []).append((role, stream))
         self.refused: set[str] = set()
-        """Nodes that read a stream which they do not take: their own width is unknown."""
+        """Nodes that read a stream that does not fit them; their own width is unknown."""
         self.readers = {edge.source: edge.target for edge in graph.edges if edge.role not in {"of", "output", "loss"}}
         self.rules: dict[str, Callable[[Node], int | None]] = {
             "input": self.input, "feature_gate": self.source, "gate": self.gate,
@@ -164,7 +164,7 @@ class _Checker:
         return width
 
     def count(self, node: Node, tokens: int | None) -> None:
-        """Notes how many tokens a node gives."""
+        """Records how many tokens a node returns."""
         if tokens is not None:
             self.graph.tokens[node.name] = tokens
 

@@ -40,13 +40,13 @@ def _fits(node: Node, block: Block, rule: Exclude, diagnostics: Diagnostics) -> 
 
 
 def _leaves_some(graph: Graph, node: Node, block: Block, rule: Exclude, diagnostics: Diagnostics) -> None:
-    """Reports values of the domain whose rows would see no expert, or, with `only`, none of their own."""
+    """Reports values of the domain whose rows would see no expert, or, with `only`, no expert of their own domain."""
     groups = {expert.group for expert in graph.seen[node.name]}
     values = graph.spec.domain(rule.domain) or ()
     missing = [value for value in values if value not in groups]
     if rule.setting == "only" and groups and missing:
-        message = f"{node.what} sees only the experts of a row's own `{rule.domain}`, but none named `{missing[0]}`"
-        fix = f"let it see an expert group for each value (missing: {listed(missing)}), or drop `only`"
+        message = f"{node.what} sees only the experts of a row's own `{rule.domain}`, but no group `{missing[0]}`"
+        fix = f"add an expert group for each value to `sees` (missing: {listed(missing)}), or drop `only`"
         diagnostics.error("AS236", message, block.span(*rule.path), notes=block.provenance, help=fix)
     if rule.setting == "exclude" and len(groups) == 1 and groups <= set(values):
         message = f"{node.what}: `exclude` leaves rows of `{groups.pop()}` without an expert"

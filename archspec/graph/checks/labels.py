@@ -1,4 +1,4 @@
-"""Checks that tasks read one value a row from their columns: no column of lists is a label as well."""
+"""Checks that tasks read one value per row from their columns: no column of lists may also be a label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_labels(graph: Graph, columns: Mapping[str, tuple[Node, Column | None]], diagnostics: Diagnostics) -> None:
-    """Reports inputs that read several items a row from a column of a task.
+    """Reports inputs that read several items per row from a column of a task.
 
     Args:
         graph: the graph.
@@ -34,18 +34,19 @@ def check_labels(graph: Graph, columns: Mapping[str, tuple[Node, Column | None]]
                 continue
             setting = _setting(node, key)
             diagnostics.error(
-                "AS721", f"`{setting}` of {node.what} reads several items a row from the column `{key}`, task `{name}` "
-                f"one, as its {use}", setting_span(node, setting), notes=[Note(f"task `{name}`", task.place)],
+                "AS721", f"`{setting}` of {node.what} reads several items per row from the column `{key}`, but "
+                f"task `{name}` reads one, as its {use}",
+                setting_span(node, setting), notes=[Note(f"task `{name}`", task.place)],
                 help=f"name another column in `{setting}`, or in `{_TASK[use]}` of the task",
             )  # fmt: skip
 
 
 _TASK = {"label": "label", "sample space": "when", "weight": "weight_column", "loss's column": "loss"}
-"""What a task reads a column for -> its setting."""
+"""The use of a column in a task -> the setting that names the column."""
 
 
 def _columns(name: str, task: TaskBlock) -> Iterator[tuple[str, str]]:
-    """The columns that a task reads, and what for."""
+    """The columns that a task reads, with their use."""
     settings = task.task
     yield settings.label or name, "label"
     if settings.when is not None:

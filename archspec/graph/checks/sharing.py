@@ -26,7 +26,7 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
             reads, others = _reads(graph, node, role), _reads(graph, owner, role)
             if width is None or expected is None or reads == others:
                 continue
-            one, other = node.what, f"`{owner.block.name}`, whose weights it has,"
+            one, other = node.what, f"`{owner.block.name}`, whose weights it uses,"
             message = f"{one} reads {reads} numbers, but {other} reads {others}"
             if role != "from":
                 message = f"`{role}` of {one} is {width} wide, but that of {other} is {expected}"

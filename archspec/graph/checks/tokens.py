@@ -1,4 +1,4 @@
-"""Checks of what streams are made of: rows or tokens, and of one length; and that each reader gets what it takes."""
+"""Checks that the parts of a stream are all rows or all tokens of one length, and that each reader can read them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def check_stream(graph: Graph, node: Node, role: str, stream: Stream, diagnostics: Diagnostics) -> bool:
-    """Whether a node may read a stream in a role: parts of one kind, and that which the node takes; reports it if not.
+    """Whether a node may read a stream in a role: its parts agree, and the node takes them; reports it if not.
 
-    Parts whose width a mistake hides count as right.
+    Parts whose width is unknown because of an earlier mistake count as right.
     """
     parts = [name for name, _ in stream.nodes() if graph.widths.get(name) is not None]
     if not parts or not check_beside(graph, node, parts, stream.span, diagnostics):
@@ -46,7 +46,7 @@ def check_stream(graph: Graph, node: Node, role: str, stream: Stream, diagnostic
 def check_beside(
     graph: Graph, node: Node, parts: Iterable[NodeName], span: Span | None, diagnostics: Diagnostics
 ) -> bool:
-    """Whether nodes that are concatenated, added or mixed all give rows, or all tokens of one number."""
+    """Whether nodes that are concatenated, added or mixed all return rows, or all return the same number of tokens."""
     parts = list(dict.fromkeys(parts))
     lengths: Mapping[NodeName, int | None] = {name: graph.tokens.get(name) for name in parts}
     first = parts[0]
@@ -55,12 +55,14 @@ def check_beside(
         return True
     one, two = described(graph, first), described(graph, other)
     if None in {lengths[first], lengths[other]}:
-        message = f"{node.what} puts rows and tokens side by side: {one}, and {two}"
-        helps = "make rows of the tokens first, with `pool: mean` or a block that gives rows, or read the two apart"
+        message = f"{node.what} combines rows and tokens: {one}, and {two}"
+        helps = (
+            "first turn the tokens into rows, with `pool: mean` or a block that returns rows, or read both separately"
+        )
         _error(graph, node, "AS240", message, span, (first, other), diagnostics, helps)
     else:
-        message = f"{node.what} puts lists of different lengths side by side: {one}, and {two}"
-        _error(graph, node, "AS241", message, span, (first, other), diagnostics, "give both the same `length`")
+        message = f"{node.what} combines lists of different lengths: {one}, and {two}"
+        _error(graph, node, "AS241", message, span, (first, other), diagnostics, "write the same `length` for both")
     return False
 
 
@@ -79,7 +81,7 @@ def token_kinds(graph: Graph) -> list[str]:
 
 
 def _takes(node: Node, role: str) -> str | None:
-    """What a node reads in a role; None if a mistake hides it."""
+    """What a node reads in a role; None if it is unknown because of an earlier mistake."""
     if role != "from" or not isinstance(node.block, Block) or kinds_of(node.block.category) not in {"expert", "tower"}:
         return "rows"
     return None if node.block.settings is None else str(node.block.settings.takes)
@@ -92,14 +94,14 @@ def _needs_tokens(graph: Graph, node: Node, parts: list[NodeName]) -> str:
 def _how_to_get_tokens(graph: Graph, node: Node) -> str:
     known = [name for name in graph.tokens if name != node.name]
     if known:
-        return f"these have tokens: {', '.join(known)}"
-    return "read a `sequence` input with `pool: none`, or a block whose kind gives tokens"
+        return f"these are tokens: {', '.join(known)}"
+    return "read a `sequence` input with `pool: none`, or a block whose kind returns tokens"
 
 
 def _how_to_get_rows(graph: Graph, name: NodeName) -> str:
     kinds = ", ".join(f"`{kind}`" for kind in token_kinds(graph))
     settings = getattr(graph.nodes[name].block, "settings", None)
-    pool = "pool it (`pool: mean`)" if hasattr(settings, "pool") else "use a kind there that gives rows"
+    pool = "pool it (`pool: mean`)" if hasattr(settings, "pool") else "use a kind there that returns rows"
     return f"{pool}, or read it with a block whose kind takes tokens" + (f": {kinds}" if kinds else "")
 
 
