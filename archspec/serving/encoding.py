@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from archspec.data.encodings import Buckets, Ids, Log, Numbers, Standard, Vocabulary, Words
 from archspec.data.hashing import Hashed
-from archspec.data.items import ListForm
 from archspec.data.moments import Age, Hour, Weekday
 from archspec.data.numerals import numeral
 from archspec.data.values import NONE, NONE_OF_NAMES
@@ -30,26 +29,37 @@ def encoding_text(encoder: Encoder, spec: Spec) -> str:
 
 
 def _column(encoder: Encoder, name: str, requirement: ColumnRequirement) -> dict[str, Any]:
-    encoding = encoder.encodings[name]
-    form = encoder.forms.get(requirement.beside or name, ListForm(padding=()))
-    lists = requirement.use == "lists"
-    return {
+    """What one tensor of the model is made from, and how."""
+    columns, lists = list(encoder.sources.get(name, (name,))), requirement.use == "lists"
+    found = {
         "name": name,
-        "from": list(encoder.sources.get(name, (name,))),
+        "from": columns,
         "dtype": "int64" if requirement.encodes else "float32",
         "length": encoder.widths.get(name) if requirement.several else None,
         "pad": -1 if lists else 0.0 if requirement.beside else None,
-        "beside": requirement.beside or None,
-        "none": _none(encoder, requirement.beside or name, form if lists or requirement.beside else None),
-        **_rule(encoding),
+        "beside": _beside(encoder, name, requirement),
+        "none": _none(encoder, name) if lists or not requirement.several else [],
+        **_rule(encoder.encodings[name]),
     }
+    return {**found, "absent": -1} if lists else found
 
 
-def _none(encoder: Encoder, name: str, form: ListForm | None) -> list[str]:
-    """The texts for a missing value in a column, and for padding in lists."""
-    names = getattr(encoder.encodings[name], "names", False) if form is None else form.names
-    padding = () if form is None else form.padding
-    return [*(NONE_OF_NAMES if names else NONE), *encoder.none.get(name, ()), *padding]
+def _beside(encoder: Encoder, name: str, requirement: ColumnRequirement) -> dict[str, list[str]]:
+    """The columns of lists that decide which items are there, and their texts for missing ones."""
+    if not requirement.several:
+        return {}
+    ids = requirement.beside or name
+    columns = encoder.requirements[ids].events or (ids,)
+    return {encoder.sources.get(each, (each,))[0]: _none(encoder, each) for each in columns}
+
+
+def _none(encoder: Encoder, name: str) -> list[str]:
+    """The texts for a missing value in a column, and for padding in lists; none of a list of numbers."""
+    form, requirement = encoder.forms.get(name), encoder.requirements[name]
+    if form is not None:
+        return [*(NONE_OF_NAMES if form.names else NONE), *form.padding] if requirement.use == "lists" else []
+    names = getattr(encoder.encodings[name], "names", False)
+    return [*(NONE_OF_NAMES if names else NONE), *encoder.none.get(name, ())]
 
 
 def _rule(encoding: Encoding) -> dict[str, Any]:

@@ -41,8 +41,9 @@ def encoded(c: dict[str, Any], row: dict[str, Any]) -> Any:
     """The value of a row in one input: an id or a number, or a list of `length` of them."""
     values, encode = [row.get(name) for name in c["from"]], ENCODE.get(c["kind"], lambda _, v: float(v))
     items = values[0] or [] if c["length"] else [values if c["kind"] == "age" else values[0]]
-    there = [str(item).strip() not in c["none"] for item in (row[c["beside"]] if c["beside"] else items)]
-    found = [encode(c, item) if known else c["absent"] for item, known in zip(items, there) if known or not c["length"]]
+    gone = [[str(item).strip() in none for item in row[name] or []] for name, none in c["beside"].items()]
+    events = zip(items, zip(*gone) if c["length"] else [[False]])
+    found = [c["absent"] if str(v).strip() in c["none"] else encode(c, v) for v, no in events if not all(no)]
     return (found[-c["length"] :] + [c["pad"]] * c["length"])[: c["length"]] if c["length"] else found[0]
 
 
@@ -50,9 +51,8 @@ def score(folder: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The scores of rows, by name. `encoding.json` is described in archspec's docs/after_training.md."""
     inputs = json.loads(Path(folder, "encoding.json").read_text("utf-8"))["inputs"]
     session = onnxruntime.InferenceSession(Path(folder, "model.onnx"))
-    names = [output.name for output in session.get_outputs()]
     feed = {c["name"]: np.asarray([encoded(c, row) for row in rows], c["dtype"]) for c in inputs}
-    return dict(zip(names, session.run(names, feed), strict=True))
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, feed), strict=True))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ inputs:
   day: {kind: sparse, vocab: 8, dim: 2}
   scene: {kind: domain, values: [home, search], dim: 2}
   history: {kind: sequence, table: text, length: 3, weights: amounts}
+  clicks: {kind: sequence, vocab: 30, dim: 2, length: 3, pool: none, weights: seconds}
+  cates: {kind: sequence, vocab: 30, dim: 2, length: 3, pool: none}
   x: {kind: dense, dim: 1}
   log: {kind: dense, dim: 1}
   scaled: {kind: dense, dim: 1}
@@ -42,7 +44,8 @@ inputs:
   until: {kind: dense, dim: 1}
   pair: {kind: dense, dim: 2}
 tasks: {click: {}}
-towers: {click: {from: inputs}}
+blocks: {events: {kind: pool, from: [clicks, cates]}}
+towers: {click: {from: [inputs, events]}}
 """
 CHOICES = {
     "number": "vocabulary", "hashed": "hash", "bucket": "buckets", "hour": "hour", "day": "weekday", "log": "log1p",
@@ -60,7 +63,11 @@ def columns(count: int, seed: int) -> dict[str, list[Any]]:
         random.integers(0, 5, count),
     )
     history = [random.choice(["a", "b", "zero", "-1", "NA"], length).tolist() for length in lengths]
+    events = [random.choice(np.asarray([1, 2, 3, None], object), length).tolist() for length in lengths]
     return {
+        "clicks": events,
+        "cates": [random.choice(np.asarray(["p", "q", "", None], object), length).tolist() for length in lengths],
+        "seconds": [random.normal(size=length).tolist() for length in lengths],
         "plain": random.integers(0, 9, count).tolist(),
         "text": random.choice(np.asarray(words, dtype=object), count).tolist(),
         "number": [None if n % 7 == 0 else float(n) for n in random.integers(10**12, 10**12 + 40, count)],
@@ -116,7 +123,7 @@ def test_booleans_among_numbers() -> None:
     numbers = _rule(Vocabulary(values=("1", "5"), reading="numbers"))
     texts = _rule(Vocabulary(values=("true", "5"), reading="texts"))
     for rule in (numbers, texts):
-        column = {"name": "a", "from": ["a"], "length": None, "beside": None, "none": ["None"], **rule}
+        column = {"name": "a", "from": ["a"], "length": None, "beside": {}, "none": ["None"], **rule}
         assert [score.encoded(column, {"a": value}) for value in (True, 5, "5.0", 6, None)] == [1, 2, 2, 0, 0]
 
 
