@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "validate": "validate",
     "build": "build",
     "render": "figures",
+    "view": "view",
     "summary": "summary",
     "expand": "expand",
     "diff": "compare",

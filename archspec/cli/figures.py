@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from archspec.cli import options
+from archspec.cli.extras import need
 from archspec.cli.messages import warn
 from archspec.cli.output import STDOUT, put, targets
+from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,8 @@ POINTS: Final = {"cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72.0, "pt": 1.0, "px": 
 """Units of a width, in points."""
 DRAWN: Final = ("width", "detail", "theme", "focus", "trained_by", "annotate")
 """Options of drawn figures alone."""
+PAGE: Final = ".html"
+"""The ending of a page."""
 LEAST, MOST = 72.0, 14_400.0  # points: an inch, and the largest page that PDF has
 
 
@@ -47,12 +51,12 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
 @options.specs
 @click.option(
     "-o", "--output", metavar="FILE_OR_FOLDER",
-    help="File or folder to draw to; the format is that of the ending, .svg .png .pdf .dot .mmd .txt; `-` is standard "
-    "output. "
+    help="File or folder to draw to; the format is that of the ending, .svg .png .pdf .html .dot .mmd .txt; `-` is "
+    "standard output. "
     "[default: build/NAME.svg]",
 )  # fmt: skip
 @click.option(
-    "--format", "ending", type=click.Choice(["svg", "png", "pdf", "dot", "mmd", "txt"]),
+    "--format", "ending", type=click.Choice(["svg", "png", "pdf", "html", "dot", "mmd", "txt"]),
     help="The format, if no file name ends in one. [default: svg]",
 )  # fmt: skip
 @click.option(
@@ -79,12 +83,14 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
 )
 @click.option("--no-caption", is_flag=True, help="Leave out name and source, for papers that have their own captions.")
 @click.option("--no-legend", is_flag=True, help="Leave out the explanation of the marks.")
-def render(
+@click.option("--run", metavar="RUN", help="Of a page (.html): show how this trained run's gates weigh their experts.")
+def render(  # noqa: PLR0913, PLR0917 - one argument per option
     specs: tuple[str, ...],
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     output: str | None,
     ending: str | None,
+    run: str | None,
     **chosen: Any,  # noqa: ANN401 - the other options, whose types click knows
 ) -> None:
     """Draw specs as figures.
@@ -96,18 +102,25 @@ def render(
     from archspec.graph.export import build_graph
     from archspec.render import FORMATS
 
+    known = (*FORMATS, PAGE)
     graphs = [options.load(spec, plugins, overrides) for spec in specs]
     paths = targets(output, [f"{graph.spec.name}.{ending or 'svg'}" for graph in graphs], (*specs, *plugins))
-    endings = [f".{ending or 'svg'}" if path == STDOUT else ending_of(path, FORMATS) for path in paths]
+    endings = [f".{ending or 'svg'}" if path == STDOUT else ending_of(path, known) for path in paths]
     if ending is not None and (other := next((named for named in endings if named != f".{ending}"), None)):
         raise click.UsageError(f"`--format {ending}` and the ending `{other}` differ: remove one of them")
     wishes = _wishes(chosen, endings)
+    if run is not None and (set(endings) != {PAGE} or len(graphs) > 1):
+        raise click.UsageError("`--run` is for the page of one spec: write `-o NAME.html`")
     for graph, path, named in zip(graphs, paths, endings, strict=True):
         warn(graph.spec.diagnostics)
-        exported = build_graph(graph.spec)
-        if wishes.get("annotate") in {"params", "flops"}:
-            _count(graph, exported)
-        put(path, _drawn(exported, named, wishes), output, len(graphs))
+        if named == PAGE:
+            made: str | bytes = _page(graph, run, plugins)
+        else:
+            exported = build_graph(graph.spec)
+            if wishes.get("annotate") in {"params", "flops"}:
+                _count(graph, exported)
+            made = _drawn(exported, named, wishes)
+        put(path, made, output, len(graphs))
 
 
 def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
@@ -116,7 +129,7 @@ def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
 
     wishes = {key: value for key, value in chosen.items() if value is not None and not key.startswith("no_")}
     wishes["caption"] = not chosen["no_caption"]
-    text = next((ending for ending in endings if ending in TEXTS), None)
+    text = next((ending for ending in endings if ending in (*TEXTS, PAGE)), None)
     if text is None:
         return wishes | {"legend": not chosen["no_legend"]}
     if chosen["focus"] and chosen["trained_by"]:
@@ -136,6 +149,25 @@ def _count(graph: Graph, exported: nx.MultiDiGraph[str]) -> None:
     for name, cost in count(graph).nodes.items():
         if name in exported:
             exported.nodes[name].update(params=cost.parameters, flops=cost.flops)
+
+
+def _page(graph: Graph, run: str | None, plugins: tuple[str, ...]) -> str:
+    """The page of a spec, with the mean gate weights of a run of the same spec. Raises SpecError for another run."""
+    from archspec.page import page
+
+    if run is None:
+        return page(graph)
+    need("lightning", "pyarrow", "torchmetrics")
+    from archspec.runs.trained import load_run
+    from archspec.train.gates import gate_statistics
+
+    trained = load_run(run, plugins)
+    if trained.graph.spec.digest != graph.spec.digest:
+        unusable(
+            "AS706", f"the run in `{run}` is of another spec than `{graph.spec.name}`",
+            help=f"draw its own: `archspec render {run}/spec.yaml --run {run} -o NAME.html`",
+        )  # fmt: skip
+    return page(graph, gates=gate_statistics(trained.model, trained.validation(), trained.graph.spec))
 
 
 def _drawn(graph: nx.MultiDiGraph[str], ending: str, wishes: dict[str, Any]) -> str | bytes:
