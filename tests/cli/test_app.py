@@ -20,8 +20,8 @@ from archspec.plugins import load
 ROOT = Path(__file__).resolve().parents[2]
 PLE = str(ROOT / "specs" / "ple.yaml")
 COMMANDS = [
-    "init", "validate", "build", "render", "view", "summary", "expand", "diff", "train", "predict", "evaluate", "export",
-    "gates", "explain", "kinds", "schema",
+    "init", "validate", "build", "render", "view", "summary", "expand", "diff", "train", "predict", "evaluate",
+    "export", "gates", "explain", "kinds", "schema",
 ]  # fmt: skip
 
 
