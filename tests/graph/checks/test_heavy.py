@@ -41,3 +41,16 @@ def test_a_large_table_is_seen() -> None:
     )
     assert heavy.may_be_heavy(graph_of(archspec.load(text)))
     assert not heavy.may_be_heavy(graph_of(archspec.load(text.replace(str(rows), "1000"))))
+
+
+def test_what_a_layer_reads_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow settings and a wide stream make a large weight: the width of all that a node reads is in the bound."""
+    names = [f"x{i}" for i in range(20)]
+    text = (
+        f"archspec: 1\nname: wide\ninputs: {{{', '.join(f'{name}: {{kind: dense, dim: 1000}}' for name in names)}}}\n"
+        "tasks: {t: {}}\nlevels: [{experts: {e: {units: [100000, 2]}}, gates: {}}]\n"
+        "towers: {t: {from: level1.experts.e}}\n"
+    )
+    graph = graph_of(archspec.load(text))
+    monkeypatch.setattr(heavy, "MANY_BYTES", most_bytes(graph) - 1)
+    assert heavy.may_be_heavy(graph)
