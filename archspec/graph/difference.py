@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.program.nodes import NodeName
 from archspec.spec.categories import ABOUT
+from archspec.spec.spec import Block, Switch
 
 if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.program.nodes import Section
+    from archspec.spec.spec import Spec
 
 How = Literal["added", "removed", "changed"]
 
@@ -42,6 +44,8 @@ class Change:
     setting: str = ""
     old: Any = None
     new: Any = None
+    brief: Any = None
+    """Of a whole block: its mapping without settings that have their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,20 @@ def difference(old: Graph, new: Graph) -> Difference:
     renamed = _renamed(before, after)
     moved = {_moved(place, renamed): block for place, block in before.items()}
     before = {place: _replaced(block, after.get(place, {}), renamed) for place, block in moved.items()}
-    order = _order(before, after)
-    return Difference(renamed, (*_changes(before, after), *order), frozenset(before.keys() & after.keys()))
+    changes = (_with_brief(change, old.spec, new.spec) for change in _changes(before, after))
+    return Difference(renamed, (*changes, *_order(before, after)), frozenset(before.keys() & after.keys()))
+
+
+def _with_brief(change: Change, old: Spec, new: Spec) -> Change:
+    """A change of a whole block with its brief form."""
+    if change.setting:
+        return change
+    place, spec = change.place, old if change.how == "removed" else new
+    holder: Any = spec.levels[place.level - 1] if place.level else spec
+    block = getattr(holder, place.section, {}).get(place.name) if place.name else None
+    block = block.cases[place.case] if place.case and isinstance(block, Switch) else block
+    whole = change.old if change.how == "removed" else change.new
+    return replace(change, brief=block.brief() if isinstance(block, Block) else whole)
 
 
 Blocks = dict[Place, Any]

@@ -154,7 +154,7 @@ def _level(level: int, own: Iterable[Change]) -> str:
 def _name(own: Sequence[Change]) -> str:
     """`task and tower; expert groups and gates at levels 1 and 2`; a single block is given with its settings."""
     if len(own) == 1:
-        return f"{own[0].place}: {shown(own[0].old if own[0].how == 'removed' else own[0].new)}"
+        return f"{own[0].place}: {shown(own[0].brief)}"
     places: dict[str, list[int]] = {}
     for change in own:
         places.setdefault("cases" if change.place.case else change.place.section, []).append(change.place.level)

@@ -48,6 +48,12 @@ class Block:
         """Notes on the files and expansions that the block came from."""
         return self.node.provenance
 
+    def brief(self) -> dict[str, Any]:
+        """The canonical mapping without settings that have their defaults."""
+        parts = (each for each in (self.common, self.settings) if each is not None)
+        written = {key for each in parts for key in each.model_dump(by_alias=True, exclude_defaults=True)}
+        return {key: value for key, value in self.data().items() if key == "kind" or key in written}
+
     def data(self) -> dict[str, Any]:
         """The canonical mapping."""
         common = _dumped(self.common)
