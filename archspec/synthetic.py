@@ -59,7 +59,7 @@ def synthetic_tasks(  # noqa: PLR0913 - the symbols of the paper's section 3.2
     return {name: column.float() for name, column in batch.items()}
 
 
-def synthetic_events(  # noqa: PLR0913 - each shapes the data
+def synthetic_events(  # noqa: PLR0913 - each determines the data
     rows: int,
     *,
     seed: int,
@@ -70,7 +70,7 @@ def synthetic_events(  # noqa: PLR0913 - each shapes the data
     interests: int = 4,
     slope: float = 6.0,
 ) -> dict[str, Tensor]:
-    """Lists of past clicks, and a candidate: the more similar it is to one of them, the likelier it is clicked.
+    """Lists of past clicks, and a candidate: the more similar it is to one of them, the more likely a click.
 
     An item has a category (its number modulo `categories`) and a unit vector near that of its category. The clicks of a
     row are of a few categories; the candidate is of one of them in about every other row. With s the largest cosine
@@ -96,7 +96,7 @@ def synthetic_events(  # noqa: PLR0913 - each shapes the data
         ValueError: there are fewer items than categories.
     """
     if items < categories:
-        raise ValueError(f"{items} items cannot be of {categories} categories: each has one or more")
+        raise ValueError(f"{items} items cannot have {categories} categories: each category needs at least one")
     generator = torch.Generator().manual_seed(seed)
 
     def integers(high: int | Tensor, *shape: int) -> Tensor:

@@ -6,10 +6,10 @@ import re
 from typing import Final
 
 WIDTH: Final = 80
-"""Characters in a line of text for people."""
+"""Characters per line of text output."""
 
 PIECE: Final = re.compile(r"[^._ ]+[._ ]*|[._ ]+")
-"""What is never broken: letters, with the dots, underscores and blanks after them."""
+"""A piece that is never broken: letters, with the dots, underscores and blanks after them."""
 
 
 def wrap(text: str, width: int) -> list[str]:

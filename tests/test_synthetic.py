@@ -117,6 +117,6 @@ def test_a_candidate_like_a_past_click_is_clicked(slope: float, least: float, mo
 
 def test_fewer_items_than_categories() -> None:
     """Each category needs an item."""
-    with pytest.raises(ValueError, match="5 items cannot be of 9 categories"):
+    with pytest.raises(ValueError, match="5 items cannot have 9 categories"):
         synthetic_events(3, seed=0, items=5, categories=9)
     assert set(synthetic_events(500, seed=0, items=9, categories=9)["item"].tolist()) == set(range(9))

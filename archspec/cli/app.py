@@ -156,7 +156,7 @@ def run() -> int:
 
 
 def _defect(error: Exception) -> int:
-    """Prints an error that nothing else reports, and whose code it is in; returns the exit status."""
+    """Prints an error that nothing else reports, with the code that raised it; returns the exit status."""
     traceback.print_exc()
     if place := _in_plugin(error):
         click.echo(f"archspec: the error is in the plugin at {place}, see above", err=True)

@@ -24,7 +24,7 @@ NAMED: Final = 2
 """At most this many weights and nodes are named; the others are counted."""
 
 SEVERAL: Final = 4
-"""Of a setting that changes in more ways than this, a few are said, and the others counted; `--json` has all."""
+"""If a setting changes in more ways than this, a few are listed and the others counted; `--json` has all."""
 
 
 @click.command()

@@ -129,7 +129,7 @@ _SOURCE: Final = (
     ),
     click.option(
         "--encodings", metavar="FILE",
-        help="Read encodings from a YAML file; what options say about a column replaces what is written there.",
+        help="Read encodings from a YAML file; options for a column override the file.",
     ),
     click.option(
         "--min-count", "min_counts", multiple=True, metavar="[COLUMN=]N", callback=min_counts_of,
@@ -171,7 +171,7 @@ def source_options(command: Command) -> Command:
 
 
 def source_of(values: dict[str, Any], written: Requests | None = None) -> Source:
-    """Makes a Source from the options; for each column, what they say replaces what is written in a file."""
+    """Makes a Source from the options; for each column, they override the file of `--encodings`."""
     from archspec.data.prepare import Source
 
     given = {field.name: values[field.name] for field in fields(Source)}

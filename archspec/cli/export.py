@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Where to write the files.")
 @options.tasks
-@click.option("--gates", is_flag=True, help="Also make the weights of every gate an output.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the weights of a spec.")
+@click.option("--gates", is_flag=True, help="Also output the weights of every gate.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random weights of a spec."
+)
 @options.plugins
 def export(  # noqa: PLR0913, PLR0917 - one argument per option
     source: str, to: Format, output: str, tasks: tuple[str, ...], seed: int, plugins: tuple[str, ...], *, gates: bool
@@ -30,7 +32,7 @@ def export(  # noqa: PLR0913, PLR0917 - one argument per option
     """Export a trained model, or one with random weights, for serving.
 
     RUN_OR_SPEC is a folder of `archspec train`, or a spec. Writes predictions by name from inputs by name, for any
-    number of rows; of a run also its encoding as JSON, and for ONNX a program that scores rows with both. The files
+    number of rows; for a run also its encoding as JSON and, with ONNX, a program that scores rows with both. The files
     are loaded again and compared with the model. Prints their paths.
     """
     need("lightning", "pyarrow", "torchmetrics")

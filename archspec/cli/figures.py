@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 POINTS: Final = {"cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72.0, "pt": 1.0, "px": 0.75}
 """Units of a width, in points."""
 DRAWN: Final = ("width", "detail", "theme", "focus", "trained_by", "annotate")
-"""Options of drawn figures alone."""
+"""Options for drawn figures only."""
 PAGE: Final = ".html"
 """The ending of a page."""
 LEAST, MOST = 72.0, 14_400.0  # points: an inch, and the largest page that PDF has
@@ -70,9 +70,9 @@ class Length(click.ParamType):  # type: ignore[type-arg] # generic since click 8
 @click.option("--theme", type=click.Choice(["light", "dark", "print"]), help="Colours. [default: light]")
 @click.option(
     "--focus", metavar="task=NAME|node=NAME",
-    help="Fade all but what a task needs, or but a node (level1.gates.ctr) with what it reads and what reads it.",
+    help="Highlight what a task needs, or a node (level1.gates.ctr) with its neighbours; fade the rest.",
 )  # fmt: skip
-@click.option("--trained-by", metavar="TASK", help="Fade all but what the loss of a task trains.")
+@click.option("--trained-by", metavar="TASK", help="Highlight what the loss of a task trains; fade the rest.")
 @click.option(
     "--annotate", type=click.Choice(["params", "flops", "width"]),
     help="Write parameters, FLOPs per row or the width into each block.",
@@ -133,7 +133,7 @@ def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
     if text is None:
         return wishes | {"legend": not chosen["no_legend"]}
     if chosen["focus"] and chosen["trained_by"]:
-        raise click.UsageError("`--focus` and `--trained-by` fade different things: choose one")
+        raise click.UsageError("use either `--focus` or `--trained-by`, not both")
     unused: list[str] = [key for key in DRAWN if key in wishes]
     if unused := unused + ["no-legend"] * chosen["no_legend"]:
         raise click.UsageError(

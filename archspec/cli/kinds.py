@@ -97,7 +97,7 @@ def described(category: str, kind: str, cls: KindClass) -> dict[str, Any]:
 
 
 def streams(cls: KindClass) -> str:
-    """What a kind of expert or block takes and gives, such as `tokens to rows`."""
+    """What a kind of expert or block takes and returns, such as `tokens to rows`."""
     from archspec.contract import ExpertKind
 
     assert issubclass(cls, ExpertKind)

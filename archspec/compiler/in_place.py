@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 FUNCTIONS = frozenset({"relu"})
 """Activations whose gradient torch computes from their result, not from their operand."""
 ON_TOKENS = FUNCTIONS | {"sigmoid", "tanh"}
-"""The same, for tokens `[B, T, W]`: their blocks of memory are so large that a second one costs a quarter more time."""
+"""The same for tokens `[B, T, W]`, which are so large that a second block of memory costs a quarter more time."""
 
 
 def in_place(program: Program) -> Program:

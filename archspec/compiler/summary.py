@@ -49,7 +49,7 @@ class NodeSummary(Sizes):
     width: int | None
     """Features of its output, or of each of its tokens."""
     tokens: int | None
-    """How many tokens it gives in every row; null if its output is one row of numbers."""
+    """The number of tokens of its output in every row; null if its output is one row of numbers."""
     tasks: list[str]
     """The tasks whose loss reaches it."""
 

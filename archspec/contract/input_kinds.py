@@ -1,4 +1,4 @@
-"""Inputs: the keys of all of them, and the base class of their kinds, with the methods that archspec calls."""
+"""Inputs: the keys that all have, and the base class of their kinds, with the methods that archspec calls."""
 
 from __future__ import annotations
 

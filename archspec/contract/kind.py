@@ -1,4 +1,4 @@
-"""The common base of the base classes of kinds."""
+"""The base class of all categories' base classes."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class GateCommon(Settings):
     exclude: Exclude | None = None
     """A row does not see the experts whose group has the name of its own domain."""
     only: Only | None = None
-    """Of the experts whose groups have names of domains, a row sees those of its own domain."""
+    """Of the experts whose groups are named after domains, a row sees only those of its own domain."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

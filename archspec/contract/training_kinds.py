@@ -1,4 +1,4 @@
-"""Tasks, losses and balances: the keys of all of each, and the base classes of their kinds, with the methods called.
+"""Tasks, losses and balances: the keys that all have, and the base classes of their kinds, with the methods called.
 
 Shapes: `B` batch, `T` tasks.
 """

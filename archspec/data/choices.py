@@ -24,12 +24,12 @@ _ALIKE: Final = frozenset({"hash", "hour", "weekday"})
 
 
 Spans = Mapping[tuple[str, str], Span]
-"""(Field of `Requests`, column) -> the place where it is written."""
+"""(Field of `Requests`, column) -> its place in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What a person asks for, by column; each field is one of `Source`, which describes it."""
+    """The requested settings by column; each field is one of `Source`, which describes it."""
 
     choices: Mapping[str, str] = field(default_factory=dict)
     padding: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Requests:
 
     @classmethod
     def of(cls, source: object) -> Requests:
-        """Those of a `Source`."""
+        """The requests of a `Source`."""
         return cls(**{each.name: getattr(source, each.name) for each in fields(cls)})
 
     def check(
@@ -49,12 +49,12 @@ class Requests:
         problems: Diagnostics,
         spans: Spans | None = None,
     ) -> None:
-        """Adds an error for everything that cannot be: unknown columns, encodings that a column cannot have.
+        """Adds an error for each impossible request: unknown columns, encodings that a column cannot have.
 
         Args:
             requirements: the columns that the spec reads.
             problems: where to report.
-            spans: (field, column) -> the place where it is written, if it is in a file.
+            spans: (field, column) -> its place, if it is in a file.
         """
         at = dict(spans or {})
         for name in (each.name for each in fields(self)):
@@ -162,7 +162,7 @@ def _check_min_counts(
 def _check_lists(
     requests: Requests, requirements: Mapping[str, ColumnRequirement], problems: Diagnostics, at: Spans
 ) -> None:
-    """Adds an error if a column is read as a list, or is not, where it is the other way round."""
+    """Adds an error for a request about lists for another column, or about single values for a list."""
     lists = [name for name, requirement in requirements.items() if requirement.use == "lists"]
     several = [name for name, requirement in requirements.items() if requirement.several]
     for kind, able in (("padding", lists), ("separators", several)):

@@ -1,4 +1,4 @@
-"""Encodings in a file beside the spec: how the columns of the data are read, checked like a spec."""
+"""Encodings in a file next to the spec: how the columns of the data are read, checked like a spec."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from archspec.spec.tree import Entry
 
 SEPARATORS: Final = {"tab": "\t", r"\t": "\t", "blank": " "}
-"""Words for separators that are hard to write."""
+"""Names of separators that are hard to write."""
 Word = str | int | float
-"""A text, or a number that means its text."""
+"""A text; a number is read as its text."""
 
 
 class ColumnSettings(Settings):
-    """What a file says about one column."""
+    """The entry of a file for one column."""
 
     encode: str | None = None
-    """The encoding, as `--encode` takes it."""
+    """The encoding, as in `--encode`."""
     column: str | None = None
-    """The column of the files that it is read from."""
+    """The column of the data that it is read from."""
     missing: Word | tuple[Word, ...] | None = None
-    """Texts for a missing value."""
+    """Texts that mean a missing value."""
     padding: Word | None = None
-    """What fills lists up."""
+    """The padding item of lists."""
     separator: str | None = None
-    """What separates the items of lists."""
+    """The separator of the items of lists."""
     min_count: Annotated[int, Field(ge=1)] | None = None
-    """Rarer values are unknown."""
+    """Values in fewer rows are unknown."""
 
 
 _FIELDS: Final = {
@@ -55,13 +55,13 @@ _FIELDS: Final = {
 
 @dataclass
 class _File:
-    """What is read of a file."""
+    """The content of a file."""
 
     requests: dict[str, dict[str, Any]] = field(default_factory=lambda: {name: {} for name in _FIELDS.values()})
     spans: dict[tuple[str, str], Span] = field(default_factory=dict)
 
     def add(self, entry: Entry, diagnostics: Diagnostics) -> None:
-        """Reads what is said about one column."""
+        """Reads the entry of one column."""
         column, node = entry.key, entry.node
         kind = text_of(node)
         if kind is not None:
@@ -84,7 +84,7 @@ class _File:
 
 
 def _as_requested(key: str, value: Any) -> Any:  # noqa: ANN401 - of any setting
-    """A setting's value as the option takes it."""
+    """A setting's value in the form of the option."""
     if key == "separator":
         return SEPARATORS.get(value, value)
     if key == "missing":
@@ -97,21 +97,21 @@ def _text(value: Word) -> str:
 
 
 def written_requests(path: str | os.PathLike[str], requirements: Mapping[str, ColumnRequirement]) -> Requests:
-    """The encodings in a file: a mapping from columns of the spec to what is said about each.
+    """The encodings in a file: a mapping from columns of the spec to their entries.
 
     Args:
         path: the file, in YAML; `-` is standard input.
         requirements: the columns that the spec reads.
 
     Raises:
-        SpecError: there is no such file, it is not valid YAML, or says something that is unknown or cannot be: with
+        SpecError: the file does not exist, is not valid YAML, or contains something unknown or impossible: with
             line, caret and suggestion.
     """
     text = read(path)
     try:
         tree = parse(text, str(path))
     except SpecError as error:
-        if [item.code for item in error.diagnostics] == ["AS030"]:  # empty, or comments alone
+        if [item.code for item in error.diagnostics] == ["AS030"]:  # empty, or only comments
             return Requests()
         raise
     diagnostics, found = Diagnostics(), _File()

@@ -121,7 +121,7 @@ CODES: dict[str, str] = {
     "AS604": "unknown figure format",
     "AS605": "text too small at this width",
     "AS606": "characters that a picture cannot show",
-    "AS607": "nothing of this name in the figure",
+    "AS607": "unknown name in the figure",
     # AS701-AS799: data and training
     "AS701": "data file cannot be used",
     "AS702": "column not in the data",
@@ -168,8 +168,8 @@ CODES: dict[str, str] = {
     "AS806": "weights from another vocabulary",
     "AS807": "weights without their spec",
     "AS808": "model that torch.export cannot trace",
-    "AS809": "operation that a format lacks",
+    "AS809": "operation that the format does not have",
     "AS810": "exported model that differs",
     "AS811": "no C++ compiler",
-    "AS812": "no such output",
+    "AS812": "unknown output",
 }

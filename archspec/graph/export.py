@@ -142,7 +142,7 @@ def _called(text: str) -> str:
 
 
 def _differing(graph: Graph, node: Node) -> dict[str, Any]:
-    """The keys of a node, common ones and its kind's, whose values are not the defaults; edges say the others."""
+    """The keys of a node, common ones and its kind's, whose values are not the defaults; edges represent the others."""
     edges = {edge.role for edge in graph.into(node.name)}
     match node.block:
         case Block() as block:
@@ -157,7 +157,7 @@ def _differing(graph: Graph, node: Node) -> dict[str, Any]:
 
 
 def _unsaid(node: Node) -> tuple[str, ...]:
-    """The keys that differ from their defaults and that `detail` does not say."""
+    """The keys that differ from their defaults and are not in `detail`."""
     if not isinstance(node.block, Block):
         return ()
     own = () if node.block.settings is None else unsaid(node.block.settings)
@@ -165,7 +165,7 @@ def _unsaid(node: Node) -> tuple[str, ...]:
 
 
 def unsaid(settings: Settings) -> tuple[str, ...]:
-    """The keys whose values are not the defaults and leave `detail` as it is."""
+    """The keys whose values are not the defaults and do not change `detail`."""
     found = []
     for name, field in type(settings).model_fields.items():
         value, usual = getattr(settings, name), field.get_default(call_default_factory=True)

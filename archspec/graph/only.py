@@ -1,4 +1,4 @@
-"""The part of a graph that some outputs need: a smaller spec, whose weights keep their canonical names."""
+"""The part of a graph that some outputs need, as a smaller spec whose weights keep their canonical names."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def only(graph: Graph, outputs: Sequence[str]) -> Graph:
-    """The graph of the spec that has nothing but what some outputs need, by reach; everything keeps its name.
+    """The graph of a spec with only the nodes that some outputs need; all nodes keep their names.
 
     Outputs that others are computed from stay, such as the click rate of a product. The spec is for scoring: its tasks
-    have the losses of their kind, and the balance is `sum`.
+    have the default losses of their kinds, and the balance is `sum`.
 
     Args:
         graph: a checked graph.
         outputs: names of tasks, towers or fusions.
 
     Raises:
-        SpecError: AS812: there is no output of a name.
+        SpecError: AS812: there is no output with a name.
     """
     spec = graph.spec
     found = [NodeName(section, name) for name in outputs for section in ("towers", "fusion")]
@@ -49,7 +49,7 @@ def only(graph: Graph, outputs: Sequence[str]) -> Graph:
         for name, task in data["tasks"].items()
         if name in data["towers"] or name in data["fusion"]
     }
-    if not data["tasks"]:  # a spec has one: each tower that is left becomes a task of what it gives
+    if not data["tasks"]:  # a spec needs a task: each remaining tower becomes a task for its output
         kinds = {name: tower.pop("output", None) or "binary" for name, tower in data["towers"].items()}
         data["tasks"] = {name: {"kind": kind} for name, kind in kinds.items()}
     data["balance"] = "sum"

@@ -140,7 +140,7 @@ class FieldsAttention(ExpertKind):
     layers: Layers = 2
     """The number of attention layers."""
     heads: Count = 2
-    """Parts of the attention; `dim` is a multiple of it."""
+    """Heads of the attention; they must divide `dim`."""
     dim: Count = 32
     """Width of each field after a layer: `heads` times the paper's d'."""
     scaled: bool = False

@@ -144,7 +144,7 @@ class WeightedSum(Fusion):
 
 @fusion("mixture")
 class Mixture(FusionKind):
-    """Two outputs, weighed by a probability: ESM2's conversion rate, with or without an action (1910.07099)."""
+    """Two outputs weighted by a probability: ESM2's conversion rate, with or without an action (1910.07099)."""
 
     formula: ClassVar[str] = "p = q a + (1 - q) b for `of: [q, a, b]`"
     title: ClassVar[str] = "mixture"

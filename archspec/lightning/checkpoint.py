@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEY = "archspec"
 """Key of a checkpoint whose value is `{"spec": text, "digest": ..., "version": ...}`."""
 _ZIP = b"PK\3\4"
-"""What the files of torch.save begin with."""
+"""The first bytes of the files of torch.save."""
 _PLAIN, _WRAPPED = "model.", "model._orig_mod."
 
 
@@ -68,7 +68,7 @@ def read_checkpoint(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
 
 
 def _reason(path: str | os.PathLike[str] | IO[bytes], error: Exception) -> str:
-    """Why torch cannot read a file; its own words are about its parser, or advise to save the file in another way."""
+    """Why torch cannot read a file; torch's own message is about its parser, or advises to save it differently."""
     if isinstance(path, str | os.PathLike):
         try:
             with Path(path).open("rb") as file:
@@ -78,10 +78,10 @@ def _reason(path: str | os.PathLike[str] | IO[bytes], error: Exception) -> str:
         if not start:
             return "it is empty"
         if start != _ZIP:
-            return "it is not a file that torch.save wrote"
+            return "it was not written by torch.save"
     if str(error).startswith("Weights only"):
-        return "it holds more than tensors and plain data"
-    return "it is cut or damaged"
+        return "it contains more than tensors and plain data"
+    return "it is truncated or damaged"
 
 
 def spec_in(checkpoint: Mapping[str, Any], registry: Registry) -> Spec:

@@ -1,4 +1,4 @@
-"""Builder: collects what scopes add, and makes a program of it."""
+"""Builder: collects what scopes add, and makes a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kinds are given beside values: what a gate sees and reads, and the outputs that a fusion combines."""
+"""What kinds receive in addition to values: what a gate sees and reads, and the outputs that a fusion combines."""
 
 from __future__ import annotations
 

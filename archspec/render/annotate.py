@@ -14,7 +14,7 @@ WORDS: Final = {"params": "{} params", "flops": "{} FLOPs", "width": "\u2192 {}"
 
 
 def annotated(graph: nx.MultiDiGraph[str], what: str | None) -> nx.MultiDiGraph[str]:
-    """The graph, marked so that its figure writes the number of each block into it."""
+    """The graph, marked so that its figure shows a number in each block."""
     if what is None:
         return graph
     marked = graph.copy()
@@ -23,7 +23,7 @@ def annotated(graph: nx.MultiDiGraph[str], what: str | None) -> nx.MultiDiGraph[
 
 
 def number(graph: nx.MultiDiGraph[str], names: Iterable[str]) -> tuple[str, ...]:
-    """The number of a block of these nodes as a line of text: all of them together, or the width of one."""
+    """The number of a block of these nodes as a line of text: their sum, or the width of one."""
     what = graph.graph.get("annotate")
     if what is None:
         return ()
@@ -37,7 +37,7 @@ def number(graph: nx.MultiDiGraph[str], names: Iterable[str]) -> tuple[str, ...]
 
 
 def _short(value: int) -> str:
-    """A number in three digits.
+    """A number with three digits.
 
     >>> _short(950), _short(12_345), _short(1_200_000)
     ('950', '12.3K', '1.2M')

@@ -89,7 +89,7 @@ def words(  # noqa: PLR0913 - one argument per property
     title: str, small: Iterable[str], style: Style, *, ink: str, colour: str | None = None, size: float | None = None,
     bold: bool = True, limit: float | None = None, dots: bool = False,
 ) -> Words:  # fmt: skip
-    """A title over small lines, wrapped to `limit` points; with `dots`, the small ones follow one another."""
+    """A title over small lines, wrapped to `limit` points; with `dots`, the small ones share lines."""
     limit, size = limit or style.wrap, size or style.title
     lines = [(line, size, bold, colour or ink) for line in wrap(title, size, limit * 1.3, bold=bold)]
     broken = flow(small, style.detail, limit) if dots else [

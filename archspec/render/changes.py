@@ -1,4 +1,4 @@
-"""Two checked graphs as one, and the marks of what one of them has and the other has not."""
+"""Two checked graphs as one, and the marks of their differences."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 COLOURS: Final = {"added": "#1f8a4c", "removed": "#c2281d", "changed": "#a06a00"}
 """Change -> the colour of its outline, sign and arrows."""
 DASH: Final = (3.5, 2.0)
-"""Of what is removed."""
+"""The colour of removed nodes."""
 OUT: Final = 3.0  # from a box to its outline
 R: Final = 5.0  # of a sign
 MARGIN: Final = OUT + R
-"""How far the marks reach out of a box."""
+"""How far the marks extend beyond a box."""
 
 
 def united(old: Graph, new: Graph, *, renamed: Mapping[str, str], changed: Collection[str]) -> Graph:
     """Both graphs in one: nodes and edges have `change`, which is `added`, `removed`, `changed` or empty.
 
-    Nodes of both are as in the new graph; a changed one also says what it was (`was`). An edge of the old graph that
-    would close a circle is left out, since the figure goes from bottom to top; the remarks say how many are.
+    Nodes of both are as in the new graph; a changed node also has its old text (`was`). An edge of the old graph that
+    would close a circle is left out, since the figure goes from bottom to top; the remarks give their number.
 
     Args:
         old: what `archspec.build_graph` returns for the first spec.
@@ -63,7 +63,7 @@ def united(old: Graph, new: Graph, *, renamed: Mapping[str, str], changed: Colle
 
 
 def _described(old: Graph, new: Graph, renamed: Mapping[str, str], circles: int) -> dict[str, Any]:
-    """The attributes of the united graph: the tasks of both, and what the caption says."""
+    """The attributes of the joint graph: the tasks of both, and the caption."""
     tasks = tuple(renamed.get(task, task) for task in old.graph["tasks"])
     names = dict.fromkeys((old.graph["name"], new.graph["name"]))
     remarks = [f"renamed: {before} to {after}" for before, after in renamed.items()]
@@ -88,7 +88,7 @@ def _with_new_names(node: Mapping[str, Any], renamed: Mapping[str, str]) -> dict
 
 
 def _was(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the box of the old node says and that of the new one does not."""
+    """The words in the old node's box that are not in the new one's."""
     said = _said(new)
     gone = [text for text in _said(old) if text not in said]
     return (f"was {', '.join(gone)}",) if gone else ()

@@ -122,7 +122,7 @@ def _heights(grid: Grid, found: Sequence[dict[int, int]]) -> tuple[wires.Heights
         if _starts(grid, row):
             y += FRAME
         for spot in grid.rows[row]:
-            spot.y = y + (tall - spot.box.height) / 2 * (row > 0)  # the tops of the inputs are level
+            spot.y = y + (tall - spot.box.height) / 2 * (row > 0)  # the inputs' upper edges are at one height
         middles[row] = y + tall / 2
         y += tall
         if row == 0:

@@ -49,10 +49,10 @@ class Options(TypedDict, total=False):
     """`full`: draws every expert, task and level separately."""
     theme: Literal["light", "dark", "print"]
     focus: str | None
-    """`task=NAME`: all that the task's output needs; `node=NAME`: a node with what it reads and what reads it. The rest
+    """`task=NAME`: all that the task's output needs; `node=NAME`: a node with its neighbours. The rest
     fades."""
     trained_by: str | None
-    """A task: what its loss trains; the rest fades, and so do lines along which no gradient flows back."""
+    """A task: what its loss trains is highlighted; the rest fades, as do lines along which no gradient flows back."""
     annotate: Literal["params", "flops", "width"] | None
     """A number in each block. Of `params` and `flops`, the graph's nodes must have it as an attribute of that name."""
 

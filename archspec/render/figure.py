@@ -91,7 +91,7 @@ class Figure:
     arrows: tuple[Arrow, ...]
     remarks: tuple[str, ...] = ()
     spans: Mapping[int, int] = field(default_factory=dict)
-    """A level that stands for several equal ones -> the last of them."""
+    """A level that represents several equal ones -> the last of them."""
 
     def of_level(self, level: int, *forms: str) -> list[Block]:
         """The blocks of these forms at one level."""

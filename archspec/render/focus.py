@@ -1,4 +1,4 @@
-"""What of a figure comes forward: what a task needs, what its loss trains, or a node with its neighbours."""
+"""Highlights part of a figure: what a task needs, what its loss trains, or a node with its neighbours."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from archspec.render.scene import Item, Scene
 
 FADED: Final = "0.16"
-"""The opacity of the rest."""
+"""The opacity of everything else."""
 
 
 @dataclass(frozen=True)
 class Front:
-    """Nodes that come forward; `near`: only lines that join them with these; `flow`: only lines with a gradient."""
+    """Highlighted nodes; `near`: only lines that join them with these; `flow`: only lines with a gradient."""
 
     nodes: frozenset[str]
     near: frozenset[str]
@@ -28,7 +28,7 @@ class Front:
 
 
 def in_front(graph: nx.MultiDiGraph[str], focus: str | None, trained_by: str | None) -> Front | None:
-    """What comes forward; None: everything.
+    """What is highlighted; None: everything.
 
     Raises:
         SpecError: AS607 for a name that the graph does not have.
@@ -47,7 +47,7 @@ def in_front(graph: nx.MultiDiGraph[str], focus: str | None, trained_by: str | N
         needed = frozenset({f"tasks.{name}", *nx.ancestors(graph, f"tasks.{name}")})
         return Front(needed, needed)
     if what not in {"gate", "node"}:
-        unusable("AS607", f"`{focus}` names nothing to focus on", help="write `task=NAME` or `node=NAME`, such as "
+        unusable("AS607", f"`{focus}` is not a part of a figure", help="write `task=NAME` or `node=NAME`, such as "
                  "`task=ctr`, `node=level1.gates.ctr`")  # fmt: skip
     members = _members(graph, name)
     around = {*members, *(tail for one in members for tail in graph.predecessors(one))}
@@ -73,7 +73,7 @@ def _known(name: str, known: Iterable[str], what: str) -> None:
 
 
 def faded(scene: Scene, front: Front) -> Scene:
-    """The scene with the rest faded."""
+    """The scene with everything else faded."""
     return replace(scene, items=tuple(item if _is_front(item, front) else _fade(item) for item in scene.items))
 
 

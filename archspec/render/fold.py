@@ -186,7 +186,7 @@ def _others(graph: nx.MultiDiGraph[str], limit: int) -> Iterator[Drawn]:
 
 
 def _notes(graph: nx.MultiDiGraph[str], name: str) -> tuple[str, ...]:
-    """Which domains a gate leaves out, and the number that is asked for."""
+    """Which domains a gate leaves out, and the requested number."""
     node = graph.nodes[name]
     said = tuple(note for note in node["steered"] if not note.startswith("by "))
     return said if node["category"] == "task" or "case" in {role for _, role in tails_of(graph, name)} else (
@@ -248,7 +248,7 @@ def _change(graph: nx.MultiDiGraph[str], name: str) -> str:
 
 
 def _tokens(graph: nx.MultiDiGraph[str], names: list[str]) -> int:
-    """How many tokens nodes give, if they all give some: 0 for rows, -1 for lists of any or of different length."""
+    """How many tokens nodes return, if all do: 0 for rows, -1 for lists of any length or of different lengths."""
     found = {graph.nodes[name].get("tokens") for name in names}
     if None in found:
         return 0

@@ -64,7 +64,7 @@ def wrap(text: str, size: float, limit: float, *, bold: bool = False) -> list[st
 
 
 def flow(items: Iterable[str], size: float, limit: float) -> list[str]:
-    """Items with dots between them as lines, which break after a dot, and inside an item only if it is too long."""
+    """Lines of items with dots between them; they break after a dot, and inside an item only if it is too long."""
     lines: list[str] = []
     for item in map(plain, items):
         joined = f"{lines[-1]} · {item}" if lines else item

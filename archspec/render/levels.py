@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     Graph = nx.MultiDiGraph[str]
 
 DETAILS = ("category", "kind", "title", "detail", "owner", "group", "index", "tasks", "width", "steered")
-"""What a figure shows of a node; equal levels agree in it."""
+"""The attributes of a node that a figure shows; they agree in equal levels."""
 
 
 def fold_levels(graph: Graph) -> Graph:
     """The graph in which each run of equal levels is one; itself if there is none.
 
-    Levels are equal if their nodes have the same names, settings and tasks that train them, and read the same of the
-    level before, of their own level and of everything else. The graph's `spans` hold, for the level that stays, the
-    last one that it stands for.
+    Levels are equal if their nodes have the same names, settings and tasks that train them, and read the same nodes
+    of the level before, of their own level and of everything else. The graph's `spans` map the level that stays to
+    the last one that it represents.
     """
     count = int(graph.graph.get("levels", 0))
     looks = {level: _look(graph, level) for level in range(1, count + 1)}
@@ -69,7 +69,7 @@ def _relative(name: str, level: int) -> str:
 
 
 def _read_later(graph: Graph, level: int) -> bool:
-    """Whether something beyond the next level reads this one."""
+    """Whether a node beyond the next level reads this one."""
     return any(
         graph.nodes[head]["level"] != level + 1 or not _has_level(head)
         for name, node in graph.nodes(data=True) if node["level"] == level and _has_level(name)

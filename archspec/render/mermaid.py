@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from archspec.render.figure import Arrow, Block, Figure
 
 MOST_EDGES, MOST_CHARACTERS = 500, 50_000
-"""What Mermaid draws unless its configuration says otherwise: `maxEdges` and `maxTextSize`."""
+"""The limits of Mermaid's default configuration: `maxEdges` and `maxTextSize`."""
 
 FOLDS: Final = ((MOST_ALIKE, None), (MOST_ALIKE, 1), (2, 1), (1, 1))
 """How many alike streams, and experts of a group, are drawn one by one: tried until the text is small enough."""
@@ -41,8 +41,8 @@ def to_mermaid(
 
     Mermaid cannot attach arrows to parts of a box, so a group is one box with a count, and an arrow from one of its
     experts starts at the group. Boxes are listed from left to right, which Mermaid mostly keeps. Mermaid refuses charts
-    of more than 500 arrows or 50,000 characters, so what is alike is folded until the text is smaller; where it is not
-    even then, a comment says so.
+    of more than 500 arrows or 50,000 characters, so nodes that are alike are folded until the text is smaller; if
+    that is not enough, a comment says so.
     """
     text = ""
     for alike, limit in FOLDS:
@@ -107,7 +107,7 @@ def _owner(figure: Figure, block: Block) -> int | None:
 
 
 def _class(figure: Figure, block: Block) -> str:
-    """The class of a block: of a task, `task0`, or `mixed0` if other tasks train it, too."""
+    """The class of a block: `task0` for a task's, or `mixed0` if other tasks also train it."""
     if block.form in {"inputs", "feature_gate", "block"}:
         return "input"
     owner = _owner(figure, block)
@@ -134,7 +134,7 @@ def _classes(figure: Figure, blocks: Iterable[Block]) -> Iterator[str]:
 
 
 def _links(figure: Figure, shafts: dict[str, int | None]) -> Iterator[str]:
-    """The colours of the arrows: each has the hue of the block that it leads to."""
+    """The colours of the arrows: each has the hue of its target."""
     numbers: dict[int | None, list[int]] = {}
     for number, owner in enumerate(shafts.values()):
         numbers.setdefault(owner, []).append(number)
@@ -147,5 +147,5 @@ def _words(text: str) -> str:
 
 
 def _spoken(text: str) -> str:
-    """Text for screen readers, which Mermaid takes as it is, to the end of the line or a sign of its own."""
+    """Text for screen readers; Mermaid reads it unchanged, up to the end of the line or a character with a meaning."""
     return "".join(" " if letter in "#;{}<>%" else letter for letter in visible(" ".join(text.split()))).strip()

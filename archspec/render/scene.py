@@ -114,7 +114,7 @@ class Scene:
     """What to reduce for a narrower figure, as the end of a sentence."""
 
     def at_least(self, width: float) -> Scene:
-        """The scene, in the middle of a sheet that is at least so wide."""
+        """The scene, centred on a sheet that is at least this wide."""
         if width <= self.width:
             return self
         aside = (width - self.width) / 2

@@ -57,7 +57,7 @@ def _head(figure: Figure) -> tuple[str, ...]:
 
 
 def _hung(first: str, further: str, text: str) -> list[str]:
-    """A text behind a branch of the tree, wrapped; `further` goes on below the branch."""
+    """A text after a branch of the tree, wrapped; `further` begins the lines below it."""
     line, *more = wrap(visible(text), WIDTH - len(further) - len(HANGING))
     return [f"{first}{line}", *(f"{further}{HANGING}{one}" for one in more)]
 
@@ -97,7 +97,7 @@ def _texts(figure: Figure, block: Block) -> list[str]:
 
 
 def _reads(figure: Figure, block: Block) -> str:
-    """What a block reads: data, then what controls it."""
+    """What a block reads: first data, then streams that control it."""
     sources: dict[str, None] = {}
     for arrow in sorted(figure.reads[block.name], key=lambda arrow: arrow.controls):
         tail = figure.blocks[arrow.tail]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 STRAIGHT: Final = 0.05  # pins whose x differ by less are joined by a straight line
 OVERLAP: Final = 20  # a vertical line on top of another one costs as much as this many crossings
 ROUNDS: Final = 8
-FEW: Final = 5  # of so many lines every order is tried
+FEW: Final = 5  # for up to this many lines, every order is tried
 MOST: Final = 80  # if a channel has more lines than this, their order is not improved
 
 
@@ -52,7 +52,7 @@ def _over(upper: Run, lower: Run, near: float = 2.5) -> int:
 
 
 def _sorted(runs: Sequence[Run]) -> list[Run]:
-    """From the lowest to the highest, with few crossings: the best order of a few runs, a good one of many."""
+    """Runs from the lowest to the highest, with few crossings: the best order for few runs, a good one for many."""
     if len(runs) <= FEW:
         best: tuple[Run, ...] = min(permutations(runs), key=_crossings)
         return list(best)
@@ -70,7 +70,7 @@ def _crossings(order: Sequence[Run]) -> int:
 
 
 def _improved(runs: Sequence[Run]) -> list[Run]:
-    """Each run goes where it crosses least, again and again until none gets better."""
+    """Moves each run to where it crosses least, until no move improves the order."""
     order: list[Run] = []
     for run in runs:
         order.insert(_best(order, run)[0], run)

@@ -43,7 +43,7 @@ class Heights:
 
 
 def pen(figure: Figure, net: Net, paint: Paint) -> Pen:
-    """The stroke of a net: a hue for data, grey and thin for what controls, and the colour of a change."""
+    """The stroke of a net: a hue for data, grey and thin for control, or the colour of a change."""
     if net.change:
         dash = DASH if net.change == "removed" else ()
         return Pen(COLOURS[net.change], 0.9 if net.controls else 1.4, dash, pointed=not net.controls)

@@ -23,7 +23,7 @@ _OPTIONS = {
     "files": "data", "share": "split", "choices": "encode", "min_counts": "min-count", "columns": "column",
     "separators": "separator", "tables": "table", "start": "from",
 }  # fmt: skip
-"""Arguments whose option of `archspec train` has another name."""
+"""Arguments whose option in `archspec train` has another name."""
 _LISTED = 5
 """How many items of an argument a message lists."""
 
@@ -53,7 +53,7 @@ def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
 
 
 def _said(name: str, value: Any, other: Any) -> str:  # noqa: ANN401 - JSON data
-    """An argument as its option: `with --batch 32`. Of a mapping, only what the other one does not have."""
+    """An argument as its option: `with --batch 32`. For a mapping, only entries that the other one does not have."""
     if name == "spec":
         return f"with a spec of digest {value}"
     option = f"--{_OPTIONS.get(name, name.replace('_', '-'))}"

@@ -134,7 +134,7 @@ class RunFolder:
         return _parsed(State, self._bytes(HISTORY), self._place(HISTORY), _HINTS[HISTORY])
 
     def load_weights(self, model: Compiled, *, strict: bool = True) -> None:
-        """Copies the weights of the best epoch into the model; without `strict`, the model may have fewer of them."""
+        """Copies the weights of the best epoch into the model; without `strict`, the model may have only a part."""
         self._bytes(WEIGHTS, whole=False)
         try:
             load_weights(model, self.path / WEIGHTS, strict)

@@ -1,4 +1,4 @@
-"""The encoding of a run as JSON that other programs can follow: what each input is made from, and how."""
+"""The encoding of a run as JSON for other programs: from which column each input is made, and how."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from archspec.spec.spec import Spec
 
 FORMAT: Final = 1
-"""The format of the file; a reader refuses a higher one."""
+"""The version of the format; readers refuse a higher one."""
 
 
 def encoding_text(encoder: Encoder, spec: Spec) -> str:
-    """The encodings of the columns that a model reads, as JSON; docs/after_training.md says what it means."""
+    """The encodings of the columns that a model reads, as JSON; docs/after_training.md describes the format."""
     inputs = [_column(encoder, name, requirement) for name, requirement in encoder.of_inputs().requirements.items()]
     data = {"format": FORMAT, "spec": spec.name, "digest": spec.digest, "inputs": inputs}
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
@@ -63,7 +63,7 @@ def _none(encoder: Encoder, name: str) -> list[str]:
 
 
 def _rule(encoding: Encoding) -> dict[str, Any]:
-    """How one value is encoded; `absent` is the id or number of a missing one, None if it has none."""
+    """How one value is encoded; `absent` is the id or number of a missing value, None if there is none."""
     match encoding:
         case Vocabulary():
             absent = len(encoding.values) + 1 if encoding.missing else 0

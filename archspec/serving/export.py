@@ -105,7 +105,7 @@ def export(  # noqa: PLR0913 - the public signature
         difference = max(_difference(module, function, random_batch(columns, rows, rows)) for rows in _ROWS)
         if not difference <= TOLERANCE:
             unusable(
-                "AS810", f"`{FILES[to]}` computes something else than the model: outputs differ by {difference:.1e}",
+                "AS810", f"`{FILES[to]}` does not compute the same as the model: outputs differ by {difference:.1e}",
                 help="report it, with the spec",
             )  # fmt: skip
         written = sorted(path.name for path in folder.iterdir())
@@ -113,14 +113,14 @@ def export(  # noqa: PLR0913 - the public signature
 
 
 def _shape(shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The shape of a column as the encoder makes it: a single number per row is `[B]`, which the model takes, too."""
+    """The shape of a column as the encoder makes it: a single number per row is `[B]`, which the model also accepts."""
     return shape[:1] if shape[1:] == (1,) else shape
 
 
 def _opened(
     source: Spec | Trained | str | os.PathLike[str], registry: Registry, seed: int | None, tasks: Sequence[str]
 ) -> tuple[Graph, Compiled, Trained | None]:
-    """Graph and model of a run or a spec, as far as some tasks need them, and the run."""
+    """Graph and model of a run or a spec, reduced to what some tasks need, and the run."""
     if not isinstance(source, Spec | Trained) and (is_folder(source) or is_file(Path(source).parent / RUN)):
         source = open_run(source, registry)
     if isinstance(source, Trained):
@@ -145,7 +145,7 @@ def _metadata(graph: Graph, names: tuple[str, ...]) -> dict[str, str]:
 
 @torch.no_grad()
 def _difference(module: Scoring, function: Run, batch: Mapping[str, Tensor]) -> float:
-    """The largest difference of an output, relative to outputs beyond 1; infinite where one is not a number."""
+    """The largest difference of an output, relative to outputs beyond 1; infinite if one is NaN."""
     expected, found = module(batch), function(batch)
     differences = [
         ((found[name].float() - value).abs() / value.abs().clamp_min(1)).nan_to_num(torch.inf).max()
@@ -156,7 +156,7 @@ def _difference(module: Scoring, function: Run, batch: Mapping[str, Tensor]) -> 
 
 @contextmanager
 def staged(output: Path) -> Iterator[Path]:
-    """A temporary folder beside a folder; its files are moved there when the block ends, or removed if it fails.
+    """A temporary folder next to a folder; its files are moved there when the block ends, or removed if it fails.
 
     Raises:
         SpecError: nothing can be written there.

@@ -34,7 +34,7 @@ _OPERATION: Final = re.compile(r"OpOverload\(op='([^']+)'|No ONNX function found
 
 
 def traced(module: Scoring, batch: Mapping[str, Tensor], lists: Mapping[str, bool]) -> torch.export.ExportedProgram:
-    """The module as a graph whose number of rows is free.
+    """The module as a graph for any number of rows.
 
     Args:
         module: the module.
@@ -105,7 +105,7 @@ def _write_onnx(
             raise
         unusable(
             "AS809", f"ONNX does not have the operation `{found[1] or found[2]}` of this model",
-            help="`--to torch-export` and `--to aoti` have every operation",
+            help="use `--to torch-export` or `--to aoti`, which have every operation",
         )  # fmt: skip
     made.model.metadata_props.update(metadata)
     made.save(path)
@@ -129,7 +129,7 @@ def _onnx_function(path: Path, names: tuple[str, ...]) -> Run:
 def _write_aoti(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, str]) -> None:
     if not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
         unusable(
-            "AS811", "AOTInductor compiles C++, and there is no compiler here",
+            "AS811", "AOTInductor compiles C++, but there is no compiler on this machine",
             help="install g++ or clang++; `--to torch-export` and `--to onnx` need none",
         )  # fmt: skip
     with torch.no_grad(), _quiet():
@@ -156,7 +156,7 @@ def check_libraries(to: Format) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppresses what exporters say about themselves."""
+    """Suppresses the exporters' own messages."""
     names = ("torch.onnx", "torch.export", "torch._inductor", "torch.fx", "onnxscript", "onnx_ir")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -172,7 +172,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _texts(error: BaseException | None) -> Iterator[str]:
-    """The messages of an error and of those that caused it."""
+    """The messages of an error and of its causes."""
     while error is not None:
         yield str(error)
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""A model's `predict` as a module that exporters take: a batch in, scores by name out, and gates if asked for."""
+"""A model's `predict` as a module for exporters: from a batch to scores by name, and gates if requested."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Scoring(nn.Module):
 
 
 class _Watched:
-    """The model as `predict` sees it, whose forward pass also keeps the weights of gates."""
+    """The model as seen by `predict`; its forward pass also keeps the weights of gates."""
 
     def __init__(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         self._model, self._weights = model, weights

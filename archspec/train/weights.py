@@ -77,7 +77,7 @@ def _last_layer(node: NodeName, found: tuple[WeightLocation, ...]) -> Iterator[W
 
 
 def _place(weight: str, nodes: Mapping[str, NodeName], graph: Graph) -> tuple[NodeName, tuple[str, ...]]:
-    """The node that a canonical weight belongs to, with the longest name that begins the weight's, and its path there.
+    """The node that owns a canonical weight, that with the longest matching name, and the weight's path in it.
 
     If the owner of shared weights is pruned, it is the first node that uses them.
     """

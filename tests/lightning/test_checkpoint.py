@@ -127,8 +127,8 @@ def test_settings_in_a_checkpoint_enable_no_plugin(file: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No such file"), (b"", "it is empty"), (b"text", "it is not a file that torch.save wrote"),
-        (b"PK\3\4" + b"x" * 90, "it is cut or damaged"),
+        (None, "No such file"), (b"", "it is empty"), (b"text", "it was not written by torch.save"),
+        (b"PK\3\4" + b"x" * 90, "it is truncated or damaged"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_checkpoint_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
@@ -145,7 +145,9 @@ def test_a_cut_checkpoint_is_called_that(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     for end in (len(whole) // 2, len(whole) - 30):
         (tmp_path / "cut.ckpt").write_bytes(whole[:end])
-        with pytest.raises(archspec.SpecError, match=r"cut.ckpt` cannot be read as a checkpoint: it is cut or damaged"):
+        with pytest.raises(
+            archspec.SpecError, match=r"cut.ckpt` cannot be read as a checkpoint: it is truncated or damaged"
+        ):
             MultiTaskModule.load_from_checkpoint(tmp_path / "cut.ckpt")
 
 

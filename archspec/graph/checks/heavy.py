@@ -45,7 +45,7 @@ def _width_of_all(graph: Graph, node: Node) -> int:
 
 
 def _numbers(settings: object) -> Iterator[int]:
-    """Every whole number among settings, and every length of a list, nested ones too."""
+    """Every whole number among settings, and the length of every list, also of nested ones."""
     for _, value in nested(settings):
         if isinstance(value, tuple | list):
             yield len(value)
