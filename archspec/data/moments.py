@@ -64,6 +64,10 @@ def _written(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Ma
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    try:
+        return _typed(pc.cast(array, pa.timestamp("us")))
+    except pa.ArrowInvalid:  # some have a time zone, or are no moments
+        pass
     coded = array.dictionary_encode()
     found = np.asarray([*map(_read, coded.dictionary.to_pylist()), (np.nan, np.nan)], dtype=np.float64).reshape(-1, 2)
     places = pc.fill_null(coded.indices, len(found) - 1).to_numpy(zero_copy_only=False)

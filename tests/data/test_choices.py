@@ -179,6 +179,9 @@ def test_a_price_as_a_number_and_as_buckets(tmp_path: Path) -> None:
     again = Encoder.from_text(found.encoder.text(), found.encoder.requirements).of_inputs()
     (scored,) = table_batches(str(tmp_path / "rows.parquet"), again)
     assert scored["level"].tolist() == column(tmp_path, "level")
+    in_memory = {name: values for name, values in ROWS.items() if name != "click"}
+    (scored,) = table_batches(in_memory, again)
+    assert scored["level"].tolist() == column(tmp_path, "level")
 
 
 @pytest.mark.parametrize(

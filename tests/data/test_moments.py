@@ -63,6 +63,16 @@ def test_hours_are_local_and_ages_are_not(array: pa.Array) -> None:
     assert Age(until=float(SECONDS)).encode(array)[0].tolist() == [0]
 
 
+def test_texts_alone_and_beside_others() -> None:
+    """A text means the same whether all of its column are plain, or one has a time zone and one is a number."""
+    plain = ["2026-11-27", "2026-11-27 05:30", "2026-11-27T05:30:01", "2026-11-27 05:30:00.250000", "1969-12-31 23:59"]
+    alone = moments(pa.array(plain))
+    beside = moments(pa.array([*plain, "2026-11-27T05:30Z", str(SECONDS)]))
+    assert [part.tolist() for part in alone] == [part[: len(plain)].tolist() for part in beside]
+    assert alone[1].tolist()[1:4] == [SECONDS, SECONDS + 1, SECONDS + 0.25]
+    assert beside[1].tolist()[-2:] == [SECONDS, SECONDS]
+
+
 def test_dates_and_the_days_around_1970() -> None:
     """A date is its midnight; days before 1970 have the right weekday, too."""
     array = pa.array([date(1970, 1, 1), date(1969, 12, 31), date(2000, 2, 29), None])
@@ -137,7 +147,7 @@ def test_what_does_not_fit_is_reported_by_row(graph: Graph, tmp_path: Path) -> N
     with pytest.raises(SpecError) as caught:
         prepared(graph, tmp_path, ["2026-11-27 01:00", "soon", "2026-11-27", "2026-11-27"])
     messages = [item.message for item in caught.value.diagnostics]
-    assert any("column `hour`, row 2: `soon` is no date or time" in message for message in messages)
+    assert any("column `hour`, row 2: `soon` is not a date or time" in message for message in messages)
     assert {item.code for item in caught.value.diagnostics} == {"AS704"}
     assert not (tmp_path / "run" / TRAIN).exists()
 
