@@ -46,8 +46,23 @@ def ask(kind: Settings, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - 
     return answer
 
 
+def first_failure(kind: Settings) -> tuple[str, Exception] | None:
+    """The first method that a kind cannot answer with its settings alone, and its error; None if there is none."""
+    for method in _alone(type(kind)):
+        try:
+            ask(kind, method)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            return method, error
+    if isinstance(kind, FusionKind):
+        of: Any = getattr(kind, "of", None)
+        if not isinstance(of, tuple | Mapping) or not all(isinstance(name, str) for name in of):
+            shown = reprlib.repr(of)
+            return "of", WrongAnswerError(f"has {shown} as its `of`, which must be a tuple of names, or a dict of them")
+    return None
+
+
 @cache
-def alone(cls: type[Settings]) -> tuple[str, ...]:
+def _alone(cls: type[Settings]) -> tuple[str, ...]:
     """The methods without arguments that a kind overrides: they need only its settings."""
     known = methods(cls)
     asked = {name: method for base in _BASES if issubclass(cls, base) for name, method in methods(base).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from archspec.contract.calls import alone, ask, defect
+from archspec.contract.calls import defect, first_failure
 from archspec.contract.settings import keys_of
 from archspec.diagnostics import Diagnostics, Span, suggest
 from archspec.spec.categories import COMMON, DEFAULT_KIND, kinds_of
@@ -18,7 +18,7 @@ from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mappin
 if TYPE_CHECKING:
     from collections.abc import Sequence as Words
 
-    from archspec.contract import Registry, Settings
+    from archspec.contract import Registry
 
 _MOST_KEYS = 50
 """At most this many keys of a block are compared with `kind`, to find a misspelt one."""
@@ -69,19 +69,17 @@ class BlockReader:
 
     def answers(self, block: Block, what: str) -> bool:
         """Whether every method of the kind that needs only its settings works; reports one that does not."""
-        cls: type[Settings] = type(block.settings)
-        for method in alone(cls):
-            try:
-                ask(block.settings, method)
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-                self.diagnostics.items.append(
-                    defect(
-                        error, method, what=what, kind=block.kind, cls=cls, notes=block.provenance,
-                        span=lambda *path: block.span(*path) if path else block.place,
-                    )
-                )  # fmt: skip
-                return False
-        return True
+        failed = first_failure(block.settings)
+        if failed is None:
+            return True
+        method, error = failed
+        self.diagnostics.items.append(
+            defect(
+                error, method, what=what, kind=block.kind, cls=type(block.settings), notes=block.provenance,
+                span=lambda *path: block.span(*path) if path else block.place,
+            )
+        )  # fmt: skip
+        return False
 
     def like(self, category: str, name: str, node: Mapping, what: str, place: Span) -> Block:
         """An expert group or block that uses the weights of another; `spec.like` later adds its kind and settings."""

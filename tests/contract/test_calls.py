@@ -238,3 +238,21 @@ def test_near_misses_are_refused(category: Category, method: str, answer: object
     with pytest.raises(SpecError) as error:
         everything(category, odd(category, method, lambda *_: answer))
     assert words in error.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize(("annotation", "of"), [("str", "a"), ("int", 1), ("tuple[int, ...]", (1,))])
+def test_a_fusion_names_its_parts(annotation: str, of: object) -> None:
+    """A setting `of` of another type would be read letter by letter, or not at all: the class is named."""
+
+    class Base(archspec.FusionKind):
+        def auxiliary(self, at: archspec.Scope, parts: tuple[archspec.Part, ...]) -> None:
+            """Adds nothing."""
+
+    body = {"__module__": __name__, "__annotations__": {"of": annotation}, "of": of}
+    kind: Any = archspec.fusion("odd")(type("Odd", (Base,), body))
+    text = SPEC.replace("  score: {kind: FUSION, of: [a]}\n  b: {kind: FUSION, of: [a]}", "  score: {kind: odd}")
+    for word, usual in USUAL.items():
+        text = text.replace(f": {word}", f": {usual}")
+    with pytest.raises(SpecError) as error:
+        archspec.load(text.replace("\n  b: {kind: binary}", ""), plugins=[kind])
+    assert "as its `of`, which must be a tuple of names" in error.value.diagnostics[0].message
