@@ -254,7 +254,9 @@ def batch_norm(
     """
     scale, shift, mean, var = weights
     rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
-    normed = F.batch_norm(rows, mean, var, scale, shift, training and rows.shape[0] > 1, momentum, eps)
+    if training and rows.shape[0] < 2:  # noqa: PLR2004 - see above; a statement, which torch.compile can guard on
+        training = False
+    normed = F.batch_norm(rows, mean, var, scale, shift, training, momentum, eps)
     return normed if rows is x else normed.view_as(x)
 
 

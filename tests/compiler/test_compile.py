@@ -154,6 +154,22 @@ def test_torch_compile_takes_the_whole_graph(name: str) -> None:
         assert any(gradient.any() for gradient in gradients.values())
 
 
+@pytest.mark.parametrize("optimize", [True, False])
+def test_batch_norm_in_training_is_one_graph_for_all_batches(*, optimize: bool) -> None:
+    """fullgraph and dynamic batch in training mode, where the number of rows decides which statistics norms use."""
+    torch._dynamo.reset()
+    spec = archspec.load(
+        "archspec: 1\nname: m\ninputs: {x: {kind: dense, dim: 4}}\ntasks: {a: {}}\n"
+        "levels: [{experts: {s: {count: 2, units: [3], norm: batch}}, gates: {a: {sees: s}}}]\ntowers: {a: {}}\n"
+    )
+    model, twin = (archspec.compile(spec, optimize=optimize, seed=0).double().train() for _ in range(2))
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
+    for rows in (6, 9, 1):
+        batch = {"x": torch.randn(rows, 4, dtype=torch.float64)}
+        assert torch.allclose(compiled(batch)["a"], twin(batch)["a"])
+    assert_agree(dict(model.named_buffers()), dict(twin.named_buffers()), 1e-12)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a compiler")
 @pytest.mark.parametrize("name", ["moe", "esmm", "cgc"])
 def test_inductor_compiles_forward_and_backward(name: str) -> None:
