@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "evaluate": "evaluate",
     "export": "export",
     "gates": "gates",
+    "importance": "importance",
     "explain": "explain",
     "kinds": "kinds",
     "schema": "kinds",

@@ -172,4 +172,5 @@ CODES: dict[str, str] = {
     "AS810": "exported model that differs",
     "AS811": "no C++ compiler",
     "AS812": "unknown output",
+    "AS813": "unknown input",
 }

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLE = str(ROOT / "specs" / "ple.yaml")
 COMMANDS = [
     "init", "validate", "build", "render", "view", "summary", "expand", "diff", "train", "predict", "evaluate",
-    "export", "gates", "explain", "kinds", "schema",
+    "export", "gates", "importance", "explain", "kinds", "schema",
 ]  # fmt: skip
 
 
