@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def export(  # noqa: PLR0913, PLR0917 - one argument per option
     source: str, to: Format, output: str, tasks: tuple[str, ...], seed: int, plugins: tuple[str, ...], *, gates: bool
 ) -> None:
-    """Export a trained model, or one with random weights, for serving.
+    """Write a model as files that other programs serve.
 
     RUN_OR_SPEC is a folder of `archspec train`, or a spec. Writes predictions by name from inputs by name, for any
     number of rows; for a run also its encoding as JSON and, with ONNX, a program that scores rows with both. The files
