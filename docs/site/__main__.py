@@ -1,4 +1,7 @@
-"""Builds the site: `python -m docs.site [FOLDER]`, by default into build/site. Any warning of Sphinx is an error."""
+"""Builds the site: `python -m docs.site [FOLDER] [--quick]`, by default into build/site.
+
+Any warning of Sphinx is an error. `--quick` leaves out the interactive pages but that of PLE.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,27 @@ SETTINGS: Final[dict[str, Any]] = {
     "copyright": "the authors of archspec, Apache-2.0",
     "version": archspec.__version__,
     "extensions": ["myst_parser"],
-    "exclude_patterns": ["files"],
+    "exclude_patterns": ["files", architectures.EXTRA],
     "myst_heading_anchors": 4,
     "html_theme": "furo",
     "html_title": f"archspec {archspec.__version__}",
     "html_copy_source": False,
     "html_show_sphinx": False,
     "html_static_path": ["static"],
+    "html_extra_path": [architectures.EXTRA],
     "html_css_files": ["site.css"],
     "html_theme_options": {"sidebar_hide_name": False, "navigation_with_keys": True},
 }
 
 CHAPTERS: Final = {
-    "Use": ["language", "looking", "training", "after_training", "emitted", "plugins"],
+    "Use": ["language", "looking", "drawing", "training", "after_training", "emitted", "serving", "plugins"],
     "Look up": ["architectures/index", "codes/index", "api", "json", "results", "benchmarks"],
     "Work on it": ["contributing", "benchmarking", "changelog"],
 }
 """The chapters of the sidebar; a page that none of them lists is added to the second."""
+
+QUICK: Final = ("ple",)
+"""The specs that have an interactive page with `--quick`."""
 
 STYLE: Final = """\
 img[src$=".svg"] { background: #ffffff; border-radius: 4px; box-sizing: border-box; max-width: 100%; padding: 8px; }
@@ -41,14 +48,15 @@ table { font-size: 0.85em; }
 .gallery { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); }
 .card { border: 1px solid var(--color-background-border); border-radius: 6px; font-size: 0.85em; }
 .gallery .card { padding: 0.5rem 0.75rem; }
+iframe.interactive { border: 1px solid var(--color-background-border); border-radius: 6px; height: 40rem; width: 100%; }
 .card img { height: 12rem; object-fit: contain; width: 100%; }
 """
 
 
-def write_sources(folder: Path) -> None:
+def write_sources(folder: Path, *, quick: bool) -> None:
     """Writes everything that Sphinx reads."""
     stage(folder)
-    specs, ranges = architectures.write_pages(folder), codes.write_pages(folder)
+    specs, ranges = architectures.write_pages(folder, QUICK if quick else None), codes.write_pages(folder)
     _append(folder / "architectures" / "index.md", _toctree("", specs, hidden=True))
     _append(folder / "codes" / "index.md", _toctree("", ranges, hidden=True))
     chapters = {title: list(pages) for title, pages in CHAPTERS.items()}
@@ -68,13 +76,13 @@ def _toctree(title: str, pages: list[str], *, hidden: bool) -> str:
     return "\n".join(["```{toctree}", *options, "", *pages, "```", ""])
 
 
-def build(target: Path) -> int:
+def build(target: Path, *, quick: bool = False) -> int:
     """Builds the site into a folder, which is replaced. Returns Sphinx's exit status."""
     from sphinx.application import Sphinx
 
     with tempfile.TemporaryDirectory() as folder:
         sources, made = Path(folder, "sources"), Path(folder, "made")
-        write_sources(sources)
+        write_sources(sources, quick=quick)
         app = Sphinx(
             sources, None, made, Path(folder, "doctrees"), "html", confoverrides=SETTINGS, status=None,
             warningiserror=True,
@@ -88,8 +96,9 @@ def build(target: Path) -> int:
 
 def main() -> int:
     """Builds the site into the folder that the command line names."""
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"
-    status = build(target)
+    folders = [word for word in sys.argv[1:] if word != "--quick"]
+    target = Path(folders[0]) if folders else ROOT / "build" / "site"
+    status = build(target, quick="--quick" in sys.argv)
     if status == 0:
         sys.stdout.write(f"{target / 'index.html'}\n")
     return status

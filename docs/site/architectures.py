@@ -9,27 +9,49 @@ from typing import TYPE_CHECKING, Final
 
 from archspec.compiler.summary import summarize
 from archspec.graph.load import load_graph
+from archspec.page import page as interactive
 from archspec.plugins import load
 from archspec.spec.source import Scalar, Sequence, parse, read
 from docs.site.staging import ROOT, write
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from archspec.compiler.summary import Summary
     from archspec.graph.graph import Graph
 
 SPECS: Final = ROOT / "specs"
+EXTRA: Final = "extra"
+"""The folder of what the site holds as it is."""
+
+ASK: Final = """\
+## Ask the figure
+
+Click a task to see what its loss trains, and any block for its settings and what it reads;
+[Figures](../drawing.md) explains the rest.
+
+```{{raw}} html
+<iframe class="interactive" src="../interactive/{name}.html" title="{name}, interactive" loading="lazy"></iframe>
+<p><a href="../interactive/{name}.html">Open it alone</a></p>
+```"""
+"""The section with the interactive page, which `archspec render SPEC -o page.html` writes."""
 
 
-def write_pages(folder: Path) -> list[str]:
-    """Writes the pages, and a gallery into their index, which is there; returns the names of the specs."""
+def write_pages(folder: Path, shown: Collection[str] | None = None) -> list[str]:
+    """Writes the pages, and a gallery into their index, which is there; returns the names of the specs.
+
+    `shown` are the specs whose page has the interactive one inside, which is half of the work; None: all.
+    """
     checks = tomllib.loads((ROOT / "docs" / "checked.toml").read_text(encoding="utf-8"))
     found: dict[str, Graph] = {}
     for file in sorted(SPECS.glob("*.yaml")):
         plugins = plugins_of(file)
         graph = found[file.stem] = load_graph(file, None, load(plugins))
-        write(folder / "architectures" / f"{file.stem}.md", page(file, plugins, graph, checks.get(file.stem)))
+        ask = "" if shown is not None and file.stem not in shown else ASK.format(name=file.stem)
+        write(folder / "architectures" / f"{file.stem}.md", page(file, plugins, graph, checks.get(file.stem), ask))
+        if ask:
+            write(folder / EXTRA / "interactive" / f"{file.stem}.html", interactive(graph))
         figure = folder / "architectures" / "figures" / f"{file.stem}.svg"
         figure.parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / "docs" / "figures" / f"{file.stem}.svg", figure)
@@ -56,8 +78,8 @@ def plugins_of(file: Path) -> list[Path]:
     return [ROOT / "plugins" / f"{item.value}.py" for item in items if isinstance(item, Scalar)]
 
 
-def page(file: Path, plugins: list[Path], graph: Graph, check: dict[str, str] | None) -> str:
-    """The Markdown of one spec."""
+def page(file: Path, plugins: list[Path], graph: Graph, check: dict[str, str] | None, ask: str) -> str:
+    """The Markdown of one spec; `ask` is the section with its interactive page."""
     name, flags = file.stem, "".join(f" --plugin plugins/{plugin.name}" for plugin in plugins)
     lines = file.read_text(encoding="utf-8").rstrip()
     commands = (
@@ -68,6 +90,7 @@ def page(file: Path, plugins: list[Path], graph: Graph, check: dict[str, str] | 
         f"# {name}",
         _with_papers(graph.spec.about),
         f"```{{image}} figures/{name}.svg\n:alt: {name}: {graph.spec.about}\n:class: figure\n```",
+        *([ask] if ask else []),
         sizes(summarize(graph)),
         _checked(check),
         f"## The spec\n\n```yaml\n{lines}\n```",

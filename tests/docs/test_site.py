@@ -26,10 +26,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site."""
     folder = tmp_path_factory.mktemp("site")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "docs.site", str(folder / "site")], cwd=ROOT, env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    words = [sys.executable, "-m", "docs.site", str(folder / "site"), "--quick"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return folder / "site"
 
@@ -45,6 +43,8 @@ def test_every_spec_and_every_code_is_on_the_site(site: Path) -> None:
         page = (site / "architectures" / f"{spec.stem}.html").read_text(encoding="utf-8")
         assert f"{spec.stem}.svg" in page
         assert "FLOPs per row" in page
+    assert 'src="../interactive/ple.html"' in (site / "architectures" / "ple.html").read_text(encoding="utf-8")
+    assert "<svg" in (site / "interactive" / "ple.html").read_text(encoding="utf-8")
     for code, title in CODES.items():
         page = (site / "codes" / f"{code.lower()}.html").read_text(encoding="utf-8")
         assert f"<h1>{code}: " in page
