@@ -218,11 +218,11 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
     model: Any = module.model
     model.vocabularies = digests(graph, run.encoder(requirements).encodings)
     if not _over(run, recipe, callback, module):
-        if source.tables:
-            run.load_tables(module.model)
         going_on = run.checkpoint(module)
         if going_on is None:
             run.load_start(model)
+        if source.tables:  # they replace the vectors of an earlier run, and a checkpoint replaces them
+            run.load_tables(module.model)
         train_rows, validation_rows = run.rows(TRAIN), run.rows(VALIDATION)
         trainer = _trainer(graph, recipe, module, callback)
         model.check_inputs = module.criterion.check_labels = False  # every value has been checked

@@ -124,3 +124,15 @@ def test_a_wrong_file_leaves_no_folder(graph: Graph, source: Source, tmp_path: P
     with pytest.raises(SpecError, match="AS763"):
         train(graph, source, RECIPE, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_vectors_replace_those_of_an_earlier_run(graph: Graph, source: Source, tmp_path: Path) -> None:
+    """A run that continues another one, with new vectors of one item, has these, and the old ones of all others."""
+    train(graph, source, RECIPE, tmp_path / "old")
+    vectors = pa.table({"id": ["i3", "i99"], "vector": [[7.0, 7.0, 7.0], [8.0, 8.0, 8.0]]})
+    parquet.write_table(vectors, tmp_path / "new.parquet")
+    newer = replace(source, tables={"item": str(tmp_path / "new.parquet")})
+    train(graph, newer, replace(RECIPE, start=str(tmp_path / "old")), tmp_path / "run")
+    found = frozen(tmp_path / "run")
+    assert found["i3"] == [7, 7, 7]
+    assert found["i4"] == VECTORS[4].tolist()
