@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract.checks import signature
 from archspec.contract.input_kinds import InputKind
-from archspec.contract.kinds import BASES, ExpertKind, FeatureGateKind, FusionKind, GateKind
+from archspec.contract.kinds import BASES, ExpertKind, FusionKind, GateKind
 from archspec.contract.methods import methods
 from archspec.contract.registry import place
 from archspec.contract.settings import KindError, Settings
@@ -201,14 +201,18 @@ _ANSWERS: dict[Callable[..., Any], _Answer] = {
         "an archspec.BalanceModule",
         lambda _, value: _is_a(value, "archspec.contract.balance_module", "BalanceModule"),
     ),
-    **{base.build: _MODULE for base in (ExpertKind, GateKind, FeatureGateKind)},
-    **{base.parameters: _COST for base in (ExpertKind, GateKind, FeatureGateKind)},
-    **{base.flops: _COST for base in (ExpertKind, GateKind, FeatureGateKind)},
 }
 """A method of a base class -> what it must return, in words, and whether something is that."""
+_EVERYWHERE: dict[str, _Answer] = {
+    "build": _MODULE,
+    "parameters": _COST,
+    "flops": _COST,
+    **dict.fromkeys(MAKES_VALUES | MAKES_TENSORS, _UNCHECKED),
+}
+"""Methods that return the same in every category, unless `_ANSWERS` names one."""
 _ANSWERS |= {
-    method: _UNCHECKED
+    method: _EVERYWHERE[name]
     for base in _BASES
     for name, method in methods(base).items()
-    if name in MAKES_VALUES | MAKES_TENSORS
+    if name in _EVERYWHERE and method not in _ANSWERS
 }
