@@ -20,7 +20,7 @@ IN_BACKTICKS = re.compile(r"`([^`]+)`")
 
 
 class Edit(NamedTuple):
-    """What a help proposes: a chunk of the text, and what stands there afterwards."""
+    """What a help proposes: a part of the text, and its replacement."""
 
     start: int
     stop: int
@@ -142,7 +142,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_helps_of_the_bad_specs_lead_on(name: str, folder: Path) -> None:
-    """Following the help of a bad spec of this folder changes what is wrong with it, and leaves no more errors."""
+    """Following the help of a bad spec in this folder changes its errors, and does not add any."""
     check((HERE / f"{name}.yaml").read_text(), folder)
 
 
@@ -220,7 +220,7 @@ def test_a_renamed_task_is_one_error(folder: Path) -> None:
 
 
 def test_a_column_is_no_switch(folder: Path) -> None:
-    """`when: true` is told that it takes a name; quotes would make it a column that nobody has."""
+    """The message for `when: true` says that it takes a name; quotes would make it a column that nobody has."""
     (item,) = errors(found_in(f"{HEAD}inputs: {{x: {{kind: dense, dim: 4}}}}\ntasks: {{a: {{when: true}}}}\n"
                               "towers: {a: {}}", folder))  # fmt: skip
     assert item.help == "`when` takes a name"

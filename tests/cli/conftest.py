@@ -17,7 +17,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `archspec ARGUMENTS...` in an empty folder; an exception that is no SystemExit fails the test."""
+    """Runs `archspec ARGUMENTS...` in an empty folder; an exception other than SystemExit fails the test."""
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: str, stdin: str | None = None) -> Result:

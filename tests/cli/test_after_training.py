@@ -60,7 +60,7 @@ def test_scores_on_standard_output(run: Run, folder: str) -> None:
 
 @pytest.mark.usefixtures("new")
 def test_one_task(run: Run, folder: str) -> None:
-    """`--tasks` scores and builds only what is named; a name that is no output is one error with the nearest one."""
+    """`--tasks` scores and builds only the named outputs; an unknown name is an error with the nearest name."""
     done = run("predict", folder, "--data", "new0.parquet", "-o", "-", "--tasks", "rank")
     assert (done.exit_code, done.stdout.splitlines()[0]) == (0, '"rank"')
     spec = str(Path(folder, "spec.yaml"))
@@ -76,7 +76,7 @@ def test_one_task(run: Run, folder: str) -> None:
 
 @pytest.mark.usefixtures("new")
 def test_metrics_of_files(run: Run, folder: str) -> None:
-    """A row per task, and one per group; JSON holds the same numbers."""
+    """A row per task, and one per group; JSON contains the same numbers."""
     done = run("evaluate", folder, "--data", "new*.parquet", "--by", "scene")
     assert done.exit_code == 0
     header, _, *shown = (line.split() for line in done.stdout.strip().splitlines())

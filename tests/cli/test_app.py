@@ -194,7 +194,7 @@ def test_a_file_is_not_taken_for_a_closed_stream(tmp_path: Path) -> None:
 
 
 def test_a_defect_of_archspec_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An exception that archspec does not expect shows its traceback, asks for a report, and is status 70."""
+    """An unexpected exception prints its traceback and a request to report it; the exit status is 70."""
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError

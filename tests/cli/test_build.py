@@ -67,7 +67,7 @@ def test_standard_output(run: Run, tiny: Path) -> None:
 
 
 def test_plain_is_what_the_spec_says(run: Run, specs: Path) -> None:
-    """`--plain` leaves every weight a tensor of its own."""
+    """With `--plain`, every weight is a separate tensor."""
     result = run("build", str(specs / "moe.yaml"), "-o", "-", "--plain")
     assert result.exit_code == 0
     assert result.stdout.count("level1.experts.pool.7.layers.0.weight") >= 1
@@ -131,7 +131,7 @@ def test_a_wrong_spec_leaves_no_file(run: Run, command: str) -> None:
 @pytest.mark.parametrize(("command", "name"), [("build", "out/tiny.py"), ("render", "out/tiny.dot")])
 @pytest.mark.usefixtures("tiny")
 def test_a_missing_folder(run: Run, command: str, name: str) -> None:
-    """A folder that does not exist is told, with status 2; it is not made."""
+    """A folder that does not exist is an error with status 2; it is not created."""
     result = run(command, "tiny.yaml", "-o", name)
     assert result.exit_code == 2
     assert "error[AS011]: there is no folder `out`" in result.stderr
@@ -157,7 +157,7 @@ def test_render_by_default(run: Run) -> None:
 
 
 def test_the_ending_decides(run: Run, specs: Path) -> None:
-    """DOT and Mermaid are told apart by the ending; `--selectors` adds what steers the gates."""
+    """The file's ending chooses DOT or Mermaid; `--selectors` adds the streams that control gates."""
     ple = str(specs / "ple.yaml")
     for name in ("a.dot", "b.mmd"):
         assert run("render", ple, "-o", name).exit_code == 0

@@ -109,7 +109,7 @@ def test_json(run: Run, specs: Path) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_a_wrong_spec_is_no_difference(run: Run) -> None:
-    """What cannot be read is told as such, with status 2, not as a difference."""
+    """A file that cannot be read is an error with status 2, not a difference."""
     assert run("diff", "tiny.yaml", "absent.yaml").exit_code == 2
     assert run("diff", "-", "-").exit_code == 2
 

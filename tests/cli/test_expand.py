@@ -43,7 +43,7 @@ def test_expanding_twice_changes_nothing(run: Run, specs: Path) -> None:
 
 
 def test_expand_as_json(run: Run, specs: Path) -> None:
-    """`expand --json` holds what `expand` prints as YAML."""
+    """`expand --json` prints the same as `expand` in YAML."""
     ple = str(specs / "ple.yaml")
     assert json.loads(run("expand", ple, "--json").stdout) == yaml.safe_load(run("expand", ple).stdout)
 

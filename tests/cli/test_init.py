@@ -107,7 +107,7 @@ def test_standard_output(run: Run) -> None:
     [("pel", "did you mean `ple`?"), ("../ple", "did you mean `ple`?"), ("x", "architectures: adatt")],
 )
 def test_an_unknown_name(run: Run, name: str, helps: str) -> None:
-    """A name without an architecture is wrong usage; names are no paths."""
+    """A name that is not an architecture is wrong usage; a path is not a name."""
     result = run("init", name)
     assert result.exit_code == 2
     assert helps in result.stderr

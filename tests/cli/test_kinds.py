@@ -98,7 +98,7 @@ def test_kinds_of_a_plugin(run: Run, plugin: str) -> None:
 
 
 def test_the_schema_knows_plugins(run: Run, plugin: str) -> None:
-    """The schema holds the kinds of the plugins given, and of no others."""
+    """The schema contains the kinds of the given plugins, and of no others."""
     assert "expert.doubled" in json.loads(run("schema", "--plugin", plugin).stdout)["definitions"]
     assert "expert.doubled" not in json.loads(run("schema").stdout)["definitions"]
 

@@ -40,7 +40,7 @@ def screen(text: str) -> list[str]:
 
 
 def session(progress: ProgressBar) -> None:
-    """A run with all that it tells."""
+    """A run, with its whole output."""
     with progress:
         progress.rows("looking at values", 65_536)
         progress.rows("encoding", 65_536)

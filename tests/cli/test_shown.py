@@ -164,7 +164,7 @@ ALIKE = [("Ctr", "ctr"), ("caf\u00e9", "cafe\u0301"), ("\ufb01", "fi"), ("ctr\u2
 
 @pytest.mark.parametrize("names", ALIKE)
 def test_names_that_look_alike_are_no_names(names: tuple[str, str]) -> None:
-    """A name is of a-z, 0-9 and _ alone: no two of them look alike, and the error shows what is not seen."""
+    """A name consists only of a-z, 0-9 and _, so no two look alike; the error shows invisible characters."""
     data = {"archspec": 1, "name": "t", "inputs": {"x": {"kind": "dense", "dim": 2}},
             "tasks": {name: {} for name in names}, "towers": {name: {} for name in names}}  # fmt: skip
     with pytest.raises(archspec.SpecError) as caught:

@@ -51,7 +51,7 @@ def test_the_text(run: Run, specs: Path) -> None:
 
 
 def test_a_line_per_task(run: Run, specs: Path) -> None:
-    """What a task needs is what it trains alone and with others; what it reads without training stands apart."""
+    """What a task needs is what it trains alone and with others; what it reads without training is separate."""
     assert rows(run("summary", str(specs / "ple.yaml")).stdout)[-3:] == [
         ["task", "FLOPs/row", "parameters", "trains", "alone", "with", "others"],
         ["vtr", "127,075", "111,489", "10,425", "101,064"],

@@ -19,7 +19,7 @@ def test_a_table_that_fits_is_as_wide_as_its_cells() -> None:
 
 
 def test_a_table_that_does_not_fit_is_wrapped() -> None:
-    """The widest text gives way: a long name gets a line of its own, other texts are wrapped, numbers stay whole."""
+    """The widest column is narrowed: a long name gets its own line, other texts are wrapped, numbers stay whole."""
     row = ("  experts.watch_time_of_shorts", "1,000,000", "watch_time_of_shorts")
     assert table(COLUMNS, [row, ("  e", "1", "all"), ("  a remark across the table",)], 40) == [
         "node               width  trained by",

@@ -67,7 +67,7 @@ def trained(run: Run) -> Result:
 
 
 def test_training_prints_what_each_task_reached(trained: Result) -> None:
-    """Standard output has a row per task; standard error tells of rows, encodings and epochs."""
+    """Standard output has a row per task; standard error shows rows, encodings and epochs."""
     assert trained.exit_code == 0
     lines = [line.split() for line in trained.stdout.strip().splitlines() if line.strip()]
     headers, (click,), (watch,) = ([line for line in lines if line[0] == first] for first in ("task", "click", "watch"))
@@ -162,7 +162,7 @@ def test_a_pattern_names_files(run: Run) -> None:
 
 
 def test_a_folder_of_parts_is_read(run: Run) -> None:
-    """`--data` takes a folder of Parquet parts; an empty one is told in a sentence."""
+    """`--data` takes a folder of Parquet parts; an empty folder is an error in one sentence."""
     Path("small.yaml").write_text(SPEC)
     Path("d.parquet").mkdir()
     words = ("train", "small.yaml", "--data", "d.parquet", "--epochs", "1", "-o", "here")
@@ -272,7 +272,7 @@ def test_wrong_usage(run: Run, words: list[str]) -> None:
     ],
 )
 def test_names_that_no_file_can_have(run: Run, name: str, words: list[str]) -> None:
-    """A name that is too long or holds a zero byte is one error, wherever a file or folder is named."""
+    """A name that is too long or contains a zero byte is one error, wherever a file or folder is named."""
     Path("tiny.yaml").write_text("archspec: 1\nname: t\ninputs: {x: {kind: dense, dim: 1}}\ntasks: {click: {}}\n"
                                  "towers: {click: {from: x}}\n", encoding="utf-8")  # fmt: skip
     Path("rows.csv").write_text("x,click\n1,0\n", encoding="utf-8")

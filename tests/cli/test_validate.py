@@ -54,7 +54,7 @@ def test_json_is_data(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_json_of_fine_specs_is_an_empty_array(run: Run) -> None:
-    """No findings are no missing output: a program that reads JSON gets an array."""
+    """Without diagnostics, a program that reads JSON still gets an array."""
     assert json.loads(run("validate", "tiny.yaml", "--format", "json").stdout) == []
 
 
@@ -92,7 +92,7 @@ def test_warnings(run: Run, options: list[str], status: int) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_set_changes_a_value(run: Run) -> None:
-    """`--set` is seen by the checks, and a mistake in it is told as such."""
+    """The checks apply to `--set`, and a mistake in it is reported at `--set`."""
     result = run("validate", "tiny.yaml", "--set", "inputs.x.dim=0")
     assert result.exit_code == 1
     assert "--set inputs.x.dim" in result.stderr

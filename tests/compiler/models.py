@@ -29,7 +29,7 @@ PLUGINS = SPECS.parent / "plugins"
 
 @functools.cache
 def spec_of(name: str) -> archspec.Spec:
-    """A spec of `specs/`, with the plugins that it asks for."""
+    """A spec in `specs/`, with the plugins that it requires."""
     asked = re.search(r"^requires: *\[(.*)\]", spec_file(name).read_text(encoding="utf-8"), re.MULTILINE)
     plugins = [PLUGINS / f"{plugin.strip()}.py" for plugin in asked[1].split(",")] if asked else []
     return archspec.load(spec_file(name), plugins=plugins)
@@ -78,7 +78,7 @@ def followed(batch: Mapping[str, Tensor]) -> Tensors:
 
 
 def total(outputs: Mapping[str, Tensor], seed: int = 3) -> Tensor:
-    """One number that depends on every element of every output, each with a random weight of its own."""
+    """One number that depends on every element of every output, each with its own random weight."""
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for name in sorted(outputs):

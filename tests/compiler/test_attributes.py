@@ -52,7 +52,7 @@ WEIGHTS: tuple[tuple[Weight, str, str], ...] = (
 
 @pytest.mark.parametrize(("held", "alone", "first"), WEIGHTS, ids=[held.name for held, *_ in WEIGHTS])
 def test_a_tensor_is_called_by_its_first_weight(held: Weight, alone: str, first: str) -> None:
-    """By all of the weight where the tensor holds one, by where it lies and its kind where it holds several."""
+    """By the whole weight if the tensor contains one; by its position and kind if it contains several."""
     assert storage_attribute(held, several=False) == alone
     assert storage_attribute(held, several=True) == first
 

@@ -1,4 +1,4 @@
-"""Free text of a spec is data in the emitted file, whatever it holds."""
+"""Free text of a spec is data in the emitted file, whatever it contains."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def text_with(about: str, column: str, label: str) -> str:
 
 
 def statements(source: str) -> list[tuple[str, str]]:
-    """What stands at the top of a file: kinds and names, docstring aside."""
+    """The statements at the top of a file: kinds and names, without the docstring."""
     return [(type(node).__name__, getattr(node, "name", "")) for node in ast.parse(source).body[1:]]
 
 
 def check(about: str, column: str, label: str, *, optimize: bool) -> None:
-    """The spec holds the texts; its file has a harmless one's statements and reads those very columns."""
+    """The spec contains the texts; its file has the statements of a harmless one and reads exactly those columns."""
     spec = archspec.load(text_with(about, column, label))
     assert spec.about == about
     assert spec.inputs["x"].common.column == column

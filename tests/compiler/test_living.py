@@ -82,7 +82,7 @@ def test_tracebacks_and_sources_are_found(*, optimize: bool) -> None:
 
 
 def test_two_models_of_one_spec_are_classes_of_their_own() -> None:
-    """A pickle gives back the class of its own model, and not that of a twin."""
+    """A pickle returns the class of its own model, not that of a twin."""
     one, two = archspec.compile(TINY, seed=0), archspec.compile(TINY, seed=0)
     assert type(one) is not type(two)
     for model in (one, two):
@@ -172,7 +172,7 @@ def test_a_kind_inside_a_function_is_not_pickled() -> None:
 
 
 def subclass_of(model: Compiled) -> type[Compiled]:
-    """A class with a `forward` of its own, as users write it."""
+    """A class with its own `forward`, as users write it."""
     cls: type[nn.Module] = type(model)
 
     class Clamped(cls):  # type: ignore[valid-type, misc] # made at run time

@@ -1,4 +1,4 @@
-"""Kinds that build a module: they run, are counted, stand side by side, save, load, copy and pickle like all others."""
+"""Kinds that build a module: they run, are counted, save, load, copy and pickle like all others."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_kind_inside_a_function_is_refused_by_name() -> None:
     ],
 )
 def test_a_kind_that_builds_nothing_good_is_told(wrong: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - a method of any fault
-    """`build` raises an error or returns something else: the kind is named, where it stands in the spec."""
+    """`build` raises an error or returns something else: the diagnostic names the kind, at its place in the spec."""
     built = build(graph_of(spec()))
     cls = type(spec().levels[0].gates["one"].settings)
     monkeypatch.setattr(cls, "build", wrong)
@@ -234,7 +234,7 @@ def test_a_module_that_needs_values_is_left_alone(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_module_that_meta_would_break_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A buffer that no state dict holds is lost on the meta device: that is said when the model is made."""
+    """A buffer that is in no state dict is lost on the meta device: creating the model raises an error."""
 
     def build_with_buffer(_: object, seen: archspec.Width) -> nn.Module:
         module = nn.Linear(5, 4)

@@ -1,4 +1,4 @@
-"""Modules of plugins: each has a name of its own in a built file, and has the functions that are called."""
+"""Modules of plugins: each has a unique name in a built file, and has the functions that are called."""
 
 from __future__ import annotations
 

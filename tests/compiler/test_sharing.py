@@ -28,7 +28,7 @@ TOWERS = "towers: {a: {from: level1.experts.f}, b: {from: level1.experts.g}}\n"
 
 
 def text(settings: str, second: str = "{from: z, like: f}") -> str:
-    """Two tasks, each with an expert of its own input: `f` with settings, `g` like it or with the same settings."""
+    """Two tasks, each with an expert on its own input: `f` with settings, `g` like it or with the same settings."""
     levels = f"levels: [{{experts: {{f: {{from: x, {settings}}}, g: {second}}}}}]\n"
     return HEAD + INPUTS + TASKS + levels + TOWERS
 
@@ -180,7 +180,7 @@ towers:
 
 @BOTH
 def test_an_owner_above_or_unread_still_names_the_weights(*, optimize: bool) -> None:
-    """The group with the settings may stand in a later level and need not be read: it is left out, its weights stay."""
+    """The group with the settings may be in a later level and need not be read: it is left out, its weights stay."""
     source = HEAD + INPUTS + TASKS + DEEP
     graph = load_graph(source, None, load_plugins())
     assert "level2.experts.high.0" not in graph.nodes
@@ -220,7 +220,7 @@ def test_all_tasks_of_all_users_train_them() -> None:
 
 
 def test_weights_used_again_above_others_are_the_last_shared() -> None:
-    """Where an application of shared weights stands above another shared expert, they are last, not below."""
+    """If shared weights are applied above another shared expert, they come last, not below it."""
     experts = "f: {from: x, units: [5]}, m: {from: level1.experts.f, units: [5]}, g: {from: level1.experts.m, like: f}"
     source = HEAD + INPUTS + TASKS + f"levels: [{{experts: {{{experts}}}}}]\n"
     source += "towers: {$task: {from: level1.experts.g}}\n"

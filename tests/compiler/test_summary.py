@@ -24,7 +24,7 @@ def summary_of(path: Path) -> Summary:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_numbers_add_up(path: Path) -> None:
-    """The nodes add up to the total, tables and dense weights too, and what tasks train is no more than there is."""
+    """The nodes, tables and dense weights add up to the total, and tasks train at most the total."""
     found = summary_of(path)
     parameters = [node.parameters for node in found.nodes]
     assert None not in parameters

@@ -32,7 +32,7 @@ def test_a_lowering_holds_from_the_geometric_mean_on() -> None:
 
 
 def test_a_gain_within_noise_changes_nothing() -> None:
-    """Three percent are no reason to leave torch's own; no product of the plan then differs from an unplanned one."""
+    """A gain of three percent does not replace torch's lowering; the plan's products are then those without a plan."""
     assert plan(own=1.0, each=0.97).lowerings(STACK) == ()
 
 
@@ -47,7 +47,7 @@ def test_a_plan_reads_as_a_table() -> None:
 
 
 def test_a_planned_module_computes_the_same_and_says_the_plan() -> None:
-    """The lowerings stand in the emitted file, and outputs stay."""
+    """The lowerings are written into the emitted file, and outputs stay the same."""
     graph = graph_of(archspec.load(PLE))
     built = build(graph, plan=plan(own=1.0, each=0.5))
     assert "plan=((0, ''), (128, 'each'))" in built.source

@@ -10,7 +10,7 @@ from archspec import BalanceModule
 
 
 class Sum(BalanceModule):
-    """Only what is needed."""
+    """Only the required method."""
 
     def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
         """The sum."""

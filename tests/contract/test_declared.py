@@ -78,7 +78,7 @@ def test_a_further_column_is_one_thing() -> None:
 
 
 def test_the_column_of_another_input_counts_as_read() -> None:
-    """An input whose column only another input reads is no unread input, and its column is requiremented of data."""
+    """An input whose column only another input reads is not unread, and its column is required of the data."""
     spec = spec_of("a: {kind: beside, other: b}, b: {kind: dense, dim: 1}", "a")
     model = archspec.compile(spec, seed=0)
     one, two = (model({"a": torch.ones(1, 1), "b": torch.full((1, 1), value)})["t"] for value in (1.0, 2.0))
@@ -88,7 +88,7 @@ def test_the_column_of_another_input_counts_as_read() -> None:
 
 @BOTH
 def test_an_input_may_read_streams(*, optimize: bool) -> None:
-    """A reference among an input's settings is resolved like any other, and its gradient reaches what is read."""
+    """A reference in an input's settings is resolved like any other, and its gradient reaches the stream."""
     spec = spec_of("a: {kind: steered, by: [b, c]}, b: {kind: sparse, vocab: 5, dim: 2}, c: {kind: dense, dim: 3}", "a")
     model = archspec.compile(spec, seed=0, optimize=optimize)
     batch = {"a": torch.ones(2, 1), "b": torch.tensor([1, 2]), "c": torch.randn(2, 3)}
@@ -117,6 +117,6 @@ def test_names_that_an_input_reads_are_checked(inputs: str, code: str) -> None:
 
 
 def test_a_table_of_another_input_can_be_checked() -> None:
-    """`check_kind` holds an input whose table the kind under test may share."""
+    """The tiny spec of `check_kind` has an input whose table the tested kind may share."""
     check_kind("weighted", plugins=[PLUGIN], settings={"vocab": 9, "dim": 4, "table": "ids"})
     check_kind("sparse", settings={"table": "ids"})

@@ -49,7 +49,7 @@ def test_a_type_checker_reports_it(path: Path, typed: str) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own word on a setting named like a method
 def test_the_decorator_reports_it(path: Path) -> None:
-    """Importing the file is refused with a sentence that names class, file, line and what is wrong."""
+    """Importing the file raises one sentence that names class, file, line and mistake."""
     with pytest.raises(SpecError) as error:
         plugins.load([path])
     (found,) = error.value.diagnostics

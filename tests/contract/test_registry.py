@@ -122,7 +122,7 @@ def test_helpers_of_other_names_are_free() -> None:
 @pytest.mark.parametrize("base", [GateKind, Settings])
 @pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own word on it
 def test_a_setting_cannot_be_named_like_a_method(base: type[Settings]) -> None:
-    """A gate's setting `chosen` would stand where archspec calls a method: it is refused when it is declared."""
+    """A gate's setting `chosen` would replace a method that archspec calls: declaring it raises an error."""
     body = {"__annotations__": {"chosen": int}, "lower": _lower}
     with pytest.raises(TypeError, match="the setting `chosen` has the name of a method of GateKind; rename it"):
         gate("x")(type("Odd", (base,), body))
@@ -193,7 +193,7 @@ def test_the_name_of_a_kind_is_a_name(name: Any) -> None:  # noqa: ANN401 - not 
 
 
 def test_a_decorator_without_a_name_says_so() -> None:
-    """`@expert` above a class, without parentheses, is told how to write it."""
+    """`@expert` without parentheses raises an error that shows how to write it."""
     with pytest.raises(TypeError, match=r'write `@expert\("name"\)` above class Plain'):
         expert(Plain)  # type: ignore[arg-type]
 

@@ -81,7 +81,7 @@ class Priced(LossKind):
 
 @pytest.fixture(scope="session")
 def priced(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    """The graph of a spec whose loss reads a column of its own."""
+    """The graph of a spec whose loss reads a separate column."""
     path = tmp_path_factory.mktemp("plugins") / "priced_by_column.py"
     path.write_text(PLUGIN)
     return load_graph(PRICED, None, plugins.load([path]))

@@ -43,7 +43,7 @@ def test_every_column_has_a_row(graph: Graph, rows: dict[str, list[Any]], tmp_pa
 
 
 def test_missing_is_not_unknown(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
-    """Shares of both are told apart, and a warning tells of many unknown values only."""
+    """Both shares are separate, and there is a warning only for many unknown values."""
     changes: list[Any] = [None, None, "Nowhere", "Nowhere", *["Oslo"] * 36]
     prepared = prepare(graph, files(tmp_path, rows, city=changes, visited=[None] * 40), tmp_path)
     reports = {report.column: report for report in prepared.columns}
@@ -61,7 +61,7 @@ def test_missing_is_not_unknown(graph: Graph, rows: dict[str, list[Any]], tmp_pa
 
 
 def test_a_file_without_any_list(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
-    """A part in which a column of lists holds nothing at all, and so has no type, holds empty lists."""
+    """A part in which a column of lists is entirely empty, and so has no type, contains empty lists."""
     parquet.write_table(pa.table(rows), tmp_path / "a.parquet")
     parquet.write_table(pa.table({**rows, "visited": pa.nulls(40)}), tmp_path / "b.parquet")
     source = Source((str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")))

@@ -162,7 +162,7 @@ def test_two_texts_of_one_number(files: Any) -> None:  # noqa: ANN401
 
 
 def test_fractions_that_are_written_in_two_ways() -> None:
-    """Numbers that fall in buckets may be written as they like; in a vocabulary that was asked for, both stay."""
+    """The spelling of numbers in buckets does not matter; in a requested vocabulary, both spellings stay."""
     assert isinstance(encoding([["1.1", "1.10"]]), Buckets)
     assert encoding([["1.1", "1.10"]], kind="vocabulary").values == ("1.1", "1.10")
     assert encoding([["0.50", "1.25"]], kind="vocabulary") == encoding([[0.5, 1.25]], kind="vocabulary")
@@ -171,7 +171,7 @@ def test_fractions_that_are_written_in_two_ways() -> None:
 
 @pytest.mark.parametrize("values", [[float(BIG), 7.0], ["6.222e18", "7"], [f"{BIG}.0"], [1e300]])
 def test_ids_that_floats_have_rounded(values: Any) -> None:  # noqa: ANN401
-    """Whole numbers beyond 2^53 in floats are no ids any more; what is left of them is numbered where that is asked."""
+    """Whole numbers beyond 2^53 in floats are not usable as ids; on request, the rounded values are numbered."""
     assert refused([values]).code == "AS712"
     found = survey([values], kind="vocabulary")
     assert [item.code for item in found.warnings] == ["AS712"]
@@ -179,7 +179,7 @@ def test_ids_that_floats_have_rounded(values: Any) -> None:  # noqa: ANN401
 
 
 def test_fractions_may_be_as_large_as_they_like() -> None:
-    """What falls in buckets is no id."""
+    """A value that is put in buckets is not an id."""
     assert isinstance(encoding([[0.5, 1e16, 1e300]]), Buckets)
 
 
@@ -190,7 +190,7 @@ SPELLED = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null",
 
 @pytest.mark.parametrize("text", SPELLED)
 def test_spellings_of_no_value(text: str) -> None:
-    """Each is no value: it does not make texts of numbers, is the mean, and is told from what does not fit."""
+    """Each is a missing value: numbers stay numbers, it is the mean, and not a value that does not fit."""
     assert encoding([["1", text, "2"]]) == Ids(high=100)
     column = pa.array([text, "3"])
     assert Standard(mean=3.0, deviation=1.0).encode(column)[0].tolist() == [0, 0]
@@ -199,7 +199,7 @@ def test_spellings_of_no_value(text: str) -> None:
 
 
 def test_no_value_is_not_an_unknown_one() -> None:
-    """Where training rows hold it, it has an id of its own in any file and spelling; elsewhere it is unknown."""
+    """If training rows contain it, it has its own id in any file and spelling; otherwise it is unknown."""
     found = encoding([["a", "a", None, "b"]])
     assert found == Vocabulary(values=("a", "b"), reading="texts", missing=True, names=True)
     assert ids(found, ["a", "x", None, "N/A", "b"]) == [1, 0, 3, 3, 2]
@@ -236,7 +236,7 @@ def test_no_value_takes_the_place_of_a_rarer_one() -> None:
 
 
 def test_a_column_without_values() -> None:
-    """It is told; a vocabulary of nothing but no value is legal."""
+    """It is reported; a vocabulary of only missing values is legal."""
     found = survey([[None, None]], kind="vocabulary")
     assert [item.code for item in found.warnings] == ["AS713"]
     assert found.found["user"] == "no values"
@@ -299,7 +299,7 @@ FORMS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("text", FORMS)
 def test_a_number_has_one_id(text: str) -> None:
-    """Whatever its type and its notation, and whatever stands beside it in its column."""
+    """Whatever its type and notation, and whatever else is in its column."""
     found = Vocabulary(values=("else", text), reading="numbers")
     for array in FORMS[text]:
         assert ids(found, array) == [2]

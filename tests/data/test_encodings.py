@@ -110,7 +110,7 @@ def test_encodings_come_back_from_disk() -> None:
 
 
 def test_each_says_what_it_is() -> None:
-    """Encodings are told in words before training."""
+    """Encodings are described in words before training."""
     assert ALL["a"].text() == "unchanged ids, 0..2"
     assert ALL["b"].text() == "vocabulary of 2 values; 2 rarer ones share id 0 with unknown values"
     assert ALL["c"].text() == "3 buckets with about equally many rows"

@@ -38,7 +38,7 @@ def test_without_extension_new_values_are_unknown() -> None:
 
 
 def test_a_missing_value_has_the_id_after_all_others() -> None:
-    """It needs a place of its own, also where it was seen first in the new rows."""
+    """It needs its own id, even if it first occurs in the new rows."""
     fresh = Vocabulary(values=("c", "d"), reading="texts", missing=True)
     found = extended(OLD, fresh, 5, extend=True)
     assert found == Vocabulary(values=("b", "a", "c"), others=1, reading="texts", missing=True)

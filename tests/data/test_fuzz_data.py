@@ -111,14 +111,14 @@ def table_of(rows: dict[str, list[Any]], done: list[Change]) -> Any:  # noqa: AN
 
 
 def as_text(value: Any) -> str | None:  # noqa: ANN401 - a value of any column
-    """What a CSV file holds for it."""
+    """Its text in a CSV file."""
     if isinstance(value, list):
         return " ".join("" if item is None else str(item) for item in value)
     return None if value is None else value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def write(table: Any, path: Path) -> None:  # noqa: ANN401 - pyarrow comes without types
-    """Writes a table in the format that the name asks for."""
+    """Writes a table in the format of the file's name."""
     if ".csv" in path.name or ".tsv" in path.name:
         texts = pa.table({name: pa.array([as_text(x) for x in table[name].to_pylist()]) for name in table.column_names})
         with pa.output_stream(path, compression="gzip" if path.suffix == ".gz" else None) as file:
@@ -253,7 +253,7 @@ damages = st.builds(
 @given(st.sampled_from(FORMATS), damages, st.sampled_from(["stop", "skip"]))
 @fuzz(by_day=150, by_night=20_000)
 def test_fuzz_of_damaged_files(world: World, name: str, damage: Bytes, bad: str) -> None:
-    """A file with wrong, missing or further bytes is refused, or what is read of it is sound."""
+    """A file with wrong, missing or additional bytes is refused, or its values are sound."""
     file = world.folder / name
     write(table_of(world.sound, []), file)
     content = bytearray(file.read_bytes())

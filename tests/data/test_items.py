@@ -78,12 +78,12 @@ def read(
     ],
 )
 def test_written_lists(tmp_path: Path, written: list[str], lists: list[list[str]]) -> None:
-    """Items are what stands between marks, or in quotes; missing items and -1 are none, and neither are empty lists."""
+    """Items are between separators, or in quotes; missing items, -1 and empty lists are not items."""
     assert read(tmp_path, written) == lists
 
 
 def test_one_mark_for_all_files(tmp_path: Path) -> None:
-    """A file in which every row has one tag is read as the file that shows what stands between tags."""
+    """A file in which every row has one tag is read like the file that shows the separator."""
     assert read(tmp_path, ["Film Noir", "y"], ["a|Film Noir"]) == [["Film Noir"], ["y"], ["a", "Film Noir"]]
 
 
@@ -97,7 +97,7 @@ def test_one_mark_for_all_files(tmp_path: Path) -> None:
     ],
 )
 def test_lists_of_all_types(tmp_path: Path, column: list[Any], lists: list[list[Any]]) -> None:
-    """-1 pads lists as in the language, whatever the type; missing items are no items."""
+    """-1 pads lists as in the language, whatever the type; missing items are skipped."""
     assert read(tmp_path, column) == lists
 
 
@@ -112,7 +112,7 @@ def test_lists_of_all_types(tmp_path: Path, column: list[Any], lists: list[list[
     ],
 )
 def test_declared_padding(tmp_path: Path, column: list[Any], value: str, lists: list[list[Any]]) -> None:
-    """What is declared to be padding is no item, beside -1."""
+    """Declared padding is skipped, in addition to -1."""
     assert read(tmp_path, column, padding=value) == lists
 
 
@@ -153,5 +153,5 @@ def test_categories_are_lists_too() -> None:
     "text", ["[" * 100_000 + "]", "['a", "[']", "[1" + "0" * 5000 + "]", "['a', ['b']]", "{'a': 1}"]
 )
 def test_broken_lists_are_some_items(text: str) -> None:
-    """Whatever stands in brackets ends as texts, soon."""
+    """Any text in brackets is split into texts, quickly."""
     assert all(isinstance(item, str) for item in quoted_items(text))

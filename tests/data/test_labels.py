@@ -1,4 +1,4 @@
-"""Labels: what is written for them, what is missing, and whether the way out of each message works."""
+"""Labels: their notation, which are missing, and whether the help of each message works."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_one_task_with_a_mask_is_not_enough(tmp_path: Path) -> None:
 
 
 def test_a_mask_hides_no_other_label(tmp_path: Path) -> None:
-    """A label of 2, or an infinite number, is told although missing labels are masked."""
+    """A label of 2, or an infinite number, is an error although missing labels are masked."""
     with pytest.raises(SpecError, match="row 3: `2` is neither 0 nor 1"):
         prepared(tmp_path, [0, None, 2], "a: {kind: binary, missing_labels: mask}")
     with pytest.raises(SpecError, match="row 3: `inf` is not a finite number"):
@@ -142,7 +142,7 @@ def test_classes_by_what_is_written(tmp_path: Path, column: list[Any], kind: str
 
 
 def test_classes_of_a_sample_space(tmp_path: Path) -> None:
-    """What stands outside the sample space is no class, and counts nowhere."""
+    """A label outside the sample space is not a class, and is not counted."""
     tasks = "a: {kind: binary, when: on}"
     found = prepared(tmp_path, ["yes", "no", "n/a", None], tasks, "--encode", "a=classes", on=[1, 1, 0, 0])
     assert trained_on(tmp_path)["a"].tolist()[:2] == [1, 0]
@@ -150,7 +150,7 @@ def test_classes_of_a_sample_space(tmp_path: Path) -> None:
 
 
 def test_more_values_than_classes(tmp_path: Path) -> None:
-    """Three values are no binary label, and six no label of five classes: nothing is guessed."""
+    """Three values are not a binary label, and six are not a label of five classes: nothing is guessed."""
     with pytest.raises(SpecError, match="has 3 values, `maybe`, `no`, `yes`; task `a` has 2 classes"):
         prepared(tmp_path, ["yes", "no", "maybe"], "a: {kind: binary}", "--encode", "a=classes")
 
@@ -163,7 +163,7 @@ def test_wrong_encodings_of_labels(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_class_that_training_does_not_hold(tmp_path: Path) -> None:
-    """A value that was not among the classes is told, with the form that lists them."""
+    """A value that was not among the classes is an error that shows how to list them."""
     csv.write_csv(pa.table({"x": [1], "a": ["good"]}), tmp_path / "train.csv")
     csv.write_csv(pa.table({"x": [1], "a": ["bad"]}), tmp_path / "new.csv")
     graph = load_graph(SPEC.format(tasks="a: {}"), None, plugins.load([]))
@@ -175,7 +175,7 @@ def test_a_class_that_training_does_not_hold(tmp_path: Path) -> None:
 
 
 def test_soft_labels_are_told(tmp_path: Path) -> None:
-    """Labels between 0 and 1 are taken where they are asked for, and what AUC makes of them is said."""
+    """Labels between 0 and 1 are accepted on request, and a message says how AUC treats them."""
     found = prepared(tmp_path, [0.15, 1.0, 0.6], "a: {kind: binary}", "--encode", "a=soft")
     assert trained_on(tmp_path)["a"].tolist() == pytest.approx([0.15, 1.0, 0.6])
     assert found.encoder.encodings["a"].text().startswith("soft labels from 0 to 1 (AUC counts those above one half")
@@ -197,7 +197,7 @@ def test_labels_of_one_value(tmp_path: Path, column: list[Any], words: tuple[str
 
 
 def test_skipped_rows_are_told_by_label(tmp_path: Path) -> None:
-    """After `--bad skip` each label says what it still holds."""
+    """After `--bad skip`, the counts of each label are those of the remaining rows."""
     found = prepared(tmp_path, [0, 1, -1, 1], "a: {}, c: {}", "--bad", "skip", c=[1, 0, 1, None])
     assert (found.train, found.validation, found.skipped) == (2, 2, 4)
     assert found.labels == ("label `a`: 0 in 1, 1 in 1", "label `c`: 0 in 1, 1 in 1")
@@ -269,7 +269,7 @@ def test_a_label_among_the_inputs_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("u", "choices"), [(SPARSE, ("ids",)), (DENSE, ())])
 @pytest.mark.parametrize("task", ["{when: u}", "{label: u}", "{label: x, weight_column: u}"])
 def test_an_input_that_a_task_reads_stays_as_it_is(u: str, choices: tuple[str, ...], task: str) -> None:
-    """A vocabulary would renumber what a task reads, and `standard` would move it: neither can be asked for."""
+    """A vocabulary would renumber a task's labels, and `standard` would shift them: both are refused."""
     graph = load_graph(READS.format(x=DENSE, u=u, task=task), None, plugins.load([]))
     assert column_requirements(graph)["u"].choices == choices
 

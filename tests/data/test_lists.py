@@ -59,7 +59,7 @@ def prepared(graph: Graph, folder: Path, lists: Lists, **options: Any) -> tuple[
 
 @pytest.mark.parametrize("text", [True, False])
 def test_minus_one_pads(graph: Graph, tmp_path: Path, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """-1 is no item, wherever it stands, among ids and in a vocabulary; of long lists the last real items are kept."""
+    """-1 is skipped anywhere in a list, among ids and in a vocabulary; long lists keep the last real items."""
     lists = [[4, 5, -1], [-1, 6, -1], [-1, -1], [1, 2, 3, 4, -1, -1]]
     column = [" ".join(map(str, row)) for row in lists] if text else lists
     expected = [[4, 5, -1], [6, -1, -1], [-1, -1, -1], [2, 3, 4]]
@@ -72,7 +72,7 @@ def test_minus_one_pads(graph: Graph, tmp_path: Path, text: bool) -> None:  # no
 
 
 def test_lists_as_python_and_json_write_them(graph: Graph, tmp_path: Path) -> None:
-    """Items in quotes stay whole; what stands between items is in the table of columns, and so is what is cut."""
+    """Items in quotes stay whole; the table of columns shows the separator, and how many items are cut off."""
     found, ids = prepared(graph, tmp_path, ["['Film Noir', 'y']", '["y", null]', "[]", "['a', 'b', 'c', 'y']"])
     assert found.encoder.encodings["u"].values[:1] == ("y",)  # type: ignore[attr-defined] # a vocabulary
     assert ids[1:3] == [[1, -1, -1], [-1, -1, -1]]
@@ -93,7 +93,7 @@ def test_what_stands_between_is_kept_with_the_run(graph: Graph, tmp_path: Path) 
 
 
 def test_validation_decides_too(graph: Graph, tmp_path: Path) -> None:
-    """One decision for all files: those to validate on show that blanks stand within tags."""
+    """One decision for all files: the validation files show that tags contain blanks."""
     files = written(tmp_path / "a.csv", ["Film Noir", "y"]), written(tmp_path / "b.csv", ["Film Noir|y"])
     found = prepare(graph, Source(files[:1], files[1:]), tmp_path / "run")
     assert found.encoder.encodings["u"].values == ("Film Noir", "y")  # type: ignore[attr-defined] # a vocabulary
@@ -116,7 +116,7 @@ PADDED = [[4, 5, 0], [7, 0, 0], [1, 2, 3], [9, 0, 0], [8, 6, 5]]
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("text", [True, False])
 def test_undeclared_padding_is_a_warning(graph: Graph, tmp_path: Path, side: str, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Lists of one length that 0 fills up are told, with an option that works and ends the warning."""
+    """Lists of one length that are padded with 0 cause a warning; its option works and ends the warning."""
     lists = [row[::-1] if side == "left" else row for row in PADDED]
     column: Lists = [" ".join(map(str, row)) for row in lists] if text else lists
     found, ids = prepared(graph, tmp_path, column)
@@ -152,7 +152,7 @@ def test_what_does_not_look_like_padding(graph: Graph, tmp_path: Path, lists: Li
 
 
 def test_padding_is_found_across_chunks(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a value stands is counted over all rows: once in the middle, in the last row, and it is no padding."""
+    """Positions of a value are counted over all rows: once in the middle, even in the last row, it is not padding."""
     monkeypatch.setattr("archspec.data.tables._ROWS", 7)
     lists = (np.asarray(PADDED * 20)).tolist()
     assert [item.code for item in prepared(graph, tmp_path, lists)[0].warnings] == ["AS725"]
@@ -160,7 +160,7 @@ def test_padding_is_found_across_chunks(graph: Graph, tmp_path: Path, monkeypatc
 
 
 def test_a_wrong_item_is_told(graph: Graph, tmp_path: Path) -> None:
-    """An item that is no id is told with its list; the way out works."""
+    """An item that is not an id is reported with its list; the help works."""
     with pytest.raises(SpecError, match="has an item that is not an id") as caught:
         prepared(graph, tmp_path, [[4, 100, -1], [5]])
     assert "`--encode u=vocabulary`" in caught.value.diagnostics[0].help

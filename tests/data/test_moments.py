@@ -58,7 +58,7 @@ def test_one_moment_in_every_form(values: Any) -> None:  # noqa: ANN401 - lists 
     "array", [pa.array(["2026-11-27T06:30+01:00"]), pa.array([FRIDAY], pa.timestamp("us", "Europe/Oslo"))]
 )
 def test_hours_are_local_and_ages_are_not(array: pa.Array) -> None:
-    """A moment with a time zone has the hour of its own clock, and the age of its instant."""
+    """A moment with a time zone has the hour in that time zone, and the age of its instant."""
     assert Hour().encode(array)[0].tolist() == [7]
     assert Age(until=float(SECONDS)).encode(array)[0].tolist() == [0]
 
@@ -143,7 +143,7 @@ def test_age_until_a_fixed_moment(graph: Graph, tmp_path: Path, choice: str, fir
 
 
 def test_what_does_not_fit_is_reported_by_row(graph: Graph, tmp_path: Path) -> None:
-    """A word among timestamps, with the row and what is accepted; nothing is written."""
+    """A word among timestamps is an error with its row and the accepted forms; nothing is written."""
     with pytest.raises(SpecError) as caught:
         prepared(graph, tmp_path, ["2026-11-27 01:00", "soon", "2026-11-27", "2026-11-27"])
     messages = [item.message for item in caught.value.diagnostics]

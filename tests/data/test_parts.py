@@ -63,7 +63,7 @@ def test_names_of_folders_are_columns(tmp_path: Path) -> None:
 
 
 def test_a_column_of_the_file_is_kept(tmp_path: Path) -> None:
-    """A file that holds the column itself is read as it is."""
+    """A file that contains the column itself is read unchanged."""
     part(tmp_path / "user=7" / "a.parquet", 1)
     assert rows(tmp_path, "user") == [{"user": 1}]
 
@@ -101,7 +101,7 @@ def test_the_hint_for_a_folder_of_folders_works(tmp_path: Path) -> None:
 
 
 def test_one_path_or_several(tmp_path: Path) -> None:
-    """A text or a Path alone is one path, not its letters; patterns are expanded, and one that matches nothing told."""
+    """A single text or Path is one path, not its letters; patterns are expanded; one without a match is an error."""
     part(tmp_path / "a.parquet", 1)
     part(tmp_path / "b.parquet", 2)
     both = (str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet"))

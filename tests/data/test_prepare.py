@@ -90,7 +90,7 @@ def test_the_split_does_not_depend_on_the_chunks(graph: Graph, rows: Columns, tm
 
 
 def test_vocabularies_come_from_training_rows(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """A value that only validation rows hold has id 0, and its share is told."""
+    """A value that only validation rows contain has id 0, and its share is reported."""
     other = {**rows, "city": ["Nowhere"] * 20 + ["Oslo"] * 20, "visited": [[]] * 40}
     files = written(tmp_path, rows), written(tmp_path, other, "other.parquet")
     prepared = prepare(graph, Source(files[:1], files[1:]), tmp_path)
@@ -120,7 +120,7 @@ BAD: dict[str, tuple[str, object, str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_values_stop_or_are_skipped(graph: Graph, rows: Columns, tmp_path: Path, case: str) -> None:
-    """A bad value is told with file, column and row, and nothing is written; skipped, its row alone is missing."""
+    """A bad value is reported with file, column and row, and nothing is written; skipping drops only its row."""
     column, value, words = BAD[case]
     rows[column][7] = value
     file = written(tmp_path, rows)
@@ -151,7 +151,7 @@ def test_many_bad_values_are_told_in_a_line(graph: Graph, rows: Columns, tmp_pat
 
 
 def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """A list where one id is read, or one number where several are, is told for the column, not for its values."""
+    """A list in place of one id, or one number in place of several, is an error of the column, not of its values."""
     rows["user"], rows["place"] = [[1]] * 40, [1.0] * 40
     with pytest.raises(SpecError) as caught:
         prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
@@ -166,7 +166,7 @@ def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) ->
     "values", [[{"a": 1}] * 40, [datetime(2026, 1, 1, tzinfo=UTC)] * 40, [b"x"] * 40], ids=["struct", "time", "bytes"]
 )
 def test_columns_of_types_that_nothing_reads(graph: Graph, rows: Columns, tmp_path: Path, values: list[object]) -> None:
-    """Structs, times and bytes are told before their values are looked at."""
+    """Structs, times and bytes are errors before their values are read."""
     rows["city"] = values
     with pytest.raises(SpecError, match="AS703"):
         prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
@@ -194,7 +194,7 @@ def test_encodings_outlive_the_process(graph: Graph, rows: Columns, tmp_path: Pa
 
 
 def test_batches_know_their_rows(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """With `bad="skip"` a batch tells which rows it holds, beside the columns and not among them."""
+    """With `bad="skip"` a batch has its row numbers, as an attribute and not as a column."""
     encoder = prepare(graph, Source((written(tmp_path, rows),)), tmp_path).encoder.of_inputs()
     rows["user"][3] = rows["user"][9] = 77
     (batch,) = table_batches(written(tmp_path, rows, "new.csv"), encoder, bad="skip")
@@ -252,7 +252,7 @@ def test_the_column_of_a_loss_is_as_it_is(priced: Graph, tmp_path: Path, values:
 
 
 def test_a_loss_needs_a_number_in_each_row(priced: Graph, tmp_path: Path) -> None:
-    """A missing number or column is told with the loss that reads it, before training."""
+    """A missing number or column is reported with the loss that reads it, before training."""
     without: Columns = {"x": [0.0] * 3, "a": [0, 1, 0]}
     with pytest.raises(SpecError, match="column `p`, row 2: no value"):
         prepare(priced, Source((written(tmp_path, without | {"p": [1, None, 2]}),)), tmp_path)
@@ -294,7 +294,7 @@ def test_an_epoch_has_every_row_once(many: Rows) -> None:
 
 
 def test_rows_are_well_mixed(many: Rows) -> None:
-    """A batch holds rows of several blocks."""
+    """A batch contains rows of several blocks."""
     batch = prices(ShuffledBatches(many, 32, seed=0))[0]
     assert len({int(price) // 50 for price in batch}) >= 3
 

@@ -1,4 +1,4 @@
-"""What a spec asks of a table."""
+"""What a spec requires of a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def of_spec(name: str, *plugin: str) -> dict[str, str]:
 
 
 def test_every_kind_of_column_is_asked_for(graph: Graph) -> None:
-    """Inputs, labels, sample spaces and row weights are asked for by their columns, each for its use."""
+    """Inputs, labels, sample spaces and row weights require their columns, each with its use."""
     found = {column: requirement.use for column, requirement in column_requirements(graph).items()}
     assert found == {
         "user": "ids", "city": "ids", "age": "ids", "visited": "lists", "scene": "ids", "price": "numbers",
@@ -38,7 +38,7 @@ def test_columns_that_share_a_table_share_ids(graph: Graph) -> None:
 
 
 def test_several_tables_of_one_column_ask_once() -> None:
-    """STEM reads one column into a table per task: the column is asked for once."""
+    """STEM reads one column into a table per task: the column is required once."""
     assert of_spec("stem")["user"] == "ids"
 
 
@@ -73,6 +73,6 @@ towers: {click: {from: x, units: [2]}}
 
 
 def test_the_column_of_groups_may_hold_anything(graph: Graph) -> None:
-    """Grouped AUC needs a column of its own; where an input reads it already, that is enough."""
+    """Grouped AUC requires its column; it may be one that an input reads."""
     assert column_requirements(graph, "session")["session"].use == "key"
     assert column_requirements(graph, "user")["user"].use == "ids"

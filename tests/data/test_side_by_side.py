@@ -111,6 +111,6 @@ def test_events_of_two_lengths_are_reported_by_row(tmp_path: Path, changes: dict
 
 
 def test_lists_that_no_stream_puts_side_by_side_may_differ(tmp_path: Path) -> None:
-    """Pooled lists have lengths of their own."""
+    """Pooled lists may have different lengths."""
     prepared(tmp_path, {**ROWS, "alone": [[1, 2, 3, 4, 5]] * 5})
     assert batch(tmp_path)["alone"] == [[3, 4, 5]] * 5

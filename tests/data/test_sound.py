@@ -1,4 +1,4 @@
-"""Broken columns: told before anything looks at their values."""
+"""Broken columns are reported before their values are read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_wrong_offset(tmp_path: Path, column: str, value: int) -> None:
 
 
 def test_a_code_outside_its_dictionary(tmp_path: Path) -> None:
-    """Categories whose codes point past their values are told, too."""
+    """Categories whose codes point past their values are also reported."""
     path = tmp_path / "a.feather"
     codes = pa.array([i % 2 for i in range(ROWS)], pa.int8())
     table = pa.table({"name": pa.DictionaryArray.from_arrays(codes, ["ab", "cd"])})
@@ -70,7 +70,7 @@ def test_a_code_outside_its_dictionary(tmp_path: Path) -> None:
     ids=["text", "large text", "list", "dictionary"],
 )
 def test_texts_that_are_not_utf8(array: Any) -> None:  # noqa: ANN401 - pyarrow comes without types
-    """File, column and row are told, whatever holds the text."""
+    """The message names file, column and row, whatever contains the text."""
     with pytest.raises(SpecError, match="AS715") as caught:
         sound(array, "f", "c", 10)
     assert caught.value.diagnostics[0].message == "`f`, column `c`, row 13: the text is not in UTF-8"
@@ -106,7 +106,7 @@ def test_views_are_texts(kind: Any) -> None:  # noqa: ANN401 - pyarrow comes wit
 @pytest.mark.parametrize("use", ["lists", "numbers"])
 @pytest.mark.parametrize("item", [pa.date32(), pa.struct({"a": pa.int64()}), pa.list_(pa.int64()), pa.binary()])
 def test_lists_of_what_nothing_reads(tmp_path: Path, use: Any, item: Any) -> None:  # noqa: ANN401
-    """Lists of dates, structs, lists or bytes are told with file and column before their items are looked at."""
+    """Lists of dates, structs, lists or bytes are reported with file and column before their items are read."""
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"c": pa.array([None, []], pa.list_(item))}), path)
     with pytest.raises(SpecError, match="AS703") as caught:

@@ -40,7 +40,7 @@ def test_numbers_in_texts() -> None:
 
 
 def test_large_ids_keep_their_digits() -> None:
-    """An int64 beyond what a float holds is read exactly."""
+    """An int64 beyond the precision of a float is read exactly."""
     assert whole(pa.array([2**62 + 1]))[0].tolist() == [2**62 + 1]
 
 
@@ -58,7 +58,7 @@ def test_lists_and_their_texts() -> None:
 
 
 def test_white_space_is_no_value() -> None:
-    """Space around a value does not count; nothing but space is no value."""
+    """Spaces around a value do not count; only spaces are a missing value."""
     assert trimmed(pa.array([" a ", "  ", None])).to_pylist() == ["a", None, None]
 
 

@@ -1,4 +1,4 @@
-"""Files of pretrained vectors: what is matched, and what is refused before anything is written."""
+"""Files of pretrained vectors: which values match, and what is refused before anything is written."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def prepared(folder: Path, vectors: dict[str, Any], name: str = "item", **option
 
 
 def test_vectors_are_matched_through_the_vocabulary(tmp_path: Path) -> None:
-    """Values of the run get their vectors, others of the file are ignored; the share is told, and what is left."""
+    """Values of the run get their vectors, others in the file are ignored; the share and the rest are reported."""
     found = prepared(tmp_path, GOOD)
     vocabulary = found.encoder.encodings["id_of_item"]
     assert isinstance(vocabulary, Vocabulary)
@@ -65,7 +65,7 @@ def test_vectors_are_matched_through_the_vocabulary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.string(), pa.float64()])
 def test_ids_as_they_are(tmp_path: Path, kind: pa.DataType) -> None:
-    """Where the column holds ids, those of the file are the same numbers, of any type; too high ones are ignored."""
+    """If the column contains ids, those of the file are the same numbers of any type; too high ones are ignored."""
     ids = pa.array([3, 0, 9]).cast(kind)
     found = prepared(
         tmp_path, {"id": ids, "vector": pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.int8(), 2))}, "user"

@@ -1,4 +1,4 @@
-"""Encodings in a file: what it may say, and what is said about its mistakes."""
+"""Encodings in a file: what it may contain, and the messages for its mistakes."""
 
 from __future__ import annotations
 

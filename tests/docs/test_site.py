@@ -110,7 +110,7 @@ def test_line_numbers_follow_the_text_that_is_shown() -> None:
 
 
 def test_a_link_to_nothing_stops_the_build(tmp_path: Path) -> None:
-    """A page cannot link to a file that the repository does not have; links in code are no links."""
+    """A page cannot link to a file that the repository does not have; links inside code do not count."""
     with pytest.raises(FileNotFoundError, match=r"docs/absent\.md"):
         staging.linked("[this](absent.md)", "docs/language.md", "language.md", tmp_path)
     code = "```yaml\n[this](absent.md)\n```"

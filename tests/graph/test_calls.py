@@ -1,4 +1,4 @@
-"""Kinds that break their word: the sentence names the kind, where its class stands, and what does not fit."""
+"""Kinds that violate their contract: the message names the kind, the place of its class, and what does not fit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class _Nothing(ExpertKind):
 
 @expert("failing")
 class _Failing(ExpertKind):
-    """Raises an error of its own."""
+    """Raises an error."""
 
     def width(self, input: Width) -> Width:
         return input

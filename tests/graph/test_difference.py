@@ -51,7 +51,7 @@ def differences(old: str, new: str) -> Difference:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_a_spec_equals_its_canonical_form(path: Path) -> None:
-    """Writing out defaults, variables and repeats is no difference."""
+    """Writing out defaults, variables and repeats makes no difference."""
     registry = registry_of(path)
     graph = load_graph(path, None, registry)
     found = difference(graph, load_graph(graph.spec.text(), None, registry))
@@ -59,7 +59,7 @@ def test_a_spec_equals_its_canonical_form(path: Path) -> None:
 
 
 def test_comments_and_idle_order_do_not_count() -> None:
-    """Notes of the writer, and the order of keys where it means nothing, are no difference."""
+    """Notes, and the order of keys where it has no meaning, make no difference."""
     other = TEXT.replace("{count: 2, units: [3]}", "{units: [3], x-why: a test, count: 2}  # two")
     assert differences(TEXT, other).changes == ()
 
@@ -98,7 +98,7 @@ def test_the_order_of_inputs_counts() -> None:
 
 
 def test_the_cases_of_a_switch_are_blocks() -> None:
-    """A case that is added to a switch is a block with a place of its own."""
+    """A case that is added to a switch is a block with its own place."""
     text = SWITCH.format(values="[home, search]", cases="{home: {units: [2]}, search: {units: [2]}}")
     more = SWITCH.format(values="[home, search, feed]", cases="{home: {units: [2]}, search: {}, feed: {units: [2]}}")
     found = {(change.how, str(change.place), change.setting) for change in differences(text, more).changes}

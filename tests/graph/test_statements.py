@@ -47,7 +47,7 @@ def said(old: str, new: str) -> tuple[Statement, ...]:
     ],
 )  # fmt: skip
 def test_a_change_is_said_once(old: str, new: str, text: str) -> None:
-    """However many blocks it holds in, a change is one line, and the same backwards is one line, too."""
+    """A change is one line for any number of blocks, and so is the opposite change."""
     assert old in PLE
     there, back = said(PLE, PLE.replace(old, new)), said(PLE.replace(old, new), PLE)
     assert [str(one).startswith(text) for one in there].count(True) == 1, [str(one) for one in there]

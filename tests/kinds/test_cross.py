@@ -56,7 +56,7 @@ def test_zero_weights_are_the_identity(rank: str, *, optimize: bool) -> None:
 
 
 def test_canonical_names() -> None:
-    """What a checkpoint holds: `cross.L` with `linear`, or `down` and `up`, and `gate`; then `layers.N`."""
+    """The contents of a checkpoint: `cross.L` with `linear`, or `down` and `up`, and `gate`; then `layers.N`."""
     names = {
         rank: [
             name.removeprefix("level1.experts.e.0.")
@@ -81,7 +81,7 @@ def test_canonical_names() -> None:
     ],
 )
 def test_what_a_figure_says(settings: str, shown: str) -> None:
-    """Layers, rank, gate and sizes stand in the box."""
+    """The box shows layers, rank, gate and sizes."""
     expert = archspec.load(text_of(f"{settings}kind: cross")).levels[0].experts["e"].settings
     assert expert is not None
     assert (expert.title, expert.detail()) == ("cross", shown)

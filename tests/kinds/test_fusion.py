@@ -76,7 +76,7 @@ def test_a_mixture_lies_between_two_probabilities(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_product_takes_the_logit_of_a_mixture(*, optimize: bool) -> None:
-    """A mixture that is no task joins a product without leaving log space: nothing is lost near 0 and 1."""
+    """A mixture that is not a task enters a product in log space: nothing is lost near 0 and 1."""
     fusion = "m: {kind: mixture, of: [p, q, q]}, y: {kind: product, of: [q, m]}"
     text = model_text("y: {kind: binary}", fusion)
     model = model_of(text, optimize=optimize)
@@ -135,7 +135,7 @@ def test_the_logit_of_a_weighted_product(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_factor_counts_in_the_logit_too(*, optimize: bool) -> None:
-    """`times` on a task's product is no silent no-op: the logit is that of p q f(size), kept below one."""
+    """`times` on a task's product has an effect: the logit is that of p q f(size), kept below one."""
     fusion = "y: {kind: product, of: [p, q], times: {input: size, fn: identity}}"
     logits, _, batch = parts(fusion, "y: {kind: binary}", optimize=optimize)
     product = logits["p"].sigmoid() * logits["q"].sigmoid() * batch["size"].squeeze(1)
@@ -221,7 +221,7 @@ def test_no_number_of_a_batch_makes_a_score_of_no_number(
 @BOTH
 @pytest.mark.parametrize("fn", ["log1p", "sqrt", "exp"])
 def test_no_number_of_a_batch_breaks_the_loss(*, fn: str, optimize: bool) -> None:
-    """A binary task with a factor: finite logits and gradients, whatever the column holds."""
+    """A binary task with a factor: finite logits and gradients, whatever the column contains."""
     text = model_text("y: {kind: binary}", f"y: {{kind: product, of: [p, q], times: {{input: size, fn: {fn}}}}}")
     model, batch = model_of(text, optimize=optimize, dtype=torch.float32), batch_of(text, 4)
     batch = {name: value.float() for name, value in batch.items()}

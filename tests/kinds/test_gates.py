@@ -1,4 +1,4 @@
-"""Gates: weights of the experts seen, by kind and setting, and what is mixed with them."""
+"""Gates: weights of the experts seen, by kind and setting, and the resulting mix."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_a_sum_gate_takes_no_selector() -> None:
 
 @BOTH
 def test_static_gates_start_uniform_or_as_the_identity(*, optimize: bool) -> None:
-    """A linear static gate starts with equal weights, `init: identity` with those of its own group alone."""
+    """A linear static gate starts with equal weights; `init: identity` with weight only on its own group."""
     text = (
         ONE_TASK
         + INPUTS
@@ -218,7 +218,7 @@ def test_exclude_leaves_the_rows_own_domain_out(*, kind: str, function: object, 
 
 @BOTH
 def test_exclude_of_linear_and_topk_gates(*, optimize: bool) -> None:
-    """A linear gate gives what is left out the weight 0, a top-k gate chooses among the others."""
+    """A linear gate gives excluded experts weight 0; a top-k gate chooses among the others."""
     own = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.bool).repeat(3, 1)
     model = gated("sees: all, selector: x, kind: linear, exclude: place", optimize=optimize)
     check(model, linear(model, batch()["x"]).masked_fill(own, 0.0))

@@ -1,4 +1,4 @@
-"""Inputs: what a batch holds, and the stream it becomes."""
+"""Inputs: their column in a batch, and their stream."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_weights_of_one_are_no_weights(*, optimize: bool) -> None:
 
 
 def test_weights_beside_ids_of_another_length_are_refused() -> None:
-    """With `length` the column's shape is told; without it, both lengths are."""
+    """With `length` the message gives the column's shape; without it, both lengths."""
     for length, said in (
         (", length: 3", r"column `n` has shape \[5, 2\], not \[B, 3\]"),
         ("", "input `h`: column `n` has 2 weights a row, column `h` 3 ids"),
@@ -241,7 +241,7 @@ def test_weights_beside_ids_of_another_length_are_refused() -> None:
 
 
 def test_weighted_lists_of_one_table_are_pooled_at_once() -> None:
-    """Two histories with weights of their own, one frozen table: one stack of ids and one of weights."""
+    """Two histories, each with its weights, on one frozen table: one stack of ids and one of weights."""
     text = (
         ONE_TASK
         + """
@@ -277,7 +277,7 @@ towers: {y: {}}
 
 @BOTH
 def test_frozen_tables_get_no_gradient_and_are_in_checkpoints(*, optimize: bool) -> None:
-    """`trainable: false`: values count, no optimizer's group holds them, the state dict does; lookups still fuse."""
+    """`trainable: false`: the values are used, are in the state dict but in no parameter group; lookups still fuse."""
     model, trained = (model_of(text, optimize=optimize) for text in (FROZEN, FROZEN.replace(", trainable: false", "")))
     batch = {"a": torch.tensor([0, 1, 2, 2]), "b": torch.tensor([0, 1, 2, 2]), "c": torch.tensor([3, 1, 3, 2]),
              "h": IDS[:4], "k": IDS[1:]}  # fmt: skip

@@ -64,7 +64,7 @@ def test_a_mask_of_ones_is_a_normed_layer(*, optimize: bool) -> None:
     [("blocks: [64, 32]", "parallel 64, 32"), ("blocks: [8], form: serial, units: [4, 2]", "serial 8 > 4, 2")],
 )
 def test_what_a_figure_says(settings: str, shown: str) -> None:
-    """Form and sizes stand in the box."""
+    """The box shows form and sizes."""
     expert = archspec.load(text_of(f"kind: mask, {settings}")).levels[0].experts["e"].settings
     assert expert is not None
     assert (expert.title, expert.detail()) == ("MaskNet", shown)

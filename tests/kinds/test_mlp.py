@@ -244,7 +244,7 @@ def test_experts_that_differ_in_one_number_keep_their_own(differ: str) -> None:
     ["slope: 1", "slope: -0.1", "eps: 0", "eps: 1e-13", "momentum: -0.1", "momentum: 1.1", "hidden_dropout: 0.1"],
 )
 def test_numbers_that_are_none_of_a_layer_are_refused(setting: str) -> None:
-    """A slope of 1 is no activation, eps below float32 no help, a share is 0 to 1; layers of experts have `dropout`."""
+    """A slope of 1, an eps below float32 and a share outside 0 to 1 are errors; layers of experts have `dropout`."""
     with pytest.raises(archspec.SpecError, match=setting.partition(":")[0]):
         tower(f"units: [4], norm: batch, activation: leaky_relu, {setting}", optimize=False)
 
@@ -339,7 +339,7 @@ def test_modulation_of_the_input_by_itself_in_low_rank(*, optimize: bool) -> Non
 
 @BOTH
 def test_modulation_by_a_network_with_norm_and_leaky_relu(*, optimize: bool) -> None:
-    """The gate's hidden layers take activation, slope, norm and eps of their own, not those of the block."""
+    """The gate's hidden layers have their own activation, slope, norm and eps, not those of the block."""
     network = "units: [2], norm: layer, eps: 0.1, activation: leaky_relu, slope: 0.2"
     model, weights, batch = tower(f"units: [4], modulate: {{selector: z, {network}}}", optimize=optimize)
     gate = functional.linear(batch["z"], weights["modulate.0.layers.0.weight"], weights["modulate.0.layers.0.bias"])

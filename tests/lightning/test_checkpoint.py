@@ -152,7 +152,7 @@ def test_a_cut_checkpoint_is_called_that(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_module_is_named(tmp_path: Path) -> None:
-    """A checkpoint of some other LightningModule holds no spec."""
+    """A checkpoint of another LightningModule has no spec."""
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(archspec.SpecError, match=r"other.ckpt` is not a checkpoint of a MultiTaskModule"):
         MultiTaskModule.load_from_checkpoint(tmp_path / "other.ckpt")

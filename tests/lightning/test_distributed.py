@@ -69,7 +69,7 @@ def test_two_processes_find_what_one_finds(strategy: str, both: list[dict[str, A
 @pytest.mark.usefixtures("both")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_checkpoint_of_two_processes_loads_in_one(strategy: str, folder: Path, alone: dict[str, Any]) -> None:
-    """It holds whole weights, also where each process held a part of them."""
+    """It contains whole weights, even if each process had a part of them."""
     module = MultiTaskModule.load_from_checkpoint(folder / f"{strategy}.ckpt")
     scores = module.eval().predict_step(rows_of(ROWS, seed=3))
     assert scores["a"].tolist() == pytest.approx(alone["scores"]["a"], abs=1e-5)

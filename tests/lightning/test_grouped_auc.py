@@ -49,7 +49,7 @@ def test_auc_is_the_share_of_pairs_in_order(seed: int) -> None:
 
 
 def test_logits_too_large_for_probabilities_keep_their_order() -> None:
-    """Logits are ranked, so 40 and 50, whose probabilities are both 1 in single precision, are no tie."""
+    """Logits are ranked, so 40 and 50, whose probabilities are both 1 in single precision, do not tie."""
     metric = AUC()
     metric.update(torch.tensor([40.0, 50.0]), torch.tensor([0.0, 1.0]))
     assert value(metric) == 1.0
@@ -88,7 +88,7 @@ def test_many_groups_are_each_counted_pair_by_pair(seed: int) -> None:
 
 
 def test_one_class_has_no_area() -> None:
-    """Without a positive or without a negative row there is no pair: no value, and no made-up one."""
+    """Without a positive or without a negative row there is no pair, so the value is missing."""
     metric, grouped = AUC(), GroupedAUC()
     metric.update(torch.tensor([0.1, 0.2]), torch.tensor([1, 1]))
     grouped.update(torch.tensor([0.1, 0.2]), torch.tensor([1, 0]), torch.tensor([1, 2]))

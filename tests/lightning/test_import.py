@@ -1,4 +1,4 @@
-"""What importing costs, and what is said where the extra is missing."""
+"""The cost of importing, and the message if the extra is missing."""
 
 from __future__ import annotations
 

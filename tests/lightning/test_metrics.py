@@ -148,7 +148,7 @@ def test_grouped_area_goes_by_the_column() -> None:
 def test_a_column_that_cannot_group_is_refused(
     columns: dict[str, Tensor], error: type[Exception], message: str
 ) -> None:
-    """The error names the column, and what the batch holds or what is wrong with it."""
+    """The error names the column, and either the batch's columns or the mistake."""
     with pytest.raises(error, match=message):
         measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), **columns)
 

@@ -171,7 +171,7 @@ def test_tasks_may_be_named_like_metrics(name: str) -> None:
 
 
 def test_a_fusion_that_is_a_task_is_measured_like_a_tower() -> None:
-    """ESMM's product has an AUC; its factor `cvr`, which is no task, has none."""
+    """ESMM's product has an AUC; its factor `cvr`, which is not a task, has none."""
     text = """
 archspec: 1
 name: chain
@@ -262,7 +262,7 @@ def test_a_compiled_model_trains_the_same() -> None:
 
 
 def test_a_missing_label_is_named() -> None:
-    """The error names the task, the column and what the batch holds."""
+    """The error names the task, the column and the columns of the batch."""
     batches = loader_of(1)
     del batches.batches[0]["c"]
     with pytest.raises(KeyError, match="task `c` needs the label column `c`, but the batch has `x`, `user`, `a`, `b`"):
@@ -277,7 +277,7 @@ def test_an_unknown_column_to_group_by_is_named() -> None:
 
 
 def test_grouping_without_a_binary_task_is_refused() -> None:
-    """There is no area to group."""
+    """There is no AUC to group."""
     text = TEXT.replace("{kind: binary, decay: 0.9}", "{kind: regression}")
     with pytest.raises(ValueError, match="grouped_by='user': no task of `mixed` is binary"):
         MultiTaskModule(text, grouped_by="user")

@@ -115,7 +115,7 @@ def test_sparse_tables_in_several_processes_are_refused() -> None:
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_gradients_are_clipped(precision: Any) -> None:  # noqa: ANN401 - a literal of Lightning's
-    """The norm of the gradients that the optimizer gets is the one asked for, in mixed precision too."""
+    """The gradients that the optimizer gets have the requested norm, also in mixed precision."""
     norms: list[float] = []
 
     class Watched(AdamW):

@@ -112,7 +112,7 @@ def test_a_file_of_another_spec_is_refused(*, strict: bool, tmp_path: Path) -> N
 
 
 def test_renamed_weights_are_told_in_pairs(tmp_path: Path) -> None:
-    """A tower by another name: what is missing comes with what the file has in its place."""
+    """A renamed tower: the error lists the missing weights and those that the file has instead."""
     text = PLE.read_text(encoding="utf-8")
     archspec.save_weights(archspec.compile(text, seed=0), tmp_path / "ple.safetensors")
     renamed = archspec.compile(text.replace("vcr", "vcrs"), seed=0)

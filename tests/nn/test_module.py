@@ -179,7 +179,7 @@ def on_meta(model: Compiled) -> Compiled:
 
 
 def emptied(model: Compiled) -> Compiled:
-    """The same with memory on the CPU that holds anything."""
+    """The same with uninitialised memory on the CPU."""
     made = on_meta(model).to_empty(device="cpu")
     for value in (*made.parameters(), *made.buffers()):
         torch.nn.init.constant_(value.detach(), 99)
@@ -194,7 +194,7 @@ def by_state_dict(model: Compiled) -> Compiled:
 
 
 def by_assignment(model: Compiled) -> Compiled:
-    """Without memory of its own first."""
+    """First on the meta device."""
     made = on_meta(model)
     made.load_state_dict(model.state_dict(), assign=True)
     return made
@@ -240,7 +240,7 @@ def there_and_back(model: Compiled) -> Compiled:
 )
 @pytest.mark.parametrize("name", ["hinet", "pepnet", "home", "star", "deepseek_moe"])
 def test_constants_are_there_after_loading(name: str, way: Callable[[Compiled], Compiled]) -> None:
-    """A state dict holds no `exclude` tables, domain gates or table offsets; a loaded model has them all the same."""
+    """A state dict has no `exclude` tables, domain gates or table offsets; a loaded model still has them."""
     model = archspec.compile(spec_of(name), seed=0).eval()
     batch = batch_of(spec_of(name), 5, dtype=torch.float32)
     assert_agree(way(model).eval()(batch), model(batch), 0.0)
@@ -436,7 +436,7 @@ def test_ids_of_another_integer_type_are_looked_up_all_the_same() -> None:
 
 @BOTH
 def test_checks_can_be_turned_off(*, optimize: bool) -> None:
-    """With `check_inputs` off nothing is looked at: what is wrong shows where torch stumbles over it."""
+    """With `check_inputs` off nothing is checked: a mistake is an error of torch."""
     model, batch = everything(optimize=optimize), batch_of(EVERYTHING, 5)
     batch["x"] = torch.zeros(5, 4, dtype=torch.float64)
     model.check_inputs = False

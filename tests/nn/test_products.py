@@ -77,7 +77,7 @@ def test_no_transposed_view_of_a_slice_reaches_onednn() -> None:
 
 
 def test_a_plan_decides_by_rows() -> None:
-    """From the plan's row count on, its lowering holds; below, the one before; other types take torch's own."""
+    """From the plan's number of rows, its lowering applies; below, the previous one; other types use torch's."""
     plan = ((0, ""), (100, "each"))
     x = torch.zeros(3, 1, 1)
     assert [products.lowering(plan, x, rows, 1) for rows in (0, 99, 100, 5000)] == ["", "", "each", "each"]
@@ -87,7 +87,7 @@ def test_a_plan_decides_by_rows() -> None:
 def test_without_a_plan_only_large_products_of_a_machine_that_gains_go_to_onednn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rule asks for the machine and for the size."""
+    """The rule depends on the machine and on the size."""
     x = torch.zeros(1, 1)
     monkeypatch.setattr(products, "ONEDNN", True)
     assert products.lowering((), x, 1000, products.ONEDNN_FROM // 1000) == "onednn"

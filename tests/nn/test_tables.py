@@ -82,7 +82,7 @@ def test_vectors_that_do_not_fit(name: str, ids: list[int], vectors: list[list[f
 
 
 def test_ids_that_are_no_ids_and_models_that_are_none() -> None:
-    """Fractions and booleans are no ids; any other module has no tables; a model without values takes none."""
+    """Fractions and booleans are not ids; other modules have no tables; a model on the meta device is refused."""
     model = archspec.compile(SPEC)
     for ids in ([0.0], [True]):
         with pytest.raises(TypeError, match="not whole numbers"):

@@ -23,7 +23,7 @@ INPUTS: Fields = {
 
 
 class SwitchTower(nn.Module):
-    """One tower per business; each row takes that of its own."""
+    """One tower per business; each row uses that of its business."""
 
     def __init__(self, cases: dict[str, Tower]) -> None:
         """Hold the towers in the order of the domain's values."""

@@ -1,4 +1,4 @@
-"""Blocks whose layers are scaled by a gate of their own: PPNet, HoME's experts, POSO, MTAN's masks."""
+"""Blocks whose layers are scaled by their own gate: PPNet, HoME's experts, POSO, MTAN's masks."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FIELDS = ("user", "item", "history", "stats")
 
 
 class Own(nn.Module):
-    """What every domain has of its own: factors, which start at 1, and additions, which start at 0."""
+    """The weights of each domain: factors, which start at 1, and additions, which start at 0."""
 
     def __init__(self, *shape: int) -> None:
         """Make one pair per domain."""

@@ -22,7 +22,7 @@ INPUTS: Fields = {
 
 
 def test_each_column_has_the_shape_and_type_of_its_kind() -> None:
-    """Dense columns are of the type asked for, ids are int64, and one column serves all inputs that name it."""
+    """Dense columns have the requested type, ids are int64, and one column serves all inputs that name it."""
     batch = batch_for(INPUTS, 50, 0, torch.float64)
     assert {column: (tuple(values.shape), values.dtype) for column, values in batch.items()} == {
         "stats": ((50, 3), torch.float64),

@@ -141,7 +141,7 @@ def test_weights_have_canonical_names(name: str) -> None:
 
 
 def test_every_weight_takes_part(name: str) -> None:
-    """The outputs together give every weight a gradient: a reference holds nothing that its spec would prune."""
+    """The outputs together give every weight a gradient: a reference has no weight that its spec would prune."""
     model = model_of(REFERENCES[name])
     squares = [value.square().sum() for value in outputs_of(model, 64).values()]
     torch.autograd.backward(squares)

@@ -32,7 +32,7 @@ def test_a_cycle_is_named() -> None:
 
 
 def test_reach_is_the_start_and_all_behind_it() -> None:
-    """Each thing once, cycles included; what is not behind the start is left out."""
+    """Each node once, also in cycles; nodes that cannot be reached from the start are left out."""
     edges = {"a": ["b"], "b": ["c", "a"], "c": [], "x": ["a"]}
     assert list(reached(["a"], lambda name: edges[name])) == ["a", "b", "c"]
     assert list(reached([], lambda name: edges[name])) == []

@@ -1,4 +1,4 @@
-"""The check of a legal program: it accepts what lowering makes, and names what is wrong with anything else."""
+"""The check of a legal program: it accepts lowered programs, and names the mistake in any other."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_an_illegal_program_is_named(what: str) -> None:
 
 
 def test_a_program_prints_one_operation_a_line() -> None:
-    """The text of a program: every operation with its shape, then what is given back."""
+    """The text of a program: every operation with its shape, then the results."""
     lines = str(PLE).splitlines()
     assert len(lines) == len(PLE.ops) + len(PLE.outputs)
     assert lines[0].startswith("inputs.user.column [B] = column()")
@@ -134,7 +134,7 @@ def test_a_program_cannot_be_changed(name: str) -> None:
     ],
 )
 def test_a_value_knows_what_it_is(shape: tuple[int | str, ...], sorts: set[str], features: tuple[int, ...]) -> None:
-    """The place of the batch axis tells rows, tokens, numbers and stacks apart."""
+    """The position of the batch axis distinguishes rows, tokens, numbers and stacks."""
     value = Value("x", shape)
     assert {name for name in ("is_stack", "is_rows", "has_columns") if getattr(value, name)} == sorts
     assert value.features == features

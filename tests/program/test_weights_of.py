@@ -103,7 +103,7 @@ def test_value_and_gradient_are_those_of_the_weights(case: str, *, optimize: boo
 
 
 def test_what_is_read_fuses_as_before() -> None:
-    """Reading weights costs no fusion: the optimized module holds the tensors that it holds without the reader."""
+    """Reading weights prevents no fusion: the optimized module has the same tensors as without the reader."""
     sizes = []
     for block in ("level1.experts.shared.2", "level9"):
         model = model_of(text(block), optimize=True)

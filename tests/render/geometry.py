@@ -20,7 +20,7 @@ Segment = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Seen:
-    """What is drawn: boxes by name, lines by id, texts with the name of what they stand in."""
+    """A drawing: boxes by name, lines by id, texts with the name of their box."""
 
     boxes: dict[str, Rect]
     lines: dict[str, list[Segment]]

@@ -27,7 +27,7 @@ class Builder:
         )
 
     def node(self, name: str, category: str, kind: str, level: int, **attributes: object) -> str:
-        """One node; what is not given is as for a shared block."""
+        """One node; attributes that are not given are those of a shared block."""
         defaults: dict[str, object] = {
             "width": 0,
             "tasks": self.tasks,

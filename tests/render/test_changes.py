@@ -60,7 +60,7 @@ def test_equal_specs_have_no_marks() -> None:
 
 
 def test_a_changed_block_says_what_it_was() -> None:
-    """The new settings stand where they always do, and the old ones below them."""
+    """The new settings are in their usual place, and the old ones below them."""
     graph = both(PLE, PLE.replace("[64, 32]", "[128, 32]"))
     assert changes(graph)["changed"] == {name for name in graph if ".experts." in name}
     group = fold(graph).blocks["level1.experts.vtr"]
@@ -69,7 +69,7 @@ def test_a_changed_block_says_what_it_was() -> None:
 
 
 def test_part_of_a_group_is_marked_part_by_part() -> None:
-    """An expert more has a mark of its own; a group that is drawn as one says both counts."""
+    """An added expert has its own mark; a group that is drawn as one box shows both counts."""
     graph = both(PLE, PLE.replace("count: 3", "count: 4"))
     group = fold(graph).blocks["level1.experts.shared"]
     assert (group.change, [part.change for part in group.parts]) == ("", ["", "", "", "added"])

@@ -65,7 +65,7 @@ def test_a_penalty_is_drawn_quietly() -> None:
 
 
 def test_the_caption_can_be_left_out() -> None:
-    """Papers have captions of their own."""
+    """Papers have their own captions."""
     assert "ple" in texts(parse(graphs.ple()))
     assert "ple" not in texts(parse(graphs.ple(), caption=False))
 

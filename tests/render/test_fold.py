@@ -128,7 +128,7 @@ def test_a_score_gets_its_name_on_top() -> None:
 
 
 def test_residual_gates_stand_above_the_gates_they_read() -> None:
-    """A gate that adds another gate of its level (AdaTT) is in a row of its own, above."""
+    """A gate that adds another gate of its level (AdaTT) is in a separate row above."""
     graph = graphs.ple(levels=1)
     graphs.join(graph, "level1.gates.ctr", "level1.gates.cvr", "residual")
     rows = [[block.name.rpartition(".")[2] for block in row] for row in fold(graph).rows(1)]
@@ -146,7 +146,7 @@ def test_an_expert_stands_above_the_expert_that_it_reads() -> None:
 
 
 def test_shared_blocks_stand_in_the_middle_of_what_they_feed() -> None:
-    """Experts that two of four tasks see stand between these two, and outputs are in the order of the spec."""
+    """Experts that two of four tasks see are between these two, and outputs are in the order of the spec."""
     b = graphs.Builder("groups", ("a", "b", "c", "d"), 1)
     inputs = b.inputs(x=8)
     pairs = {name: b.experts(1, name, 1, inputs) for name in ("cd", "ab")}
@@ -194,7 +194,7 @@ def test_a_gate_has_the_colour_of_the_one_task_whose_experts_it_sees() -> None:
 
 
 def test_a_stream_stays_in_its_column() -> None:
-    """Of Sluice's crossed experts, each stands below the gate of its own name, whatever other gates see it."""
+    """Each of Sluice's crossed experts is below the gate with its name, whatever other gates see it."""
     b = graphs.Builder("sluice", ("x", "y"), 1)
     inputs = b.inputs(u=8)
     groups = {name: b.experts(1, name, 1, inputs) for name in ("x_a", "y_a", "x_b", "y_b")}

@@ -67,7 +67,7 @@ def test_nothing_lies_on_anything_else(name: str, where: str) -> None:
 @pytest.mark.parametrize("where", WIDTHS)
 @pytest.mark.parametrize("name", CASES)
 def test_lines_cross_no_more_than_they_did(name: str, where: str) -> None:
-    """And the smallest text is no smaller; where it is under 6.5 pt at the column's width, a finding says so."""
+    """And the smallest text is not smaller; if it is under 6.5 pt at the column's width, there is a warning."""
     budgets = json.loads(BUDGETS.read_text(encoding="utf-8"))
     assert name in budgets, "a new spec is recorded: PYTHONPATH=. python tests/render/test_geometry.py"
     budget = budgets[name][where]

@@ -74,7 +74,7 @@ def test_screen_readers_get_a_title_and_a_description() -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_no_arrow_is_lost(path: Path) -> None:
-    """Each box has an id of its own, each arrow two boxes, and each output is reached."""
+    """Each box has a unique id, each arrow two boxes, and each output is reached."""
     text = chart(path)
     boxes = re.findall(r'^ *(n\d+)\W+?"', text, re.MULTILINE)
     ends = set(re.findall(r"\bn\d+\b", "\n".join(re.findall(r"^ *n\d+ -.*$", text, re.MULTILINE))))

@@ -1,4 +1,4 @@
-"""The SVG of a figure: what it holds, its contract with pages, and that words of a spec stay words."""
+"""The SVG of a figure: its contents, its contract with pages, and that texts of a spec stay texts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def height(node: ET.Element) -> float:
 
 
 def test_ple_shows_levels_experts_gates_and_outputs() -> None:
-    """The figure of PLE holds what the reference figure holds, and the sizes of its inputs."""
+    """The figure of PLE contains everything in the reference figure, and the sizes of its inputs."""
     words = texts(parse(graphs.ple()))
     assert words.count("MLP") == 12
     assert words.count("softmax") == 5
@@ -81,7 +81,7 @@ def test_a_level_stands_above_the_one_before_even_if_it_reads_its_middle() -> No
 
 
 def test_an_input_may_read_an_input() -> None:
-    """A kind of input that reads another stream stands above what it reads."""
+    """A kind of input that reads another stream is above that stream."""
     b = graphs.Builder("chain", ("ctr",), 0)
     first, second = b.inputs(a=8, c=8)
     b.edges([first], second, "by")
@@ -140,7 +140,7 @@ def test_those_who_cannot_see_it_are_told() -> None:
 
 
 def test_a_block_is_filled_with_a_hue_only_if_that_task_alone_trains_it() -> None:
-    """At PLE's first level, ctr's experts have ctr's border and the fill of what is shared."""
+    """At PLE's first level, ctr's experts have ctr's border and the fill of shared blocks."""
     nodes = items(parse(graphs.ple()), "node")
 
     def paints(name: str) -> tuple[str | None, str | None]:
@@ -170,7 +170,7 @@ def test_the_legend_explains_what_is_there_and_nothing_else() -> None:
 
 
 def test_title_can_be_left_out() -> None:
-    """Papers have captions of their own."""
+    """Papers have their own captions."""
     assert "ple" in texts(parse(graphs.ple()))
     assert "ple" not in texts(parse(graphs.ple(), caption=False))
 

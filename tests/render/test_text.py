@@ -24,7 +24,7 @@ def tree(source: Path | str) -> list[str]:
 
 
 def test_it_names_what_each_thing_reads() -> None:
-    """The tree holds the routing: data first, then the selector in brackets."""
+    """The tree shows the routing: data first, then the selector in brackets."""
     lines = to_text(graphs.ple()).splitlines()
     assert "│  ├─ gate ctr  softmax  ← experts ctr, experts shared, (inputs)" in lines
     assert "   └─ cvr  binary  ← tower cvr" in lines

@@ -46,7 +46,7 @@ def test_png_has_300_dots_per_inch(tmp_path: Path) -> None:
 
 
 def test_the_text_of_a_pdf_is_text(tmp_path: Path) -> None:
-    """A PDF holds both weights of the font and no picture."""
+    """A PDF contains both weights of the font and no picture."""
     render(graphs.ple(), tmp_path / "a.pdf")
     data = (tmp_path / "a.pdf").read_bytes()
     streams = [data]

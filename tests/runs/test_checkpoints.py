@@ -1,4 +1,4 @@
-"""Which epoch's weights a run keeps, and how it tells."""
+"""Which epoch's weights a run keeps, and how it reports this."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_best_epoch_is_chosen_among_those_with_a_value(  # noqa: PLR0913, PL
 
 
 def test_steps_are_counted_from_one(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """Whoever draws a bar is told of each step of each epoch; a run that goes on counts on."""
+    """A progress bar is called for each step of each epoch; a resumed run continues the count."""
     steps: list[tuple[int, int, int, int]] = []
 
     def count(step: Step) -> None:

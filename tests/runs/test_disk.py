@@ -119,7 +119,7 @@ def test_a_kill_in_the_middle_of_a_save(graph: Graph, source: Source, unbroken: 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own, where the system lets a test mount one (as root on Linux)."""
+    """A separate small disk, if the system lets a test mount one (as root on Linux)."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = shutil.which("mount")

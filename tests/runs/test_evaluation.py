@@ -39,7 +39,7 @@ def test_the_rows_of_validation_give_the_metrics_of_the_run(run: Trained) -> Non
 
 
 def test_groups_are_measured_alone(run: Trained) -> None:
-    """With a column, each of its values has the metrics of its own rows, and rows without a value are a group."""
+    """With a column, each value has the metrics of its rows, and rows without a value are a group."""
     data = rows(200, 2)
     data["scene"] = [None if row % 5 == 0 else scene for row, scene in enumerate(data["scene"])]
     found = run.evaluate(data, by="scene")

@@ -187,7 +187,7 @@ def test_weights_of_another_model_are_refused(graph: Graph, source: Source, run:
 def test_a_folder_where_a_result_goes_is_told_before_training(
     graph: Graph, source: Source, run: Path, name: str
 ) -> None:
-    """What is only written is looked at first, too; and what is damaged there is written anew."""
+    """Files that are only written are also checked first; damaged ones are written again."""
     (run / name).unlink(missing_ok=True)
     (run / name).mkdir()
     with pytest.raises(SpecError, match="AS735"):
@@ -223,7 +223,7 @@ def test_a_run_of_a_newer_archspec_is_refused(run: Path) -> None:
 
 
 def test_weights_without_their_run_are_not_overwritten(graph: Graph, source: Source, run: Path) -> None:
-    """Where `run.json` is lost, neither a new run nor a resumed one touches what is left."""
+    """If `run.json` is lost, neither a new run nor a resumed one touches the other files."""
     (run / RUN).unlink()
     before = (run / WEIGHTS).read_bytes()
     for resume in (False, True):
@@ -248,7 +248,7 @@ def test_a_run_may_be_moved(graph: Graph, source: Source, run: Path, tmp_path: P
 
 
 def test_changed_data_is_a_warning(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """A run goes on with the rows that it encoded; that its files changed meanwhile is told."""
+    """A run continues with the rows that it encoded; a message says if its files have changed since."""
     path = Path(shutil.copy(source.files[0], tmp_path / "b.csv"))
     own = replace(source, files=(str(path),))
     train(graph, own, RECIPE, tmp_path / "run")

@@ -103,7 +103,7 @@ def edited(content: bytes, damage: Damage) -> bytes:
 
 
 def holders(data: Any) -> Any:  # noqa: ANN401 - JSON
-    """Every place of JSON data: what holds it, and its key there."""
+    """Every place of JSON data: its container, and its key there."""
     if isinstance(data, dict | list):
         for key, value in data.items() if isinstance(data, dict) else enumerate(data):
             yield data, key

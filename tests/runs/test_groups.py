@@ -62,7 +62,7 @@ UNKNOWN = ["p", "p", "q", "q", "k0", "k0", "p", "q"]
 
 @pytest.mark.parametrize("column", ["user", "who"])
 def test_users_that_training_did_not_hold_are_groups_of_their_own(column: str, tmp_path: Path) -> None:
-    """To the model they are all id 0; the metric tells them apart, in a column that the model reads or another."""
+    """For the model they are all id 0; the metric distinguishes them, in a column that the model reads or another."""
     _, ids = grouped(tmp_path, KNOWN, UNKNOWN, grouped_by=column)
     assert ids[:4] == [0, 0, 0, 0]
 
@@ -75,7 +75,7 @@ def test_users_in_buckets_are_groups_of_their_own(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_user_are_in_no_group(tmp_path: Path) -> None:
-    """No value is no user: such rows are measured by all metrics but this one."""
+    """Rows without a value have no user: all metrics except this one include them."""
     grouped(tmp_path, KNOWN, ["p", "p", None, None, "q", "q", "p", None], grouped_by="user")
 
 

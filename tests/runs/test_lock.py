@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_the_second_is_refused(tmp_path: Path) -> None:
-    """While one process is there, another is told so; afterwards it gets in, and no file is left."""
+    """While one process holds the lock, another gets an error; afterwards it succeeds, and no file is left."""
     folder = tmp_path / "a" / "run"
     with claimed(folder):
         with pytest.raises(SpecError, match="AS730") as told, claimed(folder):

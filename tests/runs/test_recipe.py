@@ -88,7 +88,7 @@ def test_groups_need_ids(column: str, word: str) -> None:
 
 
 def test_groups_may_be_anything_that_the_model_does_not_read(tmp_path: Path) -> None:
-    """A column of its own groups rows by its texts; so does one of ids. Fractions are refused with the data."""
+    """A separate column groups rows by its texts, a column of ids by its ids. Fractions are refused with the data."""
     source = rows(tmp_path)
     for column in ("day", "user"):
         found = train(graph_of(), replace(source, grouped_by=column), RECIPE, tmp_path / column)
@@ -99,7 +99,7 @@ def test_groups_may_be_anything_that_the_model_does_not_read(tmp_path: Path) -> 
 
 
 def test_groups_without_a_binary_task() -> None:
-    """There is no AUC to measure in groups."""
+    """There is no AUC to group."""
     text = TEXT.replace("binary", "regression")
     assert "no task of `ok` is binary" in str(refusal(RECIPE, text, "user"))
 
@@ -111,7 +111,7 @@ def test_sparse_gradients_and_several_processes() -> None:
 
 
 def test_a_metric_that_nothing_measures_lists_some() -> None:
-    """The list of what is measured does not fill the screen."""
+    """The list of metrics does not fill the screen."""
     many = "tasks: {" + ", ".join(f"t{number}: {{}}" for number in range(100)) + "}"
     text = TEXT.replace("tasks: {click: {kind: binary}, like: {kind: binary}}", many)
     (item,) = refusal(replace(RECIPE, monitor="auc"), text).diagnostics
@@ -121,7 +121,7 @@ def test_a_metric_that_nothing_measures_lists_some() -> None:
 
 
 def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The needed and the present memory are told, and which block needs most; where nothing tells, training starts."""
+    """The message gives needed and available memory and the largest block; if memory is unknown, training starts."""
     monkeypatch.setattr(recipes, "memory", lambda: 2000)
     (item,) = refusal(RECIPE).diagnostics
     assert item.code == "AS732"

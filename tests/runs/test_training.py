@@ -94,7 +94,7 @@ def kept(folder: Path) -> dict[str, Any]:
 
 
 def test_what_a_run_leaves(graph: Graph, source: Source, unbroken: Path) -> None:
-    """The folder holds spec, settings, weights and results; the model learned, and the kept weights are the best."""
+    """The folder has spec, settings, weights and results; the model learned, and the kept weights are the best."""
     found = kept(unbroken)
     assert (unbroken / SPEC).read_text() == graph.spec.text()
     assert not list(unbroken.rglob("*.tmp"))
@@ -214,7 +214,7 @@ def test_early_stopping(graph: Graph, source: Source, tmp_path: Path) -> None:
 
 
 def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path) -> None:
-    """A run is never overwritten, and never gone on with under other settings; each difference is told."""
+    """A run is never overwritten, and never resumed with other settings; each difference is reported."""
     with pytest.raises(SpecError, match="AS706"):
         train(graph, source, RECIPE, unbroken)
     with pytest.raises(SpecError) as caught:
@@ -242,7 +242,7 @@ def test_another_argument_is_an_option_in_words(graph: Graph, source: Source, un
 
 
 def test_mistakes_leave_no_folder(source: Source, tmp_path: Path) -> None:
-    """A missing column is told before anything is made."""
+    """A missing column is reported before anything is written."""
     other = load_graph(TEXT.replace("user:", "usr:"), None, plugins.load([]))
     with pytest.raises(SpecError, match="AS702"):
         train(other, replace(source, grouped_by=None), RECIPE, tmp_path / "run")
@@ -288,7 +288,7 @@ def test_parameters_that_no_loss_reaches_are_known_beforehand(extra: str, *, exp
 
 
 def test_two_processes_and_an_output_without_a_loss(source: Source, tmp_path: Path) -> None:
-    """DDP is told of parameters without a gradient, and only one process speaks."""
+    """DDP knows of parameters without a gradient, and only one process prints."""
     text = TEXT.replace("towers: {$task: {units: [4]}}", "towers: {$task: {units: [4]}, c: {from: x, units: [5]}}")
     (tmp_path / "small.yaml").write_text(text)
     words = [
@@ -330,7 +330,7 @@ def test_what_ends_a_run_from_outside_is_one_sentence(source: Source, tmp_path: 
 def test_interrupted_while_a_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
-    """Ctrl-C ends the run even where torch's writer then raises an error of its own; the old checkpoint stays."""
+    """Ctrl-C ends the run even if torch's writer then raises another error; the old checkpoint stays."""
     writes = 0
 
     class Interrupted(io.BytesIO):

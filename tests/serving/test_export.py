@@ -70,7 +70,7 @@ def test_a_run_becomes_onnx_with_its_encoding(run: Trained, onnx: tuple[Exported
 def test_the_program_beside_it_gives_the_scores_of_the_run(
     run: Trained, onnx: tuple[Exported, Path], tmp_path: Path
 ) -> None:
-    """`score.py` in a process of its own, without archspec, equals `predict` within 1e-5, also for unknown values."""
+    """`score.py` in a separate process, without archspec, equals `predict` within 1e-5, also for unknown values."""
     data = rows(40, 7, ("ann", "bob", "new"))
     data["user"][3] = None
     request = [{name: data[name][row] for name in ("user", "seen", "x")} for row in range(40)]

@@ -60,7 +60,7 @@ def test_defaults_give_way() -> None:
 
 
 def test_defaults_are_checked_once() -> None:
-    """A key that no kind of a category takes is reported where it stands, even if no block uses the defaults."""
+    """A key that no kind of a category takes is reported at its place, even if no block uses the defaults."""
     assert read("expert", "{units: [4]}", "towers: {dropuot: 1}")[1] == [
         "unknown key `dropuot` in `defaults` of towers"
     ]

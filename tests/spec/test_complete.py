@@ -36,7 +36,7 @@ def test_a_feature_gate_is_steered_by_what_it_scales() -> None:
      ("experts: {ctr: {units: [4]}}, gates: {top: {sees: ctr}}", "gate `top`")],
 )  # fmt: skip
 def test_a_stream_that_is_missing(level: str, what: str) -> None:
-    """At a later level, a block whose name is no gate below must say what it reads."""
+    """At a later level, a block that is not named after a gate below must have `from`."""
     text = HEAD + f"levels: [{{experts: {{a: {{units: [4]}}}}, gates: {{ctr: {{sees: a}}}}}}, {{{level}}}]\n"
     with pytest.raises(SpecError) as caught:
         load(text + "towers: {ctr: {from: level1.gates.ctr}}")

@@ -1,4 +1,4 @@
-"""Variables: keys that stand for several, values that follow them."""
+"""Variables: keys that define several blocks, and values that follow them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_two_variables_give_the_product() -> None:
 
 
 def test_an_explicit_key_wins() -> None:
-    """A key that is written out replaces the one that a variable makes, wherever it stands."""
+    """A key that is written out replaces the one from a variable, wherever it is."""
     for text in ("ctr: {units: 1}\n  $task: {units: 2}", "$task: {units: 2}\n  ctr: {units: 1}"):
         assert expanded(f"{TASKS}towers:\n  {text}")["towers"] == {"ctr": {"units": 1}, "cvr": {"units": 2}}  # type: ignore[index]
 

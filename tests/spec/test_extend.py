@@ -58,7 +58,7 @@ def test_fewer_levels_change_the_first_and_keep_the_others() -> None:
 
 
 def test_places_survive(tmp_path: Path) -> None:
-    """A value points to the file that holds it, and one of an extended file names who extends it."""
+    """A value points to its file, and one in an extended file also names the extending file."""
     (tmp_path / "base.yaml").write_text(BASE)
     file = str(tmp_path / "over.yaml")
     Path(file).write_text("extends: base.yaml\nname: over\n")
@@ -73,7 +73,7 @@ def test_places_survive(tmp_path: Path) -> None:
 
 
 def test_a_part_may_extend_a_part(tmp_path: Path) -> None:
-    """A path is relative to the file that holds it; the folder of the first file is the limit."""
+    """A path is relative to the file that contains it, and must stay below the folder of the first file."""
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "low.yaml").write_text("name: low\nabout: low")
     (tmp_path / "parts" / "mid.yaml").write_text("extends: low.yaml\nname: mid")
@@ -107,7 +107,7 @@ def test_overrides() -> None:
 
 @pytest.mark.parametrize("text", ["name", "=3", "levels.0.repeat=2", "levels.3.repeat=2", "name.x=1"])
 def test_overrides_that_set_nothing(text: str) -> None:
-    """An override without a value, or through something that is no mapping, is wrong usage."""
+    """An override without a value, or through something other than a mapping, is wrong usage."""
     with pytest.raises(SpecError) as caught:
         overridden(parse(BASE, "base.yaml"), [text])
     assert (caught.value.diagnostics[0].code, caught.value.status) == ("AS136", 2)

@@ -1,4 +1,4 @@
-"""`extends` with what is no spec file: each is one error at its place, nothing hangs, and nothing else is opened."""
+"""`extends` of something other than a spec file is one error at its place; nothing hangs or opens other files."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_order_of_inputs_counts() -> None:
 
 
 def test_text_and_paths_are_told_apart(tmp_path: Path) -> None:
-    """What holds a line break or `: ` is a text; all else is a path."""
+    """A source with a line break or `: ` is a text; any other is a path."""
     (tmp_path / "ple.yaml").write_text(PLE)
     diagnostics = Diagnostics()
     registry = plugins.built_in()

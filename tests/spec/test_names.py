@@ -46,7 +46,7 @@ def test_a_better_name_is_shown(name: str, better: str) -> None:
 
 @pytest.mark.parametrize(("name", "what"), [("for", "gate name"), ("all", "gate name"), ("shared", "task name")])
 def test_words_that_are_taken(name: str, what: str) -> None:
-    """Python's words and archspec's own are no names."""
+    """Keywords of Python and of archspec are not names."""
     assert [code for code, _ in said(name, what)] == ["AS106"]
 
 

@@ -240,7 +240,7 @@ def test_a_mask_hides_missing_labels_alone() -> None:
 
 
 def test_a_missing_label_column_is_named() -> None:
-    """The error names the task, the column and what the batch holds."""
+    """The error names the task, the column and the columns of the batch."""
     criterion = criterion_of("{a: {kind: binary, label: click}}")
     with pytest.raises(KeyError, match=r"task `a` needs the label column `click`, but the batch has `x`, `buy`"):
         criterion({"a": leaf(0.0)}, {"x": labels(0), "buy": labels(0)})

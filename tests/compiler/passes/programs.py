@@ -52,7 +52,7 @@ def plain(text: str) -> Built:
 
 
 def program_of(make: Callable[[Scope, Value], Value]) -> Program:
-    """The program that gives back what is made of x `[B, 4]`."""
+    """The program that returns what is computed from x `[B, 4]`."""
     builder = Builder(lambda *_: x, lambda _: x)
     at = Scope(builder, NodeName())
     x = at.op("column", (), ("B", 4), key="x", source="batch")

@@ -151,7 +151,7 @@ def test_the_program_stays_legal_and_a_second_run_changes_nothing() -> None:
 
 
 def test_the_whole_compiler_keeps_it() -> None:
-    """`archspec.compile` gives the same with and without passes, and `chosen` experts stand in its file."""
+    """`archspec.compile` computes the same with and without passes, and its file contains the `chosen` experts."""
     text = spec()
     plain_model, fast = (archspec.compile(text, optimize=optimize, seed=0) for optimize in (False, True))
     batch = {"x": torch.randn(100, 5), **{name: torch.randint(4, (100,)) for name in ("a", "b", "c")}}

@@ -156,7 +156,7 @@ towers: {{$task: {{}}}}
 
 
 def test_unequal_widths_fuse_where_they_agree() -> None:
-    """Experts of different depth and width still share what is equal: outputs stay the same, and less runs alone."""
+    """Experts of different depth and width still share equal layers: same outputs, fewer separate operations."""
     text = (
         HEAD
         + """
@@ -226,7 +226,7 @@ fusion: {three: {kind: sum, of: [one, two]}, four: {kind: sum, of: [two, one]}}
 
 
 def test_sums_of_the_very_same_values_are_not_stacked() -> None:
-    """Nothing stands side by side where all operands are shared; without common subexpressions both sums stay."""
+    """Nothing is concatenated if all operands are shared; without common subexpressions both sums stay."""
     program = example("a = relu(x)", "b = a + x", "c = a + x", "d = mix(b, c, c, c, c)", output="d")
     result = side_by_side(program)
     assert [op.output.name for op in verify(result.program).ops if op.kind == "sum"] == ["b", "c"]
@@ -272,7 +272,7 @@ class Opaque(archspec.ExpertKind):
 
 
 def test_opaque_modules_run_one_by_one_and_are_named() -> None:
-    """Copies of a plugin's module stay calls of their own; the remark says how many, and why."""
+    """Copies of a plugin's module remain separate calls; the remark says how many, and why."""
     text = (
         HEAD
         + """

@@ -35,7 +35,7 @@ def test_tasks_without_shared_weights_are_refused(balance: str, towers: str) -> 
 
 @pytest.mark.parametrize("balance", READ)
 def test_sparse_gradients_that_would_be_read_are_refused(balance: str) -> None:
-    """A shared table with sparse gradients is told at its `sparse_grad`; one of a single task is nobody's business."""
+    """A shared table with sparse gradients is reported at its `sparse_grad`; one of a single task is allowed."""
     with pytest.raises(SpecError, match="input `u` are sparse"):
         archspec.load(text(balance, "{$task: {from: u}}", sparse=True))
     archspec.load(text(balance, "{a: {from: [u, v]}, b: {from: v}}", sparse=True))

@@ -30,7 +30,7 @@ def many(item: str, count: int) -> str:
 
 
 def refusal(text: str) -> list[str]:
-    """The codes of what is wrong with a spec that is read, checked and lowered."""
+    """The codes of the diagnostics of a spec that is read, checked and lowered."""
     with pytest.raises(SpecError) as caught:
         lower(graph_of(archspec.load(text)))
     assert all(len(item.message) < 1100 for item in caught.value.diagnostics)

@@ -121,7 +121,7 @@ def test_references_of_towers(towers: str, expected: str) -> None:
     ],
 )
 def test_mistakes_of_levels(old: str, new: str, expected: str) -> None:
-    """What does not hold in a level is told once, for all copies of the level."""
+    """A mistake in a level is reported once for all copies of the level."""
     with pytest.raises(SpecError) as caught:
         load(PLE.replace(old, new))
     assert expected in {item.code for item in caught.value.diagnostics}
