@@ -127,13 +127,13 @@ def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
     """The options as the renderer takes them. Raises UsageError for those that a text format has not."""
     from archspec.render import TEXTS
 
+    if chosen["focus"] and chosen["trained_by"]:
+        raise click.UsageError("`--focus` and `--trained-by` fade different things: choose one")
     wishes = {key: value for key, value in chosen.items() if value is not None and not key.startswith("no_")}
     wishes["caption"] = not chosen["no_caption"]
     text = next((ending for ending in endings if ending in (*TEXTS, PAGE)), None)
     if text is None:
         return wishes | {"legend": not chosen["no_legend"]}
-    if chosen["focus"] and chosen["trained_by"]:
-        raise click.UsageError("use either `--focus` or `--trained-by`, not both")
     unused: list[str] = [key for key in DRAWN if key in wishes]
     if unused := unused + ["no-legend"] * chosen["no_legend"]:
         raise click.UsageError(

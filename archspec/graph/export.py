@@ -142,8 +142,8 @@ def _called(text: str) -> str:
 
 
 def _differing(graph: Graph, node: Node) -> dict[str, Any]:
-    """The keys of a node, common ones and its kind's, whose values are not the defaults; edges represent the others."""
-    edges = {edge.role for edge in graph.into(node.name)}
+    """The keys of a node, common ones and its kind's, whose values are not the defaults; edges say the others."""
+    edges = {edge.role for edge in graph.into(node.name)} - {"loss"}  # an edge names what a loss reads, not the loss
     match node.block:
         case Block() as block:
             found = _changed(block.common) | _changed(block.settings)

@@ -95,7 +95,7 @@ def _lay_inputs(grid: Grid, nets: Sequence[Net], paint: Paint) -> None:
         grid.rows[0] = [Spot(box(blocks[0], paint, Fit(across=right - left)), 0, 0.0, (left + right) / 2)]
         return
     share = (right - left - paint.style.gap * (count - 1)) / count
-    limit = min(max(share - 2 * paint.style.pad - 4, paint.style.wrap * 0.8), paint.style.wrap * 2.2)
+    limit = min(max(share - 2 * paint.style.pad - 4, paint.style.inputs), paint.style.wrap * 2.2)
     grid.rows[0] = [Spot(box(block, paint, Fit(limit=limit)), 0, 0.0) for block in blocks]
     wishes = [_wish(grid, nets, block.name, (left + right) / 2) for block in blocks]
     settle_inputs(grid, wishes)

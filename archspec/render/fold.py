@@ -96,7 +96,7 @@ def _input_block(graph: nx.MultiDiGraph[str], names: list[str]) -> Block:
     described: dict[str, list[str]] = {}
     for name in names:
         node = graph.nodes[name]
-        text = ", ".join([str(node["detail"]).replace(" x ", " × "), *words({**node, "name": _short(name)})])
+        text = ", ".join([str(node["detail"]).replace(" x ", "×"), *words({**node, "name": _short(name)})])
         kind = "" if node["kind"] in text else f"{node['kind']} "
         described.setdefault(kind + text, []).append(_short(name))
     items = tuple(f"{_listed(found)}: {text}" for text, found in described.items())

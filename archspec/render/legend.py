@@ -65,7 +65,8 @@ def _entries(figure: Figure, nets: Sequence[Net], paint: Paint) -> Iterator[tupl
 
 def _steering(nets: Sequence[Net]) -> str:
     """`steers: selector, query`: the roles of the lines that control a block."""
-    roles = dict.fromkeys(net.role.rpartition(".")[2] for net in nets if net.controls and not net.detached)
+    found = [net.role.rpartition(".")[2] for net in nets if net.controls and not net.detached]
+    roles = dict.fromkeys("domain" if role == "column" else role for role in found)
     return f"steers ({', '.join(role.replace('_', ' ') for role in roles)})"
 
 

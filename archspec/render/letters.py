@@ -64,16 +64,14 @@ def wrap(text: str, size: float, limit: float, *, bold: bool = False) -> list[st
 
 
 def flow(items: Iterable[str], size: float, limit: float) -> list[str]:
-    """Lines of items with dots between them; they break after a dot, and inside an item only if it is too long."""
+    """Items as lines, with dots between those of one line; an item that is too long for a line breaks inside."""
     lines: list[str] = []
     for item in map(plain, items):
         joined = f"{lines[-1]} · {item}" if lines else item
         if lines and width(joined, size) <= limit:
             lines[-1] = joined
-            continue
-        if lines:
-            lines[-1] += " ·"
-        lines += wrap(item, size, limit - width(" ·", size))
+        else:
+            lines += wrap(item, size, limit)
     return lines
 
 

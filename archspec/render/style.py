@@ -27,6 +27,8 @@ class Style:
     """Sizes and settings; nothing is smaller."""
     wrap: float = 76.0
     """Width at which details wrap."""
+    inputs: float = 95.0
+    """Least width at which the details of one of several boxes of inputs wrap."""
     pad: float = 5.0
     """Distance between a box and its contents."""
     gap: float = 14.0
@@ -41,8 +43,8 @@ class Style:
 
 WIDE: Final = Style()
 SLIM: Final = Style(
-    title=7.5, label=6.5, detail=6.5, wrap=40.0, pad=2.5, gap=6.0, pitch=4.5, rise=16.0, dot=3.8
+    title=7.5, label=6.5, detail=6.5, wrap=40.0, inputs=33.0, pad=2.5, gap=6.0, pitch=4.5, rise=16.0, dot=3.8
 )  # fmt: skip
 NARROW: Final = Style(
-    title=7.5, label=7.0, detail=6.5, wrap=54.0, pad=3.0, gap=8.0, pitch=5.0, rise=16.0, dot=4.0
+    title=7.5, label=7.0, detail=6.5, wrap=54.0, inputs=50.0, pad=3.0, gap=8.0, pitch=5.0, rise=16.0, dot=4.0
 )  # fmt: skip

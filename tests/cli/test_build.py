@@ -237,13 +237,38 @@ def test_a_width_at_which_nothing_is_legible(run: Run, specs: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("option", [("--width", "8cm"), ("--theme", "dark"), ("--detail", "full"), ("--no-legend",)])
+@pytest.mark.parametrize(
+    "option", [("--width", "8cm"), ("--theme", "dark"), ("--no-legend",), ("--trained-by", "click")]
+)
 def test_what_text_formats_do_not_have(run: Run, option: tuple[str, ...]) -> None:
     """DOT, Mermaid and text have no width, theme or legend: saying so beats ignoring the wish."""
     result = run("render", "tiny.yaml", "-o", "a.dot", *option)
     assert result.exit_code == 2
     assert f"`{option[0]}` is for drawn figures" in result.stderr
     assert not Path("a.dot").exists()
+
+
+def test_what_comes_forward(run: Run, specs: Path) -> None:
+    """`--trained-by` and `--focus` fade the rest, and a name that is not there is a diagnostic."""
+    ple = str(specs / "ple.yaml")
+    assert run("render", ple, "-o", "a.svg", "--trained-by", "vcr").exit_code == 0
+    assert 'opacity="' in Path("a.svg").read_text(encoding="utf-8")
+    result = run("render", ple, "-o", "b.svg", "--focus", "task=vcrr")
+    assert result.exit_code == 2
+    assert "error[AS607]: the figure has no task `vcrr`" in result.stderr
+    assert "did you mean `vcr`?" in result.stderr
+    assert run("render", ple, "-o", "b.svg", "--focus", "task=vcr", "--trained-by", "vcr").exit_code == 2
+    assert not Path("b.svg").exists()
+
+
+def test_numbers_in_a_figure(run: Run, specs: Path) -> None:
+    """`--annotate` writes what `summary` counts: 48,008 parameters of PLE's tables, 1,633 of a tower."""
+    assert run("render", str(specs / "ple.yaml"), "-o", "a.svg", "--annotate", "params").exit_code == 0
+    text = Path("a.svg").read_text(encoding="utf-8")
+    assert "48K params" in text
+    assert "1.6K params" in text
+    assert run("render", str(specs / "ple.yaml"), "-o", "a.svg", "--annotate", "flops").exit_code == 0
+    assert "FLOPs" in Path("a.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("tiny")
