@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from archspec.render.paint import Paint
 
 EDGE: Final = 3.0  # around the whole figure
+FEW: Final = 4  # of more boxes of inputs than this, each may be narrower
 FRAME: Final = 6.0  # between a level's frame and what is in it
 
 
@@ -95,7 +96,8 @@ def _lay_inputs(grid: Grid, nets: Sequence[Net], paint: Paint) -> None:
         grid.rows[0] = [Spot(box(blocks[0], paint, Fit(across=right - left)), 0, 0.0, (left + right) / 2)]
         return
     share = (right - left - paint.style.gap * (count - 1)) / count
-    limit = min(max(share - 2 * paint.style.pad - 4, paint.style.inputs), paint.style.wrap * 2.2)
+    least = paint.style.inputs if count <= FEW else paint.style.wrap * 0.8
+    limit = min(max(share - 2 * paint.style.pad - 4, least), paint.style.wrap * 2.2)
     grid.rows[0] = [Spot(box(block, paint, Fit(limit=limit)), 0, 0.0) for block in blocks]
     wishes = [_wish(grid, nets, block.name, (left + right) / 2) for block in blocks]
     settle_inputs(grid, wishes)
