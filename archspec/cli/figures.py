@@ -128,7 +128,7 @@ def _wishes(chosen: Mapping[str, Any], endings: list[str]) -> dict[str, Any]:
     from archspec.render import TEXTS
 
     if chosen["focus"] and chosen["trained_by"]:
-        raise click.UsageError("`--focus` and `--trained-by` fade different things: choose one")
+        raise click.UsageError("use either `--focus` or `--trained-by`, not both")
     wishes = {key: value for key, value in chosen.items() if value is not None and not key.startswith("no_")}
     wishes["caption"] = not chosen["no_caption"]
     text = next((ending for ending in endings if ending in (*TEXTS, PAGE)), None)
