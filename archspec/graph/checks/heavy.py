@@ -35,7 +35,8 @@ def may_be_heavy(graph: Graph) -> bool:
 
 def _most_elements(graph: Graph, node: Node, written: tuple[int, ...]) -> int:
     seen = len(graph.seen.get(node.name, ()))
-    numbers = sorted((*written, graph.widths.get(node.name) or 1, _width_of_all(graph, node), seen, 1))
+    tokens = max((graph.tokens.get(edge.source, 1) for edge in graph.into(node.name)), default=1)
+    numbers = sorted((*written, graph.widths.get(node.name) or 1, _width_of_all(graph, node), tokens, seen, 1))
     return numbers[-1] * numbers[-2] * (2 * len(numbers) + seen)
 
 

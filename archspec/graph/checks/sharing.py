@@ -26,6 +26,7 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
             reads, others = _reads(graph, node, role), _reads(graph, owner, role)
             if width is None or expected is None or reads == others:
                 continue
+            alike = "width and length" if " tokens of " in reads else "width"
             one, other = node.what, f"`{owner.block.name}`, whose weights it uses,"
             message = f"{one} reads {reads} numbers, but {other} reads {others}"
             if role != "from":
@@ -35,7 +36,7 @@ def check_sharing(graph: Graph, diagnostics: Diagnostics) -> None:
                 message,
                 setting_span(node, *role.split(".")),
                 notes=[*node.block.provenance, Note(owner.what, owner.block.place)],
-                help="let both read streams of the same width, or write its settings instead of `like`",
+                help=f"let both read streams of the same {alike}, or write its settings instead of `like`",
             )
 
 

@@ -54,3 +54,17 @@ def test_what_a_layer_reads_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(archspec.load(text))
     monkeypatch.setattr(heavy, "MANY_BYTES", most_bytes(graph) - 1)
     assert heavy.may_be_heavy(graph)
+
+
+def test_learned_positions_of_a_long_list_are_seen() -> None:
+    """A vector for each of a million places is the largest weight of a transformer."""
+    text = """
+archspec: 1
+name: big
+inputs: {e: {kind: sequence, vocab: 2, dim: 16400, length: 1000000, pool: none}}
+blocks: {b: {kind: transformer, from: e, pool: mean}}
+tasks: {t: {}}
+towers: {t: {from: b}}
+"""
+    assert heavy.may_be_heavy(graph_of(archspec.load(text)))
+    assert not heavy.may_be_heavy(graph_of(archspec.load(text.replace("16400", "16").replace("1000000", "50"))))
