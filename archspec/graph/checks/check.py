@@ -128,10 +128,11 @@ class _Checker:
         first, expected = self.columns.setdefault(key, (node, holds))
         if holds is None or expected is None or _agree(holds, expected):
             return
+        renamed = f", NAME; `archspec train --column NAME={key}` then reads NAME from the file's column `{key}`"
         self.error(
             node, "AS217", f"{node.what} reads the column `{key}` as {_holding(holds)}, "
             f"{first.what} as {_holding(expected)}", setting_span(node, setting),
-            notes=[Note(f"{first.what}", first.block.node.span)], help=f"give one of them another `{setting}`",
+            notes=[Note(f"{first.what}", first.block.node.span)], help=f"give one of them another `{setting}`{renamed}",
         )  # fmt: skip
 
     def source(self, node: Node) -> int | None:
