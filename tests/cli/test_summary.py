@@ -34,6 +34,7 @@ def test_json(run: Run) -> None:
         "like": None,
         "weights_of": [],
         "width": 3,
+        "tokens": None,
         "parameters": 19,
         "flops": 33,
         "tasks": ["click"],

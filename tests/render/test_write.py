@@ -63,7 +63,7 @@ def test_the_text_of_a_pdf_is_text(tmp_path: Path) -> None:
 
 def test_a_picture_that_cannot_be_made_is_reported() -> None:
     """What the library says becomes one diagnostic, not a traceback."""
-    with pytest.raises(SpecError, match="made no PNG") as problem:
+    with pytest.raises(SpecError, match="could not make a PNG") as problem:
         picture("no picture", "png")
     assert code(problem) == "AS602"
 
