@@ -54,7 +54,7 @@ def test_scores_on_standard_output(run: Run, folder: str) -> None:
     read = csv.read_csv(pa.BufferReader(done.stdout.encode()))
     assert read["click"].null_count == 1
     assert "warning[AS704]" in done.stderr
-    assert "null in their place" in done.stderr
+    assert "the scores of these rows are null" in done.stderr
     assert done.stderr.endswith("30 rows, 1 without scores\n")
 
 
