@@ -281,7 +281,7 @@ class _Own(ExpertKind):
         ("int", "a", "the default of the setting `units` is 'a', which must be a valid integer"),
         (Units, (4, 0), "the default of the setting `units.1` is 0, which must be greater than or equal to 1"),
         (Positive, -1.0, "the default of the setting `units` is -1.0, which must be greater than 0"),
-        ("Nowhere", 1, "the type `Nowhere` of a setting is only imported for type checkers"),
+        ("Nowhere", 1, "the type `Nowhere` of a setting is imported only for type checkers"),
     ],
 )
 def test_a_default_is_a_value_of_its_setting(annotation: object, default: object, words: str) -> None:
