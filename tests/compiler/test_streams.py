@@ -281,12 +281,12 @@ def test_modules_get_what_operations_get(kind: str, source: str) -> None:
         ("plus: mixed", "plus: trunk", "AS210", "`plus` is 5 wide, not 6"),
         ("plus: mixed", "plus: views", "AS242", "reads `views` as its `plus`, a list of 3 tokens"),
         ("from: tokens, count: 2, units: 6}\n    gates", "from: events, count: 2, units: 6}\n    gates", "AS241",
-         "gate `a` at level 1 puts lists of different lengths"),
+         "gate `a` at level 1 combines lists of different lengths"),
         ("two: {kind: deep, from: tokens,", "two: {kind: mlp, from: user,", "AS109", "units"),
         ("again: {like: mixed, from: [user, {detach: viewed}, user, user]}",
          "again: {like: mixed, from: [[user, viewed], {sum: [user, user]}]}", "AS232", "fields of"),
         ("tokens: {kind: as_tokens, from: [user, short]", "tokens: {kind: as_tokens, from: [user, views]", "AS240",
-         "rows and tokens side by side"),
+         "combines rows and tokens"),
     ],
 )  # fmt: skip
 def test_wrong_matches_are_refused(old: str, new: str, code: str, said: str) -> None:
