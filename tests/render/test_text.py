@@ -36,8 +36,8 @@ def test_inputs_that_share_a_box_have_a_line_each() -> None:
     assert lines[1:5] == [
         "├─ inputs",
         "│  └─ 4 inputs  56",
-        "│     ├─ user: sparse 2000 × 16",
-        "│     ├─ video: sparse 1000 × 16",
+        "│     ├─ user: sparse 2000×16",
+        "│     ├─ video: sparse 1000×16",
     ]
 
 

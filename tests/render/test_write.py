@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archspec.diagnostics import SpecError
-from archspec.render import render
+from archspec.render import letters, render
 from archspec.render.picture import picture
 from tests.render import graphs
 
@@ -74,3 +75,13 @@ def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
         render(graphs.ple(), tmp_path / "figure.jpg")
     assert code(problem) == "AS604"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_widths_are_those_of_the_font() -> None:
+    """Text is measured with the advance widths of the font files that pictures are drawn with."""
+    fonts = pytest.importorskip("fontTools.ttLib")  # comes with matplotlib
+    for weight, file in (("regular", "Arimo-Regular.ttf"), ("bold", "Arimo-Bold.ttf")):
+        font = fonts.TTFont(letters.FOLDER / file)
+        advances, scale = font["hmtx"], font["head"].unitsPerEm / 1000
+        expected = {chr(code): round(advances[name][0] / scale) for code, name in font.getBestCmap().items()}
+        assert json.loads((letters.FOLDER / "widths.json").read_text(encoding="utf-8"))[weight] == expected
