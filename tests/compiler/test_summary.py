@@ -32,8 +32,9 @@ def test_numbers_add_up(path: Path) -> None:
     assert found.tables + (found.dense or 0) == found.total.parameters
     alone = sum(task.alone or 0 for task in found.by_task)
     for task in found.by_task:
-        trained = (task.alone or 0) + (task.shared or 0)
-        assert (task.parameters or 0) <= trained + (task.untrained or 0)
+        parts = (task.alone or 0) + (task.shared or 0) + (task.untrained or 0)
+        # The loss of DCMT's cvr also trains a counterfactual tower, which the score does not need.
+        assert task.parameters == parts or (found.name == "dcmt" and (task.parameters or 0) < parts)
         assert alone + (task.shared or 0) <= (found.total.parameters or 0)
         assert (task.flops or 0) <= (found.total.flops or 0)
 
