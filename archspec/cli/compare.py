@@ -143,7 +143,8 @@ def _weights(found: OldWeights) -> Iterator[str]:
         )
     if shapes:
         yield from _wrapped(
-            "  `load_weights(..., strict=False)` skips names that one side lacks; drop those of another shape first",
+            "  `archspec train --from` and `archspec.migrate` move weights, and grow gates and tables; "
+            "`load_weights(..., strict=False)` requires equal shapes",
             4,
         )
 

@@ -77,4 +77,5 @@ def predict(  # noqa: PLR0913, PLR0917 - one argument per option
     write_scores(scores, output, sys.stdout.buffer if output == STDOUT else None)
     report(scores.warnings())
     missing = f", {scores.unscored:,} without scores" if scores.unscored else ""
-    click.echo(f"{output}: {scores.rows:,} rows{missing}", err=True)
+    name = "" if output == STDOUT else f"{output}: "
+    click.echo(f"{name}{scores.rows:,} rows{missing}", err=True)

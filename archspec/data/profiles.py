@@ -36,6 +36,8 @@ class Profile:
     """Whether some values are not counted yet: numbers are only counted if the column also has texts."""
     only_whole: bool = True
     only_numbers: bool = True
+    moments: bool = False
+    """Whether the values are read as dates and times."""
     texts: bool = False
     """Whether some values are texts."""
     typed: bool = False
@@ -85,6 +87,7 @@ class Profile:
         self.missing += int(absent.sum())
         self.typed |= not absent.all()
         self.only_numbers = False
+        self.moments = True
         _, seconds, known = moments(array)
         if known.any():
             self.latest = max(self.latest, float(seconds[known].max()))

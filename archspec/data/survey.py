@@ -246,6 +246,8 @@ def _found(requirement: ColumnRequirement, profile: Profile | None) -> str:
     """The contents of a column, in words."""
     if profile is None:
         words = {"class": "whole numbers", "key": "anything"}.get(requirement.use, "numbers")
+    elif profile.moments:
+        words = "dates and times" if profile.typed else "no values"
     elif profile.only_numbers:
         words = "whole numbers" if profile.only_whole else "numbers"
         words = words if profile.texts or profile.typed else "no values"

@@ -359,8 +359,11 @@ def bounded_exp(x: Tensor) -> Tensor:
 
 
 def expected_class(logits: Tensor) -> Tensor:
-    """The expected class of CORN's conditional logits, `[B, classes - 1] -> [B]`: sum_k P(y > k)."""
-    return logits.sigmoid().cumprod(-1).sum(-1)
+    """The expected class of CORN's conditional logits, `[B, classes - 1] -> [B]`: sum_k P(y > k).
+
+    The products of probabilities are sums of their logs, because ONNX has a cumulative sum but no cumulative product.
+    """
+    return F.logsigmoid(logits).cumsum(-1).exp().sum(-1)
 
 
 def zero_inflated_mean(outputs: Tensor) -> Tensor:

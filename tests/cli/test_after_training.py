@@ -63,6 +63,7 @@ def test_one_task(run: Run, folder: str) -> None:
     """`--tasks` scores and builds only the named outputs; an unknown name is an error with the nearest name."""
     done = run("predict", folder, "--data", "new0.parquet", "-o", "-", "--tasks", "rank")
     assert (done.exit_code, done.stdout.splitlines()[0]) == (0, '"rank"')
+    assert "-: " not in done.stderr
     spec = str(Path(folder, "spec.yaml"))
     assert run("build", spec, "--tasks", "click", "-o", "click.py").exit_code == 0
     assert run("build", spec, "-o", "all.py").exit_code == 0

@@ -50,8 +50,8 @@ FLOPs/row    33   55     +22  +66.7%
 old weights: 1 of 4 load, by name and shape (1 of 19 numbers)
   3 of another shape: towers.click.layers.0.weight 3x4 -> 5x4,
     towers.click.layers.0.bias 3 -> 5 and 1 more
-  `load_weights(..., strict=False)` skips names that one side lacks; drop those
-    of another shape first
+  `archspec train --from` and `archspec.migrate` move weights, and grow gates
+    and tables; `load_weights(..., strict=False)` requires equal shapes
 """
 
 

@@ -132,6 +132,7 @@ def test_one_column_becomes_three(graph: Graph, tmp_path: Path, name: str) -> No
     (scored,) = table_batches(str(tmp_path / name), again)
     assert all(scored[column].tolist() == batch[column].tolist() for column in ("hour", "weekday", "age"))
     assert {report.column: report.encoding for report in found.columns}["age"] == "days until `shown`"
+    assert {report.column: report.holds for report in found.columns}["hour"] == "dates and times"
 
 
 @pytest.mark.parametrize(("choice", "first"), [("age", 7.0), ("age:2026-12-01", 11.0)])

@@ -16,6 +16,7 @@ from pyarrow import parquet
 import archspec
 from archspec import FusionKind, fusion
 from archspec.diagnostics import SpecError
+from archspec.plugins import built_in
 from archspec.serving import export as exporting
 from archspec.serving import formats
 from tests.runs.clicks import OUTPUTS, SPEC, rows, trained
@@ -135,6 +136,16 @@ class Unknown(FusionKind):
     def lower(self, at: Scope, parts: tuple[Part, ...]) -> Value:
         """`[B]`."""
         return at.apply("tests.serving.test_export:determinant", parts[0].logits, shape=("B",))
+
+
+def test_onnx_has_the_operations_of_every_kind_of_task(tmp_path: Path) -> None:
+    """The predictions of all built-in kinds of tasks, such as the products of `ordinal`, are written as ONNX."""
+    settings = {"multiclass": "classes: 3", "ordinal": "classes: 4", "quantile": "q: 0.3"}
+    kinds = built_in().names("task")
+    tasks = "".join(f"  {kind}: {{kind: {kind}, {settings.get(kind, '')}}}\n" for kind in kinds)
+    text = BARE.replace("tasks: {click: {}}\n", f"tasks:\n{tasks}").replace("{click: {from", "{$task: {from")
+    assert "ordinal" in kinds
+    assert archspec.export(text, "onnx", tmp_path / "model").difference < 1e-6
 
 
 def determinant(logits: torch.Tensor) -> torch.Tensor:
