@@ -44,8 +44,9 @@ class Wukong(ExpertKind):
         """All fields of the last layer, side by side. Raises KindError if the fields have different widths."""
         if len(set(input)) > 1:
             raise KindError(
-                f"its fields must have one width, and have {', '.join(map(str, dict.fromkeys(input)))}", at=("from",),
-                help="give the inputs one `dim`, or leave the others out of `from`",
+                f"its fields must have the same width, but have {', '.join(map(str, dict.fromkeys(input)))}",
+                at=("from",),
+                help="write the same `dim` for all inputs, or remove the others from `from`",
             )  # fmt: skip
         return (self.products + self.compressed) * input[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
-from archspec.compiler.count import count_program, pieces
+from archspec.compiler.count import count_program, counted_weights
 from archspec.compiler.lower import lower
 from archspec.compiler.summary import Reported, Sizes
 from archspec.graph.difference import difference
@@ -139,7 +139,7 @@ def compare(old: Graph, new: Graph) -> Comparison:
 
 def _side(graph: Graph, program: Program) -> Side:
     total = count_program(graph, program).total
-    tables = sum(piece.parameters or 0 for piece in pieces(graph, program) if piece.table)
+    tables = sum(weights.parameters or 0 for weights in counted_weights(graph, program) if weights.table)
     spec = graph.spec
     return Side(name=spec.name, digest=spec.digest, parameters=total.parameters, flops=total.flops, tables=tables)
 

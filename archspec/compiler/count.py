@@ -111,16 +111,16 @@ def _arguments(graph: Graph, node: Node) -> tuple[Any, ...]:
 def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
     """The number of weights by graph node, without statistics; None: the module of a plugin does not declare it."""
     counts: dict[str, int | None] = dict.fromkeys(graph.order, 0)
-    for piece in pieces(graph, program):
-        counts[piece.home] = _sum(counts[piece.home], piece.parameters)
+    for weights in counted_weights(graph, program):
+        counts[weights.owner] = _sum(counts[weights.owner], weights.parameters)
     return counts
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class CountedWeights:
     """A weight, or all weights of a plugin's module, with the node that it is counted for and the nodes that use it."""
 
-    home: str
+    owner: str
     parameters: int | None
     users: frozenset[str]
     table: bool = False
@@ -129,20 +129,20 @@ class Piece:
     """Whether no gradient trains it."""
 
 
-def pieces(graph: Graph, program: Program) -> Iterator[Piece]:
+def counted_weights(graph: Graph, program: Program) -> Iterator[CountedWeights]:
     """Every weight of a plain program except statistics."""
     users, tables = _users(program), {name for op in program.ops if op.kind == "embed" for name in op.weights}
     storages = program.slots()
     for weight in program.weights.values():
         if weight.trainable:
-            home, storage = _owner(weight, program, graph.nodes), storages[weight.name][0].name
-            used = frozenset(users.get(storage, {home}))
-            yield Piece(home, prod(weight.shape), used, storage in tables, weight.frozen)
+            owner, storage = _owner(weight, program, graph.nodes), storages[weight.name][0].name
+            used = frozenset(users.get(storage, {owner}))
+            yield CountedWeights(owner, prod(weight.shape), used, storage in tables, weight.frozen)
     for module in program.modules.values():
         node = _caller(module, program, graph.nodes)
         known = _overrides(graph.nodes[node], "parameters")
         number = call(graph.nodes[node], "parameters", *_arguments(graph, graph.nodes[node])) if known else None
-        yield Piece(node, number, frozenset(users.get(module.name, {node})))
+        yield CountedWeights(node, number, frozenset(users.get(module.name, {node})))
 
 
 def _users(program: Program) -> dict[str, set[str]]:

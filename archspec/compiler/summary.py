@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from archspec.compiler.count import Cost, count_program, pieces
+from archspec.compiler.count import Cost, count_program, counted_weights
 from archspec.compiler.lower import lower
 from archspec.graph.reach import trained_by
 from archspec.program.nodes import NodeName
@@ -14,7 +14,7 @@ from archspec.program.nodes import NodeName
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from archspec.compiler.count import Count, Piece
+    from archspec.compiler.count import Count, CountedWeights
     from archspec.graph.graph import Graph
 
 
@@ -98,9 +98,9 @@ class Summary(Reported):
 def summarize(graph: Graph) -> Summary:
     """Counts a checked graph. Raises SpecError like `lower`."""
     program = lower(graph).forward
-    counted, found = count_program(graph, program), tuple(pieces(graph, program))
+    counted, found = count_program(graph, program), tuple(counted_weights(graph, program))
     spec, total = graph.spec, counted.total
-    tables = sum(piece.parameters or 0 for piece in found if piece.table)
+    tables = sum(weights.parameters or 0 for weights in found if weights.table)
     return Summary(
         name=spec.name,
         about=spec.about,
@@ -114,12 +114,12 @@ def summarize(graph: Graph) -> Summary:
     )
 
 
-def _nodes(graph: Graph, counted: Count, found: Iterable[Piece]) -> list[NodeSummary]:
+def _nodes(graph: Graph, counted: Count, found: Iterable[CountedWeights]) -> list[NodeSummary]:
     trained = trained_by(graph)
     lent: dict[str, dict[str, None]] = {name: {} for name in graph.order}
-    for piece in found:
-        for user in piece.users - {piece.home}:
-            lent[user][piece.home] = None
+    for weights in found:
+        for user in weights.users - {weights.owner}:
+            lent[user][weights.owner] = None
     return [
         NodeSummary(
             node=name,
@@ -138,29 +138,29 @@ def _nodes(graph: Graph, counted: Count, found: Iterable[Piece]) -> list[NodeSum
     ]
 
 
-def _by_task(graph: Graph, counted: Count, found: Collection[Piece]) -> list[TaskSummary]:
-    trained = [(piece, frozenset(() if piece.frozen else _trained_by(graph, piece))) for piece in found]
+def _by_task(graph: Graph, counted: Count, found: Collection[CountedWeights]) -> list[TaskSummary]:
+    trained = [(weights, frozenset(() if weights.frozen else _trained_by(graph, weights))) for weights in found]
     sources = graph.sources()
     rows = []
     for task, block in graph.spec.tasks.items():
         used = _below((edge.source for edge in graph.into(NodeName("tasks", task), "output")), sources)
-        mine = [(piece, tasks) for piece, tasks in trained if task in tasks]
+        mine = [(weights, tasks) for weights, tasks in trained if task in tasks]
         row = TaskSummary(
             task=task,
             kind=block.kind,
-            parameters=_parameters(piece for piece in found if piece.users & used),
+            parameters=_parameters(weights for weights in found if weights.users & used),
             flops=sum((Cost(0, counted.nodes[name].flops) for name in used), start=Cost()).flops,
-            alone=_parameters(piece for piece, tasks in mine if len(tasks) == 1),
-            shared=_parameters(piece for piece, tasks in mine if len(tasks) > 1),
-            untrained=_parameters(piece for piece, tasks in trained if task not in tasks and piece.users & used),
+            alone=_parameters(weights for weights, tasks in mine if len(tasks) == 1),
+            shared=_parameters(weights for weights, tasks in mine if len(tasks) > 1),
+            untrained=_parameters(weights for weights, tasks in trained if task not in tasks and weights.users & used),
         )
         rows.append(row)
     return rows
 
 
-def _trained_by(graph: Graph, piece: Piece) -> Iterator[str]:
+def _trained_by(graph: Graph, weights: CountedWeights) -> Iterator[str]:
     """The tasks whose loss reaches a node that uses these weights."""
-    for user in piece.users:
+    for user in weights.users:
         yield from graph.tasks[user]
 
 
@@ -175,5 +175,5 @@ def _below(names: Iterable[NodeName], sources: Mapping[NodeName, set[NodeName]])
     return found
 
 
-def _parameters(found: Iterable[Piece]) -> int | None:
-    return sum((Cost(piece.parameters, 0) for piece in found), start=Cost()).parameters
+def _parameters(found: Iterable[CountedWeights]) -> int | None:
+    return sum((Cost(weights.parameters, 0) for weights in found), start=Cost()).parameters

@@ -280,7 +280,7 @@ def test_kinds_of_fields_hold_the_contract(kind: str, own: dict[str, object]) ->
 @pytest.mark.parametrize(
     ("settings", "said", "repaired"),
     [
-        ("kind: fm, from: [a, c]", "must have one width, and have 4, 2", "kind: fm, from: [a, b]"),
+        ("kind: fm, from: [a, c]", "must have the same width, but have 4, 2", "kind: fm, from: [a, b]"),
         ("kind: fields_attention, dim: 5", "not a multiple of `heads: 2`", "kind: fields_attention, dim: 6"),
         ("kind: fields_attention, dim: 0", "dim", "kind: fields_attention, dim: 2"),
         ("kind: target_attention", "query", "kind: fm"),

@@ -112,7 +112,7 @@ def test_din_ple_reads_events_and_not_padding() -> None:
             "wukong",
             "price: {kind: numeric, dim: 16}",
             "price: {kind: numeric, dim: 8}",
-            "must have one width, and have",
+            "must have the same width, but have",
         ),
     ],
 )
