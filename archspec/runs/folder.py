@@ -141,9 +141,12 @@ class RunFolder:
         except SpecError as error:
             if any(item.code == "AS806" for item in error.diagnostics):
                 raise
-            self._damaged(WEIGHTS, error.diagnostics[0].message.partition(": ")[2])
+            reason = error.diagnostics[0].message.partition(": ")[2]
+            self._damaged(WEIGHTS, f"is not a complete safetensors file: {reason}")
         except ValueError as error:
-            self._damaged(WEIGHTS, " ".join(str(error).split()))
+            said, named = " ".join(str(error).split()), f"`{self.path / WEIGHTS}` "
+            whole = said.removeprefix(named) if said.startswith(named) else f"is not as the run wrote it: {said}"
+            self._damaged(WEIGHTS, whole)
 
     def fixed(self) -> tuple[str, ...]:
         """The files that do not change once data is prepared."""

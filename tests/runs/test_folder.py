@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from archspec.cli.gates import gates as gates_command
 from archspec.data.prepare import COLUMNS, ENCODING, TRAIN, VALIDATION, Source
@@ -85,6 +87,22 @@ def test_a_run_with_a_damaged_file_is_not_opened(run: Path, name: str, how: str)
     with pytest.raises(SpecError) as told:
         load_run(run)
     refused(told, run / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{}", "is not a complete safetensors file: "),
+        (save({"a": torch.ones(1)}), "has none of the "),
+        (save({"towers.click.head.bias": torch.ones(1)}), "is not as the run wrote it: weights do not fit "),
+    ],
+)
+def test_wrong_weights_are_a_sentence(run: Path, content: bytes, said: str) -> None:
+    """The name of the file, once, is the subject of a sentence that says what is wrong with it."""
+    (run / WEIGHTS).write_bytes(content)
+    with pytest.raises(SpecError, match="AS733") as told:
+        load_run(run)
+    assert told.value.diagnostics[0].message.startswith(f"`{run / WEIGHTS}` {said}")
 
 
 @pytest.mark.parametrize("how", DAMAGES)
