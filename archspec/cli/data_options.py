@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from archspec.cli.options import Command, applied
+from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from torch import Tensor
+
     from archspec.data.choices import Requests
     from archspec.data.prepare import Source
 
@@ -30,6 +35,18 @@ class ManyFiles(click.Command):
             else:
                 spread += [current, word] if current else [word]
         return super().parse_args(ctx, spread)
+
+
+def some_rows(batches: Iterable[Mapping[str, Tensor]]) -> Iterator[Mapping[str, Tensor]]:
+    """The batches. Raises SpecError after the last one if none of them has a row."""
+    empty = True
+    for batch in batches:
+        empty = empty and not any(len(column) for column in batch.values())
+        yield batch
+    if empty:
+        unusable(
+            "AS701", "the data has no rows", help="give files with rows; `--bad skip` leaves out rows that do not fit"
+        )
 
 
 def files_of(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:

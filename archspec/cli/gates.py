@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archspec.cli import options
-from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header
+from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header, some_rows
 from archspec.cli.extras import need
 from archspec.cli.messages import say
 from archspec.cli.tables import Column, table
@@ -58,7 +58,7 @@ def gates(  # noqa: PLR0913, PLR0917 - one argument per option
     if not trained.graph.seen:
         unusable("AS708", f"`{trained.graph.spec.name}` has no gates")
     batches = trained.batches(files, header=header, bad=bad) if files else trained.validation()
-    statistics = gate_statistics(trained.model, batches)
+    statistics = gate_statistics(trained.model, some_rows(batches))
     findings = gate_findings(statistics)
     if output is not None:
         write_figure(gate_bars(statistics, tasks=tuple(trained.graph.spec.tasks)), output)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archspec.cli import options
-from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header
+from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header, some_rows
 from archspec.cli.extras import need
 from archspec.cli.messages import show
 
@@ -63,7 +63,7 @@ def importance(  # noqa: PLR0913, PLR0917 - one argument per option
 
     trained = load_run(run, plugins)
     rows = table_batches(files, trained.encoder, header=header, bad=bad) if files else trained.validation()
-    batches = [dict(batch) for batch in rows]
+    batches = [dict(batch) for batch in some_rows(rows)]
     found = importances(trained, batches, names=inputs, repeats=repeats, seed=seed)
     factors = feature_factors(trained, batches)
     if output is not None:

@@ -125,6 +125,16 @@ def test_gates_that_look_wrong_are_told(run: Run, trained: Result) -> None:
     assert "warning: no gate uses" in result.stderr or "has collapsed" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["gates", "importance"])
+def test_files_without_rows(run: Run, trained: Result, command: str) -> None:
+    """There is nothing to average over: one error, no traceback."""
+    assert trained.exit_code == 0
+    parquet.write_table(table(50, 0).slice(0, 0), "nothing.parquet")
+    result = run(command, "runs/small", "--data", "nothing.parquet")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error[AS701]: the data has no rows")
+
+
 def test_a_model_without_gates(run: Run) -> None:
     """Shared-Bottom has no gate: the answer is a sentence."""
     bottom = SPEC.partition("levels:")[0] + "towers: {$task: {units: [4]}}\n"
