@@ -1,4 +1,4 @@
-"""Every bad spec beside this file is refused with the text beside it: `NAME.yaml` with the diagnostics of `NAME.txt`.
+"""Every bad spec in this folder is rejected with its expected diagnostics: `NAME.yaml` with the text of `NAME.txt`.
 
 After a change of words, `GOLDEN=write pytest tests/bad tests/lint` writes the texts anew; read each one that changed.
 """
@@ -25,7 +25,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(source: str | Path) -> SpecError:
-    """The refusal of a spec."""
+    """Returns the SpecError that loading the spec raises."""
     with pytest.raises(SpecError) as caught:
         load(source)
     return caught.value
@@ -33,7 +33,7 @@ def refused(source: str | Path) -> SpecError:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_diagnostics_are_the_golden_text(name: str) -> None:
-    """A bad spec is refused with exactly these diagnostics, at least one of them an error, and exit status 1."""
+    """A bad spec is rejected with exactly these diagnostics, at least one of them an error, and exit status 1."""
     error = refused(f"{name}.yaml")
     text = render(error.diagnostics, "full") + "\n"
     golden = HERE / f"{name}.txt"
@@ -45,19 +45,19 @@ def test_diagnostics_are_the_golden_text(name: str) -> None:
 
 
 def test_there_are_no_texts_without_a_spec() -> None:
-    """Each golden text belongs to a bad spec, and there are many."""
+    """Each golden text belongs to a bad spec, and there is a large number of them."""
     assert sorted(path.stem for path in HERE.glob("*.txt")) == SPECS
     assert len(SPECS) > 250
 
 
 def test_each_spec_says_what_is_bad_about_it() -> None:
-    """The first line of a bad spec names the mistake, so that its diagnostic can be judged."""
+    """The first line of a bad spec describes the mistake, so that its diagnostic can be judged."""
     assert [name for name in SPECS if not (HERE / f"{name}.yaml").read_text().startswith("# bad: ")] == []
 
 
 @pytest.mark.parametrize("name", [name for name in SPECS if not name.startswith("several_")])
 def test_one_mistake_is_one_diagnostic(name: str) -> None:
-    """A spec with one mistake has one error: nothing follows from it. Two bad values in a list are two."""
+    """A spec with one mistake has one error and no consequential errors; two bad values in a list have two errors."""
     errors = [item for item in refused(f"{name}.yaml").diagnostics if item.severity == "error"]
     two = {"domain_value_number", "extends_level_mistake"}
     assert len(errors) == (2 if name in two else 1)
@@ -86,7 +86,7 @@ def test_files_that_are_no_specs(tmp_path: Path, content: bytes, code: str, stat
 
 
 def test_alias_bomb(tmp_path: Path) -> None:
-    """Aliases of aliases do not fill the memory."""
+    """Aliases of aliases do not exhaust the memory."""
     lines = ["archspec: 1", "x-a0: &a0 [1, 1]"]
     lines += [f"x-a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
     path = tmp_path / "bomb.yaml"
@@ -96,7 +96,7 @@ def test_alias_bomb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("towers", ["${a}_${b}_$c: {}", "$a: {cases: {$b: {modulate: {$c: 1}}}}"])
 def test_variable_bomb(towers: str) -> None:
-    """Variables over long sets, side by side or inside each other, do not fill the memory."""
+    """Variables over long sets, side by side or nested, do not exhaust the memory."""
     values = ", ".join(f"v{i}" for i in range(200))
     with pytest.raises(SpecError) as caught:
         load(f"archspec: 1\nname: bomb\nsets: {{a: [{values}], b: [{values}], c: [{values}]}}\ntowers:\n  {towers}\n")
@@ -104,7 +104,7 @@ def test_variable_bomb(towers: str) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    """A path that is not a file says so, with exit status 2, and a near name is suggested."""
+    """A path that is not a file is reported with exit status 2, and a similar name is suggested."""
     (tmp_path / "ple.yaml").write_text("archspec: 1")
     missing, folder = refused(tmp_path / "plee.yaml"), refused(tmp_path)
     assert (missing.diagnostics[0].code, missing.status) == ("AS001", 2)
@@ -113,7 +113,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    """Output to a folder that is missing, or is a file, leaves nothing behind."""
+    """If the output folder is missing or is a file, nothing is written."""
     (tmp_path / "file").write_text("")
     for target, code in (
         (tmp_path / "no" / "ple.py", "AS011"),
@@ -127,7 +127,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_mistakes_of_text_have_places() -> None:
-    """A spec given as text is refused like a file, under the name `<text>`."""
+    """A spec given as text is rejected like a file, under the name `<text>`."""
     (item,) = refused("archspec: 1\nname: x\nrepeat: 2\ninputs: {x: {kind: dense, dim: 1}}\n"
                       "tasks: {a: {kind: binary}}\ntowers: {a: {units: []}}").diagnostics  # fmt: skip
     assert item.span is not None

@@ -1,4 +1,4 @@
-"""Every help that proposes text is applied, literally: the next run neither repeats the error nor has more of them."""
+"""Every help that proposes text is applied literally: the next run neither repeats the error nor has more errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IN_BACKTICKS = re.compile(r"`([^`]+)`")
 
 
 class Edit(NamedTuple):
-    """What a help proposes: a part of the text, and its replacement."""
+    """An edit that a help proposes: a part of the text, and its replacement."""
 
     start: int
     stop: int
@@ -28,7 +28,7 @@ class Edit(NamedTuple):
 
 
 def found_in(text: str, folder: Path) -> list[Diagnostic]:
-    """Everything said about a text, as a file of a folder."""
+    """All findings of a text, which is written to a file in the folder."""
     path = folder / "helped.yaml"
     path.write_text(text)
     try:
@@ -40,7 +40,7 @@ def found_in(text: str, folder: Path) -> list[Diagnostic]:
 
 
 def edits(item: Diagnostic, text: str) -> Iterator[Edit]:
-    """What the help of a finding proposes, read as a person reads it: none where it leaves the choice open."""
+    """The edits that the help of a finding proposes, as a person would read it; none if the help leaves a choice."""
     if item.span is None or not item.span.file.endswith("helped.yaml"):
         return
     start, stop = offset(text, item.span.line, item.span.column), offset(text, item.span.end_line, item.span.end_column)
@@ -82,12 +82,12 @@ def written(text: str, start: int, stop: int, proposed: str) -> Edit:
 
 
 def offset(text: str, line: int, column: int) -> int:
-    """The index of a place."""
+    """The index in the text that a place refers to."""
     return sum(len(each) + 1 for each in text.split("\n")[: line - 1]) + column - 1
 
 
 def line_start(text: str, index: int) -> int:
-    """The index where a line begins."""
+    """The index where the line begins."""
     return text.rfind("\n", 0, index) + 1
 
 
@@ -102,7 +102,7 @@ def value_end(text: str, start: int) -> int:
 
 
 def applied(text: str, changes: list[Edit]) -> str:
-    """The text after some changes, the last place first."""
+    """The text after the edits, applied from the last place to the first."""
     for change in sorted(changes, reverse=True):
         text = text[: change.start] + change.text + text[change.stop :]
     return text
@@ -114,7 +114,7 @@ def errors(items: list[Diagnostic]) -> list[Diagnostic]:
 
 
 def check(text: str, folder: Path) -> int:
-    """Applies each help about a text on its own; how many there were."""
+    """Applies each help of a text separately, and returns the number of helps."""
     before = errors(found_in(text, folder))
     count = 0
     for item in before:
@@ -133,7 +133,7 @@ def check(text: str, folder: Path) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the files that bad specs extend."""
+    """A folder with the files that the bad specs extend."""
     (tmp_path / "parts").symlink_to(HERE / "parts")
     for path in HERE.glob("*.yaml"):
         (tmp_path / path.name).symlink_to(path)
@@ -142,12 +142,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_helps_of_the_bad_specs_lead_on(name: str, folder: Path) -> None:
-    """Following the help of a bad spec in this folder changes its errors, and does not add any."""
+    """Following the help of a bad spec in this folder changes its errors and does not add any."""
     check((HERE / f"{name}.yaml").read_text(), folder)
 
 
 def test_most_helps_are_tried(folder: Path) -> None:
-    """The test above reads a good part of the helps as text to write: it does not pass over them."""
+    """The test above really applies a good part of the helps, and does not skip them."""
     texts = [(HERE / f"{name}.yaml").read_text() for name in SPECS]
     proposals = [edit for text in texts for item in errors(found_in(text, folder)) for edit in edits(item, text)]
     assert len(proposals) > 90
@@ -184,7 +184,7 @@ SLIPS = {
 
 @pytest.mark.parametrize("text", SLIPS.values(), ids=SLIPS.keys())
 def test_helps_of_usual_slips_lead_on(text: str, folder: Path) -> None:
-    """What people write who come from elsewhere is met by a help that works, or by none that does not."""
+    """Mistakes that users of other tools often make get a help that works."""
     assert check(HEAD + text, folder)
 
 
@@ -201,14 +201,14 @@ OPEN = {
 
 @pytest.mark.parametrize(("text", "cyclic"), OPEN.values(), ids=OPEN.keys())
 def test_no_help_leads_into_a_cycle(text: str, cyclic: str, folder: Path) -> None:
-    """A name that would be legal elsewhere is not proposed where reading it forms a cycle."""
+    """A name that would be legal elsewhere is not proposed where reading it would form a cycle."""
     (item,) = errors(found_in(f"{HEAD}inputs: {{x: {{kind: dense, dim: 4}}}}\ntasks: {{a: {{}}}}\n{text}", folder))
     assert item.code == "AS201"
     assert f"`{cyclic}`" not in item.help
 
 
 def test_a_renamed_task_is_one_error(folder: Path) -> None:
-    """The tower that kept the old name is named, and following the help leaves nothing to say."""
+    """The tower that kept the old name of a task is named, and following the help leaves no error."""
     text = (
         f"{HEAD}inputs: {{x: {{kind: dense, dim: 4}}}}\ntasks: {{purchase: {{}}, click: {{}}}}\n"
         "levels: [{experts: {e: {units: [2]}}, gates: {$task: {sees: all}}}]\ntowers: {buy: {}, click: {}}\n"
@@ -220,7 +220,7 @@ def test_a_renamed_task_is_one_error(folder: Path) -> None:
 
 
 def test_a_column_is_no_switch(folder: Path) -> None:
-    """The message for `when: true` says that it takes a name; quotes would make it a column that nobody has."""
+    """The message for `when: true` says that `when` takes a name, and does not suggest `true` in quotes."""
     (item,) = errors(found_in(f"{HEAD}inputs: {{x: {{kind: dense, dim: 4}}}}\ntasks: {{a: {{when: true}}}}\n"
                               "towers: {a: {}}", folder))  # fmt: skip
     assert item.help == "`when` takes a name"
@@ -232,7 +232,7 @@ def test_a_column_is_no_switch(folder: Path) -> None:
      ("{a: {from: [level1.experts.e, {detach: level1.experts.f}]}}", "without `detach`")],
 )  # fmt: skip
 def test_why_nothing_trains_an_expert(towers: str, said: str, folder: Path) -> None:
-    """`detach` is named where it is written; elsewhere the output without a task is."""
+    """The help names `detach` where `detach` is written; otherwise it names the output that has no task."""
     text = f"{HEAD}{X}levels: [{{experts: {{e: {{units: [2]}}, f: {{units: [2]}}}}}}]\ntowers: {towers}"
     (item,) = [item for item in found_in(text, folder) if item.code == "AS305"]
     assert said in item.help

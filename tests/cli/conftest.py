@@ -17,7 +17,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `archspec ARGUMENTS...` in an empty folder; an exception other than SystemExit fails the test."""
+    """Runs `archspec ARGUMENTS...` in an empty folder; any exception other than SystemExit fails the test."""
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: str, stdin: str | None = None) -> Result:
@@ -28,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def specs() -> Path:
-    """The folder of the architectures."""
+    """The folder of the published specs."""
     return ROOT / "specs"
 
 

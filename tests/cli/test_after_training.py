@@ -1,4 +1,4 @@
-"""`archspec predict` and `archspec evaluate`: what follows `archspec train`."""
+"""`archspec predict` and `archspec evaluate`, the commands that are used after `archspec train`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def new(tmp_path: Path) -> None:
-    """`new0.parquet` and `new1.parquet`, 30 rows each, in the folder where commands run."""
+    """`new0.parquet` and `new1.parquet`, 30 rows each, in the folder where the commands run."""
     for number in range(2):
         parquet.write_table(pa.table(rows(30, number)), tmp_path / f"new{number}.parquet")
 
 
 @pytest.mark.usefixtures("new")
 def test_scores_of_files(run: Run, folder: str) -> None:
-    """Several files give one table, kept columns first; standard error has the number of rows."""
+    """Several files give one table with the kept columns first; the number of rows is printed on standard error."""
     words = ("predict", folder, "--data", "new0.parquet", "new1.parquet", "--keep", "user,click=label", "--gates")
     done = run(*words, "-o", "scores.feather")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "scores.feather: 60 rows\n")
@@ -44,7 +44,7 @@ def test_scores_of_files(run: Run, folder: str) -> None:
 
 @pytest.mark.usefixtures("new")
 def test_scores_on_standard_output(run: Run, folder: str) -> None:
-    """`-o -` is CSV; rows that do not fit are counted on standard error and have empty fields."""
+    """`-o -` prints CSV; rows with invalid values are counted on standard error and have empty fields."""
     table = parquet.read_table("new0.parquet")
     parquet.write_table(table.set_column(2, "x", pa.array([None, *table["x"].to_pylist()[1:]])), "holes.parquet")
     done = run("predict", folder, "--data", "holes.parquet", "-o", "-")
@@ -60,7 +60,7 @@ def test_scores_on_standard_output(run: Run, folder: str) -> None:
 
 @pytest.mark.usefixtures("new")
 def test_one_task(run: Run, folder: str) -> None:
-    """`--tasks` scores and builds only the named outputs; an unknown name is an error with the nearest name."""
+    """`--tasks` builds and scores only the named outputs; for an unknown name the nearest one is suggested."""
     done = run("predict", folder, "--data", "new0.parquet", "-o", "-", "--tasks", "rank")
     assert (done.exit_code, done.stdout.splitlines()[0]) == (0, '"rank"')
     assert "-: " not in done.stderr
@@ -77,7 +77,7 @@ def test_one_task(run: Run, folder: str) -> None:
 
 @pytest.mark.usefixtures("new")
 def test_metrics_of_files(run: Run, folder: str) -> None:
-    """A row per task, and one per group; JSON contains the same numbers."""
+    """The table has a row for each task and for each group; the JSON contains the same numbers."""
     done = run("evaluate", folder, "--data", "new*.parquet", "--by", "scene")
     assert done.exit_code == 0
     header, _, *shown = (line.split() for line in done.stdout.strip().splitlines())
@@ -111,7 +111,7 @@ def test_metrics_of_files(run: Run, folder: str) -> None:
     ],
 )
 def test_mistakes_after_training(run: Run, folder: str, words: list[str], said: str) -> None:
-    """Each is one message with status 2, and nothing is written."""
+    """Each mistake causes one message with status 2, and nothing is written."""
     before = sorted(Path().iterdir())
     done = run(*(folder if word == "RUN" else word for word in words))
     assert (done.exit_code, said in " ".join(done.stderr.split()), done.stdout) == (2, True, "")

@@ -26,7 +26,7 @@ COMMANDS = [
 
 
 def process(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m archspec` in the checkout."""
+    """Runs `python -m archspec` in the checkout."""
     return subprocess.run(
         [sys.executable, "-m", "archspec", *arguments],
         cwd=ROOT, env=os.environ | options, capture_output=True, text=True, timeout=60, check=False,
@@ -35,7 +35,7 @@ def process(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("arguments", [["--help"], ["validate", PLE]])
 def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
-    """Help and validation import none of torch, networkx, rich and numpy; help not even pydantic and yaml."""
+    """Help and validation import none of torch, networkx, rich and numpy; help imports neither pydantic nor yaml."""
     program = "import sys\nfrom archspec.cli import main\nstatus = main()\nprint(status, *sys.modules, file=sys.stderr)"
     command = [sys.executable, "-c", program, *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
@@ -46,7 +46,7 @@ def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_lists_all_commands() -> None:
-    """Every command is there with a sentence that fits its line."""
+    """Every command is listed with a sentence that fits on its line."""
     result = process("--help", COLUMNS="80")
     listed = [
         line.split(maxsplit=1) for line in result.stdout.partition("Commands:\n")[2].splitlines() if line[:2] == "  "
@@ -64,7 +64,7 @@ def test_each_command_has_help(command: str) -> None:
 
 
 def test_the_checkout_runs_without_installing() -> None:
-    """`python cli.py` is the same command line."""
+    """`python cli.py` runs the same command line."""
     command = [sys.executable, "cli.py", "validate", PLE]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout) == (0, f"{PLE}: valid\n")
@@ -74,14 +74,14 @@ def test_the_checkout_runs_without_installing() -> None:
     ("arguments", "status"), [([], 2), (["valdate"], 2), (["--version"], 0), (["validate", "-", "--nope"], 2)]
 )
 def test_usage(arguments: list[str], status: int) -> None:
-    """Wrong usage is status 2, and never a traceback."""
+    """Wrong usage exits with status 2, and never with a traceback."""
     result = process(*arguments)
     assert result.returncode == status
     assert "Traceback" not in result.stderr
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    """Who reads only the beginning gets no complaint."""
+    """A reader that closes the pipe early, such as `head`, causes no error message."""
     command = [sys.executable, "-m", "archspec", "schema"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout
@@ -92,7 +92,7 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 
 def test_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C ends with status 130 and one word, not with a traceback."""
+    """Ctrl-C ends the command with status 130 and one word, without a traceback."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -103,7 +103,7 @@ def test_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_name_that_no_encoding_holds() -> None:
-    """Output that standard output cannot encode is escaped."""
+    """Characters that standard output cannot encode are escaped."""
     result = process("validate", "ö.yaml", "-", PYTHONIOENCODING="ascii")
     assert "UnicodeEncodeError" not in result.stderr
     assert result.returncode == 2
@@ -121,7 +121,7 @@ def test_a_file_name_that_no_encoding_holds() -> None:
     ],
 )
 def test_colours(monkeypatch: pytest.MonkeyPatch, terminal: bool, environment: dict[str, str], expected: bool) -> None:  # noqa: FBT001 - a table
-    """Colours are for terminals, and not where NO_COLOR is set."""
+    """Colours are used on terminals only, and not if NO_COLOR is set."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
@@ -150,14 +150,14 @@ def test_completion(words: str, found: str) -> None:
 
 @pytest.mark.parametrize(("word", "hint"), [("vlidate", "did you mean `validate`?"), ("xyz", "commands: init, ")])
 def test_an_unknown_command(word: str, hint: str) -> None:
-    """A misspelt command gets a suggestion, and one that is like none gets the list."""
+    """A misspelt command gets a suggestion; one that resembles no command gets the list of commands."""
     result = CliRunner().invoke(archspec, [word])
     assert result.exit_code == 2
     assert f"no command `{word}`; {hint}" in result.stderr
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of bash in which `archspec` is this checkout's command line."""
+    """Runs a line of bash in which `archspec` is this checkout's command line."""
     python = f"{sys.executable} -m archspec"
     command = ["bash", "-c", line.replace("archspec", python)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
@@ -176,7 +176,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_standard_stream_that_cannot_be_used(line: str, message: str) -> None:
-    """A full disk or a closed stream is one line and status 2."""
+    """A full disk or a closed stream causes one line of error and status 2."""
     result = shell(line)
     assert result.returncode == 2
     assert message in result.stderr
@@ -186,7 +186,7 @@ def test_a_standard_stream_that_cannot_be_used(line: str, message: str) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="redirections of a POSIX shell")
 def test_a_file_is_not_taken_for_a_closed_stream(tmp_path: Path) -> None:
-    """Without standard streams a figure is written as ever: nothing that is printed goes into it."""
+    """Without standard streams a figure is written as usual, and nothing that is printed ends up in its file."""
     with_streams, without = tmp_path / "a.svg", tmp_path / "b.svg"
     assert shell(f"archspec render {PLE} -o {with_streams}").returncode == 0
     assert shell(f"archspec render {PLE} -o {without} <&- >&- 2>&-").returncode == 2

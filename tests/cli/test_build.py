@@ -1,4 +1,4 @@
-"""`archspec build` and `archspec render`: files."""
+"""The files that `archspec build` and `archspec render` write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLUGIN = Path(__file__).parents[2] / "plugins" / "mlora.py"
 
 
 def test_a_plugin_of_the_spec_s_name_is_not_overwritten(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`-o mlora.py` beside the plugin `mlora.py` is refused: the file that the command reads stays as it is."""
+    """`-o mlora.py` next to the plugin `mlora.py` is rejected, and the plugin's file stays unchanged."""
     monkeypatch.delitem(sys.modules, "mlora", raising=False)  # of another test, from another folder
     assert run("init", "mlora").exit_code == 0
     for command in ("build", "render"):
@@ -37,14 +37,14 @@ def test_the_default_place(run: Run) -> None:
 
 
 def test_building_twice_gives_the_same_bytes(run: Run, specs: Path) -> None:
-    """The emitted file depends on the spec alone."""
+    """The bytes of the emitted file depend on the spec alone."""
     for name in ("a.py", "b.py"):
         assert run("build", str(specs / "ple.yaml"), "-o", name).exit_code == 0
     assert Path("a.py").read_bytes() == Path("b.py").read_bytes()
 
 
 def test_a_folder_takes_many(run: Run, specs: Path) -> None:
-    """Several specs go into one folder, each under its own name."""
+    """Several specs are written into one folder, each under its own name."""
     Path("out").mkdir()
     result = run("build", str(specs / "moe.yaml"), str(specs / "esmm.yaml"), "-o", "out")
     assert result.exit_code == 0
@@ -53,7 +53,7 @@ def test_a_folder_takes_many(run: Run, specs: Path) -> None:
 
 
 def test_one_name_twice_is_refused(run: Run, tiny: Path) -> None:
-    """Two specs never overwrite each other's file."""
+    """Two specs with the same name are rejected, so that neither overwrites the other's file."""
     Path("again.yaml").write_text(tiny.read_text(encoding="utf-8"), encoding="utf-8")
     result = run("build", "tiny.yaml", "again.yaml")
     assert result.exit_code == 2
@@ -62,7 +62,7 @@ def test_one_name_twice_is_refused(run: Run, tiny: Path) -> None:
 
 
 def test_standard_output(run: Run, tiny: Path) -> None:
-    """`-o -` prints the file."""
+    """`-o -` prints the file to standard output."""
     result = run("build", "-", "-o", "-", stdin=tiny.read_text(encoding="utf-8"))
     assert "class Tiny" in result.stdout
     assert list(Path().iterdir()) == [Path("tiny.yaml")]
@@ -77,7 +77,7 @@ def test_plain_is_what_the_spec_says(run: Run, specs: Path) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_explain_prints_the_programs(run: Run) -> None:
-    """`--explain` prints the program before and after, what was rewritten and what was not."""
+    """`--explain` prints the program before and after optimization, and what was and what was not rewritten."""
     output = run("build", "tiny.yaml", "--explain").stdout
     titles = [line for line in output.splitlines() if line.startswith("== ")]
     assert [title.split(":")[0] for title in titles] == [
@@ -93,7 +93,7 @@ def test_explain_prints_the_programs(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_tuning_prints_what_was_measured(run: Run) -> None:
-    """`--tune` says for each product and batch size what each lowering took; the file is written as ever."""
+    """`--tune` prints the time of each lowering for each product and batch size; the file is written as usual."""
     result = run("build", "tiny.yaml", "--tune", "--batch", "2,3", "--explain")
     assert result.exit_code == 0
     assert "* chosen" in result.stderr
@@ -104,7 +104,7 @@ def test_tuning_prints_what_was_measured(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_bfloat16_says_what_it_costs(run: Run) -> None:
-    """`--precision bf16` prints the largest difference that it measured on random input."""
+    """`--precision bf16` prints the largest difference measured on random input."""
     result = run("build", "tiny.yaml", "--precision", "bf16")
     assert (result.exit_code, result.stdout) == (0, str(Path("build", "tiny.py")) + "\n")
     assert result.stderr.startswith("tiny: the largest difference from fp32 on random input is ")
@@ -123,7 +123,7 @@ def test_batch_sizes_are_numbers(run: Run, batch: str) -> None:
 @pytest.mark.parametrize("command", ["build", "render"])
 @pytest.mark.usefixtures("tiny")
 def test_a_wrong_spec_leaves_no_file(run: Run, command: str) -> None:
-    """Where one of several specs is wrong, nothing is written."""
+    """If one of several specs is wrong, nothing is written."""
     result = run(command, "tiny.yaml", "-", stdin="archspec: 1\n")
     assert result.exit_code == 1
     assert "error[AS104]" in result.stderr
@@ -142,7 +142,7 @@ def test_a_missing_folder(run: Run, command: str, name: str) -> None:
 @pytest.mark.parametrize("command", ["build", "render"])
 @pytest.mark.usefixtures("tiny")
 def test_a_file_where_the_folder_belongs(run: Run, command: str) -> None:
-    """A file named `build` stops both commands with one diagnostic."""
+    """A file named `build` makes both commands fail with one diagnostic."""
     Path("build").write_text("mine", encoding="utf-8")
     result = run(command, "tiny.yaml")
     assert result.exit_code == 2
@@ -159,7 +159,7 @@ def test_render_by_default(run: Run) -> None:
 
 
 def test_the_ending_decides(run: Run, specs: Path) -> None:
-    """The file's ending chooses DOT or Mermaid; `--selectors` adds the streams that control gates."""
+    """The extension of the file selects DOT or Mermaid; `--selectors` adds the streams that control gates."""
     ple = str(specs / "ple.yaml")
     for name in ("a.dot", "b.mmd"):
         assert run("render", ple, "-o", name).exit_code == 0
@@ -171,7 +171,7 @@ def test_the_ending_decides(run: Run, specs: Path) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_an_unknown_ending(run: Run) -> None:
-    """An ending that names no format is refused with those that do."""
+    """An extension of no known format is rejected, and the known ones are listed."""
     result = run("render", "tiny.yaml", "-o", "tiny.jpg")
     assert result.exit_code == 2
     assert "error[AS604]" in result.stderr
@@ -180,7 +180,7 @@ def test_an_unknown_ending(run: Run) -> None:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("command", "name"), [("build", "tiny.py"), ("render", "tiny.svg"), ("init", "mmoe.yaml")])
 def test_a_folder_that_is_not_there_yet(run: Run, command: str, name: str) -> None:
-    """`-o FOLDER/` makes the folder; the folder of a file that is named is not made."""
+    """`-o FOLDER/` creates the folder; `-o FOLDER/FILE` does not."""
     spec = "mmoe" if command == "init" else "tiny.yaml"
     assert run(command, spec, "-o", "new/deep/").exit_code == 0
     assert Path("new/deep", name).is_file()
@@ -192,7 +192,7 @@ def test_a_folder_that_is_not_there_yet(run: Run, command: str, name: str) -> No
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("output", ["tiny.yaml/", "tiny.yaml/deep/x.py"])
 def test_a_folder_that_is_a_file(run: Run, output: str) -> None:
-    """A file where a folder must be is named."""
+    """A file where a folder is needed is named in the error."""
     result = run("build", "tiny.yaml", "-o", output)
     assert result.exit_code == 2
     assert "error[AS013]: `tiny.yaml` is a file, not a folder" in result.stderr
@@ -200,7 +200,7 @@ def test_a_folder_that_is_a_file(run: Run, output: str) -> None:
 
 @pytest.mark.parametrize("command", ["build", "render", "init", "gates"])
 def test_a_name_that_no_file_can_have(run: Run, tiny: Path, command: str) -> None:
-    """A name of 300 letters is one diagnostic."""
+    """A name of 300 letters causes one diagnostic."""
     words = [str(tiny)] if command != "init" else ["mmoe"]
     result = run(command, *words, "-o", "a" * 300 + (".py" if command == "build" else ".svg"))
     assert result.exit_code == 2
@@ -209,7 +209,7 @@ def test_a_name_that_no_file_can_have(run: Run, tiny: Path, command: str) -> Non
 
 @pytest.mark.usefixtures("tiny")
 def test_a_figure_on_standard_output(run: Run) -> None:
-    """`render -o -` prints SVG, or the format that `--format` names, and nothing else."""
+    """`render -o -` prints SVG, or the format given by `--format`, and nothing else."""
     assert run("render", "tiny.yaml", "-o", "-").stdout_bytes.startswith(b"<svg")
     assert run("render", "tiny.yaml", "-o", "-", "--format", "png").stdout_bytes.startswith(b"\x89PNG")
     assert run("render", "tiny.yaml", "-o", "-", "--format", "dot").stdout.startswith("digraph")
@@ -218,7 +218,7 @@ def test_a_figure_on_standard_output(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_a_width_is_met(run: Run) -> None:
-    """`--width 8.5cm` gives an SVG of that width; lengths without a unit or out of range are refused."""
+    """`--width 8.5cm` makes an SVG of that width; lengths without a unit or out of range are rejected."""
     assert run("render", "tiny.yaml", "-o", "a.svg", "--width", "8.5cm").exit_code == 0
     assert 'width="240.94pt"' in Path("a.svg").read_text(encoding="utf-8")
     assert run("render", "tiny.yaml", "-o", "b.svg", "--width", "800px").exit_code == 0
@@ -231,7 +231,7 @@ def test_a_width_is_met(run: Run) -> None:
 
 
 def test_a_width_at_which_nothing_is_legible(run: Run, specs: Path) -> None:
-    """The figure is drawn all the same, and a warning says how wide it would have to be."""
+    """A figure that is too narrow to be legible is drawn anyway, with a warning that says how wide it should be."""
     result = run("render", str(specs / "ple.yaml"), "-o", "a.svg", "--width", "1in")
     assert result.exit_code == 0
     assert "warning[AS605]: at this width the smallest text of `ple` is" in result.stderr
@@ -243,7 +243,7 @@ def test_a_width_at_which_nothing_is_legible(run: Run, specs: Path) -> None:
     "option", [("--width", "8cm"), ("--theme", "dark"), ("--no-legend",), ("--trained-by", "click")]
 )
 def test_what_text_formats_do_not_have(run: Run, option: tuple[str, ...]) -> None:
-    """DOT, Mermaid and text have no width, theme or legend: saying so beats ignoring the wish."""
+    """DOT, Mermaid and text have no width, theme or legend: such an option is reported rather than ignored."""
     result = run("render", "tiny.yaml", "-o", "a.dot", *option)
     assert result.exit_code == 2
     assert f"`{option[0]}` is for drawn figures" in result.stderr
@@ -251,7 +251,7 @@ def test_what_text_formats_do_not_have(run: Run, option: tuple[str, ...]) -> Non
 
 
 def test_what_comes_forward(run: Run, specs: Path) -> None:
-    """`--trained-by` and `--focus` fade the rest, and a name that is not there is a diagnostic."""
+    """`--trained-by` and `--focus` fade everything else; a name that does not exist is a diagnostic."""
     ple = str(specs / "ple.yaml")
     assert run("render", ple, "-o", "a.svg", "--trained-by", "vcr").exit_code == 0
     assert 'opacity="' in Path("a.svg").read_text(encoding="utf-8")
@@ -264,7 +264,7 @@ def test_what_comes_forward(run: Run, specs: Path) -> None:
 
 
 def test_numbers_in_a_figure(run: Run, specs: Path) -> None:
-    """`--annotate` writes what `summary` counts: 48,008 parameters of PLE's tables, 1,633 of a tower."""
+    """`--annotate` shows the counts of `summary`: 48,008 parameters of PLE's tables, 1,633 of a tower."""
     assert run("render", str(specs / "ple.yaml"), "-o", "a.svg", "--annotate", "params").exit_code == 0
     text = Path("a.svg").read_text(encoding="utf-8")
     assert "48K params" in text
@@ -275,7 +275,7 @@ def test_numbers_in_a_figure(run: Run, specs: Path) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_a_format_without_a_file_name(run: Run) -> None:
-    """`--format` names the format of files in the default folder, and may not contradict an ending."""
+    """`--format` sets the format of files in the default folder, and must not contradict a file's extension."""
     assert run("render", "tiny.yaml", "--format", "txt").stdout == str(Path("build", "tiny.txt")) + "\n"
     result = run("render", "tiny.yaml", "--format", "txt", "-o", "a.svg")
     assert result.exit_code == 2
@@ -283,14 +283,14 @@ def test_a_format_without_a_file_name(run: Run) -> None:
 
 
 def test_one_file_fits_standard_output(run: Run, specs: Path) -> None:
-    """Two specs cannot both go to standard output."""
+    """Two specs cannot both be written to standard output."""
     result = run("build", str(specs / "ple.yaml"), str(specs / "mmoe.yaml"), "-o", "-")
     assert result.exit_code == 2
     assert "only one file can be written to standard output" in result.stderr
 
 
 def test_a_folder_of_specs_is_built(run: Run, specs: Path, tmp_path: Path) -> None:
-    """`build FOLDER` writes one file for each spec below it."""
+    """`build FOLDER` writes one file for each spec in the folder or below it."""
     (tmp_path / "mine").mkdir()
     for name in ("mmoe", "moe"):
         (tmp_path / "mine" / f"{name}.yaml").write_text((specs / f"{name}.yaml").read_text())

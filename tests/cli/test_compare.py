@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 
 @pytest.mark.usefixtures("tiny")
 def test_equal_specs(run: Run, specs: Path) -> None:
-    """A spec and its canonical form do not differ: nothing is printed, status 0; the JSON has no changes."""
+    """A spec and its canonical form do not differ: nothing is printed, the status is 0, and the JSON has no changes."""
     canonical = run("expand", str(specs / "ple.yaml")).stdout
     result = run("diff", str(specs / "ple.yaml"), "-", stdin=canonical)
     assert (result.exit_code, result.stdout) == (0, "")
@@ -30,7 +30,7 @@ def test_equal_specs(run: Run, specs: Path) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_the_text(run: Run, tiny: Path) -> None:
-    """Changes in words, then the costs, then what loads of the old weights; the status is 1."""
+    """The text lists the changes, then the costs, then which of the old weights can be loaded; the status is 1."""
     changed = tiny.read_text(encoding="utf-8").replace("[3]", "[5]").replace("binary", "regression")
     result = run("diff", "tiny.yaml", "-", stdin=changed)
     assert result.exit_code == 1
@@ -56,7 +56,7 @@ old weights: 1 of 4 load, by name and shape (1 of 19 numbers)
 
 
 def test_widths_that_follow_are_one_line(run: Run, specs: Path) -> None:
-    """Nodes that are as written and have another width nevertheless are said apart, once."""
+    """Nodes whose settings are the same but whose width changes are listed separately, on one line."""
     text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("[64, 32]", "[64, 48]")
     lines = run("diff", str(specs / "ple.yaml"), "-", stdin=text).stdout.splitlines()
     assert lines[:3] == [
@@ -67,7 +67,7 @@ def test_widths_that_follow_are_one_line(run: Run, specs: Path) -> None:
 
 
 def test_a_setting_that_changes_in_many_ways_is_said_once(run: Run, tmp_path: Path) -> None:
-    """Of five tasks with five other weights, two are named and three counted; the JSON has all."""
+    """If five tasks change to five different weights, two are named and three counted; the JSON lists all of them."""
     other = stress.different(5).replace("different_5", "ple_5").replace("weight: 1.000", "weight: 1.5")
     old = tmp_path / "old.yaml"
     old.write_text(stress.ple(5), encoding="utf-8")
@@ -80,7 +80,7 @@ def test_a_setting_that_changes_in_many_ways_is_said_once(run: Run, tmp_path: Pa
 
 
 def test_a_renamed_task(run: Run, specs: Path) -> None:
-    """A new name is one line, and weights do not follow it, since they load by name."""
+    """A new name is one line; the weights of the renamed task are not loaded, since weights load by name."""
     text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("vtr", "click")
     found = run("diff", str(specs / "ple.yaml"), "-", stdin=text).stdout
     assert found.startswith("renamed  `vtr` to `click`\nchanged  `label` of tasks.click: vtr -> click\n\n")
@@ -89,14 +89,14 @@ def test_a_renamed_task(run: Run, specs: Path) -> None:
 
 @pytest.mark.parametrize("new", ["mmoe", "esmm", "meituan_search", "cgc", "ple_video", "pepnet"])
 def test_it_fits_80_columns(run: Run, specs: Path, new: str) -> None:
-    """Lines are wrapped, whatever the two specs."""
+    """Lines are wrapped at 80 columns for any two specs."""
     found = run("diff", str(specs / "ple.yaml"), str(specs / f"{new}.yaml"), "-q")
     assert found.exit_code == 1
     assert max(map(len, found.stdout.splitlines())) <= 80
 
 
 def test_json(run: Run, specs: Path) -> None:
-    """The JSON is what docs/json.md says, and says the same as the text."""
+    """The JSON is as docs/json.md describes it, and has the same content as the text."""
     text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("[64, 32]", "[64, 48]")
     printed = run("diff", str(specs / "ple.yaml"), "-", "--json", stdin=text).stdout
     found = Comparison.model_validate_json(printed)

@@ -37,18 +37,18 @@ def test_expand_prints_the_canonical_form(run: Run) -> None:
 
 
 def test_expanding_twice_changes_nothing(run: Run, specs: Path) -> None:
-    """What `expand` prints is read back as the same spec."""
+    """The output of `expand` reads back as the same spec."""
     once = run("expand", str(specs / "meituan_search.yaml")).stdout
     assert run("expand", "-", stdin=once).stdout == once
 
 
 def test_expand_as_json(run: Run, specs: Path) -> None:
-    """`expand --json` prints the same as `expand` in YAML."""
+    """`expand --json` prints the same content as `expand` does in YAML."""
     ple = str(specs / "ple.yaml")
     assert json.loads(run("expand", ple, "--json").stdout) == yaml.safe_load(run("expand", ple).stdout)
 
 
 def test_explain_as_json(run: Run) -> None:
-    """`explain --json` gives a code's title and text, or a key's meanings."""
+    """`explain --json` returns a code's title and text, or a key's meanings."""
     assert json.loads(run("explain", "as204", "--json").stdout)["code"] == "AS204"
     assert json.loads(run("explain", "sees", "--json").stdout)["meanings"]

@@ -1,4 +1,4 @@
-"""Fuzz of command lines: any words end with status 0, 1 or 2, a sentence where they fail, and no half file."""
+"""Fuzzes command lines: any arguments give status 0, 1 or 2, a message on failure, and no partial files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ FEW = {
 
 
 def options() -> Options:
-    """The options of each command, as archspec has them."""
+    """The options of each command, as archspec defines them."""
     context = click.Context(archspec)
     commands = {name: archspec.get_command(context, name) for name in COMMANDS}
     return {
@@ -78,7 +78,7 @@ words = st.one_of(st.sampled_from(PATHS), st.sampled_from(PATHS), st.sampled_fro
 
 @st.composite
 def lines(draw: DrawFn) -> list[str]:
-    """A command, options of it or of another one with values, and words, in any order."""
+    """A command, options of this or another command with values, and words, in any order."""
     command = draw(st.sampled_from(list(COMMANDS)))
     parts: list[list[str]] = [["g.yaml"]] if draw(st.booleans()) else []
     parts += [[word] for word in draw(st.lists(words, max_size=2))]
@@ -100,7 +100,7 @@ def lines(draw: DrawFn) -> list[str]:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that words name, and a run."""
+    """The files that the words name, and a run."""
     folder = tmp_path_factory.mktemp("prepared")
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -112,7 +112,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder around the one where commands run."""
+    """The parent of the folder where the commands run."""
     before = Path.cwd()
     yield tmp_path_factory.mktemp("around")
     os.chdir(before)

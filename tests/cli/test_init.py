@@ -1,4 +1,4 @@
-"""`archspec init`: specs to start from."""
+"""`archspec init`, which writes specs to start from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[..., Result]
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in TEMPLATES.glob("*.yaml")))
 def test_a_template_is_its_architecture(name: str, specs: Path) -> None:
-    """A template validates without a warning, and means the same as the spec of its name."""
+    """A template validates without a warning and means the same as the published spec of its name."""
     template = archspec.load(TEMPLATES / f"{name}.yaml")
     assert [item for item in template.diagnostics if item.severity == "warning"] == []
     assert template.digest == archspec.load(specs / f"{name}.yaml").digest
@@ -33,7 +33,7 @@ def test_a_file_is_written(run: Run) -> None:
 
 
 def test_nothing_is_overwritten(run: Run) -> None:
-    """A file that exists is kept, unless --force is given."""
+    """An existing file is kept unless --force is given."""
     Path("ple.yaml").write_text("mine", encoding="utf-8")
     result = run("init", "ple")
     assert result.exit_code == 2
@@ -44,7 +44,7 @@ def test_nothing_is_overwritten(run: Run) -> None:
 
 
 def test_without_a_name_they_are_listed(run: Run, specs: Path) -> None:
-    """`archspec init` lists every published architecture and where it comes from, and writes nothing."""
+    """`archspec init` lists every published architecture with its source, and writes nothing."""
     lines = run("init").stdout.splitlines()
     assert [line.split()[0] for line in lines] == sorted(path.stem for path in specs.glob("*.yaml"))
     assert all(len(line.split()) > 2 for line in lines)
@@ -54,7 +54,7 @@ def test_without_a_name_they_are_listed(run: Run, specs: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(architectures()))
 def test_every_published_spec_is_written_with_what_it_needs(run: Run, name: str, specs: Path) -> None:
-    """`archspec init NAME` writes a spec that means what the published one means, its base and its plugin."""
+    """`archspec init NAME` writes a spec equivalent to the published one, with its base and its plugin."""
     result = run("init", name)
     written = result.stdout.split()
     assert (result.exit_code, written) == (0, list(files_of(name)))
@@ -65,21 +65,21 @@ def test_every_published_spec_is_written_with_what_it_needs(run: Run, name: str,
 
 
 def test_a_spec_with_a_plugin_says_how_it_is_checked(run: Run) -> None:
-    """The command line is printed as a shell reads it; tests/test_wheel.py runs it."""
+    """The suggested command line is quoted as a shell requires; tests/test_wheel.py runs it."""
     assert run("init", "star", "-o", "a folder/").stderr == (
         "the spec needs its plugin: archspec validate 'a folder/star.yaml' --plugin 'a folder/star.py'\n"
     )
 
 
 def test_a_spec_that_extends_another_comes_with_it(run: Run) -> None:
-    """The base is written beside the spec, wherever that is; one that is there already with this text is kept."""
+    """The base is written next to the spec, in any folder; an existing base with the same text is kept."""
     assert run("init", "snr_aver", "-o", "mine.yaml").stdout == "mine.yaml\nsnr_trans.yaml\n"
     assert run("validate", "mine.yaml").exit_code == 0
     assert run("init", "snr_aver").stdout == "snr_aver.yaml\n"
 
 
 def test_a_changed_base_or_plugin_is_kept(run: Run) -> None:
-    """Nothing is written where one of the files exists with another text, unless --force is given."""
+    """Nothing is written if one of the files exists with a different text, unless --force is given."""
     Path("star.py").write_text("mine", encoding="utf-8")
     result = run("init", "star")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -90,7 +90,7 @@ def test_a_changed_base_or_plugin_is_kept(run: Run) -> None:
 
 @pytest.mark.parametrize(("name", "output"), [("star", "star.py"), ("snr_aver", "snr_trans.yaml"), ("star", "-")])
 def test_files_do_not_take_each_others_place(run: Run, name: str, output: str) -> None:
-    """A name for the spec that its plugin or base has, and standard output for several files, are wrong usage."""
+    """Giving the spec the name of its plugin or base, or writing several files to standard output, is wrong usage."""
     result = run("init", name, "-o", output)
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"`{name}` " in result.stderr
@@ -107,7 +107,7 @@ def test_standard_output(run: Run) -> None:
     [("pel", "did you mean `ple`?"), ("../ple", "did you mean `ple`?"), ("x", "architectures: adatt")],
 )
 def test_an_unknown_name(run: Run, name: str, helps: str) -> None:
-    """A name that is not an architecture is wrong usage; a path is not a name."""
+    """A name that is not an architecture is wrong usage, and so is a path in place of a name."""
     result = run("init", name)
     assert result.exit_code == 2
     assert helps in result.stderr

@@ -1,4 +1,4 @@
-"""`archspec init --plugin`: plugins to start from, which work as they are written."""
+"""`archspec init --plugin`, whose plugins work as they are written."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ BASE = {
 
 @pytest.fixture
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plugins imported in a test are forgotten after it."""
+    """Unloads the plugins that a test imported."""
     for category in CATEGORIES:
         monkeypatch.delitem(sys.modules, f"my_{category}", raising=False)
 
 
 def test_there_is_a_template_for_every_category() -> None:
-    """The command knows the categories of the contract, and has a file for each."""
+    """The command knows the categories of the contract and has a template for each."""
     assert tuple(ALL) == CATEGORIES
     assert {path.name for path in TEMPLATES.iterdir()} == {"test.py.txt", *(f"{c}.py.txt" for c in CATEGORIES)}
 
@@ -75,7 +75,7 @@ def test_a_written_plugin_works_in_a_spec(run: Run, category: str) -> None:
 
 
 def test_the_tests_of_written_plugins_pass(run: Run, tmp_path: Path) -> None:
-    """The test file beside each plugin passes as it is, run from elsewhere, without a warning."""
+    """The test file of each plugin passes unchanged, run from another folder, without a warning."""
     for category in CATEGORIES:
         assert run("init", "--plugin", category, f"my_{category}", "-o", "new/folder").exit_code == 0
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error",
@@ -88,7 +88,7 @@ def test_the_tests_of_written_plugins_pass(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("existing", ["my_gate.py", "test_my_gate.py"])
 def test_nothing_is_overwritten(run: Run, existing: str) -> None:
-    """Where one of the two files exists, neither is written, unless --force is given."""
+    """If one of the two files exists, neither is written, unless --force is given."""
     Path(existing).write_text("mine", encoding="utf-8")
     result = run("init", "--plugin", "gate", "my_gate")
     assert result.exit_code == 2
@@ -113,7 +113,7 @@ def test_nothing_is_overwritten(run: Run, existing: str) -> None:
     ],
 )
 def test_wrong_usage(run: Run, arguments: list[str], message: str) -> None:
-    """No name, one that cannot be a file's or is taken, and an unknown category: exit status 2, nothing written."""
+    """A missing, invalid or taken name and an unknown category are wrong usage: status 2, and nothing is written."""
     result = run("init", "--plugin", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr

@@ -1,4 +1,4 @@
-"""The bar of a run, and its lines."""
+"""The progress bar of a run, and the lines that it prints."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from archspec.runs.checkpoints import Step
 
 
 class Terminal(io.StringIO):
-    """A terminal that keeps what it is given."""
+    """A terminal that records what is written to it."""
 
     def isatty(self) -> bool:
-        """It is one."""
+        """Always true."""
         return True
 
 
 def screen(text: str) -> list[str]:
-    """What a terminal shows in the end: cursor moves and erased lines applied."""
+    """The final content of a terminal, after cursor moves and erased lines."""
     import re
 
     lines, row = [""], 0
@@ -40,7 +40,7 @@ def screen(text: str) -> list[str]:
 
 
 def session(progress: ProgressBar) -> None:
-    """A run, with its whole output."""
+    """The whole output of a run."""
     with progress:
         progress.rows("looking at values", 65_536)
         progress.rows("encoding", 65_536)
@@ -53,7 +53,7 @@ def session(progress: ProgressBar) -> None:
 
 
 def test_lines_are_never_glued_to_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the bar is drawn, below whole lines, and is gone in the end."""
+    """On a terminal the bar is drawn below complete lines, and is erased at the end."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
@@ -69,7 +69,7 @@ def test_lines_are_never_glued_to_the_bar(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("case", ["pipe", "dumb"])
 def test_where_there_is_no_terminal_there_are_lines_alone(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    """Into a file, or on a dumb terminal, nothing but lines is written, whatever FORCE_COLOR says of colours."""
+    """In a file or on a dumb terminal only lines are written, even if FORCE_COLOR asks for colours."""
     stream = io.StringIO() if case == "pipe" else Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm" if case == "pipe" else "dumb")
@@ -81,7 +81,7 @@ def test_where_there_is_no_terminal_there_are_lines_alone(monkeypatch: pytest.Mo
 
 
 def test_the_other_processes_are_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --devices one process speaks."""
+    """With --devices only one process prints."""
     monkeypatch.setenv("LOCAL_RANK", "1")
     session(ProgressBar(30))
     assert capsys.readouterr().err == ""

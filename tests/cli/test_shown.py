@@ -1,4 +1,4 @@
-r"""What could steer a terminal, or turn the direction of text, is shown and not obeyed, wherever it is printed."""
+r"""Characters that control a terminal or change the direction of text are escaped wherever they are printed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Odd(Settings):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Specs with such text in every free place, and their plugin: one folder, since a plugin is imported once."""
+    """A folder with such text in every free-text field of the specs, and their plugin, which is imported only once."""
     tmp_path = tmp_path_factory.mktemp("hostile")
     (tmp_path / "odd.py").write_text(PLUGIN, encoding="utf-8")
     text = HOSTILE.replace("$", "$$")
@@ -97,7 +97,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_what_steers_is_shown(here: Run, command: tuple[str, ...], folder: Path) -> None:
-    """No command prints or writes a character that a terminal obeys, or that cannot be seen."""
+    """No command prints or writes a character that controls a terminal or is invisible."""
     result = here(*command, "--plugin", "odd.py")
     drawn = [path.read_bytes().decode() for path in folder.glob("drawn.*")]
     built = [path.read_bytes().decode() for path in folder.glob("built.*")]
@@ -109,7 +109,7 @@ def test_what_steers_is_shown(here: Run, command: tuple[str, ...], folder: Path)
 
 
 def test_a_built_file_says_it_in_a_docstring(here: Run, folder: Path) -> None:
-    """Quotes, backslashes and line breaks of `about` end neither the docstring nor a comment; the file runs."""
+    """Quotes, backslashes and line breaks in `about` end neither the docstring nor a comment; the file runs."""
     assert here("build", "esc.yaml", "-o", "built.py", "--plugin", "odd.py").exit_code == 0
     tree = ast.parse((folder / "built.py").read_text(encoding="utf-8"))
     (cls,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Esc"]
@@ -121,7 +121,7 @@ def test_a_built_file_says_it_in_a_docstring(here: Run, folder: Path) -> None:
     "about", ['"""', "\\", "'''\\", 'a """ b', '"', "\\x", "\\N{x}", "\n\n", "{}", "%", "\\x00"],
 )  # fmt: skip
 def test_an_about_of_quotes_compiles(about: str) -> None:
-    """Whatever `about` ends with, the built file is a file."""
+    """The built file compiles, whatever characters `about` ends with."""
     data = {"archspec": 1, "name": "t", "about": about, "inputs": {"x": {"kind": "dense", "dim": 2}},
             "tasks": {"click": {}}, "towers": {"click": {}}}  # fmt: skip
     assert archspec.compile(json.dumps(data), seed=0)({"x": torch.zeros(1, 2)})["click"].shape == (1,)
@@ -147,7 +147,7 @@ COLUMNS = [
 
 
 def test_columns_that_look_alike_are_different() -> None:
-    """Columns that differ by case, composition, a ligature or a blank are read each for itself."""
+    """Columns that differ only by case, composition, a ligature or a blank are read as separate columns."""
     data = {
         "archspec": 1, "name": "t", "tasks": {"click": {}}, "towers": {"click": {}},
         "inputs": {f"i{n}": {"kind": "dense", "dim": 1, "column": column} for n, column in enumerate(COLUMNS)},
@@ -164,7 +164,7 @@ ALIKE = [("Ctr", "ctr"), ("caf\u00e9", "cafe\u0301"), ("\ufb01", "fi"), ("ctr\u2
 
 @pytest.mark.parametrize("names", ALIKE)
 def test_names_that_look_alike_are_no_names(names: tuple[str, str]) -> None:
-    """A name consists only of a-z, 0-9 and _, so no two look alike; the error shows invisible characters."""
+    """A name consists only of a-z, 0-9 and _, so that no two look alike; the error shows invisible characters."""
     data = {"archspec": 1, "name": "t", "inputs": {"x": {"kind": "dense", "dim": 2}},
             "tasks": {name: {} for name in names}, "towers": {name: {} for name in names}}  # fmt: skip
     with pytest.raises(archspec.SpecError) as caught:

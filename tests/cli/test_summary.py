@@ -17,13 +17,13 @@ Run = Callable[..., Result]
 
 
 def rows(text: str) -> list[list[str]]:
-    """The lines of a table in words."""
+    """The lines of a table, split into words."""
     return [line.split() for line in text.splitlines()]
 
 
 @pytest.mark.usefixtures("tiny")
 def test_json(run: Run) -> None:
-    """Parameters and FLOPs of 4 -> 3 -> 1: (4 + 1) 3 + (3 + 1) 1, and two per multiply-add, one per ReLU."""
+    """Counts for 4 -> 3 -> 1: (4 + 1) 3 + (3 + 1) 1 parameters; 2 FLOPs per multiply-add, 1 per ReLU."""
     summary = json.loads(run("summary", "tiny.yaml", "--json").stdout)
     assert summary["total"] == {"parameters": 19, "flops": 2 * 4 * 3 + 3 + 2 * 3}
     assert [node["node"] for node in summary["nodes"]] == ["inputs.x", "towers.click"]
@@ -42,7 +42,7 @@ def test_json(run: Run) -> None:
 
 
 def test_the_text(run: Run, specs: Path) -> None:
-    """A line per node, equal experts on one, the sum of each section, and no colours where nobody looks."""
+    """The text has one line per node or set of equal experts, a sum for each section, and no colours off a terminal."""
     found = run("summary", str(specs / "ple.yaml")).stdout
     assert ["gates.vtr", "softmax", "32", "280", "895", "vtr"] in rows(found)
     assert ["experts.shared", "×", "3", "mlp", "32", "17,184", "34,080", "all"] in rows(found)
@@ -52,7 +52,7 @@ def test_the_text(run: Run, specs: Path) -> None:
 
 
 def test_a_line_per_task(run: Run, specs: Path) -> None:
-    """What a task needs is what it trains alone and with others; what it reads without training is separate."""
+    """A task needs the weights that it trains, alone or with others; those that it only reads are listed separately."""
     assert rows(run("summary", str(specs / "ple.yaml")).stdout)[-3:] == [
         ["task", "FLOPs/row", "parameters", "trains", "alone", "with", "others"],
         ["vtr", "127,075", "111,489", "10,425", "101,064"],
@@ -64,7 +64,7 @@ def test_a_line_per_task(run: Run, specs: Path) -> None:
 
 
 def test_shared_weights_are_said(run: Run, specs: Path) -> None:
-    """The summary says whose weights an expert or an input has; they are counted once."""
+    """The summary says which expert or input owns shared weights, which are counted once."""
     summary = json.loads(run("summary", str(specs / "mtan.yaml"), "--json").stdout)
     nodes = {node["node"]: node for node in summary["nodes"]}
     assert nodes["level1.experts.f_depth.0"]["like"] == "level1.experts.f_segment.0"
@@ -87,7 +87,7 @@ towers: {a: {}, b: {}}
 
 
 def test_experts_that_other_tasks_train_have_another_line(run: Run) -> None:
-    """Experts of one group are equal only if the same tasks train them; part of a group is named by its numbers."""
+    """Experts of a group share a line only if the same tasks train them; part of a group is named by its numbers."""
     lines = rows(run("summary", "-", stdin=PART).stdout)
     assert [[row[0], row[-1]] for row in lines if row and row[0].startswith("experts")] == [
         ["experts.e.0", "all"],
@@ -114,7 +114,7 @@ towers:
 
 @pytest.mark.parametrize("count", [3, 50])
 def test_it_fits_80_columns(run: Run, count: int) -> None:
-    """Long names, large numbers, many tasks: no line is longer, and each name is there, in whole words."""
+    """With long names, large numbers and many tasks, no line exceeds 80 columns, and each name is complete."""
     names = [f"predicted_watch_time_of_short_videos_{number}" for number in range(count)]
     text = STRESS.format(about="words " * 30, tasks="\n".join(f"  {name}: {{}}" for name in names))
     found = run("summary", "-", "-q", stdin=text).stdout
@@ -123,7 +123,7 @@ def test_it_fits_80_columns(run: Run, count: int) -> None:
 
 
 def test_what_a_plugin_does_not_tell_is_unknown(run: Run, tmp_path: Path, tiny: Path) -> None:
-    """A module without numbers is `unknown`, and sums are lower bounds."""
+    """A module that does not report its numbers is `unknown`, and the sums are lower bounds."""
     (tmp_path / "opaque.py").write_text(OPAQUE, encoding="utf-8")
     text = tiny.read_text(encoding="utf-8").replace("towers:", LEVEL)
     found = run("summary", "-", "--plugin", "opaque.py", stdin=text)
@@ -158,6 +158,6 @@ towers:"""
 
 
 def test_names_are_no_markup(run: Run, tiny: Path) -> None:
-    """Text of a spec that looks like rich's markup is printed as it is."""
+    """Text of a spec that looks like rich markup is printed unchanged."""
     text = tiny.read_text(encoding="utf-8") + 'about: "[bold]deep[/bold] :smile:"\n'
     assert "[bold]deep[/bold] :smile:" in run("summary", "-", stdin=text).stdout

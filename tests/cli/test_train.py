@@ -38,7 +38,7 @@ towers: {$task: {units: [4]}}
 
 
 def table(rows: int, seed: int) -> pa.Table:
-    """Rows for the spec."""
+    """Rows that fit the spec."""
     random = np.random.default_rng(seed)
     x = random.normal(size=rows)
     user = random.choice(["ann", "bob", "cyd"], rows)
@@ -46,7 +46,7 @@ def table(rows: int, seed: int) -> pa.Table:
 
 
 def test_every_setting_of_a_run_is_an_option_with_the_same_default() -> None:
-    """Without options, `train` uses the defaults of `Source` and `Recipe`; a patience of 0 never stops early."""
+    """Without options, `train` uses the defaults of `Source` and `Recipe`; a patience of 0 disables early stopping."""
     values = train.make_context("train", ["small.yaml", "--data", "day.csv"]).params
     assert source_of(values) == Source(("day.csv",))
     assert recipe_of(values) == Recipe()
@@ -55,7 +55,7 @@ def test_every_setting_of_a_run_is_an_option_with_the_same_default() -> None:
 
 @pytest.fixture
 def trained(run: Run) -> Result:
-    """A run that was trained on two files and validated on a third, in runs/small."""
+    """A run in runs/small that was trained on two files and validated on a third."""
     Path("small.yaml").write_text(SPEC)
     for number in range(2):
         parquet.write_table(table(200, number), f"day{number}.parquet")
@@ -67,7 +67,7 @@ def trained(run: Run) -> Result:
 
 
 def test_training_prints_what_each_task_reached(trained: Result) -> None:
-    """Standard output has a row per task; standard error shows rows, encodings and epochs."""
+    """Standard output has a row for each task; standard error shows rows, encodings and epochs."""
     assert trained.exit_code == 0
     lines = [line.split() for line in trained.stdout.strip().splitlines() if line.strip()]
     headers, (click,), (watch,) = ([line for line in lines if line[0] == first] for first in ("task", "click", "watch"))
@@ -86,7 +86,7 @@ def test_training_prints_what_each_task_reached(trained: Result) -> None:
 
 
 def test_json(run: Run, trained: Result) -> None:
-    """With --json standard output is data; a run that is over answers at once."""
+    """With --json standard output is JSON; with --resume a finished run prints it at once."""
     assert trained.exit_code == 0
     result = run(
         "train", "small.yaml", "--data", "day0.parquet", "day1.parquet", "--validation", "new.csv", "--epochs", "3",
@@ -99,7 +99,7 @@ def test_json(run: Run, trained: Result) -> None:
 
 
 def test_gates_of_a_run(run: Run, trained: Result) -> None:
-    """Every gate's mean weights are shown and sum to one; the figure is drawn, and JSON has the numbers."""
+    """The mean weights of every gate are shown and sum to one; the figure is drawn, and the JSON has the numbers."""
     assert trained.exit_code == 0
     result = run("gates", "runs/small", "-o", "gates.svg", "--json")
     assert result.exit_code == 0
@@ -117,7 +117,7 @@ def test_gates_of_a_run(run: Run, trained: Result) -> None:
 
 
 def test_gates_that_look_wrong_are_told(run: Run, trained: Result) -> None:
-    """An expert that no gate uses is a warning on standard error."""
+    """An expert that no gate uses causes a warning on standard error."""
     assert trained.exit_code == 0
     one = table(50, 0)
     parquet.write_table(one.set_column(1, "x", pa.array(np.full(50, 1e4))), "far.parquet")
@@ -136,7 +136,7 @@ def test_files_without_rows(run: Run, trained: Result, command: str) -> None:
 
 
 def test_a_model_without_gates(run: Run) -> None:
-    """Shared-Bottom has no gate: the answer is a sentence."""
+    """For Shared-Bottom, which has no gates, the command prints a sentence that says so."""
     bottom = SPEC.partition("levels:")[0] + "towers: {$task: {units: [4]}}\n"
     Path("bottom.yaml").write_text(bottom)
     parquet.write_table(table(60, 0), "a.parquet")
@@ -147,7 +147,7 @@ def test_a_model_without_gates(run: Run) -> None:
 
 
 def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightning ends the process after Ctrl-C; the command says what goes on with the run, with status 130."""
+    """Lightning ends the process after Ctrl-C; the command says how to continue the run, and exits with status 130."""
     Path("small.yaml").write_text(SPEC)
 
     def interrupted(*_arguments: object, **_options: object) -> None:
@@ -161,7 +161,7 @@ def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_pattern_names_files(run: Run) -> None:
-    """Files may be named by a pattern in quotes; one that fits none is wrong usage."""
+    """Files may be given as a quoted pattern; a pattern without a match is wrong usage."""
     Path("small.yaml").write_text(SPEC)
     for number in range(3):
         parquet.write_table(table(40, number), f"day{number}.parquet")
@@ -172,7 +172,7 @@ def test_a_pattern_names_files(run: Run) -> None:
 
 
 def test_a_folder_of_parts_is_read(run: Run) -> None:
-    """`--data` takes a folder of Parquet parts; an empty folder is an error in one sentence."""
+    """`--data` takes a folder of Parquet parts; an empty folder is reported in one sentence."""
     Path("small.yaml").write_text(SPEC)
     Path("d.parquet").mkdir()
     words = ("train", "small.yaml", "--data", "d.parquet", "--epochs", "1", "-o", "here")
@@ -187,7 +187,7 @@ def test_a_folder_of_parts_is_read(run: Run) -> None:
 
 
 def test_options_for_columns() -> None:
-    """Each is by column; the words for separators, a separator `=`, and a number for all vocabularies are read."""
+    """Per-column options are read: names of separators, `=` as a separator, and one number for all vocabularies."""
     words = "--separator a=tab --separator b=blank --separator c== --separator d=; --min-count 5 --min-count a=2"
     words += " --column b=c --encode b=age:c --padding a=0 --missing b=NA,-"
     values = train.make_context("train", ["small.yaml", "--data", "day.csv", *words.split()]).params
@@ -229,14 +229,14 @@ def test_encodings_in_a_file(run: Run) -> None:
     ],
 )
 def test_options_in_another_form(run: Run, option: str, word: str, such: str) -> None:
-    """Wrong usage: status 2, with an example."""
+    """An option of the wrong form is wrong usage: status 2, with an example."""
     told = run("train", "small.yaml", "--data", "day.csv", option, word)
     assert told.exit_code == 2
     assert such in " ".join(told.stderr.split())
 
 
 def test_padding_of_lists(run: Run) -> None:
-    """`--padding` is an option of `train`; another form of it is wrong usage."""
+    """`train` has an option `--padding`; a value of the wrong form is wrong usage."""
     Path("list.yaml").write_text(SPEC.replace("user: {kind: sparse", "user: {kind: sequence"))
     user = [[4, 5, 0, 0], [7, 0, 0, 0], [1, 2, 3, 4], [9, 8, 0, 0]] * 10
     parquet.write_table(table(40, 0).set_column(0, "user", pa.array(user)), "a.parquet")
@@ -250,7 +250,7 @@ def test_padding_of_lists(run: Run) -> None:
 
 
 def test_mistakes_in_data(run: Run) -> None:
-    """Bad values and missing columns end with status 2 and sentences; no folder is left."""
+    """Bad values and missing columns are reported in sentences with status 2, and no folder is left behind."""
     Path("small.yaml").write_text(SPEC)
     rows = table(40, 0)
     parquet.write_table(rows.set_column(2, "click", pa.array([3] * 40)), "bad.parquet")
@@ -264,7 +264,7 @@ def test_mistakes_in_data(run: Run) -> None:
 
 @pytest.mark.parametrize("words", [["--encode", "user"], ["--split", "1"], ["--epochs", "0"]])
 def test_wrong_usage(run: Run, words: list[str]) -> None:
-    """Options of a wrong form are wrong usage."""
+    """Options of the wrong form are wrong usage."""
     Path("small.yaml").write_text(SPEC)
     assert run("train", "small.yaml", "--data", "a.csv", *words).exit_code == 2
 
@@ -282,7 +282,7 @@ def test_wrong_usage(run: Run, words: list[str]) -> None:
     ],
 )
 def test_names_that_no_file_can_have(run: Run, name: str, words: list[str]) -> None:
-    """A name that is too long or contains a zero byte is one error, wherever a file or folder is named."""
+    """A name that is too long or contains a zero byte is one error, whether it is for a file or a folder."""
     Path("tiny.yaml").write_text("archspec: 1\nname: t\ninputs: {x: {kind: dense, dim: 1}}\ntasks: {click: {}}\n"
                                  "towers: {click: {from: x}}\n", encoding="utf-8")  # fmt: skip
     Path("rows.csv").write_text("x,click\n1,0\n", encoding="utf-8")
@@ -294,14 +294,14 @@ def test_names_that_no_file_can_have(run: Run, name: str, words: list[str]) -> N
 
 
 def test_what_is_no_run(run: Run) -> None:
-    """`gates` of a folder without a run says what to give."""
+    """`gates` of a folder without a run explains what to pass."""
     result = run("gates", ".")
     assert result.exit_code == 2
     assert "is not the folder of a run" in result.stderr
 
 
 def test_a_missing_library_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra the command says what to install."""
+    """If the extra is not installed, the command says what to install."""
     Path("small.yaml").write_text(SPEC)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setattr("archspec.cli.extras.find_spec", lambda name: None if name == "pyarrow" else object())

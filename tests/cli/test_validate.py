@@ -25,7 +25,7 @@ def test_a_spec_that_is_fine(run: Run) -> None:
 
 
 def test_an_error_shows_its_line(run: Run) -> None:
-    """A mistake is printed to standard error with the line and a caret; the status is 1."""
+    """A mistake is printed to standard error with its line and a caret; the status is 1."""
     Path("wrong.yaml").write_text(WRONG, encoding="utf-8")
     result = run("validate", "wrong.yaml")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -35,7 +35,7 @@ def test_an_error_shows_its_line(run: Run) -> None:
 
 
 def test_concise_takes_one_line(run: Run) -> None:
-    """`--format concise` prints a finding on one line that an editor can follow."""
+    """`--format concise` prints each finding on one line that an editor can parse."""
     result = run("validate", "-", "--format", "concise", stdin=WRONG)
     assert result.exit_code == 1
     assert result.stderr.startswith("<stdin>:8:7: error[AS108]: unknown key `unit`")
@@ -44,7 +44,7 @@ def test_concise_takes_one_line(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_json_is_data(run: Run) -> None:
-    """`--format json` is one array over all specs, on standard output."""
+    """`--format json` prints one array for all specs on standard output."""
     Path("wrong.yaml").write_text(WRONG, encoding="utf-8")
     result = run("validate", "tiny.yaml", "wrong.yaml", "--format", "json")
     (finding,) = json.loads(result.stdout)
@@ -54,12 +54,12 @@ def test_json_is_data(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_json_of_fine_specs_is_an_empty_array(run: Run) -> None:
-    """Without diagnostics, a program that reads JSON still gets an array."""
+    """Without diagnostics the JSON is an empty array."""
     assert json.loads(run("validate", "tiny.yaml", "--format", "json").stdout) == []
 
 
 def test_the_keys_of_a_finding_are_documented(run: Run) -> None:
-    """docs/json.md lists every key that `--json` prints, also those of places and notes."""
+    """docs/json.md lists every key that `--json` prints, including those of places and notes."""
     page = (ROOT / "docs" / "json.md").read_text(encoding="utf-8").partition("## validate")[2].partition("\n## ")[0]
     (finding, *_) = json.loads(run("validate", "-", "--json", stdin=WRONG).stdout)
     assert [key for key in (*finding, *finding["span"]) if f"`{key}`" not in page] == []
@@ -73,7 +73,7 @@ def test_github_annotations(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_the_worst_status_wins(run: Run) -> None:
-    """Every spec is checked, whatever became of the others; a file that cannot be read counts most."""
+    """Every spec is checked, even after one fails; a file that cannot be read determines the status."""
     result = run("validate", "absent.yaml", "tiny.yaml", "-", stdin=WRONG)
     assert result.exit_code == 2
     assert result.stdout == "tiny.yaml: valid\n"
@@ -83,7 +83,7 @@ def test_the_worst_status_wins(run: Run) -> None:
 
 @pytest.mark.parametrize(("options", "status"), [([], 0), (["--strict"], 1)])
 def test_warnings(run: Run, options: list[str], status: int) -> None:
-    """Warnings are shown, and are errors only for `--strict`."""
+    """Warnings are shown, and count as errors only with `--strict`."""
     result = run("validate", "-", *options, stdin=WARNED)
     assert result.exit_code == status
     assert "warning[AS304]" in result.stderr
@@ -92,7 +92,7 @@ def test_warnings(run: Run, options: list[str], status: int) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_set_changes_a_value(run: Run) -> None:
-    """The checks apply to `--set`, and a mistake in it is reported at `--set`."""
+    """The checks include the values of `--set`, and a mistake in one is reported at `--set`."""
     result = run("validate", "tiny.yaml", "--set", "inputs.x.dim=0")
     assert result.exit_code == 1
     assert "--set inputs.x.dim" in result.stderr
@@ -101,7 +101,7 @@ def test_set_changes_a_value(run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["no file", ".", "zero\0byte"])
 def test_what_is_no_file(run: Run, name: str) -> None:
-    """A path that cannot be read is one diagnostic and status 2."""
+    """A path that cannot be read causes one diagnostic and status 2."""
     result = run("validate", name)
     assert result.exit_code == 2
     assert result.stderr.startswith("error[AS0")
@@ -109,21 +109,21 @@ def test_what_is_no_file(run: Run, name: str) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_an_unknown_plugin(run: Run) -> None:
-    """A plugin that does not exist is a diagnostic, no traceback."""
+    """A plugin that does not exist is reported as a diagnostic, without a traceback."""
     result = run("validate", "tiny.yaml", "--plugin", "absent.py")
     assert result.exit_code == 2
     assert "error[AS501]: plugin file `absent.py` does not exist" in result.stderr
 
 
 def test_no_spec_is_wrong_usage(run: Run) -> None:
-    """Without a spec the command says how it is used, with status 2."""
+    """Without a spec the command prints its usage, with status 2."""
     result = run("validate")
     assert result.exit_code == 2
     assert "Missing argument 'SPEC...'" in result.stderr
 
 
 def test_a_folder_is_all_specs_below_it(run: Run, tmp_path: Path) -> None:
-    """Every spec of a folder is checked; other YAML, hidden files and hidden folders are passed over."""
+    """Every spec in or below a folder is checked; other YAML files, hidden files and hidden folders are skipped."""
     for name in ("b.yaml", "a/c.yml", ".git/d.yaml"):
         path = tmp_path / "all" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def test_a_folder_is_all_specs_below_it(run: Run, tmp_path: Path) -> None:
 
 
 def test_quiet_prints_errors_only(run: Run) -> None:
-    """With `-q` neither warnings nor the word `valid` are printed, and errors still are."""
+    """With `-q` errors are printed, but neither warnings nor the word `valid`."""
     result = run("validate", "-", "-q", stdin=WARNED)
     assert (result.exit_code, result.output) == (0, "")
     assert "error[AS101]" in run("validate", "-", "-q", stdin="name: x\n").stderr
@@ -144,14 +144,14 @@ def test_quiet_prints_errors_only(run: Run) -> None:
 
 @pytest.mark.parametrize("words", [["--ignore", "AS304"], ["--ignore", "as304,AS307"]])
 def test_one_finding_is_ignored(run: Run, words: list[str]) -> None:
-    """`--ignore CODE` hides a warning, for `--strict` and for JSON too."""
+    """`--ignore CODE` hides a warning, also from `--strict` and JSON."""
     result = run("validate", "-", "--strict", *words, stdin=WARNED)
     assert (result.exit_code, result.output) == (0, "<stdin>: valid\n")
     assert json.loads(run("validate", "-", "--json", *words, stdin=WARNED).stdout) == []
 
 
 def test_the_environment_ignores_findings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARCHSPEC_IGNORE does what `--ignore` does, and a wrong code is refused with the nearest one."""
+    """ARCHSPEC_IGNORE has the effect of `--ignore`; for a wrong code the nearest one is suggested."""
     monkeypatch.setenv("ARCHSPEC_IGNORE", "AS304")
     assert "AS304" not in run("summary", "-", stdin=WARNED).stderr
     monkeypatch.setenv("ARCHSPEC_IGNORE", "AS3O4")
@@ -161,14 +161,14 @@ def test_the_environment_ignores_findings(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_errors_cannot_be_ignored(run: Run) -> None:
-    """An error is printed, and is status 1, whatever is ignored."""
+    """An error is printed and gives status 1 even if it is listed in `--ignore`."""
     result = run("validate", "-", "--ignore", "AS101", stdin="name: x\n")
     assert result.exit_code == 1
     assert "error[AS101]" in result.stderr
 
 
 def test_json_is_one_word(run: Run) -> None:
-    """`--json` is `--format json`."""
+    """`--json` is short for `--format json`."""
     words = [["--json"], ["--format", "json"]]
     short, long = (run("validate", "-", *word, stdin=WARNED).stdout for word in words)
     assert short == long

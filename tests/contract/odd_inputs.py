@@ -1,4 +1,4 @@
-"""Inputs of a plugin that read more than one column, other inputs, or have settings with any name."""
+"""Inputs of a plugin that read several columns or other inputs, or that have settings with unusual names."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Inputs = Mapping[str, InputKind]
 
 @input("named_like_built_ins")
 class NamedLikeBuiltIns(InputKind):
-    """A number times the first of `values`; `table` is a remark, and without `dim` the stream is 1 wide."""
+    """A number times the first of `values`; `table` is only a remark, and without `dim` the stream is 1 wide."""
 
     values: float = 2.0
     table: str = ""
     dim: Count | None = None
 
     def width(self, inputs: Inputs) -> Width:
-        """`dim`, or 1."""
+        """`dim`, or 1 by default."""
         return self.dim or 1
 
     def column(self, inputs: Inputs) -> Column:
@@ -37,7 +37,7 @@ class NamedLikeBuiltIns(InputKind):
 
 @input("weighted")
 class Weighted(InputKind):
-    """The row of a table times a weight, which is a further column of the batch."""
+    """A row of a table times a weight from another column of the batch."""
 
     vocab: Count
     dim: Count

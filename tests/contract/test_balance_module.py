@@ -10,15 +10,15 @@ from archspec import BalanceModule
 
 
 class Sum(BalanceModule):
-    """Only the required method."""
+    """Has only the required method."""
 
     def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
-        """The sum."""
+        """Adds the losses."""
         return losses.sum()
 
 
 def test_only_forward_is_needed() -> None:
-    """Without further methods, steps and epochs change nothing, and gradients are added."""
+    """With `forward` alone, steps and epochs change nothing, and gradients are added."""
     module = Sum()
     losses, counted = torch.tensor([1.0, 2.0]), torch.tensor([True, True])
     assert module(losses, counted) == 3
@@ -29,7 +29,7 @@ def test_only_forward_is_needed() -> None:
 
 
 def test_forward_is_needed() -> None:
-    """The base class itself combines nothing."""
+    """`forward` of the base class raises an error."""
     with pytest.raises(NotImplementedError):
         BalanceModule()(torch.ones(2), torch.ones(2).bool())
 
@@ -45,7 +45,7 @@ def test_forward_is_needed() -> None:
     ],
 )
 def test_methods_have_the_arguments_that_are_passed(method: str, arguments: str, called: str) -> None:
-    """A method with other arguments is refused where the class is made, before a training reaches it."""
+    """A method with the wrong arguments is rejected when the class is defined, before it is used in training."""
     made: dict[str, object] = {}
     exec(f"def {method}(self, {arguments}): pass", made)  # noqa: S102 - written here
     with pytest.raises(TypeError, match=rf"Odd: `{method}` takes \({arguments}\), archspec calls it with \({called}\)"):

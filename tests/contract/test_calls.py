@@ -1,4 +1,4 @@
-"""Every method that archspec calls on a kind: a defect is a diagnostic that names the method and the class."""
+"""Every method that archspec calls on a kind: a defect is reported with the method and the class."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class _Layer(nn.Module):
 
 
 class _Total(archspec.BalanceModule):
-    """The sum."""
+    """Adds the losses."""
 
     def forward(self, losses: Tensor, counted: Tensor) -> Tensor:
         return losses.sum()
@@ -104,7 +104,7 @@ BUILT: dict[str, Callable[..., Any]] = {
 
 
 def odd(category: Category, method: str, defect: Callable[..., Any]) -> KindClass:
-    """A kind that works, but for one method."""
+    """A kind that works except for one method."""
     sound = {**SOUND[category], method: defect}
     if method in {"build", "parameters", "flops"} and category in BUILT:
         del sound["lower"]
@@ -123,7 +123,7 @@ def odd(category: Category, method: str, defect: Callable[..., Any]) -> KindClas
 
 
 def with_arguments(base: type[Kind], method: str, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - a function
-    """The function with the arguments of a method of the base class."""
+    """Gives the function the arguments of a method of the base class."""
     code = methods(base)[method].__code__
     names = ", ".join(code.co_varnames[: code.co_argcount])
     made: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def with_arguments(base: type[Kind], method: str, function: Callable[..., Any]) 
 
 
 def everything(category: Category, cls: KindClass) -> None:
-    """Loads, counts and compiles a spec that uses the kind, and makes its loss."""
+    """Loads, counts and compiles a spec that uses the kind, and builds its loss."""
     text = SPEC.replace(", loss: LOSS", "") if category == "task" else SPEC
     for word, kind in (USUAL | {category.upper(): "odd"}).items():
         for key in ("kind: ", "loss: ", "balance: "):
@@ -155,21 +155,21 @@ CALLED = [
 
 
 def test_every_method_has_a_declared_result() -> None:
-    """A method that is added to a base class also gets a line that says what it must return."""
+    """A method that is added to a base class must also have a line that declares its return type."""
     for base in BASES.values():
         assert all(any(vars(cls).get(name) in _ANSWERS for cls in base.__mro__) for name in methods(base))
 
 
 @pytest.mark.parametrize("category", BASES)
 def test_the_kinds_of_these_tests_work(category: Category) -> None:
-    """Without a defect nothing is reported: what the tests below find is the defect."""
+    """Without a defect nothing is reported, so what the tests below find is caused by the defect."""
     everything(category, odd(category, "detail", lambda *_: ""))
     everything(category, odd(category, "build" if category in BUILT else "detail", BUILT.get(category, lambda *_: "")))
 
 
 @pytest.mark.parametrize(("category", "method"), CALLED)
 def test_a_method_that_raises_is_named(category: Category, method: str) -> None:
-    """The error of a plugin's method is AS502, with the method, the class's place and the error's own words."""
+    """An error in a plugin's method is AS502, with the method, the location of the class and the original message."""
 
     def failing(*_: object) -> None:
         raise RuntimeError("out of ideas")
@@ -184,7 +184,7 @@ def test_a_method_that_raises_is_named(category: Category, method: str) -> None:
 
 @pytest.mark.parametrize(("category", "method"), CALLED)
 def test_a_method_that_returns_something_else_is_named(category: Category, method: str) -> None:
-    """A result of another type is AS502, with the method and what it must return."""
+    """A return value of the wrong type is AS502, with the method and the required type."""
     with pytest.raises(SpecError) as error:
         everything(category, odd(category, method, lambda *_: [object]))
     found = error.value.diagnostics[0]
@@ -196,7 +196,7 @@ def test_a_method_that_returns_something_else_is_named(category: Category, metho
 
 @pytest.mark.parametrize(("category", "method"), CALLED)
 def test_a_method_may_object(category: Category, method: str) -> None:
-    """KindError is the sentence for people, whichever method raises it."""
+    """Any method may raise KindError, whose message is shown to the user."""
 
     def objecting(*_: object) -> None:
         raise KindError("suits no one", help="choose another kind")
@@ -242,7 +242,7 @@ def test_near_misses_are_refused(category: Category, method: str, answer: object
 
 @pytest.mark.parametrize(("annotation", "of"), [("str", "a"), ("int", 1), ("tuple[int, ...]", (1,))])
 def test_a_fusion_names_its_parts(annotation: str, of: object) -> None:
-    """A setting `of` of another type would be read letter by letter, or not at all: the class is named."""
+    """A setting `of` of the wrong type would be read letter by letter or not at all; it is reported with the class."""
 
     class Base(archspec.FusionKind):
         def auxiliary(self, at: archspec.Scope, parts: tuple[archspec.Part, ...]) -> None:

@@ -18,25 +18,25 @@ PLUGIN = Path(__file__).with_name("odd_inputs.py")
 
 
 def text(inputs: str, reads: str = "inputs") -> str:
-    """A spec with one task that reads some inputs."""
+    """A spec with one task that reads the given inputs."""
     return f"{HEAD}inputs: {{{inputs}}}\ntasks: {{t: {{kind: regression}}}}\ntowers: {{t: {{from: {reads}}}}}\n"
 
 
 def spec_of(inputs: str, reads: str = "inputs") -> archspec.Spec:
-    """The spec, without a warning."""
+    """Loads the spec, which must cause no warning."""
     spec = archspec.load(text(inputs, reads), plugins=[PLUGIN])
     assert spec.diagnostics == ()
     return spec
 
 
 def used(spec: archspec.Spec) -> dict[str, str]:
-    """Column -> what a table of data must hold there."""
+    """Column -> what it must contain in a data table."""
     graph = load_graph(spec.text(), None, plugins.load([PLUGIN]))
     return {column: requirement.use for column, requirement in column_requirements(graph).items() if column != "t"}
 
 
 def test_settings_may_have_any_name() -> None:
-    """`values` makes no domain of an input, `table` names no table, and without `dim` it may still be a stream."""
+    """`values` does not make an input a domain, `table` need not name a table, and a stream does not need a `dim`."""
     spec = spec_of("a: {kind: named_like_built_ins, table: 'a remark, not an input'}")
     model = archspec.compile(spec, seed=0)
     head = dict(model.named_weights())["towers.t.head.weight"]
@@ -51,7 +51,7 @@ def test_settings_may_have_any_name() -> None:
 
 @BOTH
 def test_a_further_column_is_read_checked_and_requiremented(*, optimize: bool) -> None:
-    """A column that a setting names reaches the model, is asked of a batch, and is asked of a table of data."""
+    """A column that a setting names is passed to the model, and is required of batches and of data tables."""
     spec = spec_of("a: {kind: weighted, vocab: 5, dim: 2, weights: how_much}, b: {kind: weighted, vocab: 5, dim: 2}")
     model = archspec.compile(spec, seed=0, optimize=optimize)
     weights = dict(model.named_weights())
@@ -66,7 +66,7 @@ def test_a_further_column_is_read_checked_and_requiremented(*, optimize: bool) -
 
 
 def test_a_further_column_is_one_thing() -> None:
-    """A column of weights that another input reads as ids is refused at the setting that names it."""
+    """A column of weights that another input reads as ids is an error at the setting that names it."""
     with pytest.raises(SpecError) as error:
         archspec.load(
             text("a: {kind: weighted, vocab: 5, dim: 2, weights: b}, b: {kind: sparse, vocab: 5, dim: 2}"),
@@ -78,7 +78,7 @@ def test_a_further_column_is_one_thing() -> None:
 
 
 def test_the_column_of_another_input_counts_as_read() -> None:
-    """An input whose column only another input reads is not unread, and its column is required of the data."""
+    """An input whose column only another input reads is not unused, and its column is required of the data."""
     spec = spec_of("a: {kind: beside, other: b}, b: {kind: dense, dim: 1}", "a")
     model = archspec.compile(spec, seed=0)
     one, two = (model({"a": torch.ones(1, 1), "b": torch.full((1, 1), value)})["t"] for value in (1.0, 2.0))
@@ -88,7 +88,7 @@ def test_the_column_of_another_input_counts_as_read() -> None:
 
 @BOTH
 def test_an_input_may_read_streams(*, optimize: bool) -> None:
-    """A reference in an input's settings is resolved like any other, and its gradient reaches the stream."""
+    """A reference in an input's settings is resolved like any other, and gradients flow to the stream."""
     spec = spec_of("a: {kind: steered, by: [b, c]}, b: {kind: sparse, vocab: 5, dim: 2}, c: {kind: dense, dim: 3}", "a")
     model = archspec.compile(spec, seed=0, optimize=optimize)
     batch = {"a": torch.ones(2, 1), "b": torch.tensor([1, 2]), "c": torch.randn(2, 3)}
@@ -109,7 +109,7 @@ def test_an_input_may_read_streams(*, optimize: bool) -> None:
     ],
 )
 def test_names_that_an_input_reads_are_checked(inputs: str, code: str) -> None:
-    """An unknown name and a cycle of inputs are diagnostics at their place."""
+    """An unknown name and a cycle of inputs are diagnostics at the place where they are written."""
     with pytest.raises(SpecError) as error:
         archspec.load(text(inputs, "a"), plugins=[PLUGIN])
     assert [item.code for item in error.value.diagnostics] == [code]
@@ -117,6 +117,6 @@ def test_names_that_an_input_reads_are_checked(inputs: str, code: str) -> None:
 
 
 def test_a_table_of_another_input_can_be_checked() -> None:
-    """The tiny spec of `check_kind` has an input whose table the tested kind may share."""
+    """The small spec that `check_kind` uses has an input whose table the tested kind may share."""
     check_kind("weighted", plugins=[PLUGIN], settings={"vocab": 9, "dim": 4, "table": "ids"})
     check_kind("sparse", settings={"table": "ids"})

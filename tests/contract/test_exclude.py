@@ -19,7 +19,7 @@ from archspec.contract.exclude import Exclude
     ],
 )
 def test_forms(data: Any, canonical: object) -> None:  # noqa: ANN401 - YAML data
-    """Each form is read, and written in the shortest way that reads the same again."""
+    """Each form is read, and written in the shortest form that reads back as the same."""
     exclude = Exclude.parse(data)
     assert exclude.data() == canonical
     assert Exclude.parse(exclude.data()).data() == canonical
@@ -38,7 +38,7 @@ def test_forms(data: Any, canonical: object) -> None:  # noqa: ANN401 - YAML dat
     ],
 )
 def test_wrong_forms_have_a_place(data: object, at: tuple[str, ...]) -> None:
-    """A wrong form is a KindError at the part that is wrong."""
+    """A wrong form raises a KindError that points to the wrong part."""
     with pytest.raises(KindError) as caught:
         Exclude.parse(data)
     assert caught.value.at == at

@@ -1,4 +1,4 @@
-"""Mistakes of plugin authors are found by a type checker, and by the decorator when the file is imported."""
+"""Mistakes of plugin authors are found by a type checker, and by the decorator when the plugin is imported."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SAID = {
 
 @pytest.fixture(scope="module")
 def typed() -> str:
-    """What mypy says of all of them in strict mode."""
+    """The output of mypy for all of the files in strict mode."""
     command = [sys.executable, "-m", "mypy", "--no-error-summary", *map(str, FILES)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
 
 def test_there_are_ten() -> None:
-    """Each file of the folder is expected to fail in its own way."""
+    """The folder contains ten files, each with a different mistake."""
     assert [path.stem for path in FILES] == sorted(SAID)
     assert len(FILES) == 10
 
@@ -47,9 +47,9 @@ def test_a_type_checker_reports_it(path: Path, typed: str) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own word on a setting named like a method
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own warning about such a setting
 def test_the_decorator_reports_it(path: Path) -> None:
-    """Importing the file raises one sentence that names class, file, line and mistake."""
+    """Importing the file raises one sentence that names the class, the file, the line and the mistake."""
     with pytest.raises(SpecError) as error:
         plugins.load([path])
     (found,) = error.value.diagnostics

@@ -1,4 +1,4 @@
-"""References: their forms, and the places of the wrong ones."""
+"""References: their forms, and where errors in them are reported."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from archspec.contract import KindError, Reference
     ],
 )
 def test_forms(data: Any, canonical: object) -> None:  # noqa: ANN401 - YAML data
-    """Each form is read, and written in the shortest form that means the same."""
+    """Each form is read, and written in the shortest form with the same meaning."""
     reference = Reference.parse(data)
     assert reference.data() == canonical
     assert Reference.parse(reference.data()).data() == canonical
 
 
 def test_names_have_places() -> None:
-    """Each name knows its path below the setting."""
+    """Each name has its path below the setting."""
     names = Reference.parse(["a", {"sum": ["b", {"detach": "c"}]}]).names()
     assert [(name.text, name.at) for name in names] == [
         ("a", (0,)),
@@ -53,7 +53,7 @@ def test_names_have_places() -> None:
     ],
 )
 def test_wrong_forms_have_a_place(data: object, at: tuple[str | int, ...]) -> None:
-    """A wrong form is a KindError at the part that is wrong."""
+    """A wrong form raises a KindError that points to the wrong part."""
     with pytest.raises(KindError) as caught:
         Reference.parse(data)
     assert caught.value.at == at

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Plain(ExpertKind):
-    """Has what an expert needs, but no mark."""
+    """Has what an expert needs, but is not registered."""
 
     def width(self, input: Width) -> Width:
         """As wide as its input."""
         return input
 
     def lower(self, at: Scope, x: Value) -> Value:
-        """What it reads."""
+        """Returns its input."""
         return x
 
 
@@ -37,7 +37,7 @@ def _wide(self: Settings, size: Width) -> Width:  # noqa: ARG001 - a wrong signa
 
 
 def _lower(self: Settings, at: object, gate: object) -> object:  # noqa: ARG001 - only its names matter
-    """A signature that fits."""
+    """A correct signature."""
     return gate
 
 
@@ -52,25 +52,25 @@ def _rows(self: Settings, logits: object, labels: object) -> object:  # noqa: AR
 @expert("one")
 @expert("two")
 class Two(Plain):
-    """One class, two names."""
+    """One class with two names."""
 
 
 def test_a_class_may_have_several_names() -> None:
-    """Marks add up, and belong to the very class: a subclass has none."""
+    """A class can be registered under several names; a subclass does not inherit them."""
     assert set(marks(Two)) == {("expert", "one"), ("expert", "two")}
     assert marks(Plain) == ()
     assert marks(type("Sub", (Two,), {})) == ()
 
 
 def test_only_a_module_s_own_classes_count() -> None:
-    """A class that a plugin imports is not the plugin's."""
+    """A class that a plugin only imports is not counted as the plugin's own."""
     names = {"__name__": __name__, "Two": Two, "Plain": Plain}
     assert list(marked_classes(names)) == [Two]
     assert list(marked_classes({**names, "__name__": "elsewhere"})) == []
 
 
 def test_registry_is_immutable_and_sorted() -> None:
-    """`including` makes a larger registry; names are sorted."""
+    """`including` returns a larger registry; names are sorted."""
     empty = Registry()
     full = empty.including([Two], "mine")
     assert full.names("expert") == ("one", "two")
@@ -79,11 +79,11 @@ def test_registry_is_immutable_and_sorted() -> None:
 
 
 def test_a_name_is_given_once() -> None:
-    """Two classes with one name are refused, with both places; the same class twice is fine."""
+    """Two classes with one name are rejected, and both locations are named; registering one class twice is fine."""
 
     @expert("one")
     class Other(Plain):
-        """Takes the name of Two."""
+        """Has the same name as Two."""
 
     registry = Registry().including([Two])
     assert registry.including([Two]).names("expert") == ("one", "two")
@@ -94,7 +94,7 @@ def test_a_name_is_given_once() -> None:
 
 
 def test_wrong_classes_are_refused_where_they_are_written() -> None:
-    """No Settings class, a missing method, other arguments: TypeError, in words."""
+    """A class without Settings, with a missing method or with wrong arguments raises a TypeError that explains it."""
     with pytest.raises(TypeError, match=r"not a subclass of archspec\.ExpertKind"):
         expert("x")(int)  # type: ignore[type-var]
     with pytest.raises(TypeError, match="needs a method `width"):
@@ -114,15 +114,15 @@ def test_a_misspelt_method_is_refused() -> None:
 
 
 def test_helpers_of_other_names_are_free() -> None:
-    """A helper whose name is like no method, or begins with an underscore, is the class's own business."""
+    """A helper with an unlike name, or a name that begins with an underscore, is allowed."""
     made: Any = gate("x")(type("Own", (GateKind,), {"lower": _lower, "project": _any, "_choosen": _any}))
     assert marks(made) == (("gate", "x"),)
 
 
 @pytest.mark.parametrize("base", [GateKind, Settings])
-@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own word on it
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own warning about it
 def test_a_setting_cannot_be_named_like_a_method(base: type[Settings]) -> None:
-    """A gate's setting `chosen` would replace a method that archspec calls: declaring it raises an error."""
+    """A gate's setting `chosen` would hide a method that archspec calls, so declaring it raises an error."""
     body = {"__annotations__": {"chosen": int}, "lower": _lower}
     with pytest.raises(TypeError, match="the setting `chosen` has the name of a method of GateKind; rename it"):
         gate("x")(type("Odd", (base,), body))
@@ -135,22 +135,22 @@ RESERVED: list[tuple[Category, str]] = [
 
 @pytest.mark.parametrize(("category", "key"), [*RESERVED, ("tower", "switch"), ("tower", "cases")])
 def test_a_setting_cannot_be_named_like_a_key_of_every_block(category: Category, key: str) -> None:
-    """Two values of one key would spoil the canonical text: the class is refused, whatever its attribute's name."""
+    """A setting with a key that every block has would give that key two values, so it is rejected, even as an alias."""
     body = {"__annotations__": {"own": int}, "own": Field(1, alias=key)}
     with pytest.raises(TypeError, match=f"the setting `{key}` has the name of .* rename it"):
         getattr(archspec, category)("x")(type("Odd", (BASES[category],), body))
 
 
 def test_a_setting_cannot_be_named_like_a_note() -> None:
-    """Keys that begin with `x-` are dropped when a spec is read: a setting of such a name would never have a value."""
+    """Keys that begin with `x-` are dropped when a spec is read, so a setting with such a name is rejected."""
     body = {"__annotations__": {"own": int}, "own": Field(1, alias="x-own"), "lower": _lower}
     with pytest.raises(TypeError, match="`x-own` does, are notes"):
         gate("x")(type("Odd", (GateKind,), body))
 
 
-@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own word on it
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic's own warning about it
 def test_a_class_variable_without_its_type_is_a_setting_and_refused() -> None:
-    """`paper: str = "..."` would be a key of the spec: the message says how to write a class variable."""
+    """`paper: str = "..."` would be a key of the spec; the message says how to declare a class variable."""
     body = {"__annotations__": {"paper": str}, "paper": "arXiv", "lower": _lower}
     with pytest.raises(TypeError, match=r"`paper` has the name of a class variable .* `paper: ClassVar\[\.\.\.\] ="):
         gate("x")(type("Odd", (GateKind,), body))
@@ -172,14 +172,14 @@ def test_a_class_variable_without_its_type_is_a_setting_and_refused() -> None:
 def test_a_class_variable_has_a_value_that_archspec_can_use(
     base: type[Kind], variable: str, value: object, words: str
 ) -> None:
-    """A value of another type, or a name of nothing, is refused with what it can be."""
+    """A class variable with a value of the wrong type or an unknown name is rejected, with the legal values."""
     body = {variable: value, "lower": _lower, "rows": _rows}
     with pytest.raises(TypeError, match=re.escape(f"`{variable}` is {value!r}, not {words}")):
         {GateKind: gate, LossKind: loss}[base]("x")(type("Odd", (base,), body))
 
 
 def test_every_class_variable_is_checked() -> None:
-    """A base class has no class variable without a rule, other than its keys."""
+    """Every class variable of a base class has a rule, except `common`, which lists its keys."""
     known = {*_VALUES, "common"}
     assert all(base.__class_vars__ <= known for base in BASES.values())
     assert known == set().union(*(base.__class_vars__ for base in BASES.values()))
@@ -187,7 +187,7 @@ def test_every_class_variable_is_checked() -> None:
 
 @pytest.mark.parametrize("name", ["Bad-Name", "", "2d", "a b", 3, None])
 def test_the_name_of_a_kind_is_a_name(name: Any) -> None:  # noqa: ANN401 - not only text
-    """`kind: Bad-Name` is legal YAML, but names in a spec are a-z, 0-9 and _."""
+    """`kind: Bad-Name` is legal YAML, but a kind's name may contain only a-z, 0-9 and _."""
     with pytest.raises(TypeError, match=re.escape(f"cannot be {name!r}")):
         gate(name)
 
@@ -199,7 +199,7 @@ def test_a_decorator_without_a_name_says_so() -> None:
 
 
 def test_a_class_of_settings_alone_gets_the_base_class() -> None:
-    """Plugins that derive from Settings alone stay kinds, with the defaults of their category."""
+    """Plugins that derive from Settings alone still work, with the defaults of their category."""
 
     class Old(Settings):
         k: int = 2

@@ -22,7 +22,7 @@ from archspec.contract.sees import Sees
     ],
 )
 def test_forms(data: Any, canonical: object) -> None:  # noqa: ANN401 - YAML data
-    """Each form is read, and written so that it reads the same again."""
+    """Each form is read, and written so that it reads back as the same."""
     sees = Sees.parse(data)
     assert sees.data() == canonical
     assert Sees.parse(sees.data()).data() == canonical
@@ -42,7 +42,7 @@ def test_forms(data: Any, canonical: object) -> None:  # noqa: ANN401 - YAML dat
     ],
 )
 def test_wrong_forms_have_a_place(data: object, at: tuple[str | int, ...]) -> None:
-    """A wrong form is a KindError at the part that is wrong."""
+    """A wrong form raises a KindError that points to the wrong part."""
     with pytest.raises(KindError) as caught:
         Sees.parse(data)
     assert caught.value.at == at

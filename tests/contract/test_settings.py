@@ -1,4 +1,4 @@
-"""Settings: strict, closed, immutable."""
+"""Settings are strict, reject unknown keys, and are immutable."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Example(Settings):
     ],
 )
 def test_settings_are_strict(data: dict[str, object]) -> None:
-    """Unknown keys, wrong types, values out of range and NaN are refused."""
+    """Unknown keys, wrong types, values out of range and NaN are rejected."""
     with pytest.raises(ValidationError):
         Example.model_validate(data)
 
 
 def test_settings_are_immutable() -> None:
-    """A YAML list becomes a tuple; nothing can be set afterwards."""
+    """A YAML list becomes a tuple, and attributes cannot be assigned."""
     example = Example.model_validate({"units": [4, 2]})
     assert example.units == (4, 2)
     with pytest.raises(ValidationError):
@@ -43,13 +43,13 @@ def test_settings_are_immutable() -> None:
 
 
 def test_kind_errors_carry_a_place_and_a_hint() -> None:
-    """What a kind objects to is a sentence, the path of a setting, and help."""
+    """A KindError has a message, the path of a setting, and a help."""
     error = KindError("too many", at=["k"], help="write less")
     assert (str(error), error.at, error.help) == ("too many", ("k",), "write less")
 
 
 def test_an_added_setting_is_dumped_only_where_it_differs() -> None:
-    """A setting that joined the language later leaves the canonical spec, and so the digest, of older specs alone."""
+    """A setting that was added later is written only if it differs from its default, so older digests stay the same."""
 
     class Later(Settings):
         slope: float = added(0.01)
@@ -59,7 +59,7 @@ def test_an_added_setting_is_dumped_only_where_it_differs() -> None:
 
 
 class Inner(Settings):
-    """Settings inside settings."""
+    """Nested settings."""
 
     steps: tuple[int, ...] = ()
 
@@ -73,7 +73,7 @@ class Outer(Settings):
 
 
 def test_lists_are_values_of_tuples_at_any_depth() -> None:
-    """A YAML list is the value of a setting of type `tuple[...]`, nested ones too; items stay strict."""
+    """A YAML list is accepted for a setting of type `tuple[...]` at any depth; the types of its items stay strict."""
     made = Outer.model_validate({"of": ["a"], "table": [[1, 2.0]], "inner": {"steps": [3]}})
     assert made == Outer(of=("a",), table=((1, 2.0),), inner=Inner(steps=(3,)))
     for wrong in ({"of": "ab"}, {"of": {"a": 1}}, {"of": [1]}, {"of": ["a"], "inner": {"steps": [True]}}):

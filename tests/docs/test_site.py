@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, its links hold, and it needs no network."""
+"""The documentation site builds without a warning, its links work, and it needs no network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pages(site: Path) -> dict[Path, str]:
 
 
 def test_every_spec_and_every_code_is_on_the_site(site: Path) -> None:
-    """A page for each spec, with figure and sizes; one for each code, with a repaired spec where there is a bad one."""
+    """Each spec has a page with figure and sizes; each code has one, with a repaired spec if there is a bad example."""
     for spec in (ROOT / "specs").glob("*.yaml"):
         page = (site / "architectures" / f"{spec.stem}.html").read_text(encoding="utf-8")
         assert f"{spec.stem}.svg" in page
@@ -53,7 +53,7 @@ def test_every_spec_and_every_code_is_on_the_site(site: Path) -> None:
 
 
 def test_links_lead_somewhere(site: Path) -> None:
-    """Every link inside the site leads to a file, and to a place that this file has."""
+    """Every link inside the site leads to an existing file, and to an anchor that exists in it."""
     texts = pages(site)
     ids = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in texts.items()}
     wrong = []
@@ -72,7 +72,7 @@ def test_links_lead_somewhere(site: Path) -> None:
 
 
 def test_the_site_needs_no_network(site: Path) -> None:
-    """No page loads a script, a style, a font or a picture from another machine."""
+    """No page loads a script, a style sheet, a font or an image from another host."""
     for path, text in pages(site).items():
         loaded = re.findall(r'<(?:script|img|iframe)\b[^>]*\bsrc="([^"]+)"', text)
         loaded += re.findall(r'<link\b[^>]*rel="(?:stylesheet|preload|icon)"[^>]*href="([^"]+)"', text)
@@ -83,7 +83,7 @@ def test_the_site_needs_no_network(site: Path) -> None:
 
 @pytest.mark.parametrize("code", REPAIRS)
 def test_a_repaired_spec_is_free_of_the_finding(code: str) -> None:
-    """The bad example has the finding that the page says; the repaired one has neither an error nor a warning."""
+    """The bad example has the finding that its page describes; the repaired one has neither errors nor warnings."""
     bad, printed, good = REPAIRS[code]
     assert f"[{code}]" in printed
     assert bad != good
@@ -96,13 +96,13 @@ def test_a_repaired_spec_is_free_of_the_finding(code: str) -> None:
 
 
 def test_the_ranges_hold_every_code() -> None:
-    """The comments of codes.py name the ranges, and no code is outside all of them."""
+    """The comments of codes.py list ranges of codes, and every code is in one of them."""
     found = [code for first, last, _ in codes.ranges() for code in CODES if first <= code <= last]
     assert found == list(CODES)
 
 
 def test_line_numbers_follow_the_text_that_is_shown() -> None:
-    """The page leaves out a bad spec's first line, so what archspec prints points one line higher."""
+    """The page omits the first line of a bad spec, so the line numbers of the shown output are one lower."""
     bad, printed, _ = REPAIRS["AS204"]
     line = next(number for number, text in enumerate(bad.splitlines(), 1) if "sharde" in text)
     assert f".yaml:{line}:" in printed
@@ -110,7 +110,7 @@ def test_line_numbers_follow_the_text_that_is_shown() -> None:
 
 
 def test_a_link_to_nothing_stops_the_build(tmp_path: Path) -> None:
-    """A page cannot link to a file that the repository does not have; links inside code do not count."""
+    """A page that links to a file missing from the repository fails the build; links inside code are ignored."""
     with pytest.raises(FileNotFoundError, match=r"docs/absent\.md"):
         staging.linked("[this](absent.md)", "docs/language.md", "language.md", tmp_path)
     code = "```yaml\n[this](absent.md)\n```"
@@ -131,5 +131,5 @@ def test_a_link_to_nothing_stops_the_build(tmp_path: Path) -> None:
 def test_links_of_the_repository_become_links_of_the_site(
     source: str, target: str, link: str, found: str, tmp_path: Path
 ) -> None:
-    """Pages, specs, other files and folders each have their place on the site."""
+    """Links to pages, specs, other files and folders of the repository are rewritten to their place on the site."""
     assert staging.linked(link, source, target, tmp_path) == found

@@ -1,4 +1,4 @@
-"""Kinds that violate their contract: the message names the kind, the place of its class, and what does not fit."""
+"""Kinds that violate their contract: the message names the kind, the location of its class, and the violation."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ USUAL = {"EXPERT": "identity", "GATE": "softmax", "TOWER": "mlp, units: []", "FU
 
 @expert("narrow")
 class _Narrow(ExpertKind):
-    """Says that it is as wide as its input, and is not."""
+    """Its `width` is that of its input, but its output is narrower."""
 
     def width(self, input: Width) -> Width:
         return input
@@ -66,7 +66,7 @@ class _Narrow(ExpertKind):
 
 @expert("nothing")
 class _Nothing(ExpertKind):
-    """Forgets to give its value back."""
+    """Returns nothing."""
 
     def width(self, input: Width) -> Width:
         return input
@@ -77,7 +77,7 @@ class _Nothing(ExpertKind):
 
 @expert("failing")
 class _Failing(ExpertKind):
-    """Raises an error."""
+    """Raises an error in `lower`."""
 
     def width(self, input: Width) -> Width:
         return input
@@ -89,7 +89,7 @@ class _Failing(ExpertKind):
 
 @expert("objecting")
 class _Objecting(ExpertKind):
-    """Raises a sentence for people, late."""
+    """Raises a KindError, but only in `lower`."""
 
     def width(self, input: Width) -> Width:
         return input
@@ -100,7 +100,7 @@ class _Objecting(ExpertKind):
 
 @expert("illegal")
 class _Illegal(ExpertKind):
-    """Adds what cannot be added."""
+    """Adds values that cannot be added."""
 
     def width(self, input: Width) -> Width:
         return input
@@ -111,7 +111,7 @@ class _Illegal(ExpertKind):
 
 @gate("short")
 class _Short(GateKind):
-    """A weight too few."""
+    """Returns one weight too few."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         assert gate.selector is not None
@@ -120,7 +120,7 @@ class _Short(GateKind):
 
 @gate("values")
 class _Values(GateKind):
-    """Mixes a value too few."""
+    """Mixes one value too few."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         assert gate.selector is not None
@@ -132,7 +132,7 @@ class _Values(GateKind):
 
 @feature_gate("factors")
 class _Factors(FeatureGateKind):
-    """A factor too many."""
+    """Returns one factor too many."""
 
     def lower(self, at: Scope, selector: Value, count: int) -> Value:
         return at.linear(selector, count + 1, "head")
@@ -140,7 +140,7 @@ class _Factors(FeatureGateKind):
 
 @tower("head")
 class _Head(TowerKind):
-    """A head that forgets what a task is."""
+    """A head that ignores the kind of task."""
 
     def width(self, input: Width) -> Width:
         return input
@@ -154,7 +154,7 @@ class _Head(TowerKind):
 
 @fusion("wide")
 class _Wide(FusionKind):
-    """Gives no number but a row."""
+    """A fusion that returns a row instead of one number per row."""
 
     of: Names
 
@@ -176,7 +176,7 @@ BROKEN: dict[type[Settings], tuple[str, str]] = {
 
 
 def refused(cls: KindClass, place: str) -> archspec.SpecError:
-    """What is said of the spec with the class at one of its places."""
+    """The SpecError that the spec raises with the class at one of its places."""
     ((_, name),) = cls.__dict__["__archspec_kinds__"]
     text = SPEC
     for key, kind in (USUAL | {place: name}).items():
@@ -189,7 +189,7 @@ def refused(cls: KindClass, place: str) -> archspec.SpecError:
 
 @pytest.mark.parametrize("cls", BROKEN, ids=lambda cls: cls.__name__)
 def test_a_kind_that_breaks_its_word_is_named_with_its_place(cls: KindClass) -> None:
-    """AS502 at the block's line says what the kind said, what it gave, and file and line of the class."""
+    """AS502 at the block's line says what the kind declares, what it returned, and the file and line of the class."""
     place, sentence = BROKEN[cls]
     (found,) = refused(cls, place).diagnostics
     ((_, name),) = cls.__dict__["__archspec_kinds__"]
@@ -203,14 +203,14 @@ def test_a_kind_that_breaks_its_word_is_named_with_its_place(cls: KindClass) -> 
 
 
 def test_a_late_objection_is_the_sentence_of_the_kind() -> None:
-    """KindError from `lower` is AS210 at the block, as it is from `check`."""
+    """A KindError from `lower` is AS210 at the block, like one from `check`."""
     (found,) = refused(_Objecting, "EXPERT").diagnostics
     assert (found.code, found.help) == ("AS210", "add a column")
     assert "takes an even width" in found.message
 
 
 def test_compiling_says_the_same() -> None:
-    """Whoever compiles such a spec reads the sentence, and no traceback of the compiler's own check."""
+    """Compiling such a spec raises the same message, not a traceback from the compiler."""
     with pytest.raises(SpecError, match="declares a width of 4, but its `lower` returns"):
         archspec.compile(SPEC.replace("EXPERT", "narrow").replace("GATE", "softmax").replace("TOWER", "mlp, units: []")
                          .replace("FUSION", "sum").replace("FEATURE", "sigmoid"), plugins=[_Narrow])  # fmt: skip
@@ -218,10 +218,10 @@ def test_compiling_says_the_same() -> None:
 
 @pytest.mark.parametrize("width", ["8", None, 0, -1, 8.0, True])
 def test_a_width_that_is_no_width_is_a_diagnostic(width: object) -> None:
-    """An expert whose `width` returns anything but a whole number from 1 on is named, with what it returned."""
+    """An expert whose `width` returns anything but a positive whole number is named, with what it returned."""
 
     class Odd(ExpertKind):
-        """Returns something else."""
+        """Returns the given value as its width."""
 
         def width(self, input: Width) -> Any:  # noqa: ANN401 - the defect
             return width

@@ -39,7 +39,7 @@ PLE = (ROOT / "specs" / "ple.yaml").read_text(encoding="utf-8")
 
 
 def registry_of(path: Path) -> Registry:
-    """The kinds that a spec of the repository needs."""
+    """A registry with the kinds that a spec of the repository needs."""
     names = yaml.safe_load(path.read_text(encoding="utf-8")).get("requires", [])
     return load(ROOT / "plugins" / f"{name}.py" for name in names)
 
@@ -51,7 +51,7 @@ def differences(old: str, new: str) -> Difference:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_a_spec_equals_its_canonical_form(path: Path) -> None:
-    """Writing out defaults, variables and repeats makes no difference."""
+    """Writing out defaults, variables and repeats is not a difference."""
     registry = registry_of(path)
     graph = load_graph(path, None, registry)
     found = difference(graph, load_graph(graph.spec.text(), None, registry))
@@ -59,20 +59,20 @@ def test_a_spec_equals_its_canonical_form(path: Path) -> None:
 
 
 def test_comments_and_idle_order_do_not_count() -> None:
-    """Notes, and the order of keys where it has no meaning, make no difference."""
+    """Comments, notes, and the order of keys where it has no meaning are not differences."""
     other = TEXT.replace("{count: 2, units: [3]}", "{units: [3], x-why: a test, count: 2}  # two")
     assert differences(TEXT, other).changes == ()
 
 
 def test_a_setting() -> None:
-    """A setting is found at its block, with both values."""
+    """A changed setting is reported at its block, with both values."""
     assert differences(TEXT, TEXT.replace("units: [3]", "units: [3], activation: tanh")).changes == (
         Change("changed", E, "activation", "relu", "tanh"),
     )
 
 
 def test_settings_come_and_go() -> None:
-    """A key without a counterpart is found with its value, also inside a setting; and so is one of the top level."""
+    """A key that only one spec has is reported with its value, also inside a setting and at the top level."""
     more = TEXT.replace("t: {}\nlevels", "t: {when: seen}\nlevels")
     assert differences(TEXT, more).changes == (Change("added", Place("tasks", "t"), "when", new="seen"),)
     assert differences(more, TEXT).changes == (Change("removed", Place("tasks", "t"), "when", old="seen"),)
@@ -82,14 +82,14 @@ def test_settings_come_and_go() -> None:
 
 
 def test_a_level_more() -> None:
-    """A level without a counterpart is a change, and each of its blocks is another."""
+    """A level that only one spec has is one change, and each of its blocks is another."""
     more = TEXT.replace("  - experts", "  - repeat: 2\n    experts").replace("e: {c", "t: {c").replace("es: e", "es: t")
     places = [str(change.place) for change in differences(TEXT, more).changes if not change.setting]
     assert {"level2", "level2.experts.t", "level2.gates.t"} <= set(places)
 
 
 def test_the_order_of_inputs_counts() -> None:
-    """Inputs are concatenated in their order: the same ones in another order are another network."""
+    """Inputs are concatenated in their order, so a different order is a different network."""
     lines = TEXT.splitlines(keepends=True)
     other = "".join([*lines[:3], lines[4], lines[3], *lines[5:]])
     assert differences(TEXT, other).changes == (
@@ -98,7 +98,7 @@ def test_the_order_of_inputs_counts() -> None:
 
 
 def test_the_cases_of_a_switch_are_blocks() -> None:
-    """A case that is added to a switch is a block with its own place."""
+    """A case that is added to a switch is reported as a block with its own place."""
     text = SWITCH.format(values="[home, search]", cases="{home: {units: [2]}, search: {units: [2]}}")
     more = SWITCH.format(values="[home, search, feed]", cases="{home: {units: [2]}, search: {}, feed: {units: [2]}}")
     found = {(change.how, str(change.place), change.setting) for change in differences(text, more).changes}
@@ -122,14 +122,14 @@ towers:
 
 
 def test_a_renamed_block_is_no_change() -> None:
-    """What goes in all places where another comes, with equal settings, is renamed; its label column is a change."""
+    """A block with equal settings and a new name in all places is renamed; its label column is a change."""
     found = differences(PLE, PLE.replace("vtr", "click"))
     assert found.renamed == {"vtr": "click"}
     assert found.changes == (Change("changed", Place("tasks", "click"), "label", "vtr", "click"),)
 
 
 def test_a_name_that_is_a_kind_too_is_replaced_as_a_name_only() -> None:
-    """A group called `mlp` gets its new name where gates see it, and its kind stays `mlp`."""
+    """If a group called `mlp` is renamed, references to it get the new name, but the kind `mlp` stays."""
     text = TEXT.replace("e: {", "mlp: {").replace("sees: e", "sees: mlp")
     found = differences(text, text.replace("mlp: {", "wide: {").replace("sees: mlp", "sees: wide"))
     assert (found.renamed, found.changes) == ({"mlp": "wide"}, ())
@@ -143,7 +143,7 @@ def test_a_name_that_is_a_kind_too_is_replaced_as_a_name_only() -> None:
     ],
 )
 def test_every_difference_is_a_change_or_a_name(new: str) -> None:
-    """Whatever is renamed, a spec that differs has changes or names, and comparing backwards has as many."""
+    """A spec that differs has changes besides its renamed blocks, and the reverse comparison has as many of both."""
     there, back = differences(PLE, new), differences(new, PLE)
     assert there.changes
     assert len(there.renamed) == len(back.renamed)

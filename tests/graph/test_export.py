@@ -16,7 +16,7 @@ PLUGINS = SPECS.parent / "plugins"
 
 @pytest.mark.parametrize("name", ["ple", "esmm", "meituan_search", "cross_stitch"])
 def test_attributes(name: str) -> None:
-    """Each node has category, kind, level, width and tasks; the graph is acyclic and equals the checked one."""
+    """Each node has category, kind, level, width and tasks; the graph is acyclic and equals the checked graph."""
     spec = load(SPECS / f"{name}.yaml")
     exported = archspec.build_graph(spec)
     assert nx.is_directed_acyclic_graph(exported)
@@ -28,7 +28,7 @@ def test_attributes(name: str) -> None:
 
 
 def test_two_nodes_may_be_joined_in_several_roles() -> None:
-    """PEPNet's gate reads its fields as data, and without a gradient as its selector: two edges."""
+    """PEPNet's gate reads its fields as data and, without a gradient, as its selector: that makes two edges."""
     exported = archspec.build_graph(load(SPECS / "pepnet.yaml"))
     edges = exported["inputs.user"]["feature_gates.personal"].values()
     assert sorted((data["role"], data["detached"]) for data in edges) == [("from", False), ("selector", True)]
@@ -37,7 +37,7 @@ def test_two_nodes_may_be_joined_in_several_roles() -> None:
 
 
 def test_settings_that_differ_from_their_defaults() -> None:
-    """A figure says what a node has that its kind does not have by default, also inside a setting."""
+    """A node has as attributes the settings that differ from the defaults of its kind, also nested ones."""
     home = archspec.build_graph(load(SPECS / "home.yaml")).nodes["level1.experts.shared.0"]
     assert home["changed"]["modulate"] == {"rank": 4, "at": "input"}
     assert home["changed"]["norm"] == "batch"
@@ -49,7 +49,7 @@ def test_settings_that_differ_from_their_defaults() -> None:
 
 
 def test_what_a_figure_says_in_words() -> None:
-    """What decides a gate's weights, a tower's kind where it is not the usual one, and that a fusion is a penalty."""
+    """Attributes say what selects a gate's weights, a tower's kind if it is unusual, and that a fusion is a penalty."""
     hinet = archspec.build_graph(load(SPECS / "hinet.yaml"))
     assert hinet.nodes["level2.gates.others"]["steered"] == ("by scene", "not own scene")
     assert hinet.nodes["level3.gates.home_buy"]["steered"] == ("by others, own, shared",)
@@ -65,7 +65,7 @@ def test_what_a_figure_says_in_words() -> None:
 
 
 def test_what_a_node_is_among_its_like() -> None:
-    """An expert's group and place, a case's value and a task's node are attributes; others have none of them."""
+    """An expert's group and index, a case's value and a task's node are attributes, which other nodes do not have."""
     ple = archspec.build_graph(load(SPECS / "ple.yaml")).nodes
     assert [ple[f"level1.experts.shared.{i}"]["index"] for i in range(3)] == [0, 1, 2]
     assert {ple[f"level1.experts.shared.{i}"]["group"] for i in range(3)} == {"shared"}
@@ -90,7 +90,7 @@ def test_what_a_node_is_among_its_like() -> None:
     ],
 )
 def test_a_selector_is_a_formula(selector: str, words: str) -> None:
-    """Streams that are added, concatenated or detached are drawn as such, and each by its own name, not its number."""
+    """Selectors of added, concatenated or detached streams are shown as a formula, with names instead of indices."""
     spec = load(
         "archspec: 1\nname: steered\ninputs: {x: {kind: dense, dim: 2}, y: {kind: dense, dim: 2}}\ntasks: {t: {}}\n"
         "levels:\n  - experts: {shared: {count: 2, units: [2]}}\n    gates: {low: {sees: all, selector: x}}\n"

@@ -55,7 +55,7 @@ def test_outputs_of_the_smaller_model_are_those_of_the_whole(spec: str, outputs:
 
 
 def test_the_smaller_spec_stands_alone() -> None:
-    """Its text is a valid spec that means the same, so a model of it can be pickled and exported."""
+    """Its text is a valid spec of the same model, so that the model can be pickled and exported."""
     graph = load_graph(ROOT / "specs" / "ple.yaml", None, plugins.load([]))
     spec = only(graph, ["vtr"]).spec
     assert archspec.load(spec.text()).digest == spec.digest != graph.spec.digest
@@ -64,13 +64,13 @@ def test_the_smaller_spec_stands_alone() -> None:
 
 
 def test_everything_is_the_same_model() -> None:
-    """All outputs need all weights."""
+    """Selecting all outputs keeps all weights."""
     graph = load_graph(ROOT / "specs" / "ple.yaml", None, plugins.load([]))
     assert only(graph, ["vtr", "vcr"]).spec.digest == graph.spec.digest
 
 
 def test_an_output_that_is_not_there() -> None:
-    """It is an error that names the nearest one, and all of them."""
+    """An unknown output is an error that suggests the nearest name and lists all of them."""
     graph = load_graph(ROOT / "specs" / "ple.yaml", None, plugins.load([]))
     with pytest.raises(SpecError, match="AS812") as raised:
         only(graph, ["vtr", "vrc"])

@@ -34,7 +34,7 @@ def reached(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def test_a_switch_passes_no_gradient_to_its_domain() -> None:
-    """Task b only chooses by the ids of `scene`: its table is trained by task a, which reads it, and by no other."""
+    """Task b only selects by the ids of `scene`, so only task a, which reads its table, trains the table."""
     found = reached(SWITCHED)
     assert found["inputs.scene"] == ("a",)
     assert found["towers.b.cases.app"] == ("b",)
@@ -64,7 +64,7 @@ fusion: {b: {kind: weighted_product, of: {a: 1.0}, times: {input: price}}}
 
 
 def test_a_domain_that_only_selects_is_behind_nothing() -> None:
-    """A table that both towers read is last, though a gate below the last shared expert is selected by its ids."""
+    """A table that both towers read is among the last shared nodes, even if its ids select a gate further below."""
     text = """levels:
   - experts: {app: {from: x, units: [2]}, web: {from: x, units: [2]}}
     gates: {mixed: {kind: domain, sees: all, selector: scene}}
@@ -78,7 +78,7 @@ towers:
 
 
 def test_gates_are_not_among_the_last_shared_nodes() -> None:
-    """One gate that all towers read is trained by all tasks and nearest to them; the experts that it mixes count."""
+    """A gate that all towers read is trained by all tasks, but the experts that it mixes are the last shared nodes."""
     text = """levels:
   - experts: {bottom: {from: x, count: 2, units: [2]}}
     gates: {mixed: {sees: all, selector: x}}
@@ -91,7 +91,7 @@ towers: {$task: {from: level1.gates.mixed}}
 
 
 def test_a_shared_table_is_trained_by_the_tasks_of_all_its_readers() -> None:
-    """An input that reads another's table hands its own tasks on to it, in the spec's order."""
+    """A shared table is trained by the tasks of every input that reads it, in the order of the spec."""
     inputs = "  u: {kind: sparse, vocab: 5, dim: 2}\n  v: {kind: sparse, table: u}\ntasks:"
     text = HEAD.replace("tasks:", inputs) + "towers: {a: {from: v}, b: {from: u}}\n"
     graph = load_graph(text, None, plugins.built_in())
@@ -101,7 +101,7 @@ def test_a_shared_table_is_trained_by_the_tasks_of_all_its_readers() -> None:
 
 
 def test_no_task_trains_a_frozen_table() -> None:
-    """A table with `trainable: false` has no gradient, whichever input reads it; nor can it be the last shared one."""
+    """A table with `trainable: false` has no gradient, whichever input reads it, and is never a last shared node."""
     inputs = "  u: {kind: sparse, vocab: 5, dim: 2, trainable: false}\n  v: {kind: sparse, table: u}\ntasks:"
     text = HEAD.replace("tasks:", inputs) + "towers: {a: {from: [u, v]}, b: {from: [u, v]}}\n"
     graph = load_graph(text, None, plugins.built_in())

@@ -1,4 +1,4 @@
-"""Differences in words."""
+"""Descriptions of differences in words."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def said(old: str, new: str) -> tuple[Statement, ...]:
     ],
 )  # fmt: skip
 def test_a_change_is_said_once(old: str, new: str, text: str) -> None:
-    """A change is one line for any number of blocks, and so is the opposite change."""
+    """A change is described in one line for any number of blocks, and so is the reverse change."""
     assert old in PLE
     there, back = said(PLE, PLE.replace(old, new)), said(PLE.replace(old, new), PLE)
     assert [str(one).startswith(text) for one in there].count(True) == 1, [str(one) for one in there]
@@ -55,14 +55,14 @@ def test_a_change_is_said_once(old: str, new: str, text: str) -> None:
 
 
 def test_places_are_complete() -> None:
-    """A statement lists every block that it is about, whatever its text names."""
+    """A statement lists all blocks that it applies to, even if its text names only some."""
     (units,) = said(PLE, PLE.replace("[64, 32]", "[128, 32]"))
     assert units.places == tuple(f"level{n}.experts.{name}" for n in (1, 2) for name in ("vtr", "vcr", "shared"))
     assert (units.setting, units.old, units.new) == ("units", [64, 32], [128, 32])
 
 
 def test_lists_that_gain_the_same_name_are_said_together() -> None:
-    """Whatever else the lists hold; values that differ from place to place are in no statement."""
+    """Gates that gain the same name share a line; values that differ from place to place are not listed."""
     found = said(PLE, PLE.replace("[$task, shared]", "[vtr, vcr, shared]"))
     assert [str(one) for one in found] == [
         "changed  `sees` of level1.gates.vtr and level2.gates.vtr: also vcr",
@@ -76,7 +76,7 @@ def test_lists_that_gain_the_same_name_are_said_together() -> None:
 
 
 def test_levels_that_are_gone_are_one_line() -> None:
-    """A level that went takes its blocks with it."""
+    """A removed level is one line that includes its blocks."""
     texts = [str(one) for one in said(PLE, PLE.replace("repeat: 2", "repeat: 1"))]
     assert "removed  level 2: expert groups vtr, vcr and shared; gates vtr and vcr" in texts
 
@@ -93,5 +93,5 @@ def test_levels_that_are_gone_are_one_line() -> None:
     ],
 )
 def test_values_are_written_as_in_a_spec(value: object, text: str) -> None:
-    """Names are bare, other texts are quoted."""
+    """Names are printed bare, other texts quoted."""
     assert shown(value) == text

@@ -1,4 +1,4 @@
-"""An expert whose `lower` wants more than archspec gives."""
+"""An expert whose `lower` requires an argument that archspec does not pass."""
 
 from archspec import ExpertKind, Scope, Value, expert
 

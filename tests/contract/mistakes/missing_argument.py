@@ -1,4 +1,4 @@
-"""An input whose `lower` does not take the settings of the others."""
+"""An input whose `lower` does not accept the settings of the other inputs."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""An optional method with a typo: archspec would never call it."""
+"""An optional method with a misspelt name, which archspec would never call."""
 
 from typing_extensions import override
 

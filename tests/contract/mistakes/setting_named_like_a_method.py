@@ -1,4 +1,4 @@
-"""A setting `chosen` where archspec calls a method `chosen`."""
+"""A setting `chosen`, which hides the method `chosen` that archspec calls."""
 
 from archspec import GateInputs, GateKind, Scope, Value, gate
 

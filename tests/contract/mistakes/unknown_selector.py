@@ -1,4 +1,4 @@
-"""A gate that is selected by something that the language does not have."""
+"""A gate whose type of selector does not exist in the language."""
 
 from typing import ClassVar, Literal
 

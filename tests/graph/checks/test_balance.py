@@ -1,4 +1,4 @@
-"""Balances that read gradients: what validate says is what training does."""
+"""Balances that read gradients: what validation accepts can be trained, and what it rejects cannot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def text(balance: str, towers: str, *, sparse: bool = False, levels: str = "") -
     "towers", ["{$task: {from: x}}", "{a: {from: u}, b: {from: v}}", "{a: {from: u}, b: {from: {detach: u}}}"]
 )
 def test_tasks_without_shared_weights_are_refused(balance: str, towers: str) -> None:
-    """Towers on numbers, on a table each, or behind `detach` share nothing to read gradients on."""
+    """Towers on numbers, on separate tables, or behind `detach` share no weights whose gradients could be balanced."""
     with pytest.raises(SpecError, match="share none") as told:
         archspec.load(text(balance, towers))
     assert told.value.status == 1
@@ -35,14 +35,14 @@ def test_tasks_without_shared_weights_are_refused(balance: str, towers: str) -> 
 
 @pytest.mark.parametrize("balance", READ)
 def test_sparse_gradients_that_would_be_read_are_refused(balance: str) -> None:
-    """A shared table with sparse gradients is reported at its `sparse_grad`; one of a single task is allowed."""
+    """A shared table with sparse gradients is an error at its `sparse_grad`; a table of a single task is allowed."""
     with pytest.raises(SpecError, match="input `u` are sparse"):
         archspec.load(text(balance, "{$task: {from: u}}", sparse=True))
     archspec.load(text(balance, "{a: {from: [u, v]}, b: {from: v}}", sparse=True))
 
 
 def test_a_table_below_the_last_shared_weights_may_be_sparse() -> None:
-    """`gradnorm` reads the last shared weights alone: a table under a shared expert does not count."""
+    """`gradnorm` reads only the gradients of the last shared weights, so tables below a shared expert may be sparse."""
     levels = "levels: [{experts: {e: {units: [3]}}, gates: {$task: {sees: e}}}]\n"
     archspec.load(text("gradnorm", "{$task: {}}", sparse=True, levels=levels))
     with pytest.raises(SpecError, match="AS738"):
@@ -53,7 +53,7 @@ def test_a_table_below_the_last_shared_weights_may_be_sparse() -> None:
 @pytest.mark.parametrize("balance", ["gradnorm", "pcgrad"])
 @pytest.mark.parametrize("towers", ["{$task: {from: u}}", "{$task: {from: x}}", "{a: {from: [u, v]}, b: {from: v}}"])
 def test_what_is_valid_trains(balance: str, towers: str, *, sparse: bool) -> None:
-    """The loss that the check lets pass can be made and differentiated; the one it refuses cannot."""
+    """A loss that the check accepts can be built and differentiated; one that it rejects cannot."""
     from unittest import mock
 
     import torch

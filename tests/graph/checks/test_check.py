@@ -1,4 +1,4 @@
-"""What must hold of a graph: columns that inputs share."""
+"""Checks of a graph: columns that several inputs share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDS, DENSE = "sparse, vocab: 9, dim: 2", "dense, dim: 3"
 
 @pytest.mark.parametrize(("one", "two"), [(ANY, THREE), (THREE, ANY), (ANY, ANY), (THREE, THREE), (IDS, IDS)])
 def test_a_column_that_can_be_both_is_shared(one: str, two: str) -> None:
-    """A sequence of any length takes the column of one with a given length, whichever is written first."""
+    """A sequence without a length may share the column of one with a length, in either order."""
     spec = load(SHARED.format(one=one, two=two))
     assert [spec.inputs[name].common.column for name in ("one", "two")] == ["one", "one"]
 
@@ -37,7 +37,7 @@ def test_a_column_that_can_be_both_is_shared(one: str, two: str) -> None:
     ],
 )
 def test_a_column_that_cannot_be_both_is_named(one: str, two: str, message: str) -> None:
-    """Two lengths, ids and numbers, a single id and a sequence: one column cannot hold both."""
+    """One column cannot be used with two lengths, as ids and numbers, or as a single id and a sequence."""
     with pytest.raises(SpecError, match="AS217") as raised:
         load(SHARED.format(one=one, two=two))
     with pytest.raises(AssertionError, match=message):

@@ -1,4 +1,4 @@
-"""The bound on the memory of weights: what it lets through without lowering is small indeed."""
+"""The bound on the memory of weights: specs that pass it without being lowered really are small."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def most_bytes(graph: Graph) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_published_spec_is_heavy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They need no lowering to be checked; with a limit below what they weigh, the bound sees that."""
+    """Published specs are checked without lowering; with a limit below their size, the bound is exceeded."""
     graph = graph_of(spec_of(name))
     assert not heavy.may_be_heavy(graph)
     monkeypatch.setattr(heavy, "MANY_BYTES", most_bytes(graph) - 1)
@@ -33,7 +33,7 @@ def test_no_published_spec_is_heavy(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_large_table_is_seen() -> None:
-    """A table above the limit is not let through."""
+    """A table above the limit exceeds the bound."""
     rows = limits.MANY_BYTES // 4 // 16 + 1
     text = (
         f"archspec: 1\nname: big\ninputs: {{u: {{kind: sparse, vocab: {rows}, dim: 16}}}}\n"
@@ -44,7 +44,7 @@ def test_a_large_table_is_seen() -> None:
 
 
 def test_what_a_layer_reads_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Narrow settings and a wide stream make a large weight: the width of all that a node reads is in the bound."""
+    """Narrow settings and a wide stream make a large weight, so the bound counts the width of all that a node reads."""
     names = [f"x{i}" for i in range(20)]
     text = (
         f"archspec: 1\nname: wide\ninputs: {{{', '.join(f'{name}: {{kind: dense, dim: 1000}}' for name in names)}}}\n"
@@ -57,7 +57,7 @@ def test_what_a_layer_reads_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_learned_positions_of_a_long_list_are_seen() -> None:
-    """A vector for each of a million places is the largest weight of a transformer."""
+    """The bound counts learned positions: a vector for each of a million places is a transformer's largest weight."""
     text = """
 archspec: 1
 name: big

@@ -1,4 +1,4 @@
-"""A spec that is too large is refused with one sentence, before anything of its size is made."""
+"""A spec that is too large is rejected with one sentence, before anything of its size is allocated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUGE = 10**12
 
 
 def spec(**sections: str) -> str:
-    """A small spec, with some sections written otherwise; `levels` replaces what the tower reads."""
+    """A small spec, with the given sections replaced; `levels` replaces what the tower reads."""
     parts = {"inputs": "{x: {kind: dense, dim: 4}}", "tasks": "{click: {}}", "towers": "{click: {from: x}}"} | sections
     if "levels" in sections and "towers" not in sections:
         parts["towers"] = "{$task: {}}"
@@ -25,12 +25,12 @@ def spec(**sections: str) -> str:
 
 
 def many(item: str, count: int) -> str:
-    """An item so many times, `#` being its number, separated by commas."""
+    """An item repeated `count` times, with `#` replaced by its index, separated by commas."""
     return ", ".join(item.replace("#", str(index)) for index in range(count))
 
 
 def refusal(text: str) -> list[str]:
-    """The codes of the diagnostics of a spec that is read, checked and lowered."""
+    """The codes of the diagnostics of a spec that is loaded, checked and lowered."""
     with pytest.raises(SpecError) as caught:
         lower(graph_of(archspec.load(text)))
     assert all(len(item.message) < 1100 for item in caught.value.diagnostics)
@@ -120,7 +120,7 @@ CASES = {
 
 @pytest.mark.parametrize(("text", "code"), CASES.values(), ids=CASES.keys())
 def test_what_is_too_large_is_refused(text: str, code: str) -> None:
-    """Each number that a file can make large has a limit, or is counted with what it multiplies."""
+    """Each number in a spec that can become large has a limit, or is part of a product that has one."""
     assert code in refusal(text)
 
 
@@ -143,7 +143,7 @@ QUADRATIC = {
 
 @pytest.mark.parametrize("text", QUADRATIC.values(), ids=QUADRATIC.keys())
 def test_mistakes_without_end_are_cut_short(text: str) -> None:
-    """Thousands of mistakes are refused after those that somebody reads, and it is said that there are more."""
+    """After a limited number of mistakes the rest is dropped, and the last diagnostic says that there are more."""
     with pytest.raises(SpecError) as caught:
         archspec.load(text)
     assert "AS045" in {item.code for item in caught.value.diagnostics}
@@ -151,14 +151,14 @@ def test_mistakes_without_end_are_cut_short(text: str) -> None:
 
 
 def test_warnings_without_end_are_cut_short() -> None:
-    """Of thousands of warnings of one code a hundred are kept, and one says so."""
+    """Of thousands of warnings with one code a hundred are kept, one of which says that there are more."""
     loaded = archspec.load(spec(towers=f"{{click: {{from: x}}, {many('c#: {from: x}', 500)}}}"))
     assert len(loaded.diagnostics) == 101
     assert "the others are not shown" in loaded.diagnostics[-1].message
 
 
 def test_a_cycle_of_thousands_names_some() -> None:
-    """A long cycle is shown by its first blocks."""
+    """For a long cycle only the first blocks are shown."""
     with pytest.raises(SpecError) as caught:
         archspec.load(spec(towers="{click: {from: x}, c0: {from: towers.c999}, "
                       + ", ".join(f"c{i}: {{from: towers.c{i - 1}}}" for i in range(1, 1000)) + "}"))  # fmt: skip
@@ -169,7 +169,7 @@ def test_a_cycle_of_thousands_names_some() -> None:
 
 
 def test_large_weights_are_told() -> None:
-    """From 64 GB on a warning says how much memory the weights need, at the setting that makes it so."""
+    """From 64 GB on, a warning says how much memory the weights need, at the setting that causes it."""
     (item,) = lower(graph_of(archspec.load(spec(inputs="{x: {kind: sparse, vocab: 10000000000, dim: 2}}")))).findings
     assert (item.code, item.severity) == ("AS310", "warning")
     assert "80 GB" in item.message
@@ -179,14 +179,14 @@ def test_large_weights_are_told() -> None:
 
 
 def test_compile_refuses_what_validate_refuses() -> None:
-    """No weight is allocated before the sizes of all were looked at."""
+    """No weight is allocated before the sizes of all weights are checked."""
     with pytest.raises(SpecError) as caught:
         archspec.compile(spec(inputs=f"{{x: {{kind: sparse, vocab: {HUGE}, dim: 1}}}}"))
     assert [item.code for item in caught.value.diagnostics] == ["AS221"]
 
 
 def test_a_path_of_overrides_is_short() -> None:
-    """`--set a.a.a...` with thousands of steps is refused, not followed."""
+    """`--set a.a.a...` with thousands of steps is rejected and not followed."""
     with pytest.raises(SpecError) as caught:
         archspec.load(spec(), overrides=[f"{'.'.join(['a'] * 5000)}=1"])
     assert [item.code for item in caught.value.diagnostics] == ["AS136"]
@@ -194,7 +194,7 @@ def test_a_path_of_overrides_is_short() -> None:
 
 @pytest.mark.parametrize("name", [name for name in vars(limits) if name.isupper()])
 def test_the_language_page_says_each_limit(name: str) -> None:
-    """docs/language.md lists the limits with the numbers of the code."""
+    """docs/language.md lists the limits with the numbers used in the code."""
     page = (Path(__file__).parents[3] / "docs" / "language.md").read_text(encoding="utf-8")
     section = page.partition("\n## Limits\n")[2].partition("\n## ")[0]
     said = {"MOST_BYTES": "1 TB", "MANY_BYTES": "64 GB"}.get(name, f"{getattr(limits, name):,}")
@@ -202,7 +202,7 @@ def test_the_language_page_says_each_limit(name: str) -> None:
 
 
 def chained(count: int) -> str:
-    """A spec whose towers read each other in a row, each a task's."""
+    """A spec with a chain of towers, each of which reads the previous one and belongs to a task."""
     return spec(
         tasks=f"{{{many('t#: {}', count)}}}",
         towers="{t0: {from: x}, " + ", ".join(f"t{i}: {{from: [x, towers.t{i - 1}]}}" for i in range(1, count)) + "}",
@@ -236,6 +236,6 @@ WIDE = {
 
 @pytest.mark.parametrize("text", WIDE.values(), ids=WIDE.keys())
 def test_large_specs_are_read_in_their_time(text: str) -> None:
-    """A spec within the limits takes time that grows with its text, not with the square of it."""
+    """The time to load a spec within the limits grows linearly with its text, not quadratically."""
     with limited():
         assert archspec.load(text).name == "big"

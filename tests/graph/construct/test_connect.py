@@ -39,7 +39,7 @@ def code(text: str) -> str:
 
 
 def test_widths_order_and_tasks() -> None:
-    """Every node has its width and the tasks that train it; the order is a topological one; nothing unread is left."""
+    """Every node has its width and the tasks that train it; nodes are in topological order, without unread ones."""
     graph = load_graph(PLE, None, plugins.built_in())
     place = {name: index for index, name in enumerate(graph.order)}
     assert all(place[edge.source] < place[edge.target] for edge in graph.edges)
@@ -51,7 +51,7 @@ def test_widths_order_and_tasks() -> None:
 
 
 def test_detach_stops_the_reach() -> None:
-    """A detached expert is seen, but not trained by that gate's task."""
+    """A gate sees a detached expert, but the gate's task does not train it."""
     text = PLE.replace("repeat: 2", "repeat: 1").replace("      shared: {sees: all}\n", "")
     graph = load_graph(text.replace("$task: {sees: [$task, shared]}",
                                     "ctr: {sees: [ctr, {detach: shared}]}\n      cvr: {sees: [cvr, shared]}"),
@@ -72,7 +72,7 @@ def test_detach_stops_the_reach() -> None:
     ],
 )
 def test_detach_reaches_everything_below_it(sees: str, detached: str) -> None:
-    """A list, a list in a list and a form of several groups lose their gradient like a single name; others do not."""
+    """`detach` applies to every name in a list, a nested list or a form of several groups, and to no others."""
     text = PLE.replace("repeat: 2", "repeat: 1").replace("      shared: {sees: all}\n", "")
     text = text.replace("$task: {sees: [$task, shared]}", f"ctr: {{sees: {sees}}}\n      cvr: {{sees: all}}")
     graph = load_graph(text, None, plugins.built_in())
@@ -84,7 +84,7 @@ def test_detach_reaches_everything_below_it(sees: str, detached: str) -> None:
 
 
 def test_sees_keeps_its_order() -> None:
-    """The order of `sees` is the order of the gate's weights; `except` and `all` follow the file."""
+    """The order of `sees` is the order of the gate's weights; `except` and `all` use the order of the file."""
     for sees, groups in (
         ("[shared, ctr.1]", "shared ctr"),
         ("{except: ctr}", "cvr cvr shared"),
@@ -105,7 +105,7 @@ def test_sees_keeps_its_order() -> None:
     ],
 )
 def test_references_of_towers(towers: str, expected: str) -> None:
-    """Unknown names, widths that do not fit, cycles and missing outputs are errors."""
+    """Unknown names, incompatible widths, cycles and missing outputs are errors."""
     assert code(f"{HEAD}towers: {towers}") == expected
 
 
@@ -129,7 +129,7 @@ def test_mistakes_of_levels(old: str, new: str, expected: str) -> None:
 
 
 def test_four_times_the_tasks_are_four_times_the_work() -> None:
-    """Checking grows linearly with the tasks: counted in calls of functions, which do not vary."""
+    """The work of checking grows linearly with the number of tasks, measured in function calls, which do not vary."""
 
     def calls(count: int) -> int:
         tasks = ", ".join(f"t{i}: {{kind: binary}}" for i in range(count))
