@@ -77,7 +77,7 @@ def test_one_mistake_is_one_diagnostic(name: str) -> None:
     ],
 )
 def test_files_that_are_no_specs(tmp_path: Path, content: bytes, code: str, status: int) -> None:
-    """Empty, binary, badly encoded, deep and large files: one diagnostic, and the exit status for it."""
+    """Empty, binary, badly encoded, deeply nested and large files each cause one diagnostic and the right status."""
     path = tmp_path / "spec.yaml"
     path.write_bytes(content)
     error = refused(path)

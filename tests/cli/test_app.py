@@ -209,7 +209,7 @@ def test_a_defect_of_archspec_says_so(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_a_defect_of_a_plugin_names_the_plugin(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """An error that a plugin's code raises in training is not called a bug in archspec: its file and line are named."""
+    """An error in a plugin's code in training is not called a bug in archspec; the plugin's file and line are named."""
     path = tmp_path / "failing_loss.py"
     path.write_text(
         "from archspec import LossKind, loss\n\n\n@loss('failing')\nclass Failing(LossKind):\n"

@@ -115,7 +115,7 @@ def test_a_wrong_spec_is_no_difference(run: Run) -> None:
 
 
 def test_both_in_one_figure(run: Run, specs: Path, tmp_path: Path) -> None:
-    """`--render` draws both and prints the path on standard error; a text format is refused, and nothing is written."""
+    """`--render` draws both specs and prints the path on standard error; text formats are rejected without a file."""
     text = (specs / "ple.yaml").read_text(encoding="utf-8").replace("[64, 32]", "[64, 48]")
     result = run("diff", str(specs / "ple.yaml"), "-", "--render", "both.svg", stdin=text)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "both.svg")

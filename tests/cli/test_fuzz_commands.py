@@ -121,7 +121,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @given(lines(), st.sampled_from([b"", SPEC.encode(), b"\xff\0"]))
 @fuzz(by_day=100, by_night=10_000)
 def test_fuzz_of_command_lines(prepared: Path, outside: Path, line: list[str], stdin: bytes) -> None:
-    """Any command line has one of the three statuses; what fails says why; nothing beside its folder is touched."""
+    """Any command line has one of the three statuses; failures have a message; other folders are not touched."""
     work = outside / "work"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(prepared, work)

@@ -199,7 +199,7 @@ def test_options_for_columns() -> None:
 
 
 def test_encodings_in_a_file(run: Run) -> None:
-    """They are used and kept in the run; an option replaces what they say of a column; a mistake has its line."""
+    """Encodings from a file are used and kept in the run; an option overrides them; a mistake has its line number."""
     Path("small.yaml").write_text(SPEC)
     parquet.write_table(table(100, 0), "day.parquet")
     Path("encodings.yaml").write_text("user: {encode: hash, min_count: 2}\nx: standard\n")

@@ -19,7 +19,7 @@ WARNED = WRONG.replace("tasks:", "  y: {kind: dense, dim: 4}\ntasks:").replace("
 
 @pytest.mark.usefixtures("tiny")
 def test_a_spec_that_is_fine(run: Run) -> None:
-    """A valid spec gives one line of data, nothing on standard error, and status 0."""
+    """A valid spec causes one line on standard output, nothing on standard error, and status 0."""
     result = run("validate", "tiny.yaml")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "tiny.yaml: valid\n", "")
 
@@ -73,7 +73,7 @@ def test_github_annotations(run: Run) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_the_worst_status_wins(run: Run) -> None:
-    """Every spec is checked, even after one fails; a file that cannot be read determines the status."""
+    """Every spec is checked even if others fail, and the worst status is returned."""
     result = run("validate", "absent.yaml", "tiny.yaml", "-", stdin=WRONG)
     assert result.exit_code == 2
     assert result.stdout == "tiny.yaml: valid\n"

@@ -1,4 +1,4 @@
-"""A plugin for tests: an input whose kind works on tokens, `[B, T, W]`, before it becomes rows."""
+"""A plugin for tests: an input whose kind works on tokens, `[B, T, W]`, before they become rows."""
 
 from __future__ import annotations
 

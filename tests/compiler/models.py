@@ -29,7 +29,7 @@ PLUGINS = SPECS.parent / "plugins"
 
 @functools.cache
 def spec_of(name: str) -> archspec.Spec:
-    """A spec in `specs/`, with the plugins that it requires."""
+    """Loads a spec in `specs/` with the plugins that it requires."""
     asked = re.search(r"^requires: *\[(.*)\]", spec_file(name).read_text(encoding="utf-8"), re.MULTILINE)
     plugins = [PLUGINS / f"{plugin.strip()}.py" for plugin in asked[1].split(",")] if asked else []
     return archspec.load(spec_file(name), plugins=plugins)
@@ -45,14 +45,14 @@ Tensors = dict[str, Tensor]
 
 
 def spec_file(name: str) -> Path:
-    """The file of a spec in `specs/`."""
+    """The path of a spec in `specs/`."""
     return SPECS / f"{name}.yaml"
 
 
 def model_of(
     source: str | Path | archspec.Spec, *, optimize: bool, dtype: torch.dtype = torch.float64, seed: int = 0
 ) -> Compiled:
-    """A compiled model whose static gates and norms are moved off their special starts."""
+    """A compiled model whose static gates and norms are moved away from their initial constants."""
     model = archspec.compile(source, optimize=optimize, seed=seed).to(dtype)
     generator = torch.Generator().manual_seed(seed + 1)
     for name, view in model.named_weights():
@@ -73,7 +73,7 @@ def batch_of(
 
 
 def followed(batch: Mapping[str, Tensor]) -> Tensors:
-    """The batch with gradients wanted for its numbers."""
+    """The batch with gradients enabled for its numbers."""
     return {key: value.clone().requires_grad_() if value.is_floating_point() else value for key, value in batch.items()}
 
 
@@ -89,14 +89,14 @@ def total(outputs: Mapping[str, Tensor], seed: int = 3) -> Tensor:
 
 
 def gradients(model: Compiled, loss: Tensor) -> Tensors:
-    """Gradient of the loss for every trainable weight, by canonical name, zero where none arrives."""
+    """The gradient of the loss for every trainable weight, by canonical name; zero if a weight has none."""
     model.zero_grad()
     torch.autograd.backward(loss)
     return weight_gradients(model)
 
 
 def weight_gradients(model: Compiled) -> Tensors:
-    """What `.grad` holds, by canonical name: a copy of the model whose parameters are replaced by their gradients."""
+    """The contents of `.grad` by canonical name, read from a copy of the model that holds gradients as parameters."""
     kept = {
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.detach().to_dense()
         for name, parameter in model.named_parameters()
@@ -109,12 +109,12 @@ def weight_gradients(model: Compiled) -> Tensors:
 
 
 def statistics(model: Compiled) -> set[str]:
-    """Names of weights that no gradient trains."""
+    """The names of weights that have no gradient."""
     return {name for name, _ in model.named_weights() if name.endswith((".running_mean", ".running_var"))}
 
 
 def run(model: Compiled, batch: Mapping[str, Tensor]) -> tuple[Tensors, Tensors, Tensors]:
-    """Outputs, gradients of the weights and gradients of the batch's numbers, all detached."""
+    """Outputs, gradients of the weights and gradients of the numbers in the batch, all detached."""
     inputs = followed(batch)
     outputs = model(inputs)
     weights = gradients(model, total(outputs))
@@ -127,11 +127,11 @@ def run(model: Compiled, batch: Mapping[str, Tensor]) -> tuple[Tensors, Tensors,
 
 
 def assert_equal(actual: object, expected: object) -> None:
-    """Tensors, or collections of them, are equal but for the order of sums."""
+    """Asserts that tensors, or collections of them, are equal except for the order of sums."""
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def assert_agree(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float) -> None:
-    """Both hold the same names with the same values."""
+    """Asserts that both dicts have the same names and the same values."""
     assert set(actual) == set(expected)
     torch.testing.assert_close(dict(actual), dict(expected), rtol=tolerance, atol=tolerance)

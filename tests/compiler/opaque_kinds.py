@@ -1,4 +1,4 @@
-"""Kinds of every category that can build an opaque module: an expert, gates, a feature gate and a tower."""
+"""Kinds that build an opaque module, in every category that can: an expert, gates, a feature gate and a tower."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @expert("opaque_expert")
 class OpaqueExpert(ExpertKind):
-    """Two projections, multiplied; its module is a class inside a function, which no pickle finds by name."""
+    """Two projections, multiplied; its module is a class inside a function, which pickle cannot find by name."""
 
     units: Count = 4
 
     def width(self, input: Width) -> Width:
-        """Its own."""
+        """The width of its own units."""
         return self.units
 
     def build(self, input: Width) -> nn.Module:
@@ -41,7 +41,7 @@ class OpaqueExpert(ExpertKind):
         return Product(self.units)
 
     def parameters(self, input: Width) -> int:
-        """Of both."""
+        """The parameters of both projections."""
         return 2 * self.units * (input + 1)
 
     def flops(self, input: Width) -> int:
@@ -50,7 +50,7 @@ class OpaqueExpert(ExpertKind):
 
 
 class Weigher(nn.Module):
-    """Softmax of a linear layer; experts that a row's domain leaves out get nothing."""
+    """Softmax of a linear layer; experts that a row's domain excludes get zero."""
 
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class OpaqueGate(GateKind):
 
 
 class Free(nn.Module):
-    """Learned numbers."""
+    """Learned weights."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Free(nn.Module):
 
 @gate("opaque_static")
 class OpaqueStatic(GateKind):
-    """Numbers, the same for every row."""
+    """Weights that are the same for every row."""
 
     def build(self, seen: Seen) -> nn.Module:
         """`[E]`."""
@@ -103,7 +103,7 @@ class OpaqueStatic(GateKind):
 
 @gate("opaque_domain")
 class OpaqueDomain(GateKind):
-    """Weights of each domain's own."""
+    """Separate weights for each domain."""
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "domain"
 
@@ -133,7 +133,7 @@ class OpaqueTower(TowerKind):
     units: Count = 3
 
     def width(self, input: Width) -> Width:
-        """Its own."""
+        """The width of its own units."""
         return self.units
 
     def build(self, input: Width) -> nn.Module:

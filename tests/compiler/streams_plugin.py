@@ -1,4 +1,4 @@
-"""A plugin for tests: kinds of experts for each type of stream, in operations and as modules."""
+"""A plugin for tests: kinds of experts for each type of stream, as operations and as modules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Tokens = Literal["rows", "fields", "tokens"]
 
 @expert("average")
 class Average(ExpertKind):
-    """Mean of the tokens that are there; zeros where there are none."""
+    """Mean of the unmasked tokens; zeros if there are none."""
 
     takes: ClassVar[Tokens] = "tokens"
 
@@ -47,7 +47,7 @@ class Deep(ExpertKind):
         return self.units
 
     def check_streams(self, input: Width, widths: Mapping[str, Width]) -> None:
-        """The stream that is added is `units` wide."""
+        """The added stream must be `units` wide."""
         if widths.get("plus", self.units) != self.units:
             message = f"`plus` is {widths['plus']} wide, not {self.units}"
             raise KindError(message, at=("plus",), help=f"write `units: {widths['plus']}`")
@@ -96,7 +96,7 @@ class AsTokens(ExpertKind):
 
 @expert("average_module")
 class AverageModule(ExpertKind):
-    """`average`, but as a module."""
+    """`average` as a module."""
 
     takes: ClassVar[Tokens] = "tokens"
 
@@ -117,13 +117,13 @@ class AverageModule(ExpertKind):
 
 @expert("weighed_module")
 class WeighedModule(ExpertKind):
-    """`weighed`, but as a module."""
+    """`weighed` as a module."""
 
     takes: ClassVar[Tokens] = "fields"
     units: Count = 3
 
     def width(self, input: tuple[Width, ...]) -> Width:
-        """`units`."""
+        """The width of its units."""
         return self.units
 
     def build(self, input: tuple[Width, ...]) -> nn.Module:
@@ -159,7 +159,7 @@ def added(x: Tensor, row: Tensor) -> Tensor:
 
 
 def stacked(*parts: Tensor) -> Tensor:
-    """`[B, D]`, T times, to `[B, T, D]`."""
+    """Stacks a row `[B, D]` T times to `[B, T, D]`."""
     import torch
 
     return torch.stack(parts, dim=1)

@@ -1,4 +1,4 @@
-"""Attributes of emitted files are named from what a weight is, not from how its canonical name is written."""
+"""Attributes of emitted files are named after what a weight is, not after the spelling of its canonical name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NODES = {
 
 @pytest.mark.parametrize("name", NODES)
 def test_a_node_is_called_by_its_parts(name: NodeName) -> None:
-    """Attribute, heading and plural of a node come from its section, its level and its own name."""
+    """Attribute, heading and plural of a node are derived from its section, its level and its own name."""
     assert (node_attribute(name), heading(name), plural(name)) == NODES[name]
 
 
@@ -52,7 +52,7 @@ WEIGHTS: tuple[tuple[Weight, str, str], ...] = (
 
 @pytest.mark.parametrize(("held", "alone", "first"), WEIGHTS, ids=[held.name for held, *_ in WEIGHTS])
 def test_a_tensor_is_called_by_its_first_weight(held: Weight, alone: str, first: str) -> None:
-    """By the whole weight if the tensor contains one; by its position and kind if it contains several."""
+    """A tensor of one weight is named after the whole weight; one of several, after the first one's place and kind."""
     assert storage_attribute(held, several=False) == alone
     assert storage_attribute(held, several=True) == first
 

@@ -1,4 +1,4 @@
-"""Two specs compared as data."""
+"""Comparisons of two specs as data."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ PLE = (Path(__file__).resolve().parents[2] / "specs" / "ple.yaml").read_text(enc
 
 
 def compared(old: str, new: str) -> Comparison:
-    """Two texts compared."""
+    """The comparison of two texts."""
     return compare(load_graph(old, None, load()), load_graph(new, None, load()))
 
 
 def loaded(old: str, new: str, names: list[str]) -> Compiled:
-    """The new model with the old model's weights of these names."""
+    """The new model with the old model's weights of the given names."""
     model = archspec.compile(new, seed=1)
     weights = dict(archspec.compile(old, seed=0).named_weights())
     model.load_weights({name: weights[name] for name in names}, strict=False)
@@ -45,7 +45,7 @@ def loaded(old: str, new: str, names: list[str]) -> Compiled:
     "new", [PLE.replace("[64, 32]", "[64, 48]"), PLE.replace("vtr", "click"), PLE.replace("repeat: 2", "repeat: 1")],
 )  # fmt: skip
 def test_what_is_said_to_load_does_load(new: str) -> None:
-    """The weights that `load` lists are copied, those of another shape are refused, and nothing else fits."""
+    """The weights listed in `load` are copied, those of another shape are rejected, and there are no others."""
     found = compared(PLE, new).weights
     before, after = (dict(archspec.compile(text, seed=0).named_weights()) for text in (PLE, new))
     model = dict(loaded(PLE, new, found.load).named_weights())
@@ -61,14 +61,14 @@ def test_what_is_said_to_load_does_load(new: str) -> None:
 
 
 def test_nodes_of_renamed_blocks_are_nodes_of_both() -> None:
-    """A new name adds and removes no node."""
+    """Renaming a block neither adds nor removes a node."""
     nodes = compared(PLE, PLE.replace("vtr", "click")).nodes
     assert (nodes.added, nodes.removed) == ([], [])
     assert [node.node for node in nodes.changed] == ["tasks.click"]
 
 
 def test_nodes_that_came_and_went() -> None:
-    """An expert more is a node more; costs are given for both sides."""
+    """An additional expert is an additional node; costs are given for both specs."""
     found = compared(PLE, PLE.replace("count: 3", "count: 4"))
     assert found.nodes.added == ["level1.experts.shared.3", "level2.experts.shared.3"]
     assert compared(PLE.replace("count: 3", "count: 4"), PLE).nodes.removed == found.nodes.added
@@ -77,6 +77,6 @@ def test_nodes_that_came_and_went() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    """No key of the JSON is without a meaning."""
+    """Every key of the JSON is documented."""
     for model in (Comparison, Side, ChangeInWords, Nodes, NodeChange, OldWeights, Reshaped):
         assert [key for key, field in model.model_fields.items() if not field.description] == []

@@ -72,14 +72,14 @@ def source_of(name: str, *, optimize: bool) -> str:
 
 
 def python(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program in a new interpreter, from the root of the repository."""
+    """Runs a program in a new interpreter in the root of the repository."""
     where = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, cwd=ROOT, env=where, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_spec_gives_the_same_bytes_in_every_process() -> None:
-    """Neither the process nor its hash seed changes a byte of any emitted file."""
+    """Every emitted file is the same, byte for byte, in any process and with any hash seed."""
     here = "".join(source_of(name, optimize=optimize) for name in NAMES for optimize in (False, True))
     again = "".join(source_of(name, optimize=optimize) for name in NAMES for optimize in (False, True))
     assert again == here
@@ -91,7 +91,7 @@ def test_a_spec_gives_the_same_bytes_in_every_process() -> None:
 @BOTH
 @pytest.mark.parametrize("name", ["ple", "meituan_search", "cross_stitch", "snr_trans"])
 def test_an_emitted_file_needs_only_torch(*, name: str, optimize: bool, tmp_path: Path) -> None:
-    """In a process that cannot import archspec, the file gives what the compiled model gives."""
+    """In a process that cannot import archspec, the file gives the same outputs as the compiled model."""
     (tmp_path / "built.py").write_text(source_of(name, optimize=optimize), encoding="utf-8")
     batch = batch_of(spec_of(name), 5, dtype=torch.float32)
     torch.save(batch, tmp_path / "batch.pt")
@@ -123,7 +123,7 @@ def test_plain_and_optimized_models_live_side_by_side() -> None:
 
 
 def eager(name: str, *, optimize: bool) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A model in evaluation (so that nothing is drawn) and a batch."""
+    """A model in evaluation mode, without random operations, and a batch."""
     model = model_of(spec_of(name), optimize=optimize).eval()
     return model, batch_of(spec_of(name), 6)
 
@@ -138,7 +138,7 @@ CAPTURED = frozenset(
 def test_torch_compile_takes_the_whole_graph(name: str) -> None:
     """fullgraph, dynamic batch, forward and backward: one graph serves two batch sizes, and the numbers agree."""
     torch._dynamo.reset()
-    # The plain module costs torch.compile several times as much, and holds no operation that the optimized ones do not.
+    # The plain module is several times slower to compile, and has no operation that the optimized ones do not have.
     model = model_of(spec_of(name), optimize=name not in PLAIN).eval()
     compiled = torch.compile(model, fullgraph=True, backend="eager" if name in CAPTURED else "aot_eager", dynamic=True)
     for rows in (6, 9):
@@ -156,7 +156,7 @@ def test_torch_compile_takes_the_whole_graph(name: str) -> None:
 
 @pytest.mark.parametrize("optimize", [True, False])
 def test_batch_norm_in_training_is_one_graph_for_all_batches(*, optimize: bool) -> None:
-    """fullgraph and dynamic batch in training mode, where the number of rows decides which statistics norms use."""
+    """One graph serves all batches in training mode, where the number of rows decides which statistics norms use."""
     torch._dynamo.reset()
     spec = archspec.load(
         "archspec: 1\nname: m\ninputs: {x: {kind: dense, dim: 4}}\ntasks: {a: {}}\n"
@@ -173,7 +173,7 @@ def test_batch_norm_in_training_is_one_graph_for_all_batches(*, optimize: bool) 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a compiler")
 @pytest.mark.parametrize("name", ["moe", "esmm", "cgc"])
 def test_inductor_compiles_forward_and_backward(name: str) -> None:
-    """With torch's own compiler, in float32, outputs and gradients stay within 1e-5."""
+    """With Inductor, outputs and gradients in float32 stay within 1e-5."""
     torch._dynamo.reset()
     model = model_of(spec_of(name), optimize=True, dtype=torch.float32).train()
     batch = batch_of(spec_of(name), 6, dtype=torch.float32)
@@ -186,7 +186,7 @@ def test_inductor_compiles_forward_and_backward(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ple", "meituan_search", "mmoe"])
 def test_torch_compile_takes_training_too(name: str) -> None:
-    """In training mode the graph is whole as well, and its gradients are those of the module itself."""
+    """In training mode the graph is captured as a whole too, and its gradients equal those of the module."""
     torch._dynamo.reset()
     model = model_of(spec_file(name), optimize=True).train()
     batch = batch_of(spec_file(name), 6)
@@ -202,7 +202,7 @@ def test_torch_compile_takes_training_too(name: str) -> None:
 @BOTH
 @pytest.mark.parametrize("name", ["shared_bottom", "ple", "meituan_search"])
 def test_torch_export_with_a_dynamic_batch(*, name: str, optimize: bool) -> None:
-    """An exported program runs with another batch size than it was traced with."""
+    """An exported program runs with batch sizes other than the one it was traced with."""
     model, batch = eager(name, optimize=optimize)
     size = torch.export.Dim("batch", min=2, max=4096)
     program = torch.export.export(model, (batch,), dynamic_shapes=({key: {0: size} for key in batch},))
@@ -213,7 +213,7 @@ def test_torch_export_with_a_dynamic_batch(*, name: str, optimize: bool) -> None
 
 @BOTH
 def test_batches_of_any_size_follow_one_another(*, optimize: bool) -> None:
-    """A model keeps no batch size: 1, 0, 7 and 1 rows in turn give what each gives alone."""
+    """Batches of 1, 0, 7 and 1 rows in turn give the same outputs as each batch alone."""
     model = model_of(spec_file("meituan_search"), optimize=optimize).eval()
     batch = batch_of(spec_file("meituan_search"), 7)
     together = model(batch)
@@ -233,7 +233,7 @@ def test_every_reference_compiles_from_text() -> None:
 
 
 def test_compile_takes_a_path_a_text_and_a_spec() -> None:
-    """Whatever `load` reads, `compile` reads."""
+    """`compile` accepts everything that `load` accepts."""
     path = spec_file("mmoe")
     batch = batch_of(path, 3, dtype=torch.float32)
     wanted = archspec.compile(path, seed=0)(batch)
@@ -242,6 +242,6 @@ def test_compile_takes_a_path_a_text_and_a_spec() -> None:
 
 
 def test_a_wrong_spec_compiles_to_a_diagnostic() -> None:
-    """`compile` raises what `load` raises."""
+    """`compile` raises the same error as `load`."""
     with pytest.raises(archspec.SpecError, match="AS"):
         archspec.compile(HEAD + "tasks: {y: {kind: binary}}\n")

@@ -1,4 +1,4 @@
-"""Parameters and FLOPs, counted without torch."""
+"""Parameters and FLOPs, counted without importing torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 
 
 def registry_of(path: Path) -> Registry:
-    """The kinds that a spec of the repository needs."""
+    """A registry with the kinds that a spec of the repository needs."""
     names = yaml.safe_load(path.read_text(encoding="utf-8")).get("requires", [])
     return load(ROOT / "plugins" / f"{name}.py" for name in names)
 
@@ -38,12 +38,12 @@ def spec(**sections: str) -> str:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_parameters_are_those_that_torch_counts(path: Path) -> None:
-    """For every spec: in all, and by node, the parameters are those of the plain module."""
+    """For every spec, the counts of all nodes and of each node equal those of the plain module."""
     graph = load_graph(path, None, registry_of(path))
     costs = count(graph)
     model = archspec.compile(graph.spec, optimize=False)
     assert costs.total.parameters == sum(parameter.numel() for parameter in model.parameters())
-    trained = {parameter.data_ptr() for parameter in model.parameters()}  # the rest are statistics
+    trained = {parameter.data_ptr() for parameter in model.parameters()}  # the others are statistics
     weights = {name: value.numel() for name, value in model.named_weights() if value.data_ptr() in trained}
     for node, cost in costs.nodes.items():
         below = [other for other in graph.nodes if other.startswith(f"{node}.")]
@@ -57,19 +57,19 @@ def test_parameters_are_those_that_torch_counts(path: Path) -> None:
 
 
 def test_a_tower() -> None:
-    """4 -> 3 -> 1: a multiply-add is 2, a ReLU 1 per element; the bias counts as part of the multiply-add."""
+    """For 4 -> 3 -> 1, a multiply-add is 2 and a ReLU 1 per element; biases are part of the multiply-adds."""
     assert counted(spec(towers="{t: {units: [3]}}"))["towers.t"] == Cost(4 * 3 + 3 + 3 + 1, 2 * 4 * 3 + 3 + 2 * 3)
 
 
 def test_statistics_are_no_parameters() -> None:
-    """Batch normalisation has a scale and a shift per feature; its running statistics are not trained."""
+    """Batch normalisation has a scale and a shift per feature; its running statistics are not parameters."""
     plain = counted(spec(towers="{t: {units: [3]}}"))["towers.t"].parameters
     normed = counted(spec(towers="{t: {units: [3], norm: batch}}"))["towers.t"].parameters
     assert (normed or 0) - (plain or 0) == 2 * 3
 
 
 def test_a_shared_table_counts_once() -> None:
-    """A table belongs to the input that owns it, and to its reader where the owner itself is read by nobody."""
+    """A table is counted for the input that owns it, or for its reader if nothing reads the owner."""
     inputs = "{a: {kind: sparse, vocab: 10, dim: 4}, b: {kind: sequence, table: a, length: 5}}"
     both = counted(spec(inputs=inputs))
     assert (both["inputs.a"].parameters, both["inputs.b"].parameters) == (40, 0)
@@ -78,42 +78,42 @@ def test_a_shared_table_counts_once() -> None:
 
 
 def test_pooling_counts_the_elements_pooled() -> None:
-    """Five rows of width 4 are added: 20 per row of the batch; a lookup alone is free."""
+    """Adding five rows of width 4 is 20 FLOPs per row of the batch; a lookup alone is 0."""
     inputs = "{a: {kind: sparse, vocab: 10, dim: 4}, b: {kind: sequence, table: a, length: 5}}"
     costs = counted(spec(inputs=inputs))
     assert (costs["inputs.a"].flops, costs["inputs.b"].flops) == (0, 20)
 
 
 def test_a_modulation_belongs_to_its_block() -> None:
-    """The gate of a modulated tower counts for the tower, by its canonical name."""
+    """The gate of a modulated tower is counted for the tower, whose canonical name it has."""
     plain = counted(spec(towers="{t: {units: [3]}}"))["towers.t"].parameters
     modulated = counted(spec(towers="{t: {units: [3], modulate: {at: hidden}}}"))["towers.t"].parameters
     assert (modulated or 0) - (plain or 0) == 4 * 3
 
 
 class Opaque(ExpertKind):
-    """An expert that is a module, and says nothing."""
+    """An expert that builds a module and reports no numbers."""
 
     def width(self, input: int) -> int:
         """As wide as its input."""
         return input
 
     def build(self, input: int) -> Any:  # noqa: ANN401 - torch is not imported here
-        """Never called: counting builds no module."""
+        """Never called, since counting builds no module."""
         raise AssertionError
 
 
 @expert("silent")
 class Silent(Opaque):
-    """Tells nothing."""
+    """Reports nothing."""
 
 
 @expert("telling")
 class Telling(Opaque):
-    """Tells its parameters."""
+    """Reports its parameters."""
 
     def parameters(self, input: int) -> int:
-        """A square matrix."""
+        """The parameters of a square matrix."""
         return input * input
 
 

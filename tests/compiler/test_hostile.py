@@ -1,4 +1,4 @@
-"""Free text of a spec is data in the emitted file, whatever it contains."""
+"""Free text of a spec is data in the emitted file, whatever characters it contains."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NASTY = [
 
 
 def text_with(about: str, column: str, label: str) -> str:
-    """A spec with three free texts; `$` is doubled where variables are read."""
+    """A spec with three free texts; `$` is doubled where variables would be expanded."""
     double = column.replace("$", "$$")
     return json.dumps({
         "archspec": 1, "name": "tiny", "about": about,
@@ -64,7 +64,7 @@ def text_with(about: str, column: str, label: str) -> str:
 
 
 def statements(source: str) -> list[tuple[str, str]]:
-    """The statements at the top of a file: kinds and names, without the docstring."""
+    """The kinds and names of the top-level statements of a file, without the docstring."""
     return [(type(node).__name__, getattr(node, "name", "")) for node in ast.parse(source).body[1:]]
 
 
@@ -94,14 +94,14 @@ def check(about: str, column: str, label: str, *, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("text", NASTY)
 def test_quotes_newlines_and_code_are_data(*, text: str, optimize: bool) -> None:
-    """In `about`, `column` and `label`, every text is kept as it is, and the file compiles."""
+    """In `about`, `column` and `label`, every text is kept unchanged, and the file compiles."""
     check(text, text, text, optimize=optimize)
 
 
 @given(st.text(max_size=30), st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 @settings(max_examples=30)
 def test_any_text_is_data(about: str, column: str, label: str) -> None:
-    """Whatever hypothesis writes is kept or refused with a diagnostic; the file always compiles."""
+    """Any text from hypothesis is kept or rejected with a diagnostic; the file always compiles."""
     try:
         archspec.load(text_with(about, column, label))
     except archspec.SpecError:
@@ -111,7 +111,7 @@ def test_any_text_is_data(about: str, column: str, label: str) -> None:
 
 @pytest.mark.parametrize("name", ["Tiny", "a-b", "class", "a b", "__init__", "é", "a\nb", '"', "1a", "", "a.b", "$x"])
 def test_names_that_become_code_are_plain_names(name: str) -> None:
-    """What the emitted file uses as a name is refused unless it is one: of the spec, inputs, tasks, experts, gates."""
+    """Names of the spec, inputs, tasks, experts and gates appear in code, so anything but a plain name is rejected."""
     sound = {
         "archspec": 1, "name": "tiny", "inputs": {"x": {"kind": "dense", "dim": 2}}, "tasks": {"y": {"kind": "binary"}},
         "levels": [{"experts": {"e": {"units": [2], "from": "x"}}, "gates": {"y": {"sees": "all"}}}],

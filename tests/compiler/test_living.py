@@ -1,4 +1,4 @@
-"""Classes of compiled models: copied, pickled, sent to other processes, subclassed, printed, and forgotten."""
+"""Classes of compiled models: copied, pickled, sent to other processes, subclassed, printed, and garbage-collected."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ TINY = HEAD + "inputs: {x: {kind: dense, dim: 2}}\ntasks: {y: {kind: binary}}\nt
 
 
 def living_names() -> set[str]:
-    """Modules of emitted sources that Python knows."""
+    """The emitted modules that are loaded in Python."""
     gc.collect()
     return {name for name in sys.modules if name.startswith("archspec_built.")}
 
 
 def test_models_leave_nothing_behind() -> None:
-    """When a model is gone, so are its module and its source: a thousand compiled models take the room of the last."""
+    """A deleted model leaves neither its module nor its source behind, so that memory does not grow."""
     before, lines = living_names(), set(linecache.cache)
     models = [archspec.compile(TINY, seed=seed, optimize=seed % 2 == 0) for seed in range(20)]
     assert len(living_names() - before) == 20
@@ -55,7 +55,7 @@ def test_models_leave_nothing_behind() -> None:
 
 
 def test_a_compiled_graph_does_not_keep_a_model() -> None:
-    """A model that went through torch.compile is forgotten as well, once torch forgets its graphs."""
+    """A model that was compiled by torch.compile is freed too, once torch resets its graphs."""
     before = living_names()
     model = archspec.compile(TINY, seed=0)
     whole = torch.compile(model, fullgraph=True, backend="eager")
@@ -68,7 +68,7 @@ def test_a_compiled_graph_does_not_keep_a_model() -> None:
 
 @BOTH
 def test_tracebacks_and_sources_are_found(*, optimize: bool) -> None:
-    """While a model lives, tracebacks show its lines and `inspect` its source, also after `linecache` was checked."""
+    """While a model exists, tracebacks show its lines and `inspect` its source, even after `linecache.checkcache`."""
     model = archspec.compile(TINY, seed=0, optimize=optimize)
     linecache.checkcache()
     model.check_inputs = False
@@ -82,7 +82,7 @@ def test_tracebacks_and_sources_are_found(*, optimize: bool) -> None:
 
 
 def test_two_models_of_one_spec_are_classes_of_their_own() -> None:
-    """A pickle returns the class of its own model, not that of a twin."""
+    """Unpickling returns the class of the pickled model, not that of another model of the same spec."""
     one, two = archspec.compile(TINY, seed=0), archspec.compile(TINY, seed=0)
     assert type(one) is not type(two)
     for model in (one, two):
@@ -93,7 +93,7 @@ def test_two_models_of_one_spec_are_classes_of_their_own() -> None:
 @BOTH
 @pytest.mark.parametrize("name", ["ple", "star", "deepseek_moe", "hinet", "escm2"])
 def test_models_survive_pickle_and_torch_save(*, name: str, optimize: bool) -> None:
-    """Outputs, modes, and the Spec that losses ask for are those of the model, with plugins and after training."""
+    """Outputs, modes and the Spec used by losses survive, with plugins and after training."""
     spec = spec_named(name)
     model = archspec.compile(spec, optimize=optimize, seed=0)
     batch = batch_of(spec, 5, dtype=torch.float32)
@@ -111,13 +111,13 @@ def test_models_survive_pickle_and_torch_save(*, name: str, optimize: bool) -> N
 
 
 class Models(Dataset[Any]):
-    """Holds models, and runs one per item: what a worker of a DataLoader may be given."""
+    """A data set that holds models and runs one per item, as in a worker of a DataLoader."""
 
     def __init__(self, models: list[Any], batches: list[dict[str, torch.Tensor]]) -> None:
         self.models, self.batches = models, batches
 
     def __len__(self) -> int:
-        """One item per model."""
+        """The number of models."""
         return len(self.models)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
@@ -128,7 +128,7 @@ class Models(Dataset[Any]):
 
 
 def test_a_worker_of_a_data_loader_receives_models() -> None:
-    """A process that starts anew rebuilds them from source and state: with plugins of files, and their own modules."""
+    """A spawned process rebuilds the models from source and state, with plugins from files and their own modules."""
     opaque = archspec.load(OPAQUE, plugins=[Path(__file__).with_name("opaque_kinds.py")])
     specs = [archspec.load(spec_file("ple")), archspec.load(spec_file("star"), plugins=[PLUGINS / "star.py"]), opaque]
     models = [archspec.compile(spec, seed=0).eval() for spec in specs]
@@ -141,7 +141,7 @@ def test_a_worker_of_a_data_loader_receives_models() -> None:
 
 
 def test_a_plugin_that_is_missing_where_a_pickle_is_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence names the kind and its file."""
+    """If a plugin is missing when a pickle is loaded, one sentence names the kind and its file."""
     data = pickle.dumps(archspec.compile(spec_named("star"), seed=0))
     monkeypatch.setattr(living, "_LIVING", {})
     monkeypatch.delitem(sys.modules, "star")
@@ -151,11 +151,11 @@ def test_a_plugin_that_is_missing_where_a_pickle_is_read_is_told(monkeypatch: py
 
 
 def test_a_kind_inside_a_function_is_not_pickled() -> None:
-    """One sentence says where the class has to go."""
+    """Pickling a model whose kind is defined in a function fails with a sentence that says where to define it."""
 
     @archspec.expert("inside")
     class Inside(archspec.ExpertKind):
-        """What it reads."""
+        """Returns its input."""
 
         def width(self, input: archspec.Width) -> archspec.Width:
             return input
@@ -172,7 +172,7 @@ def test_a_kind_inside_a_function_is_not_pickled() -> None:
 
 
 def subclass_of(model: Compiled) -> type[Compiled]:
-    """A class with its own `forward`, as users write it."""
+    """A class that overrides `forward`, as users write it."""
     cls: type[nn.Module] = type(model)
 
     class Clamped(cls):  # type: ignore[valid-type, misc] # made at run time
@@ -186,7 +186,7 @@ def subclass_of(model: Compiled) -> type[Compiled]:
 
 @BOTH
 def test_a_subclass_is_a_compiled_model(*, optimize: bool) -> None:
-    """Losses, parameter groups and weights find everything in a class that overrides `forward`."""
+    """Losses, parameter groups and weights work with a class that overrides `forward`."""
     spec = spec_named("ple")
     model = archspec.compile(spec, optimize=optimize, seed=0)
     made = subclass_of(model)(seed=0)
@@ -203,7 +203,7 @@ def test_a_subclass_is_a_compiled_model(*, optimize: bool) -> None:
 
 
 def test_printing_a_model_shows_its_parts() -> None:
-    """Levels, groups of experts, gates, towers, cases and fusions, with kinds, shapes and parameters."""
+    """Printing shows levels, groups of experts, gates, towers, cases and fusions, with kinds, shapes and parameters."""
     text = str(archspec.compile(spec_file("meituan_search"), seed=0))
     model = archspec.compile(spec_file("ple"), seed=0)
     counted = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) parameters$", str(model), re.MULTILINE)]

@@ -1,4 +1,4 @@
-"""Any legal name builds and runs, also one that the emitted file itself uses."""
+"""Any legal name can be used, even one that the emitted file itself uses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFUSED = {"all", "inputs", "none", "shared", *keyword.kwlist}
 
 
 def tables_of(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    """A scope and all that lie in it."""
+    """A scope and all scopes inside it."""
     yield table
     for child in table.get_children():
         yield from tables_of(child)
@@ -37,7 +37,7 @@ def tables_of(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 @functools.cache
 def used_names() -> tuple[str, ...]:
-    """Names in some emitted files; Python's builtins and soft keywords; what torch's modules have."""
+    """Names in some emitted files, Python's builtins and soft keywords, and attributes of torch modules."""
     found = {*dir(builtins), *keyword.softkwlist, *dir(nn.Module()), *vars(nn.Module())}
     for name in ("ple", "hinet", "star"):
         for optimize in (False, True):
@@ -48,7 +48,7 @@ def used_names() -> tuple[str, ...]:
 
 
 def words() -> list[str]:
-    """Those that a spec may use as they are, and those in capitals the way that a class name is made of them."""
+    """Used names that are legal in a spec, and the snake-case forms of those in capitals."""
     found = set()
     for name in used_names():
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
@@ -60,7 +60,7 @@ ROLES = ("inputs", "experts", "tasks")
 
 
 def spec_text(role: str, names: Sequence[str], spec_name: str = "tiny") -> str:
-    """A spec whose inputs, groups of experts, or tasks (with gates, towers, domain values) bear the names."""
+    """A spec whose inputs, groups of experts, or tasks (with gates, towers, domain values) have the given names."""
     inputs, experts, tasks = (names if role == each else (f"a_{each}", f"another_{each}") for each in ROLES)
     return json.dumps({
         "archspec": 1,
@@ -81,7 +81,7 @@ def spec_text(role: str, names: Sequence[str], spec_name: str = "tiny") -> str:
 
 
 def run_once(text: str, *, optimize: bool) -> None:
-    """Builds the spec and runs forward, predict and gate_weights."""
+    """Builds the spec and calls forward, predict and gate_weights."""
     spec = archspec.load(text)
     model = archspec.compile(spec, optimize=optimize, seed=0)
     values = len(spec.inputs["a_scene"].settings.values)
@@ -97,7 +97,7 @@ def run_once(text: str, *, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("role", ROLES)
 def test_every_name_that_an_emitted_file_uses_is_a_good_name(*, role: str, optimize: bool) -> None:
-    """Inputs, experts, gates, tasks, towers, fusions and domain values may be named like anything in the file."""
+    """Inputs, experts, gates, tasks, towers, fusions and domain values may have any name that the emitted file uses."""
     names = words()
     assert {"f", "torch", "nn", "self", "batch", "gates", "logits", "linear", "float", "key", "forward"} <= set(names)
     for start in range(0, len(names), 80):
@@ -105,7 +105,7 @@ def test_every_name_that_an_emitted_file_uses_is_a_good_name(*, role: str, optim
 
 
 def test_a_spec_may_be_named_like_anything_in_its_file() -> None:
-    """The class has its name, as for every spec: `f` is F, `value_error` is ValueError; `true` alone is TrueModel."""
+    """The class is named after the spec as usual: `f` is F, `value_error` is ValueError; only `true` is TrueModel."""
     clashing = [word for word in words() if class_name(word) in reserved() or class_name(word).endswith("Model")]
     wanted = {"f", "tensor", "columns", "value_error", "key_error", "type_error", "runtime_error", "one_dnn_linear"}
     assert wanted | {"true", "false"} <= set(clashing)
@@ -125,7 +125,7 @@ def test_a_spec_may_be_named_like_anything_in_its_file() -> None:
 
 @BOTH
 def test_weights_hide_nothing_of_a_module(*, optimize: bool) -> None:
-    """No attribute of any emitted class is one that torch's modules have, or a method of the class."""
+    """No attribute of an emitted class hides one of torch's modules or a method of the class."""
     plain = set(dir(nn.Module())) | set(vars(nn.Module()))
     for name in NAMES:
         model = archspec.compile(spec_of(name), optimize=optimize, seed=0)

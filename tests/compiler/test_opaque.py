@@ -1,4 +1,4 @@
-"""Kinds that build a module: they run, are counted, save, load, copy and pickle like all others."""
+"""Kinds that build a module run, are counted, and can be saved, loaded, copied and pickled like all others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ towers:
 
 
 def spec() -> archspec.Spec:
-    """All of them in one."""
+    """A spec that uses all of these kinds."""
     return archspec.load(TEXT, plugins=[KINDS])
 
 
@@ -75,12 +75,12 @@ def model_and_batch(*, optimize: bool) -> tuple[Compiled, dict[str, torch.Tensor
     ],
 )
 def test_the_test_kit_takes_modules(kind: str, settings: dict[str, Any]) -> None:
-    """`check_kind` finds nothing wrong with kinds that `build`: shapes, gradients, batches, torch.compile."""
+    """`check_kind` accepts kinds that `build`: shapes, gradients, batches and torch.compile."""
     check_kind(kind, plugins=[KINDS], settings=settings)
 
 
 def test_plain_and_optimized_models_with_modules_are_equal() -> None:
-    """From one seed: outputs, gradients, and a zero where a domain leaves an expert out."""
+    """With one seed, outputs and gradients are equal, and an excluded expert has the weight zero."""
     plain, batch = model_and_batch(optimize=False)
     optimized, _ = model_and_batch(optimize=True)
     for actual, wanted in zip(run(optimized, batch), run(plain, batch), strict=True):
@@ -122,7 +122,7 @@ def test_weights_of_modules_are_saved_and_loaded(*, optimize: bool, tmp_path: Pa
 
 @BOTH
 def test_modules_are_copied_and_pickled(*, optimize: bool) -> None:
-    """Copies and pickles keep weights, frozen ones and modes, for classes that are found by name and for others."""
+    """Copies and pickles keep weights, frozen weights and modes, for classes found by name and for others."""
     model, batch = model_and_batch(optimize=optimize)
     expert: Any = model.get_submodule("level1_one_0")
     expert.left.weight.requires_grad_(requires_grad=False)
@@ -139,7 +139,7 @@ def test_modules_are_copied_and_pickled(*, optimize: bool) -> None:
 
 
 def test_printing_shows_modules_and_parts() -> None:
-    """`print(model)` lists the parts of the network, and the modules of plugins below."""
+    """`print(model)` lists the parts of the network, with the modules of plugins below them."""
     text = str(archspec.compile(spec(), seed=0))
     for line in (
         "user: sparse [B, 2], 10 parameters",
@@ -178,7 +178,7 @@ def test_a_kind_inside_a_function_is_refused_by_name() -> None:
     ],
 )
 def test_a_kind_that_builds_nothing_good_is_told(wrong: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - a method of any fault
-    """`build` raises an error or returns something else: the diagnostic names the kind, at its place in the spec."""
+    """If `build` raises an error or returns something else, a diagnostic names the kind at its place in the spec."""
     built = build(graph_of(spec()))
     cls = type(spec().levels[0].gates["one"].settings)
     monkeypatch.setattr(cls, "build", wrong)
@@ -187,14 +187,14 @@ def test_a_kind_that_builds_nothing_good_is_told(wrong: Any, message: str, monke
 
 
 class _Wrapped(nn.Linear):
-    """A layer that returns something around its result."""
+    """A layer that wraps its result."""
 
     def forward(self, input: Tensor) -> Any:  # noqa: ANN401 - a tuple, which is the defect
         return (super().forward(input),)
 
 
 class _Branching(nn.Linear):
-    """A layer that looks at values, which torch's meta device does not have, and counts its calls."""
+    """A layer that branches on values, which the meta device does not have, and counts its calls."""
 
     calls = 0
 
@@ -212,11 +212,11 @@ class _Branching(nn.Linear):
     ],
 )
 def test_a_module_of_another_shape_is_reported_when_it_is_made(
-    wrong: Any,  # noqa: ANN401 - a method of any fault
+    wrong: Any,  # noqa: ANN401 - a method with some defect
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A module that does not return what its kind declares is AS502 at the block, not an error of torch later on."""
+    """A module that does not return what its kind declares is AS502 at the block, not a later error from torch."""
     cls = type(spec().levels[0].experts["one"].settings)
     built = build(graph_of(spec()))
     monkeypatch.setattr(cls, "build", wrong)
@@ -225,7 +225,7 @@ def test_a_module_of_another_shape_is_reported_when_it_is_made(
 
 
 def test_a_module_that_needs_values_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be checked without values is not refused, and checking leaves no trace in the module."""
+    """A module that cannot be checked without values is accepted, and the check leaves its state unchanged."""
     monkeypatch.setattr(type(spec().levels[0].experts["one"].settings), "build", lambda _, width: _Branching(width, 4))
     model = archspec.compile(spec(), seed=0)
     made = [module for module in model.modules() if isinstance(module, _Branching)]
@@ -234,7 +234,7 @@ def test_a_module_that_needs_values_is_left_alone(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_module_that_meta_would_break_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A buffer that is in no state dict is lost on the meta device: creating the model raises an error."""
+    """A buffer that is in no state dict would be lost on the meta device, so creating the model raises an error."""
 
     def build_with_buffer(_: object, seen: archspec.Width) -> nn.Module:
         module = nn.Linear(5, 4)

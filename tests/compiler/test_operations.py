@@ -1,4 +1,4 @@
-"""How many operations an optimized model makes: what small batches and GPUs pay for. Counts do not vary, times do."""
+"""The number of operations of an optimized model, which is what small batches and GPUs pay for; counts do not vary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = 3
 
 
 class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves it untyped
-    """Counts operations as they reach the dispatcher, by name; views, which compute nothing, are left out."""
+    """Counts operations by name as they reach the dispatcher, without views, which compute nothing."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch leaves it untyped
@@ -46,7 +46,7 @@ towers: {{$task: {{units: [3]}}}}
 
 
 def counted(text: str, device: str) -> tuple[Counter[str], Counter[str]]:
-    """Operations of a forward and of a backward pass; on `meta` the products are those of any device but a CPU."""
+    """Operations of a forward and a backward pass; with `meta`, the products are those of any device except a CPU."""
     model = archspec.compile(text, seed=0).to(device)
     model.check_inputs = device == "cpu"
     batch = {f"f{i}": torch.zeros(ROWS, dtype=torch.int64, device=device) for i in range(4)}
@@ -61,7 +61,7 @@ def counted(text: str, device: str) -> tuple[Counter[str], Counter[str]]:
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_products_do_not_grow_with_tasks(device: str) -> None:
-    """Two tasks or sixteen: as many matrix products, forward and backward, on a CPU and on any other device."""
+    """Two and sixteen tasks need the same number of matrix products, forward and backward, on a CPU and elsewhere."""
     few, many = counted(ple(2), device), counted(ple(16), device)
     for small, large in zip(few, many, strict=True):
         products = [sum(calls[name] for name in PRODUCTS) for calls in (small, large)]
@@ -69,19 +69,19 @@ def test_products_do_not_grow_with_tasks(device: str) -> None:
 
 
 def test_calls_hardly_grow_with_tasks() -> None:
-    """A forward pass of sixteen tasks makes no more calls than one of two, a backward pass neither."""
+    """With sixteen tasks, a forward or backward pass makes at most two more calls than with two tasks."""
     few, many = counted(ple(2), "cpu"), counted(ple(16), "cpu")
     assert many[0].total() <= few[0].total() + 2
     assert many[1].total() <= few[1].total() + 2
 
 
 def test_gradients_of_stacks_arrive_as_they_are_kept() -> None:
-    """No weight's gradient is copied into another order of its axes."""
+    """No gradient of a weight is copied to a different memory layout."""
     _, backward = counted(ple(4), "cpu")
     assert backward["aten.copy_"] == backward["aten.new_empty_strided"] == 0
 
 
 def test_ids_are_put_together_once_and_checked_with_two_operations() -> None:
-    """The lookup takes what the check has put together: one stack, one clamp, one comparison."""
+    """The lookup reuses the ids stacked by the check: there is one stack, one clamp and one comparison."""
     forward, _ = counted(ple(2), "cpu")
     assert [forward[f"aten.{name}"] for name in ("stack", "clamp", "equal", "embedding")] == [1, 1, 1, 1]

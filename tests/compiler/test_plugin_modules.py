@@ -1,4 +1,4 @@
-"""Modules of plugins: each has a unique name in a built file, and has the functions that are called."""
+"""Modules of plugins have unique names in a built file, and must have the functions that are called."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ towers: {t: {from: [level1.experts.one, level1.experts.two], units: []}}
 
 
 def written(path: Path, kind: str, function: str, factor: int) -> None:
-    """Writes a plugin."""
+    """Writes a plugin and returns its kind."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(PLUGIN.format(kind=kind, function=function, factor=factor), encoding="utf-8")
 
 
 def test_modules_whose_names_look_alike_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`pair_of.plugins` and `pair_of_plugins` have the same words, but each expert calls its own function."""
+    """`pair_of.plugins` and `pair_of_plugins` have similar names, but each expert calls its own function."""
     monkeypatch.syspath_prepend(tmp_path)
     written(tmp_path / "pair_of" / "plugins.py", "one", "pair_of.plugins:times", 2)
     written(tmp_path / "pair_of_plugins.py", "two", "pair_of_plugins:times", 3)
@@ -70,7 +70,7 @@ def test_modules_whose_names_look_alike_are_told_apart(tmp_path: Path, monkeypat
 def test_a_function_that_does_not_exist_is_reported(
     function: str, words: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """A misspelt `apply` is AS502 at the block when the spec is lowered: `archspec build` writes no broken file."""
+    """A misspelt `apply` is AS502 at the block when the spec is lowered, so `archspec build` writes no broken file."""
     name = f"case{request.node.callspec.indices['function']}"
     path = tmp_path / f"lacking_{name}.py"
     written(path, "two", function.format(name), 2)

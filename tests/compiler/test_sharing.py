@@ -1,4 +1,4 @@
-"""Expert groups that share weights (`like`): one set of weights on several streams, counted, named and trained once."""
+"""Expert groups that share weights (`like`): one set of weights on several streams, named, counted and trained once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def text(settings: str, second: str = "{from: z, like: f}") -> str:
 
 
 def pair(settings: str, *, optimize: bool) -> tuple[Compiled, Compiled, str, str]:
-    """The model that shares, the model that does not, with the same weights in both experts, and their texts."""
+    """A model that shares weights, a model with equal weights in two experts, and their texts."""
     one, two = text(settings), text(settings, f"{{from: z, {settings}}}")
     shared, alone = model_of(one, optimize=optimize), model_of(two, optimize=False)
     weights = dict(shared.named_weights())
@@ -57,7 +57,7 @@ SETTINGS = {
 @BOTH
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_shared_weights_do_what_two_equal_sets_do(*, settings: str, optimize: bool) -> None:
-    """Outputs are those of two experts with equal weights; the gradient of the shared ones is the sum of theirs."""
+    """Outputs equal those of two experts with equal weights; the gradient of shared weights is the sum of both."""
     shared, alone, one, _ = pair(settings, optimize=optimize)
     batch = batch_of(one, 7)
     outputs, weights, numbers = run(shared, batch)
@@ -75,7 +75,7 @@ def test_shared_weights_do_what_two_equal_sets_do(*, settings: str, optimize: bo
 @BOTH
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_shared_weights_are_named_and_counted_once(*, settings: str, optimize: bool) -> None:
-    """Their names are those of the group that has the settings; parameters count once, FLOPs for each application."""
+    """Shared weights are named after the group with the settings; parameters count once, FLOPs for each application."""
     shared, alone, one, two = pair(settings, optimize=optimize)
     names = [name for name, _ in shared.named_weights()]
     assert names == list(dict.fromkeys(names))
@@ -89,7 +89,7 @@ def test_shared_weights_are_named_and_counted_once(*, settings: str, optimize: b
 
 @BOTH
 def test_they_start_as_without_sharing(*, optimize: bool) -> None:
-    """A group that is like another draws no first weights: those of all others are what they were."""
+    """A group that shares weights draws no initial ones, so the initial weights of all other blocks are unchanged."""
     one = archspec.compile(text("units: [4]"), optimize=optimize, seed=3)
     rest = text("units: [4]").replace(", g: {from: z, like: f}", "").replace("from: level1.experts.g", "from: [x]")
     other = dict(archspec.compile(rest, optimize=optimize, seed=3).named_weights())
@@ -100,7 +100,7 @@ def test_they_start_as_without_sharing(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("later", [False, True])
 def test_batch_norm_is_torchs_own_called_twice(*, later: bool, optimize: bool) -> None:
-    """Each application normalises by its own rows; running statistics take one after the other, in the graph's order.
+    """Each application is normalised by its own rows and updates the running statistics, in the order of the graph.
 
     Where the first application is farther from the inputs than the second, the order is the same in both modules.
     """
@@ -136,7 +136,7 @@ def test_batch_norm_is_torchs_own_called_twice(*, later: bool, optimize: bool) -
 
 @BOTH
 def test_two_norms_on_one_stream_move_statistics_twice(*, optimize: bool) -> None:
-    """Even where both applications read the same, which warns, the optimized module does what the plain one does."""
+    """If both applications read one stream, which causes a warning, the statistics are updated twice all the same."""
     model = model_of(text("units: [4], norm: batch", "{from: x, like: f}"), optimize=optimize).train()
     before = {name: view.clone() for name, view in model.named_weights() if name in statistics(model)}
     batch = batch_of(text("units: [4]"), 9)
@@ -209,7 +209,7 @@ def test_an_owner_above_or_unread_still_names_the_weights(*, optimize: bool) -> 
 
 
 def test_all_tasks_of_all_users_train_them() -> None:
-    """Every group that shares has the tasks of all, and the weights are among those that tasks share last."""
+    """Every group that shares has the tasks of all groups, and the weights are among the last that tasks share."""
     graph = load_graph(text("units: [4]"), None, load_plugins())
     assert graph.tasks["level1.experts.f.0"] == graph.tasks["level1.experts.g.0"] == ("a", "b")
     assert graph.tasks["inputs.x"] == ("a",)
@@ -220,7 +220,7 @@ def test_all_tasks_of_all_users_train_them() -> None:
 
 
 def test_weights_used_again_above_others_are_the_last_shared() -> None:
-    """If shared weights are applied above another shared expert, they come last, not below it."""
+    """Shared weights that are applied again above another shared expert count as the last shared ones."""
     experts = "f: {from: x, units: [5]}, m: {from: level1.experts.f, units: [5]}, g: {from: level1.experts.m, like: f}"
     source = HEAD + INPUTS + TASKS + f"levels: [{{experts: {{{experts}}}}}]\n"
     source += "towers: {$task: {from: level1.experts.g}}\n"
@@ -230,7 +230,7 @@ def test_weights_used_again_above_others_are_the_last_shared() -> None:
 
 
 def test_the_exported_graph_says_whose_weights_they_are() -> None:
-    """`like` names the owner; figures write it in the box."""
+    """`like` names the owner, and figures show it in the box."""
     graph = archspec.build_graph(archspec.load(text("units: [4], count: 2")))
     assert [graph.nodes[f"level1.experts.{name}"]["like"] for name in ("f.0", "g.0", "g.1")] == [
         None, "level1.experts.f.0", "level1.experts.f.1",
@@ -240,7 +240,7 @@ def test_the_exported_graph_says_whose_weights_they_are() -> None:
 
 
 def test_print_says_whose_weights_they_are() -> None:
-    """`print(model)` has a line for each group, the owner's with the parameters."""
+    """`print(model)` has a line for each group, with the parameters on the owner's."""
     shown = str(archspec.compile(text("units: [4], count: 2"), seed=0))
     assert "experts f: 2 mlp [B, 5] -> [B, 4], 48 parameters" in shown
     assert "experts g: 2 mlp [B, 5] -> [B, 4], weights of f" in shown
@@ -248,7 +248,7 @@ def test_print_says_whose_weights_they_are() -> None:
 
 @BOTH
 def test_repeated_levels_share_each_its_own_or_all_one(*, optimize: bool) -> None:
-    """A bare name is of the level where it is written, each time; a full one is the same for all levels."""
+    """A bare name refers to each repeat of its own level; a full name refers to the same group for all levels."""
     head = HEAD + INPUTS + "tasks: {y: {kind: binary}}\n"
     gates = "gates: {y: {sees: all, selector: x}}"
     own = f"levels: [{{repeat: 2, experts: {{f: {{from: x, units: [4]}}, g: {{from: z, like: f}}}}, {gates}}}]\n"
@@ -261,7 +261,7 @@ def test_repeated_levels_share_each_its_own_or_all_one(*, optimize: bool) -> Non
 
 
 def test_defaults_do_not_reach_groups_that_are_like_others() -> None:
-    """`defaults` give the owner its settings, and through it the others; none is a setting beside `like`."""
+    """`defaults` apply to the owner and through it to the others, and are not written next to `like`."""
     source = text("", "{from: z, like: f}").replace("f: {from: x, }", "f: {from: x}")
     spec = archspec.load(source + "defaults: {experts: {units: [4], activation: silu}}\n")
     assert spec.levels[0].experts["g"].settings == spec.levels[0].experts["f"].settings
@@ -270,12 +270,12 @@ def test_defaults_do_not_reach_groups_that_are_like_others() -> None:
 
 
 class Recurrent(ExpertKind):
-    """A module of torch's own, opaque to archspec."""
+    """A module of torch, opaque to archspec."""
 
     size: int
 
     def width(self, input: int) -> int:
-        """As wide as it says."""
+        """Its own size."""
         return self.size
 
     def build(self, input: int) -> nn.Module:
@@ -315,12 +315,12 @@ def test_a_module_of_a_plugin_is_made_once_and_called_twice(*, optimize: bool) -
 
 
 class Counted(ExpertKind):
-    """A linear layer whose output is divided by how large its outputs were, running: a state that `apply` moves."""
+    """A linear layer divided by the running mean of its size, which is a state that `apply` updates."""
 
     size: int
 
     def width(self, input: int) -> int:
-        """As wide as it says."""
+        """Its own size."""
         return self.size
 
     def lower(self, at: Scope, x: Value) -> Value:
@@ -332,14 +332,14 @@ class Counted(ExpertKind):
 
 
 def followed_by(x: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-    """x over the running mean of its size, which every call moves."""
+    """x divided by the running mean of its size, which every call updates."""
     with torch.no_grad():
         size.mul_(0.5).add_(0.5 * x.abs().mean())
     return x / size.clone()
 
 
 def test_statistics_of_a_plugin_move_in_the_same_order_when_optimized() -> None:
-    """A use that is farther from the inputs still comes first where the plain module has it first."""
+    """The first use in the plain module is first in the optimized one, even if it is farther from the inputs."""
     kind = expert("counted")(Counted)
     experts = "deep: {from: x, units: [5, 5, 5]}, f: {from: level1.experts.deep, kind: counted, size: 4}"
     levels = f"levels: [{{experts: {{{experts}, g: {{from: z, like: f}}}}}}]\n"

@@ -1,4 +1,4 @@
-"""Rows, tokens and fields: what kinds take and give, references over tokens, masks, and the section `blocks`."""
+"""Rows, tokens and fields: what kinds take and return, references over tokens, masks, and the section `blocks`."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ towers:
 
 
 def load(text: str = TEXT) -> archspec.Spec:
-    """The spec of a text, with the plugin's kinds."""
+    """Loads the text with the plugin's kinds."""
     return archspec.load(text, plugins=[PLUGIN])
 
 
 def batch_of(rows: int) -> dict[str, Tensor]:
-    """Ids for all inputs: the first row of the lists is empty, the second full, the third of one event."""
+    """Ids for all inputs: the first row of the lists is empty, the second full, the third has one event."""
     generator = torch.Generator().manual_seed(rows)
     lists = {name: torch.randint(-1, 7, (rows, 3), generator=generator) for name in ("clicks", "cates", "views")}
     for name, ids in lists.items():
@@ -71,7 +71,7 @@ def batch_of(rows: int) -> dict[str, Tensor]:
 
 
 def by_hand(w: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The whole model in a few lines of torch."""
+    """The whole model, hand-written in torch."""
 
     def layer(name: str, x: Tensor) -> Tensor:
         return F.linear(x, w[f"{name}.weight"], w.get(f"{name}.bias"))
@@ -116,7 +116,7 @@ def by_hand(w: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]
 
 @BOTH
 def test_a_whole_model_is_what_its_spec_says(*, optimize: bool) -> None:
-    """Outputs and all gradients equal a hand-written model's: masks, fields, shared weights, mixed tokens."""
+    """Outputs and gradients equal those of a hand-written model: masks, fields, shared weights, mixed tokens."""
     model, batch = model_of(load(), optimize=optimize), batch_of(6)
     weights = {name: view.clone().requires_grad_() for name, view in model.named_weights()}
     outputs, right = model(batch), by_hand(weights, batch)
@@ -129,7 +129,7 @@ def test_a_whole_model_is_what_its_spec_says(*, optimize: bool) -> None:
 
 
 def test_optimized_equals_plain() -> None:
-    """Outputs and gradients of weights and of the events' weights agree; batches of one row and none run."""
+    """Outputs and gradients of weights and event weights agree; batches with one row and with none run."""
     plain, optimized = (model_of(load(), optimize=optimize) for optimize in (False, True))
     for rows in (6, 1, 0):
         torch.testing.assert_close(run(optimized, batch_of(rows)), run(plain, batch_of(rows)), rtol=0, atol=1e-10)
@@ -137,7 +137,7 @@ def test_optimized_equals_plain() -> None:
 
 @BOTH
 def test_one_graph_and_any_batch(*, optimize: bool) -> None:
-    """`torch.compile(fullgraph=True)` takes them, and another batch size."""
+    """`torch.compile(fullgraph=True)` works, and so does another batch size."""
     model = model_of(load(), optimize=optimize)
     compiled = torch.compile(model, fullgraph=True, backend="eager", dynamic=True)
     for rows in (6, 9):
@@ -145,7 +145,7 @@ def test_one_graph_and_any_batch(*, optimize: bool) -> None:
 
 
 def test_what_is_not_there_changes_nothing() -> None:
-    """No gradient reaches the table's row 0 from padding, and the weight beside an id of -1 does not count."""
+    """Padding gives no gradient to row 0 of the table, and the weight next to an id of -1 is ignored."""
     model, batch = model_of(load(), optimize=True), batch_of(6)
     batch["clicks"][batch["clicks"] == 0] = 3
     batch["views"][batch["views"] == 0] = 3
@@ -156,7 +156,7 @@ def test_what_is_not_there_changes_nothing() -> None:
 
 
 def test_counts_are_torchs() -> None:
-    """Parameters equal those of the model; shared weights count once; FLOPs of tokens count each of them."""
+    """Parameters equal those of the model; shared weights count once; FLOPs count each token."""
     graph = graph_of(load())
     found = count(graph)
     assert found.total.parameters == sum(p.numel() for p in model_of(load(), optimize=False).parameters())
@@ -166,7 +166,7 @@ def test_counts_are_torchs() -> None:
 
 
 def test_blocks_are_one_module_each() -> None:
-    """A block that several read is computed once; equal layers of several blocks and experts run together."""
+    """A block with several readers is computed once, and equal layers of several blocks are run together."""
     text = (
         HEAD
         + """
@@ -183,13 +183,13 @@ towers: {$task: {from: [one, two]}}
 
 
 def test_the_graph_knows_them() -> None:
-    """Canonical names, tokens, tasks that train each block, and an unused block is pruned with a note."""
+    """The graph has names, tokens and tasks of blocks; an unused block is removed, with a note."""
     spec = load()
     exported = archspec.build_graph(spec)
     assert {name: exported.nodes[name]["tokens"] for name in ("blocks.deep", "blocks.short", "level1.gates.b")} == {
         "blocks.deep": 3, "blocks.short": None, "level1.gates.b": 2,
     }  # fmt: skip
-    assert exported.nodes["blocks.again"]["tasks"] == ("a", "b")  # with `mixed`, whose weights it has
+    assert exported.nodes["blocks.again"]["tasks"] == ("a", "b")  # and `mixed`, whose weights it shares
     assert exported.nodes["blocks.again"]["like"] == "blocks.mixed"
     assert exported.nodes["blocks.trunk"]["detail"] == "MLP, 5"
     assert "blocks.unused" not in exported
@@ -198,7 +198,7 @@ def test_the_graph_knows_them() -> None:
 
 
 def test_the_canonical_form_reads_back() -> None:
-    """`expand` writes blocks out with their `from`; reading that gives the same spec and digest."""
+    """`expand` writes blocks with their `from`; reading that gives the same spec and digest."""
     spec = load()
     again = load(spec.text())
     assert (again.text(), again.digest) == (spec.text(), spec.digest)
@@ -207,7 +207,7 @@ def test_the_canonical_form_reads_back() -> None:
 
 
 def test_a_block_that_only_lends_its_weights_stays() -> None:
-    """Nothing reads `lent` itself: the canonical form still has it, since another block is like it; no note."""
+    """The canonical form keeps `lent`, which nothing reads, since another block is like it; there is no note."""
     text = (
         HEAD
         + """
@@ -228,7 +228,7 @@ towers: {y: {from: again}}
 
 
 def test_differences_name_blocks() -> None:
-    """`diff` says in which block a setting changed."""
+    """`diff` names the block in which a setting changed."""
     other = load(TEXT.replace("trunk: {units: [5]}", "trunk: {units: [7]}"))
     (change,) = statements(difference(graph_of(load()), graph_of(other)))
     assert (change.setting, change.places, change.old, change.new) == ("units", ("blocks.trunk",), [5], [7])
@@ -253,7 +253,7 @@ towers: {y: {}}
 
 
 def test_inputs_leaves_tokens_out() -> None:
-    """`inputs` are the inputs that are rows."""
+    """`inputs` means the inputs that are rows."""
     graph = graph_of(load())
     assert [edge.source for edge in graph.into("blocks.trunk")] == ["inputs.user"]
 
@@ -290,7 +290,7 @@ def test_modules_get_what_operations_get(kind: str, source: str) -> None:
     ],
 )  # fmt: skip
 def test_wrong_matches_are_refused(old: str, new: str, code: str, said: str) -> None:
-    """What a kind does not take, each with its code; a mistake is reported once for each reader that has it."""
+    """Each stream that a kind does not take has its code; a mistake is reported once for each reader."""
     assert old in TEXT
     with pytest.raises(archspec.SpecError) as caught:
         load(TEXT.replace(old, new))

@@ -24,7 +24,7 @@ def summary_of(path: Path) -> Summary:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_numbers_add_up(path: Path) -> None:
-    """The nodes, tables and dense weights add up to the total, and tasks train at most the total."""
+    """Nodes, tables and dense weights each add up to the total, and no task trains more than the total."""
     found = summary_of(path)
     parameters = [node.parameters for node in found.nodes]
     assert None not in parameters
@@ -53,20 +53,20 @@ towers:
 
 
 def test_a_detached_stream_trains_nothing() -> None:
-    """A task that reads tables behind a detached stream needs them and does not train them."""
+    """A task that reads tables behind a detached stream needs them, but does not train them."""
     ctr, cvr = summarize(load_graph(DETACHED, None, load())).by_task
     assert (ctr.alone, ctr.shared, ctr.untrained) == (40 + 80 + 9, 0, 0)
     assert (cvr.parameters, cvr.alone, cvr.shared, cvr.untrained) == (129, 9, 0, 120)
 
 
 def test_a_loss_does_not_count_as_serving() -> None:
-    """ESCM2's loss for conversions reads the click tower, which a served conversion rate does not need."""
+    """ESCM2's loss for conversions reads the click tower, but serving a conversion rate does not need the tower."""
     cvr = {task.task: task for task in summary_of(ROOT / "specs" / "escm2.yaml").by_task}["cvr"]
     assert (cvr.parameters, cvr.untrained) == (55073, 0)
 
 
 def test_the_schema_is_the_data() -> None:
-    """The JSON reads back as the same summary, and no key is without a meaning."""
+    """The JSON reads back as the same summary, and every key is documented."""
     found = summary_of(ROOT / "specs" / "ple.yaml")
     assert Summary.model_validate_json(found.model_dump_json()) == found
     for model in (Summary, NodeSummary, TaskSummary):

@@ -1,4 +1,4 @@
-"""Kinds that work on tokens `[B, T, W]`: plain, optimized and hand-written agree, and equal ones run as one stack."""
+"""Kinds that work on tokens `[B, T, W]`: plain, optimized and hand-written agree, and equal ones are stacked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ norms = pytest.mark.parametrize("norm", ["none", "layer", "batch"])
 
 
 def spec_with(norm: str) -> archspec.Spec:
-    """Three event inputs with one norm; the first reads the table of a sparse input."""
+    """Three event inputs with the given norm; the first one reads the table of a sparse input."""
     return archspec.load(TEXT.replace("NORM", norm), plugins=[PLUGIN])
 
 
@@ -44,7 +44,7 @@ def batch_of(rows: int) -> dict[str, Tensor]:
 
 
 def by_hand(weights: dict[str, Tensor], batch: dict[str, Tensor], norm: str) -> dict[str, Tensor]:
-    """The whole model in a few lines of torch, in evaluation mode."""
+    """The whole model, hand-written in torch, in evaluation mode."""
     streams = [weights["inputs.u.weight"][batch["u"]], weights["inputs.v.weight"][batch["v"]]]
     for name in "abc":
         own = {key.removeprefix(f"inputs.{name}."): value for key, value in weights.items()}
@@ -68,7 +68,7 @@ def by_hand(weights: dict[str, Tensor], batch: dict[str, Tensor], norm: str) -> 
 @BOTH
 @norms
 def test_they_compute_what_they_say(norm: str, *, optimize: bool) -> None:
-    """Outputs equal those of a hand-written model on the same weights."""
+    """Outputs equal those of a hand-written model with the same weights."""
     spec = spec_with(norm)
     model = model_of(spec, optimize=optimize).eval()
     batch = batch_of(6)
@@ -78,7 +78,7 @@ def test_they_compute_what_they_say(norm: str, *, optimize: bool) -> None:
 
 @norms
 def test_optimized_equals_plain(norm: str) -> None:
-    """Outputs and the gradients of every weight agree, in training, too."""
+    """Outputs and the gradients of every weight agree, also in training mode."""
     spec = spec_with(norm)
     batch = batch_of(6)
     plain, optimized = (run(model_of(spec, optimize=optimize).train(), batch) for optimize in (False, True))
@@ -86,7 +86,7 @@ def test_optimized_equals_plain(norm: str) -> None:
 
 
 def test_equal_ones_run_as_one_stack() -> None:
-    """The layers of the three inputs are one batched product each, on a stack of tokens."""
+    """The layers of the three inputs become one batched product each, on a stack of tokens."""
     ops = build(graph_of(spec_with("layer"))).lowered.forward.ops
     stacks = [
         op.output.shape for op in ops if op.kind == "linear" and op.output.is_stack and op.node.startswith("inputs")
@@ -95,7 +95,7 @@ def test_equal_ones_run_as_one_stack() -> None:
 
 
 def test_a_table_that_tokens_read_stays_alone() -> None:
-    """A table that single ids and lists of ids read is looked up by each; the program says why."""
+    """A table that single ids and lists of ids read is looked up separately by each, and a remark gives the reason."""
     built = build(graph_of(spec_with("none")))
     assert "inputs.u.embed: its table is also read for a sequence" in built.remarks
     assert sum(op.kind == "embed" for op in built.lowered.forward.ops) == 5
@@ -103,7 +103,7 @@ def test_a_table_that_tokens_read_stays_alone() -> None:
 
 @BOTH
 def test_one_graph_and_any_batch(*, optimize: bool) -> None:
-    """`torch.compile(fullgraph=True)` and `torch.export` with a dynamic batch take them."""
+    """`torch.compile(fullgraph=True)` and `torch.export` with a dynamic batch work."""
     spec = spec_with("layer")
     model = model_of(spec, optimize=optimize, dtype=torch.float32).eval()
     batch = batch_of(6)

@@ -1,4 +1,4 @@
-"""Plans: what is measured, how lowerings follow from it, and that a planned module computes the same."""
+"""Plans: what is measured, which lowerings follow, and that a planned module computes the same."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ ROWS = Product(None, 13, 59)
 
 
 def plan(**seconds: float) -> Plan:
-    """The stack measured at 16 and 1024 rows: torch's own is quicker at 16, and takes the given times at 1024."""
+    """A plan of one stack: at 16 rows torch's lowering is faster, at 1024 rows the given times apply."""
     few = Measured(STACK, 16, {"": 1.0, "each": 2.0})
     return Plan((few, Measured(STACK, 1024, seconds | {"": seconds.pop("own")})))
 
 
 def test_a_lowering_holds_from_the_geometric_mean_on() -> None:
-    """16 rows want torch's own, 1024 one product each: the border is 128."""
+    """If torch's lowering wins at 16 rows and separate products at 1024, the switch is at 128 rows."""
     assert plan(own=1.0, each=0.5).lowerings(STACK) == ((0, ""), (128, "each"))
 
 
 def test_a_gain_within_noise_changes_nothing() -> None:
-    """A gain of three percent does not replace torch's lowering; the plan's products are then those without a plan."""
+    """A gain of three percent does not replace torch's lowering."""
     assert plan(own=1.0, each=0.97).lowerings(STACK) == ()
 
 
 def test_a_product_that_was_not_measured_stays_as_it_is() -> None:
-    """A plan knows only its own products."""
+    """A plan has no lowering for a product that was not measured."""
     assert plan(own=1.0, each=0.5).lowerings(ROWS) == ()
 
 
 def test_a_plan_reads_as_a_table() -> None:
-    """One line per product and batch size, the chosen lowering marked."""
+    """The text has one line per product and batch size, with the chosen lowering marked."""
     assert str(plan(own=1e-6, each=5e-7)).splitlines()[1] == "7 x (6 -> 4), B 1024: each* 0, torch 1"
 
 
@@ -59,7 +59,7 @@ def test_a_planned_module_computes_the_same_and_says_the_plan() -> None:
 
 
 def test_every_product_of_a_module_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each shape at each batch size, in turn."""
+    """Each product shape is measured once at each batch size."""
     asked: list[tuple[object, ...]] = []
 
     def pretend(*shape: object) -> dict[str, float]:
@@ -74,7 +74,7 @@ def test_every_product_of_a_module_is_measured_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_bfloat16_is_near_and_never_by_default() -> None:
-    """`precision="bf16"` moves outputs a little; without it nothing is rounded."""
+    """`precision="bf16"` changes outputs slightly; by default nothing is rounded."""
     exact, rounded = archspec.compile(PLE, seed=0), archspec.compile(PLE, seed=0, precision="bf16")
     batch = {"x": torch.randn(9, 5), **{name: torch.zeros(9, dtype=torch.int64) for name in "abc"}}
     assert 0 < largest_difference(exact, rounded, batch) < 0.1

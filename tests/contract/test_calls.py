@@ -234,7 +234,7 @@ def test_a_method_may_object(category: Category, method: str) -> None:
     ],
 )
 def test_near_misses_are_refused(category: Category, method: str, answer: object, words: str) -> None:
-    """A list for a tuple, a float for a whole number, a sentence where KindError is raised: each is reported."""
+    """A list for a tuple, a float for a whole number and a sentence returned instead of a KindError are reported."""
     with pytest.raises(SpecError) as error:
         everything(category, odd(category, method, lambda *_: answer))
     assert words in error.value.diagnostics[0].message

@@ -35,7 +35,7 @@ PLUGINS = sorted((ROOT / "plugins").glob("*.py"))
     ],
 )
 def test_outputs_of_the_smaller_model_are_those_of_the_whole(spec: str, outputs: list[str], kept: set[str]) -> None:
-    """With the whole model's weights, by name, the smaller one gives the same scores, and has what they need alone."""
+    """With the whole model's weights, the smaller model gives the same scores, and has only the weights they need."""
     graph = load_graph(ROOT / "specs" / f"{spec}.yaml", None, plugins.load(PLUGINS))
     smaller = only(graph, outputs)
     whole, part = (instantiate(build(each), seed=1).eval().double() for each in (graph, smaller))

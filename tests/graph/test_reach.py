@@ -42,7 +42,7 @@ def test_a_switch_passes_no_gradient_to_its_domain() -> None:
 
 
 def test_a_gate_passes_no_gradient_to_the_domain_that_selects_or_excludes() -> None:
-    """A gate's domain, and one that leaves experts out, are ids to it; the experts that it mixes are trained."""
+    """A gate uses only the ids of the domain that selects or excludes; the experts that it mixes are trained."""
     for text in (CHOSEN, EXCLUDED):
         found = reached(text)
         assert found["inputs.scene"] == ("a",)
@@ -50,7 +50,7 @@ def test_a_gate_passes_no_gradient_to_the_domain_that_selects_or_excludes() -> N
 
 
 def test_a_column_that_a_fusion_multiplies_with_is_not_trained() -> None:
-    """`times` reads a column as it is: the loss of a task that is such a fusion trains the parts and no input."""
+    """`times` reads a column unchanged: the loss of such a fusion trains its parts, but not the input."""
     head = HEAD.replace(
         "tasks: {a: {}, b: {}}", "  price: {kind: dense, dim: 1}\ntasks: {a: {}, b: {kind: regression}}"
     )

@@ -1,1 +1,1 @@
-"""Tests of passes: each fires, refuses and says why, keeps outputs and gradients, verifies, is done after one run."""
+"""Tests of passes: each rewrites, refuses with a reason, keeps outputs and gradients, verifies, and is idempotent."""

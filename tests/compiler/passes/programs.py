@@ -61,7 +61,7 @@ def program_of(make: Callable[[Scope, Value], Value]) -> Program:
 
 
 def after(built: Built, *passes: Pass) -> tuple[Built, PassResult]:
-    """The program after passes, verified after each, and what the last one said."""
+    """The program after the passes, each result verified, and the result of the last pass."""
     result = PassResult(built.lowered.forward)
     for run in passes:
         result = run(built.lowered.forward)
@@ -86,7 +86,7 @@ def outputs_and_gradients(built: Built) -> dict[str, Tensor]:
 
 
 def _gradient(model: torch.nn.Module, weight: str) -> Tensor:
-    """The gradient of a canonical weight: that part of its holder's which shares the weight's memory; none is zero."""
+    """The gradient of a canonical weight, cut out of the tensor that holds it; zero if there is none."""
     view = dict(model.named_weights())[weight]  # type: ignore[operator] # a compiled module
     for parameter in model.parameters():
         start = view.storage_offset() - parameter.storage_offset()
@@ -98,7 +98,7 @@ def _gradient(model: torch.nn.Module, weight: str) -> Tensor:
 
 
 def assert_same(one: Built, other: Built) -> None:
-    """Outputs, gate weights and gradients agree to 1e-10."""
+    """Asserts that outputs, gate weights and gradients agree to 1e-10."""
     left, right = outputs_and_gradients(one), outputs_and_gradients(other)
     assert left.keys() == right.keys()
     for name, value in left.items():

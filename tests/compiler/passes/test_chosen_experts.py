@@ -1,4 +1,4 @@
-"""Experts that few rows chose: the pass fires and refuses where it should, and computes the same."""
+"""Experts that few rows choose: the pass rewrites or refuses where it should, and results stay the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ towers:
 
 
 def test_it_fires() -> None:
-    """Both gates mix in one operation, and no layer of an expert is left outside."""
+    """Both gates mix in one operation, and no layer of an expert remains outside it."""
     built, result = after(plain(spec()), chosen_experts)
     kinds = [op.kind for op in built.lowered.forward.ops]
     assert kinds.count("mix_chosen") == len(result.rewrites) == 1
@@ -58,7 +58,7 @@ MORE = "its experts contain more than linear layers and activations"
     ],
 )  # fmt: skip
 def test_it_refuses_and_says_why(text: str, reason: str) -> None:
-    """Where it would gain nothing, or cannot, all experts are computed; the reason is among the remarks."""
+    """If the pass gains nothing or cannot be applied, all experts are computed, and a remark gives the reason."""
     before = plain(text)
     built, result = after(before, chosen_experts)
     assert built.lowered.forward == before.lowered.forward
@@ -67,7 +67,7 @@ def test_it_refuses_and_says_why(text: str, reason: str) -> None:
 
 
 def test_gates_that_wait_for_each_other_mix_one_by_one() -> None:
-    """Between the two gates an expert reads what the first one mixed: two operations, equal outputs."""
+    """An expert between the two gates reads the first one's mix: there are two operations, and outputs are equal."""
     before = plain(f"""{HEAD}
 levels:
   - experts:
@@ -87,7 +87,7 @@ towers:
 
 
 def test_a_gate_that_does_not_choose_is_left_alone() -> None:
-    """Softmax gates weigh every expert: nothing is rewritten, nothing is missed."""
+    """Softmax gates weigh every expert, so the pass neither rewrites anything nor makes a remark."""
     _, result = after(plain(spec(gate="kind: softmax")), chosen_experts)
     assert (result.rewrites, result.remarks) == ((), ())
 
@@ -96,7 +96,7 @@ def test_a_gate_that_does_not_choose_is_left_alone() -> None:
     ("rows", "units"), [(0, "[6, 4]"), (7, "[6, 4]"), (150, "[6, 4]"), (150, "[4], activation: gelu, bias: false")]
 )
 def test_outputs_and_gradients_are_equal(rows: int, units: str) -> None:
-    """Float64, 1e-10: also where a batch has no rows, or fewer than there are experts."""
+    """They agree to 1e-10 in float64, also for a batch without rows or with fewer rows than experts."""
     before = plain(spec(f"{{count: 8, units: {units}}}"))
     one = instantiate(before, seed=0).double()
     two = instantiate(after(before, chosen_experts)[0], seed=0).double()
@@ -114,7 +114,7 @@ def test_outputs_and_gradients_are_equal(rows: int, units: str) -> None:
 
 
 def gradients(model: Compiled) -> dict[str, torch.Tensor]:
-    """Gradients by canonical name: each weight's gradient takes its place."""
+    """Gradients by canonical name, read by putting each gradient in the place of its weight."""
     for parameter in model.parameters():
         assert parameter.grad is not None
         parameter.data = parameter.grad
@@ -137,7 +137,7 @@ def test_an_expert_that_nobody_chose_has_zero_gradient() -> None:
 
 
 def test_one_graph_for_torch_compile() -> None:
-    """Which rows choose an expert is data, so a compiled graph runs all; its outputs are the same."""
+    """Which rows choose an expert depends on data, so a compiled graph runs all experts, with the same outputs."""
     built, _ = after(plain(spec()), chosen_experts)
     model = instantiate(built, seed=0)
     batch = {"x": torch.randn(100, 5), **{name: torch.randint(4, (100,)) for name in ("a", "b", "c")}}
@@ -147,14 +147,14 @@ def test_one_graph_for_torch_compile() -> None:
 
 
 def test_the_program_stays_legal_and_a_second_run_changes_nothing() -> None:
-    """`verify` accepts the result, and there is nothing left to do."""
+    """`verify` accepts the result, and a second run rewrites nothing."""
     built, _ = after(plain(spec()), chosen_experts)
     again = chosen_experts(verify(built.lowered.forward))
     assert (again.program, again.rewrites) == (built.lowered.forward, ())
 
 
 def test_the_whole_compiler_keeps_it() -> None:
-    """`archspec.compile` computes the same with and without passes, and its file contains the `chosen` experts."""
+    """`archspec.compile` gives the same outputs with and without passes on a spec whose gates choose experts."""
     text = spec()
     plain_model, fast = (archspec.compile(text, optimize=optimize, seed=0) for optimize in (False, True))
     batch = {"x": torch.randn(100, 5), **{name: torch.randint(4, (100,)) for name in ("a", "b", "c")}}
@@ -163,7 +163,7 @@ def test_the_whole_compiler_keeps_it() -> None:
 
 
 def test_factors_of_chosen_experts_are_rounded() -> None:
-    """`precision="bf16"` reaches the products that fusion hid in one operation, in eager mode and in a graph alike."""
+    """`precision="bf16"` also rounds the products inside the fused operation, in eager mode and in a graph."""
     exact, rounded = (archspec.compile(spec(), seed=0, precision=precision) for precision in ("fp32", "bf16"))
     assert "bf16=True" in inspect.getsource(type(rounded))
     generator = torch.Generator().manual_seed(0)
@@ -174,5 +174,5 @@ def test_factors_of_chosen_experts_are_rounded() -> None:
     for task, logit in logits.items():
         difference = (logit - exact_logits[task]).abs()
         assert difference.max() > 0
-        assert difference.median() < 0.02  # of single rows it may be larger: rounding may change what a gate chooses
+        assert difference.median() < 0.02  # single rows may differ more: rounding may change what a gate chooses
         assert (graph(batch)[task] - logit).abs().median() < 0.02

@@ -1,4 +1,4 @@
-"""Wide products, operations side by side, gates mixed in one product."""
+"""Fusion: wide products, operations side by side, and gates mixed in one product."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kinds(text: str) -> Counter[str]:
 
 
 def test_first_layers_are_one_product_and_gates_another() -> None:
-    """Seven experts and three gates read the inputs: one product with biases, activated at once, and one without."""
+    """Seven experts and three gates read the inputs: experts become one product with one activation, gates another."""
     optimized, result = after(plain(PLE), wide_products)
     assert result.rewrites[:2] == tuple(f"one product of {n} on level1.experts.one.0.concat" for n in (7, 3))
     experts, gates = (op for op in optimized.lowered.forward.ops if op.kind == "linear" and "level1" in op.node and
@@ -37,7 +37,7 @@ def test_first_layers_are_one_product_and_gates_another() -> None:
 
 
 def test_a_fresh_product_is_activated_in_place() -> None:
-    """The emitted file overwrites products with their relu, and nothing that is read twice."""
+    """The emitted file overwrites a product with its relu only if nothing else reads the product."""
     optimized, _ = after(plain(PLE), *EXACT_PASSES)
     assert "F.relu_(linear(" in optimized.source
     twice = after(plain(HEAD + "towers: {one: {from: x, units: [3]}, two: {from: [towers.one, x], units: [3]}}"))[0]
@@ -45,13 +45,13 @@ def test_a_fresh_product_is_activated_in_place() -> None:
 
 
 def test_detached_experts_keep_their_zero_gradient() -> None:
-    """Experts that gates see detached run side by side with the others and still get no gradient."""
+    """Detached experts are stacked with the others, and their gradients are still zero."""
     found = kinds(PLE.replace("sees: [$task, shared]}", "sees: [$task, {detach: shared}]}"))
     assert found["linear"] <= 10
 
 
 def test_a_level_of_ple_is_a_handful_of_operations() -> None:
-    """Two levels of seven experts and three gates: nine products with the towers', three mixes, no expert alone."""
+    """Two levels of seven experts and three gates need nine products with the towers', and three mixes."""
     found = kinds(PLE)
     assert found["mix"] == 0
     assert (found["mix_seen"], found["mix_all"]) == (2, 1)
@@ -59,7 +59,7 @@ def test_a_level_of_ple_is_a_handful_of_operations() -> None:
 
 
 def test_what_stands_side_by_side_is_not_put_together_again() -> None:
-    """Of four inputs, two are columns of one lookup and neighbours: three operands make the inputs of every block."""
+    """Neighbouring inputs from one lookup are not concatenated again: four inputs make three operands."""
     optimized, _ = after(plain(PLE), *EXACT_PASSES)
     (concat,) = (op for op in optimized.lowered.forward.ops if op.kind == "concat")
     assert [value.shape for value in concat.inputs] == [("B", 5), ("B", 6), ("B", 2)]
@@ -79,7 +79,7 @@ def test_two_pairs_of_neighbours_keep_their_places() -> None:
 
 
 def test_what_runs_side_by_side_has_names_that_a_person_would_give() -> None:
-    """The emitted file calls stacks by what they hold: experts, weights, streams and hidden layers."""
+    """The emitted file names stacks after their contents: experts, weights, streams and hidden layers."""
     source = after(plain(PLE), *EXACT_PASSES)[0].source
     for line in (
         "weights = F.softmax(h, dim=-1)",
@@ -115,7 +115,7 @@ towers: {{$task: {{units: [3]}}}}
     ],
 )
 def test_own_experts_beside_many_shared_ones(own: int, shared: int, sees: str, found: tuple[int, int, int]) -> None:
-    """Five shared experts or more are a product of their own, which is added to the mix of each gate's own experts.
+    """Five or more shared experts are a separate product, which is added to the mix of each gate's own experts.
 
     Where each gate has more than four of its own, gates are mixed one by one.
     """
@@ -125,7 +125,7 @@ def test_own_experts_beside_many_shared_ones(own: int, shared: int, sees: str, f
 
 
 def test_two_runs_of_shared_experts_around_own_ones() -> None:
-    """Runs of many experts before and behind each gate's own are two products, and one sum adds all three."""
+    """Runs of many shared experts before and after each gate's own become two products; one sum adds all three."""
     groups = ", ".join(f"{name}: {{count: {n}, units: [4]}}" for name, n in (("low", 5), ("$task", 1), ("top", 6)))
     made = kinds(level(groups, "[low, $task, top]"))
     assert (made["mix_all"], made["mix_seen"], made["sum"]) == (2, 1, 1)
@@ -156,7 +156,7 @@ towers: {{$task: {{}}}}
 
 
 def test_unequal_widths_fuse_where_they_agree() -> None:
-    """Experts of different depth and width still share equal layers: same outputs, fewer separate operations."""
+    """Experts of different depth and width share their equal layers: outputs stay, with fewer operations."""
     text = (
         HEAD
         + """
@@ -174,7 +174,7 @@ towers: {$task: {units: [3], norm: batch}}
 
 
 def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
-    """Batch norms side by side are one batch norm, with the statistics of each."""
+    """Batch norms side by side become one batch norm that keeps the statistics of each."""
     text = PLE.replace("units: [3]}", "units: [3, 3], norm: batch, modulate: {at: hidden}}")
     assert kinds(text)["batch_norm"] == 2
 
@@ -184,7 +184,7 @@ def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
     [
         ("none", ["layers.0", "layers.1"]),
         ("layer", ["layers.0", "layers.1", "norms.0", "norms.1"]),
-        ("batch", ["layers.0"]),  # statistics of one come after the other's: from there on they stand at two distances
+        ("batch", ["layers.0"]),  # the second run sees the first one's statistics, so from there on the streams differ
     ],
 )
 def test_weights_that_two_experts_share_are_not_stacked(norm: str, parts: list[str]) -> None:
@@ -203,7 +203,7 @@ def test_weights_that_two_experts_share_are_not_stacked(norm: str, parts: list[s
 
 
 def test_numbers_of_static_gates_are_not_stacked() -> None:
-    """Softmaxes of static gates, the same for every row, have no columns to put side by side; what they mix has."""
+    """Softmaxes of static gates are the same for every row and have no columns to stack; what they mix is stacked."""
     text = PLE.replace("sees: [$task, shared]}", "sees: [$task, shared], selector: none}").replace(
         "repeat: 2", "repeat: 1"
     )
@@ -212,7 +212,7 @@ def test_numbers_of_static_gates_are_not_stacked() -> None:
 
 
 def test_numbers_of_fusions_are_not_stacked() -> None:
-    """Activations and sums of logits `[B]` have no columns to put side by side: each fusion computes its own."""
+    """Activations and sums of logits `[B]` have no columns to stack, so each fusion computes its own."""
     tasks = "two: {}, three: {kind: regression}, four: {kind: regression}"
     text = (
         HEAD.replace("two: {}", tasks)
@@ -226,14 +226,14 @@ fusion: {three: {kind: sum, of: [one, two]}, four: {kind: sum, of: [two, one]}}
 
 
 def test_sums_of_the_very_same_values_are_not_stacked() -> None:
-    """Nothing is concatenated if all operands are shared; without common subexpressions both sums stay."""
+    """Sums with the same operands are not concatenated; without common subexpressions both sums remain."""
     program = example("a = relu(x)", "b = a + x", "c = a + x", "d = mix(b, c, c, c, c)", output="d")
     result = side_by_side(program)
     assert [op.output.name for op in verify(result.program).ops if op.kind == "sum"] == ["b", "c"]
 
 
 def with_sequences(table: str, length: str) -> str:
-    """The PLE with two sequences: one of table `a`, one of the table named, which may be `d` of the same shape."""
+    """The PLE with two sequences: one of table `a`, and one of the given table, which may be `d` of the same shape."""
     inputs = f"""
   d: {{kind: sparse, vocab: 7, dim: 3}}
   p: {{kind: sequence, table: a{length}}}
@@ -243,7 +243,7 @@ tasks:"""
 
 
 def test_sequences_of_one_table_are_pooled_at_once() -> None:
-    """Two sequences of one length are one stack of ids, pooled once; the table gets one gradient for both."""
+    """Two sequences of one table and one length are stacked and pooled once; the table gets one gradient."""
     text = with_sequences("a", ", length: 3")
     assert kinds(text)["pool"] == 1
     (pool,) = (op for op in after(plain(text), *EXACT_PASSES)[0].lowered.forward.ops if op.kind == "pool")
@@ -251,7 +251,7 @@ def test_sequences_of_one_table_are_pooled_at_once() -> None:
 
 
 def test_sequences_that_cannot_be_stacked_are_pooled_one_by_one_and_named() -> None:
-    """Sequences of any length, and those of different tables, stay alone; the remark says so."""
+    """Sequences without a length or of different tables are pooled separately, and a remark says so."""
     for text in (with_sequences("d", ", length: 3"), with_sequences("a", "")):
         optimized, result = after(plain(text), *EXACT_PASSES[:-1])
         assert "inputs.p.pool: its sequences have different tables, or no fixed length" in result.remarks
@@ -260,7 +260,7 @@ def test_sequences_that_cannot_be_stacked_are_pooled_one_by_one_and_named() -> N
 
 @archspec.expert("opaque")
 class Opaque(archspec.ExpertKind):
-    """An expert that is a torch module."""
+    """An expert that builds a torch module."""
 
     def width(self, input: int) -> int:
         """Four."""
@@ -272,7 +272,7 @@ class Opaque(archspec.ExpertKind):
 
 
 def test_opaque_modules_run_one_by_one_and_are_named() -> None:
-    """Copies of a plugin's module remain separate calls; the remark says how many, and why."""
+    """Copies of a plugin's module remain separate calls, and a remark gives their number and the reason."""
     text = (
         HEAD
         + """

@@ -1,4 +1,4 @@
-"""Identity folding: a softmax over one choice, a scale by one, a mix of one expert."""
+"""Identity folding: a softmax over one choice, a scale by one, and a mix of one expert are removed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ towers: {$task: {units: [3]}}
 
 
 def test_a_gate_with_one_choice_is_its_expert() -> None:
-    """The mix is gone, and with it the gate's own layers; what the gate weighs is still given back: ones."""
+    """The mix and the gate's layers are removed; the reported gate weights are still ones."""
     folded, result = after(plain(ONE_CHOICE), identity_folding)
     assert result.rewrites == ("level1.gates.one.mix is level1.experts.one.0.relu~2: one expert, whose weight is one",)
     program = folded.lowered.forward
@@ -48,7 +48,7 @@ def ids(rows: int) -> dict[str, torch.Tensor]:
 
 
 def test_a_mix_of_one_expert_with_other_weights_is_a_product() -> None:
-    """A sigmoid over one choice weighs its expert: one elementwise product, no stack."""
+    """A sigmoid over one choice scales its expert by one elementwise product, without a stack."""
     folded, result = after(
         plain(ONE_CHOICE.replace("units: [3]}\n      two", "kind: sigmoid}\n      two")), identity_folding
     )
@@ -57,7 +57,7 @@ def test_a_mix_of_one_expert_with_other_weights_is_a_product() -> None:
 
 
 def test_a_scale_by_one_is_nothing() -> None:
-    """`1 * x` is x; `2 * x` stays."""
+    """`1 * x` is folded to x; `2 * x` is not folded."""
     assert [
         str(op).partition(" = ")[2]
         for op in identity_folding(example("a = 1.0 * x", "b = 2.0 * a", output="b")).program.ops
@@ -68,7 +68,7 @@ def test_a_scale_by_one_is_nothing() -> None:
 
 
 def test_statistics_below_a_softmax_keep_it() -> None:
-    """A batch norm that only a gate with one choice reads has statistics in the plain model: it stays (a remark)."""
+    """A softmax stays if removing it would remove a batch norm with statistics; a remark says so."""
     text = """
 levels:
   - experts: {shared: {count: 2, units: [4]}, side: {count: 2, units: [4], norm: batch}}
@@ -87,7 +87,7 @@ towers: {$task: {units: [3]}}
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_what_others_read_too_does_not_keep_a_softmax(*, shared: bool) -> None:
-    """Statistics that only a gate with one choice needs keep its softmax; those that others read are kept anyway."""
+    """A softmax with one choice stays only if nothing else reads the statistics below it."""
 
     def mixed(at: Scope, x: Value) -> Value:
         normed = at.norm(x, "batch", "norm")
@@ -101,7 +101,7 @@ def test_what_others_read_too_does_not_keep_a_softmax(*, shared: bool) -> None:
 
 
 def test_outputs_and_gradients_stay_and_the_gate_keeps_its_weights() -> None:
-    """To 1e-10, alone and with all passes; a folded gate's weights are weights of the model without a gradient."""
+    """They agree to 1e-10, alone and with all passes; the weights of a folded gate remain, without a gradient."""
     before = plain(ONE_CHOICE)
     for passes in ((identity_folding, dead_operations), EXACT_PASSES):
         folded, _ = after(before, *passes)
@@ -114,7 +114,7 @@ def test_outputs_and_gradients_stay_and_the_gate_keeps_its_weights() -> None:
 
 
 def test_a_second_run_changes_nothing() -> None:
-    """What is folded stays folded: no rewrite, the same operations, the same idle weights."""
+    """A second run rewrites nothing: operations and unused weights are the same."""
     once, _ = after(plain(ONE_CHOICE), identity_folding)
     again, result = after(once, identity_folding)
     assert result.rewrites == ()

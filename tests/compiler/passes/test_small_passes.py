@@ -28,7 +28,7 @@ ALONE = (dead_operations, common_subexpressions, shared_lookups, wide_products, 
 
 @pytest.mark.parametrize("run", ALONE, ids=lambda run: run.__name__)
 def test_a_pass_alone_keeps_outputs_and_gradients(run: object) -> None:
-    """Each exact pass leaves outputs, gate weights and gradients of a PLE as they are, to 1e-10."""
+    """Each exact pass keeps outputs, gate weights and gradients of a PLE to 1e-10."""
     before = plain(PLE)
     optimized, _ = after(before, run)  # type: ignore[arg-type] # one of ALONE
     assert_same(before, optimized)
@@ -36,7 +36,7 @@ def test_a_pass_alone_keeps_outputs_and_gradients(run: object) -> None:
 
 @pytest.mark.parametrize("run", ALONE, ids=lambda run: run.__name__)
 def test_a_second_run_changes_nothing(run: object) -> None:
-    """A pass is done after one run: nothing is rewritten, and the operations are the same, in whatever order."""
+    """A second run of a pass rewrites nothing, and the operations are the same in some order."""
     once, _ = after(plain(PLE), run)  # type: ignore[arg-type] # one of ALONE
     again, result = after(once, run)  # type: ignore[arg-type] # one of ALONE
     assert result.rewrites == ()
@@ -44,7 +44,7 @@ def test_a_second_run_changes_nothing(run: object) -> None:
 
 
 def test_all_passes_keep_outputs_and_gradients() -> None:
-    """The whole tuple, in order, is exact."""
+    """All exact passes, run in their order, keep outputs and gradients."""
     before = plain(PLE)
     optimized, _ = after(before, *EXACT_PASSES)
     assert_same(before, optimized)
@@ -52,14 +52,14 @@ def test_all_passes_keep_outputs_and_gradients() -> None:
 
 
 def test_dead_operations_drop_their_weights_too() -> None:
-    """A linear operation that nothing reads goes, and its weights with it; one that is read stays."""
+    """A linear operation that nothing reads is removed with its weights; one that is read stays."""
     result = dead_operations(example("a = linear(x)", "b = linear(x)", output="b"))
     assert result.rewrites == ("dropped a",)
     assert sorted(result.program.weights) == ["b.bias", "b.weight"]
 
 
 def test_equal_operations_are_computed_once_but_not_random_ones() -> None:
-    """Two activations of one value become one; two dropouts draw twice."""
+    """Two activations of one value become one; two dropouts remain two."""
     assert common_subexpressions(example("a = relu(x)", "b = relu(x)", "c = a + b", output="c")).rewrites == ("b is a",)
     noisy = plain(HEAD + "towers:\n  $task: {from: inputs, units: [3], dropout: 0.5}\n")
     assert sum(op.kind == "dropout" for op in after(noisy, common_subexpressions)[0].lowered.forward.ops) == 2
@@ -89,7 +89,7 @@ DIFFERENT: dict[str, Callable[[Scope, Value, int], Value]] = {
 
 
 def made_twice(make: Callable[[Scope, Value, int], Value]) -> Program:
-    """A program that makes something of one value twice, and puts both side by side."""
+    """A program that applies `make` to one value twice and concatenates the results."""
     return program_of(lambda at, x: at.concat(make(at, x, 0), make(at, x, 1)))
 
 
@@ -106,13 +106,13 @@ def test_what_draws_or_remembers_is_done_twice(kind: str) -> None:
 
 @pytest.mark.parametrize("part", DIFFERENT)
 def test_what_differs_in_one_part_is_not_the_same(part: str) -> None:
-    """Operations of one operand that differ in a single thing both stay."""
+    """Operations with the same operand that differ in one part are both kept."""
     program = made_twice(DIFFERENT[part])
     assert common_subexpressions(program) == PassResult(program)
 
 
 def test_tables_of_one_width_are_looked_up_once() -> None:
-    """Two tables of width 3 become one of 7 + 4 rows; the one of width 2 stays alone."""
+    """Two tables of width 3 become one of 7 + 4 rows; the table of width 2 stays separate."""
     before = plain(PLE)
     optimized, result = after(before, shared_lookups)
     assert result.rewrites == ("one lookup for 2 inputs of width 3",)
@@ -122,7 +122,7 @@ def test_tables_of_one_width_are_looked_up_once() -> None:
 
 
 def test_a_table_that_a_sequence_pools_stays_alone() -> None:
-    """A table that another operation reads cannot move, and the remark says so."""
+    """A table that another operation reads cannot be merged, and a remark says so."""
     text = PLE.replace("tasks:", "  h: {kind: sequence, table: a, length: 2}\ntasks:")
     before = plain(text)
     optimized, result = after(before, shared_lookups)
@@ -131,15 +131,15 @@ def test_a_table_that_a_sequence_pools_stays_alone() -> None:
 
 
 def test_bfloat16_leaves_heads_alone() -> None:
-    """Products of experts and gates are rounded, those of towers' heads are not, and the remarks name them."""
+    """Products of experts and gates are rounded, those of tower heads are not, and remarks name them."""
     _, result = after(plain(PLE), bfloat16_products)
     assert result.remarks == tuple(f"towers.{task}.head: the head of a tower stays in fp32" for task in ("one", "two"))
     assert len(result.rewrites) == 2 * 7 * 2 + 3 + 2 + 2
 
 
 def test_large_tables_are_put_together_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above the cap a new table begins; an input that shares an earlier table goes where that table is."""
-    module = sys.modules[shared_lookups.__module__]  # the package gives the function the module's name
+    """Tables are merged up to the cap; an input that shares a table uses the merged table that contains it."""
+    module = sys.modules[shared_lookups.__module__]  # the package exports a function with the module's name
     monkeypatch.setattr(module, "MOST_ELEMENTS", 40)
     text = PLE.replace("tasks:", "  d: {kind: sparse, vocab: 4, dim: 3}\n  e: {kind: sparse, table: a}\ntasks:")
     before = plain(text)

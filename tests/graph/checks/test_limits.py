@@ -151,7 +151,7 @@ def test_mistakes_without_end_are_cut_short(text: str) -> None:
 
 
 def test_warnings_without_end_are_cut_short() -> None:
-    """Of thousands of warnings with one code a hundred are kept, one of which says that there are more."""
+    """Of thousands of warnings with one code a hundred are kept, and one more says that others are not shown."""
     loaded = archspec.load(spec(towers=f"{{click: {{from: x}}, {many('c#: {from: x}', 500)}}}"))
     assert len(loaded.diagnostics) == 101
     assert "the others are not shown" in loaded.diagnostics[-1].message
