@@ -65,7 +65,7 @@ def edits(item: Diagnostic, text: str) -> Iterator[Edit]:
 
 
 def written(text: str, start: int, stop: int, proposed: str) -> Edit:
-    """`key: value` in the place of that key in its block, or before the key at the place; else text at the place."""
+    """`key: value` replaces that key in its block or is inserted as its first key; other text replaces the place."""
     key, colon, _ = proposed.partition(": ")
     if not colon:
         return Edit(start, stop, proposed)

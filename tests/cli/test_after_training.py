@@ -120,7 +120,7 @@ def test_mistakes_after_training(run: Run, folder: str, words: list[str], said: 
 
 @pytest.mark.usefixtures("new")
 def test_a_run_that_continues_another_says_what_moved(run: Run, folder: str) -> None:
-    """`--from` prints the counts and every weight that is not simply kept; a wrong name is one error, and no folder."""
+    """`--from` prints the counts and every weight that is not simply kept; for a wrong name no folder is made."""
     text = SPEC.replace("count: 2", "count: 3").replace("buy", "order")
     Path("v2.yaml").write_text(text, encoding="utf-8")
     data = pa.table({"order" if name == "buy" else name: values for name, values in rows(80, 3).items()})

@@ -1,4 +1,4 @@
-"""Compiled models for tests: built from a text or a file, run on a random batch, their gradients by canonical name."""
+"""Compiled models for tests: built from a text or a file, run on a random batch, with gradients by canonical name."""
 
 from __future__ import annotations
 

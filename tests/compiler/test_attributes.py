@@ -59,7 +59,7 @@ def test_a_tensor_is_called_by_its_first_weight(held: Weight, alone: str, first:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_weight_knows_its_node_and_its_role(name: str) -> None:
-    """Owner and path make the canonical name; what is looked up is a table, what has running statistics a norm."""
+    """Owner and path form the canonical name; the role is `table` for what is looked up, and `norm` for norms."""
     program = lower(graph_of(spec_of(name))).forward
     for canonical, held in program.weights.items():
         assert canonical == held.name == ".".join((held.owner, *held.path))

@@ -1,4 +1,4 @@
-"""From a spec to a module: deterministic, seen by torch.compile and torch.export, optimized like plain."""
+"""From a spec to a module: deterministic, usable with torch.compile and torch.export, equal with and without passes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_emitted_file_needs_only_torch(*, name: str, optimize: bool, tmp_path
 
 
 def test_plain_and_optimized_models_live_side_by_side() -> None:
-    """Both modules of one spec are compiled in one process; a traceback shows the lines of the one that failed."""
+    """Plain and optimized modules of one spec coexist in a process, and tracebacks show the lines of the right one."""
     models = {optimize: model_of(spec_file("ple"), optimize=optimize) for optimize in (False, True)}
     batch = batch_of(spec_file("ple"), 5)
     for optimize in (False, True):
@@ -136,7 +136,7 @@ CAPTURED = frozenset(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_torch_compile_takes_the_whole_graph(name: str) -> None:
-    """fullgraph, dynamic batch, forward and backward: one graph serves two batch sizes, and the numbers agree."""
+    """With fullgraph and a dynamic batch, one graph serves two batch sizes, forward and backward; outputs are equal."""
     torch._dynamo.reset()
     # The plain module is several times slower to compile, and has no operation that the optimized ones do not have.
     model = model_of(spec_of(name), optimize=name not in PLAIN).eval()

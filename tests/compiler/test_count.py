@@ -118,7 +118,7 @@ class Telling(Opaque):
 
 
 def test_a_module_of_a_plugin() -> None:
-    """Numbers that a plugin's kind does not report are unknown, as is the total; the known rest is a lower bound."""
+    """Numbers that a plugin's kind does not report are unknown, and so is the total; the rest is a lower bound."""
     levels = "[{experts: {e: {kind: KIND}}}]"
     towers = "{t: {from: level1.experts.e}}"
     for kind, cost in (("silent", Cost(None, None)), ("telling", Cost(16, None))):

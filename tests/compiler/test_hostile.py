@@ -69,7 +69,7 @@ def statements(source: str) -> list[tuple[str, str]]:
 
 
 def check(about: str, column: str, label: str, *, optimize: bool) -> None:
-    """The spec contains the texts; its file has the statements of a harmless one and reads exactly those columns."""
+    """Asserts that the spec keeps the texts, and that its file has the usual statements and reads these columns."""
     spec = archspec.load(text_with(about, column, label))
     assert spec.about == about
     assert spec.inputs["x"].common.column == column

@@ -94,7 +94,7 @@ def test_plain_and_optimized_models_with_modules_are_equal() -> None:
 
 @BOTH
 def test_modules_are_counted(*, optimize: bool) -> None:
-    """What kinds say of themselves is what their modules hold; what says nothing is unknown, not zero."""
+    """Numbers that kinds report equal those of their modules; numbers that are not reported are unknown, not zero."""
     counted = count(graph_of(spec())).nodes
     model, _ = model_and_batch(optimize=optimize)
     held: dict[str, int] = {}
@@ -109,7 +109,7 @@ def test_modules_are_counted(*, optimize: bool) -> None:
 
 @BOTH
 def test_weights_of_modules_are_saved_and_loaded(*, optimize: bool, tmp_path: Path) -> None:
-    """By canonical name into the other module of the spec, and by state dict, from the meta device too."""
+    """Weights load by canonical name into the spec's other module, and by state dict, also from the meta device."""
     model, batch = model_and_batch(optimize=optimize)
     archspec.save_weights(model, tmp_path / "weights.safetensors")
     other = archspec.compile(spec(), optimize=not optimize, seed=5).double()
@@ -152,7 +152,7 @@ def test_printing_shows_modules_and_parts() -> None:
 
 
 def test_a_kind_inside_a_function_is_refused_by_name() -> None:
-    """A built file imports the class of a kind that builds a module: one that it cannot find is a diagnostic."""
+    """A built file imports the class of a kind that builds a module; a class that it cannot import is a diagnostic."""
 
     @archspec.expert("hidden_away")
     class HiddenAway(archspec.ExpertKind):

@@ -41,7 +41,7 @@ towers: {t: {from: [level1.experts.one, level1.experts.two], units: []}}
 
 
 def written(path: Path, kind: str, function: str, factor: int) -> None:
-    """Writes a plugin and returns its kind."""
+    """Writes a plugin file."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(PLUGIN.format(kind=kind, function=function, factor=factor), encoding="utf-8")
 

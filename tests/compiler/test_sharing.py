@@ -180,7 +180,7 @@ towers:
 
 @BOTH
 def test_an_owner_above_or_unread_still_names_the_weights(*, optimize: bool) -> None:
-    """The group with the settings may be in a later level and need not be read: it is left out, its weights stay."""
+    """The group with the settings may be in a later level or unread; even if it is removed, it names the weights."""
     source = HEAD + INPUTS + TASKS + DEEP
     graph = load_graph(source, None, load_plugins())
     assert "level2.experts.high.0" not in graph.nodes

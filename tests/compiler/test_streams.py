@@ -260,7 +260,7 @@ def test_inputs_leaves_tokens_out() -> None:
 
 @pytest.mark.parametrize(("kind", "source"), [("average", "events"), ("weighed", "[user, user]")])
 def test_modules_get_what_operations_get(kind: str, source: str) -> None:
-    """A kind that builds a module gets tokens and their mask, or its fields, and does what its twin does."""
+    """A kind that builds a module gets tokens with their mask, or its fields, and equals the kind with operations."""
     outputs = []
     for name in (kind, f"{kind}_module"):
         text = TEXT.partition("blocks:")[0] + f"blocks: {{made: {{kind: {name}, from: {source}}}}}\n"

@@ -24,7 +24,7 @@ def summary_of(path: Path) -> Summary:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_numbers_add_up(path: Path) -> None:
-    """Nodes, tables and dense weights each add up to the total, and no task trains more than the total."""
+    """The nodes add up to the total, and so do tables and dense weights; no task trains more than the total."""
     found = summary_of(path)
     parameters = [node.parameters for node in found.nodes]
     assert None not in parameters

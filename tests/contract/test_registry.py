@@ -106,7 +106,7 @@ def test_wrong_classes_are_refused_where_they_are_written() -> None:
 
 
 def test_a_misspelt_method_is_refused() -> None:
-    """A method that archspec never calls, with a name like one that it does, gets that name as a suggestion."""
+    """A method that archspec never calls is rejected if its name is similar to one that it does, which is suggested."""
     with pytest.raises(
         TypeError, match=r"calls no method `choosen`; did you mean `chosen`\? \(Name a helper .* `_choosen`"
     ):

@@ -1,4 +1,4 @@
-"""A spec that reads columns in every way, and rows for it."""
+"""A spec that reads columns in every possible way, and rows for it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def graph() -> Graph:
 
 @pytest.fixture
 def rows() -> dict[str, list[Any]]:
-    """Forty rows that fit."""
+    """Forty rows that fit the spec."""
     return {
         "user": [i % 10 for i in range(40)],
         "city": [("Oslo", "Rome", "Lima", "Kyiv", "Bern", "Riga")[min(i % 9, 5)] for i in range(40)],

@@ -1,4 +1,4 @@
-"""Encodings that are requested: hashes, rare values, several columns from one, declared separators."""
+"""Encodings on request: hashes, rare values, several columns from one, declared separators."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def prepared(
     name: str = "rows.parquet",
     **options: Any,  # noqa: ANN401 - a Source's options
 ) -> Prepared:
-    """The rows, prepared with options of a Source; the same rows train and validate."""
+    """The rows, prepared with options of a Source; the same rows are used for training and validation."""
     path = folder / name
     (csv.write_csv if name.endswith(".csv") else parquet.write_table)(pa.table(rows or ROWS), path)
     options["columns"] = {"level": "price", **options.get("columns", {})}
@@ -67,7 +67,7 @@ def column(folder: Path, name: str) -> list[Any]:
 
 
 def refused(folder: Path, **options: Any) -> Any:  # noqa: ANN401 - a Diagnostic
-    """The only diagnostic of a request; nothing is written."""
+    """The only diagnostic of a rejected request, for which nothing is written."""
     with pytest.raises(SpecError) as caught:
         prepared(folder, **options)
     (diagnostic,) = caught.value.diagnostics
@@ -80,7 +80,7 @@ def refused(folder: Path, **options: Any) -> Any:  # noqa: ANN401 - a Diagnostic
 
 
 def test_a_hash_is_the_same_everywhere() -> None:
-    """It is BLAKE2b of the text, of 8 bytes; a number has the hash of its text, whatever its type."""
+    """A hash is 8 bytes of BLAKE2b of the text; a number has the hash of its text, whatever its type."""
     right = int.from_bytes(hashlib.blake2b(b"12", digest_size=8).digest())
     for values in ([12], ["12"], [12.0], pa.array([12], pa.uint64()), pa.array(["12"]).dictionary_encode()):
         found, known = hashes(values if isinstance(values, pa.Array) else pa.array(values))
@@ -89,7 +89,7 @@ def test_a_hash_is_the_same_everywhere() -> None:
 
 
 def test_the_collision_rate_is_in_the_table(tmp_path: Path) -> None:
-    """All columns that share ids are hashed; the table of columns has the share of values that are not alone."""
+    """All columns that share ids are hashed, and the table of columns shows the share of values that collide."""
     found = prepared(tmp_path, choices={"item": "hash", "clicks": "hash"})
     encoding = found.encoder.encodings["item"]
     assert isinstance(encoding, Hashed)
@@ -102,7 +102,7 @@ def test_the_collision_rate_is_in_the_table(tmp_path: Path) -> None:
 
 
 def test_collisions_are_counted() -> None:
-    """A value counts as colliding if another one has its id: all of them, two of them, none."""
+    """A value collides if another one has the same id: all nine values, two of them, or none."""
     found = np.arange(9, dtype=np.uint64)
     assert Hashed.of(2, found).colliding == 9
     assert Hashed.of(9, found).colliding == 2
@@ -110,7 +110,7 @@ def test_collisions_are_counted() -> None:
 
 
 def test_a_hash_with_a_shared_vocabulary(tmp_path: Path) -> None:
-    """The column beside it would have other ids: refused, and the way out works."""
+    """A hash for one of two columns that share ids is rejected, and the command that the help proposes works."""
     told = refused(tmp_path, choices={"item": "hash"})
     assert told.code == "AS760"
     assert "`item` shares its ids with `clicks`, which gets a shared vocabulary" in told.message
@@ -122,7 +122,7 @@ def test_a_hash_with_a_shared_vocabulary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("vocab", [1, 2])
 def test_a_hash_needs_an_id_besides_that_of_nothing(tmp_path: Path, vocab: int) -> None:
-    """A table of one row has no id for values; one of two has."""
+    """A table with one row has no id for values besides 0; one with two rows has."""
     graph = load_graph(SPEC.replace("vocab: 6", f"vocab: {vocab}"), None, plugins.load([]))
     parquet.write_table(pa.table(ROWS), tmp_path / "rows.parquet")
     files = (str(tmp_path / "rows.parquet"),)
@@ -140,7 +140,7 @@ def test_a_hash_needs_an_id_besides_that_of_nothing(tmp_path: Path, vocab: int) 
 
 
 def test_rare_values_are_unknown(tmp_path: Path) -> None:
-    """With 2, values of one row have no id; the number of a column replaces it; a shared vocabulary adds up."""
+    """A minimum of 2 makes values of one row unknown; a column may have its own minimum; shared columns add up."""
     found = prepared(tmp_path, min_counts={"*": 2, "tags": 1}).encoder.encodings
     values = {name: e.values for name, e in found.items() if isinstance(e, Vocabulary)}
     assert values["city"] == ("Oslo", "Rome")
@@ -161,7 +161,7 @@ def test_rare_values_are_unknown(tmp_path: Path) -> None:
     ],
 )
 def test_rare_values_where_there_are_none(tmp_path: Path, min_counts: dict[str, int], code: str, said: str) -> None:
-    """An unknown column, one without a vocabulary, and two numbers for one vocabulary are errors with a way out."""
+    """An unknown column, one without a vocabulary, and two minimums for one vocabulary are errors with a help."""
     told = refused(tmp_path, min_counts=min_counts)
     assert told.code == code
     assert said in told.message
@@ -172,7 +172,7 @@ def test_rare_values_where_there_are_none(tmp_path: Path, min_counts: dict[str, 
 
 
 def test_a_price_as_a_number_and_as_buckets(tmp_path: Path) -> None:
-    """Two columns of a batch come from one of the file, each with its own encoding; the run does so for new rows."""
+    """Two inputs read one column of the file with different encodings, in training and in new rows."""
     found = prepared(tmp_path, choices={"price": "log1p", "level": "buckets"})
     assert column(tmp_path, "price") == pytest.approx(np.log1p(np.arange(8) + 0.5), abs=1e-6)
     assert column(tmp_path, "level") == [1, 1, 2, 2, 3, 3, 4, 4]
@@ -192,7 +192,7 @@ def test_a_price_as_a_number_and_as_buckets(tmp_path: Path) -> None:
     ],
 )
 def test_columns_that_are_not_there(tmp_path: Path, columns: dict[str, str], code: str, said: str) -> None:
-    """A name that the spec or the file does not have: the nearest one is suggested."""
+    """For a name that the spec or the file does not have, the nearest one is suggested."""
     told = refused(tmp_path, columns=columns)
     assert told.code == code
     assert said in told.message
@@ -200,7 +200,7 @@ def test_columns_that_are_not_there(tmp_path: Path, columns: dict[str, str], cod
 
 
 def test_logarithms_of_negative_numbers(tmp_path: Path) -> None:
-    """They do not fit, like missing ones."""
+    """Negative numbers do not fit, and neither do missing ones."""
     assert Log().encode(pa.array([0.0, -0.5, None, float("inf"), float("nan")]))[1].tolist() == [1, 0, 0, 0, 0]
     rows = {**ROWS, "price": [1.0, -2.0, *ROWS["price"][2:]]}
     with pytest.raises(SpecError, match=r"row 2: `-2\.0` is not a number of at least 0, which log1p requires"):
@@ -211,7 +211,7 @@ def test_logarithms_of_negative_numbers(tmp_path: Path) -> None:
 
 
 def tags(found: Prepared, folder: Path) -> list[list[str]]:
-    """The items of the column `tags`, in words."""
+    """The items of the column `tags` as texts."""
     encoding = found.encoder.encodings["tags"]
     assert isinstance(encoding, Vocabulary)
     return [[encoding.values[i - 1] for i in row if i > 0] for row in column(folder, "tags")]
@@ -219,7 +219,7 @@ def tags(found: Prepared, folder: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
 def test_texts_without_any_separator_stay_whole(tmp_path: Path, name: str) -> None:
-    """Texts of several words were split at blanks; now a warning says so, and both of its ways out do what they say."""
+    """Texts of several words are no longer split at blanks; a warning says so, and both of its proposals work."""
     rows = {**ROWS, "tags": ["Film Noir", "Drama", "Film Noir", "Sci Fi", "", "Drama", "Drama", "Sci Fi"]}
     found = prepared(tmp_path, rows, name)
     (warning,) = (item for item in found.warnings if item.code == "AS761" and "`tags`" in item.message)
@@ -235,7 +235,7 @@ def test_texts_without_any_separator_stay_whole(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize(("mark", "text"), [("::", "a, b::c"), ("\t", "a, b\tc"), (" / ", " a, b /  / c ")])
 def test_any_text_can_separate(tmp_path: Path, mark: str, text: str) -> None:
-    """A declared separator splits, and nothing else does; empty items are none; the run keeps it for new rows."""
+    """Only a declared separator splits; empty items are dropped; the run keeps the separator for new rows."""
     rows = {**ROWS, "tags": [text] * 8}
     found = prepared(tmp_path, rows, separators={"tags": mark})
     assert tags(found, tmp_path)[0][:2] == ["a, b", "c"]
@@ -247,7 +247,7 @@ def test_any_text_can_separate(tmp_path: Path, mark: str, text: str) -> None:
 
 
 def test_a_separator_of_no_list(tmp_path: Path) -> None:
-    """A column that is not read as a list: refused, with the nearest one that is."""
+    """A separator for a column that is not read as a list is rejected, and the nearest column of lists is suggested."""
     told = refused(tmp_path, separators={"tag": ";"})
     assert (told.code, told.help) == ("AS705", "did you mean `tags`?")
 
@@ -257,7 +257,7 @@ def test_a_separator_of_no_list(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
 def test_texts_that_mean_no_value(tmp_path: Path, name: str) -> None:
-    """They are missing in their column alone, in training and in new rows, as text and as number."""
+    """The texts are missing values in their own column only, in training and in new rows, as texts and as numbers."""
     rows = {
         **ROWS, "city": ["NA", "-", "NA", "Oslo", "-", "Oslo", "NA", "-"], "item": ["-", "b"] * 4,
         "price": [-1.0, 2.5, -1.0, 4.5, -1.0, 6.5, 7.5, 8.5],
@@ -283,7 +283,7 @@ def test_texts_that_mean_no_value(tmp_path: Path, name: str) -> None:
 
 
 def test_na_among_the_items_of_lists(tmp_path: Path) -> None:
-    """It is an item among names, in lists and in texts of lists, and none among numbers; `--padding` leaves it out."""
+    """In lists, `NA` is an item among names and missing among numbers; `--padding` leaves it out."""
     for written in ([["NO", "NA"]] * 8, ["NO;NA"] * 8, ["['NO', 'NA']"] * 8):
         found = prepared(tmp_path, {**ROWS, "tags": written})
         assert sorted(tags(found, tmp_path)[0]) == ["NA", "NO"]
@@ -295,7 +295,7 @@ def test_na_among_the_items_of_lists(tmp_path: Path) -> None:
 
 
 def test_texts_that_mean_no_item(tmp_path: Path) -> None:
-    """Lists have padding for that; the help says so."""
+    """For a column of lists, `--missing` is rejected, and the help proposes `--padding`."""
     told = refused(tmp_path, missing={"tags": ("-",)})
     assert (told.code, told.help) == ("AS705", "`--padding tags=-` leaves such items out of them")
     assert "did you mean `city`?" in refused(tmp_path, missing={"citi": ("-",)}).help

@@ -1,4 +1,4 @@
-"""The table of what became of each column."""
+"""The table of columns and their encodings."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def files(folder: Path, rows: dict[str, list[Any]], **changes: list[Any]) -> Source:
-    """The rows to train on, and the same with some columns changed to validate on."""
+    """Files with the rows to train on, and the same rows with some columns changed to validate on."""
     for name, columns in (("train", rows), ("validation", {**rows, **changes})):
         parquet.write_table(pa.table(columns), folder / f"{name}.parquet")
     return Source((str(folder / "train.parquet"),), (str(folder / "validation.parquet"),))
 
 
 def test_every_column_has_a_row(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
-    """Inputs and labels are there with what they hold, what becomes of them and why; the run keeps the table."""
+    """Each input and label has a row with its contents, its encoding and the reason; the run keeps the table."""
     prepared = prepare(graph, files(tmp_path, rows), tmp_path)
     found = {report.column: (report.holds, report.encoding, report.why) for report in prepared.columns}
     assert found["user"] == ("whole numbers", "unchanged ids, 0..9", "all are whole")
@@ -43,7 +43,7 @@ def test_every_column_has_a_row(graph: Graph, rows: dict[str, list[Any]], tmp_pa
 
 
 def test_missing_is_not_unknown(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
-    """Both shares are separate, and there is a warning only for many unknown values."""
+    """Missing and unknown values have separate shares, and only many unknown values cause a warning."""
     changes: list[Any] = [None, None, "Nowhere", "Nowhere", *["Oslo"] * 36]
     prepared = prepare(graph, files(tmp_path, rows, city=changes, visited=[None] * 40), tmp_path)
     reports = {report.column: report for report in prepared.columns}
@@ -61,7 +61,7 @@ def test_missing_is_not_unknown(graph: Graph, rows: dict[str, list[Any]], tmp_pa
 
 
 def test_a_file_without_any_list(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
-    """A part in which a column of lists is entirely empty, and so has no type, contains empty lists."""
+    """If a column of lists is entirely missing in a part and so has no type, its rows are empty lists."""
     parquet.write_table(pa.table(rows), tmp_path / "a.parquet")
     parquet.write_table(pa.table({**rows, "visited": pa.nulls(40)}), tmp_path / "b.parquet")
     source = Source((str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")))
@@ -72,7 +72,7 @@ def test_a_file_without_any_list(graph: Graph, rows: dict[str, list[Any]], tmp_p
 
 @pytest.mark.parametrize("values", [["home", "shop"], [0, 1], [1, 2], ["1.0", " 2"]])
 def test_the_ways_out_for_a_domain(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path, values: list[Any]) -> None:
-    """Numbers from 0 to n together fit in no counting; names, or numbers from 0 or from 1, do, as the help says."""
+    """Numbers from 0 to n are neither counted from 0 nor from 1; each alternative that the help proposes works."""
     rows["scene"] = [0, 2] * 20
     source = files(tmp_path, rows)
     with pytest.raises(SpecError, match="AS704") as caught:

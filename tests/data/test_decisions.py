@@ -1,4 +1,4 @@
-"""One decision for a column over all files, and the same id for the same value in any of them."""
+"""A column has one encoding over all files, and a value has the same id in each of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BIG = 6_222_000_000_000_000_003
 
 
 def survey(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: str | None = None) -> Learned:
-    """What is learned of a column whose values lie in several files, of a type each."""
+    """The result for a column whose values are in several files, each with its own type."""
 
     def read(_columns: Collection[str]) -> Iterator[Chunk]:
         for number, values in enumerate(files):
@@ -44,12 +44,12 @@ def survey(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: st
 
 
 def encoding(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: str | None = None) -> Any:  # noqa: ANN401 - any encoding, with its own fields
-    """Its encoding."""
+    """The encoding of the column."""
     return survey(files, requirement, kind).encodings[requirement.column]
 
 
 def ids(found: Any, values: Any) -> list[int]:  # noqa: ANN401 - any encoding and array
-    """The ids of values; all of them fit."""
+    """The ids of the values, all of which fit."""
     array = values if isinstance(values, pa.Array) else pa.array(values)
     encoded, fits = found.encode(array)
     assert fits.all()
@@ -57,7 +57,7 @@ def ids(found: Any, values: Any) -> list[int]:  # noqa: ANN401 - any encoding an
 
 
 def refused(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: str | None = None) -> Any:  # noqa: ANN401 - a Diagnostic
-    """What is said of a column that nothing can be learned of."""
+    """The diagnostic for a column whose encoding cannot be learned."""
     with pytest.raises(SpecError) as caught:
         survey(files, requirement, kind)
     assert caught.value.status == 2
@@ -92,7 +92,7 @@ def refused(files: Sequence[Any], requirement: ColumnRequirement = USER, kind: s
     ],
 )
 def test_the_type_of_a_column_decides_nothing(values: Any, kind: str) -> None:  # noqa: ANN401
-    """Whole numbers are ids, fractions fall in buckets; ids that no table could have rows for get a vocabulary."""
+    """Whole numbers are ids and fractions get buckets in any type; ids too large for any table get a vocabulary."""
     found = encoding([values])
     assert found.kind == kind
     if kind == "vocabulary":
@@ -101,21 +101,21 @@ def test_the_type_of_a_column_decides_nothing(values: Any, kind: str) -> None:  
 
 @pytest.mark.parametrize("number", [2**63 + 5, BIG])
 def test_lists_of_large_ids(number: int) -> None:
-    """Each item of a list has its own id, also where only 64 unsigned bits hold it."""
+    """Each item of a list has its own id, even if it needs 64 unsigned bits."""
     items = pa.array([[number, number + 1], [number + 2]], pa.list_(pa.uint64()))
     found = encoding([items], ITEMS)
     assert len(set(ids(found, items.values))) == 3
 
 
 def test_lists_of_fractions() -> None:
-    """Fractions in lists are a vocabulary of numbers, written as they may be."""
+    """Fractions in lists get a vocabulary of numbers, in any spelling."""
     found = encoding([[[1.5, 2.5], [2.5]]], ITEMS)
     assert found.values == ("2.5", "1.5")
     assert ids(found, ["1.50", "2.5"]) == [2, 1]
 
 
 def test_one_infinity_changes_nothing_for_the_others() -> None:
-    """The column has the buckets that it would have without; the infinity itself does not fit."""
+    """The buckets are those of the other values; the infinity itself does not fit."""
     values = [i + 0.5 for i in range(50)]
     found = encoding([[*values, INF]])
     assert found == encoding([values])
@@ -123,20 +123,20 @@ def test_one_infinity_changes_nothing_for_the_others() -> None:
 
 
 def test_whole_numbers_in_one_file_and_fractions_in_another() -> None:
-    """The column has buckets, in both files."""
+    """The column has the same buckets in both files."""
     assert isinstance(encoding([[1, 2, 3], [0.5]]), Buckets)
     assert encoding([[1, 2, 3], [0.5]]) == encoding([[1.0, 2.0, 3.0, 0.5]])
 
 
 @pytest.mark.parametrize("old", [[7, 7, 8], [7.0, 7.0, 8.0], pa.array([7, 7, 8], pa.uint64()), ["7", "7", "8"]])
 def test_a_file_of_integers_beside_one_of_texts(old: Any) -> None:  # noqa: ANN401
-    """One vocabulary of both: no integer is lost, whichever file comes first."""
+    """Both files share one vocabulary that keeps all integers, whichever file comes first."""
     for files in ([old, ["u1", "u1", "u1"]], [["u1", "u1", "u1"], old]):
         assert encoding(files) == Vocabulary(values=("u1", "7", "8"), reading="texts", names=True)
 
 
 def test_lists_of_integers_beside_lists_of_texts() -> None:
-    """Items, too."""
+    """The same holds for items of lists."""
     assert encoding([[[7, 7], [8]], [["x"] * 3]], ITEMS).values == ("x", "7", "8")
 
 
@@ -144,7 +144,7 @@ def test_lists_of_integers_beside_lists_of_texts() -> None:
 
 
 def test_codes_with_zeros_before_them() -> None:
-    """Codes are numbers where those are ids, and stay texts where they are not; the ways out give what they say."""
+    """Codes are ids if their numbers can be ids, and otherwise texts; the options of the help work as described."""
     assert encoding([["007", "012"]]) == Ids(high=100)
     found = encoding([["00700", "01200"]])
     assert found == Vocabulary(values=("00700", "01200"), reading="texts")
@@ -153,7 +153,7 @@ def test_codes_with_zeros_before_them() -> None:
 
 @pytest.mark.parametrize("files", [[["007"], ["7"]], [["007"], [7]], [[7], ["007"]], [["007", "7"]], [["+7", "7"]]])
 def test_two_texts_of_one_number(files: Any) -> None:  # noqa: ANN401
-    """Nobody can say whether they are the same: it is an error, and both ways out do what they promise."""
+    """It is unclear whether two such texts are the same value: it is an error, and both proposals of the help work."""
     told = refused(files)
     assert told.code == "AS711"
     assert "`--encode user=ids` reads them as one id" in told.help
@@ -162,7 +162,7 @@ def test_two_texts_of_one_number(files: Any) -> None:  # noqa: ANN401
 
 
 def test_fractions_that_are_written_in_two_ways() -> None:
-    """The spelling of numbers in buckets does not matter; in a requested vocabulary, both spellings stay."""
+    """In buckets the spelling of numbers does not matter; in a requested vocabulary both spellings are kept."""
     assert isinstance(encoding([["1.1", "1.10"]]), Buckets)
     assert encoding([["1.1", "1.10"]], kind="vocabulary").values == ("1.1", "1.10")
     assert encoding([["0.50", "1.25"]], kind="vocabulary") == encoding([[0.5, 1.25]], kind="vocabulary")
@@ -171,7 +171,7 @@ def test_fractions_that_are_written_in_two_ways() -> None:
 
 @pytest.mark.parametrize("values", [[float(BIG), 7.0], ["6.222e18", "7"], [f"{BIG}.0"], [1e300]])
 def test_ids_that_floats_have_rounded(values: Any) -> None:  # noqa: ANN401
-    """Whole numbers beyond 2^53 in floats are not usable as ids; on request, the rounded values are numbered."""
+    """Whole numbers above 2^53 in floats are rejected as ids; on request the rounded values get a vocabulary."""
     assert refused([values]).code == "AS712"
     found = survey([values], kind="vocabulary")
     assert [item.code for item in found.warnings] == ["AS712"]
@@ -179,7 +179,7 @@ def test_ids_that_floats_have_rounded(values: Any) -> None:  # noqa: ANN401
 
 
 def test_fractions_may_be_as_large_as_they_like() -> None:
-    """A value that is put in buckets is not an id."""
+    """Values that are put in buckets are not ids, so they have no upper limit."""
     assert isinstance(encoding([[0.5, 1e16, 1e300]]), Buckets)
 
 
@@ -190,7 +190,7 @@ SPELLED = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null",
 
 @pytest.mark.parametrize("text", SPELLED)
 def test_spellings_of_no_value(text: str) -> None:
-    """Each is a missing value: numbers stay numbers, it is the mean, and not a value that does not fit."""
+    """Each spelling is a missing value: numbers stay numbers, and it becomes the mean instead of a bad value."""
     assert encoding([["1", text, "2"]]) == Ids(high=100)
     column = pa.array([text, "3"])
     assert Standard(mean=3.0, deviation=1.0).encode(column)[0].tolist() == [0, 0]
@@ -199,7 +199,7 @@ def test_spellings_of_no_value(text: str) -> None:
 
 
 def test_no_value_is_not_an_unknown_one() -> None:
-    """If training rows contain it, it has its own id in any file and spelling; otherwise it is unknown."""
+    """If training rows contain missing values, they have their own id in any file and spelling; otherwise id 0."""
     found = encoding([["a", "a", None, "b"]])
     assert found == Vocabulary(values=("a", "b"), reading="texts", missing=True, names=True)
     assert ids(found, ["a", "x", None, "N/A", "b"]) == [1, 0, 3, 3, 2]
@@ -208,7 +208,7 @@ def test_no_value_is_not_an_unknown_one() -> None:
 
 
 def test_na_is_a_name_among_names_and_no_value_among_numbers() -> None:
-    """In a column of country codes it is Namibia, with its own id; beside numbers, written as texts, it is missing."""
+    """In a column of country codes `NA` is Namibia, with its own id; beside numbers it is missing."""
     countries = encoding([["NO", "NA", "NO", None, "NA", "NA"]])
     assert countries == Vocabulary(values=("NA", "NO"), reading="texts", missing=True, names=True)
     assert ids(countries, ["NA", "", "null", "NO"]) == [1, 3, 3, 2]
@@ -221,13 +221,13 @@ def test_na_is_a_name_among_names_and_no_value_among_numbers() -> None:
 
 
 def test_a_vocabulary_of_an_older_run_reads_na_as_it_did() -> None:
-    """What it has learned counts: `NA` was no value then."""
+    """An older vocabulary is read as it was learned, with `NA` as a missing value."""
     old = Vocabulary(values=("NO",), reading="texts", missing=True)
     assert ids(old, ["NA", "NO"]) == [2, 1]
 
 
 def test_no_value_takes_the_place_of_a_rarer_one() -> None:
-    """A full vocabulary has room for it where it is more frequent than the rarest value."""
+    """In a full vocabulary, missing values get an id if they are more frequent than the rarest value."""
     small = ColumnRequirement("user", "ids", "input `user`", high=3, family="user")
     often, rarely = (encoding([["a"] * 3 + ["b"] * 2 + [None] * count], small) for count in (3, 1))
     assert (often.values, often.missing, often.others) == (("a",), True, 1)
@@ -236,7 +236,7 @@ def test_no_value_takes_the_place_of_a_rarer_one() -> None:
 
 
 def test_a_column_without_values() -> None:
-    """It is reported; a vocabulary of only missing values is legal."""
+    """A column without values causes a warning; a vocabulary of missing values alone is legal."""
     found = survey([[None, None]], kind="vocabulary")
     assert [item.code for item in found.warnings] == ["AS713"]
     assert found.found["user"] == "no values"
@@ -244,7 +244,7 @@ def test_a_column_without_values() -> None:
 
 
 def test_lists_without_a_value_are_empty() -> None:
-    """A missing list is an empty one, and takes no id."""
+    """A missing list is an empty list, and gets no id."""
     assert encoding([[["a"], None]], ITEMS) == Vocabulary(values=("a",), reading="texts", names=True)
 
 
@@ -253,7 +253,7 @@ def test_lists_without_a_value_are_empty() -> None:
 
 @pytest.mark.parametrize("values", [[1, 2, 3], ["1", "2", "3"], [1.0, 2.0, 3.0], ["1.0", "2", "03"]])
 def test_a_domain_counted_from_one(values: Any) -> None:  # noqa: ANN401
-    """1 is the first name where the numbers are 1 to n, in any type, and a warning says so."""
+    """If the numbers are 1 to n, 1 is the first name, whatever the type, and a warning says so."""
     found = survey([values], SCENE)
     assert [item.code for item in found.warnings] == ["AS716"]
     assert "counted from 1: 1 is `n1`, 3 is `n3`" in found.warnings[0].message
@@ -262,7 +262,7 @@ def test_a_domain_counted_from_one(values: Any) -> None:  # noqa: ANN401
 
 
 def test_a_domain_counted_from_zero() -> None:
-    """Numbers are indices where 0 is among them or the last number is not; without 0, a warning says what 1 is."""
+    """If 0 occurs or n does not, numbers are indices from 0; a warning explains this if 0 does not occur."""
     assert survey([[0, 1, 2]], SCENE).warnings == ()
     assert ids(encoding([[0, 1, 2]], SCENE), [0, 2]) == [0, 2]
     assert survey([["n1", "n3"]], SCENE).warnings == ()
@@ -271,7 +271,7 @@ def test_a_domain_counted_from_zero() -> None:
 
 
 def test_a_domain_of_numbers() -> None:
-    """Where the values are numbers themselves, a number means itself, not a place."""
+    """If the domain's values are numbers, a number means the value itself, not its index."""
     requirement = ColumnRequirement("scene", "ids", "input `scene`", high=3, words=("1", "2", "10"), family="scene")
     found = encoding([[1, 2, 10]], requirement)
     assert found == Words(words=("1", "2", "10"), first=None)
@@ -299,7 +299,7 @@ FORMS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("text", FORMS)
 def test_a_number_has_one_id(text: str) -> None:
-    """Whatever its type and notation, and whatever else is in its column."""
+    """A number has the same id in any type and notation, and whatever else is in its column."""
     found = Vocabulary(values=("else", text), reading="numbers")
     for array in FORMS[text]:
         assert ids(found, array) == [2]
@@ -309,7 +309,7 @@ def test_a_number_has_one_id(text: str) -> None:
 
 
 def test_texts_among_texts() -> None:
-    """Texts stay as they are, but for whole floats and truth values, which have one text."""
+    """Texts are kept unchanged, except that whole floats and truth values have one spelling."""
     found = Vocabulary(values=("1.10", "1.1", "007", "true", "12"), reading="texts")
     assert ids(found, ["1.10", "1.1", "007", "7", "True", "12.0", "12.00"]) == [1, 2, 3, 0, 4, 5, 5]
     assert ids(found, [True]) == [4]
@@ -317,7 +317,7 @@ def test_texts_among_texts() -> None:
 
 
 def test_vocabularies_of_older_runs_keep_their_ids() -> None:
-    """A vocabulary that does not say how it is read takes texts as they are written, `NA` and `12.0` too."""
+    """A vocabulary of a run without a reading takes texts literally, also `NA` and `12.0`."""
     kept = {"kind": "vocabulary", "values": ["NA", "12.0", "12", "0.5"], "others": 3}
     text = json.dumps({"columns": {"user": kept}, "widths": {}})
     (found,) = Encoder.from_text(text, {"user": USER}).encodings.values()
@@ -331,7 +331,7 @@ def test_vocabularies_of_older_runs_keep_their_ids() -> None:
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.feather"])
 def test_a_row_has_the_same_ids_in_any_file(tmp_path: Path, name: str) -> None:
-    """A table of mixed columns is encoded alike when it is read from CSV, Parquet or Feather, one row or all."""
+    """A table of mixed columns is encoded the same from CSV, Parquet or Feather, in one piece or row by row."""
     columns: dict[str, list[Any]] = {
         "user": [12.0, 0.5, NAN, 1e16, -0.0],
         "city": ["Oslo", "NA", None, " Rome ", "7.0"],
@@ -367,7 +367,7 @@ def _write(path: Path, columns: dict[str, list[Any]]) -> None:
 
 @pytest.mark.parametrize("kind", ["ids", "vocabulary", "buckets"])
 def test_a_huge_vocabulary_costs_nothing(kind: str) -> None:
-    """What is learned is as large as the data, not as the table of the spec."""
+    """The size of what is learned depends on the data, not on the table in the spec."""
     huge = ColumnRequirement("user", "ids", "input `user`", high=90_000_000, family="user")
     found = encoding([np.arange(1000) * 3], huge, kind)
     assert len(found.model_dump_json()) < 40_000
@@ -375,7 +375,7 @@ def test_a_huge_vocabulary_costs_nothing(kind: str) -> None:
 
 
 def test_standard_numbers_that_single_precision_cannot_hold() -> None:
-    """They do not fit, and do not spoil mean and deviation."""
+    """Numbers beyond single precision do not fit, and do not affect mean and deviation."""
     found = encoding([[1.0, 3.0, 1e300]], ColumnRequirement("x", "numbers", "input `x`"), "standard")
     assert (found.mean, found.deviation) == (2.0, 1.0)
     assert found.encode(pa.array([3.0, 1e300]))[1].tolist() == [True, False]

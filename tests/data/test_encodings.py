@@ -1,4 +1,4 @@
-"""Encodings: what becomes of values, and what does not fit."""
+"""Encodings: the id or number of each value, and which values do not fit."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ ALL: dict[str, AnyEncoding] = {
     ],
 )
 def test_values(encoding: AnyEncoding, values: list[object], encoded: list[float], fits: list[int]) -> None:
-    """Each value has its id or number; one that does not fit is found, and is something legal meanwhile."""
+    """Each value has its id or number; a value that does not fit is found, and gets a legal placeholder."""
     found, known = encoding.encode(pa.array(values))
     assert found.tolist() == encoded
     assert known.tolist() == [bool(fit) for fit in fits]
 
 
 def test_no_rows() -> None:
-    """A column without rows encodes to one without rows."""
+    """Encoding a column without rows gives a column without rows."""
     for encoding in ALL.values():
         found, known = encoding.encode(pa.array([], pa.string()))
         assert len(found) == len(known) == 0
@@ -81,14 +81,14 @@ def test_no_rows() -> None:
     ],
 )
 def test_keys_are_of_what_is_written(array: pa.Array) -> None:
-    """A user 12 is the same in a file of integers, of texts, of whole floats, and as a category."""
+    """User 12 has the same key in files of integers, texts, whole floats and categories."""
     keys, fits = Key().encode(array)
     assert fits.all()
     assert keys.tolist() == Key().encode(pa.array(["12", "3", "12"]))[0].tolist()
 
 
 def test_keys_of_large_numbers_fractions_and_nothing() -> None:
-    """uint64 keeps its last digit; a fraction, and no value, name no group."""
+    """A uint64 keeps its last digit; a fraction and a missing value have no key."""
     large, fits = Key().encode(pa.array([2**64 - 1, 2**64 - 2], pa.uint64()))
     assert fits.all()
     assert large[0] != large[1]
@@ -97,7 +97,7 @@ def test_keys_of_large_numbers_fractions_and_nothing() -> None:
 
 
 def test_keys_of_texts() -> None:
-    """The same text has the same key everywhere, other texts other ones; keys are not negative."""
+    """Equal texts have the same key everywhere, different ones different keys; keys are not negative."""
     first, _ = Key().encode(pa.array(["a", "b", None, "a"]))
     again, _ = Key().encode(pa.array(["b", "a"]))
     assert first[0] == first[3] == again[1] != first[1] == again[0]
@@ -105,12 +105,12 @@ def test_keys_of_texts() -> None:
 
 
 def test_encodings_come_back_from_disk() -> None:
-    """What is written as JSON reads back as it was."""
+    """Encodings written as JSON read back unchanged."""
     assert ENCODINGS.validate_json(ENCODINGS.dump_json(ALL)) == ALL
 
 
 def test_each_says_what_it_is() -> None:
-    """Encodings are described in words before training."""
+    """Each encoding has a description in words, which is shown before training."""
     assert ALL["a"].text() == "unchanged ids, 0..2"
     assert ALL["b"].text() == "vocabulary of 2 values; 2 rarer ones share id 0 with unknown values"
     assert ALL["c"].text() == "3 buckets with about equally many rows"

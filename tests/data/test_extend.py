@@ -1,4 +1,4 @@
-"""Encodings that go on with those of an earlier run."""
+"""Encodings that continue those of an earlier run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OLD = Vocabulary(values=("b", "a"), reading="texts")
 
 
 def test_known_values_keep_their_ids_and_new_ones_follow() -> None:
-    """Whatever is frequent now, the old values come first; new ones follow, the most frequent first."""
+    """Known values keep their ids whatever their frequency; new ones follow, the most frequent first."""
     fresh = Vocabulary(values=("c", "a", "d"), reading="texts")
     found = extended(OLD, fresh, None, extend=True)
     assert found == Vocabulary(values=("b", "a", "c", "d"), reading="texts")
@@ -23,14 +23,14 @@ def test_known_values_keep_their_ids_and_new_ones_follow() -> None:
 
 
 def test_a_full_vocabulary_takes_no_new_values() -> None:
-    """With room for three values, the rarest new one is unknown, and counted."""
+    """If there is room for three values, the rarest new value is unknown and counted."""
     fresh = Vocabulary(values=("c", "a", "d"), reading="texts")
     assert extended(OLD, fresh, 4, extend=True) == Vocabulary(values=("b", "a", "c"), others=1, reading="texts")
     assert extended(OLD, fresh, 2, extend=True) == Vocabulary(values=("b",), others=3, reading="texts")
 
 
 def test_without_extension_new_values_are_unknown() -> None:
-    """The encoding is used again as it is."""
+    """Without extension the old encoding is used unchanged."""
     fresh = Vocabulary(values=("c", "a"), reading="texts", missing=True)
     found = extended(OLD, fresh, 10, extend=False)
     assert isinstance(found, Vocabulary)
@@ -38,7 +38,7 @@ def test_without_extension_new_values_are_unknown() -> None:
 
 
 def test_a_missing_value_has_the_id_after_all_others() -> None:
-    """It needs its own id, even if it first occurs in the new rows."""
+    """Missing values need their own id, even if they first occur in the new rows."""
     fresh = Vocabulary(values=("c", "d"), reading="texts", missing=True)
     found = extended(OLD, fresh, 5, extend=True)
     assert found == Vocabulary(values=("b", "a", "c"), others=1, reading="texts", missing=True)
@@ -46,7 +46,7 @@ def test_a_missing_value_has_the_id_after_all_others() -> None:
 
 
 def test_numbers_are_new_values_only_if_they_are_other_numbers() -> None:
-    """An old vocabulary of numbers reads 7.0 and 007 as 7, however the new files write them."""
+    """An old vocabulary of numbers reads 7.0 and 007 as 7, so they are not new values."""
     old = Vocabulary(values=("7", "12"), reading="numbers")
     found = extended(old, Vocabulary(values=("007", "x", "12.0"), reading="texts"), None, extend=True)
     assert isinstance(found, Vocabulary)
@@ -66,19 +66,19 @@ def test_numbers_are_new_values_only_if_they_are_other_numbers() -> None:
     ],
 )
 def test_what_was_learned_is_kept(old: Encoding, fresh: Encoding, expected: Encoding) -> None:
-    """Buckets, means and the values of classes stay; names of a domain and ranges are those of the new spec."""
+    """Buckets, means and the values of classes are kept; names of a domain and ranges come from the new spec."""
     assert extended(old, fresh, 9, extend=True) == expected
 
 
 def test_buckets_that_a_smaller_table_cannot_hold_are_learned_again() -> None:
-    """Three buckets need ids 0 to 3."""
+    """Three buckets need ids 0 to 3, so a table of three rows gets new buckets."""
     old, fresh = Buckets(edges=(1.0, 2.0)), Buckets(edges=(5.0,))
     assert extended(old, fresh, 4, extend=True) == old
     assert extended(old, fresh, 3, extend=True) == fresh
 
 
 def test_rows_move_by_value() -> None:
-    """Row 0 stays; a value's row is where it was; a new value has none; a missing value's row moves to its new id."""
+    """Row 0 stays; each known value takes its old row along, a new value has none, and missing values move too."""
     old = Vocabulary(values=("b", "a"), reading="texts", missing=True)
     new = Vocabulary(values=("a", "c", "b"), reading="texts", missing=True)
     assert places(old, new, (6, 7)).tolist() == [0, 2, -1, 1, 3, 5, -1]
@@ -99,5 +99,5 @@ def test_rows_move_by_value() -> None:
     ],
 )
 def test_rows_of_other_encodings(old: Encoding | None, new: Encoding | None, expected: list[int]) -> None:
-    """Rows are copied only where an id means the same before and after; names of a domain move by name."""
+    """Rows are copied only if an id means the same before and after; names of a domain move by name."""
     assert places(old, new, (3, 4)).tolist() == expected

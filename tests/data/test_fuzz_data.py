@@ -1,4 +1,4 @@
-"""Fuzz of data files: each is refused with a sentence and nothing is written, or its rows mean what they mean alone."""
+"""Fuzzes data files: each is rejected with a message and nothing written, or each row is encoded as it is alone."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ FORMATS = ("a.csv", "a.tsv", "a.csv.gz", "a.parquet", "a.feather", "a.arrow")
 
 @dataclass(frozen=True)
 class Change:
-    """A column that a file has instead of a sound one."""
+    """A change that replaces a sound column of a file."""
 
     column: str
     type: str
@@ -93,7 +93,7 @@ class Change:
 
 @st.composite
 def changes(draw: DrawFn) -> Change:
-    """Any column, of any type, with any values; some of them none."""
+    """Any columns of any type with any values, some of which are missing."""
     name = draw(st.sampled_from(sorted(TYPES)))
     element = TYPES[name][1]
     values = st.lists(st.one_of(element, element, element, st.none()), min_size=1, max_size=12)
@@ -101,7 +101,7 @@ def changes(draw: DrawFn) -> Change:
 
 
 def table_of(rows: dict[str, list[Any]], done: list[Change]) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    """The sound rows with some columns changed: their values are repeated as often as there are rows."""
+    """The sound rows with some columns changed; the values of a change are repeated to fill all rows."""
     columns = {name: pa.array(values) for name, values in rows.items()}
     count = len(rows["user"])
     for change in done:
@@ -111,14 +111,14 @@ def table_of(rows: dict[str, list[Any]], done: list[Change]) -> Any:  # noqa: AN
 
 
 def as_text(value: Any) -> str | None:  # noqa: ANN401 - a value of any column
-    """Its text in a CSV file."""
+    """The text of a value in a CSV file."""
     if isinstance(value, list):
         return " ".join("" if item is None else str(item) for item in value)
     return None if value is None else value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def write(table: Any, path: Path) -> None:  # noqa: ANN401 - pyarrow comes without types
-    """Writes a table in the format of the file's name."""
+    """Writes a table in the format given by the name of the file."""
     if ".csv" in path.name or ".tsv" in path.name:
         texts = pa.table({name: pa.array([as_text(x) for x in table[name].to_pylist()]) for name in table.column_names})
         with pa.output_stream(path, compression="gzip" if path.suffix == ".gz" else None) as file:
@@ -130,14 +130,14 @@ def write(table: Any, path: Path) -> None:  # noqa: ANN401 - pyarrow comes witho
 
 
 def answer(world: World, file: Path, bad: Any) -> Prepared | None:  # noqa: ANN401 - one of two words
-    """What is prepared from a file. None where it is refused: with a sentence, status 2, and nothing written."""
+    """The prepared file, or None if it is rejected with a message, status 2 and nothing written."""
     folder = world.folder / "run"
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with within():
             return prepare(world.graph, Source((str(file),), (str(file),), bad=bad, grouped_by="unread"), folder)
     except SpecError as error:
-        assert error.status == 2  # noqa: PT017 - a refusal is one of two right answers
+        assert error.status == 2  # noqa: PT017 - a rejection is one of two valid results
         assert all(item.code.startswith("AS7") and item.message for item in error.diagnostics)  # noqa: PT017 - as above
         assert not [path for path, what in contents(folder).items() if what != "folder"] if folder.exists() else True
         event("refused")
@@ -145,7 +145,7 @@ def answer(world: World, file: Path, bad: Any) -> Prepared | None:  # noqa: ANN4
 
 
 def check_rows(done: Prepared, folder: Path) -> dict[str, Any]:
-    """What is written has ids that the tables hold, and numbers that are numbers; returns it."""
+    """Asserts that the written ids are in the range of their tables and all numbers are finite; returns the columns."""
     rows = Rows(folder / VALIDATION)
     columns = rows.read(range(len(rows.blocks)))
     for name, required in done.encoder.requirements.items():
@@ -159,14 +159,14 @@ def check_rows(done: Prepared, folder: Path) -> dict[str, Any]:
 
 
 def same(batch: Any, columns: dict[str, Any], rows: Any) -> None:  # noqa: ANN401 - arrays
-    """Rows that are encoded for scoring are those that training saw."""
+    """Asserts that rows encoded for scoring equal those written for training."""
     for name, values in batch.items():
         wanted = columns[name][rows].astype(values.numpy().dtype)
         np.testing.assert_array_equal(values.numpy(), wanted, err_msg=name)
 
 
 class World:
-    """What all inputs of a test share: what reads them, where they lie, and forty rows that fit. Its text is short."""
+    """What all examples of a test share: the spec, the folder, and forty rows that fit. Its repr is short."""
 
     def __init__(self, graph: Graph, folder: Path, sound: dict[str, list[Any]]) -> None:
         self.graph, self.folder, self.sound = graph, folder, sound
@@ -174,7 +174,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """What all inputs share."""
+    """The objects that all examples share."""
     rows: dict[str, list[Any]] = {
         "user": [i % 10 for i in range(40)],
         "city": [("Oslo", "Rome", "Lima")[i % 3] for i in range(40)],
@@ -199,7 +199,7 @@ def world(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> World:
 )  # fmt: skip
 @fuzz(by_day=120, by_night=20_000)
 def test_fuzz_of_odd_tables(world: World, done: list[Change], name: str, bad: str, row: int) -> None:
-    """Columns of any type are refused, or encoded: a row alone in a file becomes what it became in training."""
+    """Columns of any type are rejected or encoded, and a row alone in a file is encoded as it was in training."""
     table = table_of(world.sound, done)
     file, alone, folder = world.folder / name, world.folder / f"one_{name}", world.folder / "run"
     try:
@@ -225,13 +225,13 @@ def test_fuzz_of_odd_tables(world: World, done: list[Change], name: str, bad: st
 
 @dataclass(frozen=True)
 class Bytes:
-    """What is done to the bytes of a file, at some places."""
+    """A damage to the bytes of a file at some places."""
 
     how: str
     places: list[tuple[int, int]]
 
     def do(self, content: bytearray) -> None:
-        """Changes the content."""
+        """Applies the damage to the content."""
         for at, value in self.places:
             spot = at % max(len(content), 1)
             if self.how == "flipped":
@@ -253,7 +253,7 @@ damages = st.builds(
 @given(st.sampled_from(FORMATS), damages, st.sampled_from(["stop", "skip"]))
 @fuzz(by_day=150, by_night=20_000)
 def test_fuzz_of_damaged_files(world: World, name: str, damage: Bytes, bad: str) -> None:
-    """A file with wrong, missing or additional bytes is refused, or its values are sound."""
+    """A file with wrong, missing or additional bytes is rejected, or its values are sound."""
     file = world.folder / name
     write(table_of(world.sound, []), file)
     content = bytearray(file.read_bytes())

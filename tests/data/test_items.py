@@ -1,4 +1,4 @@
-"""Lists of items: how they are written, and which items are none."""
+"""Lists of items: their notations, and which items are skipped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VECTOR = ColumnRequirement("tags", "numbers", "input `tags`", width=2)
 
 
 def files(folder: Path, *columns: list[Any]) -> list[str]:
-    """Files with a column `tags` each: texts as CSV, lists as Parquet."""
+    """Files with a column `tags` each: texts in CSV, lists in Parquet."""
     paths = []
     for number, column in enumerate(columns):
         array = pa.array(column)
@@ -37,7 +37,7 @@ def files(folder: Path, *columns: list[Any]) -> list[str]:
 def read(
     folder: Path, *columns: list[Any], requirement: ColumnRequirement = TAGS, padding: str | None = None
 ) -> list[Any]:
-    """The lists of files, read in one form."""
+    """The lists of several files, read in one form."""
     tables = open_tables(files(folder, *columns))
     form = list_forms(tables, {"tags": requirement}, {} if padding is None else {"tags": padding})["tags"]
     chunks = [chunk.columns["tags"] for table in tables for chunk in table.chunks(["tags"])]
@@ -78,12 +78,12 @@ def read(
     ],
 )
 def test_written_lists(tmp_path: Path, written: list[str], lists: list[list[str]]) -> None:
-    """Items are between separators, or in quotes; missing items, -1 and empty lists are not items."""
+    """Items are between separators or in quotes; missing items, -1 and empty lists are skipped."""
     assert read(tmp_path, written) == lists
 
 
 def test_one_mark_for_all_files(tmp_path: Path) -> None:
-    """A file in which every row has one tag is read like the file that shows the separator."""
+    """A file with one tag in every row is read with the separator that another file shows."""
     assert read(tmp_path, ["Film Noir", "y"], ["a|Film Noir"]) == [["Film Noir"], ["y"], ["a", "Film Noir"]]
 
 
@@ -97,7 +97,7 @@ def test_one_mark_for_all_files(tmp_path: Path) -> None:
     ],
 )
 def test_lists_of_all_types(tmp_path: Path, column: list[Any], lists: list[list[Any]]) -> None:
-    """-1 pads lists as in the language, whatever the type; missing items are skipped."""
+    """-1 is padding in lists of every type, as in the language; missing items are skipped."""
     assert read(tmp_path, column) == lists
 
 
@@ -112,27 +112,27 @@ def test_lists_of_all_types(tmp_path: Path, column: list[Any], lists: list[list[
     ],
 )
 def test_declared_padding(tmp_path: Path, column: list[Any], value: str, lists: list[list[Any]]) -> None:
-    """Declared padding is skipped, in addition to -1."""
+    """Declared padding is skipped in addition to -1."""
     assert read(tmp_path, column, padding=value) == lists
 
 
 @pytest.mark.parametrize("kind", [pa.uint64(), pa.int64(), pa.uint8(), pa.float32(), pa.decimal128(24, 2)])
 @pytest.mark.parametrize("form", [ListForm(), ListForm(padding=("-1", "0"))])
 def test_padding_of_all_types(kind: Any, form: ListForm) -> None:  # noqa: ANN401 - pyarrow comes without types
-    """A type that has no -1 has no padding by it; 0 is 0 in every type."""
+    """For types that cannot hold -1, -1 is not padding; declared padding of 0 works for every type."""
     array = pa.array([[4, 0], [7]]).cast(pa.list_(kind))
     assert form.real(array).to_pylist() == ([[4], [7]] if "0" in form.padding else [[4, 0], [7]])
 
 
 def test_numbers_keep_their_places(tmp_path: Path) -> None:
-    """In a list for a dense input -1 is a number, and nothing is left out."""
+    """In a list for a dense input, -1 is a number, and no item is skipped."""
     assert read(tmp_path, ["[-1, 2.5]", "0 -1"], requirement=VECTOR) == [["-1", "2.5"], ["0", "-1"]]
     assert read(tmp_path, [[-1.0, None]], requirement=VECTOR) == [[-1.0, None]]
     assert read(tmp_path, ["1 2", "3, x"], requirement=VECTOR) == [["1", "2"], ["3", "x"]]
 
 
 def test_padding_of_what_is_no_list() -> None:
-    """Padding is declared for lists alone."""
+    """Padding can be declared only for lists."""
     for requirement, column, said in (
         (TAGS, "tag", "the spec reads no column `tag`"),
         (VECTOR, "tags", "the spec reads no lists from the column `tags`"),
@@ -143,7 +143,7 @@ def test_padding_of_what_is_no_list() -> None:
 
 
 def test_categories_are_lists_too() -> None:
-    """A dictionary column, as pandas makes of categories, is read as its texts."""
+    """A dictionary column, which pandas writes for categories, is read as its texts."""
     assert ListForm(between="|").real(pa.array(["a|b", None, "a|b"]).dictionary_encode()).to_pylist() == [
         ["a", "b"], [], ["a", "b"]
     ]  # fmt: skip
@@ -153,5 +153,5 @@ def test_categories_are_lists_too() -> None:
     "text", ["[" * 100_000 + "]", "['a", "[']", "[1" + "0" * 5000 + "]", "['a', ['b']]", "{'a': 1}"]
 )
 def test_broken_lists_are_some_items(text: str) -> None:
-    """Any text in brackets is split into texts, quickly."""
+    """Any text in brackets is split into texts, and quickly."""
     assert all(isinstance(item, str) for item in quoted_items(text))

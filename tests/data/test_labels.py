@@ -1,4 +1,4 @@
-"""Labels: their notation, which are missing, and whether the help of each message works."""
+"""Labels: their notations, which of them are missing, and whether the help of each message works."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAN = float("nan")
 
 
 def prepared(folder: Path, column: list[Any], tasks: str, *words: str, **columns: Any) -> Prepared:  # noqa: ANN401 - values of all types
-    """Rows with one column of labels, prepared as `archspec train` with these options does; all rows train."""
+    """Rows with one column of labels, prepared as by `archspec train` with these options; all rows are for training."""
     table = pa.table({"x": np.arange(len(column), dtype=np.float64), "a": column, **columns})
     path = folder / "rows.parquet"
     parquet.write_table(table, path)
@@ -56,7 +56,7 @@ def trained_on(folder: Path) -> dict[str, Tensor]:
 
 
 def ways(text: str) -> list[tuple[str, ...]]:
-    """The options in backticks of a help, each as the words of a command line."""
+    """The options in backticks in a help, each as words of a command line."""
     found = [tuple(quoted.split()) for quoted in re.findall(r"`(--[^`]+)`", text)]
     return [words for words in found if "..." not in words[-1]]
 
@@ -81,7 +81,7 @@ LABELS: dict[str, tuple[list[Any], str]] = {
 
 @pytest.mark.parametrize("case", LABELS)
 def test_every_hint_works(tmp_path: Path, case: str) -> None:
-    """Each option that the help proposes is followed: the next run goes through, or names another fault."""
+    """For each option that a help proposes, the next run with that option succeeds."""
     column, tasks = LABELS[case]
     with pytest.raises(SpecError, match="AS704") as caught:
         prepared(tmp_path, column, tasks)
@@ -96,7 +96,7 @@ def test_every_hint_works(tmp_path: Path, case: str) -> None:
 
 
 def test_masked_labels_leave_one_task_alone(tmp_path: Path) -> None:
-    """Rows without a label stay for the other task, and the mask is what `missing_labels` reads."""
+    """Rows without a label are kept for the other task, and are masked in the form that `missing_labels` reads."""
     tasks = "a: {kind: binary, missing_labels: mask}, c: {kind: multiclass, classes: 3, missing_labels: mask}"
     found = prepared(tmp_path, [0, 1, -1, None], tasks, c=[None, 2, -1, 1])
     batch = trained_on(tmp_path)
@@ -108,7 +108,7 @@ def test_masked_labels_leave_one_task_alone(tmp_path: Path) -> None:
 
 
 def test_one_task_with_a_mask_is_not_enough(tmp_path: Path) -> None:
-    """Where two tasks read a label, both must mask it; the help names both."""
+    """If two tasks read a label, both must mask it, and the help names both."""
     with pytest.raises(SpecError) as caught:
         prepared(tmp_path, [0, 1, None], BINARY, "--set", "tasks.a.missing_labels=mask")
     assert "--set tasks.a.missing_labels=mask --set tasks.b.missing_labels=mask" in caught.value.diagnostics[0].help
@@ -116,7 +116,7 @@ def test_one_task_with_a_mask_is_not_enough(tmp_path: Path) -> None:
 
 
 def test_a_mask_hides_no_other_label(tmp_path: Path) -> None:
-    """A label of 2, or an infinite number, is an error although missing labels are masked."""
+    """A label of 2 or infinity is an error even if missing labels are masked."""
     with pytest.raises(SpecError, match="row 3: `2` is neither 0 nor 1"):
         prepared(tmp_path, [0, None, 2], "a: {kind: binary, missing_labels: mask}")
     with pytest.raises(SpecError, match="row 3: `inf` is not a finite number"):
@@ -136,13 +136,13 @@ def test_a_mask_hides_no_other_label(tmp_path: Path) -> None:
     ],
 )
 def test_classes_by_what_is_written(tmp_path: Path, column: list[Any], kind: str, expected: list[int]) -> None:
-    """Whole numbers keep their distances where there is room; other values are numbered in order; or as listed."""
+    """Classes are the whole numbers if they fit, otherwise the values in ascending order, or in the declared order."""
     prepared(tmp_path, column, RATING, "--encode", f"a={kind}")
     assert trained_on(tmp_path)["a"].tolist() == expected
 
 
 def test_classes_of_a_sample_space(tmp_path: Path) -> None:
-    """A label outside the sample space is not a class, and is not counted."""
+    """Labels outside the sample space are not classes, and are not counted."""
     tasks = "a: {kind: binary, when: on}"
     found = prepared(tmp_path, ["yes", "no", "n/a", None], tasks, "--encode", "a=classes", on=[1, 1, 0, 0])
     assert trained_on(tmp_path)["a"].tolist()[:2] == [1, 0]
@@ -150,20 +150,20 @@ def test_classes_of_a_sample_space(tmp_path: Path) -> None:
 
 
 def test_more_values_than_classes(tmp_path: Path) -> None:
-    """Three values are not a binary label, and six are not a label of five classes: nothing is guessed."""
+    """A binary label with three values is an error; no classes are guessed."""
     with pytest.raises(SpecError, match="has 3 values, `maybe`, `no`, `yes`; task `a` has 2 classes"):
         prepared(tmp_path, ["yes", "no", "maybe"], "a: {kind: binary}", "--encode", "a=classes")
 
 
 @pytest.mark.parametrize("kind", ["classes:no", "classes:no,no", "classes:no,", "soft:1", "vocabulary"])
 def test_wrong_encodings_of_labels(tmp_path: Path, kind: str) -> None:
-    """A list of classes has one value per class; a label has no vocabulary."""
+    """A list of classes must have one value per class, and a label has no vocabulary."""
     with pytest.raises(SpecError, match="AS705"):
         prepared(tmp_path, ["yes", "no"], "a: {kind: binary}", "--encode", f"a={kind}")
 
 
 def test_a_class_that_training_does_not_hold(tmp_path: Path) -> None:
-    """A value that was not among the classes is an error that shows how to list them."""
+    """A value that is not among the classes is an error that shows how to list them."""
     csv.write_csv(pa.table({"x": [1], "a": ["good"]}), tmp_path / "train.csv")
     csv.write_csv(pa.table({"x": [1], "a": ["bad"]}), tmp_path / "new.csv")
     graph = load_graph(SPEC.format(tasks="a: {}"), None, plugins.load([]))
@@ -175,7 +175,7 @@ def test_a_class_that_training_does_not_hold(tmp_path: Path) -> None:
 
 
 def test_soft_labels_are_told(tmp_path: Path) -> None:
-    """Labels between 0 and 1 are accepted on request, and a message says how AUC treats them."""
+    """Labels between 0 and 1 are accepted on request, and the description says how AUC treats them."""
     found = prepared(tmp_path, [0.15, 1.0, 0.6], "a: {kind: binary}", "--encode", "a=soft")
     assert trained_on(tmp_path)["a"].tolist() == pytest.approx([0.15, 1.0, 0.6])
     assert found.encoder.encodings["a"].text().startswith("soft labels from 0 to 1 (AUC counts those above one half")
@@ -191,20 +191,20 @@ def test_soft_labels_are_told(tmp_path: Path) -> None:
     ],
 )
 def test_labels_of_one_value(tmp_path: Path, column: list[Any], words: tuple[str, ...], told: str) -> None:
-    """A label of one value, or of none, is a warning before training, whatever left it so."""
+    """If a label has one value or none in the rows to train on, for any reason, there is a warning before training."""
     warnings = prepared(tmp_path, column, BINARY, *words).warnings
     assert [told in item.message for item in warnings if item.code == "AS724"] == [True]
 
 
 def test_skipped_rows_are_told_by_label(tmp_path: Path) -> None:
-    """After `--bad skip`, the counts of each label are those of the remaining rows."""
+    """After `--bad skip`, the counts of each label cover only the remaining rows."""
     found = prepared(tmp_path, [0, 1, -1, 1], "a: {}, c: {}", "--bad", "skip", c=[1, 0, 1, None])
     assert (found.train, found.validation, found.skipped) == (2, 2, 4)
     assert found.labels == ("label `a`: 0 in 1, 1 in 1", "label `c`: 0 in 1, 1 in 1")
 
 
 def test_no_class_0_looks_like_classes_from_1(tmp_path: Path) -> None:
-    """Classes 1..4 of five are legal, but a warning says how classes are counted; so after `--bad skip` of class 5."""
+    """Classes 1..4 of five are legal with a warning about counting from 0, also if `--bad skip` drops class 5."""
     for column in ([1, 2, 3, 4], [1, 2, 3, 4, 5]):
         (warning,) = [w for w in prepared(tmp_path, column, RATING, "--bad", "skip").warnings if w.code == "AS724"]
         assert "has no row of 0, the first of 5 classes" in warning.message
@@ -214,7 +214,7 @@ def test_no_class_0_looks_like_classes_from_1(tmp_path: Path) -> None:
 
 
 def test_flags_other_than_0_and_1(tmp_path: Path) -> None:
-    """A count in a `when` column leaves rows out: a warning says which."""
+    """If a count in a `when` column leaves rows out, a warning shows the first one."""
     found = prepared(tmp_path, [0, 1, 0, 1], "a: {when: n}", n=[1, 2, 1, 1])
     (warning,) = found.warnings
     told = "column `n`, row 2: `2` is not 1, so that the row is outside the sample space of task `a`"
@@ -249,7 +249,7 @@ DENSE, SPARSE, LIST = (f"{{kind: {kind}, dim: 1}}" for kind in ("dense", "sparse
 def test_a_column_of_an_input_and_a_task_fits_both(
     tmp_path: Path, u: str, task: str, values: list[Any], told: str
 ) -> None:
-    """A label or a weight that the model reads too must be legal for both, in every row."""
+    """A label or weight that is also an input must be legal for both uses in every row."""
     graph = load_graph(READS.format(x=DENSE, u=u, task=task), None, plugins.load([]))
     parquet.write_table(pa.table({"x": [0.0, 1.0], "u": values}), tmp_path / "a.parquet")
     with pytest.raises(SpecError, match="AS704") as caught:
@@ -258,7 +258,7 @@ def test_a_column_of_an_input_and_a_task_fits_both(
 
 
 def test_a_label_among_the_inputs_is_a_warning(tmp_path: Path) -> None:
-    """A model that reads its label has learned nothing: a warning says so; an input that is a `when` is none."""
+    """A label that is also an input causes a warning; a `when` column that is also an input does not."""
     parquet.write_table(pa.table({"x": [0.0, 1.0], "u": [0.0, 1.0]}), tmp_path / "a.parquet")
     for task, codes in (("{label: u}", ["AS726"]), ("{label: x, when: u}", ["AS726"]), ("{label: v, when: u}", [])):
         text = READS.format(x="{kind: dense, dim: 1, column: x}", u=DENSE, task=task)
@@ -269,14 +269,14 @@ def test_a_label_among_the_inputs_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("u", "choices"), [(SPARSE, ("ids",)), (DENSE, ())])
 @pytest.mark.parametrize("task", ["{when: u}", "{label: u}", "{label: x, weight_column: u}"])
 def test_an_input_that_a_task_reads_stays_as_it_is(u: str, choices: tuple[str, ...], task: str) -> None:
-    """A vocabulary would renumber a task's labels, and `standard` would shift them: both are refused."""
+    """A vocabulary would renumber labels, and `standard` would shift them, so both are rejected for such an input."""
     graph = load_graph(READS.format(x=DENSE, u=u, task=task), None, plugins.load([]))
     assert column_requirements(graph)["u"].choices == choices
 
 
 @pytest.mark.parametrize("task", ["{when: u}", "{label: u}", "{label: x, weight_column: u}"])
 def test_a_list_is_nothing_that_a_task_reads(task: str) -> None:
-    """A column of several items a row is refused as a task's where the spec is checked; so is a list of one item."""
+    """A list as a column of a task, even of length 1, is rejected when the spec is checked."""
     for u in (LIST, LIST.replace("}", ", length: 1}")):
         with pytest.raises(SpecError, match="AS721") as caught:
             load_graph(READS.format(x=DENSE, u=u, task=task), None, plugins.load([]))
@@ -284,7 +284,7 @@ def test_a_list_is_nothing_that_a_task_reads(task: str) -> None:
 
 
 def test_scoring_needs_no_columns_of_tasks(tmp_path: Path) -> None:
-    """Labels, `when` and weights may be missing in rows that are scored."""
+    """Rows to be scored need no labels, `when` or weight columns."""
     found = prepared(tmp_path, [0, 1], "a: {when: on, weight_column: v}", on=[1, 1], v=[1.0, 2.0])
     parquet.write_table(pa.table({"x": [1.0]}), tmp_path / "new.parquet")
     (batch,) = table_batches(tmp_path / "new.parquet", found.encoder.of_inputs())

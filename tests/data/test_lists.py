@@ -28,7 +28,7 @@ Lists = list[Any]
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    """A spec that reads lists of up to three items."""
+    """The graph of a spec that reads lists of up to three items."""
     return load_graph(
         """
 archspec: 1
@@ -43,14 +43,14 @@ towers: {a: {from: u}}
 
 
 def written(path: Path, lists: Lists) -> str:
-    """Lists as a file, with a label."""
+    """A file with lists and a label."""
     table = pa.table({"u": lists, "a": [row % 2 for row in range(len(lists))]})
     (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, path)
     return str(path)
 
 
 def prepared(graph: Graph, folder: Path, lists: Lists, **options: Any) -> tuple[Prepared, list[list[int]]]:  # noqa: ANN401 - a Source's options
-    """What lists become; the same rows train and validate."""
+    """The prepared lists; the same rows are used for training and validation."""
     name = "rows.csv" if isinstance(lists[0], str) else "rows.parquet"
     file = written(folder / name, lists)
     found = prepare(graph, Source((file,), (file,), **options), folder / "run")
@@ -59,7 +59,7 @@ def prepared(graph: Graph, folder: Path, lists: Lists, **options: Any) -> tuple[
 
 @pytest.mark.parametrize("text", [True, False])
 def test_minus_one_pads(graph: Graph, tmp_path: Path, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """-1 is skipped anywhere in a list, among ids and in a vocabulary; long lists keep the last real items."""
+    """-1 is skipped anywhere in a list, with ids and with a vocabulary; of long lists the last real items are kept."""
     lists = [[4, 5, -1], [-1, 6, -1], [-1, -1], [1, 2, 3, 4, -1, -1]]
     column = [" ".join(map(str, row)) for row in lists] if text else lists
     expected = [[4, 5, -1], [6, -1, -1], [-1, -1, -1], [2, 3, 4]]
@@ -72,7 +72,7 @@ def test_minus_one_pads(graph: Graph, tmp_path: Path, text: bool) -> None:  # no
 
 
 def test_lists_as_python_and_json_write_them(graph: Graph, tmp_path: Path) -> None:
-    """Items in quotes stay whole; the table of columns shows the separator, and how many items are cut off."""
+    """Items in quotes are not split; the table of columns shows the separator, and how many items are cut off."""
     found, ids = prepared(graph, tmp_path, ["['Film Noir', 'y']", '["y", null]', "[]", "['a', 'b', 'c', 'y']"])
     assert found.encoder.encodings["u"].values[:1] == ("y",)  # type: ignore[attr-defined] # a vocabulary
     assert ids[1:3] == [[1, -1, -1], [-1, -1, -1]]
@@ -82,7 +82,7 @@ def test_lists_as_python_and_json_write_them(graph: Graph, tmp_path: Path) -> No
 
 
 def test_what_stands_between_is_kept_with_the_run(graph: Graph, tmp_path: Path) -> None:
-    """New rows are split as the run's were, though nothing in them shows how."""
+    """New rows are split as in the run, even if no row shows the separator."""
     found, _ = prepared(graph, tmp_path, ["Film Noir|y", "y"])
     assert any("split at |" in column.why for column in found.columns)
     encoder = Encoder.from_text((tmp_path / "run" / ENCODING).read_text(encoding="utf-8"), column_requirements(graph))
@@ -93,7 +93,7 @@ def test_what_stands_between_is_kept_with_the_run(graph: Graph, tmp_path: Path) 
 
 
 def test_validation_decides_too(graph: Graph, tmp_path: Path) -> None:
-    """One decision for all files: the validation files show that tags contain blanks."""
+    """Validation files count for the separator too: here only they show that tags contain blanks."""
     files = written(tmp_path / "a.csv", ["Film Noir", "y"]), written(tmp_path / "b.csv", ["Film Noir|y"])
     found = prepare(graph, Source(files[:1], files[1:]), tmp_path / "run")
     assert found.encoder.encodings["u"].values == ("Film Noir", "y")  # type: ignore[attr-defined] # a vocabulary
@@ -102,7 +102,7 @@ def test_validation_decides_too(graph: Graph, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bracketed", [0, 1])
 def test_texts_of_lists_are_new_to_the_run(graph: Graph, tmp_path: Path, bracketed: int) -> None:
-    """A run on Arrow lists, or on lists in brackets, scores tags with a mark between, which the new file shows."""
+    """A run on Arrow lists, or on lists in brackets, scores tags with a separator, which the new file shows."""
     columns: list[Lists] = [[["Film Noir", "y"], ["y"]], ["['Film Noir', 'y']", "['y']"]]
     found, _ = prepared(graph, tmp_path, columns[bracketed])
     new = written(tmp_path / "new.csv", ["Film Noir|y", "y"])
@@ -116,7 +116,7 @@ PADDED = [[4, 5, 0], [7, 0, 0], [1, 2, 3], [9, 0, 0], [8, 6, 5]]
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("text", [True, False])
 def test_undeclared_padding_is_a_warning(graph: Graph, tmp_path: Path, side: str, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Lists of one length that are padded with 0 cause a warning; its option works and ends the warning."""
+    """Lists of one length that are padded with 0 cause a warning; the proposed option works and ends the warning."""
     lists = [row[::-1] if side == "left" else row for row in PADDED]
     column: Lists = [" ".join(map(str, row)) for row in lists] if text else lists
     found, ids = prepared(graph, tmp_path, column)
@@ -140,19 +140,19 @@ def test_undeclared_padding_is_a_warning(graph: Graph, tmp_path: Path, side: str
     "lists",
     [
         [[4, 5, 0], [7, 0], [0, 0, 0]],  # of several lengths
-        [[4, 0, 5], [7, 0, 0], [1, 0, 0]],  # 0 stands elsewhere too
-        [[4, 5, 0], [7, 6, 0], [1, 2, 0]],  # never twice
+        [[4, 0, 5], [7, 0, 0], [1, 0, 0]],  # 0 occurs at other places too
+        [[4, 5, 0], [7, 6, 0], [1, 2, 0]],  # 0 never occurs twice
         [[0], [0], [1]],
         [[4, 5, -1], [7, -1, -1], [1, -1, -1]],
     ],
 )
 def test_what_does_not_look_like_padding(graph: Graph, tmp_path: Path, lists: Lists) -> None:
-    """Nothing is said of lists whose last items may be items."""
+    """Lists whose last items may be real items cause no warning."""
     assert not prepared(graph, tmp_path, lists)[0].warnings
 
 
 def test_padding_is_found_across_chunks(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Positions of a value are counted over all rows: once in the middle, even in the last row, it is not padding."""
+    """Positions are counted over all rows: a value that is once in the middle, even in the last row, is not padding."""
     monkeypatch.setattr("archspec.data.tables._ROWS", 7)
     lists = (np.asarray(PADDED * 20)).tolist()
     assert [item.code for item in prepared(graph, tmp_path, lists)[0].warnings] == ["AS725"]
@@ -160,7 +160,7 @@ def test_padding_is_found_across_chunks(graph: Graph, tmp_path: Path, monkeypatc
 
 
 def test_a_wrong_item_is_told(graph: Graph, tmp_path: Path) -> None:
-    """An item that is not an id is reported with its list; the help works."""
+    """An item that is not an id is reported with its list, and the help works."""
     with pytest.raises(SpecError, match="has an item that is not an id") as caught:
         prepared(graph, tmp_path, [[4, 100, -1], [5]])
     assert "`--encode u=vocabulary`" in caught.value.diagnostics[0].help
@@ -168,7 +168,7 @@ def test_a_wrong_item_is_told(graph: Graph, tmp_path: Path) -> None:
 
 
 def test_no_list_has_an_item(graph: Graph, tmp_path: Path) -> None:
-    """Empty lists alone are rows without history."""
+    """Rows whose lists are all empty have no history and are legal."""
     columns: list[Lists] = [[[], []], ["[]", "[]"], [None, []]]
     for column in columns:
         assert prepared(graph, tmp_path, column)[1] == [[-1, -1, -1]] * 2
@@ -185,7 +185,7 @@ towers: {a: {from: u}}
 
 
 def weighted(tmp_path: Path, ids: Lists, weights: Lists, more: str = "", **options: Any) -> Prepared:  # noqa: ANN401 - a Source's options
-    """A prepared folder of lists with weights; the same rows train and validate."""
+    """A prepared folder of lists with weights; the same rows are used for training and validation."""
     table = pa.table({"u": ids, "w": weights, "a": [row % 2 for row in range(len(ids))]})
     path = tmp_path / ("rows.csv" if isinstance(ids[0], str) else "rows.parquet")
     (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, path)
@@ -196,7 +196,7 @@ def weighted(tmp_path: Path, ids: Lists, weights: Lists, more: str = "", **optio
 @pytest.mark.parametrize("text", [True, False])
 @pytest.mark.parametrize("more", ["", ", length: 3"])
 def test_weights_come_beside_the_ids(tmp_path: Path, more: str, text: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """A number for each id, in its place: 0 beside padding, cut where the ids are cut, empty lists too."""
+    """Each id has its weight at its place: 0 beside padding, cut like the ids, and also for empty lists."""
     ids: Lists = [[4, 5], [1, 2, 3, 7], [], [9]]
     weights: Lists = [[0.5, 2], [1, -2, 3, 4.5], [], [0]]
     if text:
@@ -216,7 +216,7 @@ def test_weights_come_beside_the_ids(tmp_path: Path, more: str, text: bool) -> N
 
 
 def test_weights_beside_padding_are_left_out(tmp_path: Path) -> None:
-    """Padded lists with padded weights, and padded lists with weights of the real items alone, are the same rows."""
+    """Padded lists give the same rows with padded weights and with weights of the real items alone."""
     ids = [[4, 5, -1], [-1, 6, -1], [-1, -1, -1], [7, 0, 0]]
     weighted(tmp_path, ids, [[1, 2, 9], [3], [7, 7, 7], [8, 9, 9]], padding={"u": "0"})
     batch = next(iter(OrderedBatches(Rows(tmp_path / "run" / TRAIN), 9)))
@@ -235,7 +235,7 @@ def test_weights_beside_padding_are_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_weights_that_do_not_fit_are_told_by_row(tmp_path: Path, weights: Lists, said: str) -> None:
-    """A list of another length, no list, an item that is not a number: one diagnostic, and nothing is trained on."""
+    """Weights of the wrong number or type cause one diagnostic with the row, and nothing is trained."""
     with pytest.raises(SpecError, match=said) as raised:
         weighted(tmp_path, [[4], [5, 6]], weights)
     assert {item.code for item in raised.value.diagnostics} <= {"AS702", "AS703", "AS704"}
@@ -243,7 +243,7 @@ def test_weights_that_do_not_fit_are_told_by_row(tmp_path: Path, weights: Lists,
 
 
 def test_rows_whose_weights_do_not_fit_can_be_skipped(tmp_path: Path) -> None:
-    """`--bad skip` leaves them out, and the others are aligned."""
+    """`--bad skip` leaves such rows out and keeps the others aligned."""
     found = weighted(tmp_path, [[4, 1], [5, 6], [7]], [[1.0, 2.0], [3.0], [5.0]], bad="skip")
-    assert found.skipped == 2  # the row trains and validates
+    assert found.skipped == 2  # the row is in both training and validation
     assert next(iter(OrderedBatches(Rows(tmp_path / "run" / TRAIN), 9)))["w"].tolist() == [[1, 2], [5, 0]]

@@ -45,7 +45,7 @@ SECONDS = int(FRIDAY.timestamp())
     ],
 )
 def test_one_moment_in_every_form(values: Any) -> None:  # noqa: ANN401 - lists and arrays
-    """Timestamps, texts and Unix times in any unit are the same moment: 5:30 is in hour 6, and a Friday is day 5."""
+    """Timestamps, texts and Unix times in any unit are the same moment: 5:30 is hour 6, and a Friday is day 5."""
     array = values if isinstance(values, pa.Array) else pa.array(values)
     own, universal, known = moments(array)
     assert (own.tolist(), universal.tolist(), known.tolist()) == ([SECONDS], [SECONDS], [True])
@@ -58,13 +58,13 @@ def test_one_moment_in_every_form(values: Any) -> None:  # noqa: ANN401 - lists 
     "array", [pa.array(["2026-11-27T06:30+01:00"]), pa.array([FRIDAY], pa.timestamp("us", "Europe/Oslo"))]
 )
 def test_hours_are_local_and_ages_are_not(array: pa.Array) -> None:
-    """A moment with a time zone has the hour in that time zone, and the age of its instant."""
+    """A moment with a time zone has the hour of that time zone, but its age does not depend on the zone."""
     assert Hour().encode(array)[0].tolist() == [7]
     assert Age(until=float(SECONDS)).encode(array)[0].tolist() == [0]
 
 
 def test_texts_alone_and_beside_others() -> None:
-    """A text means the same whether all of its column are plain, or one has a time zone and one is a number."""
+    """A text has the same meaning beside texts without a time zone, with one, and beside numbers."""
     plain = ["2026-11-27", "2026-11-27 05:30", "2026-11-27T05:30:01", "2026-11-27 05:30:00.250000", "1969-12-31 23:59"]
     alone = moments(pa.array(plain))
     beside = moments(pa.array([*plain, "2026-11-27T05:30Z", str(SECONDS)]))
@@ -74,7 +74,7 @@ def test_texts_alone_and_beside_others() -> None:
 
 
 def test_dates_and_the_days_around_1970() -> None:
-    """A date is its midnight; days before 1970 have the right weekday, too."""
+    """A date is its midnight; weekdays before 1970 are right."""
     array = pa.array([date(1970, 1, 1), date(1969, 12, 31), date(2000, 2, 29), None])
     found, fits = Weekday().encode(array)
     assert found.tolist() == [4, 3, 2, 0]
@@ -83,7 +83,7 @@ def test_dates_and_the_days_around_1970() -> None:
 
 
 def test_what_is_no_moment() -> None:
-    """A missing value is 0 for an hour; for an age it does not fit, as in other columns of numbers; nor do words."""
+    """Words fit neither; a missing value has hour 0, but does not fit as an age, as in other columns of numbers."""
     array = pa.array(["yesterday", None, "", "2026-13-01", "2026-11-27"])
     assert Hour().encode(array)[1].tolist() == [False, True, True, False, True]
     assert Age(until=0.0).encode(array)[1].tolist() == [False, False, False, False, True]
@@ -108,7 +108,7 @@ def graph() -> Graph:
 
 
 def prepared(graph: Graph, folder: Path, shown: Any, name: str = "rows.parquet", **choices: str) -> Prepared:  # noqa: ANN401
-    """Rows with the moments at which items were published and shown; the same rows train and validate."""
+    """Rows with the moments when items were published and shown; the same rows are used for training and validation."""
     published = ["2026-11-20", "2026-11-27"] * 2
     table = pa.table({"shown": shown, "published": published, "click": [0, 1, 0, 1]})
     path = folder / name
@@ -121,7 +121,7 @@ def prepared(graph: Graph, folder: Path, shown: Any, name: str = "rows.parquet",
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
 def test_one_column_becomes_three(graph: Graph, tmp_path: Path, name: str) -> None:
-    """Hour, weekday and age come from one column of timestamps; the run encodes other rows alike."""
+    """Hour, weekday and age come from one column of timestamps, also for new rows."""
     shown = pa.array([SECONDS + (hour * 60 - 330) * 60 for hour in (0, 6, 12, 23)], pa.timestamp("s"))
     found = prepared(graph, tmp_path, shown, name)
     batch = next(iter(OrderedBatches(Rows(tmp_path / "run" / TRAIN), 9)))
@@ -137,14 +137,14 @@ def test_one_column_becomes_three(graph: Graph, tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize(("choice", "first"), [("age", 7.0), ("age:2026-12-01", 11.0)])
 def test_age_until_a_fixed_moment(graph: Graph, tmp_path: Path, choice: str, first: float) -> None:
-    """Without a column, days are counted to the latest moment in training rows, or to the date that is given."""
+    """Without a second column, age is counted in days to the latest moment in training rows or to a given date."""
     prepared(graph, tmp_path, ["2026-11-27"] * 4, age=choice)
     batch = next(iter(OrderedBatches(Rows(tmp_path / "run" / TRAIN), 9)))
     assert batch["age"].tolist() == [first, first - 7] * 2
 
 
 def test_what_does_not_fit_is_reported_by_row(graph: Graph, tmp_path: Path) -> None:
-    """A word among timestamps is an error with its row and the accepted forms; nothing is written."""
+    """A word among timestamps is an error with its row and the accepted forms, and nothing is written."""
     with pytest.raises(SpecError) as caught:
         prepared(graph, tmp_path, ["2026-11-27 01:00", "soon", "2026-11-27", "2026-11-27"])
     messages = [item.message for item in caught.value.diagnostics]
@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_reported_by_row(graph: Graph, tmp_path: Path) -> N
 
 
 def test_timestamps_for_a_reader_of_ids(graph: Graph, tmp_path: Path) -> None:
-    """A column of timestamps that is read as it is: the help names the encodings, and they work."""
+    """A column of timestamps without an encoding is an error; the encodings that the help names work."""
     shown = pa.array([FRIDAY] * 4, pa.timestamp("s", "UTC"))
     table = pa.table({"hour": shown, "weekday": [1] * 4, "age": [1] * 4, "click": [0, 1] * 2})
     parquet.write_table(table, tmp_path / "a.parquet")
@@ -174,7 +174,7 @@ def test_timestamps_for_a_reader_of_ids(graph: Graph, tmp_path: Path) -> None:
     ],
 )
 def test_encodings_that_cannot_be(graph: Graph, tmp_path: Path, choices: dict[str, str], said: str) -> None:
-    """Too few ids, another use, an age until nothing, or until a column that is not there: one diagnostic."""
+    """Too few ids, another use, and an age until nothing or an unknown column each cause one diagnostic."""
     with pytest.raises(SpecError) as caught:
         prepared(graph, tmp_path, ["2026-11-27"] * 4, **choices)
     (diagnostic,) = caught.value.diagnostics

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def part(path: Path, *users: int) -> None:
-    """A part with some rows."""
+    """Writes a part with some rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.table({"user": users}), path)
 
 
 def rows(path: Path, *wanted: str) -> list[dict[str, object]]:
-    """The rows that a path leads to."""
+    """The rows that are read from a path."""
     found = []
     for table in open_tables([path]):
         for chunk in table.chunks(wanted):
@@ -33,7 +33,7 @@ def rows(path: Path, *wanted: str) -> list[dict[str, object]]:
 
 
 def test_a_folder_of_spark_parts_is_read(tmp_path: Path) -> None:
-    """Parts are read in the order of their names; markers and hidden files hold no rows."""
+    """Parts are read in the order of their names; marker files and hidden files are ignored."""
     folder = tmp_path / "d.parquet"
     part(folder / "part-00001.snappy.parquet", 3)
     part(folder / "part-00000.snappy.parquet", 1, 2)
@@ -51,7 +51,7 @@ def test_a_folder_of_csv_parts_is_read(tmp_path: Path) -> None:
 
 
 def test_names_of_folders_are_columns(tmp_path: Path) -> None:
-    """`day=1` is a column `day`; its text is read as those of CSV files are, and Hive's name for no value is none."""
+    """`day=1` is a column `day`, whose text is read as in CSV files; Hive's default partition is a missing value."""
     part(tmp_path / "day=1" / "city=New%20York" / "a.parquet", 1)
     part(tmp_path / "day=2" / "city=__HIVE_DEFAULT_PARTITION__" / "a.parquet", 2, 3)
     assert rows(tmp_path, "user", "day", "city") == [
@@ -63,7 +63,7 @@ def test_names_of_folders_are_columns(tmp_path: Path) -> None:
 
 
 def test_a_column_of_the_file_is_kept(tmp_path: Path) -> None:
-    """A file that contains the column itself is read unchanged."""
+    """A column that the file itself contains is read from the file."""
     part(tmp_path / "user=7" / "a.parquet", 1)
     assert rows(tmp_path, "user") == [{"user": 1}]
 
@@ -80,7 +80,7 @@ def test_a_column_of_the_file_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_folders_that_cannot_be_read(tmp_path: Path, made: tuple[str, ...], words: str) -> None:
-    """What is not a folder of parts is refused in a sentence."""
+    """A folder that is not a folder of parts is rejected with a message."""
     folder = tmp_path / "data"
     folder.mkdir()
     for name in made:
@@ -91,7 +91,7 @@ def test_folders_that_cannot_be_read(tmp_path: Path, made: tuple[str, ...], word
 
 
 def test_the_hint_for_a_folder_of_folders_works(tmp_path: Path) -> None:
-    """The pattern that the help names reads the files."""
+    """The pattern that the help proposes reads the files."""
     part(tmp_path / "old" / "a.parquet", 1)
     part(tmp_path / "new" / "a.parquet", 2)
     with pytest.raises(SpecError) as caught:
@@ -101,7 +101,7 @@ def test_the_hint_for_a_folder_of_folders_works(tmp_path: Path) -> None:
 
 
 def test_one_path_or_several(tmp_path: Path) -> None:
-    """A single text or Path is one path, not its letters; patterns are expanded; one without a match is an error."""
+    """A single str or Path is one path; patterns are expanded, and a pattern without a match is an error."""
     part(tmp_path / "a.parquet", 1)
     part(tmp_path / "b.parquet", 2)
     both = (str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet"))
@@ -112,6 +112,6 @@ def test_one_path_or_several(tmp_path: Path) -> None:
 
 
 def test_a_name_that_looks_like_a_pattern(tmp_path: Path) -> None:
-    """A file that is there is meant, whatever its name."""
+    """An existing file is read even if its name looks like a pattern."""
     part(tmp_path / "day[1].parquet", 1)
     assert data_files(tmp_path / "day[1].parquet") == (str(tmp_path / "day[1].parquet"),)

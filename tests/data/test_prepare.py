@@ -31,7 +31,7 @@ Columns = dict[str, list[Any]]
 
 
 def written(folder: Path, rows: Columns, name: str = "rows.parquet") -> str:
-    """Rows as a file; in CSV, lists as texts."""
+    """Writes rows to a file; in CSV, lists are texts."""
     path = folder / name
     if name.endswith(".csv"):
         texts = {
@@ -52,7 +52,7 @@ def all_rows(folder: Path) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
 def test_prepared_rows_are_what_the_model_reads(graph: Graph, rows: Columns, tmp_path: Path, name: str) -> None:
-    """Parquet and CSV become the same batches, which the model and its loss take with every check on."""
+    """Parquet and CSV become the same batches, which model and loss accept with all checks enabled."""
     prepared = prepare(graph, Source((written(tmp_path, rows, name),), share=0.25), tmp_path)
     batch = all_rows(tmp_path)
     assert prepared.train + prepared.validation == len(batch["user"]) == 40
@@ -76,7 +76,7 @@ def test_prepared_rows_are_what_the_model_reads(graph: Graph, rows: Columns, tmp
 
 
 def test_the_split_does_not_depend_on_the_chunks(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """Which rows are held out depends on their places alone: one file or two, the same rows."""
+    """The held-out rows depend only on their positions: they are the same for one file and for two."""
     halves = [{name: values[part] for name, values in rows.items()} for part in (slice(0, 13), slice(13, 40))]
     one = (written(tmp_path, rows),)
     two = tuple(written(tmp_path, half, f"{number}.parquet") for number, half in enumerate(halves))
@@ -90,7 +90,7 @@ def test_the_split_does_not_depend_on_the_chunks(graph: Graph, rows: Columns, tm
 
 
 def test_vocabularies_come_from_training_rows(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """A value that only validation rows contain has id 0, and its share is reported."""
+    """A value that occurs only in validation rows has id 0, and the share of such values is reported."""
     other = {**rows, "city": ["Nowhere"] * 20 + ["Oslo"] * 20, "visited": [[]] * 40}
     files = written(tmp_path, rows), written(tmp_path, other, "other.parquet")
     prepared = prepare(graph, Source(files[:1], files[1:]), tmp_path)
@@ -136,13 +136,13 @@ def test_bad_values_stop_or_are_skipped(graph: Graph, rows: Columns, tmp_path: P
 
 
 def test_labels_outside_the_sample_space_may_be_anything(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """Where nobody clicked, whether he bought need not be known, nor what it would have counted."""
+    """For rows without a click, the label `buy` and its weight may have any value."""
     rows["buy"][4], rows["value"][6] = 77.0, None
     assert prepare(graph, Source((written(tmp_path, rows),)), tmp_path).skipped == 0
 
 
 def test_many_bad_values_are_told_in_a_line(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """Of values that fail for one reason the first is shown and the others are counted."""
+    """If several values fail for one reason, the first is shown and the others are counted."""
     rows["user"][3:6] = [10, 11, 12]
     with pytest.raises(SpecError) as caught:
         prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
@@ -151,7 +151,7 @@ def test_many_bad_values_are_told_in_a_line(graph: Graph, rows: Columns, tmp_pat
 
 
 def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """A list in place of one id, or one number in place of several, is an error of the column, not of its values."""
+    """A list where one id is read, or one number where several are, is one error for the whole column."""
     rows["user"], rows["place"] = [[1]] * 40, [1.0] * 40
     with pytest.raises(SpecError) as caught:
         prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
@@ -166,14 +166,14 @@ def test_columns_of_a_wrong_type(graph: Graph, rows: Columns, tmp_path: Path) ->
     "values", [[{"a": 1}] * 40, [datetime(2026, 1, 1, tzinfo=UTC)] * 40, [b"x"] * 40], ids=["struct", "time", "bytes"]
 )
 def test_columns_of_types_that_nothing_reads(graph: Graph, rows: Columns, tmp_path: Path, values: list[object]) -> None:
-    """Structs, times and bytes are errors before their values are read."""
+    """Structs, times and bytes are rejected before their values are read."""
     rows["city"] = values
     with pytest.raises(SpecError, match="AS703"):
         prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
 
 
 def test_nothing_left(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """When every row is skipped the answer says so, and why."""
+    """If every row is skipped, the error says so and gives the reasons."""
     rows["click"] = [5] * 40
     with pytest.raises(SpecError, match="there are no rows to train on") as caught:
         prepare(graph, Source((written(tmp_path, rows),), bad="skip"), tmp_path)
@@ -181,7 +181,7 @@ def test_nothing_left(graph: Graph, rows: Columns, tmp_path: Path) -> None:
 
 
 def test_encodings_outlive_the_process(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """What was written is read back: new rows are encoded as the old ones were, without their labels."""
+    """The written encodings read back, and encode new rows without labels as they encoded the old ones."""
     prepared = prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
     text = (tmp_path / ENCODING).read_text(encoding="utf-8")
     encoder = Encoder.from_text(text, column_requirements(graph))
@@ -194,7 +194,7 @@ def test_encodings_outlive_the_process(graph: Graph, rows: Columns, tmp_path: Pa
 
 
 def test_batches_know_their_rows(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """With `bad="skip"` a batch has its row numbers, as an attribute and not as a column."""
+    """With `bad="skip"` a batch has its row numbers as an attribute, not as a column."""
     encoder = prepare(graph, Source((written(tmp_path, rows),)), tmp_path).encoder.of_inputs()
     rows["user"][3] = rows["user"][9] = 77
     (batch,) = table_batches(written(tmp_path, rows, "new.csv"), encoder, bad="skip")
@@ -205,7 +205,7 @@ def test_batches_know_their_rows(graph: Graph, rows: Columns, tmp_path: Path) ->
 
 
 def test_the_hint_for_an_unseen_id_when_scoring(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """The help names what exists where rows are scored, and an encoding for the next run; both work."""
+    """The help proposes what is possible when scoring, and an encoding for the next run; both work."""
     prepared = prepare(graph, Source((written(tmp_path, rows),)), tmp_path)
     new = written(tmp_path, rows | {"user": [500] * 20 + [3] * 20}, "new.parquet")
     with pytest.raises(SpecError, match=r"`500` is not an id in 0\.\.9") as caught:
@@ -222,7 +222,7 @@ def test_the_hint_for_an_unseen_id_when_scoring(graph: Graph, rows: Columns, tmp
 
 
 def test_a_missing_number_when_scoring(graph: Graph, rows: Columns, tmp_path: Path) -> None:
-    """Only for a missing number does the help name `standard`: a text would fail again."""
+    """The help proposes `standard` for a missing number, but not for an infinite one, which would fail again."""
     encoder = prepare(graph, Source((written(tmp_path, rows),)), tmp_path).encoder.of_inputs()
     for value, named in ((None, True), (float("inf"), False)):
         new = written(tmp_path, rows | {"price": [1.0, value] * 20}, "new.parquet")
@@ -232,7 +232,7 @@ def test_a_missing_number_when_scoring(graph: Graph, rows: Columns, tmp_path: Pa
 
 
 def test_rows_are_counted_through_a_file(graph: Graph, rows: Columns, tmp_path: Path, monkeypatch: Any) -> None:  # noqa: ANN401 - pytest's
-    """Row numbers go on from one batch of a file to the next, and begin again with the next file."""
+    """Row numbers continue from batch to batch and start again with each file."""
     monkeypatch.setattr("archspec.data.tables._ROWS", 16)
     encoder = prepare(graph, Source((written(tmp_path, rows),)), tmp_path).encoder.of_inputs()
     for name in ("a", "b"):
@@ -244,7 +244,7 @@ def test_rows_are_counted_through_a_file(graph: Graph, rows: Columns, tmp_path: 
 
 @pytest.mark.parametrize("values", [[0.5, 7.0, -2.25], [3, 1, 0], ["2.5", "1", "0"], [True, False, True]])
 def test_the_column_of_a_loss_is_as_it_is(priced: Graph, tmp_path: Path, values: list[Any]) -> None:
-    """A loss that names a column gets its numbers, not whether they are 1."""
+    """A loss that names a column gets its numbers unchanged."""
     file = written(tmp_path, {"x": [0.0] * 3, "a": [0, 1, 0], "p": values})
     prepare(priced, Source((file,), (file,)), tmp_path)
     batch = next(iter(OrderedBatches(Rows(tmp_path / TRAIN), 3)))
@@ -252,7 +252,7 @@ def test_the_column_of_a_loss_is_as_it_is(priced: Graph, tmp_path: Path, values:
 
 
 def test_a_loss_needs_a_number_in_each_row(priced: Graph, tmp_path: Path) -> None:
-    """A missing number or column is reported with the loss that reads it, before training."""
+    """A missing number or column is reported before training, with the loss that reads it."""
     without: Columns = {"x": [0.0] * 3, "a": [0, 1, 0]}
     with pytest.raises(SpecError, match="column `p`, row 2: no value"):
         prepare(priced, Source((written(tmp_path, without | {"p": [1, None, 2]}),)), tmp_path)
@@ -276,12 +276,12 @@ def many(graph: Graph, rows: Columns, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def prices(batches: ShuffledBatches) -> list[list[float]]:
-    """The price of every row of an epoch, by batch: it numbers the rows."""
+    """The price of every row in an epoch, by batch; the price is the number of the row."""
     return [batch["price"].tolist() for batch in batches]
 
 
 def test_an_epoch_has_every_row_once(many: Rows) -> None:
-    """Batches are of one size, hold no row twice, and leave out fewer rows than make a batch; epochs differ."""
+    """Batches have one size and no row twice, and omit fewer rows than one batch; epochs differ."""
     batches = ShuffledBatches(many, 32, seed=0)
     first, second = prices(batches), prices(batches)
     assert len(first) == len(batches) == len(many) // 32
@@ -301,7 +301,7 @@ def test_rows_are_well_mixed(many: Rows) -> None:
 
 @pytest.mark.parametrize("size", [7, 32, 50, 149, 400, 1000])
 def test_going_on_from_any_batch(many: Rows, size: int) -> None:
-    """An iteration that is taken up again gives the batches that were left, and then the next epoch."""
+    """An iteration that is resumed gives the remaining batches, and then the next epoch."""
     whole = ShuffledBatches(many, size, seed=3)
     expected = [*prices(whole), *prices(whole)]
     for stop in range(0, len(whole) + 1, max(len(whole) // 5, 1)):

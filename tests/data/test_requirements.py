@@ -1,4 +1,4 @@
-"""What a spec requires of a table."""
+"""The columns that a spec requires of a data table."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def test_every_kind_of_column_is_asked_for(graph: Graph) -> None:
 
 
 def test_columns_that_share_a_table_share_ids(graph: Graph) -> None:
-    """A sequence that looks up in another input's table has that input's family, and its range of ids."""
+    """A sequence that uses another input's table has the family and the range of ids of that input."""
     found = column_requirements(graph)
     assert found["visited"].family == found["city"].family != found["user"].family
     assert (found["visited"].high, found["visited"].width) == (5, 3)
 
 
 def test_several_tables_of_one_column_ask_once() -> None:
-    """STEM reads one column into a table per task: the column is required once."""
+    """STEM reads one column into a table for each task, but the column is required once."""
     assert of_spec("stem")["user"] == "ids"
 
 
 def test_a_label_that_is_a_sample_space_too_stays_a_label() -> None:
-    """In the census chain one task's label decides whose rows the next one counts: it must still be 0 or 1."""
+    """In the census chain one task's label is the sample space of the next: it must still be 0 or 1."""
     spec = """
 archspec: 1
 name: chain
@@ -56,12 +56,12 @@ towers: {$task: {units: [2]}}
 
 
 def test_a_column_that_a_loss_names_is_asked_for() -> None:
-    """The loss of ESCM2 names the column that says which rows were observed."""
+    """The column that ESCM2's loss names, which says which rows were observed, is required."""
     assert of_spec("escm2", "escm2.py")["click"] == "label"
 
 
 def test_an_input_that_nothing_reads_asks_for_nothing() -> None:
-    """Data need not have a column that the model does not look at."""
+    """The column of an input that nothing reads is not required."""
     spec = """
 archspec: 1
 name: idle
@@ -73,6 +73,6 @@ towers: {click: {from: x, units: [2]}}
 
 
 def test_the_column_of_groups_may_hold_anything(graph: Graph) -> None:
-    """Grouped AUC requires its column; it may be one that an input reads."""
+    """Grouped AUC requires its column, which may contain anything and may be read by an input."""
     assert column_requirements(graph, "session")["session"].use == "key"
     assert column_requirements(graph, "user")["user"].use == "ids"

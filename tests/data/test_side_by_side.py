@@ -1,4 +1,4 @@
-"""Lists of events with several columns, and numbers beside them, from files to batches."""
+"""Lists of events with several columns and numbers, from files to batches."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ROWS: dict[str, list[Any]] = {
 
 
 def prepared(folder: Path, rows: dict[str, list[Any]], name: str = "rows.parquet", **options: Any) -> Prepared:  # noqa: ANN401
-    """The rows, which train and validate."""
+    """The prepared rows, used for training and validation."""
     path = folder / name
     (csv.write_csv if name.endswith(".csv") else parquet.write_table)(pa.table(rows), path)
     source = Source((str(path),), (str(path),), **options)
@@ -57,7 +57,7 @@ def batch(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("written", ["lists", "texts"])
 def test_an_event_keeps_its_place_in_every_column(tmp_path: Path, written: str) -> None:
-    """An item that one column lacks is -1 there; an event that all lack is none; the last events are kept in all."""
+    """A missing item of an event is -1; events without any item are dropped; all columns keep the same last events."""
     rows, name = dict(ROWS), "rows.parquet"
     if written == "texts":
         rows = {key: [str(v) if isinstance(v, list) else v for v in values] for key, values in ROWS.items()}
@@ -77,7 +77,7 @@ def test_an_event_keeps_its_place_in_every_column(tmp_path: Path, written: str) 
 
 
 def test_columns_that_are_padded_in_different_ways(tmp_path: Path) -> None:
-    """One is padded, the other is not: as many real items fit together, and weights of either length do."""
+    """Padded and unpadded columns fit together if they have equally many real items; weights may have either length."""
     rows = {
         **ROWS, "items": [[1, 2, -1, -1]] * 5, "categories": [["a", "b"]] * 5,
         "seconds": [[1.0, 2.0], [1.0, 2.0, 0.0, 0.0]] + [[1.0, 2.0]] * 3,
@@ -99,7 +99,7 @@ def test_columns_that_are_padded_in_different_ways(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_events_of_two_lengths_are_reported_by_row(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    """The column, the row and the other column; nothing is written; `--bad skip` leaves the row out."""
+    """The error names both columns and the row, and nothing is written; `--bad skip` leaves the row out."""
     with pytest.raises(SpecError) as caught:
         prepared(tmp_path, {**ROWS, **changes})
     (diagnostic,) = caught.value.diagnostics
@@ -107,10 +107,10 @@ def test_events_of_two_lengths_are_reported_by_row(tmp_path: Path, changes: dict
     assert said in diagnostic.message
     assert not (tmp_path / "run" / TRAIN).exists()
     found = prepared(tmp_path, {**ROWS, **changes}, bad="skip")
-    assert found.skipped == 2  # it trains and validates
+    assert found.skipped == 2  # the row is in both training and validation
 
 
 def test_lists_that_no_stream_puts_side_by_side_may_differ(tmp_path: Path) -> None:
-    """Pooled lists may have different lengths."""
+    """Lists that are pooled separately may have different lengths."""
     prepared(tmp_path, {**ROWS, "alone": [[1, 2, 3, 4, 5]] * 5})
     assert batch(tmp_path)["alone"] == [[3, 4, 5]] * 5

@@ -25,7 +25,7 @@ NOT_UTF8 = pa.Array.from_buffers(
 
 
 def message(path: Path) -> str:
-    """What is said of a file when it is read."""
+    """The error message that reading the file gives."""
     (table,) = open_tables([path])
     with pytest.raises(SpecError, match="AS715") as caught:
         list(table.chunks(table.columns))
@@ -35,7 +35,7 @@ def message(path: Path) -> str:
 
 @pytest.mark.parametrize(("column", "value"), [("hist", 2**30), ("hist", -5), ("name", 2**31 - 1), ("name", -1)])
 def test_a_wrong_offset(tmp_path: Path, column: str, value: int) -> None:
-    """One offset of a list or of a text that points elsewhere is an error with file and column, and no crash."""
+    """One wrong offset of a list or of a text is an error with file and column, not a crash."""
     path = tmp_path / "a.feather"
     columns = {"hist": pa.array([[1, 2]] * ROWS), "name": pa.array(["ab"] * ROWS)}
     feather.write_feather(pa.table({column: columns[column]}), path, compression="uncompressed")
@@ -47,7 +47,7 @@ def test_a_wrong_offset(tmp_path: Path, column: str, value: int) -> None:
 
 
 def test_a_code_outside_its_dictionary(tmp_path: Path) -> None:
-    """Categories whose codes point past their values are also reported."""
+    """Categories whose codes exceed their values are reported too."""
     path = tmp_path / "a.feather"
     codes = pa.array([i % 2 for i in range(ROWS)], pa.int8())
     table = pa.table({"name": pa.DictionaryArray.from_arrays(codes, ["ab", "cd"])})
@@ -70,14 +70,14 @@ def test_a_code_outside_its_dictionary(tmp_path: Path) -> None:
     ids=["text", "large text", "list", "dictionary"],
 )
 def test_texts_that_are_not_utf8(array: Any) -> None:  # noqa: ANN401 - pyarrow comes without types
-    """The message names file, column and row, whatever contains the text."""
+    """The message names file, column and row, wherever the text is nested."""
     with pytest.raises(SpecError, match="AS715") as caught:
         sound(array, "f", "c", 10)
     assert caught.value.diagnostics[0].message == "`f`, column `c`, row 13: the text is not in UTF-8"
 
 
 def test_texts_that_are_not_utf8_in_csv(tmp_path: Path) -> None:
-    """In a CSV file, rows are counted without the line of names."""
+    """In a CSV file, the header line is not counted as a row."""
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,name\n1,x\n2,\xff\xfe\n")
     assert message(path) == f"`{path}`, column `name`, row 2: the text is not in UTF-8"
@@ -86,7 +86,7 @@ def test_texts_that_are_not_utf8_in_csv(tmp_path: Path) -> None:
 
 
 def test_column_names_that_are_not_utf8(tmp_path: Path) -> None:
-    """A file whose names cannot be decoded cannot be read."""
+    """A file whose column names cannot be decoded is rejected."""
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"zebra": [1]}), path, store_schema=False)
     path.write_bytes(path.read_bytes().replace(b"zebra", b"z\xfb\xfb\xfba"))
@@ -96,7 +96,7 @@ def test_column_names_that_are_not_utf8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [pa.string_view(), pa.list_(pa.string_view())])
 def test_views_are_texts(kind: Any) -> None:  # noqa: ANN401 - pyarrow comes without types
-    """Columns of views are read as texts, in lists too."""
+    """Columns of view types are read as texts, also in lists."""
     values = [["a"], None] if pa.types.is_list(kind) else ["a", None]
     found = sound(pa.array(values, kind), "f", "c", 0)
     assert found.to_pylist() == values
@@ -115,7 +115,7 @@ def test_lists_of_what_nothing_reads(tmp_path: Path, use: Any, item: Any) -> Non
 
 
 def test_large_batches_come_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Arrow file of one batch is read in chunks of a bounded number of rows, whose places are right."""
+    """An Arrow file with one batch is read in chunks of a limited number of rows, with the right row numbers."""
     monkeypatch.setattr("archspec.data.tables._ROWS", 3)
     path = tmp_path / "a.arrow"
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, pa.schema({"c": pa.int64()})) as writer:

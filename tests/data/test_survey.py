@@ -1,4 +1,4 @@
-"""Which encoding a column gets."""
+"""The encoding that is chosen for a column."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRICE = ColumnRequirement("price", "numbers", "input `price`")
 
 
 def encoding(values: list[Any], requirement: ColumnRequirement = CITY, kind: str | None = None) -> Any:  # noqa: ANN401 - any encoding, with its own fields
-    """What a column of these values gets, looked at in chunks of two."""
+    """The encoding of a column with these values, read in chunks of two."""
     name = requirement.column
 
     def read(_columns: Collection[str]) -> Iterator[Chunk]:
@@ -37,7 +37,7 @@ def encoding(values: list[Any], requirement: ColumnRequirement = CITY, kind: str
 
 
 def test_what_values_suggest() -> None:
-    """Whole numbers are ids, other numbers fall in buckets, texts have a vocabulary, whatever type they come in."""
+    """Whole numbers are ids, other numbers get buckets, and texts a vocabulary, whatever their type."""
     assert encoding([1, 2, 3]) == encoding(["1", "2", "3"]) == encoding([1.0, None, 3.0]) == Ids(high=4)
     assert isinstance(encoding([1.5, 2.0, 3.0]), Buckets)
     assert isinstance(encoding(["1.5", "2", "3"]), Buckets)
@@ -45,19 +45,19 @@ def test_what_values_suggest() -> None:
 
 
 def test_a_vocabulary_keeps_the_most_frequent_values() -> None:
-    """Ids are given by frequency, then by name; 0 stays free, and what finds no room is counted."""
+    """Ids are ordered by frequency, then by name; 0 is reserved, and values without room are counted."""
     found = encoding(["d", "b", "b", "c", "c", "a", "c", "e"])
     assert found == Vocabulary(values=("c", "b", "a"), others=2, reading="texts", names=True)
 
 
 def test_what_is_asked_for_wins() -> None:
-    """Integers can have a vocabulary or buckets, too."""
+    """A requested encoding is used: integers can have a vocabulary or buckets."""
     assert encoding([900, 7, 900], kind="vocabulary") == Vocabulary(values=("900", "7"), reading="numbers")
     assert encoding([1, 2, 3, 4, 5, 6], kind="buckets") == Buckets(edges=(3.0, 5.0))
 
 
 def test_buckets_hold_about_as_many_rows_each() -> None:
-    """Every id of the vocabulary but 0 is used, by a like share of rows."""
+    """Every id except 0 is used, for about equally many rows."""
     values = np.random.default_rng(0).exponential(size=1000).tolist()
     ids, _ = encoding(values, ColumnRequirement("x", "ids", "x", high=6, family="x"), kind="buckets").encode(
         pa.array(values)
@@ -66,14 +66,14 @@ def test_buckets_hold_about_as_many_rows_each() -> None:
 
 
 def test_a_frequent_value_has_a_bucket_of_its_own() -> None:
-    """Of an amount that is mostly 0, the other values share the buckets that are left; there may be fewer values."""
+    """If most values are 0, the others share the remaining buckets; there may be fewer distinct values than buckets."""
     requirement = ColumnRequirement("x", "ids", "x", high=4, family="x")
     assert encoding([0.0] * 90 + [1.5, 2, 3, 4], requirement, kind="buckets") == Buckets(edges=(1.5, 3.0))
     assert encoding([0.5, 0.5], requirement, kind="buckets") == Buckets(edges=())
 
 
 def test_standard_numbers() -> None:
-    """Mean and deviation are those of all values, whatever the chunks."""
+    """Mean and deviation cover all values and do not depend on the chunks."""
     values = [1.0, 5.0, None, 7.0, 11.0]
     found = encoding(values, PRICE, "standard")
     assert isinstance(found, Standard)
@@ -82,7 +82,7 @@ def test_standard_numbers() -> None:
 
 
 def test_a_family_has_one_encoding() -> None:
-    """A list column and the column whose table it shares get one vocabulary, made of both."""
+    """A column of lists and the column whose table it shares get one vocabulary from both."""
 
     def read(_columns: Collection[str]) -> Iterator[Chunk]:
         columns = {"city": pa.array(["a", "a", "a"]), "visited": pa.array([["b", "b"], None, ["c", "a", "b", "b"]])}
@@ -98,7 +98,7 @@ def test_a_family_has_one_encoding() -> None:
 
 
 def test_many_numbers_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Edges of buckets come from a sample of limited size that is spread over all rows."""
+    """Bucket edges come from a sample of limited size that is spread evenly over all rows."""
     monkeypatch.setattr("archspec.data.profiles._KEPT", 100)
     profile = Profile()
     for start in range(0, 10_000, 37):
@@ -109,7 +109,7 @@ def test_many_numbers_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_encodings_that_cannot_be() -> None:
-    """A column that is not read, or cannot be encoded so, is refused, with all that can be."""
+    """For an unread column or an impossible encoding, the error lists the possible ones."""
     problems = Diagnostics()
     requests = Requests(choices={"citi": "ids", "price": "buckets", "visited": "buckets", "city": "vocabluary"})
     requests.check({"city": CITY, "price": PRICE, "visited": VISITED}, problems)

@@ -36,7 +36,7 @@ def written(folder: Path, name: str) -> Path:
 
 
 def read(path: Path, *wanted: str) -> dict[str, list[Any]]:
-    """The wanted columns of a file, as texts."""
+    """The wanted columns of a file as texts."""
     found: dict[str, list[Any]] = {name: [] for name in wanted}
     first = 0
     for chunk in open_tables([path])[0].chunks(wanted):
@@ -49,12 +49,12 @@ def read(path: Path, *wanted: str) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.csv", "a.tsv", "a.csv.gz", "A.CSV"])
 def test_all_formats_hold_the_same(tmp_path: Path, name: str) -> None:
-    """Whatever the format, the wanted columns come with all rows in order, and no value stays none."""
+    """In any format, the wanted columns have all rows in order, and missing values stay missing."""
     assert read(written(tmp_path, name), "user", "city") == {"user": ["1", "2", "3"], "city": ["Oslo", None, "Rome"]}
 
 
 def test_a_csv_file_without_a_line_of_names(tmp_path: Path) -> None:
-    """Names may be given; then the first line is a row, and white space after commas does not count."""
+    """Names may be given; then the first line is a row, and white space after commas is ignored."""
     path = tmp_path / "a.csv"
     path.write_text("1, Oslo\n2, ?\n")
     table = open_tables([path], ("user", "city"))[0]
@@ -63,7 +63,7 @@ def test_a_csv_file_without_a_line_of_names(tmp_path: Path) -> None:
 
 
 def test_line_breaks_in_quotes(tmp_path: Path) -> None:
-    """A quoted value may hold commas and line breaks."""
+    """A quoted value may contain commas and line breaks."""
     path = tmp_path / "a.csv"
     path.write_text('city\n"a, b"\n"c\nd"\n')
     assert read(path, "city") == {"city": ["a, b", "c\nd"]}
@@ -82,7 +82,7 @@ def test_line_breaks_in_quotes(tmp_path: Path) -> None:
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
-    """Each is refused in a sentence that names it, with status 2."""
+    """Each is rejected with a message that names the file, with status 2."""
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(SpecError, match="AS701") as caught:
@@ -93,14 +93,14 @@ def test_files_that_cannot_be_used(tmp_path: Path, name: str, content: bytes | N
 
 
 def test_all_such_files_are_told_at_once(tmp_path: Path) -> None:
-    """Two missing files are two problems of one answer."""
+    """Two missing files are reported in one error."""
     with pytest.raises(SpecError) as caught:
         open_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
     assert len(caught.value.diagnostics) == 2
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
-    """A CSV line with too many values is an error that says which."""
+    """A CSV line with too many values is an error with the number of the line."""
     path = tmp_path / "a.csv"
     path.write_text("a,b\n1,2\n1,2,3\n")
     with pytest.raises(SpecError, match=r"Row #3: Expected 2 columns, got 3"):
@@ -108,7 +108,7 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
-    """Every missing column of every file is named, with what reads it and what may have been meant."""
+    """Every missing column is reported with its reader and a suggestion."""
     tables = open_tables([written(tmp_path, "a.csv")])
     wanted = {name: ColumnRequirement(name, "ids", f"input `{name}`") for name in ("usr", "city", "zzzz")}
     with pytest.raises(SpecError) as caught:
@@ -120,7 +120,7 @@ def test_columns_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_a_struct_beside_a_dotted_column(tmp_path: Path) -> None:
-    """A column `u.id` is read where a struct `u` has a field `id`, and so is a column beside a struct of its prefix."""
+    """A column `u.id` can be read beside a struct `u` with a field `id`, and so can a longer dotted name."""
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"u": [{"id": "x", "id.b": "y"}], "u.id": ["1"], "u.id.b": ["2"]}), path)
     assert read(path, "u.id", "u.id.b") == {"u.id": ["1"], "u.id.b": ["2"]}

@@ -26,14 +26,14 @@ from archspec.data.values import floats, lists, trimmed, whole
     ],
 )
 def test_whole_numbers_of_all_types(array: Any) -> None:  # noqa: ANN401 - pyarrow comes without types
-    """Integers, whole floats and their texts are whole numbers; nothing else is."""
+    """Integers, whole floats and their texts are whole numbers; everything else is not."""
     numbers, known = whole(array)
     assert known.tolist() == [True, False, True]
     assert numbers[known].tolist() == [1, 3]
 
 
 def test_numbers_in_texts() -> None:
-    """Numbers are written as in most files; truth values are 1 and 0, in any case."""
+    """The usual spellings of numbers are read; truth values in any case are 1 and 0."""
     numbers, known = floats(pa.array(["-1.5", "+2", ".5", "1e-3", "True", "false", "inf", "1,5", "", None]))
     assert known.tolist() == [True] * 6 + [False] * 4
     assert numbers[known].tolist() == [-1.5, 2.0, 0.5, 1e-3, 1.0, 0.0]
@@ -45,7 +45,7 @@ def test_large_ids_keep_their_digits() -> None:
 
 
 def test_lists_and_their_texts() -> None:
-    """Lists are written with spaces, bars, semicolons or commas between, with or without brackets; none is empty."""
+    """Lists are separated by spaces, bars, semicolons or commas, with or without brackets; a missing list is empty."""
     for array in (
         pa.array([["a", "b"], None, [], ["c"]]),
         pa.array([["a", "b"], [], [], ["c"]], pa.large_list(pa.string())),
@@ -58,11 +58,11 @@ def test_lists_and_their_texts() -> None:
 
 
 def test_white_space_is_no_value() -> None:
-    """Spaces around a value do not count; only spaces are a missing value."""
+    """Spaces around a value are ignored; a text of only spaces is a missing value."""
     assert trimmed(pa.array([" a ", "  ", None])).to_pylist() == ["a", None, None]
 
 
 def test_a_sliced_list_column_has_its_own_items() -> None:
-    """A part of a column does not bring the items of the rows before it."""
+    """A slice of a list column contains only the items of its own rows."""
     offsets, items = lists(pa.array([[1, 2], [3], [4, 5]])[1:])
     assert (np.diff(offsets).tolist(), items.to_pylist()) == ([1, 2], [3, 4, 5])

@@ -1,4 +1,4 @@
-"""Files of pretrained vectors: which values match, and what is refused before anything is written."""
+"""Files of pretrained vectors: which values match, and what is rejected before anything is written."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def prepared(folder: Path, vectors: dict[str, Any], name: str = "item", **option
 
 
 def test_vectors_are_matched_through_the_vocabulary(tmp_path: Path) -> None:
-    """Values of the run get their vectors, others in the file are ignored; the share and the rest are reported."""
+    """Values of the run get their vectors, and others in the file are ignored; the share of matches is reported."""
     found = prepared(tmp_path, GOOD)
     vocabulary = found.encoder.encodings["id_of_item"]
     assert isinstance(vocabulary, Vocabulary)
@@ -65,7 +65,7 @@ def test_vectors_are_matched_through_the_vocabulary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.string(), pa.float64()])
 def test_ids_as_they_are(tmp_path: Path, kind: pa.DataType) -> None:
-    """If the column contains ids, those of the file are the same numbers of any type; too high ones are ignored."""
+    """If the column contains ids, they match the file's ids of any type by number; ids out of range are ignored."""
     ids = pa.array([3, 0, 9]).cast(kind)
     found = prepared(
         tmp_path, {"id": ids, "vector": pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.int8(), 2))}, "user"
@@ -77,7 +77,7 @@ def test_ids_as_they_are(tmp_path: Path, kind: pa.DataType) -> None:
 
 
 def test_other_formats_and_folders_of_parts(tmp_path: Path) -> None:
-    """A Feather file works, and so does a folder of Parquet files."""
+    """A Feather file and a folder of Parquet files work too."""
     (tmp_path / "parts").mkdir()
     parquet.write_table(pa.table(ROWS), tmp_path / "rows.parquet")
     for part, rows in enumerate((slice(0, 1), slice(1, 3))):
@@ -122,7 +122,7 @@ NAN = float("nan")
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    """Another width, NaN, ids twice, missing columns: one diagnostic with file and row, and nothing is written."""
+    """A wrong width, NaN, repeated ids and missing columns cause one diagnostic, and nothing is written."""
     vectors = {name: values for name, values in {**GOOD, **changes}.items() if values is not None}
     with pytest.raises(SpecError) as caught:
         prepared(tmp_path, vectors)
@@ -145,7 +145,7 @@ def test_files_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], said: st
     ],
 )
 def test_inputs_that_take_no_vectors(tmp_path: Path, name: str, options: Any, said: str, way_out: str) -> None:  # noqa: ANN401
-    """An unknown input, one that shares a table, one without a table, one that is hashed."""
+    """An unknown input, one that shares a table, one without a table and one that is hashed are rejected."""
     with pytest.raises(SpecError) as caught:
         prepared(tmp_path, GOOD, name, **options)
     (diagnostic,) = caught.value.diagnostics
@@ -156,13 +156,13 @@ def test_inputs_that_take_no_vectors(tmp_path: Path, name: str, options: Any, sa
 
 
 def test_two_spellings_of_one_id(tmp_path: Path) -> None:
-    """`7` and `007` are one id where ids are numbers: refused, since only one of the vectors could be kept."""
+    """If ids are numbers, `7` and `007` are the same id with two vectors, which is an error."""
     with pytest.raises(SpecError, match="spells one id in two ways: 3 in column `user`"):
         prepared(tmp_path, {"id": ["3", "03"], "vector": [[1.0, 2.0]] * 2}, "user")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """As for data: AS701."""
+    """A missing file is AS701, as for data."""
     parquet.write_table(pa.table(ROWS), tmp_path / "rows.parquet")
     files = (str(tmp_path / "rows.parquet"),)
     source = Source(files, files, tables={"item": "no.parquet"})

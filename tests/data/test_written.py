@@ -1,4 +1,4 @@
-"""Encodings in a file: what it may contain, and the messages for its mistakes."""
+"""Encodings in a file: what it may contain, and how mistakes are reported."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ click: "classes:no,yes"
 
 @pytest.fixture(scope="module")
 def requirements() -> dict[str, ColumnRequirement]:
-    """The columns of the spec."""
+    """The columns that the spec requires."""
     return column_requirements(load_graph(SPEC, None, plugins.load([])))
 
 
 def written(folder: Path, text: str, requirements: dict[str, ColumnRequirement]) -> Requests:
-    """What is read of a file with this text."""
+    """The requests that are read from a file with this text."""
     path = folder / "encodings.yaml"
     path.write_text(text, encoding="utf-8")
     return written_requests(path, requirements)
 
 
 def test_everything_that_a_file_may_say(tmp_path: Path, requirements: dict[str, ColumnRequirement]) -> None:
-    """One line for each column; a name alone is an encoding; numbers are taken as their texts."""
+    """Each line is a column; a bare name is an encoding; numbers are read as their texts."""
     assert written(tmp_path, TEXT, requirements) == Requests(
         choices={
             "city": "vocabulary", "item": "hash", "clicks": "hash", "price": "log1p", "age": "age:shown",
@@ -95,7 +95,7 @@ def test_mistakes_are_reported_like_those_of_a_spec(  # noqa: PLR0913, PLR0917 -
     tmp_path: Path, requirements: dict[str, ColumnRequirement], text: str, code: str, place: tuple[int, int], said: str,
     way_out: str,
 ) -> None:  # fmt: skip
-    """One diagnostic, at its place, with a way out; status 1."""
+    """Each mistake causes one diagnostic with its place and a help, and status 1."""
     with pytest.raises(SpecError) as caught:
         written(tmp_path, text + "\n", requirements)
     (diagnostic,) = caught.value.diagnostics
@@ -108,7 +108,7 @@ def test_mistakes_are_reported_like_those_of_a_spec(  # noqa: PLR0913, PLR0917 -
 
 
 def test_a_file_that_is_not_there(tmp_path: Path, requirements: dict[str, ColumnRequirement]) -> None:
-    """Status 2, and the nearest name."""
+    """A missing file gives status 2, and the nearest name is suggested."""
     (tmp_path / "encodings.yaml").write_text("city: hash\n", encoding="utf-8")
     with pytest.raises(SpecError, match="AS001") as caught:
         written_requests(tmp_path / "encoding.yaml", requirements)

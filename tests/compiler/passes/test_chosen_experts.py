@@ -122,7 +122,7 @@ def gradients(model: Compiled) -> dict[str, torch.Tensor]:
 
 
 def test_an_expert_that_nobody_chose_has_zero_gradient() -> None:
-    """As where all are computed: zero, and not None, so optimizers and DDP see every parameter."""
+    """The gradient is zero and not None, as with all experts computed, so optimizers and DDP see every parameter."""
     built, _ = after(plain(spec()), chosen_experts)
     model = instantiate(built, seed=0)
     weights = dict(model.named_weights())

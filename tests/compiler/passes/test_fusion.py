@@ -19,7 +19,7 @@ from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain
 
 
 def kinds(text: str) -> Counter[str]:
-    """Operations of a spec's optimized program, by kind; its outputs are checked against the plain one."""
+    """The number of operations per kind in a spec's optimized program, whose outputs equal those of the plain one."""
     before = plain(text)
     optimized, _ = after(before, *EXACT_PASSES)
     assert_same(before, optimized)
@@ -66,7 +66,7 @@ def test_what_stands_side_by_side_is_not_put_together_again() -> None:
 
 
 def test_two_pairs_of_neighbours_keep_their_places() -> None:
-    """Tables of two widths, each a pair of columns in one lookup, with an input between them: three operands."""
+    """Two tables of different widths, two neighbouring columns of each, and an input between: three operands."""
     text = (
         HEAD.replace("tasks:", "  d: {kind: sparse, vocab: 5, dim: 2}\ntasks:")
         + "towers: {$task: {from: [a, b, x, c, d]}}\n"
@@ -134,7 +134,7 @@ def test_two_runs_of_shared_experts_around_own_ones() -> None:
 
 
 def test_gates_that_see_experts_in_no_order_are_left_alone_and_named() -> None:
-    """A gate that sees five experts in reverse order is mixed by itself, and a remark names it; two runs are fused."""
+    """A gate that sees five experts in reverse order is mixed separately, and a remark names it; two runs are fused."""
     names = ("a1", "a2", "a3", "a4", "a5")
     text = (
         HEAD
@@ -184,11 +184,11 @@ def test_norms_modulation_and_dropoutless_towers_fuse() -> None:
     [
         ("none", ["layers.0", "layers.1"]),
         ("layer", ["layers.0", "layers.1", "norms.0", "norms.1"]),
-        ("batch", ["layers.0"]),  # the second run sees the first one's statistics, so from there on the streams differ
+        ("batch", ["layers.0"]),  # norms update statistics in turn, so the layers above them are at different depths
     ],
 )
 def test_weights_that_two_experts_share_are_not_stacked(norm: str, parts: list[str]) -> None:
-    """Layers and norms of experts `like` others stay alone, and remarks name them: no weight can lie in two places."""
+    """Layers and norms shared through `like` are not stacked, and remarks name them: a weight has only one place."""
     settings = f"units: [6, 4], norm: {norm}"
     text = level(f"one: {{from: a, {settings}}}, two: {{from: b, like: one}}", "all")
     before = plain(text)
