@@ -60,7 +60,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument per option
         return
     _print(found, by, tasks)
     skipped = f", {found.skipped:,} left out" if found.skipped else ""
-    click.echo(f"{found.whole.rows:,} rows{skipped}", err=True)
+    click.echo(f"{found.whole.rows:,} row{'s' * (found.whole.rows != 1)}{skipped}", err=True)
 
 
 def _data(found: Evaluation, by: str | None, tasks: Sequence[str]) -> dict[str, Any]:

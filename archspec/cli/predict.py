@@ -78,4 +78,4 @@ def predict(  # noqa: PLR0913, PLR0917 - one argument per option
     report(scores.warnings())
     missing = f", {scores.unscored:,} without scores" if scores.unscored else ""
     name = "" if output == STDOUT else f"{output}: "
-    click.echo(f"{name}{scores.rows:,} rows{missing}", err=True)
+    click.echo(f"{name}{scores.rows:,} row{'s' * (scores.rows != 1)}{missing}", err=True)

@@ -194,9 +194,16 @@ def _widest(grid: Grid) -> str:
     return f", or reduce the {len(names)} blocks of its widest row ({listed})"
 
 
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
 def _summary(figure: Figure) -> str:
     """A sentence that describes the figure to people who cannot see it."""
-    count = len(figure.of_form("group"))
-    said = [f"{len(figure.tasks)} tasks ({', '.join(figure.tasks[:8])}{', …' if len(figure.tasks) > 8 else ''})"]  # noqa: PLR2004
-    said += [f"{figure.levels} levels with {count} groups of experts and {len(figure.of_form('gate'))} gates"]
+    most = 8  # more names of tasks would only be read aloud one by one
+    names = ", ".join(figure.tasks[:most]) + ", …" * (len(figure.tasks) > most)
+    said = [f"{_many(len(figure.tasks), 'task')} ({names})"]
+    if figure.levels:
+        groups, gates = len(figure.of_form("group")), len(figure.of_form("gate"))
+        said += [f"{_many(figure.levels, 'level')} with {_many(groups, 'group')} of experts and {_many(gates, 'gate')}"]
     return f"{figure.name}: {'; '.join(said)}. {figure.about}".strip()
