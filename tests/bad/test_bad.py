@@ -1,6 +1,6 @@
 """Every bad spec in this folder is rejected with its expected diagnostics: `NAME.yaml` with the text of `NAME.txt`.
 
-After a change of words, `GOLDEN=write pytest tests/bad tests/lint` writes the texts anew; read each one that changed.
+If messages change, `GOLDEN=write pytest tests/bad tests/lint` rewrites the texts; read each one that changed.
 """
 
 from __future__ import annotations

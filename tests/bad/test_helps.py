@@ -92,7 +92,7 @@ def line_start(text: str, index: int) -> int:
 
 
 def value_end(text: str, start: int) -> int:
-    """Where the value of a key ends: at the comma or bracket that closes it, or with the line."""
+    """The index where the value of a key ends: at the closing comma or bracket, or at the end of the line."""
     depth = 0
     for index in range(text.index(":", start), len(text)):
         depth += (text[index] in "[{") - (text[index] in "]}")

@@ -69,7 +69,7 @@ def test_standard_output(run: Run, tiny: Path) -> None:
 
 
 def test_plain_is_what_the_spec_says(run: Run, specs: Path) -> None:
-    """With `--plain`, every weight is a separate tensor."""
+    """With `--plain`, every weight of the spec is a separate tensor."""
     result = run("build", str(specs / "moe.yaml"), "-o", "-", "--plain")
     assert result.exit_code == 0
     assert result.stdout.count("level1.experts.pool.7.layers.0.weight") >= 1

@@ -56,7 +56,7 @@ FEW = {
     "--threads": ("1", "0", "x"),
     "--patience": ("0", "1"),
 }
-"""Options of which another value is right, and takes long or starts processes."""
+"""Options whose values are limited to these, since others take long or start processes."""
 
 
 def options() -> Options:

@@ -91,7 +91,7 @@ def test_an_unknown_kind(run: Run) -> None:
 
 
 def test_kinds_of_a_plugin(run: Run, plugin: str) -> None:
-    """A plugin's kind is explained from its class, without further files."""
+    """The explanation of a plugin's kind comes from its class alone."""
     text = run("kinds", "doubled", "--plugin", plugin).stdout
     assert text.startswith("expert doubled\n\n  Twice the input.\n\n  formula: 2 x\n")
     assert re.search(r"\n +factor +number +default 2\.0 +What it is multiplied by\.\n", text)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Run = Callable[..., Result]
 
 STEERING = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
-"""Characters that a terminal obeys, or that nobody sees."""
+"""Characters that control a terminal, or that are invisible."""
 
 HOSTILE = (
     "\x1b[2J\x1b]0;title\x07 \x9b31m \r\n second\tline \u202e dlrow \u2066 \u200b \u00ad \u0085 \u2028 \x7f \b "

@@ -39,7 +39,7 @@ HEAD = "archspec: 1\nname: tiny\n"
 ONE_TASK = HEAD + "tasks: {y: {kind: regression}}\n"
 
 BOTH = pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
-"""What is promised of the plain module is promised of the optimized one."""
+"""Runs a test with the plain and with the optimized module, since both must behave the same."""
 
 Tensors = dict[str, Tensor]
 
@@ -109,7 +109,7 @@ def weight_gradients(model: Compiled) -> Tensors:
 
 
 def statistics(model: Compiled) -> set[str]:
-    """The names of weights that have no gradient."""
+    """The names of running statistics, which no gradient trains."""
     return {name for name, _ in model.named_weights() if name.endswith((".running_mean", ".running_var"))}
 
 

@@ -34,7 +34,7 @@ from tests.plain import REFERENCES
 ROOT = Path(__file__).parents[2]
 
 PLAIN = ("cross_stitch", "esmm", "poso")
-"""Specs whose plain module goes through `torch.compile` here, instead of the optimized one."""
+"""Specs whose plain module is compiled by `torch.compile` here, instead of the optimized one."""
 
 PRINT_SOURCES = """
 import sys
@@ -131,7 +131,7 @@ def eager(name: str, *, optimize: bool) -> tuple[nn.Module, dict[str, Tensor]]:
 CAPTURED = frozenset(
     ("apg", "dcmt", "din_ple", "esm2", "hamur", "hmoe", "m2m", "mlora", "rankmixer", "sarnet", "smes", "wukong")
 )
-"""Specs whose graph is captured as a whole, and not traced with its gradients: that costs seconds for each."""
+"""Specs whose graph is captured but not traced with gradients, which would take seconds for each."""
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -38,7 +38,7 @@ def spec(**sections: str) -> str:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_parameters_are_those_that_torch_counts(path: Path) -> None:
-    """For every spec, the counts of all nodes and of each node equal those of the plain module."""
+    """For every spec, the parameters in total and of each node are as many as in the plain module."""
     graph = load_graph(path, None, registry_of(path))
     costs = count(graph)
     model = archspec.compile(graph.spec, optimize=False)

@@ -102,7 +102,7 @@ def test_they_start_as_without_sharing(*, optimize: bool) -> None:
 def test_batch_norm_is_torchs_own_called_twice(*, later: bool, optimize: bool) -> None:
     """Each application is normalised by its own rows and updates the running statistics, in the order of the graph.
 
-    Where the first application is farther from the inputs than the second, the order is the same in both modules.
+    If the first application is farther from the inputs than the second, both modules still use the same order.
     """
     source = "level1.experts.deep" if later else "x"
     experts = (

@@ -290,7 +290,7 @@ def test_modules_get_what_operations_get(kind: str, source: str) -> None:
     ],
 )  # fmt: skip
 def test_wrong_matches_are_refused(old: str, new: str, code: str, said: str) -> None:
-    """Each stream that a kind does not take has its code; a mistake is reported once for each reader."""
+    """A stream that a kind does not take is an error with a specific code, reported once for each reader."""
     assert old in TEXT
     with pytest.raises(archspec.SpecError) as caught:
         load(TEXT.replace(old, new))

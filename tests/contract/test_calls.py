@@ -92,7 +92,7 @@ SOUND: dict[str, dict[str, Callable[..., Any]]] = {
     "loss": {"rows": lambda _, logits, labels: logits - labels},
     "balance": {"build": lambda *_: _Total()},
 }
-"""Methods with which a kind of the category works."""
+"""The methods that a working kind of each category needs."""
 
 BUILT: dict[str, Callable[..., Any]] = {
     "expert": lambda _, width: _Layer(width, width),
@@ -100,7 +100,7 @@ BUILT: dict[str, Callable[..., Any]] = {
     "gate": lambda _, seen: _Layer(seen.selector, seen.count),
     "feature_gate": lambda _, width, count: _Layer(width, count),
 }
-"""`build` instead of `lower`."""
+"""The same for kinds with `build` instead of `lower`."""
 
 
 def odd(category: Category, method: str, defect: Callable[..., Any]) -> KindClass:
@@ -196,7 +196,7 @@ def test_a_method_that_returns_something_else_is_named(category: Category, metho
 
 @pytest.mark.parametrize(("category", "method"), CALLED)
 def test_a_method_may_object(category: Category, method: str) -> None:
-    """Any method may raise KindError, whose message is shown to the user."""
+    """Any method may raise KindError, whose message and help become a diagnostic."""
 
     def objecting(*_: object) -> None:
         raise KindError("suits no one", help="choose another kind")

@@ -1,4 +1,4 @@
-"""What a kind of input reads is declared, and the graph, the data and the model follow the declaration."""
+"""A kind of input declares the columns and streams it reads; graph, data and model follow the declaration."""
 
 from __future__ import annotations
 

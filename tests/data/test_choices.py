@@ -219,7 +219,7 @@ def tags(found: Prepared, folder: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
 def test_texts_without_any_separator_stay_whole(tmp_path: Path, name: str) -> None:
-    """Texts of several words are no longer split at blanks; a warning says so, and both of its proposals work."""
+    """Texts of words are split at blanks with a warning if nothing else separates; both of its proposals work."""
     rows = {**ROWS, "tags": ["Film Noir", "Drama", "Film Noir", "Sci Fi", "", "Drama", "Drama", "Sci Fi"]}
     found = prepared(tmp_path, rows, name)
     (warning,) = (item for item in found.warnings if item.code == "AS761" and "`tags`" in item.message)

@@ -25,7 +25,7 @@ NOT_UTF8 = pa.Array.from_buffers(
 
 
 def message(path: Path) -> str:
-    """The error message that reading the file gives."""
+    """The error message from reading the file."""
     (table,) = open_tables([path])
     with pytest.raises(SpecError, match="AS715") as caught:
         list(table.chunks(table.columns))

@@ -1,4 +1,4 @@
-"""Programs before and after a pass, and whether they compute the same."""
+"""Builds programs before and after a pass, and compares their results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def plain(text: str) -> Built:
 
 
 def program_of(make: Callable[[Scope, Value], Value]) -> Program:
-    """The program that returns what is computed from x `[B, 4]`."""
+    """A program that returns the result of `make` for x `[B, 4]`."""
     builder = Builder(lambda *_: x, lambda _: x)
     at = Scope(builder, NodeName())
     x = at.op("column", (), ("B", 4), key="x", source="batch")

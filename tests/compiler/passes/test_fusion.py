@@ -27,7 +27,7 @@ def kinds(text: str) -> Counter[str]:
 
 
 def test_first_layers_are_one_product_and_gates_another() -> None:
-    """Seven experts and three gates read the inputs: experts become one product with one activation, gates another."""
+    """Seven experts and three gates read the inputs: experts become one product, activated at once, gates another."""
     optimized, result = after(plain(PLE), wide_products)
     assert result.rewrites[:2] == tuple(f"one product of {n} on level1.experts.one.0.concat" for n in (7, 3))
     experts, gates = (op for op in optimized.lowered.forward.ops if op.kind == "linear" and "level1" in op.node and
@@ -117,7 +117,7 @@ towers: {{$task: {{units: [3]}}}}
 def test_own_experts_beside_many_shared_ones(own: int, shared: int, sees: str, found: tuple[int, int, int]) -> None:
     """Five or more shared experts are a separate product, which is added to the mix of each gate's own experts.
 
-    Where each gate has more than four of its own, gates are mixed one by one.
+    If each gate has more than four of its own, the gates are mixed one by one.
     """
     experts = f"$task: {{count: {own}, units: [4]}}, " * (own > 0) + f"shared: {{count: {shared}, units: [4]}}"
     made = kinds(level(experts, sees))

@@ -1,4 +1,4 @@
-"""Dead operations, common subexpressions, shared lookups, bfloat16."""
+"""Small passes: dead operations, common subexpressions, shared lookups, bfloat16."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def made_twice(make: Callable[[Scope, Value, int], Value]) -> Program:
 
 @pytest.mark.parametrize("kind", [*TWICE, *ONCE])
 def test_what_draws_or_remembers_is_done_twice(kind: str) -> None:
-    """Of one operand, with the same weights and attributes: two dropouts are two, two layer normalisations are one."""
+    """With one operand, equal weights and attributes, two dropouts stay two, but two layer normalisations merge."""
     program = made_twice(lambda at, x, _: {**TWICE, **ONCE}[kind](at, x))
     result = common_subexpressions(program)
     found = [op.output.name for op in verify(result.program).ops if op.kind == kind]
