@@ -1,4 +1,4 @@
-"""Target attention, transformer, AutoInt and FM: each against a module written by hand, and run side by side."""
+"""Target attention, transformer, AutoInt and FM: each is compared with a handwritten module, alone and side by side."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LISTS = """
 
 
 def text_of(settings: str, *, rows: bool = True) -> str:
-    """Three blocks of a kind over three lists, side by side; tokens that they give are pooled."""
+    """Three blocks of a kind over three lists, side by side; blocks that output tokens are followed by a pool."""
     names = "pqr"
     blocks = [f"of_{n}: {{from: {n}, {settings}}}" for n in names]
     blocks += [] if rows else [f"pooled_{n}: {{kind: pool, how: sum, from: of_{n}}}" for n in names]
@@ -41,7 +41,7 @@ def text_of(settings: str, *, rows: bool = True) -> str:
 
 
 def batch_of(seed: int = 0) -> dict[str, Tensor]:
-    """Lists without an event, with one, with holes, and full ones."""
+    """Lists with no event, with one, with gaps, and full ones."""
     generator = torch.Generator().manual_seed(seed)
     lists = torch.tensor(
         [[-1, -1, -1, -1], [5, -1, -1, -1], [-1, -1, -1, 0], [3, -1, 4, -1], [1, 2, 0, 2], [8, 7, 6, 5]]
@@ -111,7 +111,7 @@ NAMES = pytest.mark.parametrize("name", KINDS)
 @BOTH
 @NAMES
 def test_they_equal_modules_written_by_hand(name: str, *, optimize: bool) -> None:
-    """Outputs and the gradients of every weight, for empty lists, one event, holes and full lists; all finite."""
+    """Outputs and gradients of all weights match, for empty lists, one event, gaps and full lists, and are finite."""
     settings, by_hand, options = KINDS[name]
     model, batch = model_of(text_of(settings, rows=name != "tokens"), optimize=optimize).eval(), batch_of()
     weights = {key: view.clone().requires_grad_() for key, view in model.named_weights()}
@@ -134,7 +134,7 @@ def test_they_equal_modules_written_by_hand(name: str, *, optimize: bool) -> Non
 
 @NAMES
 def test_several_run_side_by_side(name: str) -> None:
-    """Three blocks of one shape: every product, attention and pool is one operation on a stack."""
+    """Three blocks of the same shape compile to one stacked operation per product, attention and pool."""
     ops = build(graph_of(archspec.load(text_of(KINDS[name][0], rows=name != "tokens")))).lowered.forward.ops
     heavy = [op for op in ops if op.node.section == "blocks" and op.kind in HEAVY]
     assert {op.output.shape[0] for op in heavy} == {3}
@@ -143,7 +143,7 @@ def test_several_run_side_by_side(name: str) -> None:
 
 
 def test_large_activations_overwrite_the_product() -> None:
-    """The network's sigmoids are computed in the memory of the products, which no gradient needs; rows keep theirs."""
+    """The networks' sigmoids overwrite the memory of their products, which no gradient needs."""
     text = text_of("kind: target_attention, query: item, units: [5, 3]")
     source = build(graph_of(archspec.load(text)), optimize=False).source
     assert source.count("torch.sigmoid_(") >= 2
@@ -155,7 +155,7 @@ HEAVY = {"linear", "linear_pair", "attend", "attention", "layer_norm", "pool_tok
 
 @pytest.mark.parametrize("name", ["softmax", "dice", "tokens"])
 def test_they_hold_the_contract(name: str) -> None:
-    """Batches of 7, 1 and 0 rows, training, numerical gradients, one graph of `torch.compile`."""
+    """They support batches of 7, 1 and 0 rows, training, numerical gradients, and `torch.compile` in one graph."""
     settings = archspec.load(text_of(KINDS[name][0], rows=name != "tokens")).data()["blocks"]["of_p"]
     own = {key: value for key, value in settings.items() if key not in {"kind", "from"}}
     check_kind(settings["kind"], "expert", settings={**own, **({"query": "x"} if "query" in own else {})})
@@ -163,14 +163,14 @@ def test_they_hold_the_contract(name: str) -> None:
 
 @NAMES
 def test_counts_are_torchs(name: str) -> None:
-    """Parameters equal those of the model."""
+    """The reported parameter counts equal those of the model."""
     text = text_of(KINDS[name][0], rows=name != "tokens")
     own = sum(parameter.numel() for parameter in model_of(text, optimize=True).parameters())
     assert count(graph_of(archspec.load(text))).total.parameters == own
 
 
 def test_flops_of_attention() -> None:
-    """A matrix per row and a product with it, twice the elements of the sum; products of T^2 D, and the softmax."""
+    """FLOPs count a matrix and a product per row, twice the elements of the sum, products of T^2 D, and the softmax."""
     found = count(graph_of(archspec.load(text_of("kind: target_attention, query: item, units: [5]"))))
     pair = 2 * LENGTH * DIM * 5 + 4 * DIM * 5
     assert found.nodes["blocks.of_p"].flops == pair + LENGTH * 5 + 2 * LENGTH * 5 + 2 * LENGTH * DIM
@@ -182,7 +182,7 @@ def test_flops_of_attention() -> None:
 
 @BOTH
 def test_zero_logits_and_softmax_are_mean_pooling(*, optimize: bool) -> None:
-    """With a head of zeros every event that is there has the same weight."""
+    """With a zero head, all events that are present get the same weight."""
     model = model_of(text_of("kind: target_attention, query: item, normalize: softmax"), optimize=optimize)
     pooled = model_of(text_of("kind: pool"), optimize=optimize)
     batch = batch_of()
@@ -247,7 +247,7 @@ def pairs(_: Weights, fields: list[Tensor]) -> Tensor:
     ("settings", "by_hand"), [("kind: fields_attention, dim: 4", autoint), ("kind: fm", pairs)]
 )  # fmt: skip
 def test_kinds_of_fields(settings: str, by_hand: Callable[..., Tensor], *, optimize: bool) -> None:
-    """Outputs and all gradients, those of the inputs included, equal a module written by hand; counts are torch's."""
+    """Outputs and all gradients, including those of the inputs, equal a handwritten module; counts match torch's."""
     model = model_of(fields_text(settings), optimize=optimize)
     generator = torch.Generator().manual_seed(1)
     batch = {
@@ -273,7 +273,7 @@ def test_kinds_of_fields(settings: str, by_hand: Callable[..., Tensor], *, optim
 
 @pytest.mark.parametrize(("kind", "own"), [("fields_attention", {"dim": 6, "heads": 3, "scaled": True}), ("fm", {})])
 def test_kinds_of_fields_hold_the_contract(kind: str, own: dict[str, object]) -> None:
-    """As experts that gates mix."""
+    """They meet the same requirements as experts that gates mix."""
     check_kind(kind, "expert", settings=own)
 
 
@@ -287,7 +287,7 @@ def test_kinds_of_fields_hold_the_contract(kind: str, own: dict[str, object]) ->
     ],
 )
 def test_wrong_settings_are_refused(settings: str, said: str, repaired: str) -> None:
-    """One diagnostic, and what its help says loads."""
+    """Each wrong setting raises one diagnostic, and following its help makes the spec valid."""
     text = fields_text("KIND").replace("from: [a, b, {sum: [wide, a]}], KIND", "KIND")
     with pytest.raises(archspec.SpecError, match=said) as caught:
         archspec.load(text.replace("KIND", settings if "from" in settings else f"from: [a, b], {settings}"))
@@ -296,7 +296,7 @@ def test_wrong_settings_are_refused(settings: str, said: str, repaired: str) -> 
 
 
 def test_dcn_experts_are_one_stack() -> None:
-    """Four DCN-V2 experts: every product of a layer is one, on a stack of four."""
+    """In four DCN-V2 experts every product of a layer is one product on a stack of four."""
     text = (
         ONE_TASK
         + """
@@ -313,7 +313,7 @@ towers: {y: {}}
 @BOTH
 @pytest.mark.parametrize("name", ["none", "last"])
 def test_any_batch_runs_in_one_graph(name: str, *, optimize: bool) -> None:
-    """`torch.compile(fullgraph=True)` and `torch.export` with a dynamic batch give what the module gives."""
+    """`torch.compile(fullgraph=True)` and `torch.export` with a dynamic batch compute the same as the module."""
     model = model_of(text_of(KINDS[name][0]), optimize=optimize).eval()
     batch = {key: ids for key, ids in batch_of().items() if key != "item" or "query" in KINDS[name][0]}
     compiled = torch.compile(model, fullgraph=True, backend="eager", dynamic=True)

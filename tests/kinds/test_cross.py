@@ -28,12 +28,12 @@ def test_four_experts_are_the_formula(rank: int | None, units: list[int], *, gat
     "settings", [{"layers": 1}, {"layers": 2, "rank": 3, "gated": True, "units": [5], "norm": "batch"}]
 )
 def test_the_contract_holds(settings: dict[str, object]) -> None:
-    """Empty batches, one graph of `torch.compile`, numerical gradients, another width."""
+    """It supports empty batches, `torch.compile` in one graph, numerical gradients and another width."""
     check_kind("cross", settings=settings)
 
 
 def test_four_experts_are_one_stack_of_products() -> None:
-    """The first V and G, which read one stream, are one wide product each; all that follows is on stacks of four."""
+    """The first V and G, which read the same stream, are one wide product each; all later ones are stacks of four."""
     found = fused("kind: cross, layers: 3, rank: 2, gated: true, units: [4]")
     assert {key: n for key, n in found.items() if key[0] in {"linear", "product", "sum"}} == {
         ("linear", 1): 2, ("linear", 4): 3 + 2 + 2 + 1, ("product", 4): 3, ("sum", 4): 3,
@@ -43,7 +43,7 @@ def test_four_experts_are_one_stack_of_products() -> None:
 @BOTH
 @pytest.mark.parametrize("rank", ["", ", rank: 2"])
 def test_zero_weights_are_the_identity(rank: str, *, optimize: bool) -> None:
-    """Without W, U or b, nothing is added to x: the model is the one of an `identity` expert, bit for bit."""
+    """With W, U or b at zero nothing is added to x: the model equals one with an `identity` expert, bit for bit."""
     crossed, same = (
         model_of(text_of(kind, count=2), optimize=optimize)
         for kind in (f"kind: cross, layers: 3, gated: true{rank}", "kind: identity")
@@ -56,7 +56,7 @@ def test_zero_weights_are_the_identity(rank: str, *, optimize: bool) -> None:
 
 
 def test_canonical_names() -> None:
-    """The contents of a checkpoint: `cross.L` with `linear`, or `down` and `up`, and `gate`; then `layers.N`."""
+    """A checkpoint contains `cross.L` with `linear`, or `down` and `up`, and `gate`; then `layers.N`."""
     names = {
         rank: [
             name.removeprefix("level1.experts.e.0.")
@@ -89,12 +89,12 @@ def test_what_a_figure_says(settings: str, shown: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["layers: 0", "layers: 1001", "rank: 0", "gated: 2", "units: [0]", "bias: true"])
 def test_wrong_settings_are_refused(wrong: str) -> None:
-    """No layer, no rank, a word of another kind: one diagnostic that names the setting."""
+    """No layer, no rank, or a word of another kind: each raises one diagnostic that names the setting."""
     with pytest.raises(archspec.SpecError, match=wrong.partition(":")[0]):
         archspec.load(text_of(f"kind: cross, {wrong}"))
 
 
 def test_settings_of_layers_that_are_not_there_are_idle() -> None:
-    """`activation` without `units` changes nothing: AS235 says so."""
+    """`activation` without `units` has no effect, and AS235 reports it."""
     found = archspec.load(text_of("kind: cross, activation: silu, dropout: 0.1")).diagnostics
     assert [item.code for item in found if item.code == "AS235"] == ["AS235", "AS235"]

@@ -52,7 +52,7 @@ def test_a_factor_per_element(*, optimize: bool) -> None:
 
 @BOTH
 def test_the_default_selector_is_what_is_scaled(*, optimize: bool) -> None:
-    """Without `selector`, the fields decide about themselves; hidden layers have biases, the head where asked."""
+    """Without `selector` the scaled fields steer the gate; hidden layers have biases, the head only on request."""
 
     def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
         x = torch.cat([b["u"], b["v"]], dim=1)
@@ -71,7 +71,7 @@ def test_low_rank_has_no_activation_between(*, optimize: bool) -> None:
 
 @BOTH
 def test_the_network_takes_norm_activation_and_slope(*, optimize: bool) -> None:
-    """The hidden layers are linear, norm, activation; the factors are made of them as ever."""
+    """Hidden layers are linear, norm, activation; the factors are computed from them in the usual way."""
 
     def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
         hidden = functional.linear(b["z"], w["layers.0.weight"], w["layers.0.bias"])
@@ -85,7 +85,7 @@ def test_the_network_takes_norm_activation_and_slope(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize(("kind", "last"), [("relu", torch.relu), ("linear", lambda x: x)])
 def test_senet(*, kind: str, last: Callable[[Tensor], Tensor], optimize: bool) -> None:
-    """FiBiNET, eq. 4-6: the mean of each field, two layers, a factor per field; fields may be of different widths."""
+    """FiBiNET, eq. 4-6: the mean of each field, two layers, a factor per field; fields may have different widths."""
 
     def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
         squeezed = torch.stack([b["u"].mean(1), b["v"].mean(1)], dim=1)
@@ -97,7 +97,7 @@ def test_senet(*, kind: str, last: Callable[[Tensor], Tensor], optimize: bool) -
 
 @BOTH
 def test_squeezing_another_selector(*, optimize: bool) -> None:
-    """What is squeezed is the selector: its fields, of one width here, a sum being one field."""
+    """The squeeze applies to the selector: its fields have one width here, and a sum counts as one field."""
 
     def factors(w: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
         squeezed = torch.stack([b["z"].mean(1), (b["z"] + b["z"]).mean(1)], dim=1)
@@ -108,7 +108,7 @@ def test_squeezing_another_selector(*, optimize: bool) -> None:
 
 
 def test_factors_of_one_are_no_gate() -> None:
-    """SENet with W = 0 and a bias of 1 gives every field back as it is, exactly."""
+    """SENet with W = 0 and a bias of 1 returns every field unchanged, exactly."""
     gate = "feature_gates: {f: {from: uv, squeeze: mean, kind: linear, bias: true}}\n"
     texts = [f"{ONE_TASK}{INPUTS}{gate}towers: {{y: {{from: {stream}}}}}\n" for stream in ("f", "uv")]
     gated, plain = (model_of(text, optimize=True) for text in texts)

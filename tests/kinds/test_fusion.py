@@ -76,7 +76,7 @@ def test_a_mixture_lies_between_two_probabilities(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_product_takes_the_logit_of_a_mixture(*, optimize: bool) -> None:
-    """A mixture that is not a task enters a product in log space: nothing is lost near 0 and 1."""
+    """A mixture that is not a task enters a product in log space, so no precision is lost near 0 and 1."""
     fusion = "m: {kind: mixture, of: [p, q, q]}, y: {kind: product, of: [q, m]}"
     text = model_text("y: {kind: binary}", fusion)
     model = model_of(text, optimize=optimize)
@@ -135,7 +135,7 @@ def test_the_logit_of_a_weighted_product(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_factor_counts_in_the_logit_too(*, optimize: bool) -> None:
-    """`times` on a task's product has an effect: the logit is that of p q f(size), kept below one."""
+    """`times` affects a task's product: the logit is that of p q f(size), kept below one."""
     fusion = "y: {kind: product, of: [p, q], times: {input: size, fn: identity}}"
     logits, _, batch = parts(fusion, "y: {kind: binary}", optimize=optimize)
     product = logits["p"].sigmoid() * logits["q"].sigmoid() * batch["size"].squeeze(1)
@@ -146,7 +146,7 @@ def test_a_factor_counts_in_the_logit_too(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("kind", ["product, of: [p, v]", "weighted_product, of: {p: 1, v: 1}"])
 def test_a_value_is_no_logit(*, kind: str, optimize: bool) -> None:
-    """A product with a regression output multiplies by its value, also where the product is a task."""
+    """A product with a regression output multiplies by its value, even if the product is a task."""
     text = model_text("y: {kind: regression}", f"y: {{kind: {kind}}}")
     model, batch = model_of(text, optimize=optimize), batch_of(text, 6)
     for name, view in model.named_weights():
@@ -172,7 +172,7 @@ def test_a_value_is_no_logit(*, kind: str, optimize: bool) -> None:
     ],
 )
 def test_a_binary_task_is_a_probability(fusion: str, message: str) -> None:
-    """What may leave 0..1 is refused as a binary task, nested fusions too; the advice, a regression, is valid."""
+    """A fusion that may leave 0..1, even if nested, is refused as a binary task; the advised regression is valid."""
     with pytest.raises(archspec.SpecError) as caught:
         archspec.load(model_text("y: {kind: binary}", fusion))
     (found,) = caught.value.diagnostics
@@ -192,7 +192,7 @@ def test_a_binary_task_is_a_probability(fusion: str, message: str) -> None:
     ],
 )
 def test_probabilities_of_probabilities_are_binary_tasks(fusion: str) -> None:
-    """Products, powers from 0 up and convex combinations stay legal; scores beside the task do not matter."""
+    """Products, non-negative powers and convex combinations remain valid; scores beside the task make no difference."""
     spec = archspec.load(model_text("y: {kind: binary}", fusion))
     assert [item for item in spec.diagnostics if item.severity == "error"] == []
     assert spec.tasks["y"].kind == "binary"
@@ -205,7 +205,7 @@ def test_probabilities_of_probabilities_are_binary_tasks(fusion: str) -> None:
 def test_no_number_of_a_batch_makes_a_score_of_no_number(
     *, kind: str, fn: str, sizes: list[float], optimize: bool
 ) -> None:
-    """log1p and sqrt take max(x, 0), exp min(x, 80): scores are finite in single precision wherever x times is."""
+    """log1p and sqrt use max(x, 0), exp min(x, 80): scores are finite in single precision if x times is finite."""
     text = model_text("p: {kind: binary}", f"s: {{kind: {kind}, times: {{input: size, fn: {fn}}}}}")
     model, batch = model_of(text, optimize=optimize, dtype=torch.float32), batch_of(text, 3)
     batch = {name: value.float() for name, value in batch.items()}
@@ -221,7 +221,7 @@ def test_no_number_of_a_batch_makes_a_score_of_no_number(
 @BOTH
 @pytest.mark.parametrize("fn", ["log1p", "sqrt", "exp"])
 def test_no_number_of_a_batch_breaks_the_loss(*, fn: str, optimize: bool) -> None:
-    """A binary task with a factor: finite logits and gradients, whatever the column contains."""
+    """A binary task with a factor has finite logits and gradients, whatever the column contains."""
     text = model_text("y: {kind: binary}", f"y: {{kind: product, of: [p, q], times: {{input: size, fn: {fn}}}}}")
     model, batch = model_of(text, optimize=optimize, dtype=torch.float32), batch_of(text, 4)
     batch = {name: value.float() for name, value in batch.items()}
@@ -236,7 +236,7 @@ def test_no_number_of_a_batch_breaks_the_loss(*, fn: str, optimize: bool) -> Non
 
 @BOTH
 def test_a_task_may_combine_a_score(*, optimize: bool) -> None:
-    """A fusion that is a task reads one that is none; `predict` gives both."""
+    """A fusion that is a task may read one that is not; `predict` returns both."""
     fusion = "s: {kind: weighted_sum, of: {p: 0.5, q: 0.25}}, y: {kind: product, of: [s, p]}"
     logits, scores, _ = parts(fusion, "y: {kind: binary}", optimize=optimize)
     p, q = logits["p"].sigmoid(), logits["q"].sigmoid()

@@ -28,7 +28,7 @@ def gated(settings: str, *, optimize: bool, more: str = "") -> Compiled:
 
 
 def gated_text(settings: str, more: str = "") -> str:
-    """The spec of `gated`; the tower reads a gate `h` too, where there is one."""
+    """The spec of `gated`; the tower also reads the gate `h` if there is one."""
     text = ONE_TASK + INPUTS + f"levels: [{{experts: {EXPERTS}, gates: {{{more}g: {{{settings}}}}}}}]\n"
     return text + f"towers: {{y: {{from: {'[g, h]' if more.startswith('h:') else 'g'}}}}}\n"
 
@@ -57,7 +57,7 @@ def check(model: Compiled, weights: Tensor, experts: list[Tensor] | None = None,
 
 
 def linear(model: Compiled, x: Tensor, name: str = f"{GATE}.head") -> Tensor:
-    """What a linear layer of the model makes of x."""
+    """The output of a linear layer of the model for x."""
     own = dict(model.named_weights())
     return functional.linear(x, own[f"{name}.weight"], own.get(f"{name}.bias"))
 
@@ -82,7 +82,7 @@ def test_temperature_bias_and_hidden_layers(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("kind", ["softmax", "topk, k: 4"])
 def test_hidden_layers_take_norm_and_activation(*, kind: str, optimize: bool) -> None:
-    """softmax(W leaky_relu(norm(V x + c))): norm, eps, activation and slope are the network's."""
+    """softmax(W leaky_relu(norm(V x + c))): norm, eps, activation and slope are those of the gate's network."""
     network = "units: [7], norm: layer, eps: 0.1, activation: leaky_relu, slope: 0.3"
     model = gated(f"sees: all, selector: x, kind: {kind}, {network}", optimize=optimize)
     own = dict(model.named_weights())
@@ -93,7 +93,7 @@ def test_hidden_layers_take_norm_and_activation(*, kind: str, optimize: bool) ->
 
 @BOTH
 def test_hidden_dropout_is_drawn_for_each_gate_and_row(*, optimize: bool) -> None:
-    """Two gates with equal weights on one selector drop different features, in training alone."""
+    """Two gates with equal weights on one selector drop different features, in training only."""
     network = "sees: all, selector: x, kind: linear, units: [7], activation: none, hidden_dropout: 0.5"
     model = gated(network, more=f"h: {{{network}}}, ", optimize=optimize)
     own = dict(model.named_weights())
@@ -105,7 +105,7 @@ def test_hidden_dropout_is_drawn_for_each_gate_and_row(*, optimize: bool) -> Non
     torch.manual_seed(0)
     found = model.train().gate_weights(large)
     alike = torch.isclose(found["level1.gates.h"], found[GATE]).all(1)
-    assert int(alike.sum()) < 12  # of 200, where one in 128 is expected
+    assert int(alike.sum()) < 12  # of 200; one in 128 is expected
     assert (
         len({tuple(row) for row in found[GATE].round(decimals=9).tolist()}) > 64
     )  # of the 128 ways to keep some of seven features
@@ -113,7 +113,7 @@ def test_hidden_dropout_is_drawn_for_each_gate_and_row(*, optimize: bool) -> Non
 
 @BOTH
 def test_sigmoid_and_linear_weights_are_each_on_their_own(*, optimize: bool) -> None:
-    """`sigmoid` keeps each between 0 and 1, `linear` leaves it as it is."""
+    """`sigmoid` keeps each weight between 0 and 1, `linear` leaves it unchanged; the weights are independent."""
     model = gated("sees: all, selector: x, kind: sigmoid", optimize=optimize)
     check(model, linear(model, batch()["x"]).sigmoid())
     model = gated("sees: all, selector: x, kind: linear, bias: true", optimize=optimize)
@@ -123,7 +123,7 @@ def test_sigmoid_and_linear_weights_are_each_on_their_own(*, optimize: bool) -> 
 @BOTH
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_topk_is_a_softmax_over_the_k_largest(*, k: int, optimize: bool) -> None:
-    """k weights above zero that add up to one, the others exactly zero."""
+    """The k largest weights are positive and add up to one; the others are exactly zero."""
     model = gated(f"sees: all, selector: x, kind: topk, k: {k}", optimize=optimize)
     logits = linear(model, batch()["x"])
     kept = torch.full_like(logits, -torch.inf).scatter(1, logits.topk(k).indices, 0.0)
@@ -133,7 +133,7 @@ def test_topk_is_a_softmax_over_the_k_largest(*, k: int, optimize: bool) -> None
 
 @BOTH
 def test_topk_balance_is_the_loss_of_switch(*, optimize: bool) -> None:
-    """balance * E * sum f_i P_i in training, under the gate's name; its gradient trains the gate."""
+    """balance * E * sum f_i P_i is added in training under the gate's name; its gradient trains the gate."""
     model = gated("sees: all, selector: x, kind: topk, k: 2, balance: 0.1", optimize=optimize).train()
     model(batch())
     ((name, found),) = model.auxiliary_losses.items()
@@ -156,7 +156,7 @@ def test_static_gates_have_one_weight_per_expert(*, optimize: bool) -> None:
 
 @BOTH
 def test_static_gates_start_anywhere(*, optimize: bool) -> None:
-    """`init: random` draws evenly from +-sqrt(1/4) for four experts, and draws again with another seed."""
+    """`init: random` draws uniformly from +-sqrt(1/4) for four experts, and another seed gives other weights."""
     for kind in ("linear", "softmax"):
         text = f"sees: all, selector: none, kind: {kind}, init: random"
         starts = []
@@ -171,21 +171,21 @@ def test_static_gates_start_anywhere(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_sum_gate_adds_what_it_sees(*, optimize: bool) -> None:
-    """Weight 1 for every expert and row, without a weight of the model."""
+    """Every expert has weight 1 for every row, and the gate has no parameters."""
     model = gated("sees: [a, b], kind: sum", optimize=optimize)
     assert [name for name, _ in model.named_weights() if name.startswith(GATE)] == []
     check(model, torch.ones(6, 3, dtype=torch.float64), experts_of(model, batch()["x"], ("a.0", "a.1", "b.0")))
 
 
 def test_a_sum_gate_takes_no_selector() -> None:
-    """A selector would decide nothing."""
+    """A selector is refused, because it would have no effect."""
     with pytest.raises(archspec.SpecError, match="selector"):
         gated("sees: all, kind: sum, selector: x", optimize=False)
 
 
 @BOTH
 def test_static_gates_start_uniform_or_as_the_identity(*, optimize: bool) -> None:
-    """A linear static gate starts with equal weights; `init: identity` with weight only on its own group."""
+    """A linear static gate starts with equal weights; with `init: identity` only its own group has weight."""
     text = (
         ONE_TASK
         + INPUTS
@@ -200,7 +200,7 @@ def test_static_gates_start_uniform_or_as_the_identity(*, optimize: bool) -> Non
 
 @BOTH
 def test_a_domain_gate_takes_the_rows_own_group(*, optimize: bool) -> None:
-    """One-hot by domain, equally among the group's experts."""
+    """Weights are one-hot by domain, shared equally among the group's experts."""
     model = gated("sees: [a, b], selector: place, kind: domain", optimize=optimize)
     weights = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64).repeat(3, 1)
     check(model, weights, experts_of(model, batch()["x"], ("a.0", "a.1", "b.0")))
@@ -209,7 +209,7 @@ def test_a_domain_gate_takes_the_rows_own_group(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize(("kind", "function"), [("softmax", lambda x: x.softmax(-1)), ("sigmoid", torch.sigmoid)])
 def test_exclude_leaves_the_rows_own_domain_out(*, kind: str, function: object, optimize: bool) -> None:
-    """Experts of the row's own domain have weight zero, and the others are weighed as if it was not there."""
+    """Experts of the row's own domain have weight zero; the others are weighted as if those did not exist."""
     assert callable(function)
     model = gated(f"sees: all, selector: x, kind: {kind}, exclude: place", optimize=optimize)
     own = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.bool).repeat(3, 1)
@@ -229,7 +229,7 @@ def test_exclude_of_linear_and_topk_gates(*, optimize: bool) -> None:
 
 @BOTH
 def test_exclude_after_the_softmax_leaves_less_than_one(*, optimize: bool) -> None:
-    """`after: softmax` weighs all experts, then sets the weights of the row's own domain to 0: 1 - w_own is left."""
+    """`after: softmax` weights all experts, then sets those of the row's own domain to 0, which leaves 1 - w_own."""
     own = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.bool).repeat(3, 1)
     model = gated("sees: all, selector: x, exclude: {domain: place, after: softmax}", optimize=optimize)
     weights = linear(model, batch()["x"]).softmax(-1)
@@ -255,7 +255,7 @@ def test_exclude_after_the_softmax_leaves_less_than_one(*, optimize: bool) -> No
 def test_only_leaves_the_rows_own_domain_and_what_belongs_to_none(
     *, kind: str, weigh: Callable[[Tensor, Tensor], Tensor], optimize: bool
 ) -> None:
-    """A row sees the experts named like its own domain and those named after no domain; the others weigh nothing."""
+    """A row uses the experts named after its own domain and those named after no domain; all others have weight 0."""
     model = gated(f"sees: all, selector: x, kind: {kind}, only: place", optimize=optimize)
     seen = torch.tensor([[1, 1, 0, 1], [0, 0, 1, 1]], dtype=torch.bool).repeat(3, 1)
     check(model, weigh(linear(model, batch()["x"]), seen))
@@ -263,7 +263,7 @@ def test_only_leaves_the_rows_own_domain_and_what_belongs_to_none(
 
 @BOTH
 def test_only_after_the_softmax_and_of_a_static_gate(*, optimize: bool) -> None:
-    """`after: softmax` takes the weights of other domains away, for a gate without a selector too."""
+    """`after: softmax` sets the weights of other domains to 0, also for a gate without a selector."""
     model = gated("sees: all, selector: none, only: {domain: place, after: softmax}", optimize=optimize)
     seen = torch.tensor([[1, 1, 0, 1], [0, 0, 1, 1]], dtype=torch.float64).repeat(3, 1)
     static = dict(model.named_weights())[f"{GATE}.weight"].softmax(-1)
@@ -273,7 +273,7 @@ def test_only_after_the_softmax_and_of_a_static_gate(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("settings", ["sees: [a, c], selector: x", "sees: a.0, selector: x"])
 def test_only_over_one_domain_changes_nothing(*, settings: str, optimize: bool) -> None:
-    """A domain with one value hides nothing: exactly the gate without `only`, and with one expert, this expert."""
+    """With a one-value domain `only` hides nothing: the gate equals the one without it, also with a single expert."""
     outputs = []
     for more in (", only: place", ""):
         text = gated_text(settings + more).replace("values: [a, b]", "values: [a]")
@@ -285,7 +285,7 @@ def test_only_over_one_domain_changes_nothing(*, settings: str, optimize: bool) 
 
 @BOTH
 def test_exclude_after_the_softmax_of_a_static_gate(*, optimize: bool) -> None:
-    """Learned weights that no input steers become one set of weights per domain."""
+    """Learned weights without a selector become one set of weights per domain."""
     model = gated("sees: all, selector: none, exclude: {domain: place, after: softmax}", optimize=optimize)
     own = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.float64).repeat(3, 1)
     static = dict(model.named_weights())[f"{GATE}.weight"].softmax(-1)
@@ -338,7 +338,7 @@ def test_hard_concrete_is_sampled_in_training_and_fixed_in_evaluation(*, optimiz
 
 @BOTH
 def test_gate_dropout_drops_weights_in_training_only(*, optimize: bool) -> None:
-    """Weights fall out with p and the others grow by 1/(1-p), without normalising again."""
+    """Weights are dropped with probability p and the others scaled by 1/(1-p), without renormalising."""
     model = gated("sees: all, selector: x, dropout: 0.5", optimize=optimize)
     right = linear(model, batch()["x"]).softmax(-1)
     torch.manual_seed(0)
@@ -348,7 +348,7 @@ def test_gate_dropout_drops_weights_in_training_only(*, optimize: bool) -> None:
 
 
 def test_a_tiny_temperature_is_refused() -> None:
-    """What cannot be divided by is an error of the spec, not infinite logits."""
+    """A temperature too small to divide by is an error of the spec instead of infinite logits."""
     with pytest.raises(archspec.SpecError, match="too small"):
         gated("sees: all, selector: x, temperature: 1e-320", optimize=False)
 
@@ -365,7 +365,7 @@ def test_detached_experts_get_no_gradient(*, optimize: bool) -> None:
 
 @pytest.mark.parametrize("gate", ["topk, k: 1, balance: -0.1", "hard_concrete, selector: none, penalty: -0.1"])
 def test_a_penalty_is_no_reward(gate: str) -> None:
-    """A negative factor of a term of the loss would reward what it is meant to prevent: it is refused."""
+    """A negative factor of a loss term, which would reward what the term penalises, is refused."""
     text = (
         "archspec: 1\nname: x\ninputs: {x: {kind: dense, dim: 2}}\ntasks: {t: {}}\n"
         f"levels: [{{experts: {{e: {{count: 2, units: [2]}}}}, gates: {{t: {{sees: e, kind: {gate}}}}}}}]\n"

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def logits(weights: dict[str, Tensor], stream: Tensor) -> dict[str, Tensor]:
-    """What the tower's head makes of a stream."""
+    """The logits of the tower's head for a stream."""
     return {"y": functional.linear(stream, weights["towers.y.head.weight"], weights["towers.y.head.bias"]).squeeze(-1)}
 
 
 def check(inputs: str, batch: dict[str, Tensor], wanted: object, *, optimize: bool, source: str = "inputs") -> None:
-    """The tower reads the stream that `wanted` makes of the weights; gradients of the tables agree."""
+    """The tower's logits and the gradients of the tables match the stream that `wanted` computes from the weights."""
     assert callable(wanted)
     model = model_of(ONE_TASK + f"inputs: {inputs}\ntowers: {{y: {{from: {source}}}}}\n", optimize=optimize)
     weights = {name: view.clone().requires_grad_() for name, view in model.named_weights()}
@@ -47,7 +47,7 @@ def test_one_number_per_row_may_be_a_vector_or_a_column(*, shape: tuple[int, ...
 
 @BOTH
 def test_inputs_stand_side_by_side_as_written(*, optimize: bool) -> None:
-    """`inputs` is every input with a width, in the order of the file."""
+    """`inputs` is the concatenation of all inputs with a width, in the order of the file."""
     batch = {"b": torch.randn(4, 2, dtype=torch.float64), "a": torch.tensor([2, 0, 2, 1])}
     check("{b: {kind: dense, dim: 2}, a: {kind: sparse, vocab: 3, dim: 4}, d: {kind: domain, values: [p, q]}}",
           batch | {"d": torch.tensor([0, 1, 1, 0])},
@@ -65,7 +65,7 @@ def test_a_shared_table_is_one_weight(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_table_serves_others_though_nobody_reads_its_own_input(*, optimize: bool) -> None:
-    """The owner's column need not be in the batch where only the sharing input is read."""
+    """The owner's column may be missing from the batch if only the input that shares its table is read."""
     ids = torch.tensor([1, 0, 1])
     check("{a: {kind: sparse, vocab: 2, dim: 3}, c: {kind: sparse, table: a}}", {"c": ids},
           lambda w: w["inputs.a.weight"][ids], optimize=optimize, source="c")  # fmt: skip
@@ -73,7 +73,7 @@ def test_a_table_serves_others_though_nobody_reads_its_own_input(*, optimize: bo
 
 @BOTH
 def test_one_column_may_feed_several_tables(*, optimize: bool) -> None:
-    """`column` is the batch's key: STEM's table per task."""
+    """`column` names the column of the batch, as for STEM's table per task."""
     ids = torch.tensor([1, 0, 1])
     table = "{kind: sparse, vocab: 2, dim: 3, column: user id}"
     check(f"{{a: {table}, c: {table}}}",
@@ -84,7 +84,7 @@ def test_one_column_may_feed_several_tables(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("pool", ["mean", "sum", "max"])
 def test_pools_leave_padding_out(*, pool: str, optimize: bool) -> None:
-    """-1 pads anywhere; an empty row gives zeros, and its gradient is none."""
+    """-1 is padding at any position; an empty row gives zeros and no gradient."""
     ids = torch.tensor([[0, 3, 3], [2, -1, -1], [-1, -1, -1], [-1, 1, -1]])
 
     def pooled(weights: dict[str, Tensor]) -> Tensor:
@@ -103,7 +103,7 @@ def test_pools_leave_padding_out(*, pool: str, optimize: bool) -> None:
 @pytest.mark.parametrize("length", [0, 1, 9])
 @pytest.mark.parametrize("pool", ["mean", "sum", "max", "last"])
 def test_a_sequence_without_a_length_takes_any(*, pool: str, length: int, optimize: bool) -> None:
-    """Without `length`, batches may differ in it; none at all is an empty list, whatever pools it."""
+    """Without `length`, batches may differ in length; with no ids at all every pool treats the list as empty."""
     text = ONE_TASK + f"inputs: {{h: {{kind: sequence, vocab: 4, dim: 2, pool: {pool}}}}}\ntowers: {{y: {{}}}}\n"
     model = model_of(text, optimize=optimize)
     output = model({"h": torch.zeros(3, length, dtype=torch.int64)})["y"]
@@ -127,7 +127,7 @@ def test_a_sequence_without_a_length_takes_any(*, pool: str, length: int, optimi
     ],
 )
 def test_weights_that_do_not_fit(changes: dict[str, Tensor], said: str, more: str, *, optimize: bool) -> None:
-    """A wrong width, NaN and infinities name the input and the row; those beside padding do not count."""
+    """A wrong width, NaN and infinity are reported with the input and the row; values beside padding do not count."""
     read = "h" if "none" not in more else "p"
     text = (
         ONE_TASK
@@ -147,7 +147,7 @@ towers: {{y: {{from: [a, {read}]}}}}
 
 @BOTH
 def test_a_domain_with_a_width_is_an_embedding(*, optimize: bool) -> None:
-    """`dim` gives each value a vector; without it a domain only switches."""
+    """With `dim` each value of a domain has a vector; without it a domain only switches."""
     ids = torch.tensor([1, 0, 1])
     check(
         "{d: {kind: domain, values: [p, q], dim: 3}}",
@@ -159,7 +159,7 @@ def test_a_domain_with_a_width_is_an_embedding(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_domain_whose_embedding_nobody_reads_has_none(*, optimize: bool) -> None:
-    """A switch by a domain with a `dim` makes no table that no gradient would reach."""
+    """A domain with `dim` that only switches creates no table, because no gradient would reach it."""
     text = ONE_TASK + "inputs: {x: {kind: dense, dim: 2}, d: {kind: domain, values: [p, q], dim: 3}}\n"
     text += "towers: {y: {switch: d, cases: {$domain: {from: x}}}}\n"
     assert [name for name, _ in model_of(text, optimize=optimize).named_weights() if name.startswith("inputs.")] == []
@@ -171,7 +171,7 @@ IDS = torch.tensor([[0, 3, 3], [2, -1, -1], [-1, -1, -1], [-1, 1, -1], [1, 2, 3]
 
 @BOTH
 def test_the_last_id_is_the_last_that_is_no_padding(*, optimize: bool) -> None:
-    """`pool: last`; a row of padding alone is zeros."""
+    """`pool: last` takes the last id that is not padding; a row of padding alone gives zeros."""
 
     def last(weights: dict[str, Tensor]) -> Tensor:
         table = functional.pad(weights["inputs.h.weight"], (0, 0, 0, 1))
@@ -184,7 +184,7 @@ def test_the_last_id_is_the_last_that_is_no_padding(*, optimize: bool) -> None:
 @pytest.mark.parametrize("length", ["", ", length: 3"])
 @pytest.mark.parametrize("pool", ["mean", "sum"])
 def test_weights_weigh_the_rows(*, pool: str, length: str, optimize: bool) -> None:
-    """A weighted sum, or mean: divided by the sum of the weights of real ids; where that is zero, zero."""
+    """Weighted sum or mean; the mean divides by the sum of the weights of real ids and is zero if that sum is zero."""
     numbers = torch.tensor([[1, 0.5, 2], [3, 7, 7], [1, 1, 1], [9, 0, 9], [2, -3, 1]], dtype=torch.float64)
 
     def pooled(weights: dict[str, Tensor]) -> Tensor:
@@ -219,7 +219,7 @@ def test_weights_have_gradients_without_nan(*, optimize: bool) -> None:
 
 @BOTH
 def test_weights_of_one_are_no_weights(*, optimize: bool) -> None:
-    """The identity: with 1 for every id, a weighted mean is the mean, bit for bit."""
+    """With weight 1 for every id, a weighted mean equals the mean, bit for bit."""
     text = ONE_TASK + "inputs: {h: {kind: sequence, vocab: 4, dim: 2%s}}\ntowers: {y: {}}\n"
     weighted, plain = (model_of(text % more, optimize=optimize) for more in (", weights: n", ""))
     found = weighted({"h": IDS, "n": torch.ones(5, 3, dtype=torch.float64)})
@@ -227,7 +227,7 @@ def test_weights_of_one_are_no_weights(*, optimize: bool) -> None:
 
 
 def test_weights_beside_ids_of_another_length_are_refused() -> None:
-    """With `length` the message gives the column's shape; without it, both lengths."""
+    """With `length` the message contains the column's shape; without it, both lengths."""
     for length, said in (
         (", length: 3", r"column `n` has shape \[5, 2\], not \[B, 3\]"),
         ("", "input `h`: column `n` has 2 weights a row, column `h` 3 ids"),
@@ -241,7 +241,7 @@ def test_weights_beside_ids_of_another_length_are_refused() -> None:
 
 
 def test_weighted_lists_of_one_table_are_pooled_at_once() -> None:
-    """Two histories, each with its weights, on one frozen table: one stack of ids and one of weights."""
+    """Two weighted histories on one frozen table are pooled as one stack of ids and one of weights."""
     text = (
         ONE_TASK
         + """
@@ -277,7 +277,7 @@ towers: {y: {}}
 
 @BOTH
 def test_frozen_tables_get_no_gradient_and_are_in_checkpoints(*, optimize: bool) -> None:
-    """`trainable: false`: the values are used, are in the state dict but in no parameter group; lookups still fuse."""
+    """With `trainable: false` values are used and saved but belong to no parameter group; lookups still fuse."""
     model, trained = (model_of(text, optimize=optimize) for text in (FROZEN, FROZEN.replace(", trainable: false", "")))
     batch = {"a": torch.tensor([0, 1, 2, 2]), "b": torch.tensor([0, 1, 2, 2]), "c": torch.tensor([3, 1, 3, 2]),
              "h": IDS[:4], "k": IDS[1:]}  # fmt: skip
@@ -300,7 +300,7 @@ def test_frozen_tables_get_no_gradient_and_are_in_checkpoints(*, optimize: bool)
 
 
 def test_a_step_of_an_optimizer_leaves_a_frozen_table_alone() -> None:
-    """Adam with weight decay over `parameters()`, as people write it: the table keeps its bits."""
+    """Adam with weight decay over `parameters()`, the usual call, leaves the table unchanged bit for bit."""
     model = archspec.compile(FROZEN, seed=0)
     before = {name: view.clone() for name, view in model.named_weights()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
@@ -329,7 +329,7 @@ def test_a_step_of_an_optimizer_leaves_a_frozen_table_alone() -> None:
     ],
 )  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused(inputs: str, said: str, repaired: str) -> None:
-    """One diagnostic, and what its help says loads."""
+    """Each contradiction raises one diagnostic, and following its help makes the spec valid."""
     text = ONE_TASK + "inputs: {%s}\ntowers: {y: {from: a}}\n"
     with pytest.raises(archspec.SpecError, match=said) as raised:
         archspec.load(text % inputs)
@@ -338,7 +338,7 @@ def test_settings_that_contradict_each_other_are_refused(inputs: str, said: str,
 
 
 def test_new_settings_leave_digests_alone() -> None:
-    """`trainable: true`, as it is without a word, is not in the canonical spec."""
+    """`trainable: true`, the default, is not part of the canonical spec."""
     text = ONE_TASK + "inputs: {a: {kind: sparse, vocab: 3, dim: 2%s}}\ntowers: {y: {}}\n"
     assert archspec.load(text % ", trainable: true").digest == archspec.load(text % "").digest
 
@@ -347,5 +347,5 @@ def test_new_settings_leave_digests_alone() -> None:
     "settings", [{"pool": "last"}, {"weights": "n"}, {"weights": "n", "length": 2, "pool": "sum"}, {"trainable": False}]
 )
 def test_the_contract_holds_for_sequences(settings: dict[str, object]) -> None:
-    """Empty batches, one graph of `torch.compile`, gradients of all that has any."""
+    """Empty batches work, `torch.compile` needs one graph, and all gradients are correct."""
     check_kind("sequence", settings={"vocab": 5, "dim": 2, **settings})

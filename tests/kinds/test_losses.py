@@ -106,7 +106,7 @@ FORMULAS: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {
 
 @pytest.mark.parametrize(("kind", "loss"), FORMULAS)
 def test_losses_are_their_formulas(kind: str, loss: str) -> None:
-    """Mean over rows of the paper's formula; with weights of rows, the weighted mean over the sample space."""
+    """Each loss is the mean of the paper's formula; row weights make it a weighted mean over the sample space."""
     outputs, labels = outputs_of(kind), labels_of(kind)
     task = f"{KINDS[kind]}, loss: {{kind: {loss}}}"
     formula = FORMULAS[kind, loss]
@@ -121,7 +121,7 @@ def test_losses_are_their_formulas(kind: str, loss: str) -> None:
 
 @pytest.mark.parametrize("kind", ["poisson", "tweedie", "weighted_logistic"])
 def test_losses_have_their_optimum_at_the_mean(kind: str) -> None:
-    """The best constant prediction of amounts is the mean of the labels: there the gradient is 0."""
+    """The best constant prediction of amounts is the mean label: the gradient is 0 there."""
     labels = labels_of(kind)
     loss = ", loss: {kind: weighted_logistic, negatives: all}" if kind == "weighted_logistic" else ""
     constant = torch.tensor(labels.mean().log().item(), dtype=torch.float64, requires_grad=True)
@@ -158,7 +158,7 @@ def lists_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float) -> T
 @pytest.mark.parametrize("inside", ["all", "half", "none"])
 @pytest.mark.parametrize("loss", ["pairwise", "listwise"])
 def test_losses_within_groups(loss: str, inside: str) -> None:
-    """Pairs and lists are those of a group in the sample space; none of them, and groups of one row, give 0."""
+    """Pairs and lists are those of a group in the sample space; no group, or groups of one row, give a loss of 0."""
     outputs, labels = outputs_of("binary"), labels_of("binary")
     space = {"all": torch.ones(ROWS), "half": (torch.arange(ROWS) % 2).float(), "none": torch.zeros(ROWS)}[inside]
     by_hand = pairs_by_hand if loss == "pairwise" else lists_by_hand
@@ -170,7 +170,7 @@ def test_losses_within_groups(loss: str, inside: str) -> None:
 @pytest.mark.parametrize("loss", ["pairwise", "listwise"])
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_groups_of_one_class_teach_no_order(loss: str, label: float) -> None:
-    """Where no two labels differ a pairwise loss is 0; a listwise one is 0 without positive rows; nothing is NaN."""
+    """Without two different labels a pairwise loss is 0, without positive rows a listwise one is; none is NaN."""
     outputs = outputs_of("binary")
     batch = {"y": torch.full((ROWS,), label), "request": GROUPS}
     found = loss_of(f"binary, loss: {{kind: {loss}, group: request}}", outputs, batch)
@@ -179,7 +179,7 @@ def test_groups_of_one_class_teach_no_order(loss: str, label: float) -> None:
 
 
 def test_jrc_is_the_algorithm_of_the_paper() -> None:
-    """JRC equals the paper's pseudocode: matrices of a context mask, softmax over its rows, mean over the context."""
+    """JRC equals the paper's pseudocode: matrices of a context mask, softmax over rows, mean over the context."""
     outputs = torch.randn(ROWS, 2, dtype=torch.float64).requires_grad_()
     labels = labels_of("binary").long()
     mask = (GROUPS[:, None] == GROUPS[None, :]).double()
@@ -195,7 +195,7 @@ def test_jrc_is_the_algorithm_of_the_paper() -> None:
 
 @pytest.mark.parametrize(("source", "temperature"), [("probability", 1.0), ("probability", 2.0), ("logit", 2.0)])
 def test_distillation(source: str, temperature: float) -> None:
-    """The cross entropy against softened predictions of a teacher, added to the task's own loss by its weight."""
+    """The cross entropy with the teacher's softened predictions is added to the task's own loss, times its weight."""
     outputs, labels = outputs_of("binary"), labels_of("binary")
     taught = torch.randn(ROWS, dtype=torch.float64)
     soft = (taught / temperature).sigmoid()
@@ -211,7 +211,7 @@ def test_distillation(source: str, temperature: float) -> None:
 
 
 def test_a_loss_beside_a_distillation_still_checks_labels() -> None:
-    """A label that is missing is an error, though `distill` itself needs none."""
+    """A missing label is an error even though `distill` itself needs none."""
     task = "binary, loss: [logistic, {kind: distill, column: t}]"
     batch = {"y": torch.full((ROWS,), NAN), "t": torch.full((ROWS,), 0.5)}
     with pytest.raises(ValueError, match="column `y` is outside"):
@@ -219,7 +219,7 @@ def test_a_loss_beside_a_distillation_still_checks_labels() -> None:
 
 
 def test_rows_without_a_group_take_no_part() -> None:
-    """Keys of `archspec train` mark rows without a group; the loss needs one integer per row."""
+    """Keys that `archspec train` marks as without a group are skipped; the loss needs one integer per row."""
     from archspec.program.columns import NO_GROUP, as_written
 
     outputs, labels = outputs_of("binary"), labels_of("binary")
@@ -243,7 +243,7 @@ def test_rows_without_a_group_take_no_part() -> None:
     ],
 )
 def test_losses_that_do_not_fit_their_task(task: str, words: str) -> None:
-    """Each is refused with the task's name and what the loss is for."""
+    """Each mismatch is refused with the name of the task and what the loss is meant for."""
     with pytest.raises(SpecError) as caught:
         archspec.load(text_of(task))
     assert words in str(caught.value)
@@ -259,5 +259,5 @@ def test_losses_that_do_not_fit_their_task(task: str, words: str) -> None:
     ],
 )  # fmt: skip
 def test_losses_keep_the_contract(loss: str, settings: dict[str, Any]) -> None:
-    """One finite number per row, right gradients, one graph in torch.compile."""
+    """One finite number per row, correct gradients, and one graph in torch.compile."""
     check_kind(loss, "loss", settings=settings)

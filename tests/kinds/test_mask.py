@@ -32,12 +32,12 @@ def test_four_experts_are_the_formula(form: str, fields: int | None, units: list
     "settings", [{"blocks": [4, 3]}, {"blocks": [4, 3], "form": "serial", "units": [3], "fields": 3, "reduction": 2.0}]
 )
 def test_the_contract_holds(settings: dict[str, object]) -> None:
-    """Empty batches, one graph of `torch.compile`, numerical gradients, another width."""
+    """It supports empty batches, `torch.compile` in one graph, numerical gradients and another width."""
     check_kind("mask", settings=settings)
 
 
 def test_four_experts_are_one_stack_of_products() -> None:
-    """Four times two parallel blocks: the masks' first layers are one wide product, all others stacks of eight."""
+    """Four experts of two parallel blocks: the masks' first layers are one wide product, all others stacks of eight."""
     found = fused("kind: mask, blocks: [4, 4], units: [3]")
     assert {key: n for key, n in found.items() if key[0] in {"linear", "product"}} == {
         ("linear", 1): 1, ("linear", 8): 2, ("linear", 4): 1, ("product", 8): 1,
@@ -46,7 +46,7 @@ def test_four_experts_are_one_stack_of_products() -> None:
 
 @BOTH
 def test_a_mask_of_ones_is_a_normed_layer(*, optimize: bool) -> None:
-    """With W2 = 0 and b2 = 1 a serial block is relu(LN(W3 LN(x))), exactly what it is without a mask."""
+    """With W2 = 0 and b2 = 1 a serial block is relu(LN(W3 LN(x))), exactly as without a mask."""
     text = text_of("kind: mask, blocks: [4], form: serial")
     model, batch = model_of(text, optimize=optimize), batch_of(text, 5)
     weights = {name.removeprefix("level1.experts.e.0."): value for name, value in model.named_weights()}
@@ -74,14 +74,14 @@ def test_what_a_figure_says(settings: str, shown: str) -> None:
     "wrong", ["blocks: []", "form: both", "reduction: 0", "reduction: 101", "fields: 0", "fields: 4", "bias: true"]
 )
 def test_wrong_settings_are_refused(wrong: str) -> None:
-    """No block, an unknown form, fields that do not divide the input: one diagnostic that names the setting."""
+    """No block, an unknown form, or fields that do not divide the input raise one diagnostic that names the setting."""
     blocks = "" if wrong.startswith("blocks") else "blocks: [4], "
     with pytest.raises(archspec.SpecError, match=wrong.partition(":")[0]):
         archspec.load(text_of(f"kind: mask, {blocks}{wrong}"))
 
 
 def test_fields_help_works_when_followed() -> None:
-    """The diagnostic names the input's width; without `fields`, as its help says, the spec loads."""
+    """The diagnostic names the input's width; the spec without `fields`, as the help suggests, loads."""
     with pytest.raises(archspec.SpecError, match="6 wide, which is not a multiple of `fields: 4`") as raised:
         archspec.load(text_of("kind: mask, blocks: [4], fields: 4"))
     assert "or remove it" in raised.value.diagnostics[0].help

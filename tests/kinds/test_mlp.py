@@ -1,4 +1,4 @@
-"""Experts and towers: layers in their order, norms, dropout, modulation; each against torch written out."""
+"""Experts and towers: order of layers, norms, dropout, modulation; each is compared with plain torch code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tower(settings: str, *, optimize: bool) -> tuple[Compiled, dict[str, Tensor]
 
 
 def head(hidden: Tensor, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The logits that a tower's head makes of its last hidden vector."""
+    """The logits of a tower's head for its last hidden vector."""
     return {"y": functional.linear(hidden, weights["head.weight"], weights["head.bias"]).squeeze(-1)}
 
 
@@ -59,7 +59,7 @@ def test_each_layer_is_linear_then_activation(*, activation: str, optimize: bool
 
 @BOTH
 def test_layers_may_have_no_bias(*, optimize: bool) -> None:
-    """`bias: false` leaves the hidden layers' biases out, and only those."""
+    """`bias: false` removes the biases of the hidden layers only."""
     model, weights, batch = tower("units: [4], bias: false", optimize=optimize)
     assert sorted(weights) == ["head.bias", "head.weight", "layers.0.weight"]
     assert_agree(model(batch), head(torch.relu(batch["x"] @ weights["layers.0.weight"].T), weights), 1e-12)
@@ -67,7 +67,7 @@ def test_layers_may_have_no_bias(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_tower_without_units_is_its_head(*, optimize: bool) -> None:
-    """No hidden layer: the head reads the tower's input."""
+    """Without hidden layers the head reads the tower's input."""
     model, weights, batch = tower("units: []", optimize=optimize)
     assert_agree(model(batch), head(batch["x"], weights), 1e-12)
 
@@ -83,7 +83,7 @@ def test_layer_norm_stands_between_linear_and_activation(*, optimize: bool) -> N
 
 @BOTH
 def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(*, optimize: bool) -> None:
-    """Outputs in both modes, and the running statistics after a step, are those of `nn.BatchNorm1d`."""
+    """Outputs in both modes, and the running statistics after a step, equal those of `nn.BatchNorm1d`."""
     model, weights, batch = tower("units: [4], norm: batch", optimize=optimize)
     norm = torch.nn.BatchNorm1d(4, dtype=torch.float64)
     norm.load_state_dict({key[8:]: value for key, value in weights.items() if key.startswith("norms.0")}, strict=False)
@@ -99,7 +99,7 @@ def test_batch_norm_learns_statistics_in_training_and_uses_them_in_evaluation(*,
 @BOTH
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_input_norm_stands_before_the_first_layer(*, norm: str, optimize: bool) -> None:
-    """relu(W norm(x) + b); without layers, the head reads the normed input."""
+    """relu(W norm(x) + b); without layers, the head reads the normalised input."""
     for units in ([4], []):
         model, weights, batch = tower(f"units: {units}, input_norm: {norm}, eps: 0.1", optimize=optimize)
         axis = 0 if norm == "batch" else 1
@@ -113,7 +113,7 @@ def test_input_norm_stands_before_the_first_layer(*, norm: str, optimize: bool) 
 
 @BOTH
 def test_the_slope_of_leaky_relu(*, optimize: bool) -> None:
-    """`slope: 0.2` is TensorFlow's own: x above zero, 0.2 x below."""
+    """`slope: 0.2` is TensorFlow's default: x above zero, 0.2 x below."""
     model, weights, batch = tower("units: [4, 3], activation: leaky_relu, slope: 0.2", optimize=optimize)
     h = batch["x"]
     for index in range(2):
@@ -199,7 +199,7 @@ towers: {$task: {units: [3], activation: dice, norm: layer}}
 
 @pytest.mark.parametrize("rows", [0, 1, 9])
 def test_activations_with_weights_stand_side_by_side(rows: int) -> None:
-    """`prelu` and `dice` of experts, gates and towers: outputs, gradients, statistics are those of the plain ones."""
+    """`prelu` and `dice` in experts, gates and towers: outputs, gradients and statistics match the plain modules."""
     text, found = HEAD + LEARNED, []
     for optimize in (False, True):
         model = model_of(text, optimize=optimize).train()
@@ -209,7 +209,7 @@ def test_activations_with_weights_stand_side_by_side(rows: int) -> None:
 
 
 def test_activations_with_weights_are_compiled_whole() -> None:
-    """`torch.compile(fullgraph=True)` with a dynamic batch takes them in training."""
+    """`torch.compile(fullgraph=True)` with a dynamic batch compiles them in training mode."""
     text = (
         ONE_TASK
         + INPUTS
@@ -227,7 +227,7 @@ def test_activations_with_weights_are_compiled_whole() -> None:
                "norm: layer, eps: %s"],
 )  # fmt: skip
 def test_experts_that_differ_in_one_number_keep_their_own(differ: str) -> None:
-    """Fusion puts only equal layers together: outputs, gradients and statistics are those of the plain module."""
+    """Fusion only combines equal layers: outputs, gradients and statistics are those of the plain module."""
     groups = ", ".join(f"e{i}: {{units: [3], from: x, {differ % value}}}" for i, value in enumerate((0.3, 0.3, 0.01)))
     text = ONE_TASK + INPUTS + f"levels: [{{experts: {{{groups}}}, gates: {{y: {{sees: all, selector: x}}}}}}]\n"
     text += "towers: {y: {}}\n"
@@ -244,7 +244,7 @@ def test_experts_that_differ_in_one_number_keep_their_own(differ: str) -> None:
     ["slope: 1", "slope: -0.1", "eps: 0", "eps: 1e-13", "momentum: -0.1", "momentum: 1.1", "hidden_dropout: 0.1"],
 )
 def test_numbers_that_are_none_of_a_layer_are_refused(setting: str) -> None:
-    """A slope of 1, an eps below float32 and a share outside 0 to 1 are errors; layers of experts have `dropout`."""
+    """A slope of 1, an eps too small for float32, a share outside 0..1, and `hidden_dropout` for layers are errors."""
     with pytest.raises(archspec.SpecError, match=setting.partition(":")[0]):
         tower(f"units: [4], norm: batch, activation: leaky_relu, {setting}", optimize=False)
 
@@ -252,7 +252,7 @@ def test_numbers_that_are_none_of_a_layer_are_refused(setting: str) -> None:
 @BOTH
 @pytest.mark.parametrize("rows", [0, 1])
 def test_batch_norm_trains_on_a_row_or_none(*, rows: int, optimize: bool) -> None:
-    """Where torch refuses a batch of one row, the running statistics serve it and stay as they are."""
+    """A single row, which torch refuses, is normalised by the running statistics, which remain unchanged."""
     model, weights, batch = tower("units: [4], norm: batch", optimize=optimize)
     before = weights["norms.0.running_mean"].clone()
     rows_of = {key: value[:rows] for key, value in batch.items()}
@@ -262,7 +262,7 @@ def test_batch_norm_trains_on_a_row_or_none(*, rows: int, optimize: bool) -> Non
 
 @BOTH
 def test_dropout_keeps_the_expectation(*, optimize: bool) -> None:
-    """In training, hidden features fall out with p and the others grow by 1/(1-p); in evaluation nothing happens."""
+    """In training hidden features are dropped with p and the others scaled by 1/(1-p); evaluation changes nothing."""
     model, weights, batch = tower("units: [4], activation: none, dropout: 0.25", optimize=optimize)
     h = functional.linear(batch["x"], weights["layers.0.weight"], weights["layers.0.bias"])
     assert_agree(model.eval()(batch), head(h, weights), 1e-12)
@@ -271,12 +271,12 @@ def test_dropout_keeps_the_expectation(*, optimize: bool) -> None:
     samples = model.train()(large)["y"]
     expected = float(head(h[:1], weights)["y"].detach())
     assert float(samples.detach().mean()) == pytest.approx(expected, abs=5 * float(samples.detach().std()) / 200)
-    assert len(samples.detach().round(decimals=9).unique()) == 16  # each of four features is there or not
+    assert len(samples.detach().round(decimals=9).unique()) == 16  # each of four features is kept or dropped
 
 
 @BOTH
 def test_modulation_of_hidden_layers(*, optimize: bool) -> None:
-    """PPNet: every hidden layer times scale * sigmoid(gate(selector)), the selector another stream."""
+    """PPNet: every hidden layer is multiplied by scale * sigmoid(gate(selector)); the selector is another stream."""
     model, weights, batch = tower(
         "units: [4, 3], modulate: {selector: z, scale: 3, units: [2], bias: true}", optimize=optimize
     )
@@ -294,7 +294,7 @@ def test_modulation_of_hidden_layers(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("units", [[], [4], [4, 3]])
 def test_modulation_of_what_the_layers_of_a_tower_take(*, units: list[int], optimize: bool) -> None:
-    """PPNet's formula: H = act(W (delta * H) + b) in each layer, the head's input too; without `units` that alone."""
+    """PPNet's formula: H = act(W (delta * H) + b) per layer, and the head's input; without `units` only the latter."""
     model, weights, batch = tower(f"units: {units}, modulate: {{at: layer_inputs, selector: z}}", optimize=optimize)
     gates = [
         2 * torch.sigmoid(batch["z"] @ weights[f"modulate.{index}.head.weight"].T) for index in range(len(units) + 1)
@@ -309,7 +309,7 @@ def test_modulation_of_what_the_layers_of_a_tower_take(*, units: list[int], opti
 
 @BOTH
 def test_modulation_of_what_the_layers_of_an_expert_take(*, optimize: bool) -> None:
-    """An expert has no head: as many gates as layers, and what it gives is not gated; it selects by its own input."""
+    """An expert has no head: it has one gate per layer, its output is not gated, and its own input is the selector."""
     text = ONE_TASK + INPUTS + "levels: [{experts: {e: {from: x, units: [4, 3], modulate: {at: layer_inputs}}}}]\n"
     text += "towers: {y: {from: level1.experts.e}}\n"
     model, batch = model_of(text, optimize=optimize), batch_of(text, 5)
@@ -339,7 +339,7 @@ def test_modulation_of_the_input_by_itself_in_low_rank(*, optimize: bool) -> Non
 
 @BOTH
 def test_modulation_by_a_network_with_norm_and_leaky_relu(*, optimize: bool) -> None:
-    """The gate's hidden layers have their own activation, slope, norm and eps, not those of the block."""
+    """The gate's hidden layers have their own activation, slope, norm and eps, independent of the block's."""
     network = "units: [2], norm: layer, eps: 0.1, activation: leaky_relu, slope: 0.2"
     model, weights, batch = tower(f"units: [4], modulate: {{selector: z, {network}}}", optimize=optimize)
     gate = functional.linear(batch["z"], weights["modulate.0.layers.0.weight"], weights["modulate.0.layers.0.bias"])
@@ -354,7 +354,7 @@ def test_modulation_by_a_network_with_norm_and_leaky_relu(*, optimize: bool) -> 
 @BOTH
 @pytest.mark.parametrize("at", ["input", "hidden", "layer_inputs"])
 def test_an_identity_expert_passes_its_input_on(*, at: str, optimize: bool) -> None:
-    """`kind: identity` has no weights; modulated, it is x times its gate."""
+    """`kind: identity` has no weights; when modulated, it is x times its gate."""
     experts = f"same: {{kind: identity, from: x}}, gated: {{kind: identity, from: x, modulate: {{at: {at}}}}}"
     text = ONE_TASK + INPUTS + f"levels: [{{experts: {{{experts}}}}}]\n"
     text += "towers: {y: {from: [level1.experts.same, level1.experts.gated]}}\n"
@@ -368,7 +368,7 @@ def test_an_identity_expert_passes_its_input_on(*, at: str, optimize: bool) -> N
 
 @BOTH
 def test_experts_of_a_group_have_weights_of_their_own(*, optimize: bool) -> None:
-    """`count: 3` makes three different networks, each `units` wide, named by index."""
+    """`count: 3` creates three different networks, each with its own weights and `units` wide, named by index."""
     text = ONE_TASK + INPUTS + "levels: [{experts: {e: {count: 3, units: [4, 2], from: x}}}]\n"
     text += "towers: {y: {from: level1.experts.e}}\n"
     model, batch = model_of(text, optimize=optimize), batch_of(text, 5)

@@ -78,7 +78,7 @@ def text_of(settings: str, count: int = 3) -> str:
 @BOTH
 @NAMES
 def test_embeddings_are_their_formulas(*, name: str, optimize: bool) -> None:
-    """Outputs, gradients of all weights and of the numbers, of three inputs side by side; counts are torch's."""
+    """For three inputs side by side, outputs and gradients (weights and numbers) match the formulas, counts torch's."""
     settings, formula = EMBEDDINGS[name]
     text = text_of(settings)
     model, batch = model_of(text, optimize=optimize), followed(batch_of(text, 7))
@@ -102,14 +102,14 @@ def test_embeddings_are_their_formulas(*, name: str, optimize: bool) -> None:
 
 @NAMES
 def test_the_contract_holds(name: str) -> None:
-    """Empty batches, one graph of `torch.compile`, numerical gradients."""
+    """Empty batches, `torch.compile` in one graph, and numerical gradients work."""
     settings = archspec.load(text_of(EMBEDDINGS[name][0], 1)).data()["inputs"]["n0"]
     check_kind("numeric", settings={key: value for key, value in settings.items() if key != "kind"})
 
 
 @NAMES
 def test_several_stand_side_by_side(name: str) -> None:
-    """Layers of three inputs are one stack of products; buckets are one lookup."""
+    """The layers of three inputs are one stack of products; buckets are one lookup."""
     program = build(graph_of(archspec.load(text_of(EMBEDDINGS[name][0])))).lowered.forward
     own = [op for op in program.ops if op.weights and not op.node.startswith("towers")]
     assert {op.output.shape[0] for op in own} == ({"B"} if name == "buckets" else {3})
@@ -117,7 +117,7 @@ def test_several_stand_side_by_side(name: str) -> None:
 
 
 def test_boundaries_belong_to_the_bucket_above() -> None:
-    """Half-open intervals; infinities are in the outer ones, and NaN in the last: no number is without a row."""
+    """Intervals are half-open; infinities fall into the outer buckets and NaN into the last: every number has a row."""
     text = text_of("embedding: buckets, boundaries: [0, 10]", 1)
     model = model_of(text, optimize=True)
     table = dict(model.named_weights())["inputs.n0.weight"]
@@ -143,7 +143,7 @@ def test_boundaries_belong_to_the_bucket_above() -> None:
     ],
 )  # fmt: skip
 def test_wrong_settings_are_refused(wrong: str, said: str, repaired: str) -> None:
-    """One diagnostic, and what its help says loads."""
+    """Each wrong setting raises one diagnostic, and following its help makes the spec valid."""
     with pytest.raises(archspec.SpecError, match=said) as raised:
         archspec.load(text_of(wrong, 1))
     assert len(raised.value.diagnostics) == 1
@@ -151,6 +151,6 @@ def test_wrong_settings_are_refused(wrong: str, said: str, repaired: str) -> Non
 
 
 def test_settings_of_another_embedding_are_idle() -> None:
-    """`sigma` beside `autodis` changes nothing: AS235 says so."""
+    """`sigma` beside `autodis` has no effect, and AS235 reports it."""
     found = archspec.load(text_of("embedding: autodis, sigma: 0.5", 1)).diagnostics
     assert [item.code for item in found] == ["AS235"]

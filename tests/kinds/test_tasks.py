@@ -54,7 +54,7 @@ def by_hand(kind: str, outputs: Tensor) -> Tensor:
 @pytest.mark.parametrize("optimize", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_are_the_formula_of_the_outputs(kind: str, *, optimize: bool) -> None:
-    """`predict`, `predictions` and the formula of the paper agree, in value and in gradient."""
+    """`predict`, `predictions` and the formula of the paper agree, in value and gradient."""
     spec = archspec.load(text_of(KINDS[kind]))
     model = archspec.compile(spec, optimize=optimize, seed=0).double()
     batch = {"x": torch.randn(6, 5, dtype=torch.float64)}
@@ -89,7 +89,7 @@ def test_fusions_combine_predictions(kind: str, *, optimize: bool) -> None:
 
 @pytest.mark.parametrize("optimize", [True, False])
 def test_a_task_that_is_a_fusion_of_predictions(*, optimize: bool) -> None:
-    """The output of a regression that multiplies a probability and an amount is the product of the predictions."""
+    """A regression that multiplies a probability and an amount outputs the product of the predictions."""
     text = text_of("poisson", "money: {kind: product, of: [click, y]}").replace(
         "click: {}", "click: {}, money: {kind: regression}"
     )
@@ -102,7 +102,7 @@ def test_a_task_that_is_a_fusion_of_predictions(*, optimize: bool) -> None:
 
 @pytest.mark.parametrize("kind", ["multiclass, classes: 3", "ordinal, classes: 3", "poisson", "ziln"])
 def test_only_plain_outputs_can_be_a_fusion(kind: str) -> None:
-    """A task whose prediction is a function of its outputs needs a tower: a fusion gives only the prediction."""
+    """A task whose prediction is a function of its outputs needs a tower: a fusion only provides the prediction."""
     text = text_of("binary", "z: {kind: product, of: [click, y]}").replace(
         "click: {}", f"click: {{}}, z: {{kind: {kind}}}"
     )
@@ -112,7 +112,7 @@ def test_only_plain_outputs_can_be_a_fusion(kind: str) -> None:
 
 
 def test_settings_of_tasks_are_checked() -> None:
-    """A missing, a wrong and a misplaced setting each name the task."""
+    """Each missing, wrong or misplaced setting is reported with the name of the task."""
     for task, words in [
         ("multiclass", "`classes`"), ("ordinal, classes: 1", "classes"), ("quantile, q: 1.5", "`q`"),
         ("binary, classes: 3", "multiclass"), ("tweedie, power: 2.5", "power"), ("regresion", "regression"),
@@ -124,7 +124,7 @@ def test_settings_of_tasks_are_checked() -> None:
 
 
 def test_the_canonical_form_keeps_what_a_task_is() -> None:
-    """Expanding writes kind, settings and default loss; it reads back as the same spec."""
+    """Expanding writes kind, settings and default loss; the result reads back as the same spec."""
     for task in KINDS.values():
         spec = archspec.load(text_of(task))
         again = archspec.load(spec.text())

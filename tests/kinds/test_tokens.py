@@ -17,7 +17,7 @@ HOW = pytest.mark.parametrize("how", ["mean", "sum", "max", "last"])
 
 
 def text_of(how: str) -> str:
-    """Two lists, pooled by a block each; a layer before the pool, whose padded tokens are not zeros."""
+    """Two lists, each pooled by its own block, with a layer before the pool whose padded tokens are not zeros."""
     names = ("p", "q")
     inputs = ", ".join(f"{n}: {{kind: sequence, vocab: 9, dim: 3, length: 4, pool: none}}" for n in names)
     blocks = ", ".join(f"of_{n}: {{kind: pool, how: {how}, from: {n}}}" for n in names)
@@ -25,7 +25,7 @@ def text_of(how: str) -> str:
 
 
 def batch_of() -> dict[str, Tensor]:
-    """Lists without an event, with one (first, last), with holes, and full."""
+    """Lists with no event, with one (first, last), with gaps, and full."""
     lists = [[-1, -1, -1, -1], [5, -1, -1, -1], [-1, -1, -1, 0], [3, -1, 4, -1], [1, 2, 0, 2]]
     return {"p": torch.tensor(lists), "q": torch.tensor(lists).flip(0)}
 
@@ -63,12 +63,12 @@ def test_pools_are_their_formulas(how: str, *, optimize: bool) -> None:
 
 @HOW
 def test_the_contract_holds(how: str) -> None:
-    """As expert and as the reader of an input's tokens."""
+    """It works as an expert and as a reader of an input's tokens."""
     check_kind("pool", "expert", settings={"how": how})
 
 
 def test_an_input_with_tokens_holds_the_contract() -> None:
-    """`pool: none`, also with another input's table and sparse gradients."""
+    """`pool: none` works, also with another input's table and with sparse gradients."""
     for own in ({"vocab": 9, "dim": 3}, {"table": "ids"}, {"vocab": 9, "dim": 3, "weights": "shares"}):
         check_kind("sequence", settings={**own, "length": 4, "pool": "none"})
 

@@ -57,7 +57,7 @@ def test_a_switch_of_several_classes(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_tower_reads_the_last_hidden_vector_of_another(*, optimize: bool) -> None:
-    """`towers.a` is what a's head reads, not a's logit; a switch gives that of the row's case."""
+    """`towers.a` is the input of a's head, not a's logit; a switch passes on that of the row's case."""
     text = HEAD + INPUTS + "tasks: {a: {kind: binary}, b: {kind: binary}}\n"
     text += "towers: {a: {switch: place, cases: {$domain: {from: x, units: [3]}}}, b: {from: [x, towers.a]}}\n"
     model, batch = model_of(text, optimize=optimize), batch_of(text, 7)
@@ -70,7 +70,7 @@ def test_a_tower_reads_the_last_hidden_vector_of_another(*, optimize: bool) -> N
 
 @BOTH
 def test_predict_gives_probabilities_and_values(*, optimize: bool) -> None:
-    """Sigmoid for binary, softmax for classes, the value itself for regression; a tower without a task is binary."""
+    """Sigmoid for binary, softmax for classes, the raw value for regression; a tower without a task is binary."""
     text = HEAD + INPUTS + "tasks: {a: {kind: binary}, b: {kind: regression}, c: {kind: multiclass, classes: 3}}\n"
     text += "towers: {$task: {from: x}, free: {from: x}, value: {from: x, output: regression}}\n"
     model, batch = model_of(text, optimize=optimize), batch_of(text, 5)

@@ -51,18 +51,18 @@ def rows_of(number: int, seed: int = 0) -> Batch:
 
 
 class Loader:
-    """Batches, passed as they are: Lightning reads a list of dicts as several loaders."""
+    """Batches, passed on unchanged: Lightning would read a list of dicts as several loaders."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         """Keeps the batches."""
         self.batches = batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass."""
+        """Iterate over the batches once."""
         return iter(self.batches)
 
     def __len__(self) -> int:
-        """Batches of a pass."""
+        """The number of batches per pass."""
         return len(self.batches)
 
 
@@ -91,7 +91,7 @@ def fitted(
     checkpoint: Path | None = None,
     **options: Any,  # noqa: ANN401 - of Trainer
 ) -> lightning.Trainer:
-    """Trains, from a checkpoint on if one is given; without validation rows nothing is validated."""
+    """Trains, resuming from a checkpoint if one is given; without validation rows nothing is validated."""
     trainer = quiet_trainer(**{"limit_val_batches": 0 if validation is None else None, **options})
     # Lightning warns where a module can validate and has no rows for it: it gets some, and is told to use none.
     trainer.fit(module, train, validation or train, ckpt_path=checkpoint, weights_only=True)
@@ -99,5 +99,5 @@ def fitted(
 
 
 def logged(trainer: lightning.Trainer) -> dict[str, float]:
-    """What was logged last."""
+    """The metrics that were logged last."""
     return {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -1,4 +1,4 @@
-"""Checkpoints: a file is all that it takes, and nothing in it is trusted."""
+"""Checkpoints: a model loads from the file alone, and nothing in the file is trusted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def changed(file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """The checkpoint with something changed in it."""
+    """The checkpoint with one entry changed."""
     checkpoint = torch.load(file, weights_only=True)
     change(checkpoint)
     torch.save(checkpoint, file)
@@ -50,7 +50,7 @@ def test_a_checkpoint_holds_the_spec(file: Path) -> None:
 
 @pytest.mark.parametrize("optimize", [True, False])
 def test_a_checkpoint_loads_with_nothing_else(optimize: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
-    """Same scores, same clocks, same settings, from the file alone; plain and optimized."""
+    """Scores, clocks and settings are restored from the file alone, for plain and optimized models."""
     module = MultiTaskModule(TEXT, seed=3, grouped_by="user", learning_rate=0.05, optimize=optimize)
     trainer = fitted(module, loader_of(2))
     trainer.save_checkpoint(tmp_path / "a.ckpt")
@@ -63,13 +63,13 @@ def test_a_checkpoint_loads_with_nothing_else(optimize: bool, tmp_path: Path) ->
 
 
 def test_a_checkpoint_in_memory_loads_too(file: Path) -> None:
-    """An open file is as good as a path; settings given win over the checkpoint's."""
+    """An open file works like a path; explicit settings override those of the checkpoint."""
     loaded = MultiTaskModule.load_from_checkpoint(BytesIO(file.read_bytes()), learning_rate=0.5)
     assert (loaded.learning_rate, loaded.hparams["grouped_by"]) == (0.5, "user")
 
 
 def test_a_checkpoint_of_a_wrapped_model_is_one_of_the_model(tmp_path: Path) -> None:
-    """What `torch.compile(module.model)` trained loads without it, and goes on with it."""
+    """A checkpoint trained with `torch.compile(module.model)` loads without the wrapper; training resumes with it."""
     module = MultiTaskModule(TEXT, seed=0)
     module.model = torch.compile(module.model, backend="eager")  # type: ignore[assignment] # it is a module
     trainer = fitted(module, loader_of(1))
@@ -107,7 +107,7 @@ def test_a_spec_with_a_plugin_needs_it_enabled(tmp_path: Path) -> None:
 def test_a_spec_in_a_checkpoint_reads_no_file(
     text: object, message: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither through `extends` nor as a path, though there is such a file."""
+    """Neither `extends` nor a path in the spec makes it open a file, even if such a file exists."""
     for name in ("secret.yaml", "{secret.yaml}"):
         (tmp_path / name).write_text(TEXT, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -116,7 +116,7 @@ def test_a_spec_in_a_checkpoint_reads_no_file(
 
 
 def test_settings_in_a_checkpoint_enable_no_plugin(file: Path, tmp_path: Path) -> None:
-    """A checkpoint that was made to name a plugin, a spec or an optimizer is not obeyed."""
+    """A checkpoint that was crafted to name a plugin, a spec or an optimizer has no such effect."""
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     bad = {"plugins": [str(tmp_path / "evil.py")], "spec": str(tmp_path / "none.yaml"), "optimizer": "evil"}
     loaded = MultiTaskModule.load_from_checkpoint(changed(file, lambda kept: kept["hyper_parameters"].update(bad)))
@@ -132,7 +132,7 @@ def test_settings_in_a_checkpoint_enable_no_plugin(file: Path, tmp_path: Path) -
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_checkpoint_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
-    """Missing, empty, of another kind or damaged: one sentence with the file's name, without torch's own advice."""
+    """A missing, empty, foreign or damaged file is one sentence with its name, without torch's own advice."""
     path = tmp_path / "x.ckpt"
     if content is not None:
         path.write_bytes(content)
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_checkpoint_is_named(content: bytes | None, message: s
 
 
 def test_a_cut_checkpoint_is_called_that(file: Path, tmp_path: Path) -> None:
-    """However much of it is missing, and also where torch only finds that it cannot map the file into memory."""
+    """A truncated file is reported as such, however much is missing, even if torch only fails to map it into memory."""
     whole = file.read_bytes()
     for end in (len(whole) // 2, len(whole) - 30):
         (tmp_path / "cut.ckpt").write_bytes(whole[:end])
@@ -152,7 +152,7 @@ def test_a_cut_checkpoint_is_called_that(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_module_is_named(tmp_path: Path) -> None:
-    """A checkpoint of another LightningModule has no spec."""
+    """A checkpoint of another LightningModule is refused, because it contains no spec."""
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(archspec.SpecError, match=r"other.ckpt` is not a checkpoint of a MultiTaskModule"):
         MultiTaskModule.load_from_checkpoint(tmp_path / "other.ckpt")
@@ -172,11 +172,11 @@ def every_two_steps(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=2, save_top_k=-1)
 
 
-# The resumed run writes beside the first one's checkpoints, as a run that was killed does.
+# The resumed run writes beside the first one's checkpoints, as after a kill.
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.parametrize("step", [2, 4])
 def test_resuming_goes_on_where_the_clocks_were(step: int, tmp_path: Path) -> None:
-    """A checkpoint of the last step of the first or of the second epoch, resumed, ends like an unbroken run."""
+    """A run resumed from the last step of the first or second epoch ends like an uninterrupted run."""
     train = loader_of(2)
     whole = MultiTaskModule(DECAYING, seed=0, learning_rate=0.05)
     options: dict[str, Any] = {"max_epochs": 3, "enable_checkpointing": True}

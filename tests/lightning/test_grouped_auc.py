@@ -1,4 +1,4 @@
-"""AUC and grouped AUC against counting pairs, hand-computed cases and torchmetrics."""
+"""AUC and grouped AUC, compared with pair counting, hand-computed cases and torchmetrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def area(scores: list[float], labels: list[int]) -> float:
 
 
 def value(metric: AUC) -> float:
-    """What the metric computes."""
+    """The value of the metric."""
     found = metric.compute()
     assert found is not None
     return float(found)
@@ -40,7 +40,7 @@ def drawn(rows: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_auc_is_the_share_of_pairs_in_order(seed: int) -> None:
-    """Ties count half; torchmetrics' AUROC and counting pairs say the same."""
+    """Ties count half; the value equals that of torchmetrics' AUROC and of pair counting."""
     scores, labels, _ = drawn(60, seed)
     metric = AUC()
     metric.update(scores, labels)
@@ -49,7 +49,7 @@ def test_auc_is_the_share_of_pairs_in_order(seed: int) -> None:
 
 
 def test_logits_too_large_for_probabilities_keep_their_order() -> None:
-    """Logits are ranked, so 40 and 50, whose probabilities are both 1 in single precision, do not tie."""
+    """Logits are ranked, so 40 and 50 do not tie although both probabilities are 1 in single precision."""
     metric = AUC()
     metric.update(torch.tensor([40.0, 50.0]), torch.tensor([0.0, 1.0]))
     assert value(metric) == 1.0
@@ -64,7 +64,7 @@ def test_a_group_weighs_by_its_rows() -> None:
 
 
 def test_groups_with_one_class_do_not_count() -> None:
-    """A user who always clicks says nothing about the order, however many rows there are."""
+    """A user who always clicks contributes nothing, however many rows there are."""
     metric = GroupedAUC()
     metric.update(torch.tensor([0.3, 0.1, 0.9, 0.8]), torch.tensor([0, 1, 1, 1]), torch.tensor([1, 1, 2, 2]))
     assert value(metric) == 0.0
@@ -72,7 +72,7 @@ def test_groups_with_one_class_do_not_count() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_many_groups_are_each_counted_pair_by_pair(seed: int) -> None:
-    """Over uneven batches that cut groups, equal to a loop over groups."""
+    """With uneven batches that split groups, the value equals that of a loop over groups."""
     scores, labels, groups = drawn(80, seed)
     metric = GroupedAUC()
     for chosen in torch.split(torch.arange(80), [1, 50, 29]):
@@ -88,7 +88,7 @@ def test_many_groups_are_each_counted_pair_by_pair(seed: int) -> None:
 
 
 def test_one_class_has_no_area() -> None:
-    """Without a positive or without a negative row there is no pair, so the value is missing."""
+    """Without positive or without negative rows there is no pair, so there is no value."""
     metric, grouped = AUC(), GroupedAUC()
     metric.update(torch.tensor([0.1, 0.2]), torch.tensor([1, 1]))
     grouped.update(torch.tensor([0.1, 0.2]), torch.tensor([1, 0]), torch.tensor([1, 2]))
@@ -97,14 +97,14 @@ def test_one_class_has_no_area() -> None:
 
 
 def test_no_row_has_no_area() -> None:
-    """Batches without a row are legal, and give no value."""
+    """Batches without a row are legal and give no value."""
     metric = GroupedAUC()
     metric.update(torch.zeros(0), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     assert metric.compute() is None
 
 
 def test_scores_that_are_no_number_are_not_hidden() -> None:
-    """A model that diverged has an area of NaN."""
+    """If the scores of a diverged model are NaN, the area is NaN."""
     metric = AUC()
     metric.update(torch.tensor([0.1, float("nan")]), torch.tensor([1, 0]))
     assert isnan(value(metric))

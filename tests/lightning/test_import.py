@@ -28,9 +28,9 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("missing", ["torchmetrics"])  # asked for first, so that the test is quick
+@pytest.mark.parametrize("missing", ["torchmetrics"])  # requested first, so that the test is quick
 def test_a_missing_extra_says_how_to_install_it(missing: str) -> None:
-    """One sentence with both commands, instead of an unknown module's name."""
+    """The error is one sentence with both install commands instead of the name of an unknown module."""
     result = run(BLOCK + "import archspec.lightning", missing)
     assert result.stderr.splitlines()[-1] == (
         f"ModuleNotFoundError: archspec.lightning needs {missing}: pip install 'archspec-mtl[train]' "
@@ -40,13 +40,13 @@ def test_a_missing_extra_says_how_to_install_it(missing: str) -> None:
 
 @pytest.mark.parametrize("module", ["lightning", "torchmetrics"])
 def test_importing_archspec_and_its_commands_imports_no_lightning(module: str) -> None:
-    """Only `archspec.lightning` does, and the command that trains."""
+    """Only `archspec.lightning` and the command that trains import Lightning."""
     result = run("import sys, archspec, archspec.cli; print(sys.argv[1] in sys.modules)", module)
     assert result.stdout.strip() == "False", result.stderr
 
 
 def test_runs_are_opened_from_the_adapter() -> None:
-    """`load_run` is public in `archspec.lightning`, which imports runs only when it is used; other names are errors."""
+    """`load_run` is public in `archspec.lightning`, which imports runs only when needed; other names raise an error."""
     program = (
         "import sys, archspec.lightning as it; print('archspec.runs' in sys.modules); print(it.load_run.__module__)"
     )

@@ -1,4 +1,4 @@
-"""Metrics of tasks against closed forms, on rows of their sample space."""
+"""Metrics of tasks, compared with closed forms on the rows of their sample space."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_binary_tasks_have_area_log_loss_and_normalized_entropy() -> None:
 
 
 def test_masked_labels_are_not_measured() -> None:
-    """With `missing_labels: mask` metrics look at the rows that have a label, within `when`."""
+    """With `missing_labels: mask` metrics use the rows that have a label, within `when`."""
     task = "{kind: binary, missing_labels: mask, when: on}"
     outputs, labels = torch.tensor([3.0, -1.0, 9.0, -9.0, 9.0]), torch.tensor([1.0, 0.0, float("nan"), -1.0, 0.0])
     found = measured(metrics_of(task), outputs, a=labels, on=torch.tensor([1, 1, 1, 1, 0]))
@@ -60,14 +60,14 @@ def test_masked_labels_are_not_measured() -> None:
 
 
 def test_predicting_the_mean_label_has_a_normalized_entropy_of_one() -> None:
-    """What knows the background rate alone has 1, whatever the rate; what does better has less."""
+    """Predicting the mean label gives exactly 1, whatever the rate; a better prediction gives less."""
     metric = NormalizedEntropy()
     metric.update(torch.full((5,), logit(0.2)), torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]))
     assert float(metric.compute() or 0) == pytest.approx(1, abs=1e-6)
 
 
 def test_log_loss_survives_large_logits() -> None:
-    """A wrong logit of 80 costs 80, not infinity."""
+    """A wrong logit of 80 costs 80 instead of infinity."""
     metric = LogLoss()
     metric.update(torch.tensor([80.0, 80.0]), torch.tensor([0.0, 1.0]))
     assert float(metric.compute() or 0) == pytest.approx(40)
@@ -91,7 +91,7 @@ def test_multiclass_tasks_have_log_loss_and_accuracy() -> None:
 
 @pytest.mark.parametrize("task", ["binary", "regression", "multiclass, classes: 2"])
 def test_rows_outside_the_sample_space_do_not_count(task: str) -> None:
-    """With `when`, the metrics are those of its rows alone, whatever the labels of others hold."""
+    """With `when`, only rows of the sample space count, whatever the labels of other rows are."""
     outputs = torch.randn(4, *([2] if "classes" in task else []), generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([1, 0, -1, 1]) if "classes" in task else torch.tensor([1.0, 0.0, float("nan"), 1.0])
     inside = torch.tensor([1, 1, 0, 1])
@@ -103,7 +103,7 @@ def test_rows_outside_the_sample_space_do_not_count(task: str) -> None:
 
 @pytest.mark.parametrize("task", ["binary", "regression", "multiclass, classes: 2"])
 def test_an_empty_sample_space_has_no_value(task: str) -> None:
-    """No row, no metric: neither NaN nor 0; a batch with rows brings them."""
+    """Without rows there is no metric, neither NaN nor 0; a later batch with rows adds it."""
     metrics = metrics_of(f"{{kind: {task}, when: seen}}", grouped_by="user")
     outputs = torch.zeros(3, *([2] if "classes" in task else []))
     batch = {"a": torch.tensor([0, 1, 0]), "seen": torch.zeros(3), "user": torch.ones(3, dtype=torch.int64)}
@@ -112,20 +112,20 @@ def test_an_empty_sample_space_has_no_value(task: str) -> None:
 
 
 def test_one_class_has_a_log_loss_and_no_area() -> None:
-    """What cannot be said is left out, the rest stays."""
+    """Metrics without a value are omitted; the others are reported."""
     found = measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), user=torch.tensor([1, 1]))
     assert found == pytest.approx({"log_loss": log(2), "pcoc": 0.5, "ece": 0.5})
 
 
 def test_row_weights_do_not_weigh_metrics() -> None:
-    """`weight_column` weighs losses; a metric counts every row once."""
+    """`weight_column` affects losses only: a metric counts every row once."""
     outputs, labels = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])
     found = measured(metrics_of("{kind: regression, weight_column: v}"), outputs, a=labels, v=torch.tensor([9.0, 0.0]))
     assert found["mae"] == pytest.approx(2.0)
 
 
 def test_grouped_area_goes_by_the_column() -> None:
-    """Rows outside the sample space are in no group."""
+    """Rows outside the sample space belong to no group."""
     metrics = metrics_of("{kind: binary, when: seen}", grouped_by="user")
     found = measured(
         metrics,
@@ -148,13 +148,13 @@ def test_grouped_area_goes_by_the_column() -> None:
 def test_a_column_that_cannot_group_is_refused(
     columns: dict[str, Tensor], error: type[Exception], message: str
 ) -> None:
-    """The error names the column, and either the batch's columns or the mistake."""
+    """The error names the column, and either the batch's columns or what is wrong with it."""
     with pytest.raises(error, match=message):
         measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), **columns)
 
 
 def spearman(scores: list[float], labels: list[float]) -> float:
-    """Spearman's correlation as the definition has it: Pearson's of mean ranks, by counting."""
+    """Spearman's correlation by definition: Pearson's correlation of mean ranks, found by counting."""
 
     def ranks(values: list[float]) -> list[float]:
         return [sum(v < x for v in values) + (sum(v == x for v in values) + 1) / 2 for x in values]
@@ -166,7 +166,7 @@ def spearman(scores: list[float], labels: list[float]) -> float:
 
 
 def test_rank_correlation_counts_ties_half() -> None:
-    """Equal predictions and labels have their mean rank; without any order there is no value."""
+    """Equal predictions and labels get their mean rank; if all are equal, there is no value."""
     scores, labels = [0.5, 1.0, 0.5, 3.0, 2.0, 2.0], [0.0, 0.0, 1.0, 4.0, 1.0, 2.0]
     found = measured(metrics_of("{kind: regression}"), torch.tensor(scores), a=torch.tensor(labels))
     assert found["rank_correlation"] == pytest.approx(spearman(scores, labels), abs=1e-6)
@@ -175,7 +175,7 @@ def test_rank_correlation_counts_ties_half() -> None:
 
 
 def test_calibration_error_is_over_bins_of_equal_counts() -> None:
-    """40 rows make 20 bins of two; equal predictions share a bin whatever the order of rows; right ones have 0."""
+    """40 rows give 20 bins of two; equal predictions share a bin in any row order; exact predictions have error 0."""
     p = torch.linspace(0.05, 0.95, 40, dtype=torch.float64)
     labels = (torch.arange(40) % 3 == 0).double()
     gaps = (p - labels).reshape(20, 2).sum(1).abs().sum() / 40
@@ -202,7 +202,7 @@ def test_metrics_of_values_read_predictions_not_outputs() -> None:
 
 
 def test_calibration_without_positive_rows_has_no_value() -> None:
-    """PCOC divides by the labels: without a positive one it is left out."""
+    """PCOC divides by the sum of labels: without a positive label it is omitted."""
     found = measured(metrics_of("{kind: binary}"), torch.zeros(3), a=torch.zeros(3))
     assert "pcoc" not in found
     assert found["ece"] == pytest.approx(0.5)

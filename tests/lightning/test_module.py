@@ -1,4 +1,4 @@
-"""MultiTaskModule under a Trainer: what it trains, counts, logs and refuses."""
+"""MultiTaskModule under a Trainer: training, clocks, logging and refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BALANCES = ["sum", "uncertainty", "dwa", "gradnorm", "upgrad", "mgda", "pcgrad",
 
 
 def sgd(groups: list[Any]) -> Optimizer:
-    """One optimizer without a state."""
+    """One stateless optimizer."""
     return SGD([{**group} for group in groups], lr=0.1)
 
 
@@ -33,7 +33,7 @@ def joined(batches: Loader) -> Batch:
     ("balance", "optimize"), [*((name, True) for name in BALANCES), *((name, False) for name in ("gradnorm", "upgrad"))]
 )
 def test_every_balance_trains(balance: str, optimize: bool) -> None:  # noqa: FBT001 - a parameter
-    """Two epochs with each balance: all weights move, and the loss on the same rows falls."""
+    """Two epochs with each balance change all weights and lower the loss on the same rows."""
     text = TEXT.replace("balance: uncertainty", f"balance: {balance}")
     module = MultiTaskModule(text, seed=0, learning_rate=0.03, optimize=optimize)
     before = [parameter.detach().clone() for parameter in module.parameters()]
@@ -47,14 +47,14 @@ def test_every_balance_trains(balance: str, optimize: bool) -> None:  # noqa: FB
 
 
 def validated(module: MultiTaskModule, rows: Any) -> Any:  # noqa: ANN401 - a Trainer
-    """Validates before any training."""
+    """Validation results before any training."""
     trainer = quiet_trainer()
     trainer.validate(module, rows, verbose=False)
     return trainer
 
 
 def test_a_step_is_that_of_a_loop_by_hand() -> None:
-    """Two steps leave the weights that MultiTaskLoss and the same optimizer leave."""
+    """After two steps the weights equal those of a hand-written loop with MultiTaskLoss and the same optimizer."""
     module = MultiTaskModule(TEXT, seed=0, optimizer=sgd)
     batches = loader_of(2)
     fitted(module, batches)
@@ -71,7 +71,7 @@ def test_a_step_is_that_of_a_loop_by_hand() -> None:
 
 
 def test_validation_logs_losses_and_metrics_of_all_rows() -> None:
-    """Uneven batches and sample spaces: as if all rows were one batch, where means of batches would differ."""
+    """Uneven batches and sample spaces give the values of one batch with all rows, not means over batches."""
     batches = Loader([rows_of(8, seed=1), rows_of(3, seed=2), rows_of(5, seed=3)])
     module = MultiTaskModule(TEXT, seed=0, grouped_by="user")
     found = logged(validated(module, batches))
@@ -98,7 +98,7 @@ def test_validation_logs_losses_and_metrics_of_all_rows() -> None:
 
 
 def test_half_precision_measures_in_single() -> None:
-    """A model in bfloat16 is measured with sums in float32: in bfloat16 a sum over rows stops growing at 256."""
+    """A bfloat16 model is measured with float32 sums: in bfloat16 a sum over rows would stop growing at 256."""
     module = MultiTaskModule(TEXT, seed=0).to(torch.bfloat16)
     rows = rows_of(600)
     logits = {"a": torch.full((600,), 2.0), "b": torch.zeros(600), "c": torch.zeros(600, 3)}
@@ -108,7 +108,7 @@ def test_half_precision_measures_in_single() -> None:
 
 
 def test_the_test_rows_have_names_of_their_own() -> None:
-    """`test/...` with the same values as a validation on these rows; nothing of an earlier pass is left in them."""
+    """`test/...` has the values of a validation on these rows; nothing is carried over from an earlier pass."""
     module = MultiTaskModule(TEXT, seed=0)
     rows = loader_of(2)
     validation = logged(validated(module, rows))
@@ -117,7 +117,7 @@ def test_the_test_rows_have_names_of_their_own() -> None:
 
 
 def test_training_logs_the_losses_of_a_step() -> None:
-    """The total and every task's own loss, of the last step."""
+    """The total and the loss of every task in the last step are logged."""
     module = MultiTaskModule(TEXT, seed=0, optimizer=sgd)
     batches = loader_of(1)
     found = logged(fitted(module, batches))
@@ -129,7 +129,7 @@ def test_training_logs_the_losses_of_a_step() -> None:
 
 
 def test_an_empty_sample_space_logs_nothing() -> None:
-    """No row of task `b` in the whole validation: no metric and no loss of it, and a finite total."""
+    """If no row of task `b` is validated, it has neither metric nor loss, and the total is finite."""
     batches = loader_of(2)
     for batch in batches:
         batch["has_b"] = torch.zeros(8)
@@ -139,20 +139,20 @@ def test_an_empty_sample_space_logs_nothing() -> None:
 
 
 class Iterated:
-    """Batches whose number nobody knows beforehand."""
+    """Batches whose number is not known in advance."""
 
     def __init__(self, batches: list[Batch]) -> None:
         """Keeps the batches."""
         self.batches = batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass."""
+        """Iterate over the batches once."""
         return iter(self.batches)
 
 
 @pytest.mark.parametrize("batches", [[], [rows_of(0)], [rows_of(0)] * 2])
 def test_a_validation_without_rows_logs_nothing(batches: list[Batch]) -> None:
-    """No batch at all, or batches without a row: no value, no warning, and no error; gate weights too have none."""
+    """With no batch, or only empty ones, no value is logged, not even of gate weights, without a warning or error."""
     module = MultiTaskModule(TEXT, seed=0, grouped_by="user", log_gates=True)
     assert logged(validated(module, Iterated(batches))) == {}
     assert len(logged(validated(module, Iterated([*batches, rows_of(8)])))) > 5
@@ -160,7 +160,7 @@ def test_a_validation_without_rows_logs_nothing(batches: list[Batch]) -> None:
 
 @pytest.mark.parametrize("name", ["loss", "auc", "gates", "task_losses", "validation", "train", "log_loss", "rows"])
 def test_tasks_may_be_named_like_metrics(name: str) -> None:
-    """Every logged name is a task's own, whatever the task is called: as many names, and the same values."""
+    """Whatever a task is called, there are as many logged names as usual, with the same values."""
     found = []
     for task in ("a", name):
         text = TEXT.replace("a: {kind", f"{task}: {{label: a, kind")
@@ -171,7 +171,7 @@ def test_tasks_may_be_named_like_metrics(name: str) -> None:
 
 
 def test_a_fusion_that_is_a_task_is_measured_like_a_tower() -> None:
-    """ESMM's product has an AUC; its factor `cvr`, which is not a task, has none."""
+    """ESMM's product has an AUC; its factor `cvr`, which is not a task, does not."""
     text = """
 archspec: 1
 name: chain
@@ -191,7 +191,7 @@ fusion: {ctcvr: {kind: product, of: [ctr, cvr]}}
 
 
 def test_gate_weights_are_those_of_gate_statistics() -> None:
-    """The mean weight of every expert over all validation rows, under the canonical names."""
+    """The mean weight of every expert over all validation rows is logged under its canonical name."""
     module = MultiTaskModule(TEXT, seed=0, log_gates=True)
     batches = Loader([rows_of(8, seed=1), rows_of(3, seed=2)])
     found = {name: value for name, value in logged(validated(module, batches)).items() if "/gates/" in name}
@@ -205,7 +205,7 @@ def test_gate_weights_are_those_of_gate_statistics() -> None:
 
 
 def test_prediction_gives_scores_without_labels() -> None:
-    """`Trainer.predict` gives what `model.predict` gives, per batch, from inputs alone."""
+    """`Trainer.predict` returns the result of `model.predict` for each batch, from inputs alone."""
     module = MultiTaskModule(TEXT, seed=0)
     inputs = [{name: batch[name] for name in ("x", "user")} for batch in loader_of(2)]
     found = quiet_trainer().predict(module, Loader(inputs))
@@ -217,14 +217,14 @@ def test_prediction_gives_scores_without_labels() -> None:
 
 @pytest.mark.parametrize(("batches", "gathered", "steps"), [(4, 1, 4), (4, 2, 2), (5, 2, 3)])
 def test_the_clock_counts_steps_of_the_optimizer(batches: int, gathered: int, steps: int) -> None:
-    """With gradients from several batches a step is still one tick; the last step of an epoch may have fewer."""
+    """With accumulated gradients the clock ticks once per optimizer step; an epoch's last step may have fewer."""
     module = MultiTaskModule(TEXT, seed=0)
     fitted(module, loader_of(batches), accumulate_grad_batches=gathered)
     assert int(module.criterion.steps) == steps
 
 
 def test_gathered_gradients_share_one_weight() -> None:
-    """Two halves of a batch, gathered, train like the batch: the decayed weight does not move between them."""
+    """Two accumulated half batches train like the whole batch: a decayed weight does not change between them."""
     text = TEXT.replace("when: has_b", "decay: 0.5").replace("uncertainty", "sum")
     whole, halves = loader_of(2), [part for batch in loader_of(2) for part in split(batch)]
     weights = []
@@ -237,19 +237,19 @@ def test_gathered_gradients_share_one_weight() -> None:
 
 
 def split(batch: Batch) -> list[Batch]:
-    """Two halves of a batch."""
+    """The two halves of a batch."""
     return [{name: column[part] for name, column in batch.items()} for part in (slice(0, 4), slice(4, 8))]
 
 
 def test_validation_and_sanity_checks_move_no_clock() -> None:
-    """Only training steps count, and no validated row reaches the balance."""
+    """Only training steps advance the clock, and validated rows never reach the balance."""
     module = MultiTaskModule(TEXT.replace("uncertainty", "dwa"), seed=0)
     fitted(module, loader_of(3), loader_of(4), num_sanity_val_steps=2, val_check_interval=1)
     assert [int(module.criterion.steps), int(module.criterion.epochs)] == [3, 1]
 
 
 def test_a_compiled_model_trains_the_same() -> None:
-    """`module.model.compile()`: same losses, same metrics, same names of weights."""
+    """With `module.model.compile()` losses, metrics and names of weights are the same."""
     rows = loader_of(2)
     found = []
     for compiled in (False, True):
@@ -270,20 +270,20 @@ def test_a_missing_label_is_named() -> None:
 
 
 def test_an_unknown_column_to_group_by_is_named() -> None:
-    """Before the first step of training, by Lightning's sanity check."""
+    """The error is raised by Lightning's sanity check, before the first training step."""
     module = MultiTaskModule(TEXT, grouped_by="person")
     with pytest.raises(KeyError, match="grouped_by: there is no column `person`; the batch has `x`, `user`"):
         fitted(module, loader_of(1), loader_of(1))
 
 
 def test_grouping_without_a_binary_task_is_refused() -> None:
-    """There is no AUC to group."""
+    """The request is refused because there is no AUC to group."""
     text = TEXT.replace("{kind: binary, decay: 0.9}", "{kind: regression}")
     with pytest.raises(ValueError, match="grouped_by='user': no task of `mixed` is binary"):
         MultiTaskModule(text, grouped_by="user")
 
 
 def test_a_wrong_spec_says_what_is_wrong() -> None:
-    """The usual SpecError, with everything in it."""
+    """The usual SpecError is raised, with all diagnostics."""
     with pytest.raises(archspec.SpecError, match="unknown expert group `sharde`"):
         MultiTaskModule(TEXT.replace("sees: shared", "sees: sharde"))

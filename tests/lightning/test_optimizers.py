@@ -1,4 +1,4 @@
-"""What optimizers are made, and that everything that learns is in exactly one of them."""
+"""Which optimizers are created; every trained parameter is in exactly one of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SPARSE = TEXT.replace("vocab: 4, dim: 2", "vocab: 4, dim: 2, sparse_grad: true")
 
 
 def optimizers_of(module: MultiTaskModule) -> list[Optimizer]:
-    """What the module trains with."""
+    """The optimizers of the module."""
     return fitted(module, loader_of(1)).optimizers
 
 
 def test_all_that_learns_is_in_one_optimizer() -> None:
-    """Every parameter of the model and of the balance exactly once; only the model's are decayed."""
+    """Every parameter of the model and of the balance occurs exactly once; weight decay applies to the model's only."""
     module = MultiTaskModule(TEXT, weight_decay=0.1, learning_rate=0.02)
     (optimizer,) = optimizers_of(module)
     assert isinstance(optimizer, AdamW)
@@ -42,7 +42,7 @@ def test_all_that_learns_is_in_one_optimizer() -> None:
 
 
 def test_sparse_tables_have_an_optimizer_of_their_own() -> None:
-    """SparseAdam for them, AdamW for the rest, by hand; both move, and the clock counts each step once."""
+    """SparseAdam for sparse tables and AdamW for the rest both update weights; the clock counts each step once."""
     module = MultiTaskModule(SPARSE, seed=0)
     before = [parameter.detach().clone() for parameter in module.parameters()]
     found = optimizers_of(module)
@@ -53,7 +53,7 @@ def test_sparse_tables_have_an_optimizer_of_their_own() -> None:
 
 
 def test_sparse_training_is_dense_training_where_every_row_is_seen() -> None:
-    """One step of SparseAdam moves the rows of the batch as Adam does."""
+    """One step of SparseAdam updates the rows of the batch like Adam."""
     moved = []
     for text in (TEXT, SPARSE):
         module = MultiTaskModule(text, seed=0, learning_rate=0.05)
@@ -65,7 +65,7 @@ def test_sparse_training_is_dense_training_where_every_row_is_seen() -> None:
 
 @pytest.mark.parametrize("option", [{"gradient_clip_val": 1.0}, {"accumulate_grad_batches": 2}])
 def test_two_optimizers_refuse_what_needs_one(option: dict[str, Any]) -> None:
-    """Lightning says so before the first step, for the default optimizers and for those of a hook."""
+    """Lightning refuses two optimizers before the first step, the default ones and those of a hook."""
     with pytest.raises(MisconfigurationException, match="not supported for manual optimization"):
         fitted(MultiTaskModule(SPARSE), loader_of(1), **option)
     halves = MultiTaskModule(TEXT, optimizer=lambda groups: [SGD([{**group}], lr=0.1) for group in groups])
@@ -74,7 +74,7 @@ def test_two_optimizers_refuse_what_needs_one(option: dict[str, Any]) -> None:
 
 
 def test_a_hook_makes_one_optimizer_of_all_groups() -> None:
-    """It gets groups with names and tasks, of the balance too; SGD takes sparse gradients, so one is enough."""
+    """It gets groups with names and tasks, including the balance's; SGD takes sparse gradients, so one is enough."""
     seen: list[ParameterGroup] = []
 
     def hook(groups: list[ParameterGroup]) -> Optimizer:
@@ -90,7 +90,7 @@ def test_a_hook_makes_one_optimizer_of_all_groups() -> None:
 
 
 def test_a_hook_may_bring_a_schedule() -> None:
-    """`{"optimizer": ..., "lr_scheduler": ...}`, which Lightning steps."""
+    """A hook may return `{"optimizer": ..., "lr_scheduler": ...}`; Lightning steps the scheduler."""
     made: list[Optimizer] = []
 
     def hook(groups: list[ParameterGroup]) -> Optimizers:
@@ -102,7 +102,7 @@ def test_a_hook_may_bring_a_schedule() -> None:
 
 
 def test_sparse_tables_in_several_processes_are_refused() -> None:
-    """DDP cannot add up sparse gradients of a compiled model: one sentence instead of torch's words on storages."""
+    """DDP cannot sum a compiled model's sparse gradients: one sentence replaces torch's message about storages."""
 
     class TwoProcesses:
         world_size = 2
@@ -115,12 +115,12 @@ def test_sparse_tables_in_several_processes_are_refused() -> None:
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_gradients_are_clipped(precision: Any) -> None:  # noqa: ANN401 - a literal of Lightning's
-    """The gradients that the optimizer gets have the requested norm, also in mixed precision."""
+    """The optimizer receives gradients of the requested norm, also in mixed precision."""
     norms: list[float] = []
 
     class Watched(AdamW):
         def step(self, closure: Any = None) -> Any:  # noqa: ANN401 - torch's signature
-            """Takes note of the norm, which is clipped when Lightning's closure has run."""
+            """Records the norm, which is clipped after Lightning's closure has run."""
             found = closure()
             parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
             norms.append(float(torch.cat([p.grad.flatten() for p in parameters]).norm()))
@@ -133,12 +133,12 @@ def test_gradients_are_clipped(precision: Any) -> None:  # noqa: ANN401 - a lite
     fitted(MultiTaskModule(TEXT, optimizer=hook), loader_of(2), **options)
     assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
     module = MultiTaskModule(TEXT, seed=0)
-    fitted(module, loader_of(1), **options)  # the default optimizer, which is not fused where Lightning takes none
+    fitted(module, loader_of(1), **options)  # the default optimizer, which is not fused where Lightning cannot clip it
     assert int(module.criterion.steps) == 1
 
 
 def test_a_fused_optimizer_of_a_hook_that_cannot_be_clipped_is_refused() -> None:
-    """One sentence before the first step, for an optimizer alone and for one with its schedule."""
+    """It is refused in one sentence before the first step, for an optimizer alone and for one with a schedule."""
 
     def alone(groups: list[ParameterGroup]) -> Optimizer:
         return AdamW([{**group} for group in groups], fused=True)
@@ -156,7 +156,7 @@ def test_a_fused_optimizer_of_a_hook_that_cannot_be_clipped_is_refused() -> None
 
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
 def test_sparse_gradients_that_would_be_clipped_are_refused(algorithm: str) -> None:
-    """One sentence before the first step, where one optimizer takes both kinds of gradients."""
+    """If one optimizer takes both kinds of gradients, it is refused in one sentence before the first step."""
     module = MultiTaskModule(SPARSE, optimizer=lambda groups: SGD([{**group} for group in groups], lr=0.1))
     with pytest.raises(MisconfigurationException, match="`mixed` has tables with sparse gradients, which torch does"):
         fitted(module, loader_of(1), gradient_clip_val=0.1, gradient_clip_algorithm=algorithm)

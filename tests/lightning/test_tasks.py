@@ -40,7 +40,7 @@ METRICS = {
 @given(drawn=tasks(), seed=st.integers(0, 99), cuts=st.lists(st.integers(0, 9), max_size=3).map(sorted))
 @settings(max_examples=40)
 def test_what_is_measured_depends_on_the_rows_alone(drawn: Drawn, seed: int, cuts: list[int]) -> None:
-    """One to four tasks, their rows cut into batches anyhow, empty ones too: the values of all rows as one batch.
+    """One to four tasks, with rows split into batches in any way, even empty ones, give the values of a single batch.
 
     A task without rows in its sample space has no value at all, and no value is NaN.
     """
@@ -63,7 +63,7 @@ def test_what_is_measured_depends_on_the_rows_alone(drawn: Drawn, seed: int, cut
 @pytest.mark.parametrize(("drawn", "balance"), [*((drawn, "sum") for drawn in ONE_TO_FOUR),
     *((ONE_TO_FOUR[0], balance) for balance in BALANCES[1:])], ids=str)  # fmt: skip
 def test_any_tasks_train(drawn: Drawn, balance: str) -> None:
-    """Two epochs under a Trainer, alone or together, with any balance: every task is measured, and its loss falls."""
+    """Two epochs under a Trainer, with any balance and one or more tasks, measure every task and lower its loss."""
     module = MultiTaskModule(drawn.text(balance), seed=0, learning_rate=0.03)
     rows = Loader([drawn.rows(32)] * 4)
     found = logged(fitted(module, rows, rows, max_epochs=2))
@@ -78,7 +78,7 @@ def test_any_tasks_train(drawn: Drawn, balance: str) -> None:
 
 @pytest.mark.parametrize("drawn", ONE_TO_FOUR, ids=str)
 def test_any_tasks_make_a_run(drawn: Drawn, tmp_path: Path) -> None:
-    """A run of one epoch from a Parquet file: every task is measured, and the weights that were kept load."""
+    """A run of one epoch from a Parquet file measures every task, and the kept weights load."""
     columns = {name: list(value.numpy()) for name, value in drawn.rows(60).items()}
     parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
     graph = load_graph(drawn.text(), None, plugins.load([]))
@@ -95,7 +95,7 @@ def test_any_tasks_make_a_run(drawn: Drawn, tmp_path: Path) -> None:
 @pytest.mark.parametrize("balance", BALANCES)
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
 def test_every_balance_trains_in_half_precision(balance: str, precision: Any) -> None:  # noqa: ANN401 - a literal
-    """Gradients are combined in single precision whatever the model computes in; clipped, too."""
+    """Gradients are combined in single precision whatever the model computes in, also with clipping."""
     drawn = ONE_TO_FOUR[4]
     rows = drawn.rows(16)
     if precision == "bf16-true":
@@ -107,7 +107,7 @@ def test_every_balance_trains_in_half_precision(balance: str, precision: Any) ->
 
 
 def test_a_run_tells_which_metrics_have_no_value(tmp_path: Path) -> None:
-    """All rows to validate on are of one class: `null` in results.json, and neither 0, nor NaN, nor silence."""
+    """If all validation rows have one class, metrics without a value are `null` in results.json, neither 0 nor NaN."""
     drawn = Drawn(("binary", "regression"), (False, True), (False, False))
     columns = {name: list(value.numpy()) for name, value in drawn.rows(40).items()}
     parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
@@ -134,7 +134,7 @@ WEIGHTING = ("sum", "uncertainty", "{kind: dwa, temperature: 0.05}", "{kind: gra
 
 @pytest.mark.parametrize(("balance", "decay"), [*((name, "") for name in WEIGHTING), ("sum", "0.9"), ("sum", "epoch")])
 def test_the_kept_epoch_is_the_best_by_the_losses_of_the_tasks(balance: str, decay: str, tmp_path: Path) -> None:
-    """Labels are noise, so that the losses rise after some epochs: what the weighting does decides about no epoch."""
+    """Labels are noise, so losses rise after some epochs; weighting and decay do not change which epoch is the best."""
     rate = "{rate: 0.8, every: epoch}" if decay == "epoch" else decay
     drawn = Drawn(("binary", "regression"), (False, False), (False, False))
     text = drawn.text(balance).replace("binary", f"binary, weight: 2.0{f', decay: {rate}' if rate else ''}")

@@ -22,14 +22,14 @@ FIRST = 5
 
 
 def part_of(rank: int, size: int, batches: int, seed: int, first: int = FIRST) -> Loader:
-    """One process's rows of batches that are drawn alike in every process; with `size` 1, all rows."""
+    """One process's rows of batches that are drawn identically in every process; with `size` 1, all rows."""
     mine = slice(None) if size == 1 else slice(None, first) if rank == 0 else slice(first, None)
     whole = loader_of(batches, ROWS, seed)
     return Loader([{name: column[mine] for name, column in batch.items()} for batch in whole])
 
 
 def results(strategy: str, rank: int = 0, size: int = 1, checkpoint: str = "") -> dict[str, Any]:
-    """Trains two epochs of three steps: what was logged last, the clocks, and the scores of the first rows."""
+    """Trains two epochs of three steps; returns what was logged last, the clocks, and the scores of the first rows."""
     module = MultiTaskModule(TEXT, seed=0, grouped_by="user", log_gates=True, learning_rate=0.05)
     sharded = ModelParallelStrategy(data_parallel_size=size, tensor_parallel_size=1, save_distributed_checkpoint=False)
     how = {"alone": "auto", "ddp": DDPStrategy(), "fsdp2": sharded}[strategy]

@@ -1,4 +1,4 @@
-"""Every odd spec beside this file is accepted, with the warnings and notes beside it (see tests/bad/test_bad.py)."""
+"""Every odd spec in this folder is accepted, with the recorded warnings and notes (see tests/bad/test_bad.py)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPECS = sorted(path.stem for path in HERE.glob("*.yaml"))
 
 @pytest.mark.parametrize("name", SPECS)
 def test_warnings_are_the_golden_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An odd spec is accepted, and says exactly this."""
+    """An odd spec is accepted with exactly the recorded messages."""
     monkeypatch.chdir(HERE)
     spec = load(f"{name}.yaml")
     text = render(spec.diagnostics, "full") + "\n"
@@ -39,7 +39,7 @@ def test_every_lint_has_an_example() -> None:
 
 @pytest.mark.parametrize("embedding", ["linear", "autodis", "buckets, boundaries: [1.0]", "periodic"])
 def test_the_canonical_form_has_no_new_findings(embedding: str) -> None:
-    """What `expand` writes out by default is not reported as a setting that changes nothing."""
+    """Defaults that `expand` writes out are not reported as settings without effect."""
     text = (
         f"archspec: 1\nname: x\ninputs: {{x: {{kind: numeric, dim: 4, embedding: {embedding}}}}}\n"
         "tasks: {t: {}}\ntowers: {t: {from: x}}\n"

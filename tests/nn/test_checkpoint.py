@@ -19,7 +19,7 @@ PLE = spec_file("ple")
 
 @pytest.mark.parametrize(("first", "second"), [(False, True), (True, False), (True, True)])
 def test_weights_move_between_plain_and_optimized_models(*, first: bool, second: bool, tmp_path: Path) -> None:
-    """What one saves the other loads, and gives the same outputs."""
+    """Each loads what the other saved, and computes the same outputs."""
     model, other = model_of(PLE, optimize=first), model_of(PLE, optimize=second, seed=4)
     archspec.save_weights(model, tmp_path / "ple.safetensors")
     archspec.load_weights(other, tmp_path / "ple.safetensors")
@@ -28,7 +28,7 @@ def test_weights_move_between_plain_and_optimized_models(*, first: bool, second:
 
 
 def test_a_file_holds_canonical_names_only(tmp_path: Path) -> None:
-    """The keys of the file are the canonical names, the shapes those of single layers."""
+    """The keys of the file are the canonical names; the shapes are those of single layers."""
     model = model_of(PLE, optimize=True)
     archspec.save_weights(model, tmp_path / "ple.safetensors")
     found = load_file(tmp_path / "ple.safetensors")
@@ -39,7 +39,7 @@ def test_a_file_holds_canonical_names_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimize", [False, True])
 def test_an_edited_spec_keeps_what_kept_its_name(*, optimize: bool, tmp_path: Path) -> None:
-    """With another task removed and an expert added, `strict=False` loads the rest; `strict` says what differs."""
+    """With a task removed and an expert added, `strict=False` loads the rest; `strict` reports the differences."""
     model = model_of(PLE, optimize=True)
     archspec.save_weights(model, tmp_path / "ple.safetensors")
     edited = model_of(archspec.load(PLE, {"levels.1.experts.shared.count": 4}), optimize=optimize, seed=6)
@@ -55,7 +55,7 @@ def test_an_edited_spec_keeps_what_kept_its_name(*, optimize: bool, tmp_path: Pa
 
 @pytest.mark.parametrize("optimize", [False, True])
 def test_a_file_loads_into_a_larger_spec(*, optimize: bool, tmp_path: Path) -> None:
-    """A tower that is new keeps its start; every other weight comes from the file."""
+    """A new tower keeps its initial weights; all other weights come from the file."""
     model = model_of(PLE, optimize=True)
     archspec.save_weights(model, tmp_path / "ple.safetensors")
     larger = archspec.load(PLE, {"towers.extra": {"from": "inputs", "units": [4]}})
@@ -67,7 +67,7 @@ def test_a_file_loads_into_a_larger_spec(*, optimize: bool, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("content", [None, b"", b"no safetensors file"])
 def test_what_is_no_file_of_weights_is_refused(content: bytes | None, tmp_path: Path) -> None:
-    """A missing or broken file is a diagnostic with its path."""
+    """A missing or broken file raises a diagnostic with its path."""
     path = tmp_path / "weights.safetensors"
     if content is not None:
         path.write_bytes(content)
@@ -76,14 +76,14 @@ def test_what_is_no_file_of_weights_is_refused(content: bytes | None, tmp_path: 
 
 
 def test_saving_into_nowhere_leaves_nothing(tmp_path: Path) -> None:
-    """A folder that is not there is a diagnostic, not a traceback from deep inside."""
+    """A missing folder raises a diagnostic, not a traceback from deep inside."""
     with pytest.raises(archspec.SpecError):
         archspec.save_weights(model_of(PLE, optimize=False), tmp_path / "none" / "ple.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_missing_is_named_with_its_neighbour(tmp_path: Path) -> None:
-    """A misspelt name gets the one that is meant; a folder and a cut file are a sentence each, and change nothing."""
+    """A misspelt name suggests the right one; a folder and a truncated file are one sentence each; nothing changes."""
     model = model_of(PLE, optimize=True)
     file = tmp_path / "weights.safetensors"
     archspec.save_weights(model, file)
@@ -104,7 +104,7 @@ def test_a_file_that_is_missing_is_named_with_its_neighbour(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_file_of_another_spec_is_refused(*, strict: bool, tmp_path: Path) -> None:
-    """Without one name in common nothing could be loaded: that is an error, with `strict=False` too."""
+    """If no name matches, nothing could be loaded: that is an error even with `strict=False`."""
     tiny = "archspec: 1\nname: tiny\ninputs: {x: {kind: dense, dim: 2}}\ntasks: {y: {}}\ntowers: {y: {}}\n"
     archspec.save_weights(archspec.compile(tiny, seed=0), tmp_path / "tiny.safetensors")
     with pytest.raises(ValueError, match=r"tiny\.safetensors` has none of the \d+ weights of Ple: .*`towers.y.head"):
@@ -112,7 +112,7 @@ def test_a_file_of_another_spec_is_refused(*, strict: bool, tmp_path: Path) -> N
 
 
 def test_renamed_weights_are_told_in_pairs(tmp_path: Path) -> None:
-    """A renamed tower: the error lists the missing weights and those that the file has instead."""
+    """For a renamed tower the error lists the missing weights beside those that the file has instead."""
     text = PLE.read_text(encoding="utf-8")
     archspec.save_weights(archspec.compile(text, seed=0), tmp_path / "ple.safetensors")
     renamed = archspec.compile(text.replace("vcr", "vcrs"), seed=0)
@@ -121,7 +121,7 @@ def test_renamed_weights_are_told_in_pairs(tmp_path: Path) -> None:
 
 
 def test_wrapped_models_are_saved_and_loaded(tmp_path: Path) -> None:
-    """What DistributedDataParallel and torch.compile wrap is found; other modules are refused by name."""
+    """Models inside DistributedDataParallel and torch.compile are found; other modules are refused by name."""
     model, other = model_of(PLE, optimize=True), model_of(PLE, optimize=False, seed=4)
     compiled: Any = torch.compile(torch.nn.DataParallel(model))
     archspec.save_weights(compiled, tmp_path / "ple.safetensors")
@@ -133,14 +133,14 @@ def test_wrapped_models_are_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_a_model_without_values_is_not_saved(tmp_path: Path) -> None:
-    """On the meta device there is nothing to write."""
+    """A model on the meta device has no values to save, and is refused."""
     with pytest.raises(ValueError, match="Ple is on the meta device: it has no values"):
         archspec.save_weights(type(model_of(PLE, optimize=True))(device="meta"), tmp_path / "ple.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_models_in_shards_are_told_how_to_be_saved(tmp_path: Path) -> None:
-    """FSDP2 leaves no process the whole weights: saving says so, and what it says to do works."""
+    """With FSDP2 no process has the whole weights: saving explains this, and following its advice works."""
     import torch
     from torch import distributed
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict

@@ -1,4 +1,4 @@
-"""Functions of emitted files that choose between ways to compute: every way gives the same."""
+"""Functions of emitted files that choose between ways of computing: all ways give the same result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from archspec.nn.functional import (
 
 
 def drawn(*shape: int) -> Tensor:
-    """Random float64 numbers that want a gradient."""
+    """Random float64 numbers that require a gradient."""
     torch.manual_seed(0)
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
@@ -28,7 +28,7 @@ def drawn(*shape: int) -> Tensor:
 @pytest.mark.parametrize("how", ["mean", "sum", "max"])
 @pytest.mark.parametrize("shape", [(300, 10), (2, 150, 10)])
 def test_many_ids_are_pooled_without_a_gradient_as_with_one(how: str, shape: tuple[int, ...]) -> None:
-    """Rows of padding and rows of none alike: what is summed in place equals what is put together first."""
+    """Without a gradient rows are summed in place, with the same result as with one, also for rows of padding only."""
     table = drawn(7, 3)
     torch.manual_seed(1)
     ids = torch.randint(-1, 7, shape)
@@ -42,7 +42,7 @@ def test_many_ids_are_pooled_without_a_gradient_as_with_one(how: str, shape: tup
 
 @pytest.mark.parametrize(("gates", "experts", "width"), [(1, 3, 5), (2, 9, 40)])
 def test_all_gates_mix_as_each_does(gates: int, experts: int, width: int) -> None:
-    """A small mix and a large one equal the plain weighted sum, gradients included."""
+    """A small and a large mix equal the plain weighted sum, including gradients."""
     weights, stack = drawn(gates, 4, experts), drawn(experts, 4, width)
     plain = torch.stack([mix(weights[g], list(stack)) for g in range(gates)])
     mixed = mix_all(weights, stack)
@@ -54,7 +54,7 @@ def test_all_gates_mix_as_each_does(gates: int, experts: int, width: int) -> Non
 
 
 def test_gates_mix_their_own_experts_and_shared_ones() -> None:
-    """Expert `[G, B, H]` is each gate's own, `[B, H]` or `[1, B, H]` everybody's."""
+    """An expert `[G, B, H]` has one output per gate, `[B, H]` or `[1, B, H]` is shared by all gates."""
     weights, own, shared = drawn(2, 4, 3), drawn(2, 4, 5), drawn(2, 4, 5)
     mixed = mix_seen(weights, [own, shared[0], shared[1:]])
     plain = [mix(weights[g], [own[g], *shared]) for g in range(2)]
@@ -65,7 +65,7 @@ def test_gates_mix_their_own_experts_and_shared_ones() -> None:
 @pytest.mark.parametrize("shape", [(2, 0), (0, 0), (0, 4), (3, 2, 0), (3000, 0)])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_list_of_no_ids_is_pooled_to_zeros(*, how: str, shape: tuple[int, ...], sparse: bool) -> None:
-    """Lists of width 0 and batches of no rows give zeros, with a gradient of zeros, and without one too."""
+    """Lists of width 0 and batches without rows give zeros, and zero gradients where gradients are computed."""
     table = drawn(7, 3)
     ids = torch.empty(*shape, dtype=torch.int64)
     ids.fill_(-1)
@@ -84,7 +84,7 @@ def test_a_list_of_no_ids_is_pooled_to_zeros(*, how: str, shape: tuple[int, ...]
 def test_lists_without_an_id_are_zeros_by_weight_and_by_place(
     *, how: str, shape: tuple[int, ...], sparse: bool
 ) -> None:
-    """No ids, or padding alone beside NaN for weights: zeros, and gradients of zeros, never NaN."""
+    """Without ids, or with only padding beside NaN weights, outputs and gradients are zero, never NaN."""
     table, weights = drawn(7, 3), torch.full(shape, torch.nan, dtype=torch.float64, requires_grad=True)
     ids = torch.full(shape, -1)
     pooled = pool_last(ids, table, sparse) if how == "last" else pool_weighted(ids, weights, table, how, sparse)
@@ -96,7 +96,7 @@ def test_lists_without_an_id_are_zeros_by_weight_and_by_place(
 
 
 def test_ids_that_select_may_be_small() -> None:
-    """int32 ids take the same case as int64."""
+    """int32 ids select the same case as int64 ids."""
     cases = [drawn(3, 2), drawn(3, 2) + 1]
     ids = torch.tensor([1, 0, 1])
     assert select(ids.int(), cases).equal(select(ids, cases))
@@ -104,7 +104,7 @@ def test_ids_that_select_may_be_small() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_the_logarithm_of_nothing_is_finite(dtype: torch.dtype) -> None:
-    """Zero and less have the logarithm of the smallest normal number; from there on it is the logarithm itself."""
+    """The smallest normal number replaces zero and negative numbers; above it, the logarithm is exact."""
     tiny = torch.finfo(dtype).tiny
     numbers = torch.tensor([0.0, -1.0, tiny, 4 * tiny, 1e-3, 1.0, 8.0], dtype=dtype)
     found = safe_log(numbers)
@@ -113,7 +113,7 @@ def test_the_logarithm_of_nothing_is_finite(dtype: torch.dtype) -> None:
 
 
 def test_the_exponential_of_much_is_finite() -> None:
-    """Up to 80 it is the exponential itself, beyond it stays; in single precision, too."""
+    """It is exact up to 80 and constant beyond, also in single precision."""
     numbers = torch.tensor([-90.0, 0.0, 79.0, 80.0, 81.0, 1e4])
     assert bounded_exp(numbers).equal(numbers.minimum(torch.tensor(80.0)).exp())
     assert bounded_exp(numbers).isfinite().all()

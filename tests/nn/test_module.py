@@ -1,4 +1,4 @@
-"""What every compiled module can do: weights by canonical name, checks of a batch, copies, devices, seeds."""
+"""Features of every compiled module: weights by canonical name, checks of a batch, copies, devices, seeds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ towers: {a: {switch: scene, cases: {$domain: {}}}, b: {units: [3], dropout: 0.5}
 
 
 def everything(*, optimize: bool, seed: int = 0) -> Compiled:
-    """A model with a bit of everything."""
+    """A model that uses a bit of everything."""
     return model_of(EVERYTHING, optimize=optimize, seed=seed)
 
 
@@ -59,7 +59,7 @@ def test_named_weights_are_views(*, optimize: bool) -> None:
 
 @BOTH
 def test_one_seed_gives_one_start(*, optimize: bool) -> None:
-    """With one seed, plain and optimized modules of every spec start alike, and no global generator moves."""
+    """With one seed, plain and optimized modules of every spec start alike; the global generator is not touched."""
     state = torch.get_rng_state()
     for name in NAMES:
         plain = dict(archspec.compile(spec_of(name), optimize=False, seed=7).named_weights())
@@ -73,7 +73,7 @@ def test_one_seed_gives_one_start(*, optimize: bool) -> None:
 
 @BOTH
 def test_without_a_seed_the_global_generator_decides(*, optimize: bool) -> None:
-    """`torch.manual_seed` before `compile` repeats a model, as with any module."""
+    """`torch.manual_seed` before `compile` reproduces a model, as for any module."""
     torch.manual_seed(3)
     first = dict(archspec.compile(spec_file("mmoe"), optimize=optimize).named_weights())
     second = dict(archspec.compile(spec_file("mmoe"), optimize=optimize).named_weights())
@@ -85,7 +85,7 @@ def test_without_a_seed_the_global_generator_decides(*, optimize: bool) -> None:
 
 @BOTH
 def test_weights_start_like_those_of_torch(*, optimize: bool) -> None:
-    """Linear weights and biases are uniform within 1/sqrt(fan-in of one expert), tables are standard normal."""
+    """Linear weights and biases are uniform within 1/sqrt(fan-in of one expert); tables are standard normal."""
     weights = dict(archspec.compile(spec_file("mmoe"), optimize=optimize, seed=0).named_weights())
     for expert in range(8):
         first = weights[f"level1.experts.shared.{expert}.layers.0.weight"]
@@ -97,7 +97,7 @@ def test_weights_start_like_those_of_torch(*, optimize: bool) -> None:
 
 @BOTH
 def test_loading_lists_everything_that_is_wrong_and_copies_nothing(*, optimize: bool) -> None:
-    """Missing, extra and misshapen weights are named together; the model stays as it was."""
+    """Missing, extra and misshapen weights are reported together; the model remains unchanged."""
     model, other = everything(optimize=optimize), everything(optimize=optimize, seed=5)
     before = {name: view.clone() for name, view in model.named_weights()}
     weights = dict(other.named_weights())
@@ -118,7 +118,7 @@ def test_loading_lists_everything_that_is_wrong_and_copies_nothing(*, optimize: 
 
 @BOTH
 def test_loading_without_strict_takes_what_fits_by_name(*, optimize: bool) -> None:
-    """`strict=False` copies the weights whose names both sides have."""
+    """`strict=False` copies the weights whose names occur on both sides."""
     model, other = everything(optimize=optimize), everything(optimize=False, seed=5)
     weights = dict(other.named_weights())
     model.load_weights({"towers.b.head.bias": weights["towers.b.head.bias"], "unknown": torch.zeros(1)}, strict=False)
@@ -127,7 +127,7 @@ def test_loading_without_strict_takes_what_fits_by_name(*, optimize: bool) -> No
 
 @BOTH
 def test_a_copy_is_a_model_of_its_own(*, optimize: bool) -> None:
-    """`copy.deepcopy`, also after a step of training with auxiliary losses, shares nothing with the original."""
+    """`copy.deepcopy` shares nothing with the original, even after a training step with auxiliary losses."""
     model, batch = everything(optimize=optimize).train(), batch_of(EVERYTHING, 5)
     run(model, batch)
     other = copy.deepcopy(model)
@@ -139,7 +139,7 @@ def test_a_copy_is_a_model_of_its_own(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_state_dict_goes_round(*, optimize: bool) -> None:
-    """`state_dict` is plain torch: saved with torch.save, loaded without pickle of anything but tensors."""
+    """`state_dict` is plain torch: saved with torch.save, loaded with only tensors unpickled."""
     model, other, batch = everything(optimize=optimize), everything(optimize=optimize, seed=9), batch_of(EVERYTHING, 5)
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
@@ -150,7 +150,7 @@ def test_a_state_dict_goes_round(*, optimize: bool) -> None:
 
 @BOTH
 def test_precision_follows_the_module(*, optimize: bool) -> None:
-    """`.double()` and `.float()` move every tensor; outputs are of the module's type."""
+    """`.double()` and `.float()` convert every tensor, and outputs have the module's type."""
     for dtype in (torch.float64, torch.float32):
         model = everything(optimize=optimize).to(dtype).eval()
         outputs = model(batch_of(EVERYTHING, 3, dtype=dtype))
@@ -159,7 +159,7 @@ def test_precision_follows_the_module(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_model_is_made_without_memory_and_filled_later(*, optimize: bool) -> None:
-    """On the meta device nothing is allocated; `to_empty` and `reset_parameters` make it whole."""
+    """On the meta device nothing is allocated; `to_empty` and `reset_parameters` complete the model."""
     cls = type(everything(optimize=optimize))
     model = cls(device="meta")
     assert {value.device.type for value in (*model.parameters(), *model.buffers())} == {"meta"}
@@ -173,13 +173,13 @@ def test_a_model_is_made_without_memory_and_filled_later(*, optimize: bool) -> N
 
 
 def on_meta(model: Compiled) -> Compiled:
-    """A model of the same class whose tensors have shapes and no values."""
+    """A model of the same class, whose tensors have shapes but no values."""
     made: Compiled = type(model)(device="meta")
     return made
 
 
 def emptied(model: Compiled) -> Compiled:
-    """The same with uninitialised memory on the CPU."""
+    """The same model with uninitialised memory on the CPU."""
     made = on_meta(model).to_empty(device="cpu")
     for value in (*made.parameters(), *made.buffers()):
         torch.nn.init.constant_(value.detach(), 99)
@@ -187,14 +187,14 @@ def emptied(model: Compiled) -> Compiled:
 
 
 def by_state_dict(model: Compiled) -> Compiled:
-    """What torch's users do."""
+    """By `load_state_dict`, the usual way in torch."""
     made = emptied(model)
     made.load_state_dict(model.state_dict())
     return made
 
 
 def by_assignment(model: Compiled) -> Compiled:
-    """First on the meta device."""
+    """By assignment, starting on the meta device."""
     made = on_meta(model)
     made.load_state_dict(model.state_dict(), assign=True)
     return made
@@ -208,7 +208,7 @@ def by_weights(model: Compiled) -> Compiled:
 
 
 def inside_another(model: Compiled) -> Compiled:
-    """As part of a larger module, which calls none of the part's own methods but `_apply`."""
+    """As part of a larger module, which calls no method of the part except `_apply`."""
     outer = torch.nn.Sequential(on_meta(model)).to_empty(device="cpu")
     for ours, theirs in zip(outer.parameters(), model.parameters(), strict=True):
         ours.data.copy_(theirs)
@@ -220,7 +220,7 @@ def inside_another(model: Compiled) -> Compiled:
 
 
 def under_a_context(model: Compiled) -> Compiled:
-    """Made and moved while `torch.device("meta")` is the default."""
+    """Created and moved while `torch.device("meta")` is the default."""
     with torch.device("meta"):
         made = archspec.compile(vars(type(model))["spec"])
         made.to_empty(device="cpu")
@@ -229,7 +229,7 @@ def under_a_context(model: Compiled) -> Compiled:
 
 
 def there_and_back(model: Compiled) -> Compiled:
-    """Through half precision, where the weights come again from the model."""
+    """Through half precision, with the weights copied from the model again."""
     made = copy.deepcopy(model).half().float()
     made.load_state_dict(model.state_dict())
     return made
@@ -240,7 +240,7 @@ def there_and_back(model: Compiled) -> Compiled:
 )
 @pytest.mark.parametrize("name", ["hinet", "pepnet", "home", "star", "deepseek_moe"])
 def test_constants_are_there_after_loading(name: str, way: Callable[[Compiled], Compiled]) -> None:
-    """A state dict has no `exclude` tables, domain gates or table offsets; a loaded model still has them."""
+    """`exclude` tables, domain gates and table offsets are not in a state dict; a loaded model still has them."""
     model = archspec.compile(spec_of(name), seed=0).eval()
     batch = batch_of(spec_of(name), 5, dtype=torch.float32)
     assert_agree(way(model).eval()(batch), model(batch), 0.0)
@@ -249,7 +249,7 @@ def test_constants_are_there_after_loading(name: str, way: Callable[[Compiled], 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, about backends and about views among the outputs
 @pytest.mark.parametrize("name", ["hinet", "pepnet"])
 def test_fsdp2_may_begin_on_the_meta_device(name: str, tmp_path: Path) -> None:
-    """Sharded without memory, then given memory and weights: outputs are those of the whole model."""
+    """Sharded without memory, then given memory and weights, it computes the outputs of the whole model."""
     model = archspec.compile(spec_of(name), seed=0).eval()
     batch = batch_of(spec_of(name), 5, dtype=torch.float32)
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
@@ -265,14 +265,14 @@ def test_fsdp2_may_begin_on_the_meta_device(name: str, tmp_path: Path) -> None:
 
 @BOTH
 def test_weights_are_not_loaded_into_nothing(*, optimize: bool) -> None:
-    """On the meta device there is nothing to copy into: `load_weights` says so instead of doing nothing."""
+    """`load_weights` raises an error for a model on the meta device instead of doing nothing."""
     model = everything(optimize=optimize)
     with pytest.raises(ValueError, match="meta device: call `to_empty"):
         on_meta(model).load_weights(dict(model.named_weights()))
 
 
 def test_weights_of_another_spec_are_told_in_a_few_lines() -> None:
-    """Of hundreds of names that do not fit, ten are listed and the rest is counted."""
+    """Of hundreds of mismatched names, ten are listed and the rest is counted."""
     model, other = (archspec.compile(spec_of(name), seed=0) for name in ("ple", "stem"))
     with pytest.raises(ValueError, match=r"weights do not fit Ple:\n(  .*\n){10}  and \d+ more$"):
         model.load_weights(dict(other.named_weights()))
@@ -281,7 +281,7 @@ def test_weights_of_another_spec_are_told_in_a_few_lines() -> None:
 @BOTH
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_model_runs_on_cuda(*, optimize: bool) -> None:
-    """On a CUDA device outputs and gradients are those of the CPU."""
+    """Outputs and gradients on a CUDA device equal those on the CPU."""
     model, batch = everything(optimize=optimize).eval(), batch_of(EVERYTHING, 5)
     right = run(model, batch)
     found = run(model.to("cuda"), {key: value.to("cuda") for key, value in batch.items()})
@@ -291,7 +291,7 @@ def test_a_model_runs_on_cuda(*, optimize: bool) -> None:
 
 @BOTH
 def test_gate_weights_have_no_gradient_and_one_row_per_row(*, optimize: bool) -> None:
-    """Gate weights are named canonically, `[B, experts seen]`, static gates included."""
+    """Gate weights have canonical names and the shape `[B, experts seen]`, static gates included."""
     gates = everything(optimize=optimize).eval().gate_weights(batch_of(EVERYTHING, 5))
     assert {name: tuple(value.shape) for name, value in gates.items()} == {
         "level1.gates.a": (5, 3),
@@ -346,7 +346,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], type[Exception], str]
 @BOTH
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_batch_is_refused_by_the_inputs_name(*, name: str, optimize: bool) -> None:
-    """Missing columns, wrong types and shapes, and ids out of range name the input, the range and the first bad row."""
+    """Missing columns, wrong types or shapes, and ids out of range are reported with input, range and first bad row."""
     change, error, message = WRONG[name]
     model, batch = everything(optimize=optimize), batch_of(EVERYTHING, 5)
     change(batch)
@@ -357,14 +357,14 @@ def test_a_wrong_batch_is_refused_by_the_inputs_name(*, name: str, optimize: boo
 @BOTH
 @pytest.mark.parametrize(("batch", "message"), [([1, 2], "not a list"), (torch.ones(3), "not a Tensor")])
 def test_a_batch_is_a_mapping(*, batch: object, message: str, optimize: bool) -> None:
-    """A list or a tensor instead of a dict is a sentence."""
+    """A list or a tensor instead of a dict is refused in one sentence."""
     with pytest.raises(TypeError, match=f"a batch is a dict of tensors by column, {message}"):
         everything(optimize=optimize)(batch)
 
 
 @BOTH
 def test_autocast_converts_numbers_but_float64(*, optimize: bool) -> None:
-    """Under autocast torch converts float32 and bfloat16; what it does not convert is refused."""
+    """Under autocast torch converts float32 and bfloat16; float64, which it does not convert, is refused."""
     model, batch = everything(optimize=optimize).float().eval(), batch_of(EVERYTHING, 5, dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert all(value.isfinite().all() for value in model({**batch, "x": batch["x"].bfloat16()}).values())
@@ -375,7 +375,7 @@ def test_autocast_converts_numbers_but_float64(*, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("name", ["meituan_search", "star", "hinet", "pepnet"])
 def test_small_ids_are_ids(*, name: str, optimize: bool) -> None:
-    """int32 ids serve everywhere: in tables, sequences, domains, switches, gates and plugins."""
+    """int32 ids work everywhere: in tables, sequences, domains, switches, gates and plugins."""
     model, batch = archspec.compile(spec_of(name), optimize=optimize, seed=0), batch_of(spec_of(name), 5)
     batch = {key: value.float() if value.is_floating_point() else value for key, value in batch.items()}
     small = {key: value if value.is_floating_point() else value.int() for key, value in batch.items()}
@@ -418,14 +418,14 @@ def looked_up() -> dict[str, Tensor]:
 def test_ids_that_are_looked_up_together_are_checked_each(
     *, column: str, value: Tensor, message: str, optimize: bool
 ) -> None:
-    """One comparison sees that something is wrong; the message still names the input, the row and the range."""
+    """Although one comparison checks all ids, the message names the input, the row and the range."""
     model = model_of(LOOKED_UP_TOGETHER, optimize=optimize)
     with pytest.raises(ValueError, match=message):
         model({**looked_up(), column: value})
 
 
 def test_ids_of_another_integer_type_are_looked_up_all_the_same() -> None:
-    """int32 ids, alone or mixed with int64, with the check or without: equal outputs."""
+    """int32 ids, alone or mixed with int64, checked or not, give equal outputs."""
     model, batch = model_of(LOOKED_UP_TOGETHER, optimize=True), looked_up()
     wanted = model(batch)["y"]
     for changed in (("a",), ("a", "b")):
@@ -436,7 +436,7 @@ def test_ids_of_another_integer_type_are_looked_up_all_the_same() -> None:
 
 @BOTH
 def test_checks_can_be_turned_off(*, optimize: bool) -> None:
-    """With `check_inputs` off nothing is checked: a mistake is an error of torch."""
+    """With `check_inputs` off nothing is checked, so a mistake raises an error of torch."""
     model, batch = everything(optimize=optimize), batch_of(EVERYTHING, 5)
     batch["x"] = torch.zeros(5, 4, dtype=torch.float64)
     model.check_inputs = False
@@ -446,7 +446,7 @@ def test_checks_can_be_turned_off(*, optimize: bool) -> None:
 
 @BOTH
 def test_training_lowers_the_loss(*, optimize: bool) -> None:
-    """A few steps of gradient descent on the module's parameters lower what they minimise."""
+    """A few steps of gradient descent on the module's parameters reduce the loss."""
     model, batch = everything(optimize=optimize).eval(), batch_of(EVERYTHING, 16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []

@@ -1,4 +1,4 @@
-"""Products: every lowering computes the same, forward and backward, and the choice follows plan and rule."""
+"""Products: every lowering computes the same, forward and backward; plan and rule make the choice."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class NoTransposedSlices(TorchDispatchMode):  # type: ignore[no-untyped-call] # 
 
 @needs_onednn
 def test_no_transposed_view_of_a_slice_reaches_onednn() -> None:
-    """Slices of wider tensors come in and gradients of slices go back; each product gets dense views."""
+    """Slices of wider tensors are inputs and receive gradients; still, each product gets dense views."""
     wide = torch.randn(5, 20, requires_grad=True)
     weight = torch.randn(4, 6, requires_grad=True)
     with NoTransposedSlices():  # type: ignore[no-untyped-call] # torch leaves it untyped
@@ -77,7 +77,7 @@ def test_no_transposed_view_of_a_slice_reaches_onednn() -> None:
 
 
 def test_a_plan_decides_by_rows() -> None:
-    """From the plan's number of rows, its lowering applies; below, the previous one; other types use torch's."""
+    """From a row count of the plan on its lowering applies, below it the previous one; other types use torch's."""
     plan = ((0, ""), (100, "each"))
     x = torch.zeros(3, 1, 1)
     assert [products.lowering(plan, x, rows, 1) for rows in (0, 99, 100, 5000)] == ["", "", "each", "each"]
@@ -87,7 +87,7 @@ def test_a_plan_decides_by_rows() -> None:
 def test_without_a_plan_only_large_products_of_a_machine_that_gains_go_to_onednn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rule depends on the machine and on the size."""
+    """Without a plan, the choice depends on the machine and on the size."""
     x = torch.zeros(1, 1)
     monkeypatch.setattr(products, "ONEDNN", True)
     assert products.lowering((), x, 1000, products.ONEDNN_FROM // 1000) == "onednn"
@@ -97,7 +97,7 @@ def test_without_a_plan_only_large_products_of_a_machine_that_gains_go_to_onednn
 
 
 def test_bfloat16_products_are_near_and_of_the_same_type() -> None:
-    """Rounded factors change a product by a percent or so, and nothing else."""
+    """Rounding the factors changes a product by about one percent and keeps its type."""
     x, weight, bias = operands(3)
     near = products.linear_stack_bf16(x, weight, bias)
     assert near.dtype == torch.float32
@@ -108,7 +108,7 @@ def test_bfloat16_products_are_near_and_of_the_same_type() -> None:
 
 
 def test_times_are_measured_for_each_lowering() -> None:
-    """One positive time per lowering that this machine has."""
+    """Each lowering that this machine supports has one positive time."""
     found = time_products(2, 4, 3, 5, seconds=0.001)
     assert tuple(found) == lowerings(2)
     assert all(seconds > 0 for seconds in found.values())

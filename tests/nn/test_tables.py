@@ -33,7 +33,7 @@ def table(model: nn.Module, name: str) -> torch.Tensor:
 @pytest.mark.parametrize("optimize", [True, False])
 @pytest.mark.parametrize("make", [torch.tensor, np.asarray, list])
 def test_vectors_replace_rows(make: Any, optimize: bool) -> None:  # noqa: ANN401, FBT001 - parameters of the test
-    """The rows of the ids hold the vectors, all others keep their values, whatever the compiler fused."""
+    """The rows of the given ids become the vectors, and all others are unchanged, whatever the compiler fused."""
     model = archspec.compile(SPEC, optimize=optimize, seed=0)
     before = {name: table(model, name) for name in ("user", "item")}
     archspec.load_table(model, "item", make([3, 1]), make([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
@@ -49,7 +49,7 @@ def test_vectors_replace_rows(make: Any, optimize: bool) -> None:  # noqa: ANN40
 
 
 def test_a_model_in_another_type_and_in_a_wrapper() -> None:
-    """Vectors take the type of the table; a model of torch.compile is unwrapped."""
+    """Vectors are converted to the table's type; a model inside torch.compile is unwrapped."""
     model = archspec.compile(SPEC).double()
     archspec.load_table(torch.compile(model), "user", [0], torch.tensor([[0.5, 1.5, 2.5]]))  # type: ignore[arg-type]
     assert table(model, "user")[0].tolist() == [0.5, 1.5, 2.5]
@@ -73,7 +73,7 @@ ROW = [[1.0, 2.0, 3.0]]
     ],
 )
 def test_vectors_that_do_not_fit(name: str, ids: list[int], vectors: list[list[float]], said: str) -> None:
-    """The message names the table and the first id; nothing is copied."""
+    """The message names the table and the first bad id, and nothing is copied."""
     model = archspec.compile(SPEC, seed=0)
     before = table(model, "item")
     with pytest.raises(ValueError, match=said):
@@ -82,7 +82,7 @@ def test_vectors_that_do_not_fit(name: str, ids: list[int], vectors: list[list[f
 
 
 def test_ids_that_are_no_ids_and_models_that_are_none() -> None:
-    """Fractions and booleans are not ids; other modules have no tables; a model on the meta device is refused."""
+    """Fractions and booleans are refused as ids; so are modules without tables and models on the meta device."""
     model = archspec.compile(SPEC)
     for ids in ([0.0], [True]):
         with pytest.raises(TypeError, match="not whole numbers"):

@@ -1,4 +1,4 @@
-"""AITM (2105.08489): every step of a funnel attends over its own vector and what came from the step before."""
+"""AITM (2105.08489): every step of a funnel attends over its own vector and the one passed on by the step before."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Aitm(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make a bottom and a tower per step, and what carries from step to step."""
+        """Make a bottom and a tower per step, and the transfers between steps."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         experts = {task: [Mlp(self.inputs.width(), [64, 32])] for task in TASKS}

@@ -27,7 +27,7 @@ def personal(out: int) -> ScaleGate:
 
 
 class Poso(Reference):
-    """Experts and towers whose units a person's features switch up and down."""
+    """Experts and towers whose units are amplified or damped by a person's features."""
 
     INPUTS = INPUTS
 

@@ -100,7 +100,7 @@ class StarTower(nn.Module):
 
 
 class Star(Reference):
-    """The star's logit plus that of a small network that knows the scene."""
+    """The star's logit plus that of a small network that also reads the scene."""
 
     INPUTS = INPUTS
 

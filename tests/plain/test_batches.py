@@ -1,4 +1,4 @@
-"""Random batches: every kind of input, in range, padded, shared and repeatable."""
+"""Random batches: every kind of input is in range, padded, shared where required, and reproducible."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_each_column_has_the_shape_and_type_of_its_kind() -> None:
 
 
 def test_ids_use_the_whole_range_and_no_more() -> None:
-    """Ids cover the vocabulary (of the shared table, too), and a shared column fits the smallest one."""
+    """Ids cover the whole vocabulary (also of a shared table); a shared column fits the smallest one."""
     batch = batch_for(INPUTS, 200)
     ranges = {column: set(batch[column].flatten().tolist()) for column in ("item", "other", "history", "scene")}
     assert ranges == {"item": {0, 1, 2, 3}, "other": {0, 1}, "history": {-1, 0, 1, 2, 3}, "scene": {0, 1, 2}}
 
 
 def test_sequences_are_padded_behind_from_full_to_empty() -> None:
-    """The first row is full, the last is empty, and no id follows a pad."""
+    """The first row is full, the last is empty, and no id follows padding."""
     history = batch_for(INPUTS, 20)["history"]
     valid = history >= 0
     assert valid[0].all()
@@ -50,7 +50,7 @@ def test_sequences_are_padded_behind_from_full_to_empty() -> None:
 
 
 def test_a_seed_gives_one_batch() -> None:
-    """The same seed repeats the batch, another seed gives another one, and an empty batch is possible."""
+    """The same seed gives the same batch, another seed a different one; a batch may be empty."""
     first, again, other = batch_for(INPUTS, 9, 1), batch_for(INPUTS, 9, 1), batch_for(INPUTS, 9, 2)
     assert all(first[column].equal(again[column]) for column in first)
     assert not first["stats"].equal(other["stats"])

@@ -1,4 +1,4 @@
-"""The reference models themselves: they run, are named canonically, and the identities of their papers hold."""
+"""The reference models: they run, use canonical names, and satisfy the identities of their papers."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ CANONICAL = re.compile(
 
 @pytest.fixture(params=REFERENCES)
 def name(request: pytest.FixtureRequest) -> str:
-    """Name of each spec that has a reference model."""
+    """The name of each spec that has a reference model."""
     value: str = request.param
     return value
 
 
 def model_of(build: Callable[[], Reference], seed: int = 0) -> Reference:
-    """Make a reference model in float64, seeded, in evaluation, with static weights moved off their special start."""
+    """A reference model in float64, seeded, in evaluation, whose static weights differ from their special start."""
     torch.manual_seed(seed)
     model = build().double().eval()
     for key, parameter in model.named_parameters():
@@ -108,14 +108,14 @@ def model_of(build: Callable[[], Reference], seed: int = 0) -> Reference:
 
 
 def outputs_of(model: Reference, rows: int, seed: int = 0) -> dict[str, Tensor]:
-    """Outputs of a model on a random batch of its own inputs."""
+    """The outputs of a model for a random batch of its own inputs."""
     outputs: dict[str, Tensor] = model(batch_for(model.INPUTS, rows, seed, torch.float64))
     return outputs
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7])
 def test_outputs_are_finite_and_have_one_row_per_row(name: str, rows: int) -> None:
-    """Every reference gives its outputs in the documented shapes, for batches of any size."""
+    """Every reference has outputs of the documented shapes, for batches of any size."""
     outputs = outputs_of(model_of(REFERENCES[name]), rows)
     assert {key: tuple(value.shape) for key, value in outputs.items()} == {
         key: (rows, *rest) for key, rest in OUTPUTS[name].items()
@@ -124,7 +124,7 @@ def test_outputs_are_finite_and_have_one_row_per_row(name: str, rows: int) -> No
 
 
 def test_a_row_does_not_depend_on_its_neighbours(name: str) -> None:
-    """A row alone gives what it gives within a batch, empty sequences included."""
+    """A row gives the same outputs alone as within a batch, also with empty sequences."""
     model = model_of(REFERENCES[name])
     batch = batch_for(model.INPUTS, 7, 0, torch.float64)
     together = model(batch)
@@ -135,13 +135,13 @@ def test_a_row_does_not_depend_on_its_neighbours(name: str) -> None:
 
 
 def test_weights_have_canonical_names(name: str) -> None:
-    """State dicts hold canonical names only, so that weights move to and from a compiled spec by name."""
+    """State dicts contain only canonical names, so weights can be exchanged with a compiled spec by name."""
     strange = [key for key in model_of(REFERENCES[name]).state_dict() if not CANONICAL.fullmatch(key)]
     assert strange == []
 
 
 def test_every_weight_takes_part(name: str) -> None:
-    """The outputs together give every weight a gradient: a reference has no weight that its spec would prune."""
+    """Every weight gets a gradient from the outputs: a reference has no weight that its spec would prune."""
     model = model_of(REFERENCES[name])
     squares = [value.square().sum() for value in outputs_of(model, 64).values()]
     torch.autograd.backward(squares)
@@ -178,7 +178,7 @@ def test_mmoe_with_one_expert_is_shared_bottom() -> None:
 
 
 def test_cross_stitch_starts_as_single_task_models() -> None:
-    """With the identity it starts from, no task's output reaches another task's network."""
+    """With the initial identity, no task's output reaches another task's network."""
     torch.manual_seed(0)
     model = REFERENCES["cross_stitch"]().double()
     torch.autograd.backward(outputs_of(model, 9)["attribute"].sum())

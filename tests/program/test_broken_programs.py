@@ -41,7 +41,7 @@ LEGAL_WITH_OTHERS = {"sum", "product"}
 
 @st.composite
 def breaks(draw: st.DrawFn, program: Program) -> Program:
-    """The program with one change of a sort that a wrong pass could make."""
+    """The program with one change of a kind that a faulty pass could make."""
     sort = draw(st.sampled_from(["order", "storage", *CHANGES]))
     place = draw(st.integers(0, len(program.ops) - 1))
     ops = list(program.ops)
@@ -59,7 +59,7 @@ def breaks(draw: st.DrawFn, program: Program) -> Program:
 
 
 def shapes(op: Op) -> st.SearchStrategy[Op]:
-    """Other shapes of what the operation makes."""
+    """Other shapes for the result of the operation."""
     shape = op.output.shape
     return st.sampled_from([
         replace(op, output=replace(op.output, shape=other))
@@ -68,12 +68,12 @@ def shapes(op: Op) -> st.SearchStrategy[Op]:
 
 
 def types(op: Op) -> st.SearchStrategy[Op]:
-    """Other types of what the operation makes."""
+    """Other types for the result of the operation."""
     return st.sampled_from([replace(op, output=replace(op.output, dtype=dtype)) for dtype in ("float", "int", "bool")])
 
 
 def operand(op: Op) -> st.SearchStrategy[Op]:
-    """One operand read as something else than what it is."""
+    """One operand read as something else than it is."""
     found = [op]
     for place, read in enumerate(op.inputs):
         others = (replace(read, shape=("B", 3)), replace(read, dtype="bool"), replace(read, name="none"))
@@ -82,7 +82,7 @@ def operand(op: Op) -> st.SearchStrategy[Op]:
 
 
 def operands(op: Op) -> st.SearchStrategy[Op]:
-    """Too few operands, or too many."""
+    """Too few or too many operands."""
     if op.kind in LEGAL_WITH_OTHERS:
         return st.just(op)
     return st.sampled_from([replace(op, inputs=other) for other in ((), op.inputs[1:], (*op.inputs, *op.inputs[:1]))])
@@ -114,7 +114,7 @@ CHANGES: dict[str, Callable[[Op], st.SearchStrategy[Op]]] = {
 @settings(max_examples=150)
 @given(st.data())
 def test_a_broken_program_is_found_or_harmless(data: st.DataObject) -> None:
-    """A program that `verify` lets through computes what it computed before the change."""
+    """A program that `verify` accepts computes the same as before the change."""
     number = data.draw(st.integers(0, len(BUILT) - 1))
     program = data.draw(breaks(BUILT[number].lowered.forward))
     try:

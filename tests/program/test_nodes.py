@@ -1,4 +1,4 @@
-"""A canonical name is its text, and knows what it was put together from."""
+"""A canonical name is a string that also knows its parts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NAMES = {
 
 
 def parts(name: NodeName) -> tuple[object, ...]:
-    """Everything that a name knows."""
+    """All parts of a name."""
     return name.section, name.name, name.level, name.number, name.case, name.part
 
 
 @pytest.mark.parametrize("text", NAMES)
 def test_a_name_is_its_text_and_is_read_back(text: str) -> None:
-    """A text finds the name in a mapping; parsing gives the same parts."""
+    """A plain string finds the name in a mapping, and parsing it gives the same parts."""
     name, read = NAMES[text], NodeName.parse(text)
     assert name == text
     found: dict[str, int] = {name: 1}
@@ -46,12 +46,12 @@ def test_a_name_is_its_text_and_is_read_back(text: str) -> None:
      f"level{'9' * 5000}.gates.ctr", f"level1.experts.a.{'9' * 5000}"],
 )  # fmt: skip
 def test_what_is_no_name_is_not_read(text: str) -> None:
-    """Texts that no node can have are None, of any length."""
+    """Strings that no node can have as a name parse to None, whatever their length."""
     assert NodeName.parse(text) is None
 
 
 def test_a_part_knows_its_node() -> None:
-    """A part of a part is a path; its node is the whole again; a whole is its own node."""
+    """A part of a part is a path; its node is the whole name; a whole name is its own node."""
     tower = NodeName("towers", "ctr", case="home")
     part = tower.child("modulate.0").child("down")
     assert (part, part.part, part.node) == ("towers.ctr.cases.home.modulate.0.down", "modulate.0.down", tower)
@@ -60,7 +60,7 @@ def test_a_part_knows_its_node() -> None:
 
 
 def test_relatives_keep_section_and_level() -> None:
-    """A sibling has another name; a member is one expert of a group."""
+    """A sibling has another name in the same section and level; a member is one expert of a group."""
     group = NodeName("experts", "shared", level=2)
     assert (group.sibling("ctr"), group.member(1)) == ("level2.experts.ctr", "level2.experts.shared.1")
     assert parts(group.member(1)) == ("experts", "shared", 2, 1, None, "")
@@ -68,14 +68,14 @@ def test_relatives_keep_section_and_level() -> None:
 
 @pytest.mark.parametrize("name", NAMES.values())
 def test_copies_know_the_same(name: NodeName) -> None:
-    """Copies and pickles, also of parts, lose nothing."""
+    """Copies and pickles, also of parts, keep all information."""
     part = name.child("layers.0")
     for found in (copy.copy(part), copy.deepcopy(part), pickle.loads(pickle.dumps(part))):  # noqa: S301 - just dumped
         assert (found, parts(found)) == (part, parts(part))
 
 
 def test_the_owner_is_the_longest_name() -> None:
-    """The node of a weight is the one with the longest name that begins the weight's, at a dot."""
+    """The owner of a weight is the node with the longest name that is a prefix of the weight's name, up to a dot."""
     nodes = {"towers.ctr", "towers.ctr.cases.home", "inputs.a"}
     assert owner_of("towers.ctr.cases.home.head.weight", nodes) == "towers.ctr.cases.home"
     assert owner_of("towers.ctr", nodes) == "towers.ctr"

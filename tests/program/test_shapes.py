@@ -1,4 +1,4 @@
-"""The rules of shapes that no spec breaks by itself: each one on operands that fit, and on operands that do not."""
+"""The rules of shapes that no spec can break: each is tested on operands that fit and on operands that do not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ THREE = ((2, "B", 3), (2, "B", 4), (1, "B", 4), (1, "B", 4))
 def test_a_mix_of_seen_experts_has_a_weight_for_each(
     operands: tuple[Shape, ...], own: tuple[bool, ...], expected: Shape
 ) -> None:
-    """As many columns of weights as experts of a gate: own ones count once for each gate, and each part is marked."""
+    """Weights have one column per expert of a gate: own experts count once per gate, and each part is marked."""
     inputs = tuple(Value(f"v{place}", shape) for place, shape in enumerate(operands))
     op = Op("mix_seen", inputs, Value("y", (2, "B", 4)), (), (("own", own),))
     assert shapes.mix_seen(op, ()) == expected

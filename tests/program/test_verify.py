@@ -1,4 +1,4 @@
-"""The check of a legal program: it accepts lowered programs, and names the mistake in any other."""
+"""`verify` accepts lowered programs and reports the mistake in any other program."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_lowering_makes_legal_programs(name: str) -> None:
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_an_illegal_program_is_named(what: str) -> None:
-    """Each rule is checked, and the message says after which stage and at which operation it was broken."""
+    """Each rule is checked; the message names the stage after which and the operation at which it was broken."""
     program, message = BROKEN[what]
     with pytest.raises(AssertionError, match=message) as error:
         verify(program, after="some_pass")
@@ -103,7 +103,7 @@ def test_an_illegal_program_is_named(what: str) -> None:
 
 
 def test_a_program_prints_one_operation_a_line() -> None:
-    """The text of a program: every operation with its shape, then the results."""
+    """The printed program has one line per operation with its shape, then one per result."""
     lines = str(PLE).splitlines()
     assert len(lines) == len(PLE.ops) + len(PLE.outputs)
     assert lines[0].startswith("inputs.user.column [B] = column()")
@@ -112,7 +112,7 @@ def test_a_program_prints_one_operation_a_line() -> None:
 
 @pytest.mark.parametrize("name", ["weights", "storages", "modules", "hints"])
 def test_a_program_cannot_be_changed(name: str) -> None:
-    """Its mappings are read-only copies: neither the program nor the mapping it was made from changes the other."""
+    """Its mappings are read-only copies: changing the mapping it was created from does not affect it."""
     with pytest.raises(TypeError):
         getattr(PLE, name)["new"] = None
     mine = dict(getattr(PLE, name))

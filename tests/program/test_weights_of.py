@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @archspec.gate("watching")
 class Watching(archspec.GateKind):
-    """Adds to the loss what `open_gates` makes of every weight of another block; mixes with ones."""
+    """Adds `open_gates` of every weight of another block to the loss; mixes with weights of 1."""
 
     selects: ClassVar[Literal["stream", "domain", "none"]] = "none"
     block: str
@@ -79,7 +79,7 @@ CASES = {
 @BOTH
 @pytest.mark.parametrize("case", CASES)
 def test_value_and_gradient_are_those_of_the_weights(case: str, *, optimize: bool) -> None:
-    """What is added, and its gradient for every weight of the model, are computed from the canonical weights."""
+    """The added value, and its gradient for every weight of the model, are computed from the canonical weights."""
     source, count = CASES[case]
     block = source.partition("block: ")[2].partition("}")[0]
     model = model_of(source, optimize=optimize)
@@ -103,7 +103,7 @@ def test_value_and_gradient_are_those_of_the_weights(case: str, *, optimize: boo
 
 
 def test_what_is_read_fuses_as_before() -> None:
-    """Reading weights prevents no fusion: the optimized module has the same tensors as without the reader."""
+    """Reading weights prevents no fusion: the optimized module has the same tensors with and without the reader."""
     sizes = []
     for block in ("level1.experts.shared.2", "level9"):
         model = model_of(text(block), optimize=True)

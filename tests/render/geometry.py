@@ -1,4 +1,4 @@
-"""Measures a scene: which lines cross which, and what runs over what."""
+"""Measures a scene: crossing lines, and overlaps of lines, texts and boxes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Seen:
 
 
 def look(scene: Scene) -> Seen:
-    """The parts of a scene that can be in each other's way."""
+    """The parts of a scene that may overlap."""
     boxes, lines, ends, texts = {}, {}, {}, []
     for item in scene.items:
         kind = item.what.split()[0]
@@ -118,7 +118,7 @@ def _same(a: Segment, b: Segment, near: float, least: float = 4.0) -> bool:
 
 
 def hits(seen: Seen, members: dict[str, set[str]]) -> list[tuple[str, str]]:
-    """Lines that run through a box that is none of their ends."""
+    """Lines that run through a box other than the two that they connect."""
     return [
         (line, name)
         for line, pieces in seen.lines.items()
@@ -154,7 +154,7 @@ def boxes_overlap(seen: Seen) -> list[tuple[str, str]]:
 
 
 def spilled(seen: Seen) -> list[tuple[str, str]]:
-    """Texts of a block that leave its outline, other than beside a fusion's sign."""
+    """Texts that extend beyond the outline of their block, except beside the sign of a fusion."""
     return [
         (home, text)
         for home, text, box in seen.texts

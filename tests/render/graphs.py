@@ -1,4 +1,4 @@
-"""Graphs as `archspec.build_graph` delivers them, small enough to write out: what the figures are tested on."""
+"""Graphs as `archspec.build_graph` creates them, small enough to write out, for tests of figures."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def meituan() -> nx.MultiDiGraph[str]:
 
 
 def home(graph: nx.MultiDiGraph[str], name: str) -> str:
-    """The block in which a node that is not an input is drawn."""
+    """The block in which a node (not an input) is drawn."""
     if graph.nodes[name]["case"] is not None:
         return name.partition(".cases.")[0]
     return name.rpartition(".")[0] if graph.nodes[name]["category"] == "expert" else name

@@ -1,4 +1,4 @@
-"""Specs that are large in one way each: what figures are measured on beside the architectures."""
+"""Specs that are large in one respect each, for measuring figures in addition to the architectures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ LONG = "a_name_of_forty_letters_as_some_teams_do"
 
 
 def ple(tasks: int, levels: int = 2) -> str:
-    """PLE with so many tasks."""
+    """PLE with this number of tasks."""
     names = "\n".join(f"  t{i}: {{kind: binary}}" for i in range(tasks))
     return f"""
 archspec: 1
@@ -31,7 +31,7 @@ def different(tasks: int) -> str:
 
 
 def experts(count: int) -> str:
-    """MMoE with so many expert groups."""
+    """MMoE with this number of expert groups."""
     groups = ", ".join(f"e{i}: {{units: [{8 * (i % 3 + 1)}, 8]}}" for i in range(count))
     return f"""
 archspec: 1
@@ -52,7 +52,7 @@ def long_names() -> str:
 
 
 def inputs(count: int) -> str:
-    """PLE over so many inputs, of which a third steer the gates only."""
+    """PLE with this number of inputs, a third of which steer only the gates."""
     text = ple(2)
     fields = "".join(f"  f{i}: {{kind: sparse, vocab: {10 + i % 4}, dim: 4}}\n" for i in range(count))
     start, end = text.index("inputs:"), text.index("tasks:")

@@ -1,4 +1,4 @@
-"""Tasks, domains and levels of equal structure are drawn once."""
+"""Tasks, domains and levels with the same structure are drawn once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.render import graphs, stress
 
 
 def ple(tasks: int, levels: int = 2) -> graphs.Graph:
-    """The exported graph of PLE with so many tasks."""
+    """The exported graph of PLE with this number of tasks."""
     return archspec.build_graph(archspec.load(stress.ple(tasks, levels)))
 
 
 def test_more_than_eight_alike_tasks_are_one() -> None:
-    """The first stays with its own experts, gates and tower, each standing for twelve; the caption says so."""
+    """The first task keeps its experts, gates and tower, each of which represents twelve; the caption mentions it."""
     folded = fold_alike(ple(12), 8)
     assert folded.graph["tasks"] == ("t0",)
     assert {name: node["times"] for name, node in folded.nodes(data=True) if "times" in node}.keys() == {
@@ -29,13 +29,13 @@ def test_more_than_eight_alike_tasks_are_one() -> None:
 
 
 def test_eight_tasks_are_drawn_one_by_one() -> None:
-    """And so are twelve of which no two are alike."""
+    """Twelve tasks that all differ are drawn one by one, too."""
     for graph in (ple(8), archspec.build_graph(archspec.load(stress.different(12)))):
         assert fold_alike(graph, 8) is graph
 
 
 def test_a_setting_sets_a_task_apart() -> None:
-    """Eleven tasks are alike, the twelfth has its own weight and stays."""
+    """Eleven equal tasks are folded; the twelfth, which has its own weight, is drawn separately."""
     text = stress.ple(12).replace("t11: {kind: binary}", "t11: {kind: binary, weight: 0.5}")
     folded = fold_alike(archspec.build_graph(archspec.load(text)), 8)
     assert folded.graph["tasks"] == ("t0", "t11")
@@ -43,7 +43,7 @@ def test_a_setting_sets_a_task_apart() -> None:
 
 
 def test_groups_of_tasks_fold_with_what_is_theirs() -> None:
-    """HoME's four tasks in two groups: the second group's experts do not stay behind without a reader."""
+    """HoME's four tasks form two groups; folding removes the second group's experts with their readers."""
     folded = fold_alike(archspec.build_graph(spec_of("home")), 1)
     assert folded.nodes["level2.experts.watching.0"]["times"] == 2
     assert not [name for name in folded if "acting" in name]
@@ -56,7 +56,7 @@ def test_a_domain_counts_as_one_only_where_gates_choose_by_it() -> None:
 
 
 def test_equal_levels_are_one() -> None:
-    """Of PLE's five levels, the second and the third do the same; the others read or train something else."""
+    """Of PLE's five levels, the second and the third are equal; the others differ in what they read or train."""
     folded = fold_levels(ple(2, 5))
     assert folded.graph["spans"] == {2: 3}
     assert not [name for name in folded if name.startswith("level3.")]
@@ -68,13 +68,13 @@ def test_equal_levels_are_one() -> None:
 
 
 def test_two_levels_of_ple_are_two() -> None:
-    """Nothing is folded that a reader would miss."""
+    """PLE with two levels is not folded by levels."""
     graph = ple(2)
     assert fold_levels(graph) is graph
 
 
 def test_a_thousand_tasks_are_drawn() -> None:
-    """With a sentence about what was folded."""
+    """The figure has a sentence about what was folded."""
     made = drawing(graphs.mmoe(tuple(f"t{i}" for i in range(1000))))
     assert any("1000 tasks of equal structure" in text.text for text in made.scene.texts())
     assert made.scene.width < 600

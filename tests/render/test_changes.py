@@ -43,7 +43,7 @@ SHARE = PLE.replace("  vcr:", "  share: {}\n  vcr:")
 
 
 def test_what_only_one_has_is_added_or_removed() -> None:
-    """A task more is its nodes and their edges; the other way round, the same are removed."""
+    """With one more task, its nodes and their edges are added; in the other direction the same are removed."""
     there, back = both(PLE, SHARE), both(SHARE, PLE)
     assert changes(there)["added"] == changes(back)["removed"]
     assert {"tasks.share", "towers.share", "level1.experts.share.0"} <= changes(there)["added"]
@@ -54,13 +54,13 @@ def test_what_only_one_has_is_added_or_removed() -> None:
 
 
 def test_equal_specs_have_no_marks() -> None:
-    """The figure of a spec and itself is the spec's own."""
+    """The figure of a spec compared with itself is the spec's own figure."""
     graph = archspec.build_graph(archspec.load(PLE))
     assert encode(drawing(both(PLE, PLE)), ".svg") == encode(drawing(graph), ".svg")
 
 
 def test_a_changed_block_says_what_it_was() -> None:
-    """The new settings are in their usual place, and the old ones below them."""
+    """New settings are in their usual place, the old ones below them."""
     graph = both(PLE, PLE.replace("[64, 32]", "[128, 32]"))
     assert changes(graph)["changed"] == {name for name in graph if ".experts." in name}
     group = fold(graph).blocks["level1.experts.vtr"]
@@ -69,7 +69,7 @@ def test_a_changed_block_says_what_it_was() -> None:
 
 
 def test_part_of_a_group_is_marked_part_by_part() -> None:
-    """An added expert has its own mark; a group that is drawn as one box shows both counts."""
+    """An added expert has its own mark; a group drawn as one box shows both counts."""
     graph = both(PLE, PLE.replace("count: 3", "count: 4"))
     group = fold(graph).blocks["level1.experts.shared"]
     assert (group.change, [part.change for part in group.parts]) == ("", ["", "", "", "added"])
@@ -79,7 +79,7 @@ def test_part_of_a_group_is_marked_part_by_part() -> None:
 
 
 def test_a_renamed_block_is_one_block() -> None:
-    """It has its new name, and the caption says the old one."""
+    """The block has its new name, and the caption mentions the old one."""
     graph = both(PLE, PLE.replace("vtr", "click"))
     assert set(changes(graph)) == {"", "changed"}
     assert changes(graph)["changed"] == {"tasks.click"}
@@ -98,7 +98,7 @@ towers:
 
 
 def test_an_arrow_that_would_close_a_circle_is_left_out() -> None:
-    """Where two towers change sides, the figure keeps its direction and says so."""
+    """Where two towers are swapped, the figure keeps its direction, omits the arrow and says so."""
     graph = both(TURNED.format(a="x", b="towers.a"), TURNED.format(a="towers.b", b="x"))
     assert "1 removed arrows are not drawn, since they would close a circle" in graph.graph["remarks"]
     assert encode(drawing(graph), ".svg")
@@ -106,7 +106,7 @@ def test_an_arrow_that_would_close_a_circle_is_left_out() -> None:
 
 @pytest.mark.parametrize("names", [("mmoe", "ple"), ("ple", "meituan_search"), ("hinet", "pepnet"), ("cgc", "ple")])
 def test_any_two_specs_can_be_drawn(names: tuple[str, str]) -> None:
-    """However different they are: each change has its mark, its arrows and its entry in the legend."""
+    """For any two specs, each change has its mark, its arrows and its entry in the legend."""
     old, new = ((ROOT / "specs" / f"{name}.yaml").read_text(encoding="utf-8") for name in names)
     if "extends" in old:
         old = archspec.load(ROOT / "specs" / f"{names[0]}.yaml").text()

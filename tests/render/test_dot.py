@@ -1,4 +1,4 @@
-"""DOT text, and what Graphviz makes of it."""
+"""DOT text, and how Graphviz renders it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ALL = [graphs.ple(), graphs.mmoe(), graphs.esmm(), graphs.meituan(), graphs.ple(
 
 
 def parse(graph: graphs.Graph, **options: bool) -> ET.Element:
-    """What Graphviz draws of a graph."""
+    """The elements that Graphviz draws for a graph."""
     program = Path(sysconfig.get_path("scripts"), "graphviz-pure")
     done = subprocess.run([program, "-Tsvg"], input=to_dot(graph, **options).encode(), capture_output=True, check=True)
     return ET.fromstring(done.stdout)  # noqa: S314 written by the test
 
 
 def texts(root: ET.Element) -> list[str]:
-    """All words of a figure."""
+    """All words in a figure."""
     return [" ".join((text.text or "").split()) for text in root.iter(f"{SVG}text")]
 
 
@@ -38,7 +38,7 @@ def test_the_same_graph_gives_the_same_bytes(graph: graphs.Graph) -> None:
 
 
 def test_colours_have_six_digits() -> None:
-    """Renderers differ in what they make of alpha, so no colour has any, and none is a name."""
+    """Renderers treat alpha differently, so no colour has any, and none is a colour name."""
     colours = re.findall(r'(?:color|fillcolor|bgcolor|fontcolor)="([^"]*)"', "".join(map(to_dot, ALL)))
     assert colours
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
@@ -53,7 +53,7 @@ def test_ple_shows_levels_experts_gates_and_outputs() -> None:
 
 
 def test_a_penalty_is_drawn_quietly() -> None:
-    """What only adds to the loss has a dashed outline and dashed arrows."""
+    """A part that only adds to the loss has a dashed outline and dashed arrows."""
     graph = graphs.meituan()
     graph.nodes["fusion.rank"]["penalty"] = True
     lines = to_dot(graph).splitlines()
@@ -65,13 +65,13 @@ def test_a_penalty_is_drawn_quietly() -> None:
 
 
 def test_the_caption_can_be_left_out() -> None:
-    """Papers have their own captions."""
+    """The caption can be omitted, because papers have their own."""
     assert "ple" in texts(parse(graphs.ple()))
     assert "ple" not in texts(parse(graphs.ple(), caption=False))
 
 
 def test_markup_in_labels_is_text() -> None:
-    """Quotes, line breaks, backslashes, entities and tags in a spec's words reach Graphviz as words only."""
+    """Quotes, line breaks, backslashes, entities and tags in a spec's texts reach Graphviz only as text."""
     graph = graphs.meituan()
     for name in graph:
         graph.nodes[name].update(title=NASTY, detail="a<i>&\\")
@@ -86,7 +86,7 @@ def test_markup_in_labels_is_text() -> None:
 
 
 def test_markup_in_names_is_text() -> None:
-    """The same for the names of nodes and domain values, which become DOT identifiers."""
+    """Markup in names of nodes and domain values, which become DOT identifiers, is only text as well."""
     import networkx as nx
 
     graph = graphs.meituan()
@@ -99,7 +99,7 @@ def test_markup_in_names_is_text() -> None:
 
 
 def test_a_detached_edge_looks_detached() -> None:
-    """No gradient passes: dotted, with a bar at the tail."""
+    """An edge without a gradient is dotted, with a bar at the tail."""
     graph = graphs.ple()
     for index in range(2):
         graphs.join(graph, f"level1.experts.cvr.{index}", "level1.gates.ctr", "sees", detached=True)

@@ -1,4 +1,4 @@
-"""What comes forward, and the numbers in blocks."""
+"""Highlighting parts of a figure, and numbers in blocks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shown(graph: graphs.Graph, **options: Unpack[Options]) -> set[str]:
 
 
 def test_what_a_task_needs() -> None:
-    """For cvr of PLE: everything but ctr's output, tower, gates, and experts of the last level."""
+    """For cvr of PLE everything is shown except ctr's output, tower, gates, and experts of the last level."""
     whole, front = shown(graphs.ple()), shown(graphs.ple(), focus="task=cvr")
     assert {name for name in whole - front if name.startswith("node-")} == {
         "node-tasks.ctr", "node-towers.ctr", "node-level2.gates.ctr", "node-level2.experts.ctr",
@@ -31,7 +31,7 @@ def test_what_a_task_needs() -> None:
 
 
 def test_a_node_with_its_neighbours() -> None:
-    """Around a gate: what it sees, what steers it and what reads it, and only the lines that end at the gate."""
+    """Around a gate: the experts it sees, its selector and its readers, and only lines that end at the gate."""
     front = shown(graphs.ple(), focus="node=level1.gates.cvr")
     blocks = {name for name in front if name.startswith("node-")}
     assert blocks == {
@@ -43,7 +43,7 @@ def test_a_node_with_its_neighbours() -> None:
 
 
 def test_what_a_loss_trains() -> None:
-    """Not what it only reads without a gradient, and no line along which none flows back."""
+    """Parts that the loss reads without a gradient are not shown, nor lines along which no gradient flows."""
     graph = graphs.ple()
     for index in range(2):
         graph.remove_edge(f"level2.experts.shared.{index}", "level2.gates.ctr", key="sees")
@@ -56,7 +56,7 @@ def test_what_a_loss_trains() -> None:
 
 
 def test_a_task_in_front_is_not_folded_away() -> None:
-    """Of twelve alike tasks one is in front: all are drawn."""
+    """If one of twelve equal tasks is highlighted, all are drawn."""
     graph = graphs.mmoe(tuple(f"t{i}" for i in range(12)))
     assert "node-tasks.t7" not in shown(graph)
     assert "node-tasks.t7" in shown(graph, focus="task=t7")
@@ -72,14 +72,14 @@ def test_a_task_in_front_is_not_folded_away() -> None:
     ],
 )
 def test_names_that_the_figure_does_not_have(options: Options, said: str) -> None:
-    """They are refused with the names that are meant."""
+    """Unknown names are refused, with the most similar known names."""
     with pytest.raises(SpecError, match=said) as problem:
         drawing(graphs.ple(), **options)
     assert problem.value.diagnostics[0].code == "AS607"
 
 
 def test_numbers_in_blocks() -> None:
-    """A group's parameters are those of all its experts, a group's width is one expert's; what nobody knows is `?`."""
+    """A group's parameters are the sum over its experts, its width is that of one expert; an unknown number is `?`."""
     graph = graphs.ple()
     for name in graph:
         graph.nodes[name]["params"] = 6_200 if "experts" in name else None if name == "towers.ctr" else 0

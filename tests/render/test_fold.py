@@ -1,4 +1,4 @@
-"""What a figure shows of a graph."""
+"""How the nodes and edges of a graph appear in a figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.render import graphs
 
 
 def test_one_arrow_stands_for_a_whole_group() -> None:
-    """A gate that sees every expert of a group gets one arrow, from the group."""
+    """A gate that sees all experts of a group has a single arrow, from the group."""
     figure = fold(graphs.ple())
     arrows = [arrow for arrow in figure.arrows if arrow.head == "level1.gates.ctr" and not arrow.controls]
     assert arrows == [
@@ -20,7 +20,7 @@ def test_one_arrow_stands_for_a_whole_group() -> None:
 
 
 def test_a_part_of_a_group_is_drawn_expert_by_expert() -> None:
-    """A gate that sees some experts of a group gets an arrow from each of them and from no other."""
+    """A gate that sees only some experts of a group has an arrow from each of these and from no other."""
     graph = graphs.mmoe()
     graph.remove_edge("level1.experts.shared.1", "level1.gates.ctr")
     figure = fold(graph)
@@ -30,7 +30,7 @@ def test_a_part_of_a_group_is_drawn_expert_by_expert() -> None:
 
 @pytest.mark.parametrize("graph", [graphs.ple(), graphs.mmoe(), graphs.esmm(), graphs.meituan()], ids=lambda g: g.name)
 def test_no_edge_is_lost_or_invented(graph: graphs.Graph) -> None:
-    """With every selector shown, the arrows unfold to exactly the pairs of blocks that the graph's edges connect."""
+    """With every selector shown, unfolding the arrows gives exactly the pairs of blocks connected in the graph."""
     figure = fold(graph, selectors=True)
     homes = {name: graphs.home(graph, name) for name in graph}
     boxes = {frozenset(graph.successors(name)): name for name in figure.blocks if name in graph}
@@ -43,7 +43,7 @@ def test_no_edge_is_lost_or_invented(graph: graphs.Graph) -> None:
 
 
 def test_own_stream_selectors_show_only_when_asked() -> None:
-    """At PLE's first level one selector steers all gates and is drawn; above, each gate's is its experts' stream."""
+    """In PLE's first level one selector steers all gates and is drawn; above, gates select by their experts' stream."""
     steered = {arrow.head for arrow in fold(graphs.ple()).arrows if arrow.controls}
     assert steered == {"level1.gates.ctr", "level1.gates.cvr", "level1.gates.shared"}
     shown = [arrow for arrow in fold(graphs.ple(), selectors=True).arrows if arrow.controls]
@@ -51,7 +51,7 @@ def test_own_stream_selectors_show_only_when_asked() -> None:
 
 
 def test_another_stream_as_selector_is_drawn() -> None:
-    """PLE whose second gate of ctr is steered by the raw input, as in ML-MMoE: that one has an arrow."""
+    """If PLE's second gate of ctr is steered by the raw input, as in ML-MMoE, this selector has an arrow."""
     graph = graphs.ple()
     graph.remove_edge("level1.gates.ctr", "level2.gates.ctr", key="selector")
     for name in ("user", "item", "ctx"):
@@ -61,7 +61,7 @@ def test_another_stream_as_selector_is_drawn() -> None:
 
 
 def test_a_selector_without_a_gradient_is_drawn() -> None:
-    """Also where it is the stream that the experts read: the gradient is what differs."""
+    """It is drawn even if it is the stream that the experts read, because the gradient differs."""
     graph = graphs.ple()
     graph.remove_edge("level1.gates.ctr", "level2.gates.ctr", key="selector")
     graphs.join(graph, "level1.gates.ctr", "level2.gates.ctr", "selector", detached=True)
@@ -69,7 +69,7 @@ def test_a_selector_without_a_gradient_is_drawn() -> None:
 
 
 def test_one_stream_in_two_roles_has_two_arrows() -> None:
-    """PEPNet's feature gate reads its fields, and again without a gradient as its selector."""
+    """PEPNet's feature gate reads its fields twice: once as fields, and without a gradient as its selector."""
     b = graphs.Builder("two", ("ctr",), 0)
     fields = b.inputs(user=8)
     gate = b.node("feature_gates.personal", "feature_gate", "sigmoid", 0, width=8)
@@ -81,7 +81,7 @@ def test_one_stream_in_two_roles_has_two_arrows() -> None:
 
 
 def test_domains_that_a_gate_leaves_out_are_words() -> None:
-    """`exclude` is said in the gate's box; its edge would hide what steers the gate."""
+    """`exclude` is written in the gate's box; an edge for it would hide the gate's selector."""
     graph = graphs.meituan()
     graphs.join(graph, "inputs.business", "level1.gates.ctr", "exclude")
     graph.nodes["level1.gates.ctr"]["steered"] = ("by common", "not own business")
@@ -92,7 +92,7 @@ def test_domains_that_a_gate_leaves_out_are_words() -> None:
 
 
 def test_inputs_with_the_same_readers_share_a_box() -> None:
-    """Fourteen inputs that all experts read are one box with their count and the width of all."""
+    """Fourteen inputs that all experts read share one box with their number and total width."""
     b = graphs.Builder("wide", ("ctr",), 0)
     b.task("ctr", b.tower("ctr", b.inputs(**{f"f{i}": 10 for i in range(14)})))
     boxes = [block for block in fold(b.done()).blocks.values() if block.form == "inputs"]
@@ -100,7 +100,7 @@ def test_inputs_with_the_same_readers_share_a_box() -> None:
 
 
 def test_a_large_group_becomes_one_box_with_a_count() -> None:
-    """Forty-one experts are drawn as one; six are drawn as six; `collapse` moves the bound."""
+    """Forty-one experts are drawn as one box, six as six; `collapse` changes the limit."""
     (part,) = fold(graphs.mmoe(count=41)).blocks["level1.experts.shared"].parts
     assert part.title == "MLP × 41"
     assert len(fold(graphs.mmoe(count=6)).blocks["level1.experts.shared"].parts) == 6
@@ -108,27 +108,27 @@ def test_a_large_group_becomes_one_box_with_a_count() -> None:
 
 
 def test_many_groups_are_folded() -> None:
-    """With sixteen tasks every group of a level is one box, so that the figure stays legible."""
+    """With sixteen tasks every group of a level is one box, to keep the figure legible."""
     figure = fold(graphs.ple(tuple(f"t{i}" for i in range(16))))
     assert {len(block.parts) for block in figure.blocks.values() if block.form == "group"} == {1}
 
 
 def test_a_block_that_one_task_trains_has_its_hue() -> None:
-    """ESMM's cvr tower is named after no task, but only ctcvr trains it; what all train has no owner."""
+    """ESMM's cvr tower, named after no task, has the hue of ctcvr, which alone trains it; shared parts have none."""
     blocks = fold(graphs.esmm()).blocks
     assert blocks["towers.cvr"].owner == "ctcvr"
     assert fold(graphs.ple()).blocks["level1.experts.shared"].owner is None
 
 
 def test_a_score_gets_its_name_on_top() -> None:
-    """A fusion without a loss is an output all the same."""
+    """A fusion without a loss is still an output."""
     figure = fold(graphs.meituan())
     assert figure.blocks["fusion.rank.score"].title == "rank"
     assert Arrow("fusion.rank", "fusion.rank.score", "output") in figure.arrows
 
 
 def test_residual_gates_stand_above_the_gates_they_read() -> None:
-    """A gate that adds another gate of its level (AdaTT) is in a separate row above."""
+    """A gate that adds another gate of its level (AdaTT) is in its own row above."""
     graph = graphs.ple(levels=1)
     graphs.join(graph, "level1.gates.ctr", "level1.gates.cvr", "residual")
     rows = [[block.name.rpartition(".")[2] for block in row] for row in fold(graph).rows(1)]
@@ -136,7 +136,7 @@ def test_residual_gates_stand_above_the_gates_they_read() -> None:
 
 
 def test_an_expert_stands_above_the_expert_that_it_reads() -> None:
-    """Within a level too the flow is upwards (MTAN's masks, AITM's chain)."""
+    """The flow is upwards within a level, too (MTAN's masks, AITM's chain)."""
     b = graphs.Builder("chain", ("ctr",), 1)
     below = b.experts(1, "u", 1, b.inputs(x=8))
     gate = b.gate(1, "ctr", below, below)
@@ -146,7 +146,7 @@ def test_an_expert_stands_above_the_expert_that_it_reads() -> None:
 
 
 def test_shared_blocks_stand_in_the_middle_of_what_they_feed() -> None:
-    """Experts that two of four tasks see are between these two, and outputs are in the order of the spec."""
+    """Experts that two of four tasks see are between these two; outputs are in the order of the spec."""
     b = graphs.Builder("groups", ("a", "b", "c", "d"), 1)
     inputs = b.inputs(x=8)
     pairs = {name: b.experts(1, name, 1, inputs) for name in ("cd", "ab")}
@@ -160,7 +160,7 @@ def test_shared_blocks_stand_in_the_middle_of_what_they_feed() -> None:
 
 
 def test_what_two_towers_make_together_stands_between_them() -> None:
-    """ESCM2's ctcvr, the third task, is drawn between ctr and cvr, where no arrow crosses another."""
+    """ESCM2's ctcvr, the third task, is drawn between ctr and cvr, so that no arrow crosses another."""
     b = graphs.Builder("escm2", ("ctr", "cvr", "ctcvr"), 0)
     inputs = b.inputs(user=18)
     towers = [b.tower(name, inputs) for name in ("ctr", "cvr")]
@@ -172,7 +172,7 @@ def test_what_two_towers_make_together_stands_between_them() -> None:
 
 
 def test_a_fusion_that_only_adds_to_the_loss_is_no_output() -> None:
-    """AITM's order of tasks is a penalty: it has no name on top, and it is drawn as what it is."""
+    """AITM's order of tasks is a penalty: it has no name on top and is drawn as a penalty."""
     graph = graphs.meituan()
     graph.nodes["fusion.rank"]["penalty"] = True
     figure = fold(graph)
@@ -181,7 +181,7 @@ def test_a_fusion_that_only_adds_to_the_loss_is_no_output() -> None:
 
 
 def test_a_gate_has_the_colour_of_the_one_task_whose_experts_it_sees() -> None:
-    """AdaTT's mix of a task's own experts is that task's, whatever its name and however many tasks train it."""
+    """AdaTT's mix of a task's own experts has this task's colour, whatever its name and however many tasks train it."""
     b = graphs.Builder("adatt", ("ctr", "cvr"), 1)
     inputs = b.inputs(x=8)
     groups = {task: b.experts(1, task, 2, inputs) for task in b.tasks}
@@ -194,7 +194,7 @@ def test_a_gate_has_the_colour_of_the_one_task_whose_experts_it_sees() -> None:
 
 
 def test_a_stream_stays_in_its_column() -> None:
-    """Each of Sluice's crossed experts is below the gate with its name, whatever other gates see it."""
+    """Each of Sluice's crossed experts is below the gate with its name, whichever other gates see it."""
     b = graphs.Builder("sluice", ("x", "y"), 1)
     inputs = b.inputs(u=8)
     groups = {name: b.experts(1, name, 1, inputs) for name in ("x_a", "y_a", "x_b", "y_b")}

@@ -1,4 +1,4 @@
-"""Geometry of every figure: nothing lies on anything else, and few lines cross.
+"""Geometry of every figure: nothing overlaps, and few lines cross.
 
 `crossings.json` holds, for each spec, how often lines cross and how small the smallest text is for two widths. A better
 layout lowers the numbers: `python tests/render/test_geometry.py` records them, but never raises one.
@@ -37,12 +37,12 @@ def graph_of(name: str) -> graphs.Graph:
 
 @cache
 def drawn(name: str, where: str) -> Drawing:
-    """A spec's figure for a page or for a column."""
+    """A spec's figure for a page or a column."""
     return drawing(graph_of(name), width=WIDTHS[where])
 
 
 def measured(name: str, where: str) -> dict[str, float]:
-    """The numbers that are recorded."""
+    """The recorded numbers."""
     made = drawn(name, where)
     smallest = made.scene.smallest * min(1.0, made.across / made.scene.width)
     return {"crossings": geometry.crossings(geometry.look(made.scene)), "smallest": round(smallest, 2)}
@@ -51,7 +51,7 @@ def measured(name: str, where: str) -> dict[str, float]:
 @pytest.mark.parametrize("where", WIDTHS)
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_lies_on_anything_else(name: str, where: str) -> None:
-    """No line runs through a foreign box or any text or along another line; no text or box overlaps another one."""
+    """No line runs through a foreign box, a text or along another line; no texts or boxes overlap."""
     scene = drawn(name, where).scene
     seen = geometry.look(scene)
     nodes = [item.data for item in scene.items if item.what.startswith("node")]
@@ -67,7 +67,7 @@ def test_nothing_lies_on_anything_else(name: str, where: str) -> None:
 @pytest.mark.parametrize("where", WIDTHS)
 @pytest.mark.parametrize("name", CASES)
 def test_lines_cross_no_more_than_they_did(name: str, where: str) -> None:
-    """And the smallest text is not smaller; if it is under 6.5 pt at the column's width, there is a warning."""
+    """The smallest text does not shrink either; below 6.5 pt at the width of a column there is a warning."""
     budgets = json.loads(BUDGETS.read_text(encoding="utf-8"))
     assert name in budgets, "a new spec is recorded: PYTHONPATH=. python tests/render/test_geometry.py"
     budget = budgets[name][where]
@@ -79,7 +79,7 @@ def test_lines_cross_no_more_than_they_did(name: str, where: str) -> None:
 
 
 def test_the_measure_sees_what_is_wrong() -> None:
-    """A box moved onto its neighbour and a line through a text are found."""
+    """A box moved onto its neighbour and a line through a text are detected."""
     scene = drawn("ple", "page").scene
     seen = geometry.look(scene)
     boxes = dict(seen.boxes)
@@ -100,7 +100,7 @@ def test_the_measure_sees_what_is_wrong() -> None:
 
 
 def record() -> None:
-    """Writes the numbers of every case that has none, or that got better in both."""
+    """Records the numbers of every case that is new or improved in both."""
     old = json.loads(BUDGETS.read_text(encoding="utf-8")) if BUDGETS.exists() else {}
     new: dict[str, dict[str, dict[str, float]]] = {}
     for name in CASES:

@@ -1,4 +1,4 @@
-"""Whatever a spec says, its figure shows: no setting changes the model and leaves the picture as it was."""
+"""Every setting of a spec that changes the model also changes its figure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def kinds() -> Iterator[tuple[str, str, type[Settings]]]:
 
 
 def cases() -> list[Any]:
-    """Every setting of these."""
+    """Every setting of these kinds."""
     return [
         pytest.param(category, kind, cls, name, id=f"{category}-{kind or 'all'}-{name}")
         for category, kind, cls in kinds() for name, field in cls.model_fields.items()
@@ -54,7 +54,7 @@ def cases() -> list[Any]:
 
 
 def sample(annotation: Any, other: Any) -> Any:  # noqa: ANN401 - a value of any type
-    """A value of a field's type that is not the other one."""
+    """A value of the field's type, other than the given one."""
     options = [option for option in get_args(annotation) if option is not NoneType]
     if annotation in SAMPLES:
         found: Sequence[Any] = SAMPLES[annotation]
@@ -74,14 +74,14 @@ def sample(annotation: Any, other: Any) -> Any:  # noqa: ANN401 - a value of any
 
 
 def required(cls: type[Settings]) -> dict[str, Any]:
-    """Values for the fields that a spec must write."""
+    """Values for the required fields."""
     fields = cls.model_fields.items()
     written = [(name, field) for name, field in fields if field.is_required()]
     return {name: sample(field.annotation, None) for name, field in written}
 
 
 def said(category: str, kind: str, settings: Settings) -> object:
-    """What a figure says of settings."""
+    """The words that a figure shows for settings."""
     changed = export._changed(settings)
     if category == "balance":
         return balance_words({"kind": kind, **changed})
@@ -97,7 +97,7 @@ def said(category: str, kind: str, settings: Settings) -> object:
 
 @pytest.mark.parametrize(("category", "kind", "cls", "name"), cases())
 def test_every_setting_of_every_kind_is_said(category: str, kind: str, cls: type[Settings], name: str) -> None:
-    """A value that is not the default changes the words of the node's box, its output, or the caption."""
+    """A non-default value changes the text of the node's box, its output, or the caption."""
     before = required(cls)
     field = cls.model_fields[name]
     usual = before[name] if field.is_required() else field.get_default(call_default_factory=True)
@@ -176,14 +176,14 @@ def edited(edit: tuple[str, str] | None) -> str:
 
 
 def test_every_edit_of_a_spec_changes_its_figure() -> None:
-    """No two of these specs have the same SVG, nor one that they share with the spec they come from."""
+    """No two of these specs, and none of them and their origin, have the same SVG."""
     svgs = {name: edited(edit) for name, edit in {"": None, **EDITS}.items()}
     same = [(one, other) for one in svgs for other in svgs if one < other and svgs[one] == svgs[other]]
     assert not same
 
 
 def test_what_changes_the_svg_changes_the_dot() -> None:
-    """Words and lines are in both, except where DOT folds words away."""
+    """Words and lines change in both, except where DOT folds words away."""
     texts = {name: PLE.replace(*edit) for name, edit in EDITS.items()}
     dots = {name: to_dot(archspec.build_graph(archspec.load(text))) for name, text in texts.items()}
     assert len(set(dots.values())) == len(dots)

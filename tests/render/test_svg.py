@@ -1,4 +1,4 @@
-"""The SVG of a figure: its contents, its contract with pages, and that texts of a spec stay texts."""
+"""SVG figures: their contents, their guarantees to web pages, and that texts of a spec remain texts."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def items(root: ET.Element, what: str) -> dict[str, ET.Element]:
 
 
 def height(node: ET.Element) -> float:
-    """How far down the lowest text of a block is."""
+    """The vertical position of a block's lowest text."""
     return max(float(text.get("y", "nan")) for text in node.iter(f"{SVG}text"))
 
 
 def test_ple_shows_levels_experts_gates_and_outputs() -> None:
-    """The figure of PLE contains everything in the reference figure, and the sizes of its inputs."""
+    """The figure contains everything in the reference figure of PLE, and the sizes of its inputs."""
     words = texts(parse(graphs.ple()))
     assert words.count("MLP") == 12
     assert words.count("softmax") == 5
@@ -58,7 +58,7 @@ def test_flow_is_upwards() -> None:
 
 
 def test_a_task_keeps_its_column() -> None:
-    """From its experts to its output everything of a task has the same middle, in the order of the spec's tasks."""
+    """All parts of a task, from experts to output, have the same centre, in the order of the spec's tasks."""
     scene = drawing(graphs.ple(("d", "a", "c", "b"))).scene
     middles: dict[str, set[float]] = {}
     for item in scene.items:
@@ -70,7 +70,7 @@ def test_a_task_keeps_its_column() -> None:
 
 
 def test_a_level_stands_above_the_one_before_even_if_it_reads_its_middle() -> None:
-    """MTAN's second block reads the trunk of the first, below that block's masks."""
+    """MTAN's second block reads the trunk of the first, which is below that block's masks."""
     b = graphs.Builder("trunk", ("ctr",), 2)
     trunk = b.experts(1, "u", 1, b.inputs(x=8))
     top = b.experts(1, "mask", 1, b.experts(1, "p", 1, trunk))
@@ -81,7 +81,7 @@ def test_a_level_stands_above_the_one_before_even_if_it_reads_its_middle() -> No
 
 
 def test_an_input_may_read_an_input() -> None:
-    """A kind of input that reads another stream is above that stream."""
+    """An input whose kind reads another stream is drawn above that stream."""
     b = graphs.Builder("chain", ("ctr",), 0)
     first, second = b.inputs(a=8, c=8)
     b.edges([first], second, "by")
@@ -91,7 +91,7 @@ def test_an_input_may_read_an_input() -> None:
 
 
 def test_the_contract_of_blocks() -> None:
-    """Every node of the graph is a member of one block, with the tasks that train it and its owner's name."""
+    """Every node of the graph belongs to one block, which lists the tasks that train it and its owner's name."""
     graph = graphs.ple()
     nodes = items(parse(graph), "node")
     members = [name for node in nodes.values() for name in node.get("data-members", "").split()]
@@ -106,7 +106,7 @@ def test_the_contract_of_blocks() -> None:
 
 @pytest.mark.parametrize("graph", ALL, ids=lambda g: g.name)
 def test_the_contract_of_lines(graph: graphs.Graph) -> None:
-    """With every selector shown, the lines name exactly the edges of the graph, each with its role and gradient."""
+    """With every selector shown, the lines are exactly the edges of the graph, each with its role and gradient."""
     drawn = set()
     for wire in items(parse(graph, selectors=True), "wire").values():
         for tail in wire.get("data-tails", "").split():
@@ -121,7 +121,7 @@ def test_the_contract_of_lines(graph: graphs.Graph) -> None:
 
 
 def test_ids_are_unique_and_stay() -> None:
-    """A block's id depends on its name alone: another expert elsewhere changes none."""
+    """A block's id depends only on its name: adding an expert elsewhere changes no id."""
     few, more = parse(graphs.ple(count=2)), parse(graphs.ple(count=3))
     ids = [element.get("id") for element in few.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
@@ -130,7 +130,7 @@ def test_ids_are_unique_and_stay() -> None:
 
 
 def test_those_who_cannot_see_it_are_told() -> None:
-    """The root is an image with a title and a description."""
+    """The root has the image role, a title and a description for screen readers."""
     root = parse(graphs.ple())
     assert root.get("role") == "img"
     told = {element.get("id"): element.text for element in root if element.tag in {f"{SVG}title", f"{SVG}desc"}}
@@ -140,7 +140,7 @@ def test_those_who_cannot_see_it_are_told() -> None:
 
 
 def test_a_block_is_filled_with_a_hue_only_if_that_task_alone_trains_it() -> None:
-    """At PLE's first level, ctr's experts have ctr's border and the fill of shared blocks."""
+    """In PLE's first level, ctr's experts have ctr's border but the fill of shared blocks."""
     nodes = items(parse(graphs.ple()), "node")
 
     def paints(name: str) -> tuple[str | None, str | None]:
@@ -155,7 +155,7 @@ def test_a_block_is_filled_with_a_hue_only_if_that_task_alone_trains_it() -> Non
 
 
 def test_the_legend_explains_what_is_there_and_nothing_else() -> None:
-    """PLE has no residual and no stopped gradient; with one, the legend says so."""
+    """PLE has neither residual nor stopped gradient; the legend mentions them only if they occur."""
     graph = graphs.ple()
     before = " ".join(texts(parse(graph)))
     assert "steers (selector)" in before
@@ -170,13 +170,13 @@ def test_the_legend_explains_what_is_there_and_nothing_else() -> None:
 
 
 def test_title_can_be_left_out() -> None:
-    """Papers have their own captions."""
+    """The title can be omitted, because papers have their own captions."""
     assert "ple" in texts(parse(graphs.ple()))
     assert "ple" not in texts(parse(graphs.ple(), caption=False))
 
 
 def test_colours_have_six_digits() -> None:
-    """Renderers differ in what they make of alpha, so no colour has any, and none is a name, in any theme."""
+    """Renderers treat alpha differently, so no colour has any, and none is a colour name, in any theme."""
     for theme in ("light", "dark", "print"):
         colours = re.findall(r'(?:fill|stroke)="([^"]*)"', to_svg(graphs.meituan(), theme=theme))
         assert {colour for colour in colours if not re.fullmatch("#[0-9a-f]{6}", colour)} == {"none"}
@@ -184,7 +184,7 @@ def test_colours_have_six_digits() -> None:
 
 
 def test_markup_is_text() -> None:
-    """Quotes, line breaks, backslashes, entities and tags in titles, details and names reach the SVG as words only."""
+    """Quotes, line breaks, backslashes, entities and tags in titles, details and names reach the SVG only as text."""
     graph = graphs.meituan()
     for name in graph:
         graph.nodes[name].update(title=NASTY, detail="a<i>&\\")
@@ -198,7 +198,7 @@ def test_markup_is_text() -> None:
 
 
 def test_characters_that_pictures_lack_are_noted() -> None:
-    """The font of PNG and PDF has no Chinese: SVG is drawn all the same, and the finding says which characters."""
+    """The font of PNG and PDF has no Chinese characters: the SVG is still drawn, and a finding lists the characters."""
     graph = graphs.ple()
     graph.graph["about"] = "多任务 мир"
     (finding,) = drawing(graph).findings

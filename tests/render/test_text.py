@@ -24,14 +24,14 @@ def tree(source: Path | str) -> list[str]:
 
 
 def test_it_names_what_each_thing_reads() -> None:
-    """The tree shows the routing: data first, then the selector in brackets."""
+    """The tree shows the routing: first the data, then the selector in brackets."""
     lines = to_text(graphs.ple()).splitlines()
     assert "│  ├─ gate ctr  softmax  ← experts ctr, experts shared, (inputs)" in lines
     assert "   └─ cvr  binary  ← tower cvr" in lines
 
 
 def test_inputs_that_share_a_box_have_a_line_each() -> None:
-    """The box says how many they are and how wide together; each input says its kind and size below."""
+    """The box shows their number and total width; the kind and size of each input follow below."""
     lines = tree(ROOT / "specs" / "ple.yaml")
     assert lines[1:5] == [
         "├─ inputs",
@@ -45,13 +45,13 @@ def test_inputs_that_share_a_box_have_a_line_each() -> None:
     "source", [*SPECS, *stress.SPECS.values()], ids=[*(path.stem for path in SPECS), *stress.SPECS]
 )
 def test_it_fits_80_columns(source: Path | str) -> None:
-    """No line is longer, whatever the spec; names that are broken are broken after an underscore."""
+    """No line is longer than 80 columns, whatever the spec; names are broken only after an underscore."""
     lines = tree(source)
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_no_name_is_lost_in_wrapping() -> None:
-    """What is wrapped reads on in the next line, inside the tree."""
+    """Wrapped text continues in the next line, inside the tree."""
     text = re.sub(r"\s+", "", re.sub("[│├└─]", "", "".join(tree(stress.long_names()))))
     assert text.count(f"tower{stress.LONG[:39]}0") == 2

@@ -30,7 +30,7 @@ def code(problem: pytest.ExceptionInfo[SpecError]) -> str:
      ("a.mmd", b"%% ple\nflowchart BT"), ("a.txt", b"ple  Progressive")],
 )  # fmt: skip
 def test_the_ending_names_the_format(tmp_path: Path, name: str, start: bytes) -> None:
-    """Each known ending, in any case, gives a whole file of that format, with the same bytes each time."""
+    """Each known extension, in any case, gives a complete file of that format, with the same bytes each time."""
     render(graphs.ple(), tmp_path / name)
     first = (tmp_path / name).read_bytes()
     assert first.startswith(start)
@@ -47,7 +47,7 @@ def test_png_has_300_dots_per_inch(tmp_path: Path) -> None:
 
 
 def test_the_text_of_a_pdf_is_text(tmp_path: Path) -> None:
-    """A PDF contains both weights of the font and no picture."""
+    """A PDF embeds both weights of the font and contains no picture."""
     render(graphs.ple(), tmp_path / "a.pdf")
     data = (tmp_path / "a.pdf").read_bytes()
     streams = [data]
@@ -63,14 +63,14 @@ def test_the_text_of_a_pdf_is_text(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_made_is_reported() -> None:
-    """What the library says becomes one diagnostic, not a traceback."""
+    """An error of the library becomes one diagnostic instead of a traceback."""
     with pytest.raises(SpecError, match="could not make a PNG") as problem:
         picture("no picture", "png")
     assert code(problem) == "AS602"
 
 
 def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
-    """`.jpg` is refused before anything is drawn, and the refusal says what works."""
+    """`.jpg` is refused before anything is drawn, with a list of the supported formats."""
     with pytest.raises(SpecError, match=r"\.svg, \.png, \.pdf, \.dot, \.mmd, \.txt") as problem:
         render(graphs.ple(), tmp_path / "figure.jpg")
     assert code(problem) == "AS604"
@@ -78,7 +78,7 @@ def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
 
 
 def test_the_widths_are_those_of_the_font() -> None:
-    """Text is measured with the advance widths of the font files that pictures are drawn with."""
+    """Text is measured with the advance widths of the font files that draw the pictures."""
     fonts = pytest.importorskip("fontTools.ttLib")  # comes with matplotlib
     for weight, file in (("regular", "Arimo-Regular.ttf"), ("bold", "Arimo-Bold.ttf")):
         font = fonts.TTFont(letters.FOLDER / file)

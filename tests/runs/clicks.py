@@ -41,7 +41,7 @@ OUTPUTS = ("click", "buy", "stars", "rank")
 
 
 def rows(count: int, seed: int, users: tuple[str, ...] = USERS) -> dict[str, list[Any]]:
-    """Columns for the spec, and `scene`, which the spec does not read."""
+    """The columns of the spec, and `scene`, which the spec does not read."""
     random = np.random.default_rng(seed)
     x = random.normal(size=count)
     click = (x + random.normal(size=count) > 0).astype(int)

@@ -1,4 +1,4 @@
-"""Which epoch's weights a run keeps, and how it reports this."""
+"""Which epoch's weights a run keeps, and how this is reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RECIPE = Recipe(epochs=5, batch=100, patience=2, monitor="validation/a/auc")
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """400 rows with both labels to train on, and 40 with one of them to validate on."""
+    """400 training rows with both labels, and 40 validation rows with one of them."""
     lines = [f"{i % 40},{i / 400},{i % 2}\n" for i in range(400)]
     (tmp_path / "ok.csv").write_text("u,x,a\n" + "".join(lines))
     (tmp_path / "neg.csv").write_text("u,x,a\n" + "".join(lines[0:80:2]))
@@ -43,7 +43,7 @@ def source(tmp_path: Path) -> Source:
 
 
 def test_a_metric_without_a_value_stops_nothing(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """It is one warning after the first epoch; all epochs are trained, and the last one's weights are kept."""
+    """There is one warning after the first epoch; all epochs are trained, and the last weights are kept."""
     lines: list[str] = []
     progress = Progress(say=lines.append, warn=lambda items: lines.extend(item.code for item in items))
     found = train(graph, source, RECIPE, tmp_path / "run", progress=progress)
@@ -78,7 +78,7 @@ def test_the_best_epoch_is_chosen_among_those_with_a_value(  # noqa: PLR0913, PL
     epochs: int,
     reason: str,
 ) -> None:
-    """Patience counts epochs that have a value; the first value wins over weights that were kept for want of one."""
+    """Patience counts epochs with a value; the first value replaces weights that were kept without a value."""
     given, real = iter(values), Measures.found
 
     def found(self: Measures, criterion: object) -> dict[str, object]:
@@ -92,7 +92,7 @@ def test_the_best_epoch_is_chosen_among_those_with_a_value(  # noqa: PLR0913, PL
 
 
 def test_steps_are_counted_from_one(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """A progress bar is called for each step of each epoch; a resumed run continues the count."""
+    """A progress bar is called once per step of each epoch; a resumed run continues the count."""
     steps: list[tuple[int, int, int, int]] = []
 
     def count(step: Step) -> None:
@@ -108,7 +108,7 @@ def test_steps_are_counted_from_one(graph: Graph, source: Source, tmp_path: Path
 
 @pytest.mark.parametrize("leads", [True, False])
 def test_a_process_that_fails_alone_ends_the_others(tmp_path: Path, *, leads: bool) -> None:
-    """Of several processes only the first writes; where its disk is full, the others do not wait for it for ever."""
+    """Only the first process writes; if its disk is full, the other processes do not wait forever."""
     killed: list[int] = []
     launcher = SimpleNamespace(kill=killed.append)
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher), is_global_zero=leads)
@@ -118,5 +118,5 @@ def test_a_process_that_fails_alone_ends_the_others(tmp_path: Path, *, leads: bo
     module: Any = None
     callback.on_exception(trainer, module, OSError())
     assert len(killed) == leads
-    trainer.strategy.launcher = None  # one process alone
+    trainer.strategy.launcher = None  # only one process
     callback.on_exception(trainer, module, OSError())

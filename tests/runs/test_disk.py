@@ -1,4 +1,4 @@
-"""Kills and full disks: what was kept stays whole, and the run goes on from it."""
+"""Kills and full disks: the last checkpoint remains intact, and the run continues from it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ RECIPE = Recipe(epochs=2, batch=50, interval=2)
 
 @pytest.fixture(scope="module")
 def unbroken(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing disturbed."""
+    """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("run") / "unbroken"
     train(graph, source, RECIPE, folder)
     return folder
 
 
 def assert_equal(found: Path, expected: Path) -> None:
-    """The same weights, bit for bit, and nothing left beside them."""
+    """The weights are bit-identical, and there are no leftover files."""
     assert (found / WEIGHTS).read_bytes() == (expected / WEIGHTS).read_bytes()
     one, other = read_checkpoint(found / LAST)["state_dict"], read_checkpoint(expected / LAST)["state_dict"]
     assert all(torch.equal(one[name], other[name]) for name in other)
@@ -54,14 +54,14 @@ def assert_equal(found: Path, expected: Path) -> None:
 
 
 class Killed(BaseException):
-    """What a test interrupts a run with: nothing but the test catches it."""
+    """The exception with which a test interrupts a run; only the test catches it."""
 
 
 @pytest.mark.parametrize("saves", [1, 2, 4])
 def test_a_save_that_dies_midway_leaves_the_last_checkpoint(  # noqa: PLR0913, PLR0917 - fixtures
     graph: Graph, source: Source, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
-    """Half of a checkpoint is never where the checkpoint is: the one before is there, or none; the run goes on."""
+    """A half-written checkpoint never replaces the last one (or appears where there was none); the run can continue."""
     save, calls = torch.save, []
 
     def half(found: Any, file: Any) -> None:  # noqa: ANN401 - torch's signature
@@ -102,7 +102,7 @@ sys.exit(main())
 
 
 def test_a_kill_in_the_middle_of_a_save(graph: Graph, source: Source, unbroken: Path, tmp_path: Path) -> None:
-    """A process that is killed while it writes leaves the last checkpoint whole; what it wrote is cleared away."""
+    """If a process is killed while writing, the last checkpoint is intact and the partial file is removed later."""
     (tmp_path / "spec.yaml").write_text(TEXT)
     words = [
         sys.executable, "-c", KILLED, "train", "spec.yaml", "--data", source.files[0], "--epochs", "2", "--batch", "50",
@@ -135,7 +135,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_a_sentence_and_costs_nothing(
     graph: Graph, source: Source, unbroken: Path, disk: Path, room: int
 ) -> None:
-    """Wherever it fills up, the message names a file of the run; with room made, the run ends as if it had had it."""
+    """Whenever it fills up, the message names a file of the run; after space is freed, the run ends as usual."""
     filler = disk / "filler"
     filler.write_bytes(b"x" * ((4096 - room) * 1024))
     with pytest.raises(SpecError) as told:
@@ -151,7 +151,7 @@ def test_a_full_disk_is_a_sentence_and_costs_nothing(
 
 
 def test_a_full_disk_keeps_figures_and_built_files(disk: Path) -> None:
-    """`build` and `render` leave the old file where the new one does not fit."""
+    """`build` and `render` keep the old file if the new one does not fit."""
     from click.testing import CliRunner
 
     from archspec.cli.app import archspec
@@ -170,7 +170,7 @@ def test_a_full_disk_keeps_figures_and_built_files(disk: Path) -> None:
 def test_a_run_that_a_folder_without_rights_refuses(
     graph: Graph, source: Source, unbroken: Path, tmp_path: Path
 ) -> None:
-    """A disk that is mounted for reading only is a sentence for `train`, and no hindrance to `load_run`."""
+    """On a read-only disk `train` fails with one sentence, and `load_run` still works."""
     from archspec.runs.trained import load_run
 
     mount = shutil.which("mount")

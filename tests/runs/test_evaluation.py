@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def test_the_rows_of_validation_give_the_metrics_of_the_run(run: Trained) -> None:
-    """On the files that the run was validated on, each metric is that of results.json."""
+    """On the files that the run was validated on, every metric equals that of results.json."""
     kept = json.loads((run.folder / "results.json").read_text())["best"]
     found = run.evaluate(run.folder.parent / "new.parquet")
     assert (found.whole.rows, found.skipped, found.groups) == (200, 0, {})
@@ -39,7 +39,7 @@ def test_the_rows_of_validation_give_the_metrics_of_the_run(run: Trained) -> Non
 
 
 def test_groups_are_measured_alone(run: Trained) -> None:
-    """With a column, each value has the metrics of its rows, and rows without a value are a group."""
+    """With a column, there are metrics for the rows of each value; rows without a value form a group."""
     data = rows(200, 2)
     data["scene"] = [None if row % 5 == 0 else scene for row, scene in enumerate(data["scene"])]
     found = run.evaluate(data, by="scene")
@@ -53,13 +53,13 @@ def test_groups_are_measured_alone(run: Trained) -> None:
 
 
 def test_groups_of_numbers_are_in_the_order_of_their_size(run: Trained) -> None:
-    """Hours are listed as 2, 10, not as texts would be."""
+    """Hours are sorted as numbers (2, 10), not as texts."""
     data = {**rows(60, 3), "hour": [10, 2, 7] * 20}
     assert list(run.evaluate(data, by="hour").groups) == ["2", "7", "10"]
 
 
 def test_a_metric_without_rows_has_no_value(run: Trained) -> None:
-    """Without clicks, `buy` has no rows: None, as in results.json, and not a number."""
+    """Without clicks `buy` has no rows, so the metric is None, as in results.json."""
     data = {**rows(20, 4), "click": [0] * 20}
     found = run.evaluate(data).whole.metrics
     assert (found["buy/auc"], found["buy/loss"], found["click/auc"]) == (None, None, None)
@@ -67,7 +67,7 @@ def test_a_metric_without_rows_has_no_value(run: Trained) -> None:
 
 
 def test_rows_that_do_not_fit(run: Trained) -> None:
-    """They are an error, or are left out and counted."""
+    """They raise an error, or are skipped and counted."""
     data = {**rows(20, 5), "click": [3, *[1] * 19]}
     with pytest.raises(SpecError, match="row 1: `3` is neither 0 nor 1"):
         run.evaluate(data)
@@ -76,7 +76,7 @@ def test_rows_that_do_not_fit(run: Trained) -> None:
 
 
 def test_labels_are_needed(run: Trained) -> None:
-    """Rows without a label's column are an error that names the task."""
+    """A missing label column is an error that names the task."""
     data = rows(20, 5)
     del data["stars"]
     with pytest.raises(SpecError, match=r"AS702.*task `stars` reads"):
@@ -84,14 +84,14 @@ def test_labels_are_needed(run: Trained) -> None:
 
 
 def test_too_many_groups(run: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A column with a value per row is refused before memory is full."""
+    """A column with a different value in each row is refused before memory is full."""
     monkeypatch.setattr(evaluation, "_GROUPS", 3)
     with pytest.raises(SpecError, match="AS804"):
         run.evaluate({**rows(20, 5), "row": list(range(20))}, by="row")
 
 
 def test_a_balance_that_learns_changes_no_metric(tmp_path: Path) -> None:
-    """The state of the balance is not among a run's weights: what depends on it is not reported."""
+    """A run's weights do not include the state of the balance: values that depend on it are not reported."""
     run = trained(tmp_path, SPEC + "balance: uncertainty\n")
     found = run.evaluate(tmp_path / "day.parquet").whole.metrics
     assert "loss" not in found

@@ -1,4 +1,4 @@
-"""The files of a run: one that is missing, cut, edited or swapped is a sentence with its name and a way out."""
+"""Files of a run: a missing, truncated, edited or swapped one gives one sentence with its name and a remedy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RESUMED = (RUN, SPEC, ENCODING, HISTORY, LAST, WEIGHTS, TRAIN, VALIDATION)
 
 @pytest.fixture(scope="module")
 def sound(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two epochs that is over."""
+    """A finished run of two epochs."""
     folder = tmp_path_factory.mktemp("sound") / "run"
     train(graph, source, RECIPE, folder)
     return folder
@@ -59,7 +59,7 @@ def run(sound: Path, tmp_path: Path) -> Path:
 
 
 def damage(path: Path, how: str) -> None:
-    """Does to a file what disks, people and copies do."""
+    """Damages a file as disks, people and copying do."""
     content = path.read_bytes()
     path.unlink()
     if how == "a folder":
@@ -69,7 +69,7 @@ def damage(path: Path, how: str) -> None:
 
 
 def refused(told: pytest.ExceptionInfo[SpecError], path: Path) -> None:
-    """One error that names the file and has a way out."""
+    """One error that names the file and a remedy."""
     (item,) = told.value.diagnostics
     assert str(path) in item.message
     assert item.help
@@ -82,7 +82,7 @@ DAMAGES = ("half", "empty", "{}", "[]", "gone", "a folder")
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("name", READ)
 def test_a_run_with_a_damaged_file_is_not_opened(run: Path, name: str, how: str) -> None:
-    """Every file that a model is made of is looked at; none is guessed."""
+    """Every file that the model needs is checked; none is replaced by a guess."""
     damage(run / name, how)
     with pytest.raises(SpecError) as told:
         load_run(run)
@@ -108,7 +108,7 @@ def test_wrong_weights_are_a_sentence(run: Path, content: bytes, said: str) -> N
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_run_with_a_damaged_file_does_not_go_on(graph: Graph, source: Source, run: Path, name: str, how: str) -> None:
-    """Every file that training goes on with is looked at; of two, only one being there is enough to go on."""
+    """Every file that resuming needs is checked; of two alternatives, one is enough."""
     damage(run / name, how)
     if how == "gone" and name in {HISTORY, LAST}:
         assert train(graph, source, MORE, run, resume=True).history["validation/loss"][-1][0] == 3 * STEPS
@@ -120,7 +120,7 @@ def test_a_run_with_a_damaged_file_does_not_go_on(graph: Graph, source: Source, 
 
 @pytest.mark.parametrize("name", [LAST, HISTORY, WEIGHTS])
 def test_the_hint_works(graph: Graph, source: Source, sound: Path, run: Path, name: str) -> None:
-    """What the message says to delete is deleted, and the run ends as if nothing had been lost."""
+    """After deleting what the message says to delete, the run ends as if nothing had been lost."""
     damage(run / name, "half")
     with pytest.raises(SpecError, match="AS733") as told:
         train(graph, source, MORE, run, resume=True)
@@ -135,7 +135,7 @@ def test_the_hint_works(graph: Graph, source: Source, sound: Path, run: Path, na
 
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_run_that_is_over_needs_its_weights(graph: Graph, source: Source, run: Path, how: str) -> None:
-    """A finished run whose weights are lost is not called fine."""
+    """A finished run whose weights are missing is refused."""
     damage(run / WEIGHTS, how)
     with pytest.raises(SpecError) as told:
         train(graph, source, RECIPE, run, resume=True)
@@ -144,7 +144,7 @@ def test_a_run_that_is_over_needs_its_weights(graph: Graph, source: Source, run:
 
 @pytest.mark.parametrize("name", [VALIDATION, TRAIN])
 def test_rows_that_were_edited_are_not_used(graph: Graph, source: Source, run: Path, name: str) -> None:
-    """One flipped byte in the encoded rows is noticed; `rows/` as a whole may be gone for a run that is over."""
+    """One flipped byte in the encoded rows is detected; a finished run works without `rows/`."""
     content = bytearray((run / name).read_bytes())
     content[len(content) // 2] ^= 1
     (run / name).write_bytes(content)
@@ -168,7 +168,7 @@ def test_rows_that_were_edited_are_not_used(graph: Graph, source: Source, run: P
     ],
 )  # fmt: skip
 def test_a_value_of_a_wrong_type_is_told_with_its_place(run: Path, place: str, value: object) -> None:
-    """`run.json` is read by its types, not by trial."""
+    """`run.json` is validated by its types, and the message contains the place of the value."""
     content = json.loads((run / RUN).read_text())
     *outer, last = place.split(".")
     (content[outer[0]] if outer else content)[last] = value
@@ -181,14 +181,14 @@ def test_a_value_of_a_wrong_type_is_told_with_its_place(run: Path, place: str, v
 
 
 def test_an_edited_spec_is_refused(run: Path) -> None:
-    """Weights belong to the spec that they were trained with, whether or not their shapes would fit another."""
+    """Weights belong to the spec they were trained with, even if they would fit another by their shapes."""
     (run / SPEC).write_text((run / SPEC).read_text().replace("[4]", "[5]"))
     with pytest.raises(SpecError, match="was edited or cut"):
         load_run(run)
 
 
 def test_weights_of_another_model_are_refused(graph: Graph, source: Source, run: Path, tmp_path: Path) -> None:
-    """A weights file of another network, whole as it is, is not these weights."""
+    """An intact weights file of another network is refused."""
     other = load_graph(TEXT.replace("units: [4]", "units: [5]"), None, load_plugins([]))
     train(other, source, RECIPE, tmp_path / "other")
     shutil.copy(tmp_path / "other" / WEIGHTS, run / WEIGHTS)
@@ -205,7 +205,7 @@ def test_weights_of_another_model_are_refused(graph: Graph, source: Source, run:
 def test_a_folder_where_a_result_goes_is_told_before_training(
     graph: Graph, source: Source, run: Path, name: str
 ) -> None:
-    """Files that are only written are also checked first; damaged ones are written again."""
+    """Files that are only written are checked in advance, too; damaged ones are rewritten."""
     (run / name).unlink(missing_ok=True)
     (run / name).mkdir()
     with pytest.raises(SpecError, match="AS735"):
@@ -217,7 +217,7 @@ def test_a_folder_where_a_result_goes_is_told_before_training(
 
 
 def test_a_run_of_an_older_archspec_is_opened(graph: Graph, source: Source, run: Path) -> None:
-    """Without hashes, and with settings that were not known then, a run is read and goes on."""
+    """A run without hashes and without newer settings is read and can be resumed."""
     content = json.loads((run / RUN).read_text())
     for name in ("format", "archspec", "sha256", "data"):
         del content[name]
@@ -232,7 +232,7 @@ def test_a_run_of_an_older_archspec_is_opened(graph: Graph, source: Source, run:
 
 
 def test_a_run_of_a_newer_archspec_is_refused(run: Path) -> None:
-    """A format that is not known is not guessed."""
+    """An unknown format is refused."""
     content = json.loads((run / RUN).read_text())
     (run / RUN).write_text(json.dumps(content | {"format": 2, "archspec": "9.0"}))
     with pytest.raises(SpecError, match="AS734") as told:
@@ -241,7 +241,7 @@ def test_a_run_of_a_newer_archspec_is_refused(run: Path) -> None:
 
 
 def test_weights_without_their_run_are_not_overwritten(graph: Graph, source: Source, run: Path) -> None:
-    """If `run.json` is lost, neither a new run nor a resumed one touches the other files."""
+    """If `run.json` is missing, neither a new nor a resumed run overwrites the other files."""
     (run / RUN).unlink()
     before = (run / WEIGHTS).read_bytes()
     for resume in (False, True):
@@ -251,7 +251,7 @@ def test_weights_without_their_run_are_not_overwritten(graph: Graph, source: Sou
 
 
 def test_a_run_may_be_moved(graph: Graph, source: Source, run: Path, tmp_path: Path) -> None:
-    """Folder and data may go elsewhere, also by a link, also without the data; other files are other files."""
+    """Folder and data may be moved, also behind a link; resuming with a different file is refused."""
     moved = run.rename(tmp_path / "a b ü")
     (tmp_path / "link").symlink_to(moved)
     for place in (tmp_path / "data", tmp_path / "other"):
@@ -266,7 +266,7 @@ def test_a_run_may_be_moved(graph: Graph, source: Source, run: Path, tmp_path: P
 
 
 def test_changed_data_is_a_warning(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """A run continues with the rows that it encoded; a message says if its files have changed since."""
+    """The run continues with the rows that it encoded; a warning says if its files have changed since."""
     path = Path(shutil.copy(source.files[0], tmp_path / "b.csv"))
     own = replace(source, files=(str(path),))
     train(graph, own, RECIPE, tmp_path / "run")
@@ -282,7 +282,7 @@ def test_changed_data_is_a_warning(graph: Graph, source: Source, tmp_path: Path)
 
 
 def test_gates_reads_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`archspec gates` writes nothing into the run's folder and works while another process trains there."""
+    """`archspec gates` writes nothing into the run's folder, and works while another process trains there."""
     from click.testing import CliRunner
 
     from archspec.runs.lock import claimed

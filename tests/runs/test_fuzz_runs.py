@@ -1,4 +1,4 @@
-"""Fuzz of run folders: whatever became of a run's files, each command ends with an answer and leaves no half file."""
+"""Fuzzing run folders: however a run's files are damaged, each command ends properly and leaves no partial file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRAINING = 6.0
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to one file; `place` and `value` say where and with what."""
+    """A damage to one file; `place` and `value` determine where and with what."""
 
     name: str
     how: str
@@ -55,7 +55,7 @@ damages = st.builds(
 
 
 def do(damage: Damage, run: Path) -> None:
-    """Damages the file, where it is there."""
+    """Damages the file if it exists."""
     path = run / damage.name
     if not path.is_file():
         return
@@ -103,7 +103,7 @@ def edited(content: bytes, damage: Damage) -> bytes:
 
 
 def holders(data: Any) -> Any:  # noqa: ANN401 - JSON
-    """Every place of JSON data: its container, and its key there."""
+    """Every place in JSON data, as its container and its key there."""
     if isinstance(data, dict | list):
         for key, value in data.items() if isinstance(data, dict) else enumerate(data):
             yield data, key
@@ -112,7 +112,7 @@ def holders(data: Any) -> Any:  # noqa: ANN401 - JSON
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A spec, 60 rows, and a run of one epoch that is over."""
+    """A spec, 60 rows, and a finished run of one epoch."""
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "g.yaml").write_text(TEXT)
     (folder / "a.csv").write_text("user,click\n" + "".join(f"{i % 9},{i % 2}\n" for i in range(60)))
@@ -121,13 +121,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def training(folder: Path, run: str, epochs: int) -> list[str]:
-    """The words of a command that trains."""
+    """The arguments of a training command."""
     words = ["train", str(folder / "g.yaml"), "--data", str(folder / "a.csv"), "-o", str(folder / run)]
     return [*words, "--batch", "20", "--interval", "1", "--epochs", str(epochs), "--threads", "1"]
 
 
 def check(folder: Path, words: list[str]) -> None:
-    """A command on the damaged run works, or is refused with a sentence and changes nothing."""
+    """A command on the damaged run succeeds, or is refused in one sentence without changing anything."""
     run = folder / "x"
     before = contents(run)
     result = run_command(*words, seconds=TRAINING)
@@ -143,7 +143,7 @@ def check(folder: Path, words: list[str]) -> None:
 @given(st.lists(damages, min_size=1, max_size=2))
 @fuzz(by_day=25, by_night=2000)
 def test_fuzz_of_run_folders(folder: Path, done: list[Damage]) -> None:
-    """A run with damaged files is opened and gone on with, or refused with a sentence and left as it is."""
+    """A run with damaged files is opened and resumed, or refused in one sentence and left unchanged."""
     shutil.rmtree(folder / "x", ignore_errors=True)
     run = shutil.copytree(folder / "sound", folder / "x")
     for damage in done:

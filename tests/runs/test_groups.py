@@ -1,4 +1,4 @@
-"""Grouped AUC of a run: by the user as written, whatever the model knows of users."""
+"""Grouped AUC of a run uses the users as they are in the data, whichever of them the model knows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS: dict[str, list[Any]] = {
 
 
 def grouped(folder: Path, train_users: list[Any], users: list[Any], **options: Any) -> tuple[float, list[int]]:  # noqa: ANN401 - of Source
-    """The grouped AUC of a run on users that it was not trained on, and each row's group by hand (-1: none)."""
+    """The grouped AUC of a run for users not seen in training, and each row's group computed by hand (-1: none)."""
     count = len(train_users)
     rows = {"user": train_users, "x": [0.1 * row for row in range(count)], "a": [row % 2 for row in range(count)],
             "seen": [1] * count, "who": train_users}  # fmt: skip
@@ -62,25 +62,25 @@ UNKNOWN = ["p", "p", "q", "q", "k0", "k0", "p", "q"]
 
 @pytest.mark.parametrize("column", ["user", "who"])
 def test_users_that_training_did_not_hold_are_groups_of_their_own(column: str, tmp_path: Path) -> None:
-    """For the model they are all id 0; the metric distinguishes them, in a column that the model reads or another."""
+    """The model sees all of them as id 0; the metric distinguishes them, whether the model reads the column or not."""
     _, ids = grouped(tmp_path, KNOWN, UNKNOWN, grouped_by=column)
     assert ids[:4] == [0, 0, 0, 0]
 
 
 def test_users_in_buckets_are_groups_of_their_own(tmp_path: Path) -> None:
-    """Ids beyond those of training fall in one bucket with others, and are users all the same."""
+    """Users that share a bucket, because they were not seen in training, are still separate groups."""
     users = [900, 900, 901, 901, 902, 902, 900, 901]
     _, ids = grouped(tmp_path, list(range(40)), users, grouped_by="user", choices={"user": "buckets"})
     assert len(set(ids)) == 1
 
 
 def test_rows_without_a_user_are_in_no_group(tmp_path: Path) -> None:
-    """Rows without a value have no user: all metrics except this one include them."""
+    """Rows without a value have no user; only this metric skips them."""
     grouped(tmp_path, KNOWN, ["p", "p", None, None, "q", "q", "p", None], grouped_by="user")
 
 
 def test_a_column_of_fractions_names_no_groups(tmp_path: Path) -> None:
-    """It is refused with file, column and row before anything is trained."""
+    """A column of fractions is refused with file, column and row before training."""
     with pytest.raises(SpecError, match=r"column `who`, row 1: `0.5` is neither a whole number nor a text"):
         grouped(tmp_path, [0.5, 1.5] * 20, [0.5] * 8, grouped_by="who", choices={"user": "buckets"})
     assert not (tmp_path / "run" / "last.ckpt").exists()

@@ -50,7 +50,7 @@ def rows(count: int, seed: int) -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run whose weights are set so that it has learned what the rows say."""
+    """A run whose weights are set as if it had learned the dependence in the rows."""
     run = trained(tmp_path_factory.mktemp("run"), SPEC, rows(300, 0))
     optimizer = torch.optim.Adam(run.model.parameters(), lr=0.02)
     batch = run.encode(rows(500, 1))
@@ -71,7 +71,7 @@ def batches(run: Trained, count: int = 400) -> list[dict[str, torch.Tensor]]:
 
 
 def test_what_a_task_depends_on_is_important(run: Trained) -> None:
-    """Permuting x costs `click` its AUC, y `watch` its RMSE; the group of both costs both, and `idle` nothing."""
+    """Permuting x lowers the AUC of `click`, y raises the RMSE of `watch`; their group affects both, `idle` nothing."""
     found = importances(run, batches(run))
     assert (found.rows, found.repeats, [each.name for each in found.inputs]) == (
         400,
@@ -91,7 +91,7 @@ def test_what_a_task_depends_on_is_important(run: Trained) -> None:
 
 
 def test_the_change_is_that_of_the_permuted_rows(run: Trained) -> None:
-    """One repeat is the metric on rows whose column was permuted with the seed, less that on the rows as they are."""
+    """One repeat is the metric with the column permuted by the seed, minus the metric on the unchanged rows."""
     data = batches(run, 60)
     found = importances(run, data, names=["x"], repeats=1, seed=5)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(5))
@@ -107,7 +107,7 @@ def test_the_change_is_that_of_the_permuted_rows(run: Trained) -> None:
 
 
 def test_repeats_spread_and_seeds_repeat(run: Trained) -> None:
-    """The deviation is over the repeats; the same seed gives the same numbers, another one others."""
+    """The deviation is over repeats; the same seed gives the same numbers, another seed others."""
     data = batches(run, 80)
     first, again, other = (importances(run, data, names=["x"], seed=seed).inputs for seed in (0, 0, 1))
     assert first == again != other
@@ -115,7 +115,7 @@ def test_repeats_spread_and_seeds_repeat(run: Trained) -> None:
 
 
 def test_a_metric_without_a_value_has_no_change(run: Trained) -> None:
-    """With labels of one class there is no AUC, before or after."""
+    """With labels of a single class there is no AUC, neither before nor after."""
     data = [{**batch, "click": torch.zeros_like(batch["click"])} for batch in batches(run, 40)]
     found = importances(run, data, names=["x"])
     assert found.metrics["click/auc"] is None
@@ -123,7 +123,7 @@ def test_a_metric_without_a_value_has_no_change(run: Trained) -> None:
 
 
 def test_names_that_are_not_there(run: Trained) -> None:
-    """A wrong input is an error with the nearest name; no rows are one, too."""
+    """An unknown input is an error that suggests the nearest name; having no rows is also an error."""
     with pytest.raises(SpecError, match="AS813") as raised:
         importances(run, batches(run, 5), names=["number"])
     assert "did you mean `numbers`?" in raised.value.diagnostics[0].help
@@ -132,7 +132,7 @@ def test_names_that_are_not_there(run: Trained) -> None:
 
 
 def test_factors_of_feature_gates(run: Trained) -> None:
-    """Mean factors per field and domain are those of the gate's own formula, per field and per element."""
+    """Mean factors per field and domain equal the gate's formula, for gates per field and per element."""
     data = batches(run, 90)
     by_field, by_element = feature_factors(run, data)
     assert (by_field.gate, by_field.fields) == ("feature_gates.by_field", ("inputs.x", "inputs.y", "inputs.idle"))
@@ -152,12 +152,12 @@ def test_factors_of_feature_gates(run: Trained) -> None:
 
 
 def test_without_feature_gates_there_are_no_factors(tmp_path: Path) -> None:
-    """A model without them has an empty answer."""
+    """For a model without feature gates the result is empty."""
     assert feature_factors(trained(tmp_path), []) == ()
 
 
 def test_the_command(run: Trained, tmp_path: Path) -> None:
-    """A table of changes with the most important input first, factors per domain, a chart, and JSON."""
+    """It prints a table of changes, most important input first, factors per domain, a chart, and JSON."""
     import json
 
     import pyarrow as pa
@@ -179,11 +179,11 @@ def test_the_command(run: Trained, tmp_path: Path) -> None:
     assert [each["name"] for each in found["inputs"]] == ["x"]
     assert found["feature_gates"][0]["gate"] == "feature_gates.by_field"
     own = json.loads(CliRunner().invoke(commands, ["importance", str(run.folder), "--json"]).stdout)
-    assert own["rows"] < 50  # those that the run was validated on
+    assert own["rows"] < 50  # those of the run's validation
 
 
 def test_the_chart_has_a_bar_for_each_input_and_task() -> None:
-    """Bars are as long as the changes; inputs are in the order given; with nothing to draw it says so."""
+    """Bars are as long as the changes; inputs are in the given order; an empty chart says there is nothing to draw."""
     from archspec.charts import importance_bars
 
     changes = {"b": {"click": (0.5, 0.1), "buy": (0.2, 0.0)}, "a": {"click": (-0.1, 0.0)}}

@@ -1,4 +1,4 @@
-"""One process at a time trains in a folder."""
+"""Only one process at a time trains in a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_the_second_is_refused(tmp_path: Path) -> None:
-    """While one process holds the lock, another gets an error; afterwards it succeeds, and no file is left."""
+    """While one process holds the lock, another gets an error; afterwards it succeeds, and no lock file remains."""
     folder = tmp_path / "a" / "run"
     with claimed(folder):
         with pytest.raises(SpecError, match="AS730") as told, claimed(folder):
@@ -31,7 +31,7 @@ def test_the_second_is_refused(tmp_path: Path) -> None:
 
 
 def test_links_and_other_spellings_are_one_folder(tmp_path: Path) -> None:
-    """A symbolic link does not lead around the lock."""
+    """A symbolic link does not bypass the lock."""
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
     with claimed(tmp_path / "run"), pytest.raises(SpecError, match="AS730"), claimed(tmp_path / "link"):
@@ -39,7 +39,7 @@ def test_links_and_other_spellings_are_one_folder(tmp_path: Path) -> None:
 
 
 def test_folders_that_were_made_for_nothing_vanish(tmp_path: Path) -> None:
-    """A run that is refused in the block leaves no folder; one that was there stays."""
+    """If a run is refused inside the block, the folder made for it is removed; an existing folder stays."""
     with pytest.raises(ZeroDivisionError), claimed(tmp_path / "a" / "b"):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
@@ -50,7 +50,7 @@ def test_folders_that_were_made_for_nothing_vanish(tmp_path: Path) -> None:
 
 
 def test_a_kill_leaves_no_lock(tmp_path: Path) -> None:
-    """The lock of a process that was killed is gone with it, although its file is still there."""
+    """The lock of a killed process is released although its file still exists."""
     code = (
         "import os, pathlib, signal; from archspec.runs.lock import claimed\n"
         f"with claimed(pathlib.Path({str(tmp_path / 'run')!r})): os.kill(os.getpid(), signal.SIGKILL)"
@@ -64,7 +64,7 @@ def test_a_kill_leaves_no_lock(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_another_process_removes_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between opening the file and locking it, its owner may end and remove it: that file locks nobody out."""
+    """If the owner ends and removes the file between opening and locking, a new file is locked instead."""
     from archspec.runs import lock
 
     take, calls = lock._lock, []
@@ -85,7 +85,7 @@ def test_a_lock_that_another_process_removes_is_made_anew(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("name", ["file", "file/run", "x" * 300, "a\0b"])
 def test_places_where_no_folder_can_be(tmp_path: Path, name: str) -> None:
-    """A file in the way, a name too long or impossible: a sentence, status 2, and nothing is made."""
+    """An occupied, too long or impossible name gives one sentence and status 2, and nothing is created."""
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SpecError) as told, claimed(tmp_path / name):
         pass
@@ -96,7 +96,7 @@ def test_places_where_no_folder_can_be(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to(tmp_path: Path) -> None:
-    """Permission denied is a sentence."""
+    """Permission denied is reported in one sentence."""
     (tmp_path / "run").mkdir(mode=0o500)
     with pytest.raises(SpecError, match="AS013"), claimed(tmp_path / "run"):
         pass
@@ -104,6 +104,6 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["with blanks and ü 雪", "x" * 250, "雪" * 80])
 def test_odd_names_are_names(tmp_path: Path, name: str) -> None:
-    """Any name that the system takes is a folder's."""
+    """Any name that the system accepts can be a folder's."""
     with claimed(tmp_path / name):
         assert (tmp_path / name / LOCK).exists()

@@ -1,4 +1,4 @@
-"""What of a run is refused before anything is written."""
+"""Settings of a run that are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def graph_of(text: str = TEXT) -> Graph:
 
 
 def refusal(recipe: Recipe, text: str = TEXT, grouped_by: str | None = None) -> SpecError:
-    """What is said of a recipe."""
+    """The message with which a recipe is refused."""
     with pytest.raises(SpecError) as told:
         check_recipe(graph_of(text), recipe, grouped_by)
     assert told.value.status == 2
@@ -58,7 +58,7 @@ def refusal(recipe: Recipe, text: str = TEXT, grouped_by: str | None = None) -> 
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(setting: str, value: Any) -> None:  # noqa: ANN401 - wrong on purpose
-    """A setting that no training can have is one sentence with its option and value."""
+    """An impossible setting is reported in one sentence with its option and value."""
     changed: Any = {setting: value}
     (item,) = refusal(replace(RECIPE, **changed)).diagnostics
     assert item.code == "AS731"
@@ -67,13 +67,13 @@ def test_settings_out_of_range_are_named(setting: str, value: Any) -> None:  # n
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    """Several wrong settings are several sentences."""
+    """Several wrong settings are reported together, in one sentence each."""
     assert len(refusal(replace(RECIPE, batch=0, epochs=0), grouped_by="x").diagnostics) == 3
 
 
 @pytest.mark.parametrize("seed", [2**63, 2**64 - 1])
 def test_the_largest_seeds_train(tmp_path: Path, seed: int) -> None:
-    """A seed of 64 bits is one that everything takes."""
+    """64-bit seeds are accepted by everything that is seeded."""
     assert train(graph_of(), rows(tmp_path), replace(RECIPE, seed=seed), tmp_path / "run").best["epoch"] == 1
 
 
@@ -81,14 +81,14 @@ def test_the_largest_seeds_train(tmp_path: Path, seed: int) -> None:
     ("column", "word"), [("x", "numbers"), ("click", "numbers"), ("seen", "lists")],
 )  # fmt: skip
 def test_groups_need_ids(column: str, word: str) -> None:
-    """What the model reads as numbers or lists groups no rows."""
+    """A column that the model reads as numbers or lists cannot group rows."""
     (item,) = refusal(RECIPE, grouped_by=column).diagnostics
     assert f"`--grouped-by {column}`" in item.message
     assert word in item.message
 
 
 def test_groups_may_be_anything_that_the_model_does_not_read(tmp_path: Path) -> None:
-    """A separate column groups rows by its texts, a column of ids by its ids. Fractions are refused with the data."""
+    """A separate column groups by its texts, a column of ids by its ids; fractions are refused when data is read."""
     source = rows(tmp_path)
     for column in ("day", "user"):
         found = train(graph_of(), replace(source, grouped_by=column), RECIPE, tmp_path / column)
@@ -99,19 +99,19 @@ def test_groups_may_be_anything_that_the_model_does_not_read(tmp_path: Path) -> 
 
 
 def test_groups_without_a_binary_task() -> None:
-    """There is no AUC to group."""
+    """Grouping is refused because there is no AUC to group."""
     text = TEXT.replace("binary", "regression")
     assert "no task of `ok` is binary" in str(refusal(RECIPE, text, "user"))
 
 
 def test_sparse_gradients_and_several_processes() -> None:
-    """What Lightning refuses with a traceback is refused with a sentence."""
+    """The combination, for which Lightning raises a traceback, is refused in one sentence."""
     text = TEXT.replace("vocab: 50, dim: 2", "vocab: 50, dim: 2, sparse_grad: true")
     assert "sparse gradients" in str(refusal(replace(RECIPE, devices=2), text))
 
 
 def test_a_metric_that_nothing_measures_lists_some() -> None:
-    """The list of metrics does not fill the screen."""
+    """The message lists only some metrics, so that it does not fill the screen."""
     many = "tasks: {" + ", ".join(f"t{number}: {{}}" for number in range(100)) + "}"
     text = TEXT.replace("tasks: {click: {kind: binary}, like: {kind: binary}}", many)
     (item,) = refusal(replace(RECIPE, monitor="auc"), text).diagnostics
@@ -121,7 +121,7 @@ def test_a_metric_that_nothing_measures_lists_some() -> None:
 
 
 def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message gives needed and available memory and the largest block; if memory is unknown, training starts."""
+    """The message has needed and available memory and the largest block; if memory is unknown, training starts."""
     monkeypatch.setattr(recipes, "memory", lambda: 2000)
     (item,) = refusal(RECIPE).diagnostics
     assert item.code == "AS732"
@@ -133,7 +133,7 @@ def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_memory_is_that_of_this_machine() -> None:
-    """A machine that runs this has between 256 MB and 100 TB."""
+    """The result is plausible: between 256 MB and 100 TB."""
     held = recipes.memory()
     assert held is None or 2**28 < held < 10**14
 
@@ -151,7 +151,7 @@ def rows(folder: Path) -> Source:
 
 @pytest.mark.parametrize("name", ["there", "new/run"])
 def test_a_refused_run_leaves_nothing(tmp_path: Path, name: str) -> None:
-    """No folder is made, and one that was there is as it was; the corrected command then runs in either."""
+    """No folder is created, an existing one is unchanged, and the corrected command then runs in either."""
     source, folder = rows(tmp_path), tmp_path / name
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "notes.txt").write_text("mine")
@@ -167,7 +167,7 @@ def test_a_refused_run_leaves_nothing(tmp_path: Path, name: str) -> None:
 
 
 def test_a_run_that_failed_before_it_kept_anything_is_begun_anew(tmp_path: Path) -> None:
-    """A learning rate at which the loss is lost does not block the folder for the right one, with or without resume."""
+    """After a diverging learning rate the folder is usable with a better one, with or without resume."""
     source = rows(tmp_path)
     for resume in (False, True):
         folder = tmp_path / f"run{resume}"
@@ -178,7 +178,7 @@ def test_a_run_that_failed_before_it_kept_anything_is_begun_anew(tmp_path: Path)
 
 
 def test_threads_are_used_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training and reading use as many threads as asked; afterwards the process has those that it had."""
+    """Training and reading use the requested number of threads; afterwards the process has its previous number."""
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(
         "archspec.runs.training.CheckpointCallback.on_validation_end",

@@ -40,7 +40,7 @@ def written(run: Trained, output: Path, data: Any, **options: Any) -> Scores:  #
 
 
 def test_scores_are_those_of_the_model(run: Trained) -> None:
-    """Every output of `predict` has a score for each row, equal to the model's on the encoded rows."""
+    """Every output of `predict` has one score per row, equal to the model's on the encoded rows."""
     found = run.predict(DATA)
     expected = run.model.predict(run.encode(DATA))
     assert tuple(found) == tuple(expected) == OUTPUTS
@@ -50,7 +50,7 @@ def test_scores_are_those_of_the_model(run: Trained) -> None:
 
 
 def test_a_run_for_one_task_has_only_what_it_needs(run: Trained, tmp_path: Path) -> None:
-    """The model has fewer weights, and its scores are those of the whole; only the named outputs are written."""
+    """The reduced model has fewer weights but the same scores; only the requested outputs are written."""
     small = load_run(run.folder, tasks=["rank"])
     assert len(dict(small.model.named_weights())) < len(dict(run.model.named_weights()))
     expected, found = run.predict(DATA), small.predict(DATA)
@@ -63,13 +63,13 @@ def test_a_run_for_one_task_has_only_what_it_needs(run: Trained, tmp_path: Path)
 
 
 def test_the_size_of_a_forward_pass_changes_nothing(run: Trained) -> None:
-    """Rows are scored alone: passes of 7 rows give what one pass gives."""
+    """Batches of 7 rows give the same scores as a single batch."""
     one, many = run.predict(DATA), run.predict(DATA, batch=7)
     assert all(torch.allclose(one[name], many[name], rtol=0, atol=1e-6) for name in OUTPUTS)
 
 
 def test_rows_that_do_not_fit_keep_their_place(run: Trained, tmp_path: Path) -> None:
-    """Their scores are null in a table and NaN in tensors; they are counted, and a warning shows the first."""
+    """Their scores are null in a table and NaN in tensors; they are counted, and a warning shows the first one."""
     data = {**DATA, "x": [float("nan") if row in {3, 20} else x for row, x in enumerate(DATA["x"])]}
     scores = written(run, tmp_path / "scores.parquet", data, keep={"user": "user"})
     assert (scores.rows, scores.unscored) == (50, 2)
@@ -88,7 +88,7 @@ def test_rows_that_do_not_fit_keep_their_place(run: Trained, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.arrow", "a.csv", "a.csv.gz", "a.tsv"])
 def test_formats_hold_the_same_scores(run: Trained, tmp_path: Path, name: str) -> None:
-    """Each format that is read can be written, with one row per row, in the order of the files."""
+    """Every readable format can be written, with one row per input row, in the order of the files."""
     parts = [pa.table({key: values[start : start + 25] for key, values in DATA.items()}) for start in (0, 25)]
     for number, part in enumerate(parts):
         parquet.write_table(part, tmp_path / f"part{number}.parquet")
@@ -108,7 +108,7 @@ def test_formats_hold_the_same_scores(run: Trained, tmp_path: Path, name: str) -
 
 
 def test_gates_are_columns_of_lists(run: Trained, tmp_path: Path) -> None:
-    """With gates, each gate's weights are a list per row, and the file lists each gate's experts."""
+    """With gates, each gate's weights are one list per row, and the file names each gate's experts."""
     written(run, tmp_path / "a.parquet", DATA, gates=True)
     table = parquet.read_table(tmp_path / "a.parquet")
     gate = "level1.gates.buy"
@@ -120,7 +120,7 @@ def test_gates_are_columns_of_lists(run: Trained, tmp_path: Path) -> None:
 
 
 def test_kept_columns_of_files_that_differ_become_texts(run: Trained, tmp_path: Path) -> None:
-    """A column of numbers in one file and texts in another is kept as texts; whole and wider numbers as the wider."""
+    """A column with numbers in one file and texts in another becomes texts; number types widen to the larger one."""
     for number, kind in enumerate((pa.int8(), pa.int64(), pa.string())):
         part = pa.table({**DATA, "day": pa.array([number] * 50, pa.int8()).cast(kind)})
         parquet.write_table(part, tmp_path / f"part{number}.parquet")
@@ -132,7 +132,7 @@ def test_kept_columns_of_files_that_differ_become_texts(run: Trained, tmp_path: 
 
 
 def test_no_rows_give_a_table_without_rows(run: Trained, tmp_path: Path) -> None:
-    """An empty file has its columns and no scores; in memory the tensors have their widths."""
+    """For an empty file the table has its columns and no scores; in memory the tensors keep their widths."""
     parquet.write_table(pa.table(DATA).slice(0, 0), tmp_path / "none.parquet")
     written(run, tmp_path / "a.parquet", tmp_path / "none.parquet", keep={"user": "user"}, gates=True)
     table = parquet.read_table(tmp_path / "a.parquet")
@@ -141,7 +141,7 @@ def test_no_rows_give_a_table_without_rows(run: Trained, tmp_path: Path) -> None
 
 
 def test_a_failure_leaves_no_file(run: Trained, tmp_path: Path) -> None:
-    """If a later file cannot be read, nothing is left of the scores of the earlier ones."""
+    """If a later file cannot be read, no scores of earlier ones are left behind."""
     parquet.write_table(pa.table(DATA), tmp_path / "a.parquet")
     csv.write_csv(pa.table({"user": ["ann"], "seen": ["ann"], "x": [1.0]}), tmp_path / "b.csv")
     with (tmp_path / "b.csv").open("ab") as file:
@@ -152,7 +152,7 @@ def test_a_failure_leaves_no_file(run: Trained, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_told(run: Trained, tmp_path: Path) -> None:
-    """A column that is not in the data, one name for two columns, and an unknown format are errors."""
+    """A column that is not in the data, a name used for two columns, and an unknown format are errors."""
     data = {**DATA, "click": [0] * 50}
     with pytest.raises(SpecError, match=r"AS702.*`--keep` reads") as raised:
         written(run, tmp_path / "a.parquet", DATA, keep={"scen": "scen"})
@@ -170,7 +170,7 @@ def test_what_cannot_be_written_is_told(run: Trained, tmp_path: Path) -> None:
 
 
 def test_a_request_in_memory(run: Trained) -> None:
-    """A dict of lists or arrays, an Arrow table and a record batch are encoded alike."""
+    """A dict of lists or arrays, an Arrow table and a record batch give the same scores."""
     table = pa.table(DATA)
     expected = run.encode(DATA)
     for data in (
@@ -186,7 +186,7 @@ def test_a_request_in_memory(run: Trained) -> None:
 
 
 def test_a_request_with_values_that_do_not_fit(run: Trained) -> None:
-    """It is an error, or such rows are left out and the others keep their numbers."""
+    """They raise an error, or are skipped while other rows keep their numbers."""
     data = {"user": ["ann", "new", "bob"], "seen": [["ann"], [], ["bob", "cyd"]], "x": [0.5, None, 1.0]}
     with pytest.raises(SpecError, match="`data in memory`, column `x`, row 2: no value"):
         run.encode(data)

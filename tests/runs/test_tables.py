@@ -1,4 +1,4 @@
-"""Runs that begin with pretrained vectors: trained, resumed, damaged, moved."""
+"""Runs that start from pretrained vectors: training, resuming, damage, moved files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VECTORS = np.arange(30, dtype=np.float32).reshape(10, 3)
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """200 rows of ten items in words, and the vectors of those."""
+    """200 rows of ten items given as words, and vectors of these."""
     items = [f"i{i % 10}" for i in range(200)]
     users = [i % 30 for i in range(200)]
     table = pa.table({"item": items, "user": users, "click": [i % 2 for i in range(200)]})
@@ -59,7 +59,7 @@ def frozen(folder: Path) -> dict[str, list[float]]:
 
 
 def test_a_frozen_table_stays_as_the_file_has_it(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """Through training and on disk; the run knows the file, and refuses to go on with another one or without it."""
+    """It is unchanged by training and on disk; resuming with another vector file, or without it, is refused."""
     folder = tmp_path / "run"
     train(graph, source, RECIPE, folder)
     assert frozen(folder) == {f"i{i}": VECTORS[i].tolist() for i in range(10)}
@@ -71,7 +71,7 @@ def test_a_frozen_table_stays_as_the_file_has_it(graph: Graph, source: Source, t
 
 
 def test_a_killed_run_ends_like_another(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """Killed before its first checkpoint, it begins again with the vectors that it kept; the weights are the same."""
+    """A run killed before its first checkpoint restarts with its stored vectors and ends with the same weights."""
     train(graph, source, RECIPE, tmp_path / "one")
     train(graph, source, RECIPE, tmp_path / "two")
     for name in (LAST, HISTORY, WEIGHTS):
@@ -83,7 +83,7 @@ def test_a_killed_run_ends_like_another(graph: Graph, source: Source, tmp_path: 
 
 @pytest.mark.parametrize("how", ["cut", "gone"])
 def test_damaged_vectors_of_a_run(graph: Graph, source: Source, tmp_path: Path, how: str) -> None:
-    """A run that has to begin again without its vectors prepares them again; one that goes on is refused."""
+    """A run that has to restart without its vectors prepares them again; resuming a later one is refused."""
     folder = tmp_path / "run"
     train(graph, source, replace(RECIPE, epochs=1), folder)
     path = folder / TABLES
@@ -101,7 +101,7 @@ def test_damaged_vectors_of_a_run(graph: Graph, source: Source, tmp_path: Path, 
 
 
 def test_vectors_that_moved_or_changed(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """A file in another place is the same; a changed one is a warning, and the run goes on with what it kept."""
+    """A moved file counts as the same; for a changed file there is a warning, and the run uses its stored vectors."""
     folder = tmp_path / "run"
     train(graph, source, replace(RECIPE, epochs=1), folder)
     (tmp_path / "else").mkdir()
@@ -119,7 +119,7 @@ def test_vectors_that_moved_or_changed(graph: Graph, source: Source, tmp_path: P
 
 
 def test_a_wrong_file_leaves_no_folder(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """Vectors of another width are refused before the folder of the run is made."""
+    """Vectors of a wrong width are refused before the run's folder is created."""
     parquet.write_table(pa.table({"id": ["i0"], "vector": [[1.0]]}), tmp_path / "vectors.parquet")
     with pytest.raises(SpecError, match="AS763"):
         train(graph, source, RECIPE, tmp_path / "run")
@@ -127,7 +127,7 @@ def test_a_wrong_file_leaves_no_folder(graph: Graph, source: Source, tmp_path: P
 
 
 def test_vectors_replace_those_of_an_earlier_run(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """A run that continues another one, with new vectors of one item, has these, and the old ones of all others."""
+    """A run that continues another with new vectors for one item uses these, and the old vectors for all others."""
     train(graph, source, RECIPE, tmp_path / "old")
     vectors = pa.table({"id": ["i3", "i99"], "vector": [[7.0, 7.0, 7.0], [8.0, 8.0, 8.0]]})
     parquet.write_table(vectors, tmp_path / "new.parquet")

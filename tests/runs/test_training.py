@@ -1,4 +1,4 @@
-"""Runs: a folder that is trained in, interrupted, gone on with, and opened."""
+"""Runs: training in a folder, interrupting, resuming and opening it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=Non
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """500 rows; who clicks depends on the user and on x."""
+    """500 rows; clicks depend on the user and on x."""
     random = np.random.default_rng(0)
     user, x = random.integers(0, 20, 500), random.normal(size=(500, 3)).astype(np.float32)
     click = (x[:, 0] + user % 3 + random.normal(size=500) > 1).astype(np.int8)
@@ -76,14 +76,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 @pytest.fixture(scope="module")
 def unbroken(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing interrupted."""
+    """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("run") / "unbroken"
     train(graph, source, RECIPE, folder)
     return folder
 
 
 def kept(folder: Path) -> dict[str, Any]:
-    """Everything that a run ended with: best weights, last weights and optimizers, and all that was measured."""
+    """The final state of a run: best weights, last weights and optimizers, and all metrics."""
     last = read_checkpoint(folder / LAST)
     optimizers = [state["state"] for state in last["optimizer_states"]]
     return {
@@ -94,7 +94,7 @@ def kept(folder: Path) -> dict[str, Any]:
 
 
 def test_what_a_run_leaves(graph: Graph, source: Source, unbroken: Path) -> None:
-    """The folder has spec, settings, weights and results; the model learned, and the kept weights are the best."""
+    """The folder contains spec, settings, weights and results; the model has learned, and the best weights are kept."""
     found = kept(unbroken)
     assert (unbroken / SPEC).read_text() == graph.spec.text()
     assert not list(unbroken.rglob("*.tmp"))
@@ -111,7 +111,7 @@ def test_what_a_run_leaves(graph: Graph, source: Source, unbroken: Path) -> None
 
 
 def test_a_folder_is_opened(graph: Graph, source: Source, unbroken: Path) -> None:
-    """The weights of the best epoch give what was measured then; new rows need no labels."""
+    """The weights of the best epoch reproduce its metrics; scoring new rows needs no labels."""
     trained = load_run(unbroken / WEIGHTS)
     assert trained.graph.spec.digest == graph.spec.digest
     batch = next(iter(trained.validation()))
@@ -127,14 +127,14 @@ def test_a_folder_is_opened(graph: Graph, source: Source, unbroken: Path) -> Non
 
 
 class Killed(BaseException):
-    """What a test interrupts a run with: nothing but the test catches it."""
+    """The exception with which a test interrupts a run; only the test catches it."""
 
 
 @pytest.mark.parametrize("moment", ["prepared", 2, 4, 5, 9, 12, 13, "validated", "epoch end", 26, 35])
 def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - fixtures
     graph: Graph, source: Source, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str | int
 ) -> None:
-    """Interrupted while data is prepared, in any step, in validation or between epochs: all ends bit for bit equal."""
+    """Interrupted during preparation, any step, validation or between epochs, it ends bit for bit equal."""
 
     def kill(*_: object) -> None:
         raise Killed
@@ -170,7 +170,7 @@ def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - f
 
 
 def test_a_run_that_is_killed_for_good(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """A process that gets SIGKILL leaves a folder that goes on: no file in it is half-written."""
+    """After SIGKILL the folder contains no half-written file, and the run can be resumed."""
     (tmp_path / "small.yaml").write_text(TEXT)
     words = [
         sys.executable, "-m", "archspec", "train", "small.yaml", "--data", source.files[0], "--batch", "16",
@@ -193,14 +193,14 @@ def test_a_run_that_is_killed_for_good(graph: Graph, source: Source, tmp_path: P
 
 
 def test_a_run_that_is_over_stays_as_it_is(graph: Graph, source: Source, unbroken: Path) -> None:
-    """Going on with a run that ended trains nothing; with more epochs it trains those."""
+    """Resuming a finished run trains nothing; with more epochs only these are trained."""
     before = (unbroken / LAST).read_bytes()
     assert train(graph, source, RECIPE, unbroken, resume=True).best == kept(unbroken)["results"]["best"]
     assert (unbroken / LAST).read_bytes() == before
 
 
 def test_early_stopping(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """Training stops after `patience` epochs without improvement, says each epoch, and a resumed run stays stopped."""
+    """Training stops after `patience` epochs without improvement and prints each; a resumed run stays stopped."""
     said: list[str] = []
     recipe = replace(RECIPE, epochs=40, patience=2, learning_rate=0.05, monitor="validation/click/auc")
     found = train(graph, source, recipe, tmp_path / "run", progress=Progress(say=said.append))
@@ -214,7 +214,7 @@ def test_early_stopping(graph: Graph, source: Source, tmp_path: Path) -> None:
 
 
 def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path) -> None:
-    """A run is never overwritten, and never resumed with other settings; each difference is reported."""
+    """A run is never overwritten or resumed with other settings, and every difference is reported."""
     with pytest.raises(SpecError, match="AS706"):
         train(graph, source, RECIPE, unbroken)
     with pytest.raises(SpecError) as caught:
@@ -226,7 +226,7 @@ def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path)
 
 
 def test_another_argument_is_an_option_in_words(graph: Graph, source: Source, unbroken: Path) -> None:
-    """A mapping is written as its option is, with what differs only; one that is not given is said to be missing."""
+    """A mapping is shown as its option, with the differing entries only; a missing one is reported as missing."""
     choices = {**source.choices, "user": "hash"}
     others = replace(source, choices=choices, header=("a", "b"), missing={"user": ("none", "x")})
     with pytest.raises(SpecError) as caught:
@@ -250,20 +250,20 @@ def test_mistakes_leave_no_folder(source: Source, tmp_path: Path) -> None:
 
 
 def test_a_metric_that_nothing_measures(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """A misspelt metric is refused before training, with the one that was probably meant."""
+    """A misspelt metric is refused before training, with the probably intended one."""
     with pytest.raises(SpecError, match="AS707") as caught:
         train(graph, source, replace(RECIPE, monitor="validation/click/acu"), tmp_path / "run")
     assert caught.value.diagnostics[0].help.startswith("did you mean `validation/click/auc`?")
 
 
 def test_a_loss_that_is_no_number(graph: Graph, source: Source, tmp_path: Path) -> None:
-    """Training stops with a sentence when the loss is lost."""
+    """Training stops with one sentence when the loss is NaN or infinite."""
     with pytest.raises(SpecError, match="AS710"):
         train(graph, source, replace(RECIPE, learning_rate=1e30), tmp_path / "run")
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:
-    """Folders that hold no run, or none with weights, are refused."""
+    """Folders without a run, or without its weights, are refused."""
     with pytest.raises(SpecError, match="AS708"):
         load_run(tmp_path)
 
@@ -277,7 +277,7 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("optimize", [False, True])
 def test_parameters_that_no_loss_reaches_are_known_beforehand(extra: str, *, expected: bool, optimize: bool) -> None:
-    """What the graph says of unused parameters, for DDP, is what a backward pass finds."""
+    """The parameters that the graph reports as unused, for DDP, are those without a gradient after a backward pass."""
     text = TEXT.replace("towers: {$task: {units: [4]}}\n", "towers:\n  $task: {units: [4]}\n" + extra)
     graph = load_graph(text, None, plugins.load([]))
     model = compile_spec(graph.spec, optimize=optimize, seed=0)
@@ -288,7 +288,7 @@ def test_parameters_that_no_loss_reaches_are_known_beforehand(extra: str, *, exp
 
 
 def test_two_processes_and_an_output_without_a_loss(source: Source, tmp_path: Path) -> None:
-    """DDP knows of parameters without a gradient, and only one process prints."""
+    """DDP is told about parameters without a gradient, and only one process prints."""
     text = TEXT.replace("towers: {$task: {units: [4]}}", "towers: {$task: {units: [4]}, c: {from: x, units: [5]}}")
     (tmp_path / "small.yaml").write_text(text)
     words = [
@@ -305,7 +305,7 @@ def test_two_processes_and_an_output_without_a_loss(source: Source, tmp_path: Pa
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_what_ends_a_run_from_outside_is_one_sentence(source: Source, tmp_path: Path, ending: int) -> None:
-    """Ctrl-C and kill end with status 130 and the way to go on; no lock is left."""
+    """Ctrl-C and kill end with status 130 and a hint on how to resume, and leave no lock."""
     (tmp_path / "small.yaml").write_text(TEXT)
     words = [
         sys.executable, "-m", "archspec", "train", "small.yaml", "--data", source.files[0], "--batch", "16",
@@ -330,7 +330,7 @@ def test_what_ends_a_run_from_outside_is_one_sentence(source: Source, tmp_path: 
 def test_interrupted_while_a_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
-    """Ctrl-C ends the run even if torch's writer then raises another error; the old checkpoint stays."""
+    """Ctrl-C ends the run even if torch's writer then raises another error; the old checkpoint is kept."""
     writes = 0
 
     class Interrupted(io.BytesIO):

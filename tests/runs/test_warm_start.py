@@ -1,4 +1,4 @@
-"""Runs that continue other runs: values keep their ids, weights their names, and a resumed run its start."""
+"""Runs that continue other runs: values keep their ids, weights their names, and a resumed run its starting weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ towers: {click: {from: inputs, units: [4]}}
 
 
 def day(number: int, count: int = 200) -> dict[str, list[Any]]:
-    """A day of a growing log: values of the first day are rarer on the second, which has new ones."""
+    """A day of a growing log: first-day values are rarer on the second day, which also has new ones."""
     random = np.random.default_rng(number)
     users = [f"u{n}" for n in range(10 * number, 20 + 5 * number)]
     items = [10**12 + n for n in range(8 * number, 15 + 8 * number)]  # too large for ids
@@ -80,7 +80,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Trained]:
 
 
 def start(of: Trained) -> dict[str, Tensor]:
-    """The weights that a run started from."""
+    """The initial weights of a run."""
     model = archspec.compile(of.graph.spec)
     archspec.load_weights(model, of.folder / "start.safetensors")
     return dict(model.named_weights())
@@ -88,7 +88,7 @@ def start(of: Trained) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("column", ["user", "item", "seen", "tags"])
 def test_every_shared_value_keeps_its_id(days: tuple[Trained, Trained], column: str) -> None:
-    """Users, items, lists and shared tables: what both days have has one id, and new values the ids that follow."""
+    """For users, items, lists and shared tables, values of both days keep their ids; new values get the next ids."""
     before, after = (trained_.encoder.encodings[column] for trained_ in days)
     assert isinstance(before, Vocabulary)
     assert isinstance(after, Vocabulary)
@@ -97,7 +97,7 @@ def test_every_shared_value_keeps_its_id(days: tuple[Trained, Trained], column: 
 
 
 def test_the_new_run_s_rows_are_those_of_the_values(days: tuple[Trained, Trained]) -> None:
-    """The run starts from the old rows of shared values, and drawn rows of new ones."""
+    """The run starts from the old rows for shared values and random rows for new ones."""
     first, second = days
     old, new = dict(first.model.named_weights()), start(second)
     for table, column in (
@@ -114,7 +114,7 @@ def test_the_new_run_s_rows_are_those_of_the_values(days: tuple[Trained, Trained
 
 
 def test_before_the_first_step_scores_are_the_old_ones(days: tuple[Trained, Trained]) -> None:
-    """On rows of the first day, the new run's start gives the old run's scores."""
+    """For rows of the first day, the new run's initial weights give the old run's scores."""
     first, second = days
     data = {name: values for name, values in day(0).items() if name != "click"}
     expected = first.predict(data)["click"]
@@ -124,7 +124,7 @@ def test_before_the_first_step_scores_are_the_old_ones(days: tuple[Trained, Trai
 
 
 def test_buckets_and_means_are_kept_or_learned_again(days: tuple[Trained, Trained], tmp_path: Path) -> None:
-    """They mean what they meant; `--encode` learns them from the new rows, and says that the table's rows are new."""
+    """They keep their meaning; `--encode` learns them again from new rows and reports that the table's rows are new."""
     first, second = days
     for column in ("price", "x"):
         assert second.encoder.encodings[column] == first.encoder.encodings[column]
@@ -138,7 +138,7 @@ def test_buckets_and_means_are_kept_or_learned_again(days: tuple[Trained, Traine
 
 
 def test_the_report_counts_what_moved(days: tuple[Trained, Trained]) -> None:
-    """`start.json` has every weight; columns.json says where an encoding is from."""
+    """`start.json` lists every weight; columns.json says which run an encoding is from."""
     first, second = days
     found = json.loads((second.folder / "start.json").read_text())
     assert found["counts"] == {"kept": 5, "moved": 0, "grown": 3, "new": 0, "dropped": 0}
@@ -147,7 +147,7 @@ def test_the_report_counts_what_moved(days: tuple[Trained, Trained]) -> None:
 
 
 def test_the_encoding_alone_can_be_used_again(days: tuple[Trained, Trained], tmp_path: Path) -> None:
-    """With `encoding`, the transform is the old run's, without new values, and the weights are drawn."""
+    """With `encoding`, the old run's encoding is used without new values, and all weights are random."""
     first, _ = days
     found = run(tmp_path, "same", day(1), encoding=str(first.folder))
     for column in ("user", "item", "seen", "tags", "price", "x"):
@@ -157,7 +157,7 @@ def test_the_encoding_alone_can_be_used_again(days: tuple[Trained, Trained], tmp
 
 
 def test_a_killed_run_goes_on_from_the_same_start(days: tuple[Trained, Trained], tmp_path: Path) -> None:
-    """Resumed in its first epoch, even without the old run, it ends with the weights of an uninterrupted one."""
+    """A run resumed in its first epoch, even without the old run, ends with the weights of an uninterrupted one."""
     first, second = days
     old = tmp_path / "one"
     shutil.copytree(first.folder, old)
@@ -177,7 +177,7 @@ def test_a_killed_run_goes_on_from_the_same_start(days: tuple[Trained, Trained],
 
 
 def test_weights_of_another_vocabulary_are_refused(days: tuple[Trained, Trained], tmp_path: Path) -> None:
-    """A run trained anew numbers its users in another way: its weights do not load into this run, in any place."""
+    """A run trained from scratch has other ids for its users: its weights do not load into this run anywhere."""
     first, _ = days
     other = run(tmp_path, "other", day(1))
     with pytest.raises(SpecError, match=r"AS806.*`inputs.user.weight` and 3 more mean other values") as raised:
@@ -191,7 +191,7 @@ def test_weights_of_another_vocabulary_are_refused(days: tuple[Trained, Trained]
 
 
 def test_a_renamed_input_and_task_keep_their_rows(tmp_path: Path) -> None:
-    """`moved` renames inputs, with their columns and vocabularies, and tasks, with experts, gates and towers."""
+    """`moved` renames inputs with their columns and vocabularies, and tasks with experts, gates and towers."""
     first = trained(tmp_path)
     text = SPEC.replace("user", "member").replace("buy", "order")
     data = {{"user": "member", "buy": "order"}.get(name, name): values for name, values in rows(300, 1).items()}
@@ -207,7 +207,7 @@ def test_a_renamed_input_and_task_keep_their_rows(tmp_path: Path) -> None:
 
 
 def test_migrate_takes_runs_files_and_models(tmp_path: Path) -> None:
-    """A folder, a loaded run, a file of weights and a model give the same start; the file knows its spec."""
+    """A folder, a loaded run, a weights file and a model give the same starting weights; the file contains its spec."""
     old = trained(tmp_path)
     new = SPEC.replace("count: 2", "count: 3").replace("vocab: 20", "vocab: 30")
     archspec.save_weights(old.model, tmp_path / "weights.safetensors")
@@ -223,7 +223,7 @@ def test_migrate_takes_runs_files_and_models(tmp_path: Path) -> None:
 
 
 def test_a_domain_s_rows_move_by_name(tmp_path: Path) -> None:
-    """A scene that is inserted before another one gets a drawn row; the others keep theirs."""
+    """A scene inserted before another one gets a random row; the others keep theirs."""
     text = SPEC.replace("  x: {kind", "  scene: {kind: domain, values: [home, search], dim: 2}\n  x: {kind")
     old = trained(tmp_path, text)
     found = archspec.migrate(old, text.replace("[home, search]", "[app, search, home]"))
@@ -232,7 +232,7 @@ def test_a_domain_s_rows_move_by_name(tmp_path: Path) -> None:
 
 
 def test_a_file_without_its_spec(tmp_path: Path) -> None:
-    """Weights of an older archspec hold no spec: the way out works as it is written."""
+    """Weights of an older archspec contain no spec: the remedy in the message works as written."""
     from safetensors.torch import save_file
 
     old = archspec.compile(SPEC, seed=0)
@@ -245,7 +245,7 @@ def test_a_file_without_its_spec(tmp_path: Path) -> None:
 
 
 def test_a_new_task_and_an_expert(tmp_path: Path) -> None:
-    """Version 2 of a spec continues version 1: the new run scores the old task and the new one."""
+    """Version 2 of a spec continues version 1: the new run scores both the old and the new task."""
     first = trained(tmp_path)
     text = SPEC.replace("  stars:", "  save: {}\n  stars:").replace("count: 2", "count: 3")
     data = rows(300, 1, (*USERS, "eve"))

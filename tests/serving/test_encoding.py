@@ -1,4 +1,4 @@
-"""`encoding.json` and the program that follows it: the same ids and numbers as archspec's own encoder."""
+"""`encoding.json` and the program that applies it give the same ids and numbers as archspec's own encoder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CHOICES = {
 
 
 def columns(count: int, seed: int) -> dict[str, list[Any]]:
-    """Columns for the spec, with values that a vocabulary does not know and missing ones where they are legal."""
+    """Columns for the spec, with values unknown to the vocabulary, and missing ones where allowed."""
     random = np.random.default_rng(seed)
     start = datetime(2026, 1, 1)  # noqa: DTZ001 - as files write it
     moments = [start + timedelta(minutes=int(minutes)) for minutes in random.integers(0, 10**6, count)]
@@ -90,7 +90,7 @@ def columns(count: int, seed: int) -> dict[str, list[Any]]:
 
 
 def test_every_encoding_is_followed(tmp_path: Path) -> None:
-    """For each kind of encoding, the reference program gives what the encoder gives, on rows it has not seen."""
+    """For each kind of encoding, the reference program and the encoder agree on rows not seen in training."""
     parquet.write_table(pa.table(columns(200, 0)), tmp_path / "rows.parquet")
     graph = load_graph(SPEC, None, plugins.load([]))
     source = Source((str(tmp_path / "rows.parquet"),), choices=CHOICES, missing={"text": ("-",)})
@@ -111,7 +111,7 @@ def test_every_encoding_is_followed(tmp_path: Path) -> None:
 
 
 def test_the_numbers_of_a_domain_are_looked_up(tmp_path: Path) -> None:
-    """A domain takes the names of its values, and their numbers as the run counts them."""
+    """A domain accepts the names of its values, and their numbers in the order of the run."""
     ids = _rule(Words(words=("home", "search"), first=1))["ids"]
     assert ids == {"1": 0, "2": 1, "home": 0, "search": 1}
     assert _rule(Words(words=("7", "8.0"), first=None))["ids"] == {"7": 0, "8": 1, "8.0": 1}
@@ -128,7 +128,7 @@ def test_booleans_among_numbers() -> None:
 
 
 def test_labels_are_not_inputs() -> None:
-    """An encoding of labels has no rule."""
+    """The encoding has no rule for labels."""
     with pytest.raises(TypeError, match="no input is encoded as Labels"):
         _rule(Labels())
     assert _rule(Numbers()) == {"kind": "numbers", "absent": None}

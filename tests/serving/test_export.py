@@ -51,7 +51,7 @@ def onnx(run: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Export
 
 
 def test_a_run_becomes_onnx_with_its_encoding(run: Trained, onnx: tuple[Exported, Path]) -> None:
-    """Inputs and outputs have their names, rows are free, and the metadata have the spec, its digest and experts."""
+    """Inputs and outputs are named, rows are free, and the metadata contain the spec, its digest and its experts."""
     from onnx import load
 
     exported, folder = onnx
@@ -71,7 +71,7 @@ def test_a_run_becomes_onnx_with_its_encoding(run: Trained, onnx: tuple[Exported
 def test_the_program_beside_it_gives_the_scores_of_the_run(
     run: Trained, onnx: tuple[Exported, Path], tmp_path: Path
 ) -> None:
-    """`score.py` in a separate process, without archspec, equals `predict` within 1e-5, also for unknown values."""
+    """`score.py` in a separate process without archspec matches `predict` within 1e-5, also for unknown values."""
     data = rows(40, 7, ("ann", "bob", "new"))
     data["user"][3] = None
     request = [{name: data[name][row] for name in ("user", "seen", "x")} for row in range(40)]
@@ -87,7 +87,7 @@ def test_the_program_beside_it_gives_the_scores_of_the_run(
 
 @pytest.mark.parametrize("gates", [False, True])
 def test_a_spec_becomes_an_exported_program(tmp_path: Path, gates: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Of a spec, weights are drawn by the seed; torch loads the file, with its metadata, for any number of rows."""
+    """For a spec, weights are drawn by the seed; torch loads the file with its metadata, for any number of rows."""
     exported = archspec.export(SPEC, "torch-export", tmp_path, gates=gates, seed=3)
     assert [path.name for path in exported.files] == ["model.pt2"]
     extra = {"archspec.json": ""}
@@ -102,7 +102,7 @@ def test_a_spec_becomes_an_exported_program(tmp_path: Path, gates: bool) -> None
 
 
 def test_a_run_is_exported_for_one_task(run: Trained, tmp_path: Path) -> None:
-    """The file has the outputs that the task needs, with the run's weights; the run itself stays whole."""
+    """The file has the outputs that the task needs, with the run's weights; the run itself is unchanged."""
     archspec.export(run, "torch-export", tmp_path, tasks=["stars"])
     program = torch.export.load(tmp_path / "model.pt2")
     batch = {name: values[:5] for name, values in run.encode(rows(5, 2)).items()}
@@ -113,7 +113,7 @@ def test_a_run_is_exported_for_one_task(run: Trained, tmp_path: Path) -> None:
 
 
 def test_lists_of_any_length_stay_free(tmp_path: Path) -> None:
-    """A sequence without `length` is traced for any number of rows and of items."""
+    """A sequence without `length` is traced for any number of rows and items."""
     archspec.export(BARE, "torch-export", tmp_path, seed=0)
     program = torch.export.load(tmp_path / "model.pt2").module()
     model = archspec.compile(BARE, seed=0).eval()
@@ -123,13 +123,13 @@ def test_lists_of_any_length_stay_free(tmp_path: Path) -> None:
 
 
 def test_a_model_that_was_exported_is_not_changed(run: Trained, onnx: tuple[Exported, Path]) -> None:
-    """The run's own model still checks its batches."""
+    """The run's own model still checks its batches after the export."""
     assert onnx[0].files
     assert run.model.check_inputs
 
 
 class Unknown(FusionKind):
-    """A score that ONNX has no operation for: the sign of a determinant."""
+    """A score for which ONNX has no operation: the sign of a determinant."""
 
     of: tuple[str, ...] = ("click",)
 
@@ -155,7 +155,7 @@ def determinant(logits: torch.Tensor) -> torch.Tensor:
 
 
 def test_an_operation_that_onnx_lacks_is_named(tmp_path: Path) -> None:
-    """The refusal names the operation and the formats that have it; nothing is left behind, and they do have it."""
+    """The error names the operation and the formats that support it; nothing is left behind, and those formats work."""
     text = BARE + "fusion: {odd: {kind: unknown_score}}\n"
     kind = fusion("unknown_score")(Unknown)
     with pytest.raises(SpecError, match="AS809") as raised:
@@ -176,7 +176,7 @@ def test_what_cannot_be_traced_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_file_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The written file is run; if an output differs, or is not a number, the old files stay."""
+    """The written file is executed; if an output differs or is not a number, the old files are kept."""
     (tmp_path / "model.pt2").write_text("old")
     for wrong in (1e-3, float("nan")):
         own = formats.loaded
@@ -191,11 +191,11 @@ def test_a_file_that_computes_something_else_is_refused(tmp_path: Path, monkeypa
 
 
 def test_aot_inductor_gets_the_traced_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package is compiled with the metadata, and loaded again; `make serving` compiles it for real."""
+    """The package is compiled with the metadata and loaded again; `make serving` runs the real compiler."""
     seen: dict[str, Any] = {}
 
     class Inductor:
-        """Stands in for torch._inductor, whose compiler takes a minute."""
+        """A substitute for torch._inductor, whose compiler takes a minute."""
 
         @staticmethod
         def aoti_compile_and_package(program: Any, *, package_path: str, inductor_configs: dict[str, Any]) -> None:  # noqa: ANN401 - torch's
@@ -218,7 +218,7 @@ def test_aot_inductor_gets_the_traced_model(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_missing_library_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra `serve`, ONNX says what to install; other formats need nothing."""
+    """Without the extra `serve`, the ONNX export says what to install; other formats need nothing."""
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else object())
     with pytest.raises(SpecError, match=r"AS709.*needs onnxscript") as raised:
         archspec.export(BARE, "onnx", tmp_path)
@@ -233,7 +233,7 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_the_files(run: Trained, tmp_path: Path) -> None:
-    """`archspec export` of a run's folder: paths on standard output, the difference on standard error."""
+    """`archspec export` of a run's folder prints paths on standard output and the difference on standard error."""
     from click.testing import CliRunner
 
     from archspec.cli.app import archspec as commands

@@ -18,7 +18,7 @@ PLACE = Span("x.yaml", 1, 1, 1, 2)
 
 
 def read(category: str, text: str, defaults: str = "") -> tuple[Block, list[str]]:
-    """A block and the messages about it."""
+    """A block and its diagnostics."""
     diagnostics = Diagnostics()
     reader = BlockReader(parse(defaults, "x.yaml") if defaults else None, plugins.built_in(), diagnostics)
     block = reader.block(category, "ctr", parse(f"b: {text}", "x.yaml").get("b"), "block `ctr`", PLACE)  # type: ignore[arg-type]
@@ -38,12 +38,12 @@ def read(category: str, text: str, defaults: str = "") -> tuple[Block, list[str]
     ],
 )
 def test_one_slip_is_one_message(category: str, text: str, message: str) -> None:
-    """A misspelt key is read as the one that was meant: nothing follows from it."""
+    """A misspelt key is read as the intended one, so no further errors follow."""
     assert read(category, text)[1] == [message]
 
 
 def test_a_key_of_another_kind_says_so() -> None:
-    """The help names the kinds that take the key."""
+    """For a key of another kind, the help names the kinds that accept it."""
     diagnostics = Diagnostics()
     reader = BlockReader(None, plugins.built_in(), diagnostics)
     reader.block("gate", "g", parse("{sees: a, k: 2}", "x.yaml"), "gate `g`", PLACE)
@@ -51,7 +51,7 @@ def test_a_key_of_another_kind_says_so() -> None:
 
 
 def test_defaults_give_way() -> None:
-    """A default counts where the block writes nothing, and is of the kind that the defaults are for."""
+    """A default applies where the block sets nothing and has the kind that the defaults are for."""
     block, messages = read("expert", "{units: [4]}", "experts: {dropout: 0.5, units: [8], count: 2}")
     assert (block.settings.dropout, block.settings.units, block.common.count) == (0.5, (4,), 2)
     block, more = read("expert", "{kind: identity}", "experts: {dropout: 0.5, count: 2}")
@@ -87,7 +87,7 @@ def test_defaults_are_checked_once() -> None:
 def test_a_default_reaches_every_kind_that_has_it(
     category: str, text: str, defaults: str, settings: dict[str, object]
 ) -> None:
-    """Without a `kind` beside it a default is for all kinds with such a setting; with one, for that kind."""
+    """A default without `kind` applies to every kind with that setting; with `kind`, to that kind only."""
     block, messages = read(category, text, defaults)
     assert messages == []
     assert {key: getattr(block.settings, key) for key in settings} == settings

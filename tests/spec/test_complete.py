@@ -11,12 +11,12 @@ HEAD = "archspec: 1\nname: x\ninputs: {x: {kind: dense, dim: 8}}\ntasks: {ctr: {
 
 
 def test_without_levels_a_tower_reads_the_inputs() -> None:
-    """There is no gate to read."""
+    """Without levels there is no gate, so a tower reads the inputs."""
     assert load(HEAD + "towers: {ctr: {units: [4]}}").data()["towers"]["ctr"]["from"] == "inputs"
 
 
 def test_a_static_kind_has_no_selector() -> None:
-    """A kind without a selector gets `none`, not a stream."""
+    """A kind without a selector gets `none` instead of a stream."""
     text = (
         HEAD + "levels: [{experts: {a: {units: [4]}}, gates: {ctr: {sees: a, kind: hard_concrete}}}]\ntowers: {ctr: {}}"
     )
@@ -24,7 +24,7 @@ def test_a_static_kind_has_no_selector() -> None:
 
 
 def test_a_feature_gate_is_steered_by_what_it_scales() -> None:
-    """Without `selector`, the selector is `from`."""
+    """Without `selector`, a feature gate uses `from` as its selector."""
     text = HEAD + "feature_gates: {f: {from: x, per: element, kind: sigmoid}}\ntowers: {ctr: {from: f}}"
     gate = load(text).data()["feature_gates"]["f"]
     assert gate["from"] == gate["selector"] == "x"
@@ -36,7 +36,7 @@ def test_a_feature_gate_is_steered_by_what_it_scales() -> None:
      ("experts: {ctr: {units: [4]}}, gates: {top: {sees: ctr}}", "gate `top`")],
 )  # fmt: skip
 def test_a_stream_that_is_missing(level: str, what: str) -> None:
-    """At a later level, a block that is not named after a gate below must have `from`."""
+    """At a later level, a block that is not named after a gate of the level below needs `from`."""
     text = HEAD + f"levels: [{{experts: {{a: {{units: [4]}}}}, gates: {{ctr: {{sees: a}}}}}}, {{{level}}}]\n"
     with pytest.raises(SpecError) as caught:
         load(text + "towers: {ctr: {from: level1.gates.ctr}}")

@@ -19,7 +19,7 @@ def expanded(text: str, *codes: str) -> object:
 
 
 def test_keys_and_values_take_the_same_value() -> None:
-    """A key with a variable becomes one entry per value; inside, keys and values follow it."""
+    """A key with a variable becomes one entry per value; keys and values inside are substituted accordingly."""
     assert expanded(TASKS + "towers:\n  my_$task: {from: ['${task}_x', $task]}") == {
         "tasks": {"ctr": {}, "cvr": {}},
         "towers": {"my_ctr": {"from": ["ctr_x", "ctr"]}, "my_cvr": {"from": ["cvr_x", "cvr"]}},
@@ -27,7 +27,7 @@ def test_keys_and_values_take_the_same_value() -> None:
 
 
 def test_two_variables_give_the_product() -> None:
-    """A key with two variables expands over both; sets name further variables."""
+    """A key with two variables expands to their product; sets define further variables."""
     text = "sets: {a: [x, y], b: [u, v]}\ninputs:\n  ${a}_$b: {column: $b}"
     assert expanded(text)["inputs"] == {  # type: ignore[index]
         "x_u": {"column": "u"}, "x_v": {"column": "v"}, "y_u": {"column": "u"}, "y_v": {"column": "v"},
@@ -35,7 +35,7 @@ def test_two_variables_give_the_product() -> None:
 
 
 def test_an_explicit_key_wins() -> None:
-    """A key that is written out replaces the one from a variable, wherever it is."""
+    """An explicit key overrides the one from a variable, wherever it is written."""
     for text in ("ctr: {units: 1}\n  $task: {units: 2}", "$task: {units: 2}\n  ctr: {units: 1}"):
         assert expanded(f"{TASKS}towers:\n  {text}")["towers"] == {"ctr": {"units": 1}, "cvr": {"units": 2}}  # type: ignore[index]
 
@@ -47,13 +47,13 @@ def test_domain_takes_the_values_of_the_domain_input() -> None:
 
 
 def test_dollar_signs_and_notes() -> None:
-    """`$$` writes a dollar sign; `about` is never expanded; `x-` keys are the writer's."""
+    """`$$` is a literal dollar sign; `about` is never expanded; `x-` keys are free for the user."""
     text = "about: costs $task\nx-note: $any\ninputs: {x: {column: a$$b, x-unit: $any}}"
     assert expanded(text) == {"about": "costs $task", "inputs": {"x": {"column": "a$b"}}}
 
 
 def test_misspelt_variables_are_read_as_they_were_meant() -> None:
-    """A near variable is suggested and used, so that nothing follows from the slip."""
+    """The nearest variable is suggested and used, so no further errors follow."""
     text = TASKS + "towers:\n  $taks: {from: $taks}"
     assert expanded(text, "AS130")["towers"] == {"ctr": {"from": "ctr"}, "cvr": {"from": "cvr"}}  # type: ignore[index]
     text = TASKS + "towers:\n  $task: {from: $tsak}"
@@ -61,7 +61,7 @@ def test_misspelt_variables_are_read_as_they_were_meant() -> None:
 
 
 def test_values_know_their_expansion() -> None:
-    """A value says through which variable and which copy of a level it came; its place is the line to edit."""
+    """A value records through which variable and level copy it was created; its location is the line to edit."""
     text = TASKS + "levels:\n  - repeat: 2\n    experts:\n      $task: {units: [8]}"
     tree = expand(parse(text, "x.yaml"), Diagnostics())
     levels = tree.get("levels")

@@ -27,12 +27,12 @@ def merged(base: str, over: str) -> object:
 
 
 def test_mappings_merge_key_by_key() -> None:
-    """What the upper file does not write stays, in the lower file's order."""
+    """Keys that the upper file does not set are kept, in the lower file's order."""
     assert merged("a: {x: 1, y: 2}\nb: 3", "a: {y: 4, z: 5}") == {"a": {"x": 1, "y": 4, "z": 5}, "b": 3}
 
 
 def test_null_removes_a_key() -> None:
-    """`null` takes a key away; where there is none it stays, and says so in its provenance."""
+    """`null` removes a key; if there is no such key, the `null` remains with its provenance."""
     assert merged("a: {x: 1, y: 2}", "a: {x: null}") == {"a": {"y": 2}}
     node = merge(parse("a: 1", "base.yaml"), parse("b: null", "over.yaml")).get("b")
     assert "has no `b`" in node.provenance[0].message
@@ -49,7 +49,7 @@ def test_lists_are_replaced_but_levels_merge() -> None:
 
 
 def test_fewer_levels_change_the_first_and_keep_the_others() -> None:
-    """Levels beyond those of the upper file stay as the lower one has them, in their order."""
+    """Levels beyond those of the upper file are kept from the lower file, in order."""
     over = "levels:\n  - experts: {shared: {count: 2}}"
     assert merged(BASE, over)["levels"] == [  # type: ignore[index]
         {"experts": {"shared": {"units": [8, 4], "count": 2}}},
@@ -58,7 +58,7 @@ def test_fewer_levels_change_the_first_and_keep_the_others() -> None:
 
 
 def test_places_survive(tmp_path: Path) -> None:
-    """A value points to its file, and one in an extended file also names the extending file."""
+    """A value refers to its file, and one from an extended file also names the extending file."""
     (tmp_path / "base.yaml").write_text(BASE)
     file = str(tmp_path / "over.yaml")
     Path(file).write_text("extends: base.yaml\nname: over\n")
@@ -73,7 +73,7 @@ def test_places_survive(tmp_path: Path) -> None:
 
 
 def test_a_part_may_extend_a_part(tmp_path: Path) -> None:
-    """A path is relative to the file that contains it, and must stay below the folder of the first file."""
+    """A path is relative to the file that contains it, and must stay inside the folder of the first file."""
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "low.yaml").write_text("name: low\nabout: low")
     (tmp_path / "parts" / "mid.yaml").write_text("extends: low.yaml\nname: mid")
@@ -107,7 +107,7 @@ def test_overrides() -> None:
 
 @pytest.mark.parametrize("text", ["name", "=3", "levels.0.repeat=2", "levels.3.repeat=2", "name.x=1"])
 def test_overrides_that_set_nothing(text: str) -> None:
-    """An override without a value, or through something other than a mapping, is wrong usage."""
+    """An override without a value, or through something that is not a mapping, is a usage error."""
     with pytest.raises(SpecError) as caught:
         overridden(parse(BASE, "base.yaml"), [text])
     assert (caught.value.diagnostics[0].code, caught.value.status) == ("AS136", 2)
@@ -126,7 +126,7 @@ def test_overrides_that_set_nothing(text: str) -> None:
     ],
 )
 def test_an_override_that_leads_nowhere_says_how_far_it_came(text: str, message: str, help_: str) -> None:
-    """The message names the part that exists, and the help is an override that sets something."""
+    """The message names the existing part of the path, and the help is an override that works."""
     with pytest.raises(SpecError) as caught:
         overridden(parse(BASE, "base.yaml"), [text])
     found = caught.value.diagnostics[0]

@@ -1,4 +1,4 @@
-"""`extends` of something other than a spec file is one error at its place; nothing hangs or opens other files."""
+"""`extends` of anything but a spec file is one error at its location; nothing hangs, and no other file is opened."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refusal(folder: Path, value: str) -> tuple[str, str]:
     ],
 )
 def test_what_is_no_file(tmp_path: Path, value: str, reason: str) -> None:
-    """Bytes that no path has, long paths, loops of links, folders, pipes, sockets and what does not exist."""
+    """Impossible bytes, long paths, link loops, folders, pipes, sockets and missing files are refused."""
     (tmp_path / "sound.yaml").write_text(SOUND)
     (tmp_path / "loop.yaml").symlink_to("loop2.yaml")
     (tmp_path / "loop2.yaml").symlink_to("loop.yaml")
@@ -68,7 +68,7 @@ def test_what_is_no_file(tmp_path: Path, value: str, reason: str) -> None:
 
 @pytest.mark.parametrize("target", ["/dev/stdin", "/dev/zero", "/proc/self/environ", "/etc/passwd"])
 def test_links_that_lead_out_are_not_opened(tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link beside the spec to a device, or to a file elsewhere, is refused unseen."""
+    """A link beside the spec to a device or to a file outside is refused without opening it."""
     (tmp_path / "link.yaml").symlink_to(target)
     monkeypatch.setattr("archspec.spec.extend.read", lambda *_, **__: pytest.fail("opened"))
     assert refusal(tmp_path, "link.yaml")[0] == "AS122"
@@ -76,7 +76,7 @@ def test_links_that_lead_out_are_not_opened(tmp_path: Path, target: str, monkeyp
 
 
 def test_the_file_that_was_checked_is_the_one_that_is_read(tmp_path: Path) -> None:
-    """`link/../x.yaml` follows the link first, as the system does: no file outside the folder is read for it."""
+    """`link/../x.yaml` is resolved through the link, as the system does: no file outside the folder is read."""
     (tmp_path / "place" / "deep" / "deeper").mkdir(parents=True)
     (tmp_path / "place" / "link").symlink_to("deep/deeper")
     (tmp_path / "secret.yaml").write_text("x-secret: here\n")
@@ -88,7 +88,7 @@ def test_the_file_that_was_checked_is_the_one_that_is_read(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("reason", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
 def test_files_that_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: OSError) -> None:
-    """A file without permission, or on a broken disk, is an error with the system's reason."""
+    """A file without permission or on a broken disk is an error with the system's reason."""
     (tmp_path / "base.yaml").write_text(SOUND)
     real = source._read_regular
 
@@ -104,14 +104,14 @@ def test_files_that_the_system_refuses(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_file_that_grows(tmp_path: Path) -> None:
-    """No more than a mebibyte is read, however large the file is by then."""
+    """At most one mebibyte is read, however large the file has become."""
     with (tmp_path / "base.yaml").open("wb") as file:
         file.truncate(1 << 40)
     assert "larger than 1 MiB" in refusal(tmp_path, "base.yaml")[1]
 
 
 def test_a_pipe_in_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe that takes the file's place after the look is refused, and not waited for."""
+    """A pipe that replaces the file after the check is refused, without waiting for it."""
     os.mkfifo(tmp_path / "base.yaml")
     regular = (tmp_path / "file").write_text("") or (tmp_path / "file").stat()
     monkeypatch.setattr(os, "stat", lambda _: regular)
@@ -122,7 +122,7 @@ def test_a_pipe_in_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("count", "code"), [(64, None), (65, "AS138"), (1100, "AS138")])
 def test_a_long_row_of_files(tmp_path: Path, count: int, code: str | None) -> None:
-    """64 files may extend each other in a row; more are refused, a thousand too."""
+    """64 files may extend each other in a chain; more are refused, even a thousand."""
     (tmp_path / "c0.yaml").write_text(SOUND)
     for number in range(1, count + 1):
         (tmp_path / f"c{number}.yaml").write_text(f"extends: c{number - 1}.yaml\n")
@@ -135,7 +135,7 @@ def test_a_long_row_of_files(tmp_path: Path, count: int, code: str | None) -> No
 
 
 def test_a_row_of_large_files(tmp_path: Path) -> None:
-    """What the files hold together has the limit of one file."""
+    """All files together may be as large as a single file."""
     for number in range(3):
         lines = "".join(f"  k{number}_{index}: {{}}\n" for index in range(45_000))
         head = f"extends: c{number - 1}.yaml\n" if number else ""
@@ -146,7 +146,7 @@ def test_a_row_of_large_files(tmp_path: Path) -> None:
 
 
 def test_extends_cannot_be_set(tmp_path: Path) -> None:
-    """`--set extends=...` is refused: it would come too late to mean anything."""
+    """`--set extends=...` is refused, because it would have no effect."""
     (tmp_path / "base.yaml").write_text(SOUND)
     with pytest.raises(SpecError) as caught:
         archspec.load(tmp_path / "base.yaml", overrides={"extends": "other.yaml"})
@@ -154,7 +154,7 @@ def test_extends_cannot_be_set(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text that extends a file while the current folder no longer exists is an error of the language."""
+    """If the current folder no longer exists, `extends` in a text is an ordinary error of the spec."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

@@ -18,7 +18,7 @@ LOADABLE = [path for path in SPECS if "requires:" not in path.read_text()]
 
 @pytest.mark.parametrize("path", LOADABLE, ids=lambda path: path.stem)
 def test_expand_of_expand_changes_nothing(path: Path) -> None:
-    """The canonical form reads back as itself, without a warning about what was pruned, and with the same digest."""
+    """The canonical form reads back as itself, with the same digest and without warnings about pruned parts."""
     spec = load(path)
     again = load(spec.text())
     assert again.text() == spec.text()
@@ -26,7 +26,7 @@ def test_expand_of_expand_changes_nothing(path: Path) -> None:
 
 
 def test_a_dollar_sign_survives_below_any_name() -> None:
-    """`about` and `name` are literal as sections only: in an input of that name, a dollar sign is written `$$`."""
+    """`about` and `name` are literal only as sections: in an input of that name, a dollar sign is written `$$`."""
     text = PLE.replace("inputs:\n", "inputs:\n  about: {kind: dense, dim: 2, column: $$price}\n")
     spec = load(text)
     assert spec.inputs["about"].common.column == "$price"
@@ -52,12 +52,12 @@ def test_digest_ignores_what_means_nothing() -> None:
     ],
 )
 def test_digest_sees_what_means_something(old: str, new: str) -> None:
-    """Sizes, the order of what a gate sees, depth and names count."""
+    """The digest depends on sizes, the order of what a gate sees, depth and names."""
     assert load(PLE.replace(old, new)).digest != load(PLE).digest
 
 
 def test_order_of_inputs_counts() -> None:
-    """`inputs` concatenates in the order of the file, so that order is part of the digest."""
+    """`inputs` concatenates in the order of the file, so the digest depends on that order."""
     lines = PLE.split("\n")
     at = next(index for index, line in enumerate(lines) if line.startswith("  user:"))
     lines[at], lines[at + 1] = lines[at + 1], lines[at]
@@ -75,7 +75,7 @@ def test_text_and_paths_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_defaults_are_written_out() -> None:
-    """The canonical form shows what the short form leaves out: streams, columns, kinds, every default."""
+    """The canonical form contains what the short form omits: streams, columns, kinds, and all defaults."""
     data = load(PLE).data()
     assert data["levels"][0]["experts"]["vtr"]["from"] == "inputs"
     assert data["levels"][1]["experts"]["vtr"]["from"] == "vtr"
@@ -87,7 +87,7 @@ def test_defaults_are_written_out() -> None:
 
 
 def test_defaults_of_a_category() -> None:
-    """`defaults` fill in what a block does not write, unless the block is of another kind."""
+    """`defaults` set what a block omits, unless the block has another kind."""
     text = PLE + "defaults:\n  towers: {dropout: 0.25}\n  experts: {activation: silu, count: 4}\n"
     data = load(
         text.replace("shared: {count: 3, units: [64, 32]}", "shared: {kind: identity}")
@@ -108,7 +108,7 @@ def test_defaults_of_a_category() -> None:
 
 
 def test_overrides_go_before_the_expansion() -> None:
-    """An override may set a repeat, or a setting of every task."""
+    """An override may change a `repeat`, or a setting of every task."""
     spec = load(PLE, overrides={"levels.1.repeat": 4, "towers.$task.units": [8]})
     assert len(spec.levels) == 4
     assert [tower.settings.units for tower in spec.towers.values()] == [(8,), (8,)]  # type: ignore[union-attr]
@@ -116,7 +116,7 @@ def test_overrides_go_before_the_expansion() -> None:
 
 @pytest.mark.parametrize("source", ["", "  "])
 def test_an_empty_name_is_no_file(source: str) -> None:
-    """An empty name, as an unset shell variable leaves it, is reported as that, with status 2."""
+    """An empty name, for example from an unset shell variable, is reported as such, with status 2."""
     with pytest.raises(SpecError, match="the name of the spec is empty") as caught:
         load(source)
     assert (caught.value.diagnostics[0].code, caught.value.status) == ("AS001", 2)
@@ -124,6 +124,6 @@ def test_an_empty_name_is_no_file(source: str) -> None:
 
 @pytest.mark.parametrize("source", [3, None, b"ple.yaml", ["ple.yaml"], {"archspec": 1}])
 def test_a_spec_is_a_path_or_a_text(source: object) -> None:
-    """Any other object is refused by what it is."""
+    """Any other object is refused, and the message names its type."""
     with pytest.raises(TypeError, match=f"not as an object of type {type(source).__name__}"):
         load(source)  # type: ignore[arg-type] # that is the mistake

@@ -14,7 +14,7 @@ PLACE = Span("x.yaml", 1, 1, 1, 2)
 
 
 def said(name: str, what: str = "input name") -> list[tuple[str, str]]:
-    """Codes and helps about a name."""
+    """Codes and help texts for a name."""
     diagnostics = Diagnostics()
     check_name(name, what, PLACE, (), diagnostics)
     return [(item.code, item.help) for item in diagnostics.items]
@@ -38,7 +38,7 @@ def test_names(name: str) -> None:
     ],
 )
 def test_a_better_name_is_shown(name: str, better: str) -> None:
-    """A name that is none gets one that is near; an input keeps its column."""
+    """For an invalid name a similar valid one is suggested; an input keeps its column."""
     ((code, helps),) = said(name)
     assert code == "AS105"
     assert helps.startswith(f"write `{better}` with `column: ") or name == "Größe"
@@ -46,12 +46,12 @@ def test_a_better_name_is_shown(name: str, better: str) -> None:
 
 @pytest.mark.parametrize(("name", "what"), [("for", "gate name"), ("all", "gate name"), ("shared", "task name")])
 def test_words_that_are_taken(name: str, what: str) -> None:
-    """Keywords of Python and of archspec are not names."""
+    """Keywords of Python and of archspec are not allowed as names."""
     assert [code for code, _ in said(name, what)] == ["AS106"]
 
 
 def test_a_name_is_blamed_once() -> None:
-    """The tower of a task with a bad name is no second mistake."""
+    """If a task has a bad name, its tower is not reported as well."""
     diagnostics = Diagnostics()
     check_name("Bad", "task name", PLACE, (), diagnostics)
     check_name("Bad", "tower name", Span("x.yaml", 2, 1, 2, 2), (), diagnostics)
@@ -60,7 +60,7 @@ def test_a_name_is_blamed_once() -> None:
 
 @given(st.text(max_size=20))
 def test_every_text_is_a_name_or_gets_a_hint(name: str) -> None:
-    """What is no identifier is one error with help."""
+    """Every text is either a valid name or gives one error with help."""
     found = said(name)
     assert (len(found) == 0) <= bool(IDENTIFIER.fullmatch(name))
     assert all(code in {"AS105", "AS106"} and helps for code, helps in found)

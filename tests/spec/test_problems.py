@@ -1,4 +1,4 @@
-"""pydantic's findings in archspec's words."""
+"""pydantic's findings are reported in archspec's words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Example(Settings):
 
 
 def said(text: str) -> list[tuple[str, str, int]]:
-    """Message, help and column of each finding about one line of settings."""
+    """Message, help and column of each finding for one line of settings."""
     diagnostics = Diagnostics()
     result = validated(Example, parse(text, "x.yaml"), "tower `ctr`", PLACE, diagnostics)
     assert (result is None) == bool(diagnostics.items)
@@ -60,17 +60,17 @@ def said(text: str) -> list[tuple[str, str, int]]:
     ],
 )  # fmt: skip
 def test_one_sentence_at_one_place(text: str, message: str, helps: str, column: int) -> None:
-    """A wrong setting is one sentence in the field's words, at the value, with a way out where there is one to show."""
+    """A wrong setting gives one sentence in the field's words, at the value, with a remedy if there is one."""
     assert said(text) == [(message, helps, column)]
 
 
 def test_all_findings_come_together() -> None:
-    """Two wrong settings are two findings."""
+    """Two wrong settings give two findings."""
     assert len(said("{units: 3, bias: 1}")) == 2
 
 
 def test_values_are_shown_as_yaml() -> None:
-    """A value stands in a sentence as it stands in the file, cut where it is long."""
+    """Values are quoted as written in the file, and truncated if they are long."""
     assert shown(value=True) == "`true`"
     assert shown({"a": [1, None]}) == "`{a: [1, null]}`"
     assert len(shown("x" * 500)) == 42

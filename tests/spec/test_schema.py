@@ -1,4 +1,4 @@
-"""The JSON Schema of the language, read as an editor would."""
+"""The JSON Schema of the language, interpreted as an editor would."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:  # noqa: ANN401 - JSON
-    """Whether a value is valid: the keywords that the schema uses, read by the letter of draft 7."""
+    """Whether a value is valid according to the schema's keywords, interpreted strictly by draft 7."""
     if "$ref" in schema:
         return fits(value, SCHEMA["definitions"][schema["$ref"].rpartition("/")[2]])
     return all(_RULES[key](value, schema) for key in schema if key in _RULES)
@@ -78,7 +78,7 @@ def read(name: str) -> Any:  # noqa: ANN401 - YAML
 
 @pytest.mark.parametrize("path", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_spec_fits(path: Path) -> None:
-    """An editor finds nothing wrong with the specs of the repository, as they are written."""
+    """The specs of the repository are valid as they are written."""
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     if "requires" not in data:
         assert fits(data, SCHEMA)
@@ -90,7 +90,7 @@ def test_every_spec_fits(path: Path) -> None:
      "activation_unknown", "tasks_list", "unknown_key_level", "version_newer", "about_list", "repeat_kind"],
 )  # fmt: skip
 def test_mistakes_are_seen(name: str) -> None:
-    """An editor marks misspelt keys and kinds, and values of the wrong type or range."""
+    """Misspelt keys and kinds, and values of the wrong type or range, are invalid."""
     path = ROOT / "tests" / "bad" / f"{name}.yaml"
     data = (
         read(f"tests/bad/{name}.yaml")
@@ -118,5 +118,5 @@ def test_notes_are_free() -> None:
     ],
 )
 def test_types_in_words(schema: dict[str, Any], words: str) -> None:
-    """A type is said as a person would."""
+    """Types are described in plain words."""
     assert in_words(schema) == words

@@ -1,4 +1,4 @@
-"""Sections: version, names, what every spec has."""
+"""Sections: version, names, required parts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def codes(text: str) -> list[str]:
 
 
 def test_the_smallest_spec() -> None:
-    """Inputs, tasks and towers are enough; empty sections are like absent ones."""
+    """Inputs, tasks and towers suffice; empty sections are equivalent to missing ones."""
     spec = load(HEAD + BODY)
     empty = "levels:\nabout:\ngroups:\nfusion:\nbalance:\ndefaults:\nsets:\nrequires:\nfeature_gates:\n"
     assert load(HEAD + BODY + empty).text() == spec.text()
 
 
 def test_a_level_may_have_no_gates() -> None:
-    """`gates` may be empty or absent: Shared-Bottom's towers read the experts."""
+    """`gates` may be empty or missing: Shared-Bottom's towers read the experts."""
     for gates in ("", ", gates: {}", ", gates: "):
         text = f"levels: [{{experts: {{bottom: {{units: [4]}}}}{gates}}}]\n"
         tower = BODY.replace("{units: [4]}", "{from: level1.experts.bottom, units: [4]}")
@@ -49,7 +49,7 @@ def test_a_level_may_have_no_gates() -> None:
     ],
 )
 def test_mistakes_of_sections(text: str, found: list[str]) -> None:
-    """Each mistake is told once, whatever follows from it."""
+    """Each mistake is reported once, without follow-up errors."""
     assert codes(text) == found
 
 

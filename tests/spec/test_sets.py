@@ -21,7 +21,7 @@ def test_sets_are_read_in_order() -> None:
      ("{a: [b, b]}", "AS134"), ("{a: [B]}", "AS105"), ("{A: [b]}", "AS105"), ("{a: [for]}", "AS106")],
 )  # fmt: skip
 def test_what_is_no_set(text: str, code: str) -> None:
-    """A set is a list of names, each once; anything else is one error."""
+    """A set is a list of distinct names; anything else is one error."""
     diagnostics = Diagnostics()
     read_sets(parse(f"sets: {text}", "x.yaml"), diagnostics)
     assert [item.code for item in diagnostics.items] == [code]

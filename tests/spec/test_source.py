@@ -1,4 +1,4 @@
-"""Reading: every text becomes a tree with places, or a clear sentence about what is wrong."""
+"""Reading: every text becomes a tree with locations, or a clear sentence about the error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refusal(text: str) -> SpecError:
 
 
 def place(text: str) -> tuple[str, int, int]:
-    """Return the code and the place of the first error."""
+    """Return the code and the location of the first error."""
     first = next(item for item in refusal(text).diagnostics if item.severity == "error")
     assert first.span is not None
     return first.code, first.span.line, first.span.column
@@ -52,7 +52,7 @@ def test_plain_scalars_follow_yaml_1_2(text: str, value: object) -> None:
 
 
 def test_nan_is_a_number() -> None:
-    """`.nan` is read as a float; refusing it is for the schema."""
+    """`.nan` is read as a float; refusing it is up to the schema."""
     node = parse("a: .NaN", "f.yaml").get("a")
     assert isinstance(node, Scalar)
     assert isinstance(node.value, float)
@@ -60,7 +60,7 @@ def test_nan_is_a_number() -> None:
 
 
 def test_every_value_knows_its_place() -> None:
-    """Spans are exact for keys, scalars and collections, after wide characters and a byte order mark too."""
+    """Spans are exact for keys, scalars and collections, also after wide characters and a byte order mark."""
     text = '\ufeffé漢: {k: [x, "y"]}\r\nb:\r\n  - 1\r\n  - c: 2\r\n\r\nd: 3\r\n'
     root = parse(text, "f.yaml")
     spans = {
@@ -82,7 +82,7 @@ def test_every_value_knows_its_place() -> None:
 
 
 def test_span_at_stops_where_the_path_ends() -> None:
-    """A path that leads nowhere gives the deepest place that exists."""
+    """For a nonexistent path, the deepest existing part is returned."""
     root = parse("a: {b: 1}", "f.yaml")
     assert span_at(root, ["a", "x", "y"]) == span_at(root, ["a"])
     assert span_at(root, ["a", "x"], key=True) == span_at(root, ["a"], key=True)
@@ -90,7 +90,7 @@ def test_span_at_stops_where_the_path_ends() -> None:
 
 
 def test_mapping_edits_keep_the_order() -> None:
-    """`without` drops a key; `with_entry` replaces in place or appends; the original stays as it was."""
+    """`without` drops a key; `with_entry` replaces in place or appends; the original is unchanged."""
     root = parse("a: 1\nb: 2\nc: 3", "f.yaml")
     other = parse("b: 9\nd: 4", "f.yaml")
     b, d = other.entries
@@ -116,7 +116,7 @@ def test_aliases_keep_their_way() -> None:
 
 
 def test_merge_keys_are_resolved_and_reported() -> None:
-    """`<<` adds at its place what the mapping has not; the first source wins; a note says what was added."""
+    """`<<` adds missing keys in place; the first source has priority; a note lists the added keys."""
     found = Diagnostics()
     text = 'x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz:\n  p: 0\n  <<: [*x, *y]\n  a: 9\nq: {"<<": 5}\n'
     root = parse(text, "f.yaml", found)
@@ -174,39 +174,39 @@ def test_merge_keys_are_resolved_and_reported() -> None:
     ],
 )
 def test_each_mistake_has_its_code_and_place(text: str, expected: tuple[str, int, int]) -> None:
-    """A mistake is reported under its own code at the character where a person must look."""
+    """A mistake is reported under its own code, at the character that is wrong."""
     assert expected[0] in CODES
     assert place(text) == expected
 
 
 def test_words_of_the_parser_never_reach_the_reader() -> None:
-    """A syntax error is told in one sentence of ours, without PyYAML's contexts and markers."""
+    """A syntax error is reported in one of our sentences, without PyYAML's contexts and marks."""
     message = str(refusal("a: {b: [1, 2}\n"))
     assert "while parsing" not in message
     assert "unexpected `}` in a list" in message
 
 
 def test_conflicts_show_both_places() -> None:
-    """A duplicate key's error names the line of the first one."""
+    """The error for a duplicate key names the line of the first one."""
     (error,) = refusal("a: 1\nb: 2\na: 3").diagnostics
     assert error.notes[0].span is not None
     assert error.notes[0].span.line == 1
 
 
 def test_all_problems_of_the_tree_come_together() -> None:
-    """Several mistakes that leave the YAML readable are reported at once, in the order of the file."""
+    """All mistakes that leave the YAML readable are reported at once, in file order."""
     text = "a: 1\na: 2\n3: x\nb: !t y\nc: *nope\nd: [\n"
     assert [item.code for item in refusal(text).diagnostics] == ["AS033", "AS034", "AS035", "AS036", "AS026"]
 
 
 def test_errors_without_end_are_cut_short() -> None:
-    """After a hundred errors reading stops and says so: explaining thousands would take minutes."""
+    """After a hundred errors reading stops and says so, because explaining thousands would take minutes."""
     text = "".join(f"k{i}: &ab{i} 1\nj{i}: *ac{i}\n" for i in range(9000))
     assert refusal(text).diagnostics[-1].code == "AS045"
 
 
 def test_aliases_count_as_what_they_stand_for() -> None:
-    """A text of a few lines that grows a billionfold is refused at once."""
+    """A short text that expands a billionfold is refused immediately."""
     text = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
     assert refusal(text).diagnostics[0].code == "AS042"
 
@@ -218,7 +218,7 @@ def test_aliases_count_as_deep_as_what_they_stand_for() -> None:
 
 
 def test_limits_are_where_they_are_said_to_be() -> None:
-    """64 levels and 100,000 values pass; one more does not. Keys, the top level and lists count."""
+    """64 levels and 100,000 values are accepted, one more is not; keys, the top level and lists count."""
     assert "a" in parse("a: " + "[" * 63 + "]" * 63, "f.yaml")
     assert refusal("a: " + "[" * 64 + "]" * 64).diagnostics[0].code == "AS041"
     assert "a" in parse("a: [" + "1," * 99_997 + "]", "f.yaml")
@@ -244,7 +244,7 @@ def test_repetition_neither_crashes_nor_hangs(unit: str) -> None:
 @given(st.text(alphabet=st.sampled_from(list("ab1:-?[]{},&*!|>'\"%@# \n\t\r<~.$\\x")), max_size=40))
 @settings(max_examples=400, deadline=None)
 def test_any_text_is_a_mapping_or_an_error(text: str) -> None:
-    """Whatever the text, parse returns a mapping or raises SpecError with known codes that can be printed."""
+    """For any text, parse returns a mapping or raises SpecError with known codes that can be printed."""
     try:
         assert isinstance(parse(text, "f.yaml"), Mapping)
     except SpecError as error:
@@ -258,7 +258,7 @@ def test_any_text_is_a_mapping_or_an_error(text: str) -> None:
 
 
 def test_python_parser_serves_where_libyaml_is_missing() -> None:
-    """Without libyaml the same text gives the same tree, and a syntax error still has its code and place."""
+    """Without libyaml the same text gives the same tree, and a syntax error still has its code and location."""
     code = (
         "import yaml; yaml.__with_libyaml__ = False\n"
         "from archspec.spec.source import parse, to_data; from archspec.spec import compose\n"
@@ -280,7 +280,7 @@ def unreadable(path: str | Path) -> SpecError:
 
 
 def test_read_returns_the_text(tmp_path: Path) -> None:
-    """A file's text comes back with its own line ends; `-` reads standard input, as bytes or as text."""
+    """The text of a file is returned with its line ends; `-` reads standard input, as bytes or text."""
     file = tmp_path / "a.yaml"
     file.write_bytes("é: 1\r\n".encode())
     assert read(file) == "é: 1\r\n"
@@ -289,7 +289,7 @@ def test_read_returns_the_text(tmp_path: Path) -> None:
 
 
 def test_missing_file_suggests_a_sibling(tmp_path: Path) -> None:
-    """A mistyped name is answered with the file that was probably meant; a missing folder is named."""
+    """A mistyped name suggests the probably intended file; a missing folder is named."""
     (tmp_path / "shared_bottom.yaml").write_text("a: 1")
     (error,) = unreadable(tmp_path / "shared_botom.yaml").diagnostics
     assert (error.code, error.help) == ("AS001", f"did you mean `{tmp_path / 'shared_bottom.yaml'}`?")
@@ -297,7 +297,7 @@ def test_missing_file_suggests_a_sibling(tmp_path: Path) -> None:
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
-    """Folders, pipes and devices are refused: they would hang or never end."""
+    """Folders, pipes and devices are refused, because reading them would hang or never end."""
     os.mkfifo(tmp_path / "pipe")
     assert unreadable(tmp_path).diagnostics[0].code == "AS002"
     assert unreadable(tmp_path / "pipe").diagnostics[0].code == "AS002"
@@ -305,7 +305,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
 
 
 def test_only_text_is_read(tmp_path: Path) -> None:
-    """Binary files, UTF-16 and Latin-1 are refused; a wrong byte is shown at its place."""
+    """Binary files, UTF-16 and Latin-1 are refused; a wrong byte is reported at its location."""
     for data in (b"a\0b", b"\xff\xfea\0", b"x: 1\na: caf\xe9"):
         (tmp_path / "f").write_bytes(data)
         assert unreadable(tmp_path / "f").diagnostics[0].code == "AS003"
@@ -315,7 +315,7 @@ def test_only_text_is_read(tmp_path: Path) -> None:
 
 
 def test_paths_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    """A name too long, with a zero byte, or of a file too large gives an error, not a traceback."""
+    """A path that is too long or contains a zero byte, and a file too large, raise an error, not a traceback."""
     (tmp_path / "big").write_bytes(b"#" * (MAX_BYTES + 1))
     assert unreadable(tmp_path / "big").diagnostics[0].code == "AS004"
     assert unreadable(tmp_path / ("x" * 300)).diagnostics[0].code == "AS005"

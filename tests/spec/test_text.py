@@ -1,4 +1,4 @@
-"""Printing: YAML that looks written by hand and reads back as exactly the same data."""
+"""Printing: YAML that looks handwritten and reads back as exactly the same data."""
 
 from __future__ import annotations
 
@@ -124,21 +124,21 @@ def test_reads_back_as_the_same_data(data: dict[str, object]) -> None:
 
 
 def test_a_spec_prints_as_it_is_written() -> None:
-    """The PLE example comes out as the design paper writes it: sections in block form, settings in flow form."""
+    """The PLE example is printed as in the design paper: sections in block form, settings in flow form."""
     data = read_back(PLE)
     assert isinstance(data, dict)
     assert dump(data) == PLE
 
 
 def test_levels_stay_in_block_form() -> None:
-    """`levels`, its experts and its gates are lines of their own even where they would fit on one."""
+    """`levels`, its experts and its gates are on separate lines even if they would fit on one."""
     assert dump({"levels": [{"experts": {"a": {"units": [8]}}}, {"gates": {"a": {"sees": "all"}}}]}) == (
         "levels:\n  - experts:\n      a: {units: [8]}\n  - gates:\n      a: {sees: all}\n"
     )
 
 
 def test_flow_form_has_limits() -> None:
-    """Flow form ends at 110 columns and at two collections inside each other."""
+    """Flow form is limited to 110 columns and two nested collections."""
     fits = {"s": {"a": {"k": "x" * 100}}}
     assert dump(fits) == "s:\n  a: {k: " + "x" * 100 + "}\n"
     assert max(map(len, dump(fits).splitlines())) == 110
@@ -157,17 +157,17 @@ def test_flow_form_has_limits() -> None:
     ],
 )  # fmt: skip
 def test_values_are_quoted_only_where_needed(value: object, text: str) -> None:
-    """A value is printed plainly unless YAML would read it as something else."""
+    """Values are printed without quotes unless YAML would read them as something else."""
     assert dump({"k": value}) == f"k: {text}\n"
 
 
 def test_strings_in_flow_form_are_quoted_for_it() -> None:
-    """What is plain on a line of its own is quoted where brackets and commas count."""
+    """Strings that need no quotes in block form are quoted where brackets and commas matter."""
     assert dump({"s": {"a": ["x, y", "${d}_x", "$task", "12:30"]}}) == 's:\n  a: ["x, y", "${d}_x", $task, "12:30"]\n'
 
 
 def test_keys_longer_than_yaml_allows_read_back() -> None:
-    """A key of more than 1024 characters is written with `?`, in a list too."""
+    """A key of more than 1024 characters is written with `?`, also inside a list."""
     data = {"k" * 3000: {"\n" * 1500: [{"x" * 1100: {"a": [[[1]]]}}]}}
     assert read_back(dump(data)) == data
 
@@ -176,12 +176,12 @@ def test_keys_longer_than_yaml_allows_read_back() -> None:
     "data", [{"a": object()}, {"a": {1, 2}}, {"a": [{"b": b"x"}]}, {"a": {1: 2}}, {"a": {"b": {None: 1}}}]
 )
 def test_other_data_is_refused(data: dict[str, object]) -> None:
-    """What is not plain data is a TypeError, never a wrong file."""
+    """Anything but plain data raises TypeError instead of writing a wrong file."""
     with pytest.raises(TypeError):
         dump(data)
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:
-    """A string that no UTF-8 file can hold is a ValueError."""
+    """A string that cannot be encoded as UTF-8 raises ValueError."""
     with pytest.raises(ValueError, match="surrogate"):
         dump({"a": "\ud800"})
