@@ -50,7 +50,7 @@ def test_groups_of_tasks_fold_with_what_is_theirs() -> None:
 
 
 def test_a_domain_counts_as_one_only_where_gates_choose_by_it() -> None:
-    """SAR-Net's shared experts have the experts' settings, but its gate sees them whatever the row's scene is."""
+    """SAR-Net's shared experts have the scene experts' settings, but the gate sees them in any scene: not alike."""
     kinds = classes(archspec.build_graph(spec_of("sarnet")))
     assert kinds["level1.experts.home.0"] == kinds["level1.experts.search.0"] != kinds["level1.experts.shared.0"]
 

@@ -226,7 +226,7 @@ def test_a_folder_with_another_run(graph: Graph, source: Source, unbroken: Path)
 
 
 def test_another_argument_is_an_option_in_words(graph: Graph, source: Source, unbroken: Path) -> None:
-    """A mapping is shown as its option, with the differing entries only; a missing one is reported as missing."""
+    """Options are quoted as typed, mappings with their differing entries only; a missing one reads `without`."""
     choices = {**source.choices, "user": "hash"}
     others = replace(source, choices=choices, header=("a", "b"), missing={"user": ("none", "x")})
     with pytest.raises(SpecError) as caught:

@@ -60,7 +60,7 @@ def test_defaults_give_way() -> None:
 
 
 def test_defaults_are_checked_once() -> None:
-    """A key that no kind of a category takes is reported at its place, even if no block uses the defaults."""
+    """A key that no kind of the category accepts is reported at its location, even if no block uses the defaults."""
     assert read("expert", "{units: [4]}", "towers: {dropuot: 1}")[1] == [
         "unknown key `dropuot` in `defaults` of towers"
     ]
@@ -94,7 +94,7 @@ def test_a_default_reaches_every_kind_that_has_it(
 
 
 def test_a_default_gives_way_to_what_excludes_it() -> None:
-    """A shared table takes no `dim` of the defaults, an own one no `table`; `null` in a block declines a default."""
+    """A shared table ignores a default `dim`, an own one a default `table`; `null` in a block declines a default."""
     shared, messages = read("input", "{kind: sequence, table: user}", "inputs: {dim: 8, sparse_grad: true}")
     own, more = read("input", "{kind: sparse, vocab: 9, dim: 2}", "inputs: {table: user}")
     plain, most = read("input", "{kind: domain, values: [a, b], dim: null}", "inputs: {dim: 8}")

@@ -34,7 +34,7 @@ def test_a_dollar_sign_survives_below_any_name() -> None:
 
 
 def test_digest_ignores_what_means_nothing() -> None:
-    """Comments, blank lines, anchors, `x-` keys, `about` and the order of idle keys do not count."""
+    """The digest ignores comments, blank lines, anchors, `x-` keys, `about`, and the order of keys without effect."""
     other = PLE.replace("{kind: dense, dim: 8}", "&d {dim: 8, kind: dense} # narrow").replace("about:", "x-about:")
     assert other != PLE
     assert load(other).digest == load(PLE).digest

@@ -102,7 +102,7 @@ def test_mapping_edits_keep_the_order() -> None:
 
 
 def test_aliases_keep_their_way() -> None:
-    """An aliased value has the place where it is written, and its provenance names the alias; so do values below."""
+    """An aliased value, and those inside it, have the original's location, and their provenance names the alias."""
     root = parse("x: &u {units: [8]}\ny: *u\n", "f.yaml")
     assert to_data(root) == {"x": {"units": [8]}, "y": {"units": [8]}}
     y = root.get("y")
@@ -174,7 +174,7 @@ def test_merge_keys_are_resolved_and_reported() -> None:
     ],
 )
 def test_each_mistake_has_its_code_and_place(text: str, expected: tuple[str, int, int]) -> None:
-    """A mistake is reported under its own code, at the character that is wrong."""
+    """A mistake is reported under its own code, at the character where the reader has to look."""
     assert expected[0] in CODES
     assert place(text) == expected
 
@@ -230,7 +230,7 @@ def test_limits_are_where_they_are_said_to_be() -> None:
     "unit", ["[", "{", "- ", "? ", "{a: ", "a:\n ", "[[],", "&a ", "*a ", "!", "'", "%", "a: ", "\t"]
 )
 def test_repetition_neither_crashes_nor_hangs(unit: str) -> None:
-    """200,000 brackets (or anything else) end in an error at once; run apart, as a crash would take pytest along."""
+    """200,000 brackets (or other characters) give an error at once; run separately, as a crash would end pytest."""
     code = (
         "import sys; from archspec.spec.source import parse; from archspec.diagnostics import SpecError\n"
         "text = ('a: ' + sys.argv[1] * 200_000)[:1 << 20]\n"

@@ -1,4 +1,4 @@
-"""What ESM2 and DCMT promise: conversions that are learned over all impressions."""
+"""Properties of ESM2 and DCMT, which learn conversions over all impressions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.specs.test_modern_identities import batch_of, compiled, plugins_of, t
 
 
 def test_esm2_without_a_difference_is_esmm() -> None:
-    """Who buys as often after an action as without one converts as in ESMM, whatever the action's probability is."""
+    """If buying is as likely with an action as without, conversions equal ESMM's, whatever the action's probability."""
     model, plain = compiled("esm2"), compiled("esmm")
     mine = dict(model.named_weights())
     for key, value in mine.items():
@@ -30,7 +30,7 @@ def test_esm2_without_a_difference_is_esmm() -> None:
 
 
 def outputs_and_batch(rows: int = 40, clicks: float = 0.5) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
-    """The settings of the loss of DCMT, random outputs and a random batch."""
+    """The settings of DCMT's loss, random outputs and a random batch."""
     spec = archspec.load(text_of("dcmt"), None, plugins_of("dcmt"))
     torch.manual_seed(0)
     names = ("ctr", "cvr", "cvr_without")
@@ -41,7 +41,7 @@ def outputs_and_batch(rows: int = 40, clicks: float = 0.5) -> tuple[Any, dict[st
 
 @pytest.mark.parametrize("clicks", [0.0, 0.5, 1.0])
 def test_dcmt_is_the_loss_of_its_paper(clicks: float) -> None:
-    """Value and gradients are those of the sums written out, also without a click or with nothing else."""
+    """Value and gradients equal explicit sums, also with no clicks or only clicks."""
     loss, outputs, batch = outputs_and_batch(clicks=clicks)
     own = loss.joint(outputs["cvr"], batch["buy"], outputs, batch).mean()
     ctr, cvr, without = outputs.values()
@@ -54,7 +54,7 @@ def test_dcmt_is_the_loss_of_its_paper(clicks: float) -> None:
 
 
 def test_dcmt_where_everybody_clicks_is_the_logistic_loss() -> None:
-    """With clicks everywhere, one propensity and no constraint, nothing is left to correct."""
+    """If all rows are clicked, with a constant propensity and no constraint, there is nothing to correct."""
     loss, outputs, batch = outputs_and_batch(clicks=1.0)
     plain = loss.model_copy(update={"prior": 0.0})
     even = {**outputs, "ctr": torch.zeros(40, dtype=torch.float64)}
@@ -63,7 +63,7 @@ def test_dcmt_where_everybody_clicks_is_the_logistic_loss() -> None:
 
 
 def test_dcmt_labels_without_a_click_do_not_count() -> None:
-    """Where nobody clicked, the label of the conversion may be anything, NaN too; an empty batch costs nothing."""
+    """Without a click the conversion label may be anything, even NaN; an empty batch has a loss of 0."""
     loss, outputs, batch = outputs_and_batch()
     wild = torch.where(batch["click"] == 1, batch["buy"], torch.nan)
     both = [loss.joint(outputs["cvr"], labels, outputs, batch).sum() for labels in (batch["buy"], wild)]
@@ -73,7 +73,7 @@ def test_dcmt_labels_without_a_click_do_not_count() -> None:
 
 
 def test_dcmt_trains_both_towers_and_not_the_propensity() -> None:
-    """The graph says whom the loss of cvr reaches."""
+    """The graph lists what the loss of cvr trains."""
     nodes = archspec.build_graph(archspec.load(text_of("dcmt"), None, plugins_of("dcmt"))).nodes
     assert nodes["towers.cvr_without"]["tasks"] == ("cvr",)
     assert "cvr" not in nodes["towers.ctr"]["tasks"]

@@ -20,7 +20,7 @@ every = pytest.mark.parametrize("name", NAMES)
 
 
 def with_labels(spec: archspec.Spec, rows: int) -> dict[str, Tensor]:
-    """A random batch with a label for each task, and the columns that sample spaces and weights ask for."""
+    """A random batch with a label per task, and the columns for sample spaces and weights."""
     batch = batch_of(spec, rows, dtype=torch.float32)
     generator = torch.Generator().manual_seed(5)
     for block in spec.tasks.values():
@@ -34,13 +34,13 @@ def with_labels(spec: archspec.Spec, rows: int) -> dict[str, Tensor]:
 
 @every
 def test_it_is_valid_without_a_warning(name: str) -> None:
-    """A published architecture is no mistake: at most notes, such as PLE's last shared gate."""
+    """A published architecture gives at most notes, such as the one on PLE's last shared gate."""
     assert [item.message for item in spec_of(name).diagnostics if item.severity != "note"] == []
 
 
 @every
 def test_it_is_drawn(name: str, tmp_path: Path) -> None:
-    """The figure is an SVG that holds the name of every task."""
+    """The figure is an SVG that contains the name of every task."""
     render(archspec.build_graph(spec_of(name)), tmp_path / "figure.svg")
     text = "".join(ET.parse(tmp_path / "figure.svg").getroot().itertext())  # noqa: S314 - our own file
     assert all(task in text for task in spec_of(name).tasks)
@@ -48,7 +48,7 @@ def test_it_is_drawn(name: str, tmp_path: Path) -> None:
 
 @every
 def test_it_trains(name: str) -> None:
-    """Thirty steps of Adam on one batch bring the loss of the spec down."""
+    """Thirty steps of Adam on one batch reduce the loss."""
     spec = spec_of(name)
     model = archspec.compile(spec, seed=0).train()
     criterion = archspec.MultiTaskLoss(model)

@@ -1,4 +1,4 @@
-"""The identities of the papers: two specs with the same weights are the same function where the theory says so."""
+"""Identities from the papers: two specs with the same weights compute the same function where theory says so."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def level(experts: str, gates: str) -> str:
 
 
 def assert_same_function(model: Compiled, other: Compiled, rename: Callable[[str], str] = str) -> None:
-    """With the weights of one where the other has them, and zeros elsewhere, outputs and gradients are equal."""
+    """After the model loads the other's weights by name, outputs and gradients of both are equal."""
     weights = {rename(name): value for name, value in other.named_weights()}
     unknown = set(weights) - {name for name, _ in model.named_weights()}
     assert not unknown
@@ -53,7 +53,7 @@ FIELDS_SPEC = archspec.load(HEAD + FIELDS + "towers: {a: {}}\n")
 
 
 def zero(model: Compiled, part: str) -> None:
-    """Sets the weights whose name holds the part to zero."""
+    """Sets the weights whose name contains the part to zero."""
     views = [view for name, view in model.named_weights() if part in name]
     assert views
     for view in views:
@@ -69,7 +69,7 @@ def test_mmoe_with_one_expert_is_shared_bottom(*, optimize: bool) -> None:
 
 @BOTH
 def test_one_level_of_ple_is_cgc(*, optimize: bool) -> None:
-    """`repeat: 1` of PLE is the CGC of its own file, its shared gate unread."""
+    """PLE with `repeat: 1` equals the CGC in its own file; its shared gate is unread."""
     one = archspec.load(spec_file("ple"), {"levels.1.repeat": 1})
     cgc = archspec.load(spec_file("cgc"))
     model, other = model_of(one, optimize=optimize), model_of(cgc, optimize=False, seed=1)
@@ -81,7 +81,7 @@ def test_one_level_of_ple_is_cgc(*, optimize: bool) -> None:
 
 @BOTH
 def test_cgc_without_task_experts_is_mmoe(*, optimize: bool) -> None:
-    """CGC whose tasks own no experts mixes the shared ones per task: MMoE."""
+    """CGC without task experts mixes the shared ones per task, as MMoE does."""
     shared = "{shared: {count: 3, units: [5, 4]}}"
     cgc = level(shared, "{$task: {sees: [shared]}, shared: {sees: all}}")
     mmoe = level(shared, "{$task: {sees: all}}")
@@ -90,7 +90,7 @@ def test_cgc_without_task_experts_is_mmoe(*, optimize: bool) -> None:
 
 @BOTH
 def test_cross_stitch_with_the_identity_is_single_task(*, optimize: bool) -> None:
-    """Static weights that start as the identity leave each task with its own experts."""
+    """Static weights that start as the identity give each task its own experts only."""
     stitched = level("{$task: {units: [4]}}", "{$task: {sees: all, selector: none, kind: linear, init: identity}}")
     single = (
         DENSE
@@ -102,7 +102,7 @@ def test_cross_stitch_with_the_identity_is_single_task(*, optimize: bool) -> Non
 
 @BOTH
 def test_adatt_with_zero_static_weights_is_cgc_without_shared_experts(*, optimize: bool) -> None:
-    """AdaTT is a selected mix plus a static mix of one's own experts; zeros leave the selected one."""
+    """AdaTT adds a selected mix and a static mix of own experts; with zeros only the selected one remains."""
     experts = "{$task: {count: 2, units: [4]}}"
     static = "own_$task: {sees: [$task], selector: none, kind: linear}"
     adatt = level(experts, f"{{{static}, $task: {{sees: [$task], residual: own_$task}}}}")
@@ -127,7 +127,7 @@ def test_equal_field_weights_are_no_gate(*, optimize: bool) -> None:
 
 
 def check_feature_gate(gate: str, *, optimize: bool) -> None:
-    """With zero logits, a feature gate changes no output, and no gradient but its own."""
+    """With zero logits a feature gate changes no output, and no gradient except its own."""
     gated = model_of(HEAD + FIELDS + gate + "towers: {a: {from: scaled, units: [3]}}\n", optimize=optimize)
     plain = model_of(HEAD + FIELDS + "towers: {a: {from: inputs, units: [3]}}\n", optimize=False, seed=1)
     zero(gated, "feature_gates.")
@@ -137,7 +137,7 @@ def check_feature_gate(gate: str, *, optimize: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("at", ["hidden", "input", "layer_inputs"])
 def test_zero_modulation_of_ppnet_is_no_modulation(*, at: str, optimize: bool) -> None:
-    """What layers take or give, times 2 sigmoid(0), is what it was."""
+    """With 2 sigmoid(0) = 1, the inputs or outputs of the modulated layers are unchanged."""
     towers = f"towers: {{$task: {{from: x, units: [4, 3], modulate: {{at: {at}}}}}}}\n"
     modulated = model_of(HEAD + DENSE + towers, optimize=optimize)
     plain = model_of(HEAD + DENSE + "towers: {$task: {from: x, units: [4, 3]}}\n", optimize=False, seed=1)

@@ -1,4 +1,4 @@
-"""hypothesis writes specs: each is refused with a diagnostic, or means something that runs. There is no third way."""
+"""Specs drawn by hypothesis are either refused with a diagnostic or compile and run; there is no third outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 
 def check(text: str) -> None:
-    """The promise, for one text."""
+    """Checks this for one text."""
     try:
         spec = archspec.load(text)
     except archspec.SpecError as error:
@@ -40,7 +40,7 @@ def check(text: str) -> None:
 
 
 def check_weights(spec: archspec.Spec, plain: Compiled, fast: Compiled) -> None:
-    """What the program counts is what torch counts, and both modules hold the same weights."""
+    """The program's counts equal torch's, and both modules have the same weights."""
     weights = build(graph_of(spec), optimize=False).lowered.forward.weights
     shapes = {name: weight.shape for name, weight in weights.items()}
     for model in (plain, fast):
@@ -69,7 +69,7 @@ def check_batch(spec: archspec.Spec, plain: Compiled, fast: Compiled, rows: int)
 
 
 def assert_same(actual: Tensors, wanted: Tensors) -> None:
-    """Equal by name, to 1e-10; what is not a number is none in both."""
+    """Values are equal by name to 1e-10, and NaN in the same places."""
     assert set(actual) == set(wanted)
     torch.testing.assert_close(dict(actual), dict(wanted), rtol=1e-10, atol=1e-10, equal_nan=True)
 
@@ -77,12 +77,12 @@ def assert_same(actual: Tensors, wanted: Tensors) -> None:
 @given(specs())
 @settings(
     max_examples=5000 if NIGHTLY else 40,
-    # Shrinking rebuilds two models a hundred times: by day, the drawn spec is what is shown.
+    # Shrinking rebuilds two models a hundred times: in the default profile, the drawn spec is shown as it is.
     phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 def test_a_spec_is_refused_or_runs(text: str) -> None:
-    """Any text of the language is refused with a diagnostic, or builds, runs, and agrees with itself when optimized."""
+    """Any text of the language is refused with a diagnostic, or builds, runs and agrees with its optimized version."""
     check(text)
 
 
@@ -93,5 +93,5 @@ def test_a_spec_is_refused_or_runs(text: str) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 def test_blocks_of_rows_tokens_and_fields_run(text: str) -> None:
-    """Blocks that read inputs, events and each other in any order: counted, and optimized without a change."""
+    """Blocks that read inputs, events and each other in any order are counted, and optimized without a change."""
     check(text)

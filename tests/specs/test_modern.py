@@ -1,4 +1,4 @@
-"""The modern architectures: each compiled spec equals a hand-written module with the same weights."""
+"""The modern architectures: each compiled spec equals a handwritten module with the same weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def compiled(name: str, *, optimize: bool = True, overrides: dict[str, Any] | No
 
 
 def reference(name: str) -> Reference:
-    """The hand-written module of a spec, float64, with random static weights and statistics."""
+    """The handwritten module of a spec, float64, with random static weights and statistics."""
     torch.manual_seed(1)
     model = REFERENCES[name]().double()
     with torch.no_grad():
@@ -78,13 +78,13 @@ def plain_gradients(model: nn.Module) -> dict[str, Tensor]:
 
 
 def total(outputs: dict[str, Tensor], auxiliary: dict[str, Tensor]) -> Tensor:
-    """A number that every output and auxiliary loss moves differently."""
+    """A number that depends on every output and auxiliary loss in a different way."""
     parts = [(value * (value + index + 1)).sum() for index, value in enumerate(outputs.values())]
     return sum([*parts, *auxiliary.values()], start=torch.zeros((), dtype=torch.float64))
 
 
 def auxiliary_of(plain: Reference) -> dict[str, Tensor]:
-    """Auxiliary losses of a reference, after its forward pass."""
+    """Auxiliary losses of a reference after its forward pass."""
     losses = getattr(plain, "auxiliary_losses", None)
     return losses() if losses else {}
 
@@ -98,7 +98,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
 def test_equals_the_reference(name: str, optimize: bool) -> None:  # noqa: FBT001 - pytest's parameter
-    """With the same weights a spec gives the outputs, auxiliary losses and gradients of its hand-written module."""
+    """With the same weights a spec has the outputs, auxiliary losses and gradients of its handwritten module."""
     model, plain = pair(name, optimize=optimize)
     batch = batch_for(plain.INPUTS, 23, 0, torch.float64)
     for training in (False, True):
@@ -119,7 +119,7 @@ def test_equals_the_reference(name: str, optimize: bool) -> None:  # noqa: FBT00
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_small_batches(name: str, rows: int) -> None:
-    """A batch of one row and an empty one give finite outputs and gradients, in training too."""
+    """Batches with one row or none give finite outputs and gradients, also in training."""
     model = compiled(name).train()
     batch = batch_for(REFERENCES[name].INPUTS, rows, 0, torch.float64)
     outputs = model(batch)
@@ -130,7 +130,7 @@ def test_small_batches(name: str, rows: int) -> None:
 
 @pytest.mark.parametrize("name", ["home", "deepseek_moe", "star", "sarnet", "hamur"])
 def test_statistics_follow_the_reference(name: str) -> None:
-    """Weights without a gradient (running means, biases of routers) move in training as they do in the reference."""
+    """Weights without a gradient (running means, router biases) change in training as in the reference."""
     model, plain = pair(name)
     model.train()
     plain.train()
@@ -146,7 +146,7 @@ def test_statistics_follow_the_reference(name: str) -> None:
 
 
 def test_reach_agrees_with_autograd(name: str) -> None:
-    """A task's output gives a weight a gradient exactly where the graph says that the task reaches it.
+    """A weight gets a gradient from a task's output exactly where the graph says that the task reaches it.
 
     An output that only a loss reads is left out: the task's own output does not depend on it.
     """

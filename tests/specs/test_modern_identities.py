@@ -1,4 +1,4 @@
-"""What the modern architectures are without their new part: the identities of their papers hold exactly."""
+"""Modern architectures without their new part: the identities of their papers hold exactly."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
 
 
 def text_of(name: str, edits: Edits = ()) -> str:
-    """The text of a spec with some edits, each of which must change something."""
+    """The text of a spec after some edits, each of which must have an effect."""
     text = (ROOT / "specs" / f"{name}.yaml").read_text(encoding="utf-8")
     for old, new in edits:
         pattern = old if "\\" in old else re.escape(old)
@@ -87,7 +87,7 @@ def text_of(name: str, edits: Edits = ()) -> str:
 
 
 def plugins_of(name: str) -> list[Path]:
-    """The plugin file of a spec, where it has one."""
+    """The plugin file of a spec, if it has one."""
     path = ROOT / "plugins" / f"{name}.py"
     return [path] if path.exists() else []
 
@@ -111,7 +111,7 @@ def views(model: Any, pattern: str) -> list[Tensor]:  # noqa: ANN401 - an emitte
 
 @pytest.mark.parametrize("identity", WITHOUT)
 def test_without_its_new_part(identity: str) -> None:
-    """With the new part set to do nothing, a spec gives the outputs of the spec without it, for the same weights."""
+    """With its new part neutralised, a spec has the outputs of the spec without it, for the same weights."""
     name, pattern, edits, taken_out = WITHOUT[identity]
     model, plain = compiled(name, edits), compiled(name, taken_out)
     for value in views(model, pattern):
@@ -125,7 +125,7 @@ def test_without_its_new_part(identity: str) -> None:
 
 
 def test_adatt_with_one_expert_per_task_adds_it() -> None:
-    """`kind: sum` is v = 1: the model with `kind: linear` and every v set to 1, and nothing to learn in it."""
+    """`kind: sum` equals `kind: linear` with every v = 1, and has no weights to learn."""
     one = (("count: 2, ", ""),)
     learned = compiled("adatt", one)
     fixed = compiled("adatt", (*one, ("selector: none, kind: linear, init: random", "kind: sum")))
@@ -143,7 +143,7 @@ def test_adatt_with_one_expert_per_task_adds_it() -> None:
 
 
 def test_snr_with_all_connections_open_is_a_sum() -> None:
-    """log a so large that every z is 1: SNR-Aver adds up all sub-networks."""
+    """With log a so large that every z is 1, SNR-Aver adds all sub-networks."""
     edits = ((r"defaults:\n.*\n", "defaults:\n  gates: {kind: linear, selector: none}\n"),)
     model, plain = compiled("snr_trans", ((", transform: linear", ""),)), compiled("snr_trans", edits)
     plain.load_weights(dict(model.named_weights()))
@@ -156,7 +156,7 @@ def test_snr_with_all_connections_open_is_a_sum() -> None:
 
 
 def test_snr_closes_connections_exactly() -> None:
-    """log a far below 0 gives z = 0: in evaluation the connection is gone, not small."""
+    """With log a far below 0, z is 0: in evaluation the connection is exactly closed, not just small."""
     model = compiled("snr_trans", ((", transform: linear", ""),))
     for value in views(model, r"gates\.\w+\.weight"):
         value[1:] = -50
@@ -167,7 +167,7 @@ def test_snr_closes_connections_exactly() -> None:
 
 
 def test_hinet_attends_over_other_scenes_only() -> None:
-    """The own scene's weight is 0, those of the others are of a softmax over all; `own` takes the row's own alone."""
+    """The own scene has weight 0, the others that of a softmax over all; `own` uses only the row's own scene."""
     model, batch = compiled("hinet"), batch_of("hinet", 64)
     everybody = compiled("hinet", ((", exclude: {domain: scene, after: softmax}", ""),))
     everybody.load_weights(dict(model.named_weights()))
@@ -181,7 +181,7 @@ def test_hinet_attends_over_other_scenes_only() -> None:
 
 
 def test_hinet_scores_a_row_by_its_own_scene() -> None:
-    """Experts, gates and towers of other scenes and tasks move no logit; the scene steers the attention alone."""
+    """Experts, gates and towers of other scenes and tasks change no logit; the scene only steers the attention."""
     model, batch = compiled("hinet"), batch_of("hinet", 64)
     before = model(batch)["click"]
     for value in views(model, r"(search_|_buy|cases\.search)"):
@@ -189,7 +189,7 @@ def test_hinet_scores_a_row_by_its_own_scene() -> None:
     changed = (model(batch)["click"] != before).detach()
     assert torch.equal(changed, batch["scene"] == 1)
     model = compiled("hinet", ((r"\n      others: .*", "\n      others: {sees: all, selector: features}"),))
-    assert not views(model, r"inputs\.scene")  # without the attention, nothing reads its embedding
+    assert not views(model, r"inputs\.scene")  # without the attention, its embedding is unread
 
 
 def test_sluice_starts_as_single_task_models() -> None:
@@ -206,7 +206,7 @@ def test_sluice_starts_as_single_task_models() -> None:
 
 
 def test_mtan_masks_of_one_leave_the_trunk() -> None:
-    """Masks that are 1 everywhere make every task read the trunk itself."""
+    """If all masks are 1, every task reads the trunk itself."""
     edits = ((r"        modulate: .*\n", ""),)
     model, plain = compiled("mtan"), compiled("mtan", edits)
     for value in views(model, r"modulate\.\d+\.head\.weight"):
@@ -220,7 +220,7 @@ def test_mtan_masks_of_one_leave_the_trunk() -> None:
 
 
 def test_mtan_with_equal_encoders_is_mtan_with_one() -> None:
-    """The shared encoder is what encoders of the tasks' own are whose weights are equal."""
+    """Separate encoders with equal weights are equivalent to the shared encoder."""
     own = ((r"f_segment: .*\n      f_\$task: .*", "f_$task: {from: level1.experts.$task, units: [64]}"),)
     model, several = compiled("mtan"), compiled("mtan", own)
     mine = dict(model.named_weights())

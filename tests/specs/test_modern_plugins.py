@@ -1,4 +1,4 @@
-"""What the plugins of the modern architectures promise beyond equality with a reference."""
+"""Properties of the plugins of the modern architectures, beyond equality with a reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")
 
 
 def spec_of(name: str, *edits: tuple[str, str]) -> archspec.Spec:
-    """A spec with its plugin, its text edited."""
+    """A spec with its plugin, after edits to its text."""
     text = (ROOT / "specs" / f"{name}.yaml").read_text(encoding="utf-8")
     for old, new in edits:
         assert old in text
@@ -49,7 +49,7 @@ def weight(model: Any, name: str) -> Tensor:  # noqa: ANN401 - an emitted class
 
 @pytest.mark.parametrize("name", WITH_PLUGIN)
 def test_validating_and_drawing_need_no_torch(name: str) -> None:
-    """A spec with its plugin is loaded and made a graph in a process in which torch cannot be imported."""
+    """A spec with its plugin is loaded and turned into a graph in a process that cannot import torch."""
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "import archspec\n"
@@ -62,13 +62,13 @@ def test_validating_and_drawing_need_no_torch(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_PLUGIN)
 def test_a_spec_does_not_enable_its_plugin(name: str) -> None:
-    """Without the caller's word the spec is refused, and the message says how to allow the plugin."""
+    """Unless the caller enables the plugin, the spec is refused, and the message says how to enable it."""
     with pytest.raises(archspec.SpecError, match=f"--plugin {name}"):
         archspec.load(ROOT / "specs" / f"{name}.yaml")
 
 
 def test_dselect_k_becomes_exactly_one_hot() -> None:
-    """Selectors beyond the smooth step choose one expert each: at most k weights are not 0, and they add up to 1."""
+    """Selectors outside the smooth step choose one expert each: at most k weights are nonzero, and they sum to 1."""
     model, batch = model_of("dselect_k"), batch_of("dselect_k")
     weight(model, "level1.gates.engagement.z.weight").mul_(1e6)
     weights = model.gate_weights(batch)["level1.gates.engagement"]
@@ -80,7 +80,7 @@ def test_dselect_k_becomes_exactly_one_hot() -> None:
 @pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
 @pytest.mark.parametrize(("experts", "entropy"), [(8, 0.0), (8, 0.01), (6, 0.0), (3, 0.5), (2, 0.1)])
 def test_dselect_k_regularizer(experts: int, entropy: float, optimize: bool) -> None:  # noqa: FBT001 - pytest's parameter
-    """Outputs, what is added to the loss, and gradients are the written ones; 8 experts without entropy add nothing."""
+    """Outputs, the added loss and gradients match the handwritten formula; 8 experts without entropy add nothing."""
     spec = spec_of("dselect_k", ("count: 8", f"count: {experts}"), ("k: 2}", f"k: 2, entropy: {entropy}}}"))
     model: Any = archspec.compile(spec, seed=0, optimize=optimize).double().train()
     torch.manual_seed(1)
@@ -104,7 +104,7 @@ def test_dselect_k_regularizer(experts: int, entropy: float, optimize: bool) -> 
 
 
 def test_dselect_k_keeps_the_penalty_finite() -> None:
-    """A selector that lies wholly on codes without an expert costs much, and gives no NaN."""
+    """A selector that is entirely on codes without an expert has a high but finite penalty."""
     model, batch = model_of("dselect_k", ("count: 8", "count: 5")).train(), batch_of("dselect_k")
     weight(model, "level1.gates.engagement.z.weight").zero_()
     weight(model, "level1.gates.engagement.z.bias").fill_(1.0)  # every bit 1: code 7 of 0..4
@@ -117,7 +117,7 @@ def test_dselect_k_keeps_the_penalty_finite() -> None:
 
 
 def test_dselect_k_of_one_expert() -> None:
-    """A single expert has weight 1 in every row, and there is nothing to select by; the lint says so."""
+    """A single expert has weight 1 in every row, so there is nothing to select; the lint says so."""
     spec = spec_of("dselect_k", ("count: 8", "count: 1"))
     assert {item.code for item in spec.diagnostics} == {"AS302"}
     model = archspec.compile(spec, seed=0).double()
@@ -127,7 +127,7 @@ def test_dselect_k_of_one_expert() -> None:
 
 
 def test_dselect_k_in_its_old_form() -> None:
-    """`bias: false, penalty: 0` has the weights of the old kind alone, and adds nothing to the loss."""
+    """`bias: false, penalty: 0` has only the weights of the old kind and adds nothing to the loss."""
     model = model_of("dselect_k", ("count: 8", "count: 6"), ("k: 2}", "k: 2, bias: false, penalty: 0}")).train()
     model(batch_of("dselect_k"))
     assert not getattr(model, "auxiliary_losses", {})
@@ -137,7 +137,7 @@ def test_dselect_k_in_its_old_form() -> None:
 
 @pytest.mark.parametrize("count", [1, 5, 8])
 def test_dselect_k_is_exported(count: int) -> None:
-    """`torch.export` takes the model, for batches of any size."""
+    """`torch.export` accepts the model, for batches of any size."""
     model, batch = model_of("dselect_k", ("count: 8", f"count: {count}")).eval(), batch_of("dselect_k")
     rows = {key: {0: torch.export.Dim("rows")} for key in batch}
     exported = torch.export.export(model, (batch,), dynamic_shapes=(rows,), strict=False)
@@ -157,7 +157,7 @@ def test_dselect_k_is_exported(count: int) -> None:
     ],
 )  # fmt: skip
 def test_numbers_that_make_no_sense_are_refused(name: str, old: str, new: str) -> None:
-    """Plugins, too, refuse wrong numbers when a spec is validated, not with a traceback when it is compiled."""
+    """Wrong numbers for plugins are refused when a spec is validated, not with a traceback when it is compiled."""
     with pytest.raises(archspec.SpecError) as raised:
         archspec.build_graph(spec_of(name, (old, new)))
     assert {item.code for item in raised.value.diagnostics} <= {"AS109", "AS210"}
@@ -175,7 +175,7 @@ def test_dselect_k_without_a_selector() -> None:
 
 
 def test_aitm_weighs_evenly_without_keys() -> None:
-    """With W1 = 0 the attention is even: every weight is one half."""
+    """With W1 = 0 the attention is uniform: every weight is one half."""
     model = model_of("aitm")
     weight(model, "level1.gates.request.key.weight").zero_()
     weights = model.gate_weights(batch_of("aitm"))["level1.gates.request"]
@@ -183,7 +183,7 @@ def test_aitm_weighs_evenly_without_keys() -> None:
 
 
 def test_aitm_penalty_is_zero_in_order() -> None:
-    """Where no later step is likelier than an earlier one nothing is added, else 0.6 times the mean excess."""
+    """If no later step is more likely than an earlier one, nothing is added; else 0.6 times the mean excess."""
     model, batch = model_of("aitm").train(), batch_of("aitm")
     for task, bias in (("click", 2.0), ("request", 0.0), ("approve", -2.0)):
         weight(model, f"towers.{task}.head.weight").zero_()
@@ -203,7 +203,7 @@ def test_aitm_order_is_no_score() -> None:
 
 
 def test_deepseek_biases_only_select() -> None:
-    """A large bias makes an expert everybody's choice; its weight stays its share of the chosen affinities."""
+    """A large bias makes every row choose an expert, but its weight is still its share of the chosen affinities."""
     model, batch = model_of("deepseek_moe").eval(), batch_of("deepseek_moe")
     before = model.gate_weights(batch)["level1.gates.click"]
     weight(model, "level1.gates.click.bias")[3] = 100.0
@@ -230,7 +230,7 @@ def test_deepseek_biases_follow_the_load() -> None:
 
 
 def test_star_takes_each_row_to_its_own_domain() -> None:
-    """A change of one scene's weights changes the outputs of its rows and of no others."""
+    """Changing one scene's weights changes the outputs of its rows only."""
     model, batch = model_of("star").eval(), batch_of("star")
     before = model(batch)["click"]
     weight(model, "towers.main.layers.0.domains.weight")[1] = 0.5
@@ -248,7 +248,7 @@ def halves(model: Any, layer: int = 0) -> list[Tensor]:  # noqa: ANN401 - an emi
 
 @pytest.mark.parametrize("optimize", [False, True], ids=["plain", "optimized"])
 def test_sluice_penalty_is_that_of_the_weights(optimize: bool) -> None:  # noqa: FBT001 - pytest's parameter
-    """penalty * ||W_a^T W_b||_F^2, whatever the batch holds and however large it is; 2 W_b W_b^T W_a its gradient."""
+    """It is penalty * ||W_a^T W_b||_F^2 for any batch, and its gradient is 2 W_b W_b^T W_a."""
     model: Any = archspec.compile(spec_of("sluice"), optimize=optimize, seed=0).double().train()
     a, b = halves(model)
     wanted = 0.01 * ((a @ a.T) * (b @ b.T)).sum()
@@ -264,7 +264,7 @@ def test_sluice_penalty_is_that_of_the_weights(optimize: bool) -> None:  # noqa:
 
 
 def test_sluice_penalty_is_zero_for_orthogonal_halves() -> None:
-    """Halves whose rows combine to orthogonal columns cost nothing; biases do not count."""
+    """Halves whose weights give orthogonal columns have no penalty; biases do not count."""
     model = model_of("sluice").train()
     a, b = halves(model)
     a[16:] = 0
@@ -275,7 +275,7 @@ def test_sluice_penalty_is_zero_for_orthogonal_halves() -> None:
 
 
 def test_sluice_penalty_of_deep_halves() -> None:
-    """Every hidden layer adds its own, those of a modulation add none."""
+    """Every hidden layer adds its own penalty; layers of a modulation add none."""
     deep = "units: [16, 32], modulate: {units: [4]}"
     model = model_of("sluice", ("${task}_a: {units: [32]}", f"${{task}}_a: {{{deep}}}"),
                      ("${task}_b: {units: [32]}", f"${{task}}_b: {{{deep}}}")).train()  # fmt: skip
@@ -286,7 +286,7 @@ def test_sluice_penalty_of_deep_halves() -> None:
 
 @pytest.mark.parametrize("units", ["[16, 32]", "[32], kind: identity"])
 def test_sluice_halves_must_compare(units: str) -> None:
-    """Halves with other layers, or none, are refused by `validate`, before anything is built."""
+    """Halves with different layers, or none, are refused by `validate`, before anything is built."""
     identity = "identity" in units
     edit = (
         "${task}_b: {units: [32]}",
@@ -325,7 +325,7 @@ def losses(kind: str, more: str = "") -> tuple[Any, dict[str, Tensor], dict[str,
 
 @pytest.mark.parametrize(("kind", "more"), [("escm2_ipw", ""), ("escm2_dr", ""), ("escm2_dr", ", imputed: value")])
 def test_escm2_losses(kind: str, more: str) -> None:
-    """Mean over all rows and gradients are those of the loss written out row by row; pCTR gets no gradient."""
+    """The mean over all rows and its gradients match the loss computed row by row; pCTR gets no gradient."""
     loss, outputs, batch = losses(kind, more)
     own = loss.joint(outputs["cvr"], batch["buy"], outputs, batch).mean()
     ctr, cvr, error = outputs["ctr"], outputs["cvr"], outputs["error"]
@@ -341,7 +341,7 @@ def test_escm2_losses(kind: str, more: str) -> None:
 
 
 def test_escm2_labels_of_unseen_rows_do_not_count() -> None:
-    """Where nobody clicked the label may be anything, NaN too."""
+    """Without a click the label may be anything, even NaN."""
     loss, outputs, batch = losses("escm2_ipw")
     wild = torch.where(batch["click"] == 1, batch["buy"], torch.nan)
     both = [loss.joint(outputs["cvr"], labels, outputs, batch).sum() for labels in (batch["buy"], wild)]
@@ -351,13 +351,13 @@ def test_escm2_labels_of_unseen_rows_do_not_count() -> None:
 
 
 def test_escm2_names_of_outputs_are_checked() -> None:
-    """A loss that reads an output which does not exist is refused at its place."""
+    """A loss that reads a nonexistent output is refused at its location."""
     with pytest.raises(archspec.SpecError, match="unknown output `clicks`"):
         spec_of("escm2", ("propensity: ctr", "propensity: clicks"))
 
 
 def test_doubly_robust_trains_the_imputation_but_not_the_propensity() -> None:
-    """The graph says that the loss of cvr reaches the imputation tower, and not the tower of the propensity."""
+    """According to the graph, the loss of cvr reaches the imputation tower but not the propensity tower."""
     options = "propensity: ctr, observed: click, imputation: error"
     spec = spec_of(
         "escm2",
@@ -370,7 +370,7 @@ def test_doubly_robust_trains_the_imputation_but_not_the_propensity() -> None:
 
 
 def test_escm2_trains_through_the_criterion() -> None:
-    """`MultiTaskLoss` gives a joint loss the other outputs and the batch's columns; labels come by their columns."""
+    """`MultiTaskLoss` passes other outputs and the batch's columns to a joint loss; labels are read by column name."""
     model, batch = model_of("escm2").train(), batch_of("escm2")
     torch.manual_seed(0)
     click, buy = torch.randint(2, (32,)).double(), torch.randint(2, (32,)).double()
@@ -381,14 +381,14 @@ def test_escm2_trains_through_the_criterion() -> None:
 
 
 def test_a_domain_is_asked_for_by_name() -> None:
-    """A setting that takes a domain input refuses another input, and says which inputs are domains."""
+    """A setting that takes a domain input refuses another input, and lists the domain inputs."""
     with pytest.raises(archspec.SpecError, match="`user` is not a domain input") as found:
         spec_of("star", ("domain: scene", "domain: user"))
     assert "scene" in str(found.value)
 
 
 def test_optional_methods_have_a_signature_too() -> None:
-    """A method that a kind may have, with other arguments than archspec calls it with, is refused when it is marked."""
+    """An optional method of a kind with a wrong signature is refused when the class is marked."""
 
     class Wrong(archspec.Settings):
         def lower(self, at: object, gate: object) -> object: ...

@@ -1,4 +1,4 @@
-"""Changed specs are refused with diagnostics, or mean something: no other error, no hang, no endless message.
+"""Changed specs are refused with diagnostics or are valid: no other error, no hang, no endless message.
 
 `python -m tests.specs.test_mutated MINUTES [SEED]` tries as many as it can.
 """
@@ -37,11 +37,11 @@ def registry() -> Registry:
 
 
 def check(text: str) -> str:
-    """The promise, for one text; in a word what became of it."""
+    """Checks this for one text, and returns the outcome in one word."""
     try:
         with limited():
             graph = load_graph(text if "\n" in text else f"{text}\n", None, registry())
-        with limited(30):  # ten thousand experts are legal, and take their time
+        with limited(30):  # ten thousand experts are legal but slow
             built = build(graph)
     except archspec.SpecError as error:
         assert error.diagnostics  # noqa: PT017 - a refusal is one of two right answers
@@ -64,12 +64,12 @@ def check(text: str) -> str:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_changed_specs_are_refused_or_mean_something(draw: random.Random) -> None:
-    """Any change of a published spec ends in diagnostics or in a file that compiles, and in its time."""
+    """Any change of a published spec ends, in limited time, in diagnostics or in a file that compiles."""
     event(check(mutated(draw)))
 
 
 def main(minutes: float, seed: int) -> None:
-    """Tries changed specs for some minutes, and prints those that break the promise."""
+    """Tries changed specs for some minutes, and prints those that violate the property."""
     source = random.Random(seed)  # noqa: S311 - no secret is drawn
     end = time.process_time() + 60 * minutes
     counts: dict[str, int] = {}

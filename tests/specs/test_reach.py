@@ -1,4 +1,4 @@
-"""Which task's loss trains which part: the graph knows it by reachability, and autograd agrees exactly."""
+"""Which task's loss trains which part: the graph derives it from reachability, and autograd agrees exactly."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ SOURCES = {name: spec_of(name) for name in NAMES} | {
 
 
 def trained(model: Compiled, spec: archspec.Spec, task: str) -> set[str]:
-    """Canonical names of the weights to which the task's output gives a gradient that is not exactly zero."""
+    """Canonical names of the weights whose gradient from the task's output is not exactly zero."""
     outputs = model(batch_of(spec, 64, seed=2))
     found = gradients(model, total({task: outputs[task]}))
     return {name for name, gradient in found.items() if gradient.any()}
@@ -71,7 +71,7 @@ def trained(model: Compiled, spec: archspec.Spec, task: str) -> set[str]:
 @pytest.mark.parametrize("name", sorted(SOURCES))
 @BOTH
 def test_gradients_reach_what_the_graph_says(*, name: str, optimize: bool) -> None:
-    """For every task and every expert, gate and tower: a gradient where the graph shows the task, else exactly none.
+    """Each expert, gate and tower has a gradient from a task if the graph shows the task there, else exactly none.
 
     A tower that only a loss reads is left out: the task's output does not depend on it.
     """
@@ -87,7 +87,7 @@ def test_gradients_reach_what_the_graph_says(*, name: str, optimize: bool) -> No
 
 
 def has_weights(model: Compiled, node: str) -> bool:
-    """Whether a node holds weights of its own."""
+    """Whether a node has weights of its own."""
     return any(weight.startswith(f"{node}.") for weight, _ in model.named_weights())
 
 

@@ -32,7 +32,7 @@ def record(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_as_recorded(name: str) -> None:
-    """Digest, names and shapes are equal; initial weights agree to float32 rounding of another processor."""
+    """Digest, names and shapes are equal; initial weights agree up to float32 rounding on another processor."""
     expected = json.loads(RECORDED.read_text(encoding="utf-8"))[name]
     found = record(name)
     assert found["digest"] == expected["digest"]

@@ -1,4 +1,4 @@
-"""Every spec in `specs/` against a plain PyTorch module that was written by hand and holds the same weights."""
+"""Every spec in `specs/` is compared with a handwritten plain PyTorch module with the same weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ reference = pytest.mark.parametrize("name", sorted(REFERENCES))
 
 @functools.cache
 def pair(name: str, *, optimize: bool, dtype: torch.dtype = torch.float64) -> Pair:
-    """The compiled spec and its hand-written module, with the weights of the latter in both."""
+    """The compiled spec and its handwritten module, both with the latter's weights."""
     model = model_of(spec_of(name), optimize=optimize, dtype=dtype)
     torch.manual_seed(1)
     written = REFERENCES[name]().to(dtype)
@@ -40,12 +40,12 @@ def pair(name: str, *, optimize: bool, dtype: torch.dtype = torch.float64) -> Pa
 
 @functools.cache
 def samples(name: str) -> bool:
-    """Whether training draws random numbers: then two modules are compared in evaluation only."""
+    """Whether training draws random numbers; if so, modules are compared in evaluation only."""
     return bool(re.search(r"hard_concrete|dropout: 0\.\d*[1-9]", spec_of(name).text()))
 
 
 def modules(name: str, rows: int, *, optimize: bool, training: bool, dtype: torch.dtype = torch.float64) -> Pair:
-    """The pair in a mode; one row has no variance, so there torch's batch norm must use its running statistics."""
+    """The pair in a mode; a single row has no variance, so torch's batch norm uses its running statistics for it."""
     model, written = pair(name, optimize=optimize, dtype=dtype)
     model.train(training and not samples(name))
     written.train(training and not samples(name))
@@ -56,7 +56,7 @@ def modules(name: str, rows: int, *, optimize: bool, training: bool, dtype: torc
 
 
 def expected(written: Reference, batch: Tensors) -> tuple[Tensors, Tensors, Tensors]:
-    """What the hand-written module gives: outputs, gradients of its weights, gradients of the batch's numbers."""
+    """The handwritten module's outputs, gradients of its weights, and gradients of the batch's numbers."""
     inputs = followed(batch)
     outputs = written(inputs)
     written.zero_grad()
@@ -74,7 +74,7 @@ def expected(written: Reference, batch: Tensors) -> tuple[Tensors, Tensors, Tens
 
 
 def test_every_spec_has_a_reference() -> None:
-    """A spec that ships is compared with a module written by hand."""
+    """Every published spec is compared with a handwritten module."""
     assert set(REFERENCES) <= set(NAMES)
     assert NAMES
 
@@ -86,7 +86,7 @@ def test_every_spec_has_a_reference() -> None:
 def test_outputs_and_gradients_are_those_of_the_written_module(
     *, name: str, optimize: bool, training: bool, rows: int
 ) -> None:
-    """In float64, outputs and the gradients of all weights and numbers agree, for any batch size, in both modes."""
+    """In float64, outputs and gradients of all weights and numbers agree, for any batch size, in both modes."""
     model, written = modules(name, rows, optimize=optimize, training=training)
     batch = batch_for(REFERENCES[name].INPUTS, rows, 5, torch.float64)
     found, wanted = run(model, batch), expected(written, batch)
@@ -107,7 +107,7 @@ def test_single_precision_agrees(*, name: str, optimize: bool) -> None:
 @reference
 @BOTH
 def test_parameters_are_as_many_as_in_the_written_module(*, name: str, optimize: bool) -> None:
-    """A spec holds exactly the weights of its architecture, and every one of them has its canonical name."""
+    """A spec has exactly the weights of its architecture, each with its canonical name."""
     model, written = pair(name, optimize=optimize)
     sizes = {key: tuple(weight.shape) for key, weight in written.state_dict().items()}
     assert {key: tuple(weight.shape) for key, weight in model.named_weights()} == sizes
@@ -119,21 +119,21 @@ def test_parameters_are_as_many_as_in_the_written_module(*, name: str, optimize:
 @reference
 @BOTH
 def test_weights_move_back(*, name: str, optimize: bool) -> None:
-    """`named_weights` gives a state dict that the hand-written module loads without a change."""
+    """`named_weights` gives a state dict that the handwritten module loads unchanged."""
     model, written = pair(name, optimize=optimize)
     other = REFERENCES[name]().double()
     missing, unexpected = other.load_state_dict(dict(model.named_weights()), strict=False)
     assert missing == []
     assert all(
         key.endswith(".num_batches_tracked") for key in unexpected
-    )  # torch adds these itself where it finds none
+    )  # torch adds these itself if they are missing
     assert_agree(other.state_dict(), written.state_dict(), 1e-10)  # statistics included, after the runs above
 
 
 @reference
 @BOTH
 def test_auxiliary_losses_are_those_of_the_written_module(*, name: str, optimize: bool) -> None:
-    """What a gate adds to the loss in training is what the written module adds, in sum."""
+    """The sum of the losses that gates add in training equals that of the handwritten module."""
     model, written = pair(name, optimize=optimize)
     model.train()(batch_for(REFERENCES[name].INPUTS, 7, 5, torch.float64))
     wanted = sum(getattr(written, "auxiliary_losses", dict)().values())

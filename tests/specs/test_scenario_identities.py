@@ -1,4 +1,4 @@
-"""What the architectures for several scenes promise: the identities of their papers, and who moves whose rows."""
+"""Architectures for several scenes: the identities of their papers, and which rows train which weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.specs.test_modern_identities import batch_of, compiled, plugins_of, t
 
 
 def test_hmoe_that_hears_its_own_scene_alone_is_a_mixture_of_experts() -> None:
-    """With all weight on the own scene's vector, nothing of the others is left: the model without that mix, exactly."""
+    """With all weight on the own scene's vector, the model equals one without the mix, exactly."""
     own = ("sees: [$domain, {detach: {except: $domain}}]", "sees: $domain")
     model = compiled("hmoe", (("selector: inputs, units: [16]", "selector: inputs, units: [16], bias: true"),))
     plain = compiled("hmoe", (own,))
@@ -27,7 +27,7 @@ def test_hmoe_that_hears_its_own_scene_alone_is_a_mixture_of_experts() -> None:
 
 
 def test_hmoe_trains_the_layers_of_a_row_s_own_scene() -> None:
-    """A row's loss reaches no expert of level 2 of another scene, though its output depends on it."""
+    """A row's loss trains no level 2 expert of another scene, although its output depends on them."""
     model, batch = compiled("hmoe"), batch_of("hmoe", 64)
     batch["scene"] = torch.zeros_like(batch["scene"])
     torch.autograd.backward(model(batch)["buy"].square().sum())
@@ -41,7 +41,7 @@ def test_hmoe_trains_the_layers_of_a_row_s_own_scene() -> None:
 
 
 def test_sarnet_hides_the_experts_of_other_scenes() -> None:
-    """The experts of a scene move no logit of another scene; the shared ones move all."""
+    """A scene's experts change no logit of another scene; the shared ones change all."""
     model, batch = compiled("sarnet"), batch_of("sarnet", 64)
     before = model(batch)["click"]
     for value in views(model, r"level1\.experts\.search\.\d\.layers"):
@@ -52,7 +52,7 @@ def test_sarnet_hides_the_experts_of_other_scenes() -> None:
 
 
 def test_sarnet_with_factors_of_one_reads_the_features() -> None:
-    """w_s = 1 and b_s = 0 for every scene leave the features as they are."""
+    """With w_s = 1 and b_s = 0 for every scene, features are unchanged."""
     plain = compiled("sarnet", (("{sum: [scaled, shift]}", "features"), (r"  shift: .*\n", ""),
                                 (r"feature_gates:\n.*\n", "")))  # fmt: skip
     model = compiled("sarnet")
@@ -67,7 +67,7 @@ def test_sarnet_with_factors_of_one_reads_the_features() -> None:
 
 
 def test_apg_with_constant_generators_is_one_network() -> None:
-    """S(z) = 1 and b(z) = 0 for every z: layers of low rank, which are the same for all rows."""
+    """With S(z) = 1 and b(z) = 0 for every z, the layers are low-rank layers that are the same for all rows."""
     model = compiled("apg")
     plain = archspec.compile(
         LOW_RANK + text_of("apg").partition("\ninputs:")[2].partition("levels:")[0] + LEVELS
@@ -101,7 +101,7 @@ towers:
 
 
 def test_apg_learns_nothing_about_its_condition() -> None:
-    """With `detach`, the scene's embedding gets its gradient only as a feature: none where it is no feature."""
+    """With `detach`, the scene's embedding gets a gradient only as a feature, and none if it is not a feature."""
     model, batch = compiled("apg", (("units: [64, 32]}", "units: [64, 32], from: [user, item]}"),)), batch_of("apg")
     torch.autograd.backward(sum(logits.square().sum() for logits in model(batch).values()))
     gradients = weight_gradients(model)
@@ -110,7 +110,7 @@ def test_apg_learns_nothing_about_its_condition() -> None:
 
 
 def test_m2m_without_attention_weighs_evenly() -> None:
-    """v = 0 gives every expert the same weight in every row; else the scenario decides."""
+    """With v = 0 every expert has the same weight in every row; otherwise the scenario decides."""
     model, batch = compiled("m2m"), batch_of("m2m", 32)
     before = model.gate_weights(batch)["level1.gates.click"]
     other = {**batch, "scene": (batch["scene"] + 1) % 3}
@@ -122,7 +122,7 @@ def test_m2m_without_attention_weighs_evenly() -> None:
 
 
 def test_smes_with_every_expert_chosen_is_mmoe() -> None:
-    """Where shared and own choices are all experts, the weights are a softmax of the router's logits."""
+    """If shared and own choices cover all experts, the weights are a softmax of the router's logits."""
     model = compiled("smes", (("shared: 2", "shared: 15"),))
     plain = compiled("smes", (
         (r"routers: .*\n        shared: 2\n        own: 1\n        balance: 0.01\n", ""),
@@ -139,7 +139,7 @@ def test_smes_with_every_expert_chosen_is_mmoe() -> None:
 
 
 def test_smes_runs_few_experts_and_shares_some() -> None:
-    """Each task weighs three experts of a row, and at least two of them are the same for both tasks."""
+    """Each task uses three experts per row, of which both tasks share at least two."""
     model, batch = compiled("smes"), batch_of("smes", 64)
     click, like = (model.gate_weights(batch)[f"level2.gates.{task}"] for task in ("click", "like"))
     assert ((click > 0).sum(1) == 3).all()
@@ -150,7 +150,7 @@ def test_smes_runs_few_experts_and_shares_some() -> None:
 
 
 def test_smes_tasks_choose_by_their_weights() -> None:
-    """With weight 1 for one task and 0 for the other, the shared experts are the first task's favourites."""
+    """With weight 1 for one task and 0 for the other, the shared experts are the first task's top ones."""
     model, batch = compiled("smes", (("own: 1", "own: 1\n        weights: [1, 0]"),)), batch_of("smes", 64)
     weights = model.gate_weights(batch)
     click, like = (weights[f"level2.gates.{task}"] for task in ("click", "like"))
@@ -159,7 +159,7 @@ def test_smes_tasks_choose_by_their_weights() -> None:
 
 
 def test_smes_balance_is_one_when_the_load_is_even() -> None:
-    """All logits alike: p is even, and the sum over tasks is `balance`, whichever experts are chosen."""
+    """If all logits are equal, p is uniform, and the sum over tasks is `balance`, whichever experts are chosen."""
     model, batch = compiled("smes").train(), batch_of("smes", 64)
     for value in views(model, "route_"):
         value.zero_()
@@ -180,7 +180,7 @@ def test_smes_balance_is_one_when_the_load_is_even() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, old: str, new: str, said: str) -> None:
-    """Settings of these kinds that contradict what stands around them are diagnostics, and no tracebacks."""
+    """Settings of these kinds that contradict their surroundings give diagnostics instead of tracebacks."""
     with pytest.raises(archspec.SpecError, match=said):
         archspec.compile(archspec.load(text_of(name, ((old, new),)), None, plugins_of(name)))
 
@@ -193,6 +193,6 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("case", KINDS)
 def test_kinds_keep_the_contract(case: str) -> None:
-    """Kinds that read a stream of their settings pass the test kit: shapes, gradients, copies, compiled graphs."""
+    """Kinds that read a stream from their settings pass the test kit: shapes, gradients, copies, compiled graphs."""
     name, category, settings = KINDS[case]
     check_kind(name, category, settings=settings, plugins=plugins_of(name), width=3)

@@ -1,4 +1,4 @@
-"""What the architectures of tokens and events promise: RankMixer, Wukong, and DIN under PLE."""
+"""Properties of the architectures for tokens and events: RankMixer, Wukong, and DIN under PLE."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plugin(name: str) -> ModuleType:
 
 
 def test_rankmixer_exchanges_heads_and_back() -> None:
-    """With as many heads as tokens, mixing twice gives the tokens back, and head h of token t is head t of token h."""
+    """With as many heads as tokens, mixing twice restores the tokens, and head h of token t is head t of token h."""
     mixed = plugin("rankmixer").mixed
     x = torch.randn(3, 4, 8)
     assert torch.equal(mixed(mixed(x)), x)
@@ -35,7 +35,7 @@ def test_rankmixer_exchanges_heads_and_back() -> None:
 
 
 def test_rankmixer_of_one_token_is_one_network() -> None:
-    """A single token exchanges nothing: X' = LN(S + FFN(S)) with S = LN(2 X), on one projection."""
+    """A single token has nothing to exchange: X' = LN(S + FFN(S)) with S = LN(2 X), on one projection."""
     model = compiled("rankmixer", (("from: [user, item, history, context]", "from: user"),
                                    (r"  context: .*\n", "")))  # fmt: skip
     weights, batch = dict(model.named_weights()), batch_of("rankmixer")
@@ -53,14 +53,14 @@ def test_rankmixer_of_one_token_is_one_network() -> None:
 
 
 def test_wukong_with_y_of_one_multiplies_all_pairs() -> None:
-    """Y = 1 compresses nothing: flat(X X^T)."""
+    """With Y = 1 nothing is compressed: flat(X X^T)."""
     x = torch.randn(3, 5, 4, dtype=torch.float64)
     pairs = torch.stack([(x[:, i] * x[:, j]).sum(1) for i in range(5) for j in range(5)], dim=1)
     assert_equal(plugin("wukong").products(x, torch.eye(5, dtype=torch.float64)), pairs)
 
 
 def test_wukong_without_its_parts_is_a_norm_of_its_fields() -> None:
-    """A layer that makes as many fields, all of them zero, is the layer norm of the fields it reads."""
+    """A layer that outputs as many fields, all zero, is the layer norm of the fields it reads."""
     five = (("layers: 3, products: 8, compressed: 8", "layers: 1, products: 2, compressed: 3"),)
     model = compiled("wukong", five)
     for value in views(model, r"(compress|mlp\.2\.(weight|bias))$"):
@@ -80,7 +80,7 @@ def test_wukong_without_its_parts_is_a_norm_of_its_fields() -> None:
 
 
 def test_din_ple_with_equal_scores_pools_the_events() -> None:
-    """Logits of zero under `normalize: softmax` weigh every event alike: the mean that `kind: pool` gives."""
+    """Logits of zero with `normalize: softmax` weight all events equally, like the mean of `kind: pool`."""
     softmax = ("units: [32, 16]}", "units: [32, 16], normalize: softmax}")
     model = compiled("din_ple", (softmax,))
     plain = compiled("din_ple", ((r"kind: target_attention.*\}", "kind: pool, from: [clicks, click_cates]}"),))
@@ -93,7 +93,7 @@ def test_din_ple_with_equal_scores_pools_the_events() -> None:
 
 
 def test_din_ple_reads_events_and_not_padding() -> None:
-    """What stands beside -1 moves nothing; the candidate decides how much an event counts."""
+    """Events beside -1 have no effect, and a row whose history is all padding has a finite output."""
     model, batch = compiled("din_ple"), batch_of("din_ple", 32)
     before = model(batch)["click"]
     longer = {**batch, "clicks": batch["clicks"].clone()}

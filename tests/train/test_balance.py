@@ -1,4 +1,4 @@
-"""Each balance kind against hand-computed cases: two tasks, few rows."""
+"""Each balance kind is compared with hand-computed cases: two tasks, few rows."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ balance: {balance}
 
 
 def criterion_of(balance: str) -> MultiTaskLoss:
-    """A criterion on logits alone, for balances that read no gradients."""
+    """A criterion on logits only, for balances that read no gradients."""
     return MultiTaskLoss(archspec.load(BOTTOM.format(balance=balance)))
 
 
 def losses_of(criterion: MultiTaskLoss, a: float, b: float) -> Tensor:
-    """The total where task a's weighted loss is `a` and task b's is `b`."""
+    """The total if task a's weighted loss is `a` and task b's is `b`."""
     logits = {"a": torch.tensor([a**0.5]), "b": torch.tensor([(b / 2) ** 0.5])}
     total: Tensor = criterion(logits, {"a": torch.zeros(1), "b": torch.zeros(1), "has_a": torch.ones(1)})[0]
     return total
@@ -72,7 +72,7 @@ def test_dwa_follows_the_ratio_of_two_epochs() -> None:
 
 
 def test_dwa_averages_over_the_steps_of_an_epoch() -> None:
-    """An epoch's loss is the mean over its training calls; evaluation does not count."""
+    """An epoch's loss is the mean over its training calls; evaluation calls do not count."""
     criterion = criterion_of("dwa")
     for a in (1.0, 3.0):
         losses_of(criterion, a, 1.0)
@@ -84,7 +84,7 @@ def test_dwa_averages_over_the_steps_of_an_epoch() -> None:
 
 
 def test_dwa_survives_a_task_without_rows() -> None:
-    """An epoch in which a task had no loss gives it the ratio 1, not NaN."""
+    """A task that had no loss in an epoch gets the ratio 1, not NaN."""
     criterion = criterion_of("dwa")
     for _ in range(3):
         losses_of(criterion, 0.0, 1.0)
@@ -93,7 +93,7 @@ def test_dwa_survives_a_task_without_rows() -> None:
 
 
 def step_of(criterion: MultiTaskLoss, *, has_a: float, a: float = 3.0, b: float = 4.0) -> tuple[Tensor, Tensor]:
-    """The total and its gradient for what the balance learns, where task a has a row in the batch or none."""
+    """The total and its gradient for the balance's parameters, where task a has a row in the batch or none."""
     logits = {"a": torch.tensor([a**0.5]), "b": torch.tensor([(b / 2) ** 0.5])}
     batch = {"a": torch.zeros(1), "b": torch.zeros(1), "has_a": torch.full((1,), has_a)}
     total: Tensor = criterion(logits, batch)[0]
@@ -102,7 +102,7 @@ def step_of(criterion: MultiTaskLoss, *, has_a: float, a: float = 3.0, b: float 
 
 
 def test_uncertainty_leaves_the_whole_term_of_a_task_without_rows_out() -> None:
-    """No row of task a: neither its loss nor its log variance is in the total, and the latter gets no gradient."""
+    """Without rows of task a, the total has neither its loss nor its log variance, which gets no gradient."""
     criterion = criterion_of("uncertainty")
     (log_variances,) = criterion.parameters()
     with torch.no_grad():
@@ -113,7 +113,7 @@ def test_uncertainty_leaves_the_whole_term_of_a_task_without_rows_out() -> None:
 
 
 def test_uncertainty_counts_one_row_in_evaluation_too() -> None:
-    """One row of task a or none: the total in evaluation is that of training."""
+    """With or without a row of task a, the total in evaluation equals that in training."""
     criterion = criterion_of("uncertainty")
     with torch.no_grad():
         next(criterion.parameters()).copy_(torch.tensor([5.0, log(2)]))
@@ -123,7 +123,7 @@ def test_uncertainty_counts_one_row_in_evaluation_too() -> None:
 
 
 def test_uncertainty_weighs_a_seldom_task_by_its_loss() -> None:
-    """Rows of task a in a tenth of the batches: its weight exp(-s) ends at 1 / L_a, as it does with rows in all."""
+    """With rows of task a in a tenth of the batches, its weight exp(-s) converges to 1 / L_a, as with rows in all."""
     criterion = criterion_of("uncertainty")
     (log_variances,) = criterion.parameters()
     optimizer = torch.optim.SGD([log_variances], lr=0.2)
@@ -184,7 +184,7 @@ def attribute(model: nn.Module, name: str, text: str = BOTTOM.format(balance="su
 
 @pytest.mark.parametrize("optimize", [True, False])
 def test_gradnorm_moves_weights_towards_equal_training_rates(optimize: bool) -> None:  # noqa: FBT001 - a test's parameter
-    """A step takes v to v - rate * sign(G - target) * |g|, scaled to add up to K; the first targets are all mean(G)."""
+    """A step moves v to v - rate * sign(G - target) * |g|, rescaled to sum to K; the first targets are all mean(G)."""
     model, criterion = bottom_model("{kind: gradnorm, alpha: 1.5, rate: 0.1}", optimize=optimize)
     plain, _ = bottom_model("sum", optimize=False)
     norms = task_gradients(plain, "level1.experts.bottom.0.layers.0.weight").norm(dim=1)
@@ -200,7 +200,7 @@ def test_gradnorm_moves_weights_towards_equal_training_rates(optimize: bool) -> 
 
 
 def test_gradnorm_keeps_every_weight_above_zero() -> None:
-    """A step that would take a weight to 0 or below stops at 0.001; then the weights are scaled to add up to K."""
+    """A weight that would become 0 or less is set to 0.001; then the weights are rescaled to sum to K."""
     balance: Any = bottom_model("{kind: gradnorm, rate: 1.0}")[1].balance
     ones = torch.ones(2, dtype=torch.float64)
     jacobian = torch.tensor([[3.0, 4.0], [0.0, 1.0]], dtype=torch.float64)  # norms 5 and 1: 1 - 5 is below 0, 1 + 1 not
@@ -232,7 +232,7 @@ towers: {$task: {from: level1.gates.mixed}}
 
 
 def test_gradnorm_leaves_a_task_without_rows_alone() -> None:
-    """A batch in which a task has no row does not set its first loss, and nothing becomes NaN."""
+    """A batch without rows of a task does not set its first loss, and nothing becomes NaN."""
     model, criterion = bottom_model("gradnorm")
     criterion(model(BATCH), {**BATCH, "has_a": torch.zeros(3)})[0].backward()
     assert criterion.balance.first[0].item() == 0  # type: ignore[index] # a buffer
@@ -241,18 +241,18 @@ def test_gradnorm_leaves_a_task_without_rows_alone() -> None:
 
 
 def test_gradnorm_keeps_the_weight_of_a_task_that_waits() -> None:
-    """A batch without rows of task a, among others with them: its weight is the same before and after."""
+    """A batch without rows of task a leaves a's weight unchanged."""
     model, criterion = bottom_model("{kind: gradnorm, rate: 0.1}")
     weights: Any = criterion.balance
     criterion(model(BATCH), BATCH)
     before = weights.weights.clone()
     assert before[0] != 1
     criterion(model(BATCH), {**BATCH, "has_a": torch.zeros(3)})
-    assert torch.equal(weights.weights, before)  # task b alone keeps what it had, too
+    assert torch.equal(weights.weights, before)  # task b alone also keeps its weight
 
 
 def test_the_graph_knows_the_last_shared_weights() -> None:
-    """In PLE these are the last layers of the shared experts of the last level, not gates, towers or a lower level."""
+    """In PLE these are the last layers of the shared experts in the last level, not gates, towers or lower levels."""
     spec = archspec.load("specs/ple.yaml")
     graph = graph_of(spec)
     names = [location.weight for location in last_shared(weight_locations(archspec.compile(spec), graph), graph)]
@@ -260,7 +260,7 @@ def test_the_graph_knows_the_last_shared_weights() -> None:
 
 
 def test_the_graph_knows_all_shared_weights() -> None:
-    """Shared are the tables and the experts of a shared bottom, not the towers."""
+    """The tables and the experts of a shared bottom are shared, the towers are not."""
     spec = archspec.load(BOTTOM.format(balance="sum"))
     graph = graph_of(spec)
     names = {location.weight for location in shared(weight_locations(archspec.compile(spec), graph), graph)}
@@ -268,7 +268,7 @@ def test_the_graph_knows_all_shared_weights() -> None:
 
 
 def pcgrad(first: Tensor, second: Tensor) -> Tensor:
-    """PCGrad of two gradients: each loses its part against the other where they conflict."""
+    """PCGrad of two gradients: if they conflict, each loses its component along the other."""
     product = first @ second
     if product >= 0:
         return first + second
@@ -310,7 +310,7 @@ def test_aggregation_replaces_the_gradient_of_shared_weights_only(
 
 @pytest.mark.parametrize("balance", ["upgrad", "mgda", "imtl_g", "aligned_mtl"])
 def test_gradients_are_combined_in_single_precision_under_autocast(balance: str) -> None:
-    """Of the same gradients, the combination under bfloat16 autocast is that without, within rounding of float32."""
+    """The same gradients give the same combination with bfloat16 autocast as without, up to float32 rounding."""
     pytest.importorskip("torchjd", reason="the extra `train` installs it")
     model, _ = bottom_model(balance)
     model.float()
@@ -319,7 +319,7 @@ def test_gradients_are_combined_in_single_precision_under_autocast(balance: str)
     found = []
     for half in (False, True):
         model.zero_grad()
-        logits = model(batch)  # outside autocast: only what the criterion does may differ
+        logits = model(batch)  # outside autocast: only the work of the criterion may differ
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             total, _ = criterion(logits, batch)
         total.backward()
@@ -329,7 +329,7 @@ def test_gradients_are_combined_in_single_precision_under_autocast(balance: str)
 
 @pytest.mark.parametrize("balance", ["upgrad", "mgda", "pcgrad", "imtl_g", "aligned_mtl"])
 def test_a_task_without_rows_takes_no_part_in_aggregation(balance: str) -> None:
-    """Task b alone has rows: shared weights get its gradient, whole, and not the zero that MGDA makes with another."""
+    """If only task b has rows, shared weights get its whole gradient, not the zero that MGDA would return."""
     pytest.importorskip("torchjd", reason="the extra `train` installs it")
     model, criterion = bottom_model(balance)
     plain, _ = bottom_model("sum", optimize=False)
@@ -343,7 +343,7 @@ def test_a_task_without_rows_takes_no_part_in_aggregation(balance: str) -> None:
 
 @pytest.mark.parametrize("balance", ["mgda", "upgrad", "imtl_g"])
 def test_a_task_that_shares_nothing_takes_no_part_in_aggregation(balance: str) -> None:
-    """A third task on weights of its own changes nothing about what the two that share get."""
+    """A third task with its own weights does not change the gradient of the weights that two tasks share."""
     pytest.importorskip("torchjd", reason="the extra `train` installs it")
     both = BOTTOM.format(balance=balance)
     apart = "towers: {a: {from: level1.experts.bottom}, b: {from: level1.experts.bottom}, c: {from: x}}\n"
@@ -364,7 +364,7 @@ def test_a_task_that_shares_nothing_takes_no_part_in_aggregation(balance: str) -
 
 
 def gradient_of(model: nn.Module, name: str) -> Tensor:
-    """The gradient of a canonical weight, wherever it lives."""
+    """The gradient of a canonical weight, wherever it is stored."""
     graph = graph_of(archspec.load(BOTTOM.format(balance="sum")))
     location = next(location for location in weight_locations(model, graph) if location.weight == name)
     gradient = model.get_parameter(location.parameter).grad
@@ -373,7 +373,7 @@ def gradient_of(model: nn.Module, name: str) -> Tensor:
 
 
 def test_aggregated_gradients_accumulate_and_scale() -> None:
-    """Two backward passes of half the loss leave the gradient of one: accumulation and loss scaling work."""
+    """Two backward passes of half the loss equal one of the whole: accumulation and loss scaling work."""
     pytest.importorskip("torchjd", reason="the extra `train` installs it")
     model, criterion = bottom_model("upgrad")
     criterion(model(BATCH), BATCH)[0].backward()
@@ -387,13 +387,13 @@ def test_aggregated_gradients_accumulate_and_scale() -> None:
 
 @pytest.mark.parametrize("balance", ["gradnorm", "{kind: gradnorm, rate: 0.5}"])
 def test_a_balance_that_reads_gradients_asks_for_the_model(balance: str) -> None:
-    """Without the model the error says how to give it."""
+    """If the model is missing, the error says how to pass it."""
     with pytest.raises(ValueError, match=r"balance `gradnorm` reads the gradients.*MultiTaskLoss\(spec, model=model\)"):
         criterion_of(balance)
 
 
 def test_tasks_that_share_nothing_cannot_be_balanced_by_gradients() -> None:
-    """Two towers on the raw input have no weight in common, and the spec's error says so."""
+    """Two towers on the raw input have no weight in common, which is an error of the spec."""
     text = BOTTOM.format(balance="gradnorm").replace("level1.experts.bottom", "inputs")
     with pytest.raises(archspec.SpecError, match="these tasks share none"):
         archspec.load(text)

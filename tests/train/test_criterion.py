@@ -33,7 +33,7 @@ def criterion_of(tasks: str) -> MultiTaskLoss:
 
 
 def leaf(*values: float) -> Tensor:
-    """Logits that gradients are asked of."""
+    """Logits that require gradients."""
     return torch.tensor(values, dtype=torch.float64, requires_grad=True)
 
 
@@ -54,7 +54,7 @@ def test_binary_loss_is_the_logistic_loss_with_its_gradient() -> None:
 
 
 def test_squared_error_of_a_binary_task_is_that_of_its_probability() -> None:
-    """(s(l) - y)^2 with the gradient 2 (s(l) - y) s(l) (1 - s(l)) / B; labels stay those of a binary task."""
+    """(s(l) - y)^2 with the gradient 2 (s(l) - y) s(l) (1 - s(l)) / B; labels are checked as for any binary task."""
     criterion = criterion_of("{a: {kind: binary, loss: mse}}")
     logits, truth = leaf(0.3, -1.2, 900.0, -900.0), labels(1, 0, 0.25, 1)
     total, _ = criterion({"a": logits}, {"a": truth})
@@ -69,7 +69,7 @@ def test_squared_error_of_a_binary_task_is_that_of_its_probability() -> None:
 
 @pytest.mark.parametrize("loss", ["mse", "[logistic, mse]"])
 def test_squared_error_of_a_product_is_that_of_the_product(loss: str) -> None:
-    """A fusion that is a binary task (ESMM) is a probability like any other; losses of one task add up."""
+    """A fusion that is a binary task (ESMM) is treated as any probability; several losses of one task add up."""
     text = SPEC.format(tasks=f"{{p: {{kind: binary}}, y: {{kind: binary, loss: {loss}}}}}").replace("$task", "p")
     model = archspec.compile(text + "  q: {}\nfusion: {y: {kind: product, of: [p, q]}}\n", seed=0).double()
     batch = {"x": torch.ones(3, 2).double(), "p": labels(0, 1, 1), "y": labels(0, 1, 0)}
@@ -108,7 +108,7 @@ def test_multiclass_loss_is_cross_entropy() -> None:
 
 
 def test_weights_scale_the_total_and_not_the_parts() -> None:
-    """L = sum_k w_k L_k; the parts are L_k."""
+    """The total is L = sum_k w_k L_k; the parts are the unweighted L_k."""
     criterion = criterion_of("{a: {kind: regression, weight: 0.1}, b: {kind: regression, weight: 2.0}}")
     total, parts = criterion({"a": leaf(2.0), "b": leaf(3.0)}, {"a": labels(0.0), "b": labels(0.0)})
     assert [parts["a"].item(), parts["b"].item()] == [4.0, 9.0]
@@ -116,7 +116,7 @@ def test_weights_scale_the_total_and_not_the_parts() -> None:
 
 
 def test_the_mean_is_over_the_sample_space_only() -> None:
-    """With `when`, L = sum_i d_i l_i / sum_i d_i, and rows outside get no gradient, whatever their labels hold."""
+    """With `when`, L = sum_i d_i l_i / sum_i d_i, and rows outside get no gradient, whatever their labels are."""
     logits = leaf(1.0, 2.0, 3.0)
     batch = {"buy": labels(0.0, float("nan"), 1.0), "click": torch.tensor([1, 0, 1])}
     total, _ = criterion_of("{a: {kind: regression, label: buy, when: click}}")({"a": logits}, batch)
@@ -135,7 +135,7 @@ def test_class_labels_outside_the_sample_space_may_be_anything() -> None:
 
 @pytest.mark.parametrize("rows", [0, 2])
 def test_an_empty_sample_space_gives_zero_with_zero_gradient(rows: int) -> None:
-    """No row counts: the loss is 0 and not NaN, and so is its gradient."""
+    """If no row counts, the loss and its gradient are 0, not NaN."""
     logits = torch.ones(rows, dtype=torch.float64, requires_grad=True)
     batch = {"a": torch.full((rows,), float("nan")), "click": torch.zeros(rows)}
     total, _ = criterion_of("{a: {kind: binary, when: click}}")({"a": logits}, batch)
@@ -153,18 +153,18 @@ def test_row_weights_make_a_weighted_mean() -> None:
 
 
 def totals(criterion: MultiTaskLoss, calls: int) -> list[float]:
-    """Totals of several calls on a loss of 1."""
+    """The totals of several calls with a loss of 1."""
     return [criterion({"a": leaf(1.0)}, {"a": labels(0.0)})[0].item() for _ in range(calls)]
 
 
 def test_decay_by_step_counts_training_calls() -> None:
-    """The weight at step t is weight * rate^t; the first call is t = 0."""
+    """The weight at step t is weight * rate^t, and the first call has t = 0."""
     criterion = criterion_of("{a: {kind: regression, weight: 2.0, decay: 0.9}}")
     assert totals(criterion, 3) == pytest.approx([2.0, 1.8, 1.62], abs=1e-14)
 
 
 def test_evaluation_moves_no_clock() -> None:
-    """Calls in evaluation mode, or without gradients, use the current weight and count nothing."""
+    """Calls in evaluation mode or without gradients use the current weight and are not counted."""
     criterion = criterion_of("{a: {kind: regression, decay: 0.5}}")
     totals(criterion, 1)
     criterion.eval()
@@ -176,7 +176,7 @@ def test_evaluation_moves_no_clock() -> None:
 
 
 def test_decay_by_epoch_waits_for_next_epoch() -> None:
-    """With `every: epoch`, only next_epoch() moves the clock."""
+    """With `every: epoch`, only next_epoch() advances the clock."""
     criterion = criterion_of("{a: {kind: regression, decay: {rate: 0.5, every: epoch}}}")
     before = totals(criterion, 2)
     criterion.next_epoch()
@@ -184,7 +184,7 @@ def test_decay_by_epoch_waits_for_next_epoch() -> None:
 
 
 def test_steps_can_be_counted_by_hand() -> None:
-    """count_steps=False leaves the clock to next_step(), for gradients accumulated over several batches."""
+    """With count_steps=False only next_step() advances the clock, for gradients accumulated over several batches."""
     spec = archspec.load(SPEC.format(tasks="{a: {kind: regression, decay: 0.5}}"))
     criterion = MultiTaskLoss(spec, count_steps=False)
     before = totals(criterion, 2)
@@ -193,7 +193,7 @@ def test_steps_can_be_counted_by_hand() -> None:
 
 
 def test_a_checkpoint_holds_the_clocks() -> None:
-    """A criterion that loads another's state goes on where that one was."""
+    """A criterion that loads another's state continues with its clocks."""
     tasks = "{a: {kind: regression, decay: 0.5}}"
     first, second = criterion_of(tasks), criterion_of(tasks)
     totals(first, 3)
@@ -212,7 +212,7 @@ def test_a_checkpoint_holds_the_clocks() -> None:
     ids=["binary", "integers", "multiclass", "regression"],
 )
 def test_missing_labels_may_be_masked(kind: str, column: Tensor, outputs: Tensor) -> None:
-    """With `missing_labels: mask` loss, gradient and checks are those of the rows that have a label."""
+    """With `missing_labels: mask`, loss, gradient and checks use only the rows that have a label."""
     masked, plain = criterion_of(f"{{a: {{{kind}, missing_labels: mask}}}}"), criterion_of(f"{{a: {{{kind}}}}}")
     logits, known = outputs.clone().requires_grad_(), torch.tensor([0, 2])
     loss, _ = masked({"a": logits}, {"a": column})
@@ -230,7 +230,7 @@ def test_missing_labels_may_be_masked(kind: str, column: Tensor, outputs: Tensor
 
 
 def test_a_mask_hides_missing_labels_alone() -> None:
-    """A label of a wrong range is an error beside masked ones, and a batch without labels a loss of 0."""
+    """A label out of range is an error even beside masked ones; a batch without labels has a loss of 0."""
     criterion = criterion_of("{a: {kind: binary, missing_labels: mask, when: on, weight_column: v}}")
     batch = {"a": labels(-1, 2), "on": labels(1, 1), "v": labels(1, 1)}
     with pytest.raises(ValueError, match=r"2.0 in row 1 of column `a` is outside 0..1"):
@@ -247,7 +247,7 @@ def test_a_missing_label_column_is_named() -> None:
 
 
 def test_a_missing_output_is_named() -> None:
-    """The error names the task and what the model gave."""
+    """The error names the task and the outputs that exist."""
     with pytest.raises(KeyError, match="task `a` needs the model's output `a`, but the outputs are `b`"):
         criterion_of("{a: {kind: binary}}")({"b": leaf(0.0)}, {"a": labels(0)})
 
@@ -273,14 +273,14 @@ def test_a_missing_output_is_named() -> None:
     ],
 )
 def test_labels_that_do_not_fit_are_refused(task: str, column: Tensor, message: str) -> None:
-    """Wrong shape, type or range: the error names the task, the column and the first bad row."""
+    """For a wrong shape, type or range, the error names the task, the column and the first bad row."""
     width = (2, 3) if "multiclass" in task else (2,)
     with pytest.raises(ValueError, match="task `a`: " + message):
         criterion_of(f"{{a: {task}}}")({"a": torch.zeros(width)}, {"a": column})
 
 
 def test_negative_row_weights_are_refused() -> None:
-    """A weight below 0 would turn a loss into a reward."""
+    """A negative weight, which would turn a loss into a reward, is refused."""
     criterion = criterion_of("{a: {kind: binary, weight_column: v}}")
     with pytest.raises(ValueError, match=r"task `a`: -1.0 in row 1 of column `v` is not a finite number of at least 0"):
         criterion({"a": torch.zeros(2)}, {"a": torch.zeros(2), "v": torch.tensor([1.0, -1.0])})
@@ -302,7 +302,7 @@ class DifferenceTo(archspec.LossKind):
 
 
 def test_a_joint_loss_sees_all_outputs_and_columns() -> None:
-    """A loss kind with `joint` combines outputs; labels that it does not ask for are not checked."""
+    """A loss kind with `joint` combines outputs; only the labels that it requests are checked."""
     text = SPEC.format(
         tasks="{a: {kind: regression, loss: {kind: difference_to, other: b, column: on}}, b: {kind: regression}}"
     )
@@ -314,7 +314,7 @@ def test_a_joint_loss_sees_all_outputs_and_columns() -> None:
 
 @pytest.mark.parametrize("left_out", ["column", "output"])
 def test_what_a_joint_loss_lacks_is_named(left_out: str) -> None:
-    """A column or an output that a loss reads is named with the loss, its task and what there is."""
+    """The error for a missing column or output names the loss, its task and what exists."""
     text = SPEC.format(
         tasks="{a: {kind: regression, loss: {kind: difference_to, other: c, column: on}}, b: {kind: regression}}"
     )

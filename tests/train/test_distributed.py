@@ -1,4 +1,4 @@
-"""Two processes on their own rows train like one process on all rows (gloo, CPU), whole or in shards."""
+"""Two processes, each with its own rows, train like one process with all rows (gloo, CPU), whole or in shards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import archspec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# One process of a run: prints, as JSON, losses, weights and the balance's state after three steps, per way to train.
+# One process of a run: prints, as JSON, losses, weights and the balance's state after three steps, for each setup.
 PROGRAM = """
 import json, os, sys
 import torch
@@ -87,7 +87,7 @@ if size > 1:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -95,7 +95,7 @@ def free_port() -> int:
 
 
 def run(cases: list[str], processes: int) -> list[dict[str, Any]]:
-    """What each process of a run printed: results by case."""
+    """The printed results of each process of a run, by case."""
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
     started = [
         subprocess.Popen(
@@ -120,26 +120,26 @@ SHARDS = ["sum shards", "sum plain shards", "uncertainty shards", "gradnorm shar
 
 @pytest.fixture(scope="module")
 def runs() -> list[dict[str, Any]]:
-    """Results of one process on all rows, then of each of two processes on their own."""
+    """Results of one process with all rows, then of each of two processes with its own rows."""
     cases = [case for case in (*WHOLE, *SHARDS) if "pcgrad" not in case or find_spec("torchjd")]
     return [*run(cases, 1), *run(cases, 2)]
 
 
 @pytest.mark.parametrize("case", WHOLE)
 def test_two_processes_train_like_one(case: str, runs: list[dict[str, Any]]) -> None:
-    """Loss, weights and the balance's state are those of one process, however uneven the rows of a sample space."""
+    """Loss, weights and the balance's state equal those of one process, however uneven a sample space is."""
     assert_like_one(case, runs)
 
 
 @pytest.mark.parametrize("case", SHARDS)
 def test_two_processes_with_half_the_weights_each_train_like_one(case: str, runs: list[dict[str, Any]]) -> None:
-    """With FSDP2 too, fused weights or plain ones, also where the balance reads gradients."""
+    """FSDP2 gives the same, with fused or plain weights, also if the balance reads gradients."""
     assert_like_one(case, runs)
 
 
 @pytest.mark.parametrize("balance", ["gradnorm", "pcgrad"])
 def test_shards_after_the_forward_pass_are_refused(balance: str) -> None:
-    """A balance that reads gradients says what it needs, where FSDP2 has cut parameters before it could look."""
+    """If FSDP2 has sharded parameters too early for a balance that reads gradients, the error says what is needed."""
     if balance == "pcgrad":
         pytest.importorskip("torchjd", reason="the extra `train` installs it")
     text = PROGRAM.partition("TEXT = '''")[2].partition("'''")[0].replace("BALANCE", balance)
@@ -154,7 +154,7 @@ def test_shards_after_the_forward_pass_are_refused(balance: str) -> None:
 
 
 def assert_like_one(case: str, runs: list[dict[str, Any]]) -> None:
-    """Both processes found what one found."""
+    """Both processes have the results of one."""
     if "pcgrad" in case:
         pytest.importorskip("torchjd", reason="the extra `train` installs it")
     alone, *both = (results[case] for results in runs)

@@ -1,4 +1,4 @@
-"""Gates over data, against weights that are known."""
+"""Gate statistics over data, compared with known weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ towers:
 
 
 def test_statistics_are_those_of_all_rows() -> None:
-    """Mean and deviation over uneven batches are those over their rows together; a static gate has no spread."""
+    """Mean and deviation over uneven batches are those over all rows; a static gate has no deviation."""
     model = archspec.compile(TEXT, seed=0)
     x = torch.randn(7, 2, generator=torch.Generator().manual_seed(0))
     a, b = gate_statistics(model, [{"x": x[:5]}, {"x": x[5:]}])
@@ -43,31 +43,31 @@ def test_statistics_are_those_of_all_rows() -> None:
 
 
 def test_no_row_is_an_error() -> None:
-    """Statistics of nothing are refused."""
+    """Statistics without rows are refused."""
     with pytest.raises(ValueError, match="the batches contain no rows"):
         gate_statistics(archspec.compile(TEXT), [])
 
 
 def gate(name: str, *means: float) -> GateStatistics:
-    """Statistics without spread."""
+    """Statistics without deviation."""
     return GateStatistics(name, tuple(f"e{i}" for i in range(len(means))), means, (0.0,) * len(means), 10)
 
 
 def test_an_expert_that_nobody_uses_is_found() -> None:
-    """Only if its weight is small in every gate that sees it."""
+    """An expert is reported only if its weight is small in every gate that sees it."""
     assert gate_findings([gate("a", 0.7, 0.295, 0.005), gate("b", 0.295, 0.7, 0.005)]) == (
         "no gate uses e2: its highest mean weight is 0.0050",
     )
 
 
 def test_a_collapsed_gate_is_found() -> None:
-    """A gate with all its weight on one expert; another gate may still use the rest."""
+    """A gate with all its weight on one expert is reported, even if another gate uses the rest."""
     assert gate_findings([gate("a", 0.995, 0.005), gate("b", 0.5, 0.5)]) == (
         "a has collapsed: e0 has a mean weight of 0.9950",
     )
 
 
 def test_gates_that_do_not_differ_are_found() -> None:
-    """Two gates with the same experts and the same weights; gates on other experts are not compared."""
+    """Two gates with the same experts and weights are reported; gates on different experts are not compared."""
     findings = gate_findings([gate("a", 0.5, 0.5), gate("b", 0.5, 0.5), gate("c", 0.3, 0.3, 0.4)])
     assert findings == ("a and b do not differ",)

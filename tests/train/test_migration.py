@@ -1,4 +1,4 @@
-"""Warm start: weights of one spec in the model of another."""
+"""Warm start: weights of one spec in a model of another."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BATCH = {
 
 
 def spec(gate: str = "bias: true", text: str = SPEC) -> archspec.Spec:
-    """The spec, whose gates have some settings."""
+    """The spec; its gates have some settings."""
     return archspec.load(text.replace("BIAS", gate))
 
 
@@ -60,14 +60,14 @@ def migrated(old: Compiled, new: archspec.Spec, *, optimize: bool = True, **opti
 
 @torch.no_grad()
 def difference(old: Compiled, new: Compiled) -> float:
-    """The largest difference between logits that both have, relative to the largest of them."""
+    """The largest difference between logits that both models have, relative to the largest logit."""
     before, after = old(BATCH), new(BATCH)
     both = before.keys() & after.keys()
     return max(float((before[name] - after[name]).abs().max() / before[name].abs().max()) for name in both)
 
 
 def test_the_same_spec_keeps_everything() -> None:
-    """Every weight is kept, and the outputs are equal."""
+    """Every weight is kept, and outputs are equal."""
     old = trained(spec())
     found = migrated(old, spec())
     assert found.counts() == {"kept": len([*old.named_weights()]), "moved": 0, "grown": 0, "new": 0, "dropped": 0}
@@ -75,7 +75,7 @@ def test_the_same_spec_keeps_everything() -> None:
 
 
 def test_a_new_task_changes_no_old_output() -> None:
-    """Where no gate of the old tasks sees what is new, their outputs are exactly equal."""
+    """If no gate of the old tasks sees the new parts, their outputs are exactly equal."""
     first, _, towers = SPEC.rpartition("  - experts: {$task: {units: [4]}, shared: {count: 2, units: [4]}}\n")
     text = first.replace("      shared: {sees: all, BIAS}\n", "") + towers[towers.index("towers:") :]
     old = trained(spec(text=text), optimize=False)  # optimized, a product of another size may be rounded differently
@@ -104,7 +104,7 @@ def test_a_new_task_changes_no_old_output() -> None:
     ],
 )
 def test_an_added_expert_enters_with_little_weight(gate: str, bound: float) -> None:
-    """In every row, the added experts of each gate have at most the stated weight; the others keep their proportions.
+    """In every row, added experts have at most the stated weight; the others keep their proportions.
 
     Without a bias, a softmax gives an added expert at most the weight of an average one.
     """
@@ -138,7 +138,7 @@ def test_a_smaller_share_changes_less() -> None:
 
 
 def test_a_bias_that_the_gate_did_not_have_keeps_the_old_outputs() -> None:
-    """A gate that gets `bias: true` with the new expert has zero biases for the old ones."""
+    """A gate that gets `bias: true` with the new expert has zero biases for the old experts."""
     old = trained(spec(""))
     found = migrated(old, spec("bias: true"))
     assert difference(old, found.model) == 0
@@ -148,7 +148,7 @@ def test_a_bias_that_the_gate_did_not_have_keeps_the_old_outputs() -> None:
 
 
 def test_experts_in_another_order_take_their_rows_along() -> None:
-    """Rows of a head belong to experts: with `sees` reversed, the outputs stay the same, up to rounding."""
+    """Rows of a head belong to experts: with `sees` reversed, outputs are equal up to rounding."""
     old = trained(spec())
     found = migrated(old, spec(text=SPEC.replace("sees: [$task, shared]", "sees: [shared, $task]")))
     assert difference(old, found.model) == pytest.approx(0, abs=1e-12)
@@ -156,7 +156,7 @@ def test_experts_in_another_order_take_their_rows_along() -> None:
 
 
 def test_a_removed_expert_leaves_the_others_their_rows() -> None:
-    """Its weights are dropped, its row too; each row that is left is that of its expert."""
+    """Its weights and its row are dropped; each remaining row still belongs to its expert."""
     old = trained(spec(text=SPEC.replace("shared: {count: 2", "shared: {count: 3")))
     found = migrated(old, spec())
     before, after = dict(old.named_weights()), dict(found.model.named_weights())
@@ -186,7 +186,7 @@ def test_renamed_nodes_are_moved() -> None:
 
 
 def test_rows_of_a_table_go_where_they_are_sent() -> None:
-    """Rows without a source keep the values with which they were drawn; a longer table grows."""
+    """Rows without a source keep their random initial values; a longer table grows."""
     old = trained(spec())
     new = spec(text=SPEC.replace("vocab: 9", "vocab: 11"))
     places = np.asarray([0, 3, 2, -1, 1, *range(5, 9), -1, -1])
@@ -202,7 +202,7 @@ def test_rows_of_a_table_go_where_they_are_sent() -> None:
 
 
 def test_other_shapes_are_drawn_anew_and_said() -> None:
-    """A weight of another shape cannot be copied; the text says what it was."""
+    """A weight of another shape cannot be copied and stays random; the text mentions its old shape."""
     found = migrated(
         trained(spec()), spec(text=SPEC.replace("towers: {$task: {units: [4]}}", "towers: {$task: {units: [5]}}"))
     )
@@ -211,7 +211,7 @@ def test_other_shapes_are_drawn_anew_and_said() -> None:
 
 
 def test_a_transform_belongs_to_its_expert() -> None:
-    """With `transform: linear`, each expert keeps its matrix when another one enters before it."""
+    """With `transform: linear`, each expert keeps its matrix if another expert is inserted before it."""
     gate = "bias: true, transform: linear"
     old = trained(spec(gate))
     found = migrated(old, spec(gate, SPEC.replace("[$task, shared]", "[shared, $task]")))
@@ -221,7 +221,7 @@ def test_a_transform_belongs_to_its_expert() -> None:
 
 
 def test_without_the_old_graph_weights_of_equal_shapes_are_copied() -> None:
-    """A dict of weights alone has no names of experts: a head of another height is drawn anew."""
+    """A plain dict of weights has no names of experts: a head of another height keeps its random values."""
     old = trained(spec())
     new = spec(text=SPEC.replace("shared: {count: 2", "shared: {count: 3"))
     found = migrate_weights(dict(old.named_weights()), None, archspec.compile(new, seed=2), graph_of(new))

@@ -66,7 +66,7 @@ def batch_of(rows: int = 6) -> dict[str, Tensor]:
 
 
 def test_auxiliary_losses_join_the_total_in_training() -> None:
-    """The loss of the top-k gate is added as it is, under its node's name; in evaluation it is left out."""
+    """The top-k gate's loss is added unweighted under its node's name; in evaluation it is omitted."""
     model = archspec.compile(MMOE, seed=0)
     criterion = MultiTaskLoss(archspec.load(MMOE), model=model)
     total, parts = criterion(model(batch_of()), batch_of())
@@ -77,7 +77,7 @@ def test_auxiliary_losses_join_the_total_in_training() -> None:
 
 
 def test_auxiliary_losses_can_be_given() -> None:
-    """A criterion that knows no model takes them as an argument."""
+    """A criterion without a model takes them as an argument."""
     total, parts = MultiTaskLoss(archspec.load(ESMM))(
         {"ctr": torch.zeros(1), "ctcvr": torch.zeros(1)},
         {"ctr": torch.zeros(1), "ctcvr": torch.zeros(1)},
@@ -91,7 +91,7 @@ def test_auxiliary_losses_can_be_given() -> None:
 @pytest.mark.parametrize("ctr", [-80.0, 80.0])
 @pytest.mark.parametrize("bought", [0.0, 1.0])
 def test_the_product_of_extreme_probabilities_has_finite_gradients(ctr: float, cvr: float, bought: float) -> None:
-    """Logits of +-80 for both towers: loss and gradients are finite, and equal those of float64 formulas."""
+    """With logits of +-80 in both towers, loss and gradients are finite and equal float64 formulas."""
     model = archspec.compile(ESMM, seed=0)
     biases = {"towers.ctr.head.bias": ctr, "towers.cvr.head.bias": cvr}
     model.load_weights({name: torch.full_like(w, biases.get(name, 0.0)) for name, w in model.named_weights()})
@@ -108,7 +108,7 @@ def test_the_product_of_extreme_probabilities_has_finite_gradients(ctr: float, c
 
 
 def test_a_built_file_needs_its_spec_named() -> None:
-    """A class that knows no spec is refused with the call that works."""
+    """A class without a spec is refused, and the message shows the call that works."""
     names: dict[str, Any] = {}
     exec(build(graph_of(archspec.load(ESMM))).source, names)  # noqa: S102 - what `archspec build` writes
     with pytest.raises(TypeError, match=r"SmallEsmm comes from a built file.*MultiTaskLoss\(spec, model=model\)"):
@@ -116,13 +116,13 @@ def test_a_built_file_needs_its_spec_named() -> None:
 
 
 def test_a_module_that_archspec_did_not_make_is_refused() -> None:
-    """Any other module is named in the error."""
+    """Any other module is refused, and the error names it."""
     with pytest.raises(TypeError, match=r"Linear is not a compiled model"):
         MultiTaskLoss(nn.Linear(1, 1))
 
 
 def test_the_model_is_no_part_of_the_criterion() -> None:
-    """`criterion.parameters()` and `state_dict()` hold nothing of the model."""
+    """`criterion.parameters()` and `state_dict()` contain nothing of the model."""
     model = archspec.compile(ESMM)
     criterion = MultiTaskLoss(archspec.load(ESMM), model=model)
     assert list(criterion.parameters()) == []
@@ -130,7 +130,7 @@ def test_the_model_is_no_part_of_the_criterion() -> None:
 
 
 def test_a_compiled_model_knows_its_spec() -> None:
-    """MultiTaskLoss(model) is enough, also for a copy of a model."""
+    """MultiTaskLoss(model) suffices, also for a copy of a model."""
     model = copy.deepcopy(archspec.compile(ESMM))
     known = spec_of(model)
     assert known is not None
@@ -139,7 +139,7 @@ def test_a_compiled_model_knows_its_spec() -> None:
 
 
 def test_wrappers_are_looked_through() -> None:
-    """A model inside `torch.compile`'s wrapper is found."""
+    """A model wrapped by `torch.compile` is found."""
     model = archspec.compile(ESMM)
     assert unwrapped(torch.compile(model, backend="eager")) is model  # type: ignore[arg-type] # a module at run time
 
@@ -147,7 +147,7 @@ def test_wrappers_are_looked_through() -> None:
 @pytest.mark.parametrize("optimize", [True, False])
 @pytest.mark.parametrize("by", ["category", "task"])
 def test_every_parameter_is_in_one_group(by: str, optimize: bool) -> None:  # noqa: FBT001 - a test's parameter
-    """Plain or fused, the groups share out the model's parameters."""
+    """Plain or fused, each parameter of the model is in exactly one group."""
     spec = archspec.load(MMOE)
     model = archspec.compile(spec, optimize=optimize)
     groups = parameter_groups(model, spec, by=by)  # type: ignore[arg-type] # one of the two words
@@ -158,7 +158,7 @@ def test_every_parameter_is_in_one_group(by: str, optimize: bool) -> None:  # no
 
 
 def test_groups_split_sparse_from_dense_tables() -> None:
-    """A table with `sparse_grad` is in a sparse group of its own; optimizers take the groups as they are."""
+    """A table with `sparse_grad` is in a separate sparse group; optimizers accept the groups unchanged."""
     spec = archspec.load(MMOE)
     model = archspec.compile(spec, seed=0)
     groups = parameter_groups(model, spec)
@@ -175,7 +175,7 @@ def test_groups_split_sparse_from_dense_tables() -> None:
 
 
 def test_groups_by_task_hold_what_only_that_task_trains() -> None:
-    """The towers of each task are apart, with the task's name; shared experts have both."""
+    """Each task's tower is a group with the task's name; shared experts belong to both tasks."""
     spec = archspec.load(MMOE)
     groups = parameter_groups(archspec.compile(spec, optimize=False), spec, by="task")
     found = {(group["name"], group["tasks"]) for group in groups}
@@ -183,7 +183,7 @@ def test_groups_by_task_hold_what_only_that_task_trains() -> None:
 
 
 def test_weights_of_another_spec_are_refused() -> None:
-    """A model and the graph of another spec do not go together, and the error names the weight."""
+    """A model and the graph of another spec are refused, and the error names the weight."""
     graph = archspec.graph.load.graph_of(archspec.load(ESMM))
     with pytest.raises(ValueError, match="the spec `small_esmm` does not have: is this another spec"):
         weight_locations(archspec.compile(MMOE), graph)

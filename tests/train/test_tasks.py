@@ -1,4 +1,4 @@
-"""The loss of one to four tasks of any kinds, under every balance: what must hold whatever a spec's tasks are."""
+"""The loss of one to four tasks of any kinds, under every balance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRADIENTS = BALANCES[3:]
 @given(drawn=tasks(), seed=st.integers(0, 99), rows=st.sampled_from([0, 1, 7]))
 @settings(max_examples=40)
 def test_the_sum_is_that_of_each_task_alone(drawn: Drawn, seed: int, rows: int) -> None:
-    """Whatever else a spec holds, a task's own loss and its gradient are those of a spec with this task only."""
+    """Whatever else the spec contains, a task's loss and gradient equal those of a spec with only this task."""
     batch = drawn.rows(rows, seed)
     logits = {name: value.requires_grad_() for name, value in drawn.logits(rows, seed).items()}
     total, parts = MultiTaskLoss(archspec.load(drawn.text()))(logits, batch)
@@ -54,7 +54,7 @@ def test_every_balance_takes_any_tasks(drawn: Drawn, balance: str) -> None:
 
 @pytest.mark.parametrize(("kind", "balance"), list(product(KINDS, GRADIENTS)))
 def test_one_task_has_nothing_to_be_balanced_against(kind: str, balance: str) -> None:
-    """A balance that combines gradients gives a single task its own, as `sum` does; the loss is the task's own."""
+    """With a single task, a balance that combines gradients equals `sum`, and the loss is the task's own."""
     drawn = Drawn((kind,), (False,), (False,))
     batch, found = drawn.rows(6), []
     for name in (balance, "sum"):

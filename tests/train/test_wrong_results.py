@@ -1,4 +1,4 @@
-"""Losses and balances of plugins that return something else in training: a diagnostic, not an error of torch."""
+"""Losses and balances of plugins that return a wrong result in training: a diagnostic instead of an error of torch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def total(loss: str = "", balance: str = "sum", plugins: tuple[Any, ...] = ()) -
 def test_a_loss_returns_one_number_per_row(
     answer: Callable[[Tensor, Tensor], Tensor], words: str, *, joint: bool
 ) -> None:
-    """A mean instead of the losses of rows is AS502 at the loss, with its method and the shape that it must have."""
+    """A mean instead of losses per row is AS502 at the loss, with its method and the required shape."""
 
     class Rows(LossKind):
         def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def test_a_loss_returns_one_number_per_row(
 
 
 def test_a_balance_returns_one_number() -> None:
-    """A balance that keeps the losses apart, or returns a number of Python, is AS502."""
+    """A balance that returns separate losses, or a Python number, is AS502."""
 
     class Apart(BalanceKind):
         def build(self, tasks: tuple[str, ...]) -> BalanceModule:
@@ -75,7 +75,7 @@ def test_a_balance_returns_one_number() -> None:
 
 
 def test_an_aggregated_gradient_has_the_shape_of_one() -> None:
-    """A gradient of another length cannot be that of the shared weights: AS502, not an error of torch."""
+    """An aggregated gradient of a wrong length is AS502 instead of an error of torch."""
 
     class Halved(BalanceKind):
         gradients = "shared"
