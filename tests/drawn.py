@@ -1,4 +1,4 @@
-"""Specs of one to four tasks of any kinds, with rows for them, to test losses, metrics, balances and runs on."""
+"""Specs with one to four tasks of any kinds, and rows for them, for tests of losses, metrics, balances and runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BALANCES = ("sum", "uncertainty", "dwa", "gradnorm", "upgrad", "mgda", "pcgrad",
 
 @dataclass(frozen=True)
 class Drawn:
-    """The tasks `t0`, `t1`, ... of a spec: the kind of each, and which have a sample space or row weights."""
+    """The tasks `t0`, `t1`, ... of a spec: each one's kind, and whether it has a sample space or row weights."""
 
     kinds: tuple[str, ...]
     spaces: tuple[bool, ...]
@@ -50,7 +50,7 @@ balance: {balance}
         return "{" + ", ".join(words) + "}"
 
     def rows(self, count: int, seed: int = 0, *, inside: float = 0.5) -> dict[str, torch.Tensor]:
-        """Inputs, labels, sample spaces that hold about a share `inside` of the rows, and weights."""
+        """Inputs, labels, sample spaces with about the share `inside` of the rows, and weights."""
         draw = torch.Generator().manual_seed(seed)
         batch = {
             "x": torch.randn(count, 3, generator=draw),
@@ -67,7 +67,7 @@ balance: {balance}
         return batch
 
     def logits(self, count: int, seed: int = 0) -> dict[str, torch.Tensor]:
-        """Outputs of a model, drawn."""
+        """Random outputs of a model."""
         draw = torch.Generator().manual_seed(seed + 1)
         return {
             name: torch.randn(count, *([3] if kind == "multiclass" else []), generator=draw)

@@ -1,4 +1,4 @@
-"""What the fuzz tests share: how many inputs there are, how long one may take, and what lies in a folder.
+"""Shared by the fuzz tests: the number of inputs, the time limit per input, and the contents of a folder.
 
 By day each test draws a fixed number of inputs. `HYPOTHESIS_PROFILE=nightly pytest -k fuzz` draws new ones, many more.
 """
@@ -29,7 +29,7 @@ _WAITING = 60.0
 
 
 def fuzz(by_day: int, by_night: int) -> settings:
-    """So many inputs. By day the first one that fails is shown as it was drawn: shrinking takes long."""
+    """The number of inputs. In the default profile the first failure is shown as drawn: shrinking takes long."""
     return settings(
         max_examples=int(os.environ.get("FUZZ", by_night)) if NIGHTLY else by_day,
         derandomize=not NIGHTLY,
@@ -39,12 +39,12 @@ def fuzz(by_day: int, by_night: int) -> settings:
 
 
 class HangError(BaseException):
-    """An input took too long. Nothing that handles errors handles it."""
+    """An input took too long. No error handler catches this."""
 
 
 @contextmanager
 def within(seconds: float = LONGEST) -> Iterator[None]:
-    """Raises HangError in a block that takes more processor time, or waits for a minute."""
+    """Raises HangError if the block takes more processor time, or waits for a minute."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise HangError
@@ -62,13 +62,13 @@ def within(seconds: float = LONGEST) -> Iterator[None]:
 
 
 def run_command(*words: str, stdin: bytes = b"", seconds: float = LONGEST) -> Result:
-    """Runs `archspec WORDS...` in this process; an error that is not archspec's own way to end passes."""
+    """Runs `archspec WORDS...` in this process; only errors that are not archspec's own exits are raised."""
     with within(seconds):
         return CliRunner().invoke(archspec, words, input=stdin, catch_exceptions=False)
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """What lies in a folder and below: a digest of each file, by its path."""
+    """The files in a folder and below: a digest of each, by path."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
@@ -80,5 +80,5 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def unfinished(folder: Path) -> list[str]:
-    """Files that were being written: none may be left."""
+    """Files that were left half-written; there must be none."""
     return [path for path in contents(folder) if path.endswith((".tmp", ".lock"))]

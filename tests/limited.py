@@ -1,4 +1,4 @@
-"""Processor time that a test may take: what needs more hangs, whatever the load of the machine."""
+"""Limits the processor time of a test: a test that needs more hangs, whatever the load of the machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SECONDS = 5
 
 
 class HangError(AssertionError):
-    """A spec that takes more processor time than any has a right to."""
+    """A spec takes more processor time than any spec may."""
 
 
 @contextmanager
 def limited(seconds: int = SECONDS) -> Iterator[None]:
-    """Stops what takes so much processor time; where another program's load is high, the wall clock does not count."""
+    """Stops code that takes this much processor time; unlike wall time, it does not depend on the machine's load."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def copy_tree(folder: Path) -> None:
-    """Copies what git knows and what it does not ignore."""
+    """Copies the files that git tracks or does not ignore."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 - whichever git there is
         cwd=ROOT, check=True, capture_output=True,
@@ -68,14 +68,14 @@ def mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(folder: Path, jobs: int, names: list[str]) -> None:
-    """Runs mutants by name or pattern; ends the script where the tests fail without any change."""
+    """Runs mutants by name or pattern; ends the script if the tests fail without any change."""
     done = mutmut(folder, "run", "--max-children", str(jobs), *names)
     if done.returncode:
         sys.exit(f"mutmut failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
 def mutants(folder: Path) -> dict[str, int | None]:
-    """Every mutant by name, with the exit status of its tests; None where they have not run."""
+    """Every mutant by name, with the exit status of its tests; None if they have not run."""
     found: dict[str, int | None] = {}
     for path in (folder / "mutants").rglob("*.meta"):
         found |= json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
@@ -83,7 +83,7 @@ def mutants(folder: Path) -> dict[str, int | None]:
 
 
 def report(folder: Path, chosen: list[str], among: int) -> None:
-    """What became of each mutant."""
+    """The outcome of each mutant."""
     lines = mutmut(folder, "results", "--all", "true").stdout.splitlines()
     status = dict(line.strip().split(": ", 1) for line in lines if ": " in line)
     left = [name for name in sorted(chosen) if status[name] not in CAUGHT]

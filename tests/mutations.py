@@ -1,4 +1,4 @@
-"""Specs that are almost right: the published ones with some of their text, or of their tree, changed."""
+"""Specs that are almost right: published specs with changes to their text or tree."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def words() -> tuple[str, ...]:
 
 
 def mutated(random: Random) -> str:
-    """A published spec with one to five changes of its text or of its tree."""
+    """A published spec with one to five changes of its text or tree."""
     text = text_of(random.choice(NAMES))
     if random.random() < 0.5:
         return _text_changed(random, text)
@@ -118,7 +118,7 @@ def _indented(random: Random, text: str) -> str:
 
 
 def _places(data: Any) -> list[tuple[Any, Any]]:  # noqa: ANN401 - YAML data
-    """Every collection with each of its keys."""
+    """Every collection, with each of its keys."""
     keys = list(data) if isinstance(data, dict) else list(range(len(data))) if isinstance(data, list) else []
     return [place for key in keys for place in ((data, key), *_places(data[key]))]
 

@@ -1,4 +1,4 @@
-"""Specs for hypothesis: the whole language, mostly right, some with a mistake in them."""
+"""Specs for hypothesis: the whole language, mostly valid, some with a mistake."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ JUNK: tuple[object, ...] = (
 
 @dataclass
 class World:
-    """A spec that is being written, and what of it can be read: name -> width."""
+    """A spec in progress, and what can be read from it: name -> width."""
 
     draw: DrawFn
     tasks: tuple[str, ...] = ()
@@ -64,19 +64,19 @@ class World:
     """Inputs that have a width."""
 
     def pick(self, choices: Sequence[T] | Mapping[T, int]) -> T:
-        """One of them."""
+        """One of the options."""
         return self.draw(st.sampled_from(list(choices)))
 
     def number(self, low: int, high: int) -> int:
-        """An integer between them, both included."""
+        """An integer between the bounds, inclusive."""
         return self.draw(st.integers(low, high))
 
     def chance(self, percent: int) -> bool:
-        """True in so many cases of a hundred."""
+        """True in this percentage of cases."""
         return self.number(1, 100) > 100 - percent
 
     def some(self, choices: Sequence[T], at_least: int = 0) -> list[T]:
-        """A few of them, in their order."""
+        """A few of the items, in their order."""
         chosen = [choice for choice in choices if self.chance(50)]
         return chosen if len(chosen) >= at_least else list(choices)[: max(at_least, 1)]
 
@@ -86,7 +86,7 @@ class World:
 
 
 def reference(world: World, names: Widths) -> tuple[object, int]:
-    """A reference to some of the names, and how wide it is."""
+    """A reference to some of the names, and its width."""
     form = world.pick(["name", "name", "name", "list", "sum", "detach"])
     first = world.pick(names)
     width = names[first]
@@ -104,7 +104,7 @@ ACTIVATIONS = "relu silu gelu tanh sigmoid leaky_relu elu softplus prelu dice no
 
 
 def block(world: World, width: int, *, last: int | None = None) -> tuple[Data, int]:
-    """Settings of an MLP on an input of a width, and its output's width; `last` asks for one."""
+    """Settings of an MLP on an input of a width, and its output's width; `last` prescribes that width."""
     units = [world.number(1, 4) for _ in range(world.number(0, 2))]
     units += [] if last is None else [last]
     made: Data = {"units": units}
@@ -119,7 +119,7 @@ def block(world: World, width: int, *, last: int | None = None) -> tuple[Data, i
 
 
 def expert(world: World, width: int) -> Data:
-    """Settings of an expert of a kind on an input of any width, whose output has a width."""
+    """Settings of an expert of a kind on an input of any width, with the given output width."""
     kind = world.pick(["mlp", "mlp", "cross", "mask"])
     if kind == "mlp":
         return block(world, 0, last=width)[0]
@@ -152,7 +152,7 @@ def modulation(world: World) -> Data:
 
 
 def inputs(world: World) -> Data:
-    """One to five inputs, one of them surely with a width."""
+    """One to five inputs, at least one with a width."""
     made: Data = {}
     for index in range(world.number(1, 5)):
         name = f"i{index}"
@@ -165,7 +165,7 @@ def inputs(world: World) -> Data:
 
 
 def one_input(world: World, others: Data, *, first: bool) -> tuple[Data, int]:
-    """An input, and its width."""
+    """An input and its width."""
     tables = [name for name, other in others.items() if isinstance(other, dict) and "vocab" in other]
     kind = world.pick(["dense", "sparse", "sequence", "numeric", *([] if first else ["domain"])])
     name, dim = f"i{len(others)}", world.number(1, 3)
@@ -208,7 +208,7 @@ def feature_gates(world: World) -> Data:
 
 
 def blocks(world: World, least: int = 0) -> Data:
-    """Up to four blocks, of rows, fields or tokens; a later one may read an earlier one, or have its weights."""
+    """Up to four blocks of rows, fields or tokens; a later one may read an earlier one, or share its weights."""
     made: Data = {}
     for index in range(world.number(least, 4)):
         name, form = f"b{index}", world.pick(["rows", "fields", *(["tokens"] * 3 if world.tokens else [])])
@@ -238,7 +238,7 @@ def blocks(world: World, least: int = 0) -> Data:
 
 
 def gate(world: World, name: str, groups: Mapping[str, int], mixed: Sequence[str]) -> Data:
-    """A gate over expert groups of one width (name -> count); `mixed` are the gates of the level that exist."""
+    """A gate over expert groups of one width (name -> count); `mixed` are the existing gates of the level."""
     seen = world.some(list(groups), at_least=1)
     form = world.pick(["list", "list", "all", "except", "detach", "one"])
     sees: object = seen
@@ -284,7 +284,7 @@ def gate_kind(world: World, name: str, seen: Sequence[str], count: int) -> Data:
 
 
 def levels(world: World) -> list[Data]:
-    """None to three levels of gates and experts; towers of a task can read the last ones by name."""
+    """None to three levels of gates and experts; a task's tower can read the last ones by name."""
     made: list[Data] = []
     streams: Widths = {}
     for number in range(1, world.number(0, 3) + 1):
@@ -361,7 +361,7 @@ def towers(world: World, names: Sequence[str]) -> Data:
 
 
 def fusions(world: World, kinds: Mapping[str, str], task: str | None) -> Data:
-    """Fusions of the outputs that are one number; one of them may be a task."""
+    """Fusions of outputs that are a single number; one of them may be a task."""
     outputs = [name for name, kind in kinds.items() if kind != "multiclass" and name != task]
     made: Data = {}
     for name in [task] if task else ["score"] if outputs and world.chance(40) else []:
@@ -375,7 +375,7 @@ def fusions(world: World, kinds: Mapping[str, str], task: str | None) -> Data:
 
 
 def sound(draw: DrawFn) -> Data:
-    """A spec that is right, but for the details that only archspec knows."""
+    """A spec that is valid except for details that only archspec checks."""
     world = World(draw)
     world.tasks = TASKS[: world.number(1, 4)]
     kinds = {name: world.pick(["binary", "binary", "regression", "multiclass"]) for name in world.tasks}
@@ -425,7 +425,7 @@ def damaged(draw: DrawFn, data: Data) -> Data:
 
 @st.composite
 def streams(draw: DrawFn) -> str:
-    """Text of a spec of rows, tokens, fields and blocks without levels, all blocks of rows read by towers."""
+    """Text of a spec with rows, tokens, fields and blocks, without levels; towers read all blocks of rows."""
     world = World(draw, tasks=TASKS[:2])
     made = inputs(world)
     events(world, made)

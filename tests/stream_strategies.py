@@ -22,7 +22,7 @@ def events(world: World, inputs: Data) -> None:
 
 
 def token_reference(world: World) -> tuple[object, int, int]:
-    """A reference to tokens: how wide one is, and how many there are."""
+    """A reference to tokens: the width of one, and their number."""
     name = world.pick(list(world.tokens))
     width, count = world.tokens[name]
     alike = [other for other, (_, length) in world.tokens.items() if length == count]
@@ -36,7 +36,7 @@ def token_reference(world: World) -> tuple[object, int, int]:
 
 
 def of_tokens(world: World) -> tuple[Data, int, int]:
-    """An expert or block that reads tokens, its width, and how many tokens it gives (0: rows)."""
+    """An expert or block that reads tokens, its width, and its number of output tokens (0: rows)."""
     source, width, count = token_reference(world)
     queries = [name for name, wide in world.widths.items() if wide == width and not name.startswith("level")]
     kind = world.pick(["pool", "transformer", *(["target_attention"] * 2 if queries else [])])

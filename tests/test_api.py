@@ -1,4 +1,4 @@
-"""The public API is what docs/api.md lists, and a name goes only after a release in which it warns."""
+"""The public API is the one in docs/api.md, and a name is removed only after a release in which it warns."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_the_page_lists_every_public_name(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_exists(module: str) -> None:
-    """Each name of `__all__` can be imported, without a warning, and `dir` shows it."""
+    """Each name of `__all__` can be imported without a warning and is listed by `dir`."""
     found = importlib.import_module(module)
     assert [name for name in found.__all__ if not hasattr(found, name)] == []
     assert set(found.__all__) <= set(dir(found))
 
 
 def test_the_page_has_every_module_with_public_names() -> None:
-    """A section per module, and none for a module that is not tested here."""
+    """The page has one section per module that is tested here, and no others."""
     assert tuple(re.findall(r"^## (archspec\S*)$", PAGE, re.MULTILINE)) == MODULES
 
 
@@ -56,13 +56,13 @@ def test_a_deprecated_name_warns_and_works(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_name_that_never_was_is_an_attribute_error() -> None:
-    """What is neither public nor deprecated raises AttributeError."""
+    """A name that is neither public nor deprecated raises AttributeError."""
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         _ = archspec.laod
 
 
 def test_deprecated_names_are_listed_and_go_in_time() -> None:
-    """The page lists each with its successor; the version without it is a later minor one, which has not come yet."""
+    """The page lists each with its replacement; the version that removes it is a later minor one, not yet released."""
     table = [[cell.strip("`") for cell in row] for row in rows("Deprecation")]
     expected = [[name, new, version] for name, (new, version) in archspec._DEPRECATED.items()]
     assert sorted(table) == sorted(expected)

@@ -1,4 +1,4 @@
-"""Charts: what is drawn of numbers, and how it gets into a file."""
+"""Charts: what they show for given numbers, and how they are written to files."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def bars(axes: Axes) -> list[Rectangle]:
 
 
 def words(figure: Figure) -> dict[Text, Bbox]:
-    """All words that are drawn, and where; a scale's numbers outside its limits are not."""
+    """All words that are drawn, and their positions; numbers outside the limits of a scale are not included."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call] # matplotlib leaves it untyped
@@ -94,7 +94,7 @@ def words(figure: Figure) -> dict[Text, Bbox]:
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of words that lie on each other, and words that leave the page."""
+    """Pairs of words that overlap, and words that leave the page."""
     boxes = [(text.get_text(), box) for text, box in words(figure).items()]
     edge = figure.bbox
     out = [(name, "edge") for name, box in boxes if min(box.x0, box.y0) < 0 or box.x1 > edge.x1 or box.y1 > edge.y1]
@@ -122,12 +122,12 @@ def test_hues_are_those_of_the_model_s_figure() -> None:
 
 @pytest.mark.parametrize("statistics", [PLE, LONG, WIDE, PLE[:1]], ids=["ple", "long names", "64 experts", "one gate"])
 def test_no_words_lie_on_others_or_leave_the_page(statistics: tuple[GateStatistics, ...]) -> None:
-    """Names short or long, few experts or 64, one group or one for each expert: everything can be read."""
+    """Names short or long, few experts or 64, one group or one per expert: every word is readable."""
     assert overlaps(gate_bars(statistics)) == []
 
 
 def test_weights_need_not_sum_to_one() -> None:
-    """Sums above one and negative weights lie inside their panel; where none is negative, it starts at zero."""
+    """Sums above one and negative weights stay inside their panel; without negative weights it starts at zero."""
     free = gate("level1.vtr", group("shared", 3), [-0.8, 2.5, 0.0], deviation=0.5)
     low, high = gate_bars([free]).axes[0].get_ylim()
     assert low < -1.3
@@ -136,7 +136,7 @@ def test_weights_need_not_sum_to_one() -> None:
 
 
 def test_all_gates_share_a_scale() -> None:
-    """Bars compare by eye, whatever their level."""
+    """Bars of all levels can be compared by eye."""
     limits = {tuple(map(float, axes.get_ylim())) for axes in gate_bars(PLE).axes}
     assert len(limits) == 1
 
@@ -148,7 +148,7 @@ def level_lines(axes: Axes) -> list[float]:
 
 
 def test_a_line_marks_equal_weights() -> None:
-    """It is at 1/n for n experts, and absent where weights do not add up to 1, or where there is only one."""
+    """The line is at 1/n for n experts; it is absent if weights do not sum to 1, or for a single expert."""
     figure = gate_bars(PLE)
     assert [level_lines(axes) for axes in figure.axes] == [[1 / 5], [1 / 5], [1 / 7], [1 / 5], [1 / 5]]
     assert "dotted: 1/n" in " ".join(text.get_text() for text in words(figure))
@@ -158,27 +158,27 @@ def test_a_line_marks_equal_weights() -> None:
 
 
 def test_the_kind_of_a_gate_is_named() -> None:
-    """Beside its name; a gate of unknown kind has only its name."""
+    """The kind follows the gate's name; a gate of unknown kind has only its name."""
     assert [text.get_text() for text in words(gate_bars(PLE))].count("softmax") == len(PLE)
     unknown = GateStatistics("level1.gates.vtr", ("level1.experts.a.0",), (1.0,), (0.0,), 1)
     assert "softmax" not in {text.get_text() for text in words(gate_bars([unknown]))}
 
 
 def test_weights_that_are_no_numbers_are_named() -> None:
-    """A model that has diverged shows `nan` where its bars would be, and the others to scale."""
+    """For a diverged model, bars without a number show `nan`, and the others are to scale."""
     figure = gate_bars([gate("level1.vtr", group("shared", 2), [float("nan"), 0.5])])
     assert [text.get_text().strip() for text in words(figure)].count("nan") == 1
     assert heights(figure.axes[0]) == [0.5]
 
 
 def test_gates_of_no_level_and_static_ones_are_drawn() -> None:
-    """Names that are no paths stand as they are; a weight without spread has a whisker of no length."""
+    """Names that are no paths are shown unchanged; a weight without deviation has a whisker of zero length."""
     figure = gate_bars([GateStatistics("mix", ("left", "right"), (0.0, 0.0), (0.0, 0.0), 1)])
     assert {"mix", "left", "right"} <= {text.get_text() for text in words(figure)}
 
 
 def test_nothing_to_draw_is_an_error() -> None:
-    """A model without gates, and a history without a known series, are refused in words."""
+    """A model without gates, and a history without a known series, are refused with a message."""
     with pytest.raises(ValueError, match="no gate to draw"):
         gate_bars([])
     with pytest.raises(ValueError, match="no curve to draw"):
@@ -186,7 +186,7 @@ def test_nothing_to_draw_is_an_error() -> None:
 
 
 def test_curves_have_a_line_of_panels_per_task() -> None:
-    """What holds for all tasks comes first, then each task in its order; losses stand first; the rest is left out."""
+    """Panels common to all tasks come first, then each task's in order, losses first; other series are omitted."""
     figure = learning_curves(HISTORY, tasks=("vcr", "vtr"))
     found = [(axes.get_title(), len(axes.lines), axes.lines[0].get_color()) for axes in figure.axes]
     grey, vcr, vtr = (hue(task, ("vcr", "vtr")) for task in (None, "vcr", "vtr"))
@@ -208,7 +208,7 @@ def test_no_panel_is_drawn_twice() -> None:
 
 
 def test_the_best_epoch_is_marked() -> None:
-    """A line in every panel, and its words in the legend; without one, no panel has more lines than curves."""
+    """Every panel has a line, explained in the legend; without a best epoch there are only curves."""
     figure = learning_curves(HISTORY, tasks=("vcr", "vtr"), best=(100, "best epoch: 2"))
     assert [float(axes.lines[-1].get_xdata()[0]) for axes in figure.axes] == [100.0] * 3  # type: ignore[arg-type, index] # matplotlib's ArrayLike
     assert "best epoch: 2" in {text.get_text() for text in words(figure)}
@@ -216,7 +216,7 @@ def test_the_best_epoch_is_marked() -> None:
 
 
 def test_one_point_is_a_curve() -> None:
-    """After a single epoch there is a dot to see, on a scale of whole epochs."""
+    """A single epoch is drawn as a dot, on a scale of whole epochs."""
     axes = learning_curves({"validation/vtr/auc": [(1, 0.7)]}, clock="epoch").axes[0]
     assert axes.lines[0].get_marker() == "."
     assert axes.get_xlabel() == "epoch"
@@ -225,7 +225,7 @@ def test_one_point_is_a_curve() -> None:
 
 @pytest.mark.parametrize("name", ["bars.svg", "bars.PNG"])
 def test_the_same_numbers_give_the_same_bytes(tmp_path: Path, name: str) -> None:
-    """Two figures of the same numbers are the same file, whatever was drawn before."""
+    """Two figures of the same numbers give the same file, whatever was drawn before."""
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         write_figure(gate_bars(PLE), tmp_path / folder / name)
@@ -236,7 +236,7 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path: Path, name: str) -> None
 
 
 def test_svg_holds_words_as_words(tmp_path: Path) -> None:
-    """Names are text in the SVG, as they are: no markup, no formula, nothing lost."""
+    """Names are unchanged text in the SVG: neither markup nor formulas, and nothing is lost."""
     odd = "<b>&$x_1$"
     statistics = GateStatistics(odd, (odd, "b"), (0.5, 0.5), (0.1, 0.1), 1000, "softmax")
     write_figure(gate_bars([statistics]), tmp_path / "a.svg")
@@ -247,7 +247,7 @@ def test_svg_holds_words_as_words(tmp_path: Path) -> None:
 
 
 def test_png_is_sharp_enough_to_print(tmp_path: Path) -> None:
-    """Two hundred dots an inch."""
+    """PNG files have 200 dots per inch."""
     figure = new_page(3, 2)
     add_words(figure, 0.1, 0.1, "a")
     write_figure(figure, tmp_path / "a.png")
@@ -255,7 +255,7 @@ def test_png_is_sharp_enough_to_print(tmp_path: Path) -> None:
 
 
 def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
-    """Another ending is refused as `archspec render` refuses it, and nothing is written."""
+    """Another extension is refused as by `archspec render`, and nothing is written."""
     with pytest.raises(SpecError, match=r"\.svg, \.png") as problem:
         write_figure(new_page(1, 1), tmp_path / "a.jpg")
     assert problem.value.diagnostics[0].code == "AS604"
@@ -264,7 +264,7 @@ def test_an_unknown_ending_lists_the_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("draw", [lambda: gate_bars(PLE), lambda: learning_curves(HISTORY)], ids=["bars", "curves"])
 def test_without_matplotlib_the_extra_is_named(draw: Callable[[], Figure], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where matplotlib is not installed, the error says what to install, from the index and from a checkout."""
+    """Without matplotlib the error says what to install, from the index and from a checkout."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(
         SpecError, match=r"pip install 'archspec-mtl\[train\]'.*pip install -e '\.\[train\]'"
@@ -274,7 +274,7 @@ def test_without_matplotlib_the_extra_is_named(draw: Callable[[], Figure], monke
 
 
 def test_words_are_measured_in_inches() -> None:
-    """Width grows with the words and their size; spaces alone have none."""
+    """The width grows with the text and its size; blanks alone have none."""
     assert width_of("  ", 7) == 0
     assert width_of("engagement", 14) == pytest.approx(2 * width_of("engagement", 7), rel=0.05)
     assert 0.4 < width_of("engagement", 7) < 0.8

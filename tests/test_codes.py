@@ -28,7 +28,7 @@ OF_SEVERAL_FILES = {"AS120", "AS121", "AS122"}
 
 
 def test_each_code_with_a_bad_spec_has_a_repaired_one() -> None:
-    """docs/repairs.toml has a good example for each code of tests/bad and tests/lint: the site shows both."""
+    """docs/repairs.toml has a good example for each code of tests/bad and tests/lint, since the site shows both."""
     texts = [path.read_text(encoding="utf-8") for name in ("bad", "lint") for path in (TESTS / name).glob("*.txt")]
     have = {code for text in texts for code in re.findall(r"\[(AS\d{3})\]", text)}
     repaired = set(tomllib.loads((TESTS.parent / "docs" / "repairs.toml").read_text(encoding="utf-8")))

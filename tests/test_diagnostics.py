@@ -1,4 +1,4 @@
-"""Diagnostics: the code, the place, the caret, the label, the help, in four styles."""
+"""Diagnostics: code, location, caret, label and help, in four styles."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def excerpt(line: str, column: int, end_column: int, label: str = "") -> tuple[s
 
 
 def test_full_style_is_the_one_of_the_design_paper() -> None:
-    """The full rendering is the design paper's example, to the character."""
+    """The full rendering equals the design paper's example, character by character."""
     remember(FILE, SOURCE)
     assert render([UNKNOWN], "full") == (
         "error[AS204]: gate `ctr` at level 2 sees unknown expert group `sharde`\n"
@@ -57,7 +57,7 @@ def test_full_style_is_the_one_of_the_design_paper() -> None:
 
 
 def test_notes_stand_between_caret_and_help() -> None:
-    """A note shows its place on a line of its own; the help comes last."""
+    """A note shows its location on a separate line; the help comes last."""
     notes = (Note("declared here", Span("a.yaml", 3, 5, 3, 6)), Note("in `repeat`"))
     text = render([Diagnostic("AS000", "m", Span("unseen.yaml", 120, 1, 120, 2), notes=notes, help="h")], "full")
     assert text.split("\n")[1:] == [
@@ -70,14 +70,14 @@ def test_notes_stand_between_caret_and_help() -> None:
 
 
 def test_caret_stands_under_wide_characters() -> None:
-    """Carets count terminal columns, not characters."""
+    """Carets are placed by terminal columns, not by characters."""
     source, carets = excerpt("漢字: é\u0301x", 5, 8)
     assert source.startswith("1 | 漢字: é")
     assert carets == "  |       ^^"
 
 
 def test_control_characters_cannot_reach_the_terminal() -> None:
-    """Escapes, direction marks and line breaks are shown, not sent: in the source line and in every sentence."""
+    """Escapes, direction marks and line breaks are shown as text, in the source line and in every sentence."""
     remember("e\x1b.yaml", "a: \x1b[31m\u202eb")
     bad = "\x1b]0;x\x07\n\u202e"
     item = Diagnostic("AS000", bad, Span("e\x1b.yaml", 1, 4, 1, 5), bad, (Note(bad),), bad)
@@ -98,14 +98,14 @@ def test_long_lines_are_cut_around_the_caret(column: int) -> None:
 
 
 def test_long_spans_show_their_beginning() -> None:
-    """A span longer than the line has room for is marked from its beginning."""
+    """A span that is longer than the line is marked from its beginning."""
     source, carets = excerpt("k: " + "x" * 1000, 4, 1004)
     assert (len(source), len(carets)) == (120, 120)
     assert source.startswith("1 | k: xxx")
 
 
 def test_spans_over_lines_show_the_first() -> None:
-    """A span over several lines marks its first line to the end; an empty span has one caret."""
+    """A span over several lines is marked to the end of the first one; an empty span has one caret."""
     remember("m.yaml", "a:\n  b: {\n  }\n")
     text = render([Diagnostic("AS000", "m", Span("m.yaml", 2, 6, 3, 4))], "full")
     assert text.endswith("2 |   b: {\n  |      ^")
@@ -113,7 +113,7 @@ def test_spans_over_lines_show_the_first() -> None:
 
 
 def test_colour_adds_nothing_but_colour() -> None:
-    """Without the escape sequences a coloured text is the plain one."""
+    """Without the escape sequences a coloured text equals the plain one."""
     import re
 
     remember(FILE, SOURCE)
@@ -123,7 +123,7 @@ def test_colour_adds_nothing_but_colour() -> None:
 
 
 def test_concise_style_is_one_line_each() -> None:
-    """Concise lines begin with the place, in the form that editors jump to."""
+    """Each line begins with the location, in the form that editors can jump to."""
     items = [UNKNOWN, Diagnostic("AS001", "there is no file `x`")]
     assert render(items, "concise").split("\n") == [
         "error[AS001]: there is no file `x`",
@@ -132,7 +132,7 @@ def test_concise_style_is_one_line_each() -> None:
 
 
 def test_json_style_is_one_array() -> None:
-    """JSON carries every field, and an empty list where there is nothing to say."""
+    """JSON contains every field, and an empty list if there are no findings."""
     (item,) = json.loads(render([UNKNOWN], "json"))
     assert item["code"] == "AS204"
     assert item["span"] == {"file": FILE, "line": 15, "column": 29, "end_line": 15, "end_column": 35}
@@ -148,7 +148,7 @@ def test_github_style_escapes_what_github_reads() -> None:
 
 
 def test_error_sorts_by_place_and_drops_duplicates() -> None:
-    """SpecError holds each finding once, in the order of the file, whatever the order they were found in."""
+    """SpecError contains each finding once, in file order, whatever the order in which they were found."""
     later, earlier = UNKNOWN, Diagnostic("AS300", "m", Span(FILE, 2, 1, 2, 2), severity="warning")
     error = SpecError([later, earlier, later], status=2)
     assert error.diagnostics == (earlier, later)
@@ -157,13 +157,13 @@ def test_error_sorts_by_place_and_drops_duplicates() -> None:
 
 
 def test_error_survives_a_process_boundary() -> None:
-    """A SpecError can be pickled with its status, as worker processes need."""
+    """A SpecError can be pickled with its status, as worker processes require."""
     copy = pickle.loads(pickle.dumps(SpecError([UNKNOWN], status=2)))  # noqa: S301 - our own bytes
     assert (copy.diagnostics, copy.status) == ((UNKNOWN,), 2)
 
 
 def test_collector_raises_everything_or_nothing() -> None:
-    """Warnings and notes alone raise nothing; with an error they come along."""
+    """Warnings and notes alone raise nothing; with an error, they are included."""
     found = Diagnostics()
     found.warning("AS100", "w", PLACE, label="l", notes=[Note("n")], help="h")
     found.note("AS101", "n")
@@ -176,20 +176,20 @@ def test_collector_raises_everything_or_nothing() -> None:
 
 
 def test_misspelt_details_are_an_error() -> None:
-    """A detail that does not exist is refused, not dropped."""
+    """An unknown detail is refused instead of being dropped."""
     with pytest.raises(TypeError):
         Diagnostics().error("AS100", "m", hint="x")  # type: ignore[call-arg]
 
 
 def test_suggestions_are_near() -> None:
-    """The nearest word is suggested, another case before another spelling, and nothing where nothing is near."""
+    """The nearest word is suggested, preferring a difference in case to one in spelling; if none is near, none is."""
     assert suggest("sharde", ["click", "like", "shared"]) == "shared"
     assert suggest("Units", ["unit", "units"]) == "units"
     assert suggest("zzz", ["click", "like"]) is None
 
 
 def test_remembered_files_are_bounded() -> None:
-    """Many files do not pile up in memory; the newest are kept."""
+    """Only the newest files are kept in memory, even if there are many."""
     for i in range(100):
         remember(f"{i}.yaml", "a: 1")
     assert len(sources._sources) <= 32
@@ -197,7 +197,7 @@ def test_remembered_files_are_bounded() -> None:
 
 
 def test_codes_are_well_formed() -> None:
-    """Every code is AS and three digits, with a title of one line."""
+    """Every code consists of AS and three digits, and has a title of one line."""
     assert all(len(code) == 5 and code.startswith("AS") and code[2:].isdigit() for code in CODES)
     assert all(title and "\n" not in title for title in CODES.values())
 
@@ -213,7 +213,7 @@ def test_import_is_cheap() -> None:
 
 
 def test_errors_that_an_interrupt_caused() -> None:
-    """An error raised while Ctrl-C was handled counts as interrupted, an error of its own does not."""
+    """An error raised while Ctrl-C is handled counts as interrupted, other errors do not."""
     caused = ValueError()
     caused.__context__ = KeyboardInterrupt()
     outer = RuntimeError()

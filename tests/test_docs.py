@@ -1,4 +1,4 @@
-"""What the documentation says works: its code runs, its specs load, its commands exist, its tables are true."""
+"""The documentation is correct: its code runs, its specs load, its commands exist, its tables are up to date."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with specs/ and a built PLE, in which a reader may try things."""
+    """A folder with specs/ and a built PLE for trying the commands of the pages."""
     shutil.copytree(ROOT / "specs", tmp_path / "specs")
     assert run(["-m", "archspec", "build", "specs/ple.yaml"], tmp_path).returncode == 0
     return tmp_path
 
 
 def test_the_first_code_of_the_readme_runs_as_it_stands(checkout: Path) -> None:
-    """The README's first Python block, pasted into a file, runs without a warning and prints what it says."""
+    """The README's first Python block, pasted into a file, runs without a warning and prints the shown output."""
     (checkout / "pasted.py").write_text(blocks(ROOT / "README.md", "python")[0], encoding="utf-8")
     done = run(["pasted.py"], checkout)
     assert done.returncode == 0, done.stderr
@@ -65,11 +65,11 @@ def test_the_first_code_of_the_readme_runs_as_it_stands(checkout: Path) -> None:
 
 
 def test_code_of_the_pages_runs(checkout: Path) -> None:
-    """Each Python block of docs/ that imports what it uses runs; an excerpt of a built file is not one of them."""
+    """Each Python block of docs/ with its imports runs; excerpts of built files are skipped."""
     found = [
         block
         for page in PAGES[2:]
-        if page.name != "plugins.md"  # whose blocks need each other: tests/test_docs_plugins.py
+        if page.name != "plugins.md"  # blocks that depend on each other: tests/test_docs_plugins.py
         for block in blocks(page, "python")
         if re.search(r"^(import|from) ", block, re.MULTILINE)
     ]
@@ -88,14 +88,14 @@ def test_code_of_the_pages_runs(checkout: Path) -> None:
 
 
 def whole_specs() -> list[tuple[str, str]]:
-    """Page and text of every YAML block that is a whole spec."""
+    """Page and text of every YAML block that is a complete spec."""
     pages = [page for page in PAGES if page.name != "plugins.md"]  # its spec needs the page's plugin
     return [(page.name, b) for page in pages for b in blocks(page, "yaml") if b.startswith("archspec:")]
 
 
 @pytest.mark.parametrize(("page", "text"), whole_specs())
 def test_a_spec_on_a_page_loads(page: str, text: str) -> None:
-    """Every whole spec that the documentation shows is valid."""
+    """Every complete spec in the documentation is valid."""
     if "extends: ple.yaml" in text:
         text = text.replace("extends: ple.yaml", "extends: specs/ple.yaml")
         (place := ROOT / f".{page}.yaml").write_text(text, encoding="utf-8")
@@ -108,7 +108,7 @@ def test_a_spec_on_a_page_loads(page: str, text: str) -> None:
 
 
 def test_the_spec_of_the_readme_is_the_one_that_its_figure_shows() -> None:
-    """The README's spec means the same as specs/ple.yaml, which the figure draws, and both figures are there."""
+    """The README's spec is equivalent to specs/ple.yaml, which the figure shows, and both figures exist."""
     assert (
         archspec.load(blocks(ROOT / "README.md", "yaml")[0]).digest == archspec.load(ROOT / "specs" / "ple.yaml").digest
     )
@@ -117,7 +117,7 @@ def test_the_spec_of_the_readme_is_the_one_that_its_figure_shows() -> None:
 
 
 def test_the_readme_shows_what_archspec_says_of_a_bad_spec(tmp_path: Path) -> None:
-    """The message in the README is the real one, to the letter."""
+    """The message in the README is the real one, character by character."""
     text = blocks(ROOT / "README.md", "yaml")[0].replace("[$task, shared]", "[$task, sharde]")
     (tmp_path / "ple.yaml").write_text(text, encoding="utf-8")
     done = run(["-m", "archspec", "validate", "ple.yaml"], tmp_path)
@@ -126,7 +126,7 @@ def test_the_readme_shows_what_archspec_says_of_a_bad_spec(tmp_path: Path) -> No
 
 
 def test_commands_on_the_pages_exist() -> None:
-    """Every `archspec COMMAND` that a page shows is a command of the command line."""
+    """Every `archspec COMMAND` on a page is an existing command."""
     known = re.findall(r"^  ([a-z]+) ", run(["-m", "archspec", "--help"], ROOT).stdout, re.MULTILINE)
     shown = {
         word
@@ -157,7 +157,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_generated_parts_are_up_to_date() -> None:
-    """The tables of architectures and the excerpt of a built file are those of the code; each spec has its figure."""
+    """The tables of architectures and the excerpt of a built file match the code, and each spec has its figure."""
     done = run([str(ROOT / "docs" / "generate.py"), "--check"], ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     for spec in (ROOT / "specs").glob("*.yaml"):
@@ -186,7 +186,7 @@ def settings() -> list[Any]:
 
 @pytest.mark.parametrize(("category", "kind", "cls"), settings())
 def test_the_reference_has_every_kind_and_setting(category: str, kind: str, cls: type[Settings]) -> None:
-    """docs/language.md names every built-in kind and its settings, with defaults, in the category's section."""
+    """Each category's section in docs/language.md has every built-in kind and its settings, with defaults."""
     section = reference(SECTIONS[category])
     assert kind == "all" or f"`{kind}`" in section or f": {kind}" in section
     for name, field in cls.model_fields.items():

@@ -1,4 +1,4 @@
-"""docs/plugins.md is followed to the letter, from an empty folder, and says what the contract is."""
+"""Every step of docs/plugins.md works from an empty folder, and its tables match the contract."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BLOCKS = re.findall(r"(?:^`([\w.]+)`\n)?^```(\w*)\n(.*?)^```", PAGE, re.DOTALL |
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, str]]]:
-    """The folder of a reader who did all that the page says, and what each command printed."""
+    """The folder after all steps of the page, and the output of each command."""
     folder, programs = tmp_path_factory.mktemp("reader"), tmp_path_factory.mktemp("bin")
     for name, words in {"archspec": "-m archspec", "pytest": "-m pytest", "python": ""}.items():
         (programs / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n', encoding="utf-8")
@@ -47,7 +47,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple
 
 
 def test_every_block_is_executed() -> None:
-    """A block is a file with its name above, or commands: nothing on the page is left untried."""
+    """A block is a file with its name above it, or commands: every block of the page is tested."""
     assert len(BLOCKS) > 8
     assert len(BLOCKS) == PAGE.count("\n```") / 2
     for name, language, text in BLOCKS:
@@ -57,7 +57,7 @@ def test_every_block_is_executed() -> None:
 
 
 def test_the_walk_leads_to_a_figure(followed: tuple[Path, list[tuple[str, str]]]) -> None:
-    """Every command succeeds; there is a figure, a built file, and a row of gate weights that add up to one."""
+    """Every command succeeds; there is a figure, a built file, and a row of gate weights that sum to one."""
     folder, printed = followed
     output = dict(printed)
     assert (folder / "routing.svg").read_text(encoding="utf-8").count("bit_gate") >= 2
@@ -70,7 +70,7 @@ def test_the_walk_leads_to_a_figure(followed: tuple[Path, list[tuple[str, str]]]
 
 
 def test_the_plugin_of_the_walk_is_short() -> None:
-    """DSelect-k-like routing takes at most 40 lines."""
+    """The DSelect-k-like plugin has at most 40 lines."""
     (text,) = (text for name, _, text in BLOCKS if name == "bit_gate.py")
     assert len(text.splitlines()) <= 40
 
@@ -81,7 +81,7 @@ def table(marker: str) -> str:
 
 
 def test_the_table_of_methods_is_the_contract() -> None:
-    """Every category has its row, with the methods and arguments that archspec calls."""
+    """Every category has a row with the methods and arguments that archspec calls."""
     rows = ["| category | base class | methods that it needs | methods that it may have |", "|---|---|---|---|"]
     common = methods(Kind).keys()
     for category, base in BASES.items():
@@ -98,7 +98,7 @@ def test_the_table_of_methods_is_the_contract() -> None:
 
 
 def test_the_table_of_operations_has_all_of_scope() -> None:
-    """Every public method of Scope is in the table, by a name and with arguments that it takes."""
+    """Every public method of Scope is in the table, with valid arguments."""
     written = dict(re.findall(r"`(\w+)\(([^`]*)\)`", table("scope")))
     methods = {name: method for name, method in vars(Scope).items() if callable(method) and not name.startswith("_")}
     assert set(written) == set(methods)

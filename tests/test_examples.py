@@ -1,4 +1,4 @@
-"""The examples' own arithmetic: claims over paired runs, cells of tables, sections of a file."""
+"""The computations of the examples: claims over paired runs, cells of tables, sections of a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AS_THE_PAPER_HAS_IT = {"Shared-Bottom": 0.5, "one-gate MoE": 0.4, "MMoE": 0.1, "
 
 
 def losses(slopes: dict[str, float]) -> Losses:
-    """Losses that fall with p, each model's by its slope; Shared-Bottom's spread twice as wide."""
+    """Losses that fall with p, each model's with its own slope; Shared-Bottom's spread is twice as wide."""
     wide = {"Shared-Bottom": 2.0}
     return {
         (model, p, seed): 1 + slope * (1 - p) + NOISE[seed] * wide.get(model, 1.0) * (2 - p)
@@ -38,13 +38,13 @@ def losses(slopes: dict[str, float]) -> Losses:
 
 
 def claim(words: str) -> Claim:
-    """The claim that reads so."""
+    """The claim with this text."""
     (found,) = (one for one in claims(list(MODELS), CORRELATIONS) if words in one.words)
     return found
 
 
 def test_the_paper_s_ordering_holds_for_losses_made_to_it() -> None:
-    """Every claim holds of losses that have its slopes and spreads; of models made alike, no difference is seen."""
+    """Losses with the claimed slopes and spreads satisfy every claim; models made alike show no difference."""
     made = losses(AS_THE_PAPER_HAS_IT)
     found = {one.words: check(one, made, SEEDS).verdict for one in claims(list(MODELS), CORRELATIONS)}
     assert len(found) == 21
@@ -54,7 +54,7 @@ def test_the_paper_s_ordering_holds_for_losses_made_to_it() -> None:
 
 
 def test_an_ordering_that_is_turned_around_does_not_hold() -> None:
-    """With the slopes of MMoE and one-gate MoE exchanged, and losses that rise, the claims say so."""
+    """If the slopes of MMoE and one-gate MoE are swapped, or losses rise, the claims do not hold."""
     made = losses(AS_THE_PAPER_HAS_IT | {"one-gate MoE": 0.1, "MMoE": 0.4, "PLE": -0.3})
     assert check(claim("MMoE loses less than one-gate MoE"), made, SEEDS).verdict == "does not hold"
     assert check(claim("PLE: the loss at p = 0.9 is below"), made, SEEDS).verdict == "does not hold"
@@ -80,7 +80,7 @@ def test_the_error_of_a_mean_is_that_of_paired_differences() -> None:
 
 
 def test_claims_on_models_left_out_are_left_out() -> None:
-    """With MMoE alone there is nothing to compare it with."""
+    """With MMoE alone, claims that compare it with other models are omitted."""
     assert [one.models for one in claims(["MMoE"], CORRELATIONS)] == [("MMoE",)] * 3
 
 
@@ -100,7 +100,7 @@ def test_runs_of_one_seed_are_the_same_and_end_with_a_test(monkeypatch: pytest.M
 
 
 def test_a_test_leaves_the_mode_as_it_was() -> None:
-    """Testing in the middle of training does not end it."""
+    """A test in the middle of training restores training mode."""
     model = torch.nn.Module()
     model.forward = lambda batch: batch
     rows = {name: torch.zeros(3) for name in ("first", "second")}
@@ -117,7 +117,7 @@ def test_cells_hold_mean_and_deviation() -> None:
 
 
 def test_a_section_replaces_itself_and_nothing_else(tmp_path: Path) -> None:
-    """Sections are added at the end and replaced in place; what lies between them stays, byte for byte."""
+    """Sections are appended at the end and replaced in place; other text is unchanged, byte for byte."""
     path = tmp_path / "docs" / "results.md"
     write_section(path, "one", "first\n")
     write_section(path, "two", "second\n")
@@ -129,7 +129,7 @@ def test_a_section_replaces_itself_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_section_without_an_end_is_refused(tmp_path: Path) -> None:
-    """What follows a lone marker might be anybody's: it is not thrown away."""
+    """Text after a lone marker might belong to somebody else, so it is not overwritten."""
     path = tmp_path / "results.md"
     path.write_text("<!-- one -->\nby hand\n")
     with pytest.raises(ValueError, match="`<!-- one -->` has no `<!-- /one -->`"):
@@ -140,7 +140,7 @@ def test_a_section_without_an_end_is_refused(tmp_path: Path) -> None:
 def test_the_way_from_one_version_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Old scores stay within the bound with a new task and an expert, and served scores are those of `predict`."""
+    """With a new task and expert, old scores stay within the bound, and served scores equal those of `predict`."""
     monkeypatch.setattr(after_training, "ROWS", 600)
     after_training.main(tmp_path / "after")
     printed = capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_the_way_from_one_version_to_the_next(
 
 
 def test_the_example_fails_if_scores_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bound of zero does not hold: the example checks what it prints."""
+    """The check of the example works: with a bound of zero it fails."""
     monkeypatch.setattr(after_training, "ROWS", 300)
     monkeypatch.setattr(after_training, "BOUND", 0.0)
     with pytest.raises(SystemExit, match="old scores moved by"):
@@ -160,7 +160,7 @@ def test_the_example_fails_if_scores_move(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_table_of_events_compares_within_seeds() -> None:
-    """A model's gain over the mean of the events is that of each seed; the first row has none."""
+    """A model's gain over the mean of the events is computed per seed; the first row has none."""
     scores = {
         "mean": [{"click": 0.5, "buy": 0.6}, {"click": 0.7, "buy": 0.6}],
         "attention": [{"click": 0.6, "buy": 0.5}, {"click": 0.8, "buy": 0.7}],
@@ -172,7 +172,7 @@ def test_the_table_of_events_compares_within_seeds() -> None:
 
 
 def test_the_models_of_events_differ_in_one_block() -> None:
-    """Each is the spec with another `interest`, learns a little from a few rows, and is measured on both tasks."""
+    """Each is the spec with another `interest`, learns a little from few rows, and is measured on both tasks."""
     batch = synthetic_events(400, seed=0)
     for overrides in events.MODELS.values():
         model = events.trained(overrides, batch, seed=0, epochs=1)
@@ -183,7 +183,7 @@ def test_the_models_of_events_differ_in_one_block() -> None:
 
 
 def test_rows_of_events_have_lists_without_padding() -> None:
-    """Both columns of an event list are as long, and hold no -1."""
+    """Both columns of an event list have the same length and contain no -1."""
     table = rows.events(50, 0).to_pydict()
     assert all(len(a) == len(b) > 0 for a, b in zip(table["clicks"], table["click_cates"], strict=True))
     assert min(min(row) for row in table["clicks"]) >= 0

@@ -1,4 +1,4 @@
-"""Writing: whole files or none."""
+"""Writing files: completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def refusal(path: Path, *, parents: bool = False) -> tuple[str, int]:
 
 
 def names(folder: Path) -> list[str]:
-    """Return what lies in a folder, hidden files too."""
+    """Return the names in a folder, hidden files included."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
-    """Text is UTF-8 with its own line ends, bytes are bytes, and nothing else is left in the folder."""
+    """Text is written as UTF-8 with its own line ends, bytes unchanged, and nothing else is left in the folder."""
     write_whole(tmp_path / "a", "é\r\n")
     write_whole(tmp_path / "b", b"\0\xff")
     assert (tmp_path / "a").read_bytes() == "é\r\n".encode()
@@ -32,7 +32,7 @@ def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
 
 
 def test_an_existing_file_keeps_its_mode_and_its_links(tmp_path: Path) -> None:
-    """Replacing a file keeps its permissions; a symbolic link still points to the file, which has the new content."""
+    """A replaced file keeps its permissions; a symbolic link still points to the file, which has the new content."""
     (tmp_path / "a").write_text("old")
     (tmp_path / "a").chmod(0o640)
     (tmp_path / "link").symlink_to("a")
@@ -43,13 +43,13 @@ def test_an_existing_file_keeps_its_mode_and_its_links(tmp_path: Path) -> None:
 
 
 def test_a_device_is_written_to_and_not_replaced() -> None:
-    """Writing to /dev/null leaves it a device."""
+    """/dev/null is still a device after writing to it."""
     write_whole("/dev/null", "x")
     assert Path("/dev/null").is_char_device()
 
 
 def test_folders_are_made_only_when_asked(tmp_path: Path) -> None:
-    """A missing folder is an error that says so, or is made with `parents`."""
+    """A missing folder is reported as an error, or created with `parents`."""
     assert refusal(tmp_path / "no" / "a") == ("AS011", 2)
     assert not (tmp_path / "no").exists()
     write_whole(tmp_path / "no" / "a", "x", parents=True)
@@ -57,7 +57,7 @@ def test_folders_are_made_only_when_asked(tmp_path: Path) -> None:
 
 
 def test_places_that_cannot_be_written_are_errors(tmp_path: Path) -> None:
-    """A folder, a path below a file, a name too long or with a zero byte: status 2, and no trace of the attempt."""
+    """A folder, a path below a file, a name too long or with a zero byte: status 2, and nothing is left behind."""
     (tmp_path / "file").write_text("old")
     assert refusal(tmp_path) == ("AS012", 2)
     assert refusal(tmp_path / "file" / "a") == ("AS013", 2)
@@ -68,7 +68,7 @@ def test_places_that_cannot_be_written_are_errors(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the last step fails, the old file is whole and nothing lies beside it."""
+    """If the last step fails, the old file is intact and there is no other file beside it."""
     (tmp_path / "a").write_text("old")
 
     def refuse(self: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""The layers hold while running: what needs no torch works where there is none.
+"""The layers hold at run time: parts that do not need torch work without it.
 
 Import-linter (`make lint`) reads the imports in the sources; here they are executed.
 """
@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = str(ROOT / "specs" / "ple.yaml")
 
-# Runs first in a new interpreter: from then on importing torch, or anything below it, raises ImportError.
+# Runs first in a new interpreter: importing torch, or anything below it, then raises ImportError.
 BLOCK_TORCH = """
 import sys
 
@@ -29,7 +29,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch)
 """
 
-# As the installed console script does it.
+# As in the installed console script.
 COMMAND_LINE = """
 from archspec.cli import main
 
@@ -46,7 +46,7 @@ def run_without_torch(program: str, *arguments: str) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize("command", ["validate", "expand", "summary"])
 def test_reading_a_spec_needs_no_torch(command: str) -> None:
-    """Checking, expanding and summing up a spec work on a machine without torch."""
+    """Checking, expanding and summarising a spec work on a machine without torch."""
     result = run_without_torch(COMMAND_LINE, command, SPEC)
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
@@ -63,7 +63,7 @@ def test_drawing_a_spec_needs_no_torch(suffix: str, opening: str, tmp_path: Path
 
 @pytest.mark.parametrize("statement", ["import torch", "import torch.nn", "from torch import nn"])
 def test_a_command_that_imports_torch_is_caught(statement: str) -> None:
-    """The harness of the tests above fails as soon as a command imports torch, in whatever form."""
+    """The harness of the tests above fails if a command imports torch in any form."""
     assert importlib.util.find_spec("torch") is not None, "without torch here, blocking it proves nothing"
     result = run_without_torch(f"{statement}\n{COMMAND_LINE}", "validate", SPEC)
     assert result.returncode == 1
@@ -72,7 +72,7 @@ def test_a_command_that_imports_torch_is_caught(statement: str) -> None:
 
 @pytest.mark.parametrize("module", ["torch", "networkx"])
 def test_importing_archspec_imports_no_heavy_module(module: str) -> None:
-    """`import archspec` leaves torch and networkx to what needs them."""
+    """`import archspec` imports neither torch nor networkx."""
     program = "import sys, archspec; print(sys.argv[1] in sys.modules)"
     command = [sys.executable, "-c", program, module]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
@@ -80,7 +80,7 @@ def test_importing_archspec_imports_no_heavy_module(module: str) -> None:
 
 
 def test_every_package_says_what_lives_there() -> None:
-    """Each folder with sources under `archspec` is a package whose docstring introduces it."""
+    """Each folder with sources under `archspec` is a package with a docstring."""
     folders = {source.parent for source in (ROOT / "archspec").rglob("*.py")}
     assert ROOT / "archspec" / "spec" in folders
     without = [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not _introduces_itself(folder)]
@@ -88,6 +88,6 @@ def test_every_package_says_what_lives_there() -> None:
 
 
 def _introduces_itself(folder: Path) -> bool:
-    """Whether the folder's `__init__.py` exists and opens with a docstring."""
+    """Whether the folder's `__init__.py` exists and begins with a docstring."""
     opening = folder / "__init__.py"
     return opening.is_file() and bool(ast.get_docstring(ast.parse(opening.read_text(encoding="utf-8"))))

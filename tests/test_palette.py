@@ -34,7 +34,7 @@ def times(matrix: Matrix, vector: list[float]) -> list[float]:
 
 
 def oklab(colour: str, sight: Matrix) -> list[float]:
-    """A colour in Oklab, as somebody sees it."""
+    """A colour in Oklab, as perceived by a reader."""
     channels = [value / 255 for value in bytes.fromhex(colour[1:])]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     seen = [min(max(c, 0.0), 1.0) for c in times(sight, linear)]
@@ -43,14 +43,14 @@ def oklab(colour: str, sight: Matrix) -> list[float]:
 
 @pytest.mark.parametrize("sight", SIGHT.values(), ids=SIGHT.keys())
 def test_any_two_hues_differ_for_every_reader(sight: Matrix) -> None:
-    """The distance that the palette's comment claims holds with each kind of colour blindness, from grey too."""
+    """The distance in the palette's comment holds for each kind of colour blindness, and for grey."""
     for one, other in combinations((*palette.PALETTE, palette.GREY.line, palette.SAND.line), 2):
         pairs = zip(oklab(one, sight), oklab(other, sight), strict=True)
         assert sum((a - b) ** 2 for a, b in pairs) ** 0.5 > 0.1, (one, other)
 
 
 def test_eighteen_tasks_have_eighteen_colours() -> None:
-    """After six hues the palette repeats darker, then lighter; every colour has six digits and readable words."""
+    """After six hues the palette repeats, darker and then lighter; every colour has six digits and readable text."""
     hues = [palette.hue(task, TASKS) for task in TASKS]
     assert len({hue.line for hue in hues}) == 18
     assert all(fullmatch("#[0-9a-f]{6}", c) for hue in hues for c in (hue.line, hue.text, hue.fill, hue.tint, hue.edge))
@@ -59,7 +59,7 @@ def test_eighteen_tasks_have_eighteen_colours() -> None:
 
 @pytest.mark.parametrize("theme", palette.THEMES.values(), ids=palette.THEMES)
 def test_words_can_be_read_in_every_theme(theme: palette.Theme) -> None:
-    """Text has a contrast of 4.5 on the theme's own ground and on the fill of its box."""
+    """Text has a contrast of at least 4.5 on the theme's background and on the fill of its box."""
     for hue in (*(palette.hue(task, TASKS, theme) for task in TASKS), theme.shared, theme.input):
         assert palette.contrast(hue.text, theme.back) >= 4.5
         assert palette.contrast(theme.ink, hue.fill) >= 4.5
@@ -67,5 +67,5 @@ def test_words_can_be_read_in_every_theme(theme: palette.Theme) -> None:
 
 
 def test_what_is_shared_is_grey() -> None:
-    """No owner, or the name of something that is no task, has the shared colours."""
+    """Parts without an owner, or owned by something that is not a task, have the shared colours."""
     assert palette.hue(None, TASKS) is palette.hue("shared", TASKS) is palette.GREY

@@ -218,7 +218,7 @@ def test_deepseek_biases_only_select() -> None:
 
 
 def test_deepseek_biases_follow_the_load() -> None:
-    """In training biases of overloaded experts fall and those of idle ones rise by `update`; else none moves."""
+    """In training, biases of overloaded experts fall and those of idle ones rise by `update`; else none changes."""
     model, batch = model_of("deepseek_moe"), batch_of("deepseek_moe")
     model.eval()(batch)
     assert not weight(model, "level1.gates.click.bias").any()

@@ -214,7 +214,7 @@ def test_gradnorm_keeps_every_weight_above_zero() -> None:
 
 @pytest.mark.parametrize("optimize", [True, False])
 def test_the_last_shared_weights_are_those_of_experts(optimize: bool) -> None:  # noqa: FBT001 - a test's parameter
-    """One gate for all tasks, a norm and a modulation stand behind or beside them: the experts' last matrices count."""
+    """Although all tasks share a gate, a norm and a modulation, the last matrices of the experts are used."""
     text = """
 archspec: 1
 name: moe

@@ -165,7 +165,7 @@ def test_a_removed_expert_leaves_the_others_their_rows() -> None:
 
 
 def test_renamed_nodes_are_moved() -> None:
-    """A word renames every node of that name, a canonical name one group; gates find their experts under new names."""
+    """A plain name renames every node of that name, a canonical name one group; gates find the renamed experts."""
     old = trained(spec())
     new = (
         SPEC.replace("click", "tap")
