@@ -33,7 +33,7 @@ Batch = dict[str, Tensor]
 
 
 class ByHand(nn.Module):
-    """What libraries do: query and events side by side, four times as wide, through one network.
+    """The usual form in libraries: query and events side by side, four times as wide, through one network.
 
     `attention` is a library's own layer, called with query, events and mask; without it, the layer is written here.
     """
@@ -62,7 +62,7 @@ class ByHand(nn.Module):
 
 
 def rechub() -> nn.Module | None:
-    """torch-rechub's layer, which has a batch norm after every linear layer and no mask; None if it is not there."""
+    """torch-rechub's layer, which has a batch norm after every linear layer and no mask; None if not installed."""
     try:
         from torch_rechub.models.ranking.din import ActivationUnit
     except ImportError:
@@ -81,7 +81,7 @@ def rechub() -> nn.Module | None:
 
 
 def fuxictr() -> nn.Module | None:
-    """FuxiCTR's layer; None if it is not there."""
+    """FuxiCTR's layer; None if not installed."""
     try:
         from fuxictr.pytorch.layers.attentions.target_attention import DIN_Attention
     except ImportError:
@@ -91,7 +91,7 @@ def fuxictr() -> nn.Module | None:
 
 
 def contenders(length: int) -> dict[str, nn.Module]:
-    """The models; those with the same form have the same weights, and were checked to give the same."""
+    """The models; those of the same form have the same weights, and their outputs were checked to be equal."""
     spec = archspec.load(SPEC.replace("LENGTH", str(length)))
     models: dict[str, nn.Module] = {ARCHSPEC: archspec.compile(spec, seed=0), BY_HAND: ByHand()}
     own = dict(models[BY_HAND].named_parameters())
@@ -109,7 +109,7 @@ def contenders(length: int) -> dict[str, nn.Module]:
 
 
 def draw(rows: int, length: int) -> Batch:
-    """Ids, the lists half full on average."""
+    """Random ids; lists are half full on average."""
     generator = torch.Generator().manual_seed(rows)
     clicks = torch.randint(0, VOCAB, (rows, length), generator=generator)
     full = torch.randint(0, length + 1, (rows, 1), generator=generator)
@@ -146,7 +146,7 @@ def train(model: nn.Module, batch: Batch) -> Callable[[], None]:
 
 
 def section(seconds: float) -> Section:
-    """The table, and the bar: never slower than the fastest other form."""
+    """The table and the bar: never slower than the fastest other form."""
     rows, ratios, names = [], [], [ARCHSPEC, BY_HAND]
     for length in (50, 200):
         models = contenders(length)

@@ -1,4 +1,4 @@
-"""The contenders: one PLE, as each library builds it, on the same ids."""
+"""The contenders: the same PLE, built by each library, on the same ids."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEVELS = 2
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A PLE over sparse inputs, with as many shared experts as experts per task; one linear layer per gate."""
+    """A PLE over sparse inputs, with as many shared experts as experts per task; each gate is one linear layer."""
 
     tasks: int
     experts: int
@@ -162,7 +162,7 @@ def plain(size: Size) -> Contender:
 
 
 def rechub(size: Size) -> Contender:
-    """torch-rechub's PLE. Its experts, gates and towers hold batch norms, which it has no setting to leave out."""
+    """torch-rechub's PLE. Its experts, gates and towers contain batch norms, which cannot be turned off."""
     features = importlib.import_module("torch_rechub.basic.features")
     ple = importlib.import_module("torch_rechub.models.multi_task").PLE
     columns = [features.SparseFeature(name, vocab_size=size.vocab, embed_dim=size.dim) for name in size.features]
@@ -178,7 +178,7 @@ def deepctr(size: Size) -> Contender:
     Its ids come as one matrix `[B, inputs]`, here of int64: the floats that its own `fit` makes
     would only cost a conversion.
     """
-    # Its import asks an index on the network for newer versions of itself, from this module.
+    # Its import asks a package index on the network for newer versions, from this module.
     quiet = ModuleType("deepctr_torch.utils")
     quiet.__dict__["check_version"] = lambda _: None
     sys.modules.setdefault("deepctr_torch.utils", quiet)

@@ -1,4 +1,4 @@
-"""Floors: the time of a cell's matmuls alone, each done in the fastest way on this machine."""
+"""Floors: the time of only the matmuls of a cell, each done in the fastest way on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear` by oneDNN, which torch has as an operation without a public name."""
+    """`F.linear` by oneDNN, an operation of torch without a public name."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001 - the only way to it
     return product
 
@@ -32,7 +32,7 @@ def has_onednn() -> bool:
 
 
 def products(size: Size) -> Iterator[tuple[int, int, int]]:
-    """The products of a forward pass as count, input width, output width; those on one input as one wide product."""
+    """The products of a forward pass as (count, input width, output width); those on one input are one wide product."""
     total, streams = size.experts * (size.tasks + 1), size.tasks + 1
     gate = 2 * size.experts
     yield 1, size.inputs * size.dim, total * size.units[0] + size.tasks * gate + total
@@ -46,7 +46,7 @@ def products(size: Size) -> Iterator[tuple[int, int, int]]:
 
 
 def floor(size: Size, rows: int, mode: str, seconds: float) -> float:
-    """Seconds of a cell's products alone; in training also their backward products and the tables' gradient."""
+    """Seconds of only a cell's products; in training also of their backward products and the tables' gradient."""
     if mode == INFER:
         return sum(_best(count, rows, a, b, seconds) for count, a, b in products(size))
     backward = sum(
@@ -58,7 +58,7 @@ def floor(size: Size, rows: int, mode: str, seconds: float) -> float:
 
 @cache
 def _best(count: int, rows: int, inputs: int, outputs: int, seconds: float) -> float:
-    """The quickest of: one `F.linear` each (MKL or what torch has), one by oneDNN each, one batched product."""
+    """The fastest of: one `F.linear` each (MKL or torch's default), one by oneDNN each, one batched product."""
     x, weights = torch.randn(count, rows, inputs), torch.randn(count, outputs, inputs)
     pairs = [(x[i], weights[i]) for i in range(count)]
     ways: dict[str, Callable[[], object]] = {"linear": lambda: [F.linear(a, b) for a, b in pairs]}

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.absolute()
 
 
 class FreshError(Exception):
-    """The process failed: its last line of standard error, or that its time was up."""
+    """The process failed or timed out; the message is its last line of standard error, or the time limit."""
 
 
 def run(code: str, *arguments: str, timeout: float) -> Any:  # noqa: ANN401 - whatever JSON it prints last

@@ -32,11 +32,11 @@ class Cell:
 
     @property
     def best_other(self) -> str:
-        """The fastest contender that is not archspec's."""
+        """The fastest contender other than archspec's."""
         return min((name for name in self.timings if name in OTHERS), key=lambda name: self.timings[name].median)
 
     def ratio(self, name: str) -> float:
-        """How many times faster than the best other a contender is."""
+        """How many times faster a contender is than the best other."""
         return self.timings[self.best_other].median / self.timings[name].median
 
     @property
@@ -47,7 +47,7 @@ class Cell:
 
 
 def measure(seconds: float) -> list[Cell]:
-    """Times every cell; each contender for so many seconds at least.
+    """Times every cell; each contender for at least this many seconds.
 
     Raises:
         AssertionError: archspec's optimized and plain modules disagree.
@@ -72,7 +72,7 @@ def cells_of(size: Size, rows: int, field: Sequence[Contender], seconds: float) 
 
 
 def _agree(field: Iterable[Contender], ids: torch.Tensor) -> None:
-    """The same seed gave the same weights, so the outputs must be equal: a fast wrong answer is no result."""
+    """The same seed gives the same weights, so outputs must be equal: a fast but wrong answer does not count."""
     ours = [contender.stacked(contender.forward(ids)()) for contender in field if contender.name in {ARCHSPEC, PLAIN}]
     for logits in ours[1:]:
         torch.testing.assert_close(ours[0], logits, rtol=1e-5, atol=1e-5)
@@ -107,7 +107,7 @@ def _entry(cell: Cell, name: str) -> str:
 
 
 def main() -> None:
-    """The grid alone."""
+    """Only the grid."""
     show(section(measure(0.1 if quick() else 0.5)))
 
 

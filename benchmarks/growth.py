@@ -22,7 +22,7 @@ _CHECKS = 3
 
 
 def measure(seconds: float, *, short: bool) -> list[Cell]:
-    """Inference and training step with 2, 8, 32 and (not in short) 128 tasks."""
+    """Inference and training step with 2, 8, 32 and (not in the short form) 128 tasks."""
     cells = []
     for tasks in (2, 8, 32) if short else (2, 8, 32, 128):
         size = Size(tasks, 1, (128, 64), (32,))

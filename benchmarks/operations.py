@@ -38,7 +38,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
 
 
 def count(run: Callable[[], object]) -> tuple[int, int, int]:
-    """Operations that reach the dispatcher, views among them, and events of the profiler.
+    """Counts operations that reach the dispatcher, views among them, and events of the profiler.
 
     The profiler also counts what an operation calls inside, so an operation of one's own cannot hide others.
     """

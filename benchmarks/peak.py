@@ -33,7 +33,7 @@ def rates(seconds: float) -> dict[tuple[str, str], float]:
 
 
 def section(seconds: float) -> Section:
-    """Rates of products alone, then of the models, towers, lookups and all, in the same run."""
+    """Rates of single products, then of the models (towers, lookups and all), in the same run."""
     size, rows = SIZES[-1], ROWS[-1]
     ids, _ = size.draw(rows)
     with torch.no_grad():

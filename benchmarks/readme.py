@@ -1,4 +1,4 @@
-"""The table of the README, put between its markers by `make bench`: how many times faster, in nine cells."""
+"""The table of the README, which `make bench` puts between its markers: how many times faster, in nine cells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def summary(cells: Sequence[Cell]) -> str:
 
 
 def fill(readme: Path, cells: Sequence[Cell]) -> bool:
-    """Puts the table between `<!-- bench -->` and `<!-- /bench -->`; False where the file has no such place."""
+    """Puts the table between `<!-- bench -->` and `<!-- /bench -->`; returns False if the file has no such markers."""
     old = readme.read_text(encoding="utf-8") if readme.exists() else ""
     new = MARKED.sub(lambda match: f"{match[1]}{summary(cells)}{match[2]}", old)
     if new != old:

@@ -1,4 +1,4 @@
-"""The results of a part of the benchmark, and their form: tables and bars as markdown."""
+"""The results of a part of the benchmark, and their format: tables and bars as markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torch-rechub", "deepctr-torch", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number that has to be reached; `least`: it is a lower bound."""
+    """A number that has to be reached; with `least` it is a lower bound."""
 
     what: str
     bar: float
@@ -26,11 +26,11 @@ class Bar:
 
     @property
     def holds(self) -> bool:
-        """Whether it is reached."""
+        """Whether the bar is reached."""
         return self.reached >= self.bar if self.least else self.reached <= self.bar
 
     def row(self) -> tuple[str, ...]:
-        """Its row of the table of bars."""
+        """The bar's row in the table of bars."""
         sign = "≥" if self.least else "≤"
         return (
             self.what,
@@ -42,7 +42,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the results: a heading, what was done, a table, and the bars it speaks to."""
+    """One part of the results: a heading, a description, a table, and its bars."""
 
     title: str
     about: str
@@ -51,18 +51,18 @@ class Section:
     bars: tuple[Bar, ...] = ()
 
     def markdown(self) -> str:
-        """The part as it stands in results.md."""
+        """The part as written in results.md."""
         return f"## {self.title}\n\n{self.about}\n\n{table(self.header, self.rows)}"
 
 
 def table(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
-    """A markdown table; all columns but the first are set to the right."""
+    """A markdown table; all columns but the first are aligned to the right."""
     rule = ("---", *["---:"] * (len(header) - 1))
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows)) + "\n"
 
 
 def show(*sections: Section) -> None:
-    """Prints parts of the results, with their bars."""
+    """Prints some parts of the results, with their bars."""
     for section in sections:
         sys.stdout.write(section.markdown() + "\n")
         if section.bars:
@@ -71,12 +71,12 @@ def show(*sections: Section) -> None:
 
 
 def bars_table(bars: tuple[Bar, ...]) -> str:
-    """All bars, with what was reached."""
+    """All bars, with the numbers that were reached."""
     return table(("bar", "wanted", "reached", "holds"), tuple(bar.row() for bar in bars))
 
 
 def quick() -> bool:
-    """Whether the command line asks for short measurements."""
+    """Whether short measurements are requested on the command line."""
     return "--quick" in sys.argv[1:]
 
 
@@ -95,7 +95,7 @@ def machine() -> str:
 
 
 def foreign_seconds() -> float:
-    """Processor seconds that all other processes used since the machine started; 0 where Linux is not there to ask.
+    """Processor seconds that all other processes have used since the machine started; 0 on systems other than Linux.
 
     What this one started and waited for is its own.
     """
@@ -108,7 +108,7 @@ def foreign_seconds() -> float:
 
 
 def ms(seconds: float) -> str:
-    """Seconds as milliseconds, three digits."""
+    """Seconds as milliseconds, with three digits."""
     value = seconds * 1e3
     if value >= 100:  # noqa: PLR2004 - three digits before the point
         return f"{value:.0f}"

@@ -46,7 +46,7 @@ def results(parts: list[Section], minutes: float, foreign: float, *, quick: bool
 
 
 def main() -> None:
-    """Runs everything, prints each part when it is there, then writes the files."""
+    """Runs everything, prints each part when it is done, then writes the files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short measurements, fewer of them: under three minutes")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for results.md and the figure")

@@ -1,4 +1,4 @@
-"""Every spec in every format of `archspec export`: the difference to the model, or the operation that a format lacks.
+"""Every spec in every format of `archspec export`: the difference to the model, or the operation the format lacks.
 
 `python -m benchmarks.serving [--to FORMAT]... [SPEC]...` measures, keeps the cells in `benchmarks/serving.json`, and
 writes the table of docs/serving.md; without arguments, all specs in all formats. AOTInductor needs a minute for each.

@@ -43,7 +43,7 @@ def section(seconds: float) -> Section:
 
 
 def _step(contender: Contender, dense: Callable[[Iterable[torch.Tensor]], torch.optim.Optimizer]) -> Callable[[], None]:
-    """A training step. Weights whose gradient comes sparse get SparseAdam, all others the optimizer given."""
+    """A training step. Weights with sparse gradients get SparseAdam, all others the given optimizer."""
     ids, labels = SIZE.draw(_ROWS)
     contender.step(ids, labels)()
     weights = [weight for weight in contender.model.parameters() if weight.grad is not None]

@@ -1,4 +1,4 @@
-"""The clock: contenders take turns in one loop, after a warm-up; medians."""
+"""Timing: contenders take turns in one loop, after a warm-up; results are medians."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def interleaved(work: Mapping[str, Callable[[], object]], seconds: float = 0.5) 
     gc.disable()
     try:
         while unfinished := [name for name in names if sum(samples[name]) < seconds or len(samples[name]) < FEWEST]:
-            # All continue while one is unfinished, so that none is measured alone.
+            # All continue until every one is finished, so that none is measured alone.
             for name in names if unfinished else ():
                 samples[name] += _clock(work[name], turns[name])
             names.reverse()
@@ -46,7 +46,7 @@ def interleaved(work: Mapping[str, Callable[[], object]], seconds: float = 0.5) 
 
 
 def _warm(run: Callable[[], object], seconds: float) -> float:
-    """Runs for so many seconds, three times at least, and returns what the quickest call took."""
+    """Runs for at least this many seconds and three times, and returns the time of the fastest call."""
     times = _clock(run, 3)
     while sum(times) < seconds:
         times += _clock(run, 1)

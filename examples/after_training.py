@@ -76,7 +76,7 @@ def command(*words: str | Path) -> None:
 
 
 def check(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - a condition
-    """Raises SystemExit with a message if a promise does not hold."""
+    """Raises SystemExit with a message unless the condition holds."""
     if not holds:
         raise SystemExit(otherwise)
 
@@ -88,7 +88,7 @@ def column(file: Path, name: str) -> NDArray[np.float32]:
 
 
 def main(folder: Path) -> None:
-    """Runs all steps in a folder. Raises SystemExit if a command fails, or scores differ that must not."""
+    """Runs all steps in a folder. Raises SystemExit if a command fails, or if scores that must agree differ."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, text in enumerate((FIRST, SECOND), 1):
         (folder / f"v{number}.yaml").write_text(text, encoding="utf-8")
@@ -99,7 +99,7 @@ def main(folder: Path) -> None:
     command("predict", first, "--data", new, "-o", folder / "scores1.parquet", "--keep", "user,click=clicked")
     command("evaluate", first, "--data", new)
 
-    # What the new spec says with the old weights, before it is trained: see the weights in `migration.text()`.
+    # The scores of the new spec with the old weights, before it is trained: see the weights in `migration.text()`.
     migration = archspec.migrate(first, folder / "v2.yaml", seed=0)
     old = load_run(first)
     batch = old.encode(new)

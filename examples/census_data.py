@@ -95,7 +95,7 @@ def load_data(path: Path) -> tuple[Batch, Batch]:
 
 
 def rows_of(data: Batch, rows: Tensor) -> Batch:
-    """Some rows of all columns."""
+    """The given rows of all columns."""
     return {name: column[rows] for name, column in data.items()}
 
 

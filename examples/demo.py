@@ -32,7 +32,7 @@ from examples.synthetic_runs import CORRELATIONS, MODELS, Job, Plan, run_all
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED = ("Shared-Bottom", "MMoE", "PLE")
 EVENTS = 60_000
-ENOUGH = 120.0  # seconds of training after which no further round of all cells is started
+ENOUGH = 120.0  # seconds of training after which no further round of all cells starts
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 console = Console(highlight=False)
@@ -85,7 +85,7 @@ def build_all() -> None:
 
 
 def watched(jobs: list[Job]) -> dict[Job, float]:
-    """All losses; shows a progress bar, or, without a terminal, prints a line now and then."""
+    """All losses, with a progress bar, or, without a terminal, an occasional line."""
     losses: dict[Job, float] = {}
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""Does attention to the candidate pay? `specs/din_ple.yaml` against itself with its events averaged.
+"""Does attention to the candidate help? `specs/din_ple.yaml` compared with itself with its events averaged.
 
     python examples/events.py --output docs/results.md
 
@@ -65,7 +65,7 @@ def trained(overrides: Mapping[str, Any], rows: Batch, seed: int, epochs: int) -
 
 @torch.no_grad()
 def measured(model: nn.Module, rows: Batch) -> Scores:
-    """AUC of both tasks; of a purchase, among the rows with a click."""
+    """AUC of both tasks; for a purchase, only rows with a click count."""
     logits = model(rows)
     found = {}
     for task, inside in zip(TASKS, (rows["click"] >= 0, rows["click"] == 1), strict=True):
@@ -89,7 +89,7 @@ def run_all(seeds: Sequence[int], count: int, epochs: int) -> dict[str, list[Sco
 
 
 def table(found: Mapping[str, Sequence[Scores]]) -> Iterator[str]:
-    """Mean and standard deviation of each model's scores, and of how far they are above those of the mean."""
+    """Mean and standard deviation of each model's scores, and of their gain over those of the mean."""
     yield "| events | " + " | ".join(f"{task} | more than the mean" for task in TASKS) + " |"
     yield "|---" * (1 + 2 * len(TASKS)) + "|"
     base = next(iter(found.values()))

@@ -44,7 +44,7 @@ FIGURE = Path("figures/synthetic.svg")
 
 
 def train_all(jobs: list[Job], plan: Plan, workers: int) -> dict[Job, Curve]:
-    """All curves; reports progress now and then."""
+    """All curves; prints progress from time to time."""
     curves: dict[Job, Curve] = {}
     start = time.monotonic()
     for job, curve in run_all(jobs, plan, workers):
@@ -60,7 +60,7 @@ def last(curve: Curve) -> float:
 
 
 def whole(curve: Curve) -> float:
-    """The mean loss of all tests, so that the speed of learning counts too."""
+    """The mean loss over all tests, so that the speed of learning counts too."""
     return sum(loss for _, loss in curve) / len(curve)
 
 

@@ -88,7 +88,7 @@ def run_all(jobs: list[Job], plan: Plan, workers: int, seconds: float = float("i
                         later.cancel()
                 yield futures[future], future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # interrupted: start nothing new
+            pool.shutdown(wait=False, cancel_futures=True)  # interrupted: start no more jobs
 
 
 def _start() -> None:

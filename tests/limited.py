@@ -1,4 +1,4 @@
-"""Limits the processor time of a test: a test that needs more hangs, whatever the load of the machine."""
+"""Limits the processor time of a test: one that needs more counts as hanging, whatever the load of the machine."""
 
 from __future__ import annotations
 

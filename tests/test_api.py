@@ -44,7 +44,7 @@ def test_the_page_has_every_module_with_public_names() -> None:
 
 
 def test_a_deprecated_name_warns_and_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old name is what the new one is; each use warns, at the caller's line, of when it goes."""
+    """The old name is an alias of the new one; each use warns, at the caller's line, when it will be removed."""
     monkeypatch.setitem(archspec._DEPRECATED, "read", ("load", "0.3"))
     message = r"^archspec\.read is deprecated and will be removed in archspec 0\.3; use archspec\.load$"
     for _ in range(2):

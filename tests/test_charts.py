@@ -102,7 +102,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 
 
 def test_every_expert_of_every_gate_has_a_bar_of_its_mean() -> None:
-    """A panel per gate in order, bars in the order of the gate's experts, whiskers one deviation to both sides."""
+    """There is one panel per gate, bars are in the order of its experts, whiskers are one deviation each way."""
     figure = gate_bars(PLE, tasks=TASKS)
     assert [axes.get_title() for axes in figure.axes] == ["vtr", "vcr", "shared", "vtr", "vcr"]
     assert heights(figure.axes[3]) == [0.5, 0.2, 0.1, 0.1, 0.1]
@@ -112,7 +112,7 @@ def test_every_expert_of_every_gate_has_a_bar_of_its_mean() -> None:
 
 
 def test_hues_are_those_of_the_model_s_figure() -> None:
-    """Bars have the hue of the task that their group is named after, else grey; by default, the last gates tell."""
+    """Bars have the hue of the task that names their group, else grey; by default only the last gates are shown."""
     for figure in (gate_bars(PLE, tasks=TASKS), gate_bars(PLE)):
         edges = [bar.get_edgecolor() for bar in bars(figure.axes[2])]
         owners = ("vtr", "vtr", "vcr", "vcr", None, None, None)
@@ -196,7 +196,7 @@ def test_curves_have_a_line_of_panels_per_task() -> None:
 
 
 def test_no_panel_is_drawn_twice() -> None:
-    """A quantity whose curves another panel has is only named there: log loss and loss, the loss of the only task."""
+    """A quantity with the same curves as another panel is only named there: log loss and loss, the only task's loss."""
     curve, other = [(50, 0.5), (100, 0.4)], [(50, 0.5), (100, 0.3)]
     one = {"train/loss": other, "validation/loss": curve, "train/vtr/loss": other, "validation/vtr/loss": curve,
            "validation/vtr/log_loss": [(50, 0.5), (100, 0.4000001)], "validation/vtr/auc": other}  # fmt: skip

@@ -61,7 +61,7 @@ def test_an_ordering_that_is_turned_around_does_not_hold() -> None:
 
 
 def test_models_that_differ_are_not_alike() -> None:
-    """Alike is a claim of its own: within noise no difference is seen, beyond it does not hold, on either side."""
+    """Being alike is a separate claim: a difference within noise is not seen, a larger one refutes it, either way."""
     made, alike = losses(AS_THE_PAPER_HAS_IT), claim("are alike")
     for shift in (-0.5, 0.5):
         moved = made | {("MMoE", 1.0, seed): made["MMoE", 1.0, seed] + shift + NOISE[seed] for seed in SEEDS}
@@ -85,7 +85,7 @@ def test_claims_on_models_left_out_are_left_out() -> None:
 
 
 def test_runs_of_one_seed_are_the_same_and_end_with_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job gives the same curve each time, with a test after the last step, whatever the steps between tests."""
+    """A job always gives the same curve, with a test after the last step, however many steps are between tests."""
     for name, value in {"ROWS": 300, "TEST_ROWS": 50, "STEPS": 6}.items():
         monkeypatch.setattr(train_synthetic, name, value)
     synthetic_runs.data.cache_clear()

@@ -1,4 +1,4 @@
-"""Plugins come through one door, opened by the caller."""
+"""Plugins are loaded in one way only, by the caller."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ towers: {ctr: {from: level1.experts.shared}}
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A plugin file of its own name, forgotten after the test."""
+    """A plugin file with a unique name, unloaded after the test."""
     path = tmp_path / f"cross_{tmp_path.name.replace('-', '_')}.py"
     path.write_text(CROSS.format(body="return input * self.layers"))
     monkeypatch.delitem(sys.modules, path.stem, raising=False)
@@ -58,7 +58,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def refusal(*given: plugins.Plugin) -> str:
-    """The sentence with which plugins are refused."""
+    """The message with which plugins are refused."""
     with pytest.raises(SpecError) as caught:
         plugins.load(given)
     (item,) = caught.value.diagnostics
@@ -68,14 +68,14 @@ def refusal(*given: plugins.Plugin) -> str:
 
 
 def test_a_file_defines_a_kind(plugin: Path) -> None:
-    """An enabled plugin's kind works in a spec that requires it, and the file is imported once."""
+    """An enabled plugin's kind works in a spec that requires it, and its file is imported once."""
     spec = load(SPEC.replace("NAME", plugin.stem), plugins=[plugin])
     assert spec.levels[0].experts["shared"].settings.layers == 3
     assert plugins.load([plugin]).find("expert", "zigzag") is plugins.load([str(plugin)]).find("expert", "zigzag")
 
 
 def test_a_spec_cannot_enable_a_plugin(plugin: Path) -> None:
-    """`requires` asks; without the caller nothing is imported, and the refusal shows the flag."""
+    """Without the caller `requires` imports nothing, and the message shows the flag that enables the plugin."""
     with pytest.raises(SpecError) as caught:
         load(SPEC.replace("NAME", plugin.stem))
     (item,) = caught.value.diagnostics
@@ -85,7 +85,7 @@ def test_a_spec_cannot_enable_a_plugin(plugin: Path) -> None:
 
 
 def test_classes_and_modules_are_plugins(plugin: Path) -> None:
-    """A marked class of a notebook, and an imported module, need no file."""
+    """A marked class in a notebook, or an imported module, needs no file."""
 
     @expert("own")
     class Own(ExpertKind):
@@ -105,7 +105,7 @@ def test_classes_and_modules_are_plugins(plugin: Path) -> None:
 
 
 def test_refusals(plugin: Path, tmp_path: Path) -> None:
-    """Missing, broken, empty and doubled plugins are told apart."""
+    """Missing, broken, empty and duplicate plugins have different messages."""
     broken, empty = tmp_path / "broken_plugin.py", tmp_path / "empty_plugin.py"
     broken.write_text("import sys\nsys.exit(3)")
     empty.write_text("x = 1")
@@ -124,7 +124,7 @@ def test_refusals(plugin: Path, tmp_path: Path) -> None:
 
 
 def test_a_kind_that_fails_is_a_diagnostic(plugin: Path) -> None:
-    """What a plugin raises becomes an error at the block, not a traceback."""
+    """An exception in a plugin becomes an error at the block instead of a traceback."""
     plugin.write_text(CROSS.format(body="return 1 // 0"))
     with pytest.raises(SpecError) as caught:
         load(SPEC.replace("NAME", plugin.stem), plugins=[plugin])
@@ -167,7 +167,7 @@ class {cls}(Settings):
     ids=["syntax", "raises", "import", "signature", "method", "class", "setting"],
 )  # fmt: skip
 def test_a_broken_plugin_shows_its_file_and_line(tmp_path: Path, text: str, line: int, message: str) -> None:
-    """Whatever is wrong with a file, the message says where in it."""
+    """Whatever is wrong with a file, the message gives the place in it."""
     path = written(tmp_path, "broken_one", text)
     found = refusal(path)
     assert message in found
@@ -179,7 +179,7 @@ def test_a_broken_plugin_shows_its_file_and_line(tmp_path: Path, text: str, line
 
 @pytest.mark.parametrize("name", ["wave", "pluggy", "tomllib"])
 def test_a_file_named_like_a_library_is_refused(tmp_path: Path, name: str) -> None:
-    """A plugin file that would take a library's place, for whatever imports that library later, must be renamed."""
+    """A plugin file that would shadow a library for later imports has to be renamed."""
     sys.modules.pop("wave", None)
     path = written(tmp_path, name, GATE.format(kind="g", cls="G", arguments="at, gate"))
     found = refusal(path)
@@ -187,7 +187,7 @@ def test_a_file_named_like_a_library_is_refused(tmp_path: Path, name: str) -> No
 
 
 def test_a_folder_of_the_same_name_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without code, and the plugin's own folder on the path, are no reason to refuse it."""
+    """A folder without code, and the plugin's own folder on the path, do not count as a library of that name."""
     (tmp_path / "elsewhere" / "odd_gate_here").mkdir(parents=True)
     path = written(tmp_path, "odd_gate_here", GATE.format(kind="g", cls="G", arguments="at, gate"))
     monkeypatch.syspath_prepend(tmp_path)
@@ -199,7 +199,7 @@ def test_a_folder_of_the_same_name_is_no_library(tmp_path: Path, monkeypatch: py
 
 
 def test_a_double_name_shows_both_places(tmp_path: Path) -> None:
-    """Two plugins with one kind, or a plugin with a built-in one: file and line of both classes."""
+    """For two plugins with one kind, or a plugin and a built-in kind, both classes are shown with file and line."""
     first = written(tmp_path, "first_plugin", GATE.format(kind="twice", cls="First", arguments="at, gate"))
     second = written(tmp_path, "second_plugin", "\n\n" + GATE.format(kind="twice", cls="Second", arguments="at, gate"))
     taken = written(tmp_path, "taken_plugin", GATE.format(kind="softmax", cls="Mine", arguments="at, gate"))
@@ -213,7 +213,7 @@ def test_a_double_name_shows_both_places(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_kind_is_named(tmp_path: Path) -> None:
-    """The message says which file holds no kind."""
+    """The message names the file that contains no kind."""
     path = written(tmp_path, "no_kind_here", "from archspec import gate\n")
     try:
         assert str(path) in refusal(path)
@@ -222,7 +222,7 @@ def test_a_file_without_a_kind_is_named(tmp_path: Path) -> None:
 
 
 def installed(folder: Path, distribution: str, offers: str) -> None:
-    """What an installer leaves of a distribution: its metadata with one entry point."""
+    """The part of an installed distribution that matters: its metadata with one entry point."""
     info = folder / f"{distribution}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n", encoding="utf-8")
@@ -231,7 +231,7 @@ def installed(folder: Path, distribution: str, offers: str) -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An installed package whose kinds stand in a module of it; the plugin `routing` is offered by an entry point."""
+    """An installed package with kinds in one of its modules; an entry point offers them as the plugin `routing`."""
     (tmp_path / "routing_kinds").mkdir()
     (tmp_path / "routing_kinds" / "__init__.py").write_text(
         "from routing_kinds.gates import Routed\n", encoding="utf-8"
@@ -247,7 +247,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("package")
 def test_an_installed_plugin_goes_by_its_entry_point() -> None:
-    """The name of an entry point of `archspec.plugins` enables it; nothing is imported before."""
+    """The name of an entry point of `archspec.plugins` enables the plugin; before that nothing is imported."""
     assert plugins.load().find("gate", "routed") is None
     assert "routing_kinds" not in sys.modules
     found = plugins.load(["routing"]).find("gate", "routed")
@@ -257,7 +257,7 @@ def test_an_installed_plugin_goes_by_its_entry_point() -> None:
 
 
 def test_two_installed_plugins_of_one_name_are_refused(package: Path) -> None:
-    """Where two distributions offer one name, neither is imported, and both are named."""
+    """If two distributions offer one name, neither is imported, and both are named."""
     installed(package, "other-routing", "routing = somewhere.else_")
     found = refusal("routing")
     assert "`routing_kinds` of routing" in found
@@ -285,7 +285,7 @@ class _Own(ExpertKind):
     ],
 )
 def test_a_default_is_a_value_of_its_setting(annotation: object, default: object, words: str) -> None:
-    """A default of another type, or a type that only type checkers know, is refused with the class's place."""
+    """A default of a wrong type, or a type that only type checkers know, is refused with the location of the class."""
     body = {"__module__": __name__, "__annotations__": {"units": annotation}, "units": default}
     with pytest.raises(SpecError, match="AS501") as error:
         plugins.load([expert("odd")(type("Odd", (_Own,), body))])
@@ -293,11 +293,11 @@ def test_a_default_is_a_value_of_its_setting(annotation: object, default: object
 
 
 def test_settings_without_a_default_are_fine() -> None:
-    """What a spec must write has no default to check; `None` is one where the type says so."""
+    """A required setting has no default to check; `None` is valid if the type allows it."""
     body = {"__module__": __name__, "__annotations__": {"units": "int", "more": "int | None"}, "more": None}
     assert plugins.load([expert("fine")(type("Fine", (_Own,), body))]).find("expert", "fine")
 
 
 def test_built_in_defaults_are_values_of_their_settings() -> None:
-    """What plugins are checked for holds for the kinds that archspec ships, and for their names."""
+    """The built-in kinds, and their names, satisfy the checks that plugins have to pass."""
     assert {cls: problem for cls in plugins.built_in().kinds.values() if (problem := wrong_settings(cls))} == {}

@@ -1,4 +1,4 @@
-"""Synthetic data follows its law: the tasks of the MMoE paper's section 3.2, and lists of events."""
+"""Synthetic data has the specified distribution: the tasks of the MMoE paper's section 3.2, and lists of events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def correlation(p: float, seed: int = 0) -> float:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_labels_correlate_the_more_the_larger_p_is(seed: int) -> None:
-    """The correlation of the labels rises with p, from none to that of one task with two draws of noise."""
+    """The correlation of the labels rises with p, from 0 to that of one task with two independent noises."""
     found = [correlation(p, seed) for p in (0.0, 0.5, 0.9, 1.0)]
     assert found == sorted(found)
     assert abs(found[0]) < 0.05
@@ -27,7 +27,7 @@ def test_labels_correlate_the_more_the_larger_p_is(seed: int) -> None:
 
 
 def test_shapes() -> None:
-    """A batch holds float32 columns: x `[rows, d]` and two labels `[rows]`."""
+    """A batch contains float32 columns: x `[rows, d]` and two labels `[rows]`."""
     batch = synthetic_tasks(7, 0.5, seed=0, d=12)
     assert {name: tuple(column.shape) for name, column in batch.items()} == {
         "x": (7, 12),
@@ -52,7 +52,7 @@ def test_a_seed_gives_the_same_tasks_and_leaves_the_global_generator_alone() -> 
 
 
 def test_p_changes_the_second_task_only() -> None:
-    """With one seed, x and the first task stay as they are from p to p: runs can be compared pair by pair."""
+    """For one seed, x and the first task do not depend on p, so runs can be compared in pairs."""
     low, high = synthetic_tasks(100, 0.5, seed=0), synthetic_tasks(100, 1.0, seed=0)
     assert torch.equal(low["x"], high["x"])
     assert torch.equal(low["first"], high["first"])
@@ -61,7 +61,7 @@ def test_p_changes_the_second_task_only() -> None:
 
 @pytest.mark.parametrize("p", [-0.3, 0.0, 0.5, 1.0])
 def test_weights_have_length_c_and_cosine_p(p: float) -> None:
-    """Without sines and noise a label is w.x: the least-squares w have length c and the cosine p."""
+    """Without sines and noise a label is w.x: the least-squares w have length c and cosine p."""
     batch = synthetic_tasks(500, p, seed=0, d=20, c=3.0, m=0, noise=0.0)
     x, labels = batch["x"].double(), torch.stack([batch["first"], batch["second"]], 1).double()
     w1, w2 = torch.linalg.lstsq(x, labels).solution.T
@@ -71,20 +71,20 @@ def test_weights_have_length_c_and_cosine_p(p: float) -> None:
 
 
 def test_noise_has_the_variance_asked_for() -> None:
-    """At p = 1 the labels differ by two draws of noise alone."""
+    """At p = 1 the labels differ only by two draws of noise."""
     batch = synthetic_tasks(50_000, 1.0, seed=0, noise=0.01)
     assert float((batch["first"] - batch["second"]).var()) == pytest.approx(0.02, rel=0.03)
 
 
 @pytest.mark.parametrize(("p", "d", "word"), [(1.1, 100, "cosine"), (-1.1, 100, "cosine"), (0.5, 1, "d must be 2")])
 def test_impossible_tasks_are_refused(p: float, d: int, word: str) -> None:
-    """A p that is no cosine and a space without two directions are refused in words."""
+    """A p that is not a cosine and a space with fewer than two directions are refused with a message."""
     with pytest.raises(ValueError, match=word):
         synthetic_tasks(10, p, seed=0, d=d)
 
 
 def test_events_are_a_batch_of_din_ple() -> None:
-    """Columns, types and ranges are those that the spec reads; lists have an event, and -1 pads their ends alone."""
+    """Columns, types and ranges fit the spec; every list has an event, and -1 occurs only as padding at the end."""
     batch = synthetic_events(200, seed=3)
     model = archspec.compile(Path(__file__).parents[1] / "specs" / "din_ple.yaml", seed=0)
     assert model(batch)["buy"].shape == (200,)
@@ -97,7 +97,7 @@ def test_events_are_a_batch_of_din_ple() -> None:
 
 
 def test_events_are_seeded() -> None:
-    """The same seed gives the same rows, another seed others."""
+    """The same seed gives the same rows, another seed other rows."""
     one, again, other = (synthetic_events(50, seed=seed) for seed in (1, 1, 2))
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["clicks"], other["clicks"])
@@ -105,7 +105,7 @@ def test_events_are_seeded() -> None:
 
 @pytest.mark.parametrize(("slope", "least", "most"), [(6.0, 0.25, 1.0), (0.0, -0.05, 0.05)])
 def test_a_candidate_like_a_past_click_is_clicked(slope: float, least: float, most: float) -> None:
-    """Rows whose candidate has the category of a click are clicked more often, the more so the larger the slope."""
+    """Rows whose candidate has the category of a past click are clicked more often, increasingly with the slope."""
     batch = synthetic_events(20_000, seed=0, slope=slope)
     alike = (batch["click_cates"] == batch["cate"].unsqueeze(1)).any(1)
     assert 0.4 < alike.float().mean() < 0.7
@@ -116,7 +116,7 @@ def test_a_candidate_like_a_past_click_is_clicked(slope: float, least: float, mo
 
 
 def test_fewer_items_than_categories() -> None:
-    """Each category needs an item."""
+    """It is refused, because each category needs an item."""
     with pytest.raises(ValueError, match="5 items cannot have 9 categories"):
         synthetic_events(3, seed=0, items=5, categories=9)
     assert set(synthetic_events(500, seed=0, items=9, categories=9)["item"].tolist()) == set(range(9))

@@ -1,4 +1,4 @@
-"""The test kit: kinds that keep their promises pass, and each way of breaking one is caught, at file and line."""
+"""The test kit accepts kinds that meet their contract, and reports each violation with file and line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Double(nn.Module):
 
 
 class _Counting(_Double):
-    """Another answer on each call."""
+    """Gives another result on each call."""
 
     calls = 0
 
@@ -48,7 +48,7 @@ class _Counting(_Double):
 
 @expert("built_double")
 class BuiltDouble(ExpertKind):
-    """An opaque module that keeps its promises."""
+    """An opaque module that meets its contract."""
 
     def width(self, input: Width) -> Width:
         """Twice the input's."""
@@ -61,7 +61,7 @@ class BuiltDouble(ExpertKind):
 
 @expert("built_lying")
 class BuiltLying(BuiltDouble):
-    """Says less than its module makes."""
+    """Declares a smaller width than its module has."""
 
     def width(self, input: Width) -> Width:
         """The input's."""
@@ -103,7 +103,7 @@ class Same(ExpertKind):
 
 @expert("training_weights")
 class TrainingWeights(ExpertKind):
-    """Changes in a forward pass what an optimizer trains."""
+    """Changes trained weights in a forward pass."""
 
     def width(self, input: Width) -> Width:
         """The input's."""
@@ -116,7 +116,7 @@ class TrainingWeights(ExpertKind):
 
 @expert("lowered_lying")
 class LoweredLying(ExpertKind):
-    """A layer of another width than promised."""
+    """A layer of another width than declared."""
 
     def width(self, input: Width) -> Width:
         """Wrong by one."""
@@ -129,7 +129,7 @@ class LoweredLying(ExpertKind):
 
 @expert("lying_elsewhere")
 class LyingElsewhere(Same):
-    """Right for inputs of width 6 only."""
+    """Correct only for inputs of width 6."""
 
     def width(self, input: Width) -> Width:
         """Six."""
@@ -138,7 +138,7 @@ class LyingElsewhere(Same):
 
 @expert("wrong_shape")
 class WrongShape(Same):
-    """Says that its function keeps the shape, which it does not."""
+    """Declares that its function keeps the shape, which is wrong."""
 
     def lower(self, at: Scope, x: Value) -> Value:
         """`[B, D] -> [B, D - 1]`, declared as `[B, D]`."""
@@ -146,13 +146,13 @@ class WrongShape(Same):
 
 
 def without_last(x: Tensor) -> Tensor:
-    """One feature less."""
+    """Without the last feature."""
     return x[:, :-1]
 
 
 @expert("mixing_rows")
 class MixingRows(Same):
-    """Takes the batch's mean off, in evaluation too."""
+    """Subtracts the batch's mean, in evaluation too."""
 
     def lower(self, at: Scope, x: Value) -> Value:
         """`[B, D] -> [B, D]`."""
@@ -166,7 +166,7 @@ def centred(x: Tensor) -> Tensor:
 
 @expert("no_empty_batch")
 class NoEmptyBatch(Same):
-    """Has no answer to a batch without rows."""
+    """Fails for a batch without rows."""
 
     def lower(self, at: Scope, x: Value) -> Value:
         """`[B, D] -> [B, D]`."""
@@ -174,13 +174,13 @@ class NoEmptyBatch(Same):
 
 
 def reshaped(x: Tensor) -> Tensor:
-    """The same values; -1 means nothing where there are none."""
+    """The same values; -1 is ambiguous in a shape with no values."""
     return x.view(len(x), -1)
 
 
 @expert("noisy")
 class Noisy(Same):
-    """Draws random numbers without asking for the mode."""
+    """Draws random numbers in any mode."""
 
     def lower(self, at: Scope, x: Value) -> Value:
         """`[B, D] -> [B, D]`."""
@@ -197,7 +197,7 @@ def noised(x: Tensor) -> Tensor:
 
 @expert("breaking_graphs")
 class BreakingGraphs(Same):
-    """Asks a tensor for a number, which no compiled graph can hold."""
+    """Turns a tensor into a Python number, which breaks a compiled graph."""
 
     def lower(self, at: Scope, x: Value) -> Value:
         """`[B, D] -> [B, D]`."""
@@ -205,7 +205,7 @@ class BreakingGraphs(Same):
 
 
 def printed(x: Tensor) -> Tensor:
-    """The same, by way of Python."""
+    """The same values, computed with a Python number."""
     return x * float(f"{1.0 if x.numel() == 0 or x.detach().flatten()[0].item() < 1e9 else 0.5}")
 
 
@@ -225,7 +225,7 @@ def twice(x: Tensor) -> Tensor:
 
 @expert("growing")
 class Growing(Same):
-    """A setting grows each time that it is read."""
+    """A setting grows each time it is read."""
 
     size: int = 1
 
@@ -258,7 +258,7 @@ class Failing(Same):
 
 @gate("one_too_many")
 class OneTooMany(GateKind):
-    """A weight more than experts."""
+    """Has one weight more than experts."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E + 1]`."""
@@ -268,7 +268,7 @@ class OneTooMany(GateKind):
 
 @gate("moving_average")
 class MovingAverage(GateKind):
-    """State without a gradient, kept in a buffer as it should be."""
+    """State without a gradient, correctly kept in a buffer."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
@@ -279,7 +279,7 @@ class MovingAverage(GateKind):
 
 
 def follow(logits: Tensor, mean: Tensor, training: bool) -> Tensor:  # noqa: FBT001 - the module's mode
-    """Logits without the mean that they had so far; training moves it."""
+    """Logits minus their mean so far, which training updates."""
     made = logits - mean
     if training:
         with torch.no_grad():
@@ -289,7 +289,7 @@ def follow(logits: Tensor, mean: Tensor, training: bool) -> Tensor:  # noqa: FBT
 
 @gate("even")
 class Even(GateKind):
-    """Its weights are given back, mixed, and penalised: three readers, of which two are optional."""
+    """Its weights are returned, mixed, and penalised: three readers, two of them optional."""
 
     def lower(self, at: Scope, gate: GateInputs) -> Value:
         """`[B, D] -> [B, E]`."""
@@ -300,7 +300,7 @@ class Even(GateKind):
 
 
 def unevenness(weights: Tensor) -> Tensor:
-    """How far mean weights are from equal, `[]`."""
+    """How far the mean weights are from equal, `[]`."""
     return (weights.sum(0) / max(len(weights), 1) - 1 / weights.shape[-1]).square().sum()
 
 
@@ -335,7 +335,7 @@ class AlreadyMean(LossKind):
 
 @balance("counting_balance")
 class CountingBalance(BalanceKind):
-    """Counts in forward what belongs in `step`."""
+    """Counts in forward instead of in `step`."""
 
     def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Losses `[T] -> []`."""
@@ -356,7 +356,7 @@ class CountingBalance(BalanceKind):
 
 @balance("many_losses")
 class ManyLosses(BalanceKind):
-    """Does not make one of many."""
+    """Does not combine the losses into one."""
 
     def build(self, tasks: tuple[str, ...]) -> BalanceModule:
         """Losses `[T] -> [T]`."""
@@ -370,7 +370,7 @@ class ManyLosses(BalanceKind):
 
 @expert("built_miscounted")
 class BuiltMiscounted(BuiltDouble):
-    """Forgets the biases."""
+    """Does not count the biases."""
 
     def parameters(self, input: Width) -> int:
         """Those of the weight."""
@@ -379,7 +379,7 @@ class BuiltMiscounted(BuiltDouble):
 
 @expert("built_in_words")
 class BuiltInWords(BuiltDouble):
-    """Says how much it costs in words."""
+    """Returns its cost as text."""
 
     def flops(self, input: Width) -> int:
         """No number."""
@@ -403,12 +403,12 @@ class BuiltInWords(BuiltDouble):
     ],
 )
 def test_built_in_kinds_pass(kind: str, category: str, settings: dict[str, Any]) -> None:
-    """What holds for plugins holds for a kind of each category that archspec ships."""
+    """A built-in kind of each category meets the requirements for plugins."""
     check_kind(kind, category, settings=settings)
 
 
 def test_good_plugins_pass() -> None:
-    """An opaque module, a gate that keeps state in a buffer, and one that penalises its weights need no option."""
+    """An opaque module, a gate with state in a buffer, and a gate that penalises its weights pass without options."""
     check_kind(BuiltDouble)
     check_kind(MovingAverage)
     check_kind(Even)
@@ -444,7 +444,7 @@ BROKEN: list[tuple[KindClass, str]] = [
 
 @pytest.mark.parametrize(("kind", "message"), BROKEN, ids=[kind.__name__ for kind, _ in BROKEN])
 def test_a_broken_kind_is_caught(kind: KindClass, message: str) -> None:
-    """Each broken promise is an AssertionError that says what was expected, and where the class stands."""
+    """Each violation is an AssertionError that says what was expected and where the class is."""
     with pytest.raises(AssertionError, match=message) as caught:
         check_kind(kind)
     line = inspect.getsourcelines(kind)[1]
@@ -452,12 +452,12 @@ def test_a_broken_kind_is_caught(kind: KindClass, message: str) -> None:
 
 
 def test_a_wrong_gradient_may_be_meant() -> None:
-    """`gradcheck=False` leaves the numerical gradient out, for straight-through estimators."""
+    """`gradcheck=False` skips the numerical gradient, for straight-through estimators."""
     check_kind(WrongGradient, gradcheck=False)
 
 
 def test_a_wrong_pass_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain and optimized are compared: a pass that changes the function does not go unseen."""
+    """Plain and optimized modules are compared, so a pass that changes the function is reported."""
 
     def halving(program: Program) -> PassResult:
         ops = tuple(
@@ -472,7 +472,7 @@ def test_a_wrong_pass_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_checked_must_be_clear() -> None:
-    """An unknown name, a name of several categories, and a class without a mark are told apart."""
+    """An unknown name, a name in several categories, and an unmarked class have different messages."""
     with pytest.raises(LookupError, match="`no_such` is not a kind"):
         check_kind("no_such")
     with pytest.raises(LookupError, match=r"several kinds \(expert mlp, tower mlp\)"):
@@ -482,6 +482,6 @@ def test_what_is_checked_must_be_clear() -> None:
 
 
 def test_settings_that_do_not_fit_are_caught() -> None:
-    """A setting that the kind refuses is the refusal of the spec, at the class."""
+    """A setting that the kind refuses gives the spec's error, at the class."""
     with pytest.raises(AssertionError, match=r"kind `topk` .*gates\.py:\d+\): a tiny spec .* needs `k`"):
         check_kind("topk", "gate")

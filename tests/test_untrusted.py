@@ -1,4 +1,4 @@
-"""A spec is data: nothing that it names is imported, executed or opened, and nothing that it holds becomes markup."""
+"""A spec is data: nothing named in it is imported, executed or opened, and nothing in it becomes markup."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ sys.exit(status)
 
 
 def spec(**sections: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML data
-    """A small valid spec, with sections of one's own."""
+    """A small valid spec with replaced or added sections."""
     return {
         "archspec": 1, "name": "tiny", "inputs": {"x": {"kind": "dense", "dim": 4}},
         "tasks": {"click": {"kind": "binary"}}, "towers": {"click": {"units": [3]}}, **sections,
@@ -59,7 +59,7 @@ def spec(**sections: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML data
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A folder beside the spec's, with files and a module that nobody asked for."""
+    """A folder beside the spec's, with files and a module that must not be touched."""
     folder = tmp_path / "offlimits"
     folder.mkdir()
     for name in ("evil_plugin.py", "evil.yaml"):
@@ -71,11 +71,11 @@ def secret(tmp_path: Path) -> Path:
 
 
 def watched(folder: Path, text: str, *command: str) -> tuple[int, str]:
-    """Runs a command on a spec in a process whose imports, files and processes are watched; status and messages."""
+    """Runs a command on a spec in a process whose imports, files and processes are recorded; status and messages."""
     path = folder / "place" / "spec.yaml"
     path.write_text(text, encoding="utf-8")
     words = [sys.executable, "-c", SPY, "offlimits", *command]
-    # In the spec's own folder, which Python then has on its path: the worst case.
+    # In the spec's own folder, which is then on Python's path: the worst case.
     environment = {"PYTHONPATH": f".:{ROOT}", "PATH": ""}
     done = subprocess.run(words, cwd=path.parent, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
@@ -106,7 +106,7 @@ NAMES = {
 def test_what_a_spec_names_is_neither_imported_nor_opened(
     tmp_path: Path, secret: Path, sections: dict[str, Any], command: tuple[str, ...]
 ) -> None:
-    """A plugin, module, file or address that a spec names is refused by a diagnostic, and never touched."""
+    """A plugin, module, file or address named in a spec is refused by a diagnostic without being touched."""
     assert secret.exists()
     status, messages = watched(tmp_path, json.dumps(spec(**sections)), command[0], "spec.yaml", *command[1:])
     assert status == 1, messages
@@ -116,7 +116,7 @@ def test_what_a_spec_names_is_neither_imported_nor_opened(
 
 
 def test_absolute_paths_are_not_opened(tmp_path: Path, secret: Path) -> None:
-    """A base by an absolute path, even an existing one, is refused unseen; so is a link that leads out."""
+    """An absolute path in `extends`, even to an existing file, is refused unopened; so is a link that leads outside."""
     for target in (str(secret / "evil.yaml"), str(ROOT / "specs" / "ple.yaml")):
         status, messages = watched(tmp_path, json.dumps(spec(extends=target)), "validate", "spec.yaml")
         assert status == 1, messages
@@ -139,7 +139,7 @@ TAGS = [
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_tags_make_no_objects(tmp_path: Path, secret: Path, tag: str) -> None:
-    """A YAML tag is an error, wherever it points."""
+    """Every YAML tag is an error, whatever it refers to."""
     assert secret.exists()
     text = f"archspec: 1\nname: tiny\nabout: {tag}\ninputs: {{x: {{kind: dense, dim: 4}}}}\ntasks: {{click: binary}}\n"
     status, messages = watched(tmp_path, text, "validate", "spec.yaml")
@@ -150,7 +150,7 @@ def test_tags_make_no_objects(tmp_path: Path, secret: Path, tag: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_the_spy_sees_nothing_in_a_good_spec(tmp_path: Path, secret: Path, command: tuple[str, ...]) -> None:
-    """A spec without a plugin is read, drawn and counted although a module of a forbidden name stands beside it."""
+    """A spec without plugins is read, drawn and counted without touching a module of a forbidden name beside it."""
     assert secret.exists()
     status, messages = watched(tmp_path, json.dumps(spec()), command[0], "spec.yaml", *command[1:])
     assert status == 0, messages
@@ -160,7 +160,7 @@ def test_the_spy_sees_nothing_in_a_good_spec(tmp_path: Path, secret: Path, comma
 
 
 def test_the_spy_can_see(tmp_path: Path, secret: Path) -> None:
-    """The harness of these tests does see an import and an open file, when the caller asks for them."""
+    """The harness of these tests detects an import and an open file that the caller requests."""
     named = secret / "evil_file.py"
     named.write_text((secret / "evil_plugin.py").read_text())
     status, messages = watched(tmp_path, json.dumps(spec()), "validate", "spec.yaml", "--plugin", str(named))
@@ -186,7 +186,7 @@ DRAWN = {"svg", "g", "title", "desc", "polygon", "ellipse", "path", "text", "pol
 
 
 def hostile(text: str) -> dict[str, Any]:
-    """A spec with a text in every free place that a figure might show."""
+    """A spec with a text in every free field that a figure might show."""
     return spec(
         about=text,
         inputs={"x": {"kind": "dense", "dim": 4, "column": text.replace("$", "$$")},
@@ -199,7 +199,7 @@ def hostile(text: str) -> dict[str, Any]:
 
 
 def assert_harmless(svg: str) -> None:
-    """Well-formed, with elements of drawings only, and without a handler, a link or a script."""
+    """The SVG is well-formed, has drawing elements only, and no handler, link or script."""
     for element in ET.fromstring(svg).iter():  # noqa: S314 - archspec wrote it a moment ago
         assert element.tag.removeprefix(SVG) in DRAWN, element.tag
         assert not [name for name in element.attrib if name.lower().startswith("on")]
@@ -208,7 +208,7 @@ def assert_harmless(svg: str) -> None:
 
 @pytest.mark.parametrize("text", MARKUP)
 def test_markup_in_a_spec_is_text_in_its_figure(tmp_path: Path, text: str) -> None:
-    """The SVG stays well-formed, and holds no element, link or handler that comes from the spec."""
+    """The SVG remains well-formed and contains no element, link or handler from the spec."""
     path, figure = tmp_path / "spec.yaml", tmp_path / "out.svg"
     path.write_text(json.dumps(hostile(text)), encoding="utf-8")
     assert command_line.main(["render", str(path), "-o", str(figure)], standalone_mode=False) in {None, 0}
@@ -230,13 +230,13 @@ class Labelled(ExpertKind):
         return x
 
     def detail(self) -> str:
-        """What the spec says."""
+        """The text from the spec."""
         return self.words
 
 
 @pytest.mark.parametrize("text", MARKUP)
 def test_markup_of_a_plugin_is_text_in_a_figure(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kind's title and detail, which may repeat a setting of the spec, are text as well."""
+    """A kind's title and detail, which may repeat a setting of the spec, are only text in the figure."""
     monkeypatch.setattr(Labelled, "title", text)
     level = {"experts": {"shared": {"kind": "labelled", "words": text.replace("$", "$$"), "count": 2}},
              "gates": {"click": {"sees": "shared"}}}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The wheel, installed into an environment of its own: users get all that archspec needs, and nothing else.
+"""The wheel, installed into its own environment: it contains everything that users need of archspec, and nothing else.
 
 Nothing is downloaded: the dependencies are those of this interpreter and, for the newest Python of this machine, those
 of .venv-newest, which `make test` fills.
@@ -29,13 +29,13 @@ SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment that has the wheel, and an empty folder to work in."""
+    """A virtual environment with the wheel, and an empty working folder."""
 
     folder: Path
     work: Path
 
     def run(self, program: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs a program of the environment, to which the checkout is unknown."""
+        """Runs a program in the environment, which does not see the checkout."""
         settings = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV"))}
         command = [str(self.folder / SCRIPTS / program), *arguments]
         done = subprocess.run(command, cwd=self.work, env=settings, capture_output=True, text=True, check=False)
@@ -45,7 +45,7 @@ class Environment:
 
 
 def built(target: str, source: Path, folder: Path) -> Path:
-    """The wheel or sdist that the build backend makes of a checkout, in a folder."""
+    """The wheel or sdist that the build backend creates from a checkout, in a folder."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
     subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
     (file,) = folder.iterdir()
@@ -63,7 +63,7 @@ SITE_PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
 
 @pytest.fixture(scope="module", params=[sys.executable, str(NEWEST)], ids=["this", "newest"])
 def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The wheel, installed for an interpreter, which lends its other libraries."""
+    """The wheel, installed for an interpreter whose other libraries are used."""
     if not Path(request.param).exists():
         pytest.skip("`make test` makes .venv-newest where there is a newer Python than this one")
     place = tmp_path_factory.mktemp("installed")
@@ -73,13 +73,13 @@ def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: p
     pip = [sys.executable, "-m", "pip", "--python", str(found.folder), "install", "--quiet", "--no-index"]
     subprocess.run([*pip, "--no-deps", "--no-compile", str(wheel)], check=True)
     libraries = subprocess.run([request.param, "-c", SITE_PACKAGES], capture_output=True, text=True, check=True).stdout
-    # Python reads no path files in a folder that a path file names: an archspec installed as editable stays unknown.
+    # Python ignores path files in a folder that a path file adds, so an editable archspec is not found.
     Path(found.run("python", "-c", SITE_PACKAGES).stdout.strip(), "libraries.pth").write_text(libraries, "utf-8")
     return found
 
 
 def test_the_wheel_holds_the_package_and_the_architectures(wheel: Path) -> None:
-    """Every file of archspec/, specs/ and plugins/ is in it, py.typed and templates too, and nothing else."""
+    """It contains every file of archspec/, specs/ and plugins/, also py.typed and templates, and nothing else."""
     places = {
         "archspec": "archspec",
         "specs": "archspec/architectures/specs",
@@ -98,7 +98,7 @@ def test_the_wheel_holds_the_package_and_the_architectures(wheel: Path) -> None:
 
 
 def test_the_sdist_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
-    """Who builds from the sdist gets the wheel that a checkout gives, byte for byte."""
+    """The sdist and a checkout give the same wheel, byte for byte."""
     with tarfile.open(built("sdist", ROOT, tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path, filter="data")
     again = built("wheel", tmp_path / f"archspec_mtl-{archspec.__version__}", tmp_path / "wheel")
@@ -106,7 +106,7 @@ def test_the_sdist_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_an_index_shows_the_readme_without_what_leads_nowhere(wheel: Path) -> None:
-    """The long description has the README's text and spec, but no picture, and no link without `https:`."""
+    """The long description has the README's text and spec, but no picture, and only links with `https:`."""
     (metadata,) = importlib.metadata.distributions(name="archspec-mtl", path=[str(wheel)])
     text = metadata.metadata["Description"]
     links = [
@@ -129,7 +129,7 @@ def test_an_index_shows_the_readme_without_what_leads_nowhere(wheel: Path) -> No
 
 
 def test_the_installed_package_is_the_one_that_runs(environment: Environment) -> None:
-    """Modules, templates and architectures come from the environment, and the version is that of the metadata."""
+    """Modules, templates and architectures come from the environment, and the version matches the metadata."""
     program = (
         "import archspec, importlib.metadata, archspec.cli.architectures as on\n"
         "print(archspec.__file__, on.TEMPLATES, on.published('specs'), on.published('plugins'), sep='\\n')\n"
@@ -158,7 +158,7 @@ def test_the_commands_work_where_there_is_no_checkout(environment: Environment) 
 
 
 def test_a_model_of_the_installed_package_computes(environment: Environment) -> None:
-    """A published spec with its plugin compiles, and its model gives one number per row and output."""
+    """A published spec with its plugin compiles, and the model returns one number per row and output."""
     if environment.run("python", "-c", "import importlib.util as u; print(u.find_spec('torch'))").stdout == "None\n":
         pytest.skip("no torch for this Python here")
     environment.run("archspec", "init", "star", "--force")

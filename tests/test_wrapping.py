@@ -1,4 +1,4 @@
-"""Lines that fit a width."""
+"""Breaking lines to fit a width."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ from archspec.wrapping import wrap
     ],
 )
 def test_words_stay_whole(text: str, width: int, lines: list[str]) -> None:
-    """Text is broken after dots, underscores and blanks; a longer word stands alone, whole."""
+    """Text is broken after dots, underscores and blanks; a longer word is alone on its line, unbroken."""
     assert wrap(text, width) == lines

@@ -135,7 +135,7 @@ def test_uncertainty_weighs_a_seldom_task_by_its_loss() -> None:
 
 
 def test_dwa_averages_over_the_batches_that_have_rows() -> None:
-    """Task a has rows in the first of three batches only: its loss of the epoch is that batch's, not a third of it."""
+    """If only the first of three batches has rows of task a, a's loss of the epoch is that batch's, not a third."""
     criterion = criterion_of("dwa")
     for has_a in (1.0, 0.0, 0.0):
         step_of(criterion, has_a=has_a)
