@@ -95,9 +95,9 @@ def machine() -> str:
 
 
 def foreign_seconds() -> float:
-    """Processor seconds that all other processes have used since the machine started; 0 on systems other than Linux.
+    """Processor seconds that all other processes have used since the machine started; 0 on systems without /proc.
 
-    What this one started and waited for is its own.
+    Processes that this one started and waited for do not count as others.
     """
     counts = Path("/proc/stat")
     if not counts.exists():

@@ -71,7 +71,7 @@ def test_models_that_differ_are_not_alike() -> None:
 
 
 def test_the_error_of_a_mean_is_that_of_paired_differences() -> None:
-    """The jackknife's error of a mean difference is its standard deviation over runs by the root of their number."""
+    """The jackknife error of a mean difference is its standard deviation over runs by the root of their number."""
     made = losses(AS_THE_PAPER_HAS_IT)
     found = check(claim("MMoE: the loss at p = 1.0 is below that at p = 0.9"), made, SEEDS)
     differences = [made["MMoE", 0.9, seed] - made["MMoE", 1.0, seed] for seed in SEEDS]

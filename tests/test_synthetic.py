@@ -38,7 +38,7 @@ def test_shapes() -> None:
 
 
 def test_a_seed_gives_the_same_tasks_and_leaves_the_global_generator_alone() -> None:
-    """The same seed gives the same bits, another seed other rows; torch's own generator is neither read nor moved."""
+    """The same seed gives the same bits, another seed other rows; torch's global generator is left alone."""
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
     first = synthetic_tasks(10, 0.5, seed=3)

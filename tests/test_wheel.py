@@ -143,7 +143,7 @@ def test_the_installed_package_is_the_one_that_runs(environment: Environment) ->
 
 
 def test_the_commands_work_where_there_is_no_checkout(environment: Environment) -> None:
-    """`--help`, `init`, `validate`, `build`, `render` and `explain`, with a published spec that needs its plugin."""
+    """`--help`, `init`, `validate`, `build`, `render` and `explain` work with a published spec that needs a plugin."""
     assert "Commands:" in environment.run("archspec", "--help").stdout
     assert "Star Topology Adaptive Recommender" in environment.run("archspec", "init").stdout
     checked = environment.run("archspec", "init", "star").stderr.removeprefix("the spec needs its plugin: ")
