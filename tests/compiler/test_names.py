@@ -105,7 +105,7 @@ def test_every_name_that_an_emitted_file_uses_is_a_good_name(*, role: str, optim
 
 
 def test_a_spec_may_be_named_like_anything_in_its_file() -> None:
-    """The class is named after the spec as usual: `f` is F, `value_error` is ValueError; only `true` is TrueModel."""
+    """The class is named after the spec as usual: `f` is F, `value_error` is ValueError; `true` is TrueModel."""
     clashing = [word for word in words() if class_name(word) in reserved() or class_name(word).endswith("Model")]
     wanted = {"f", "tensor", "columns", "value_error", "key_error", "type_error", "runtime_error", "one_dnn_linear"}
     assert wanted | {"true", "false"} <= set(clashing)
