@@ -21,7 +21,7 @@ _BEST = "#8a8a8a"
 
 
 def draw(cells: Sequence[Cell], file: Path) -> None:
-    """Writes the figure as SVG and PNG beside each other; the ending of `file` is replaced."""
+    """Writes the figure as SVG and as PNG; the extension of `file` is replaced."""
     mpl.use("Agg")
     mpl.rcParams.update(
         {"font.size": 9, "svg.hashsalt": "archspec", "axes.spines.top": False, "axes.spines.right": False}

@@ -74,7 +74,7 @@ def loss_table(losses: Losses, models: Sequence[str], seeds: Sequence[int]) -> I
 
 
 def claim_table(measures: Mapping[str, Losses], models: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
-    """Each claim with its result, for each measure of a run, and at the end how many hold."""
+    """Each claim with its result for each measure of a run, then the number of claims that hold."""
     yield "| claim | " + " | | ".join(measures) + " | |"
     yield "|---" * (1 + 2 * len(measures)) + "|"
     verdicts: dict[str, Counter[str]] = {measure: Counter() for measure in measures}

@@ -174,7 +174,7 @@ def reference(section: str) -> str:
 
 
 def settings() -> list[Any]:
-    """Category, owner and settings class of every built-in kind, and of the keys that a whole category takes."""
+    """Category, owner and settings class of every built-in kind, and of the keys that apply to a whole category."""
     registry = built_in()
     kinds = [
         pytest.param(category, name, registry.find(category, name), id=f"{category}-{name}")

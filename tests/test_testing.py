@@ -237,7 +237,7 @@ class Growing(Same):
 
 @expert("numbered")
 class Numbered(Same):
-    """Counts what it lowers."""
+    """Numbers the operations that it lowers."""
 
     def lower(self, at: Scope, x: Value) -> Value:
         """`[B, D] -> [B, D]`, under a new name each time."""

@@ -74,7 +74,7 @@ def _gradient(tensor: Tensor) -> Tensor:
 
 
 def fused(settings: str) -> Counter[tuple[str, int]]:
-    """Kinds of the operations of four experts in the optimized program, with how many experts each serves."""
+    """Kinds of operations in the optimized program of four experts, with the number of experts that each covers."""
     program = build(graph_of(archspec.load(text_of(settings, count=4)))).lowered.forward
     found = [op for op in program.ops if ".experts." in op.node]
     return Counter((op.kind, int(op.output.shape[0]) if op.output.is_stack else 1) for op in found)

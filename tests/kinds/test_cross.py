@@ -43,7 +43,7 @@ def test_four_experts_are_one_stack_of_products() -> None:
 @BOTH
 @pytest.mark.parametrize("rank", ["", ", rank: 2"])
 def test_zero_weights_are_the_identity(rank: str, *, optimize: bool) -> None:
-    """With W, U or b at zero nothing is added to x: the model equals one with an `identity` expert, bit for bit."""
+    """With all weights of the cross layers at zero the model equals one with an `identity` expert, bit for bit."""
     crossed, same = (
         model_of(text_of(kind, count=2), optimize=optimize)
         for kind in (f"kind: cross, layers: 3, gated: true{rank}", "kind: identity")

@@ -88,7 +88,7 @@ def test_a_product_takes_the_logit_of_a_mixture(*, optimize: bool) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_logit_of_a_mixture_is_finite_at_any_logits(dtype: torch.dtype) -> None:
-    """At -80, 0 and 80 for each of the three, the logit and its gradients are finite, and right where float64 is."""
+    """With each at -80, 0 or 80, logit and gradients are finite, and the logit is right where float64 can check it."""
     ends = torch.cartesian_prod(*[torch.tensor([-80.0, 0.0, 80.0], dtype=dtype)] * 3).requires_grad_()
     logit = mixture_logit(*ends.unbind(1))
     (gradient,) = torch.autograd.grad(logit.sum(), ends)

@@ -40,7 +40,7 @@ def check(inputs: str, batch: dict[str, Tensor], wanted: object, *, optimize: bo
 @BOTH
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
 def test_one_number_per_row_may_be_a_vector_or_a_column(*, shape: tuple[int, ...], optimize: bool) -> None:
-    """A dense input of width 1 takes `[B]` and `[B, 1]`."""
+    """A dense input of width 1 accepts `[B]` and `[B, 1]`."""
     x = torch.randn(shape, dtype=torch.float64)
     check("{x: {kind: dense, dim: 1}}", {"x": x}, lambda _: x.view(4, 1), optimize=optimize)
 
@@ -103,7 +103,7 @@ def test_pools_leave_padding_out(*, pool: str, optimize: bool) -> None:
 @pytest.mark.parametrize("length", [0, 1, 9])
 @pytest.mark.parametrize("pool", ["mean", "sum", "max", "last"])
 def test_a_sequence_without_a_length_takes_any(*, pool: str, length: int, optimize: bool) -> None:
-    """Without `length`, batches may differ in length; with no ids at all every pool treats the list as empty."""
+    """Without `length`, lists of any length are accepted; every pool treats lists of length 0 as empty."""
     text = ONE_TASK + f"inputs: {{h: {{kind: sequence, vocab: 4, dim: 2, pool: {pool}}}}}\ntowers: {{y: {{}}}}\n"
     model = model_of(text, optimize=optimize)
     output = model({"h": torch.zeros(3, length, dtype=torch.int64)})["y"]
@@ -202,7 +202,7 @@ def test_weights_weigh_the_rows(*, pool: str, length: str, optimize: bool) -> No
 
 @BOTH
 def test_weights_have_gradients_without_nan(*, optimize: bool) -> None:
-    """Gradients of weights and tables are finite where weights sum to zero, are zero, or are NaN beside padding."""
+    """Gradients of weights and tables are finite if weights sum to zero, are zero, or are NaN beside padding."""
     text = ONE_TASK + "inputs: {h: {kind: sequence, vocab: 4, dim: 2, weights: n}}\ntowers: {y: {}}\n"
     numbers = torch.tensor(
         [[1, -0.5, -0.5], [0, torch.nan, torch.nan], [torch.nan] * 3, [torch.nan, 1, torch.nan], [0, 0, 0]],

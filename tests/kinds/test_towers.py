@@ -1,4 +1,4 @@
-"""Towers: switches over domains, towers that read towers, several classes, and what `predict` makes of logits."""
+"""Towers: switches over domains, towers that read towers, several classes, and the predictions of `predict`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_each_row_takes_its_own_case(*, optimize: bool) -> None:
 
 @BOTH
 def test_a_switch_of_several_classes(*, optimize: bool) -> None:
-    """Each case of a multiclass tower gives all classes."""
+    """Each case of a multiclass tower outputs all classes."""
     text = HEAD + INPUTS + "tasks: {y: {kind: multiclass, classes: 4}}\n"
     text += "towers: {y: {switch: place, cases: {$domain: {from: x, units: [2]}}}}\n"
     model, batch = model_of(text, optimize=optimize), batch_of(text, 7)

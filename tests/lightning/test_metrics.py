@@ -175,7 +175,7 @@ def test_rank_correlation_counts_ties_half() -> None:
 
 
 def test_calibration_error_is_over_bins_of_equal_counts() -> None:
-    """40 rows give 20 bins of two; equal predictions share a bin in any row order; exact predictions have error 0."""
+    """40 rows give 20 bins of two; equal predictions share a bin in any row order; calibrated ones have error 0."""
     p = torch.linspace(0.05, 0.95, 40, dtype=torch.float64)
     labels = (torch.arange(40) % 3 == 0).double()
     gaps = (p - labels).reshape(20, 2).sum(1).abs().sum() / 40

@@ -217,7 +217,7 @@ def test_prediction_gives_scores_without_labels() -> None:
 
 @pytest.mark.parametrize(("batches", "gathered", "steps"), [(4, 1, 4), (4, 2, 2), (5, 2, 3)])
 def test_the_clock_counts_steps_of_the_optimizer(batches: int, gathered: int, steps: int) -> None:
-    """With accumulated gradients the clock ticks once per optimizer step; an epoch's last step may have fewer."""
+    """With accumulated gradients the clock ticks once per optimizer step, even if the last one has fewer batches."""
     module = MultiTaskModule(TEXT, seed=0)
     fitted(module, loader_of(batches), accumulate_grad_batches=gathered)
     assert int(module.criterion.steps) == steps

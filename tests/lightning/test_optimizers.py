@@ -65,7 +65,7 @@ def test_sparse_training_is_dense_training_where_every_row_is_seen() -> None:
 
 @pytest.mark.parametrize("option", [{"gradient_clip_val": 1.0}, {"accumulate_grad_batches": 2}])
 def test_two_optimizers_refuse_what_needs_one(option: dict[str, Any]) -> None:
-    """Lightning refuses two optimizers before the first step, the default ones and those of a hook."""
+    """Options that need a single optimizer are refused before the first step, for the default ones and a hook's."""
     with pytest.raises(MisconfigurationException, match="not supported for manual optimization"):
         fitted(MultiTaskModule(SPARSE), loader_of(1), **option)
     halves = MultiTaskModule(TEXT, optimizer=lambda groups: [SGD([{**group}], lr=0.1) for group in groups])

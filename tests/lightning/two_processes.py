@@ -1,6 +1,6 @@
-"""One process of a run on two: `python -m tests.lightning.two_processes FOLDER ddp` prints what it found as JSON.
+"""One process of a run on two: `python -m tests.lightning.two_processes FOLDER ddp` prints its results as JSON.
 
-RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT say which one it is, as for any program of torch.distributed. Process 0
+RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT identify it, as for any program of torch.distributed. Process 0
 has the first rows of each batch, process 1 the rest; all rows of the sample space of task `b` are with process 0.
 """
 

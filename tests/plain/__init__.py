@@ -1,4 +1,4 @@
-"""Hand-written plain PyTorch models, one per architecture, against which compiled specs are tested.
+"""Handwritten plain PyTorch models, one per architecture, with which compiled specs are compared.
 
 They never import archspec. `REFERENCES` maps the name of a spec in `specs/` to its class; a class without arguments
 has the sizes of the spec, `INPUTS` says what its batch holds, and its state dict has the canonical weight names.

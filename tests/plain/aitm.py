@@ -1,4 +1,4 @@
-"""AITM (2105.08489): every step of a funnel attends over its own vector and the one passed on by the step before."""
+"""AITM (2105.08489): every step of a funnel attends over its own vector and the one from the step before."""
 
 from __future__ import annotations
 

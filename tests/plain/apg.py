@@ -1,4 +1,4 @@
-"""APG (2203.16218): a trunk whose layers have a matrix per row in their middle, generated from the scene."""
+"""APG (2203.16218): a trunk whose layers contain a matrix per row, generated from the scene."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Apg(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make them."""
+        """Make the trunk and the heads."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         self.level1 = Level({"trunk": [Generated(self.inputs.width())]})

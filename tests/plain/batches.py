@@ -41,7 +41,7 @@ def _readers(inputs: Mapping[str, Mapping[str, Any]], column: str) -> list[str]:
 
 
 def _ids(inputs: Mapping[str, Mapping[str, Any]], name: str) -> int:
-    """How many different ids an input takes: its own vocabulary or that of the table it shares."""
+    """The number of different ids of an input: its own vocabulary or that of the table it shares."""
     field = inputs[name]
     if field["kind"] == "domain":
         return len(field["values"])

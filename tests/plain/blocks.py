@@ -24,10 +24,10 @@ Tasks = Mapping[str, int]
 
 
 class Inputs(nn.ModuleDict):
-    """The embedding tables of a model, and the way from a batch to one vector per input."""
+    """The embedding tables of a model; converts a batch to one vector per input."""
 
     def __init__(self, fields: Fields) -> None:
-        """Make one table per input that has a vocabulary (or, a domain, a width) of its own."""
+        """Make one table per input with its own vocabulary (for a domain: with a width)."""
         super().__init__()
         self.fields = fields
         for name, field in fields.items():
@@ -95,7 +95,7 @@ def pool(vectors_BLD: Tensor, valid_BL: Tensor, how: str, weights_BL: Tensor | N
 
 
 class Reference(nn.Module):
-    """A reference model: what its batch holds, its tables and its towers."""
+    """A reference model: the inputs of its batch, its tables and its towers."""
 
     INPUTS: ClassVar[Fields]
     inputs: Inputs
@@ -195,7 +195,7 @@ class FieldGate(nn.Module):
 
 
 class Level(nn.Module):
-    """One extraction level: named groups of experts, named gates. Who reads what is up to the model."""
+    """One extraction level: named groups of experts, named gates. The model decides who reads what."""
 
     def __init__(
         self, experts: Mapping[str, Sequence[nn.Module]], gates: Mapping[str, nn.Module] | None = None

@@ -1,4 +1,4 @@
-"""DeepSeekMoE (2401.06066, 2412.19437): shared experts always, the best k of the others, biases that balance them."""
+"""DeepSeekMoE (2401.06066, 2412.19437): shared experts, the best k of the others, and biases that balance the load."""
 
 from __future__ import annotations
 

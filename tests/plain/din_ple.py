@@ -19,7 +19,7 @@ TASKS = ("click", "buy")
 
 
 class Interest(nn.Module):
-    """The sum of a row's events, each times the number that an MLP gives it; event by event."""
+    """The sum of a row's events, each weighted by an MLP; computed event by event."""
 
     def __init__(self, width: int) -> None:
         """Make the hidden layers and the head."""
@@ -47,7 +47,7 @@ class DinPle(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make them."""
+        """Make the attention, both levels and the towers."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         width = self.inputs.width(ROWS)
@@ -64,7 +64,7 @@ class DinPle(Reference):
         self.towers = nn.ModuleDict({task: Tower(32, [16]) for task in TASKS})
 
     def events(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Item and category of each event side by side, zeros for what is missing, and which events are there."""
+        """Item and category of each event side by side (zeros if missing), and which events exist."""
         parts, there = [], []
         for name, table in (("clicks", "item"), ("click_cates", "cate")):
             ids = batch[name]

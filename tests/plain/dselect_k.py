@@ -43,7 +43,7 @@ class Selectors(nn.Module):
         return mix(shares, self.outputs)
 
     def selector(self, j: int, x: Tensor) -> Tensor:
-        """r^(j): what selector j gives each expert, `[B, E]`."""
+        """r^(j): the weights that selector j gives to the experts, `[B, E]`."""
         steps = smooth_step(self.z(x), self.gamma)
         columns = []
         for expert in range(self.experts):
@@ -55,7 +55,7 @@ class Selectors(nn.Module):
         return torch.stack(columns, dim=1)
 
     def regularizer(self, entropy: float) -> Tensor:
-        """Entropy of every selector and row; with unreachable codes 1 / (sum of its outputs), too; summed."""
+        """Entropy of every selector and row, plus 1 / (sum of its outputs) if some codes are unreachable; summed."""
         total = torch.zeros(())
         for r in self.outputs:
             total = total - entropy * (r * torch.log(r + 1e-6)).sum()
@@ -88,6 +88,6 @@ class DselectK(Reference):
         return {task: self.towers[task](mix(self.level1.gates[task](x), experts)) for task in TASKS}
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
-        """What each gate adds to the loss, after a forward pass."""
+        """The loss that each gate adds, after a forward pass."""
         gates = {f"level1.gates.{task}": cast("Selectors", self.level1.gates[task]) for task in TASKS}
         return {name: gate.regularizer(self.entropy) for name, gate in gates.items()} if self.regular else {}

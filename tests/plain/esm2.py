@@ -12,7 +12,7 @@ NAMES = ("ctr", "action", "buy_after_action", "buy_without")
 
 
 class Esm2(Reference):
-    """Four towers on shared embeddings; two products of what they give are compared with labels."""
+    """Four towers on shared embeddings; two products of their outputs are compared with labels."""
 
     INPUTS = INPUTS
 

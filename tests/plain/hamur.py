@@ -83,10 +83,10 @@ class Hyper(nn.Module):
 
 
 class Towers(nn.Module):
-    """A tower per scene, and what they share."""
+    """A tower per scene, and the shared parts."""
 
     def __init__(self, width: int) -> None:
-        """Make them."""
+        """Make the towers, the shared network and the adapter."""
         super().__init__()
         self.cases = nn.ModuleDict({scene: Tower(width, [64, 32]) for scene in SCENES})
         self.hyper, self.adapters = Hyper(width), nn.ModuleList([Adapter(32)])
@@ -108,7 +108,7 @@ class Hamur(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make them."""
+        """Make the tables and the towers."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         self.towers = nn.ModuleDict({"click": Towers(self.inputs.width())})

@@ -69,7 +69,7 @@ class MetaTower(nn.Module):
     """leaky_relu(meta(R) + R), a hidden layer, a head."""
 
     def __init__(self, scenario: int, width: int) -> None:
-        """Make them."""
+        """Make the meta unit, the hidden layer and the head."""
         super().__init__()
         self.meta = nn.ModuleList([Meta(scenario, width)])
         self.layers = nn.ModuleList([nn.Linear(width, 32)])
@@ -88,7 +88,7 @@ class M2m(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make them."""
+        """Make the experts, the gates and the towers."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         width = self.inputs.width(FEATURES)

@@ -1,4 +1,4 @@
-"""MLoRA (2408.08913): each row by itself, through the shared layers plus the low-rank ones of its scene."""
+"""MLoRA (2408.08913): each row passes alone through the shared layers plus the low-rank ones of its scene."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ INPUTS: Fields = {
 
 
 class Stack(nn.Module):
-    """A matrix per scene, and maybe a vector."""
+    """A matrix per scene, and optionally a vector."""
 
     def __init__(self, out: int, width: int, *, bias: bool) -> None:
-        """Make them; nothing is 0 here, so that every weight is compared."""
+        """Make the weights; none is 0 here, so that every weight is compared."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(len(SCENES), out, width) / 4)
         if bias:
@@ -37,7 +37,7 @@ class Added(nn.Module):
     """B_d A_d x + c_d."""
 
     def __init__(self, width: int, out: int, rank: int) -> None:
-        """Make the three."""
+        """Make both matrices and the vector."""
         super().__init__()
         self.down, self.up = Stack(rank, width, bias=False), Stack(out, rank, bias=True)
 
@@ -50,7 +50,7 @@ class LoraTower(nn.Module):
     """Hidden layers with an addition per scene, and a head."""
 
     def __init__(self, width: int, units: Sequence[int], rank: int) -> None:
-        """Make them."""
+        """Make the layers, the additions and the head."""
         super().__init__()
         widths = (width, *units)
         self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in zip(widths, units, strict=False)])
@@ -74,7 +74,7 @@ class Mlora(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make it."""
+        """Make the tables and the tower."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         self.towers = nn.ModuleDict({"click": LoraTower(self.inputs.width(), [64, 32], 4)})

@@ -36,7 +36,7 @@ class ScaleGate(nn.Module):
 
 
 def batch_norm(width: int) -> nn.BatchNorm1d:
-    """Batch normalisation that does not count batches, so that its state is what archspec's is."""
+    """Batch normalisation that does not count batches, so that its state equals archspec's."""
     norm = nn.BatchNorm1d(width)
     norm.register_buffer("num_batches_tracked", None)
     return norm

@@ -21,7 +21,7 @@ class Mask(nn.Module):
     """s(g(x)), g one hidden layer."""
 
     def __init__(self, width: int) -> None:
-        """Make the gate from what it reads to the trunk's 64 features."""
+        """Make the gate from its input to the trunk's 64 features."""
         super().__init__()
         self.modulate = nn.ModuleList([ScaleGate(width, 64, [32], scale=1.0)])
 
@@ -32,7 +32,7 @@ class Mask(nn.Module):
 
 
 class Mtan(Reference):
-    """Two blocks of two trunk layers each; what a task attended to in the first goes through the shared encoder."""
+    """Two blocks of two trunk layers; each task's attended features of the first pass through the shared encoder."""
 
     INPUTS = INPUTS
 

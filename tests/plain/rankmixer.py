@@ -55,7 +55,7 @@ class Mixer(nn.Module):
     """A projection per field, two layers, the mean."""
 
     def __init__(self) -> None:
-        """Make them; every field is 16 wide."""
+        """Make the projections and the layers; every field is 16 wide."""
         super().__init__()
         self.tokens = nn.ModuleList([nn.Linear(16, D) for _ in range(T)])
         self.layers = nn.ModuleList([MixerLayer() for _ in range(2)])
@@ -74,7 +74,7 @@ class Rankmixer(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make them."""
+        """Make the tables, the mixer and the towers."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         self.blocks = nn.ModuleDict({"mixer": Mixer()})

@@ -1,4 +1,4 @@
-"""SAR-Net (2110.06475): each scene scales and shifts the features; its experts and shared ones, one gate."""
+"""SAR-Net (2110.06475): each scene scales and shifts the features; a gate mixes its experts and shared ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Debias(nn.Module):
     """Batch norm, then a linear layer. One row has no variance: it is normed by the running statistics."""
 
     def __init__(self, width: int, out: int) -> None:
-        """Make both."""
+        """Make the norm and the layer."""
         super().__init__()
         self.input_norm = batch_norm(width)
         self.layers = nn.ModuleList([nn.Linear(width, out)])

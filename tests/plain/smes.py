@@ -1,4 +1,4 @@
-"""SMES (2602.09386): for each row, experts that the tasks choose together, and one more for each task."""
+"""SMES (2602.09386): for each row, experts that the tasks choose together, and one more per task."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Smes(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make them."""
+        """Make the routers, the experts and the towers."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         width = self.inputs.width()
@@ -72,5 +72,5 @@ class Smes(Reference):
         return {task: self.towers[task](streams[task]) for task in TASKS}
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
-        """What the gates add to the loss."""
+        """The loss that the gates add."""
         return self.losses

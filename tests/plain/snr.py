@@ -48,7 +48,7 @@ class HardConcrete(nn.Module):
 
 
 def gates_of(level: Level) -> list[tuple[str, HardConcrete]]:
-    """The connections above a layer, by the name of what reads them."""
+    """The connections above a layer, by the name of their reader."""
     return [(name, cast("HardConcrete", gate)) for name, gate in level.gates.items()]
 
 

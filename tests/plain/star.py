@@ -78,7 +78,7 @@ class StarTower(nn.Module):
     """Normalisation, hidden layers and head, all with a part per domain."""
 
     def __init__(self, width: int, units: Sequence[int]) -> None:
-        """Make them."""
+        """Make the norm, the layers and the head."""
         super().__init__()
         self.norm = PartitionedNorm(width)
         self.layers = nn.ModuleList()
@@ -105,7 +105,7 @@ class Star(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make both."""
+        """Make both networks."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         width = self.inputs.width(FIELDS)

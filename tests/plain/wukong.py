@@ -24,7 +24,7 @@ class Residual(nn.Module):
     """W_R X, with a bias per new field."""
 
     def __init__(self, count: int) -> None:
-        """Make both."""
+        """Make the weight and the bias."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(PRODUCTS + COMPRESSED, count))
         self.bias = nn.Parameter(torch.randn(PRODUCTS + COMPRESSED))
@@ -60,7 +60,7 @@ class Crossed(nn.Module):
     """Three layers."""
 
     def __init__(self) -> None:
-        """Make them, on five fields."""
+        """Make the layers, on five fields."""
         super().__init__()
         self.layers = nn.ModuleList([WukongLayer(5), WukongLayer(16), WukongLayer(16)])
 
@@ -75,7 +75,7 @@ class Number(nn.Module):
     """w x + b."""
 
     def __init__(self) -> None:
-        """Make both."""
+        """Make the weight and the bias."""
         super().__init__()
         self.linear = nn.Linear(1, WIDTH)
 
@@ -91,7 +91,7 @@ class Wukong(Reference):
     INPUTS = INPUTS
 
     def __init__(self) -> None:
-        """Make them."""
+        """Make the tables, the block and the towers."""
         super().__init__()
         self.inputs = Inputs(INPUTS)
         self.inputs["price"] = Number()

@@ -1,4 +1,4 @@
-"""A small run for tests of what follows training: texts, lists, numbers; three tasks, a fusion and gates."""
+"""A small run for tests of scoring and analysis: texts, lists, numbers; three tasks, a fusion and gates."""
 
 from __future__ import annotations
 

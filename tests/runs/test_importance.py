@@ -183,7 +183,7 @@ def test_the_command(run: Trained, tmp_path: Path) -> None:
 
 
 def test_the_chart_has_a_bar_for_each_input_and_task() -> None:
-    """Bars are as long as the changes; inputs are in the given order; an empty chart says there is nothing to draw."""
+    """Bars are as long as the changes; inputs are in the given order; having nothing to draw is an error."""
     from archspec.charts import importance_bars
 
     changes = {"b": {"click": (0.5, 0.1), "buy": (0.2, 0.0)}, "a": {"click": (-0.1, 0.0)}}

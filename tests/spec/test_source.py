@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def refusal(text: str) -> SpecError:
-    """Return the error that a text gives."""
+    """Return the error for a text."""
     with pytest.raises(SpecError) as caught:
         parse(text, "f.yaml")
     return caught.value
@@ -272,7 +272,7 @@ def test_python_parser_serves_where_libyaml_is_missing() -> None:
 
 
 def unreadable(path: str | Path) -> SpecError:
-    """Return the error that reading a path gives."""
+    """Return the error of reading a path."""
     with pytest.raises(SpecError) as caught:
         read(path)
     assert caught.value.status == 2

@@ -58,7 +58,7 @@ def pair(name: str, *, optimize: bool = True) -> tuple[Any, Reference]:
 
 
 def gradients(model: Any) -> dict[str, Tensor]:  # noqa: ANN401 - an emitted class
-    """Canonical name -> gradient of each weight of a compiled model; zeros where it got none."""
+    """Canonical name -> gradient of each weight of a compiled model; zeros if it has none."""
     found = {}
     module = sys.modules[type(model).__module__]
     for name, holder, index, _ in module.WEIGHTS:
@@ -70,7 +70,7 @@ def gradients(model: Any) -> dict[str, Tensor]:  # noqa: ANN401 - an emitted cla
 
 
 def plain_gradients(model: nn.Module) -> dict[str, Tensor]:
-    """Canonical name -> gradient of each weight of a reference; zeros where it got none."""
+    """Canonical name -> gradient of each weight of a reference; zeros if it has none."""
     return {
         name: torch.zeros_like(weight) if weight.grad is None else weight.grad
         for name, weight in model.named_parameters()

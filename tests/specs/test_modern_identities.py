@@ -105,7 +105,7 @@ def batch_of(name: str, rows: int = 17, seed: int = 0) -> dict[str, Tensor]:
 
 
 def views(model: Any, pattern: str) -> list[Tensor]:  # noqa: ANN401 - an emitted class
-    """The weights whose canonical name holds a pattern."""
+    """The weights whose canonical name contains a pattern."""
     return [value for key, value in model.named_weights() if re.search(pattern, key)]
 
 

@@ -1,7 +1,7 @@
-"""What users keep of a spec (its digest, canonical names and initial weights) stays as `recorded.json` has it.
+"""The parts of a spec that users rely on (digest, canonical names, initial weights) are as in `recorded.json`.
 
-A change that is meant to change a spec records it anew: `python tests/specs/test_recorded.py NAME...`, a line in the
-CHANGELOG beside it.
+After an intended change, run `python tests/specs/test_recorded.py NAME...` to record the spec again, and add a line to
+the CHANGELOG.
 """
 
 from __future__ import annotations

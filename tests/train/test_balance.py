@@ -177,7 +177,7 @@ def task_gradients(model: nn.Module, name: str) -> Tensor:
 
 
 def attribute(model: nn.Module, name: str, text: str = BOTTOM.format(balance="sum")) -> str:
-    """The parameter of a plain model that holds a canonical weight."""
+    """The parameter of a plain model that contains a canonical weight."""
     graph = graph_of(archspec.load(text))
     return next(location.parameter for location in weight_locations(model, graph) if location.weight == name)
 

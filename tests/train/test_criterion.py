@@ -288,7 +288,7 @@ def test_negative_row_weights_are_refused() -> None:
 
 @archspec.loss("difference_to")
 class DifferenceTo(archspec.LossKind):
-    """A loss for the test: (own output - another's)^2 where a column says so."""
+    """A loss for the test: (own output - another's)^2 in rows selected by a column."""
 
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
     other: str

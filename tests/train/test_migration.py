@@ -43,7 +43,7 @@ def spec(gate: str = "bias: true", text: str = SPEC) -> archspec.Spec:
 
 
 def trained(of: archspec.Spec, *, optimize: bool = True) -> Compiled:
-    """A model whose weights are far from those of a new one."""
+    """A model whose weights differ much from those of a new one."""
     model = archspec.compile(of, optimize, seed=1).double().eval()
     with torch.no_grad():
         for _, value in model.named_weights():
