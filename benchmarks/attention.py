@@ -35,7 +35,7 @@ Batch = dict[str, Tensor]
 class ByHand(nn.Module):
     """The usual form in libraries: query and events side by side, four times as wide, through one network.
 
-    `attention` is a library's own layer, called with query, events and mask; without it, the layer is written here.
+    `attention` is a library's own layer, called with query, events and mask; without it, the layer's code is here.
     """
 
     def __init__(self, attention: nn.Module | None = None) -> None:

@@ -40,7 +40,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
 def count(run: Callable[[], object]) -> tuple[int, int, int]:
     """Counts operations that reach the dispatcher, views among them, and events of the profiler.
 
-    The profiler also counts what an operation calls inside, so an operation of one's own cannot hide others.
+    The profiler also counts what an operation calls inside, so a custom operation cannot hide others.
     """
     with torch.no_grad():
         run()

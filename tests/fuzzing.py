@@ -1,6 +1,7 @@
 """Shared by the fuzz tests: the number of inputs, the time limit per input, and the contents of a folder.
 
-By day each test draws a fixed number of inputs. `HYPOTHESIS_PROFILE=nightly pytest -k fuzz` draws new ones, many more.
+By default each test draws the same fixed number of inputs; `HYPOTHESIS_PROFILE=nightly pytest -k fuzz` draws many new
+ones.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _WAITING = 60.0
 
 
 def fuzz(by_day: int, by_night: int) -> settings:
-    """The number of inputs. In the default profile the first failure is shown as drawn: shrinking takes long."""
+    """Settings for this many inputs. By default the first failure is shown as drawn: shrinking takes long."""
     return settings(
         max_examples=int(os.environ.get("FUZZ", by_night)) if NIGHTLY else by_day,
         derandomize=not NIGHTLY,

@@ -2,7 +2,7 @@
 
 `make mutate` runs it. mutmut changes a copy of the tree in a temporary folder; its settings are in pyproject.toml. The
 first run there makes all mutants of `compiler/`, `graph/` and `train/` and records which tests reach which function;
-then the sample runs. A survivor is a change that no test noticed: a hole in the tests, or a change of no meaning.
+then the sample runs. A survivor is a change that no test noticed: a gap in the tests, or a change without effect.
 """
 
 from __future__ import annotations

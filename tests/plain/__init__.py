@@ -1,7 +1,7 @@
 """Handwritten plain PyTorch models, one per architecture, with which compiled specs are compared.
 
 They never import archspec. `REFERENCES` maps the name of a spec in `specs/` to its class; a class without arguments
-has the sizes of the spec, `INPUTS` says what its batch holds, and its state dict has the canonical weight names.
+has the sizes of the spec, `INPUTS` describes its batch, and its state dict has the canonical weight names.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def batch_for(
 ) -> dict[str, Tensor]:
     """Make a batch of `size` rows with one tensor per column; dense columns are of `dtype`, ids int64.
 
-    Sequences are of mixed lengths, padded with -1 behind; where there are two rows or more, the last is empty and the
+    Sequences have mixed lengths and are padded with -1 at the end; with two or more rows, the last is empty and the
     first is full. Inputs that share a column share its tensor, whose ids fit the smallest vocabulary.
     """
     generator = torch.Generator().manual_seed(seed)

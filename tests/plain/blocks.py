@@ -68,9 +68,9 @@ class Inputs(nn.ModuleDict):
 
 
 def pool(vectors_BLD: Tensor, valid_BL: Tensor, how: str, weights_BL: Tensor | None = None) -> Tensor:
-    """Mean, sum, maximum or last of the valid positions of each row, `[B, D]`; zeros where a row has none.
+    """Mean, sum, maximum or last of the valid positions of each row, `[B, D]`; zeros if a row has none.
 
-    Weights make a mean or a sum a weighted one; the mean of a row whose weights sum to zero is zero.
+    With weights the mean or sum is weighted; the mean of a row whose weights sum to zero is zero.
     """
     valid = valid_BL.unsqueeze(-1)
     if weights_BL is not None:

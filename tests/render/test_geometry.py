@@ -1,7 +1,7 @@
 """Geometry of every figure: nothing overlaps, and few lines cross.
 
-`crossings.json` holds, for each spec, how often lines cross and how small the smallest text is for two widths. A better
-layout lowers the numbers: `python tests/render/test_geometry.py` records them, but never raises one.
+`crossings.json` contains, for each spec and two widths, the number of crossings and the size of the smallest text.
+After improving the layout, `python tests/render/test_geometry.py` records the better numbers, and never a worse one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_nothing_lies_on_anything_else(name: str, where: str) -> None:
 @pytest.mark.parametrize("where", WIDTHS)
 @pytest.mark.parametrize("name", CASES)
 def test_lines_cross_no_more_than_they_did(name: str, where: str) -> None:
-    """The smallest text does not shrink either; below 6.5 pt at the width of a column there is a warning."""
+    """There are no more crossings and no smaller texts than recorded; below 6.5 pt in a column there is a warning."""
     budgets = json.loads(BUDGETS.read_text(encoding="utf-8"))
     assert name in budgets, "a new spec is recorded: PYTHONPATH=. python tests/render/test_geometry.py"
     budget = budgets[name][where]
@@ -100,7 +100,7 @@ def test_the_measure_sees_what_is_wrong() -> None:
 
 
 def record() -> None:
-    """Records the numbers of every case that is new or improved in both."""
+    """Records every case; of the old and the new value of each number, the better one is kept."""
     old = json.loads(BUDGETS.read_text(encoding="utf-8")) if BUDGETS.exists() else {}
     new: dict[str, dict[str, dict[str, float]]] = {}
     for name in CASES:

@@ -148,7 +148,7 @@ def test_statistics_follow_the_reference(name: str) -> None:
 def test_reach_agrees_with_autograd(name: str) -> None:
     """A weight gets a gradient from a task's output exactly where the graph says that the task reaches it.
 
-    An output that only a loss reads is left out: the task's own output does not depend on it.
+    Outputs that only a loss reads are skipped, because the task's own output does not depend on them.
     """
     model, _ = pair(name)
     model.eval()

@@ -1,6 +1,6 @@
 """Changed specs are refused with diagnostics or are valid: no other error, no hang, no endless message.
 
-`python -m tests.specs.test_mutated MINUTES [SEED]` tries as many as it can.
+`python -m tests.specs.test_mutated MINUTES [SEED]` tries as many as possible.
 """
 
 from __future__ import annotations

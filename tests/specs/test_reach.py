@@ -73,7 +73,7 @@ def trained(model: Compiled, spec: archspec.Spec, task: str) -> set[str]:
 def test_gradients_reach_what_the_graph_says(*, name: str, optimize: bool) -> None:
     """Each expert, gate and tower has a gradient from a task if the graph shows the task there, else exactly none.
 
-    A tower that only a loss reads is left out: the task's output does not depend on it.
+    Towers that only a loss reads are skipped, because the task's output does not depend on them.
     """
     spec = SOURCES[name]
     graph = archspec.build_graph(spec)
