@@ -112,7 +112,7 @@ def test_every_expert_of_every_gate_has_a_bar_of_its_mean() -> None:
 
 
 def test_hues_are_those_of_the_model_s_figure() -> None:
-    """Bars have the hue of the task that names their group, else grey; by default the last gates give the tasks."""
+    """Bars have the hue of the task that names their group, else grey; by default the last gates name the tasks."""
     for figure in (gate_bars(PLE, tasks=TASKS), gate_bars(PLE)):
         edges = [bar.get_edgecolor() for bar in bars(figure.axes[2])]
         owners = ("vtr", "vtr", "vcr", "vcr", None, None, None)

@@ -1,4 +1,4 @@
-"""Plugins are loaded in one way only, by the caller."""
+"""Plugins are enabled only by the caller, never by a spec."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class {cls}(Settings):
     ids=["syntax", "raises", "import", "signature", "method", "class", "setting"],
 )  # fmt: skip
 def test_a_broken_plugin_shows_its_file_and_line(tmp_path: Path, text: str, line: int, message: str) -> None:
-    """Whatever is wrong with a file, the message gives the place in it."""
+    """Whatever is wrong with a file, the message has its path and line."""
     path = written(tmp_path, "broken_one", text)
     found = refusal(path)
     assert message in found

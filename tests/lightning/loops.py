@@ -93,7 +93,7 @@ def fitted(
 ) -> lightning.Trainer:
     """Trains, resuming from a checkpoint if one is given; without validation rows nothing is validated."""
     trainer = quiet_trainer(**{"limit_val_batches": 0 if validation is None else None, **options})
-    # Lightning warns where a module can validate and has no rows for it: it gets some, and is told to use none.
+    # Lightning warns if a module can validate but has no rows for it: it gets some, but a limit of none.
     trainer.fit(module, train, validation or train, ckpt_path=checkpoint, weights_only=True)
     return trainer
 

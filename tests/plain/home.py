@@ -33,7 +33,7 @@ def experts(width: int, units: int) -> list[ModulatedMlp]:
 
 
 class Home(Reference):
-    """Level 1 gives a stream per group and a shared one; level 2 a vector per task."""
+    """Level 1 outputs a stream per group and a shared one; level 2 a vector per task."""
 
     INPUTS = INPUTS
 

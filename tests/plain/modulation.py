@@ -15,7 +15,7 @@ class ScaleGate(nn.Module):
     """c s(W h(x)), one factor per element of what it scales; h has ReLU layers, or is a product of low rank."""
 
     def __init__(self, width: int, out: int, units: Sequence[int] = (), *, rank: int = 0, scale: float = 2.0) -> None:
-        """Make the network; the last layer has a bias where there are hidden layers, none where the rank is low."""
+        """Make the network; the last layer has a bias if there are hidden layers, and none if the rank is low."""
         super().__init__()
         self.scale = scale
         self.layers = nn.ModuleList()

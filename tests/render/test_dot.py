@@ -33,7 +33,7 @@ def texts(root: ET.Element) -> list[str]:
 
 @pytest.mark.parametrize("graph", ALL, ids=lambda g: f"{g.name}-{len(g.graph['tasks'])}")
 def test_the_same_graph_gives_the_same_bytes(graph: graphs.Graph) -> None:
-    """Two equal graphs give equal DOT."""
+    """Equal graphs produce identical DOT text."""
     assert to_dot(graph) == to_dot(graph.copy())
 
 

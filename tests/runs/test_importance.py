@@ -115,7 +115,7 @@ def test_repeats_spread_and_seeds_repeat(run: Trained) -> None:
 
 
 def test_a_metric_without_a_value_has_no_change(run: Trained) -> None:
-    """With labels of a single class there is no AUC, neither before nor after."""
+    """With labels of a single class there is no AUC, with or without permutation."""
     data = [{**batch, "click": torch.zeros_like(batch["click"])} for batch in batches(run, 40)]
     found = importances(run, data, names=["x"])
     assert found.metrics["click/auc"] is None

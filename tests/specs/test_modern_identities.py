@@ -1,4 +1,4 @@
-"""Modern architectures without their new part: the identities of their papers hold exactly."""
+"""Modern architectures without their new part equal simpler ones: the identities of their papers hold exactly."""
 
 from __future__ import annotations
 

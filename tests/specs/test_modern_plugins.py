@@ -264,7 +264,7 @@ def test_sluice_penalty_is_that_of_the_weights(optimize: bool) -> None:  # noqa:
 
 
 def test_sluice_penalty_is_zero_for_orthogonal_halves() -> None:
-    """Halves whose weights give orthogonal columns have no penalty; biases do not count."""
+    """Halves with W_a^T W_b = 0 have no penalty; biases do not count."""
     model = model_of("sluice").train()
     a, b = halves(model)
     a[16:] = 0
