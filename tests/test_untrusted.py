@@ -191,7 +191,7 @@ def hostile(text: str) -> dict[str, Any]:
         about=text,
         inputs={"x": {"kind": "dense", "dim": 4, "column": text.replace("$", "$$")},
                 "s": {"kind": "domain", "values": ["a", "b"], "dim": 2, "column": text + "s"}},
-        tasks={"click": {"kind": "binary", "label": text}},
+        tasks={"click": {"kind": "binary", "label": f"{text}l"}},
         levels=[{"experts": {"shared": {"count": 2, "units": [3]}}, "gates": {"click": {"sees": "shared"}}}],
         towers={"click": {"units": [3]}},
         fusion={"score": {"kind": "product", "of": ["click"]}},

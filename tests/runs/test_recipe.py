@@ -127,7 +127,7 @@ def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None
     assert item.code == "AS732"
     assert "needs 2.1 kB" in item.message
     assert "has 2.0 kB" in item.message
-    assert "`inputs.user`, with 100 weights" in item.help
+    assert "`inputs.user` needs the most, with 100 weights" in item.help
     monkeypatch.setattr(recipes, "memory", lambda: None)
     check_recipe(graph_of(), RECIPE, None)
 

@@ -125,5 +125,5 @@ def test_an_empty_name_is_no_file(source: str) -> None:
 @pytest.mark.parametrize("source", [3, None, b"ple.yaml", ["ple.yaml"], {"archspec": 1}])
 def test_a_spec_is_a_path_or_a_text(source: object) -> None:
     """Any other object is refused, and the message names its type."""
-    with pytest.raises(TypeError, match=f"not as an object of type {type(source).__name__}"):
+    with pytest.raises(TypeError, match=f"not an object of type {type(source).__name__}"):
         load(source)  # type: ignore[arg-type] # that is the mistake
