@@ -103,7 +103,7 @@ def task_words(node: Mapping[str, Any], name: str) -> tuple[str, ...]:
         if key == "loss":
             found += [_loss(loss) for loss in value]
         elif key == "classes":
-            found[0] = f"{value} classes"
+            found[0] = f"{value} classes" if node["kind"] == "multiclass" else f"{node['kind']}, {value} classes"
         elif key != "kind" and value != name:
             found.append(_phrase(key, value))
     return (*found, *node.get("was", ()))

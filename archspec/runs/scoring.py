@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -173,9 +174,11 @@ def write_scores(scores: Scores, output: str, stream: IO[bytes] | None = None) -
         check_writable(output)
     with ExitStack() as stack:
         schema = scores.schema()
+        batches = scores.batches(schema)
+        first = next(batches, None)  # a file that cannot be read is refused before anything is written
         sink = stack.enter_context(whole(output)) if stream is None else stream
         write = stack.enter_context(table_writer(sink, output if stream is None else ".csv", schema))
-        for batch in scores.batches(schema):
+        for batch in chain(() if first is None else (first,), batches):
             write(batch)
 
 

@@ -59,6 +59,15 @@ def test_scores_on_standard_output(run: Run, folder: str) -> None:
 
 
 @pytest.mark.usefixtures("new")
+def test_a_refused_file_prints_no_header(run: Run, folder: str) -> None:
+    """A file without the columns of the model is refused before anything reaches standard output."""
+    parquet.write_table(parquet.read_table("new0.parquet").select(["user"]), "narrow.parquet")
+    done = run("predict", folder, "--data", "narrow.parquet", "-o", "-")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "AS702" in done.stderr
+
+
+@pytest.mark.usefixtures("new")
 def test_one_task(run: Run, folder: str) -> None:
     """`--tasks` builds and scores only the named outputs; for an unknown name the nearest one is suggested."""
     done = run("predict", folder, "--data", "new0.parquet", "-o", "-", "--tasks", "rank")

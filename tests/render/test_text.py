@@ -55,3 +55,13 @@ def test_no_name_is_lost_in_wrapping() -> None:
     """Wrapped text continues in the next line, inside the tree."""
     text = re.sub(r"\s+", "", re.sub("[│├└─]", "", "".join(tree(stress.long_names()))))
     assert text.count(f"tower{stress.LONG[:39]}0") == 2
+
+
+@pytest.mark.parametrize(("task", "words"), [("multiclass", "5 classes"), ("ordinal", "ordinal, 5 classes")])
+def test_ordered_classes_are_told_from_others(task: str, words: str) -> None:
+    """An ordinal task is not labelled like a multiclass one: it has one prediction, not one for each class."""
+    lines = tree(
+        "archspec: 1\nname: m\ninputs: {x: {kind: dense, dim: 4}}\n"
+        f"tasks: {{y: {{kind: {task}, classes: 5}}}}\ntowers: {{y: {{from: x}}}}\n"
+    )
+    assert any(line.endswith(f"y  {words}  ← tower y") for line in lines)
