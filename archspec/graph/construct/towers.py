@@ -54,8 +54,9 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
             notes=tower.provenance,
             help=f"add `{missing[0]}: ...` to `cases`, or write `$domain: ...`",
         )
+    known = set(values)
     for value, block in tower.cases.items():
-        if values and value not in values and value not in wiring.diagnostics.blamed:
+        if known and value not in known and value not in wiring.diagnostics.blamed:
             wiring.error("AS213", f"{what} has a case `{value}`, which is not a value of `{tower.switch}`", block.place,
                          notes=block.provenance, help=f"values: {_some(values)}")  # fmt: skip
 
