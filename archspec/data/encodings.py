@@ -24,9 +24,18 @@ class Encoding(BaseModel):
         """Values `[N]` as ids or numbers `[N]`, and which of them fit. Values that do not fit become legal ones."""
         raise NotImplementedError
 
+    @property
+    def none(self) -> tuple[str, ...]:
+        """The texts for a missing value."""
+        return NONE
+
     def absent(self, array: Array) -> Mask:
         """Which values are missing."""
-        return missing(array)
+        return missing(array, self.none)
+
+    def texts(self, array: Array) -> Array:
+        """Values as texts `[N]`, read as the encoding reads them; missing ones are null."""
+        return texts(array, "texts", self.none)
 
     def refusal(self) -> str:
         """Why a value does not fit, as the end of a sentence: `is not a number`."""
@@ -74,14 +83,19 @@ class Vocabulary(Encoding):
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The id of each value."""
-        ids = _places(texts(array, self.reading, NONE_OF_NAMES if self.names else NONE), self.values) + 1
+        ids = _places(self.texts(array), self.values) + 1
         if self.missing:
             ids[self.absent(array)] = len(self.values) + 1
         return ids, np.ones(len(ids), dtype=np.bool_)
 
-    def absent(self, array: Array) -> Mask:
-        """Which values are missing."""
-        return missing(array, NONE_OF_NAMES if self.names else NONE)
+    @property
+    def none(self) -> tuple[str, ...]:
+        """The texts for a missing value, among names without `NA`."""
+        return NONE_OF_NAMES if self.names else NONE
+
+    def texts(self, array: Array) -> Array:
+        """Values as texts `[N]`, by the column's reading."""
+        return texts(array, self.reading, self.none)
 
     def refusal(self) -> str:
         """Never used: every value has an id."""

@@ -53,13 +53,14 @@ class Hashed(Encoding):
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The id of each value; every value has one."""
-        found, known = hashes(array, NONE_OF_NAMES if self.names else NONE)
+        found, known = hashes(array, self.none)
         ids = 1 + (found % np.uint64(self.high - 1)).astype(np.int64)
         return np.where(known, ids, 0), np.ones(len(ids), dtype=np.bool_)
 
-    def absent(self, array: Array) -> Mask:
-        """Which values are missing."""
-        return missing(array, NONE_OF_NAMES if self.names else NONE)
+    @property
+    def none(self) -> tuple[str, ...]:
+        """The texts for a missing value, among names without `NA`."""
+        return NONE_OF_NAMES if self.names else NONE
 
     def refusal(self) -> str:
         """Never used: every value has an id."""

@@ -56,6 +56,11 @@ class ListForm(BaseModel):
     """Whether items are names, so that `NA` is a value and not missing."""
     padding: tuple[str, ...] = (PADDING,)
 
+    @property
+    def none(self) -> tuple[str, ...]:
+        """The texts for a missing item, among names without `NA`."""
+        return NONE_OF_NAMES if self.names else NONE
+
     def text(self) -> str:
         """How lists are read; empty if there is nothing to report."""
         between = _WORDS.get(self.between, f"split at {self.between}") if self.between else ""
@@ -68,7 +73,7 @@ class ListForm(BaseModel):
 
         Lists may be in brackets, as JSON and Python write them; then items in quotes are not split.
         """
-        return array if is_list(array) else self._split(cleaned(array, self._missing))
+        return array if is_list(array) else self._split(cleaned(array, self.none))
 
     def real(self, array: Array) -> Array:
         """The lists `[N]` without missing and padding items; all items if there is no padding."""
@@ -76,7 +81,7 @@ class ListForm(BaseModel):
         if not self.padding:
             return array
         offsets, items = lists(array)
-        return kept(offsets, cleaned(items, self._missing), ~self._none(items))
+        return kept(offsets, cleaned(items, self.none), ~self._unread(items))
 
     def marked(self, array: Array) -> tuple[NDArray[np.int64], Array, Mask]:
         """Where each row's list begins among all items, `[N + 1]`, these items, and which are missing or padding.
@@ -87,18 +92,13 @@ class ListForm(BaseModel):
         import pyarrow.compute as pc
 
         offsets, items = lists(self.whole(array))
-        none = self._none(items)
-        items = cleaned(items, self._missing)
+        none = self._unread(items)
+        items = cleaned(items, self.none)
         return offsets, pc.if_else(pa.array(none), pa.scalar(None, items.type), items), none
 
-    @property
-    def _missing(self) -> tuple[str, ...]:
-        """The texts for a missing item."""
-        return NONE_OF_NAMES if self.names else NONE
-
-    def _none(self, items: Array) -> Mask:
+    def _unread(self, items: Array) -> Mask:
         """Which items are missing or padding."""
-        items = cleaned(items, self._missing)
+        items = cleaned(items, self.none)
         none: Mask = items.is_null().to_numpy(zero_copy_only=False)
         for value in self.padding:
             none = none | equal(items, value)

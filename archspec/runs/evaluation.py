@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from archspec.data.batches import EncodedChunk
+    from archspec.data.encodings import Encoding
     from archspec.data.faults import Bad
     from archspec.data.tables import Table
     from archspec.diagnostics import Diagnostic
@@ -112,7 +113,7 @@ class _Work:
     def add(self, encoded: EncodedChunk, by: str | None) -> None:
         """Adds the rows of a chunk that fit."""
         good = np.flatnonzero(encoded.good)
-        values = None if by is None else _values(encoded, by)
+        values = None if by is None else _values(encoded, by, self.run.encoder.encodings.get(by))
         for start in range(0, len(good), ROWS):
             rows = good[start : start + ROWS]
             batch = as_batch(encoded.columns, rows)
@@ -135,11 +136,15 @@ class _Work:
         return self.groups.setdefault(value, _Rows(self.run))
 
 
-def _values(encoded: EncodedChunk, by: str) -> tuple[list[str | None], NDArray[np.int64]]:
-    """The distinct values of a column, and the place of each row's `[N]` among them."""
+def _values(encoded: EncodedChunk, by: str, encoding: Encoding | None) -> tuple[list[str | None], NDArray[np.int64]]:
+    """The distinct values of a column, and the place of each row's `[N]` among them.
+
+    A column of the run is read as the run reads it: among names, `NA` is a value.
+    """
     import pyarrow.compute as pc
 
-    coded = texts(encoded.chunk.columns[by], "texts").dictionary_encode()
+    array = encoded.chunk.columns[by]
+    coded = (texts(array) if encoding is None else encoding.texts(array)).dictionary_encode()
     names = coded.dictionary.to_pylist()
     places = pc.fill_null(coded.indices, len(names)).to_numpy(zero_copy_only=False)
     return [*names, None], places.astype(np.int64)

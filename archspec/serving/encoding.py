@@ -9,7 +9,6 @@ from archspec.data.encodings import Buckets, Ids, Log, Numbers, Standard, Vocabu
 from archspec.data.hashing import Hashed
 from archspec.data.moments import Age, Hour, Weekday
 from archspec.data.numerals import numeral
-from archspec.data.values import NONE, NONE_OF_NAMES
 
 if TYPE_CHECKING:
     from archspec.data.encoder import Encoder
@@ -57,9 +56,8 @@ def _none(encoder: Encoder, name: str) -> list[str]:
     """The texts for a missing value in a column, and for padding in lists; none of a list of numbers."""
     form, requirement = encoder.forms.get(name), encoder.requirements[name]
     if form is not None:
-        return [*(NONE_OF_NAMES if form.names else NONE), *form.padding] if requirement.use == "lists" else []
-    names = getattr(encoder.encodings[name], "names", False)
-    return [*(NONE_OF_NAMES if names else NONE), *encoder.none.get(name, ())]
+        return [*form.none, *form.padding] if requirement.use == "lists" else []
+    return [*encoder.encodings[name].none, *encoder.none.get(name, ())]
 
 
 def _rule(encoding: Encoding) -> dict[str, Any]:

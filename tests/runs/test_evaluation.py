@@ -58,6 +58,25 @@ def test_groups_of_numbers_are_in_the_order_of_their_size(run: Trained) -> None:
     assert list(run.evaluate(data, by="hour").groups) == ["2", "7", "10"]
 
 
+@pytest.mark.parametrize("encoding", ["vocabulary", "hash"])
+def test_a_column_of_the_run_is_read_as_the_run_reads_it(tmp_path: Path, encoding: str) -> None:
+    """`NA` among names is a value, as in the run; in a column that the run does not read, it is a missing value."""
+    run = trained(tmp_path, data=rows(300, 0, ("ann", "NA", "bob")), choices={"user": encoding, "seen": encoding})
+    data = {**rows(6, 1), "user": ["NA", "ann", None, "bob", "NA", " "], "scene": ["NA", "home"] * 3}
+    assert {value: group.rows for value, group in run.evaluate(data, by="user").groups.items()} == {
+        "NA": 2, "ann": 1, "bob": 1, None: 2,
+    }  # fmt: skip
+    assert list(run.evaluate(data, by="scene").groups) == ["home", None]
+
+
+def test_groups_have_the_texts_of_the_run(tmp_path: Path) -> None:
+    """A vocabulary of numbers reads 7, 7.0 and `007` as one value, and so are they one group."""
+    data = {**rows(300, 0), "user": [7, 12, 30] * 100}
+    run = trained(tmp_path, SPEC.replace("table: user", "vocab: 20, dim: 4"), data, choices={"user": "vocabulary"})
+    found = run.evaluate({**rows(4, 1), "user": ["7", "7.0", "007", "12"]}, by="user")
+    assert {value: group.rows for value, group in found.groups.items()} == {"7": 3, "12": 1}
+
+
 def test_a_metric_without_rows_has_no_value(run: Trained) -> None:
     """Without clicks `buy` has no rows, so the metric is None, as in results.json."""
     data = {**rows(20, 4), "click": [0] * 20}
