@@ -7,8 +7,6 @@ ones.
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -16,17 +14,14 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, Phase, settings
 
 from archspec.cli.app import archspec
+from tests.limited import limited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-    from types import FrameType
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 LONGEST = 2.0
 """Seconds of processor time that an input may take, so that a busy machine changes nothing."""
-_WAITING = 60.0
-"""Seconds after which an input that uses no processor hangs, too."""
 
 
 def fuzz(by_day: int, by_night: int) -> settings:
@@ -39,32 +34,9 @@ def fuzz(by_day: int, by_night: int) -> settings:
     )
 
 
-class HangError(BaseException):
-    """An input took too long. No error handler catches this."""
-
-
-@contextmanager
-def within(seconds: float = LONGEST) -> Iterator[None]:
-    """Raises HangError if the block takes more processor time, or waits for a minute."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise HangError
-
-    before = {name: signal.signal(name, stop) for name in (signal.SIGPROF, signal.SIGALRM)}
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, _WAITING * seconds / LONGEST)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-
 def run_command(*words: str, stdin: bytes = b"", seconds: float = LONGEST) -> Result:
     """Runs `archspec WORDS...` in this process; only errors that are not archspec's own exits are raised."""
-    with within(seconds):
+    with limited(seconds):
         return CliRunner().invoke(archspec, words, input=stdin, catch_exceptions=False)
 
 

@@ -19,7 +19,8 @@ from archspec.data.encoder import Encoder
 from archspec.data.prepare import ENCODING, VALIDATION, Prepared, Source, prepare
 from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError
-from tests.fuzzing import contents, fuzz, within
+from tests.fuzzing import LONGEST, contents, fuzz
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +135,7 @@ def answer(world: World, file: Path, bad: Any) -> Prepared | None:  # noqa: ANN4
     folder = world.folder / "run"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        with within():
+        with limited(LONGEST):
             return prepare(world.graph, Source((str(file),), (str(file),), bad=bad, grouped_by="unread"), folder)
     except SpecError as error:
         assert error.status == 2  # noqa: PT017 - a rejection is one of two valid results
@@ -158,7 +159,7 @@ def check_rows(done: Prepared, folder: Path) -> dict[str, Any]:
     return dict(columns)
 
 
-def same(batch: Any, columns: dict[str, Any], rows: Any) -> None:  # noqa: ANN401 - arrays
+def assert_same(batch: Any, columns: dict[str, Any], rows: Any) -> None:  # noqa: ANN401 - arrays
     """Asserts that rows encoded for scoring equal those written for training."""
     for name, values in batch.items():
         wanted = columns[name][rows].astype(values.numpy().dtype)
@@ -216,11 +217,11 @@ def test_fuzz_of_odd_tables(world: World, done: list[Change], name: str, bad: st
     encoder = Encoder.from_text((folder / ENCODING).read_text(), prepared.encoder.requirements)
     kept: list[int] = []
     for batch in table_batches(file, encoder, bad="skip"):
-        same(batch, columns, slice(len(kept), len(kept) + len(batch.rows)))
+        assert_same(batch, columns, slice(len(kept), len(kept) + len(batch.rows)))
         kept += batch.rows.tolist()
     assert len(kept) == prepared.validation
     for batch in table_batches(alone, encoder, bad="skip"):
-        same(batch, columns, [kept.index(row)])
+        assert_same(batch, columns, [kept.index(row)])
 
 
 @dataclass(frozen=True)
