@@ -43,8 +43,8 @@ def loss_of(task: str, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
     return parts["y"]
 
 
-def equal(found: Tensor, expected: Tensor, outputs: Tensor) -> None:
-    """Value and gradient agree."""
+def assert_equal_losses(found: Tensor, expected: Tensor, outputs: Tensor) -> None:
+    """Asserts that both losses have the same value, and the same finite gradient in the outputs."""
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     gradients = [torch.autograd.grad(value, outputs)[0] for value in (found, expected)]
     assert torch.isfinite(gradients[0]).all()
@@ -110,13 +110,13 @@ def test_losses_are_their_formulas(kind: str, loss: str) -> None:
     outputs, labels = outputs_of(kind), labels_of(kind)
     task = f"{KINDS[kind]}, loss: {{kind: {loss}}}"
     formula = FORMULAS[kind, loss]
-    equal(loss_of(task, outputs, {"y": labels}), formula(outputs, labels).mean(), outputs)
+    assert_equal_losses(loss_of(task, outputs, {"y": labels}), formula(outputs, labels).mean(), outputs)
     space, weight = (torch.arange(ROWS) % 2).double(), torch.linspace(0, 2, ROWS, dtype=torch.float64)
     dirty = torch.where(space == 1, labels.double(), NAN)
     if labels.is_floating_point():
         found = loss_of(f"{task}, when: s, weight_column: w", outputs, {"y": dirty, "s": space, "w": weight})
         rows = formula(outputs, labels) * space * weight
-        equal(found, rows.sum() / (space * weight).sum(), outputs)
+        assert_equal_losses(found, rows.sum() / (space * weight).sum(), outputs)
 
 
 @pytest.mark.parametrize("kind", ["poisson", "tweedie", "weighted_logistic"])
@@ -164,7 +164,7 @@ def test_losses_within_groups(loss: str, inside: str) -> None:
     by_hand = pairs_by_hand if loss == "pairwise" else lists_by_hand
     batch = {"y": torch.where(space == 1, labels, NAN), "s": space, "request": GROUPS}
     found = loss_of(f"binary, when: s, loss: {{kind: {loss}, group: request, temperature: 0.7}}", outputs, batch)
-    equal(found, by_hand(outputs, labels, space == 1, 0.7), outputs)
+    assert_equal_losses(found, by_hand(outputs, labels, space == 1, 0.7), outputs)
 
 
 @pytest.mark.parametrize("loss", ["pairwise", "listwise"])
@@ -190,7 +190,7 @@ def test_jrc_is_the_algorithm_of_the_paper() -> None:
     ranked = (sum(terms) / mask.sum(0)).mean()
     expected = 0.3 * torch.nn.functional.cross_entropy(outputs, labels) + 0.7 * ranked
     task = "multiclass, classes: 2, loss: {kind: jrc, group: request, alpha: 0.3}"
-    equal(loss_of(task, outputs, {"y": labels, "request": GROUPS}), expected, outputs)
+    assert_equal_losses(loss_of(task, outputs, {"y": labels, "request": GROUPS}), expected, outputs)
 
 
 @pytest.mark.parametrize(("source", "temperature"), [("probability", 1.0), ("probability", 2.0), ("logit", 2.0)])
@@ -204,7 +204,7 @@ def test_distillation(source: str, temperature: float) -> None:
     column = taught if source == "logit" else taught.sigmoid()
     loss = f"{{kind: distill, column: t, from: {source}, temperature: {temperature}, weight: 0.3}}"
     task = f"binary, loss: [logistic, {loss}]"
-    equal(
+    assert_equal_losses(
         loss_of(task, outputs, {"y": labels, "t": column}),
         (own + 0.3 * temperature**2 * distilled).mean(), outputs,
     )  # fmt: skip
@@ -226,7 +226,7 @@ def test_rows_without_a_group_take_no_part() -> None:
     groups = torch.where(torch.arange(ROWS) < 6, GROUPS, NO_GROUP)
     task = "binary, loss: {kind: pairwise, group: request}"
     expected = pairs_by_hand(outputs, labels, torch.arange(ROWS) < 6, 1.0)
-    equal(loss_of(task, outputs, {"y": labels, as_written("request"): groups}), expected, outputs)
+    assert_equal_losses(loss_of(task, outputs, {"y": labels, as_written("request"): groups}), expected, outputs)
     with pytest.raises(ValueError, match=r"column `request`, which groups rows .* not one integer per row"):
         loss_of(task, outputs, {"y": labels, "request": labels})
 
