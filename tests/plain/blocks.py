@@ -154,6 +154,20 @@ class Tower(Mlp):
         return logits.squeeze(1) if self.head.out_features == 1 else logits
 
 
+class Cases(nn.Module):
+    """A tower per scene, each with a stream of its own; a row takes the logit of its scene."""
+
+    def __init__(self, towers: Mapping[str, nn.Module]) -> None:
+        """Hold the towers as `cases.<scene>`, in the order of the scenes' numbers."""
+        super().__init__()
+        self.cases = nn.ModuleDict(dict(towers))
+
+    def forward(self, scene: Tensor, streams: Sequence[Tensor]) -> Tensor:
+        """Each row's own scene's logit, `[B]`."""
+        logits = [tower(stream) for tower, stream in zip(self.cases.values(), streams, strict=True)]
+        return torch.stack(logits, dim=1)[torch.arange(len(scene)), scene]
+
+
 class Gate(Mlp):
     """softmax(W h(x)): one weight per expert seen, `[B, E]`; h has no layers unless `units` says so."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .blocks import Batch, Fields, Gate, Inputs, Level, Mlp, Reference, Tower, mix
+from .blocks import Batch, Cases, Fields, Gate, Inputs, Level, Mlp, Reference, Tower, mix
 
 SCENES = ("home", "search", "nearby")
 TASKS = ("click", "buy")
@@ -40,20 +40,6 @@ class Attention(nn.Module):
         return torch.stack(rows) if rows else mixtures[0]
 
 
-class Cases(nn.Module):
-    """A tower per scene."""
-
-    def __init__(self) -> None:
-        """Make the towers."""
-        super().__init__()
-        self.cases = nn.ModuleDict({scene: Tower(32, [32]) for scene in SCENES})
-
-    def forward(self, scene: Tensor, streams: list[Tensor]) -> Tensor:
-        """Each row's own scene's logit, `[B]`."""
-        logits = [self.cases[name](stream) for name, stream in zip(SCENES, streams, strict=True)]
-        return torch.stack(logits, dim=1)[torch.arange(len(scene)), scene]
-
-
 class Hinet(Reference):
     """Scenario layer, then a task layer per scene and task."""
 
@@ -75,7 +61,7 @@ class Hinet(Reference):
             {name: [Mlp(96, [32]) for _ in range(2)] for name in (*pairs, "shared")},
             {pair: Gate(96, 4, bias=True) for pair in pairs},
         )
-        self.towers = nn.ModuleDict({task: Cases() for task in TASKS})
+        self.towers = nn.ModuleDict({task: Cases({scene: Tower(32, [32]) for scene in SCENES}) for task in TASKS})
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits per tower, `[B]`."""

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import torch
 from torch import Tensor, nn
 
-from .blocks import Batch, Fields, Gate, Inputs, Level, Mlp, Reference, Tower, mix
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from .blocks import Batch, Cases, Fields, Gate, Inputs, Level, Mlp, Reference, Tower, mix
 
 SCENES = ("spain", "france", "poland")
 INPUTS: Fields = {
@@ -20,20 +14,6 @@ INPUTS: Fields = {
     "history": {"kind": "sequence", "table": "item", "length": 10, "pool": "mean"},
     "stats": {"kind": "dense", "dim": 8},
 }
-
-
-class Cases(nn.Module):
-    """A tower per scene."""
-
-    def __init__(self, scenes: Sequence[str], width: int, units: Sequence[int]) -> None:
-        """Make the towers."""
-        super().__init__()
-        self.cases = nn.ModuleDict({scene: Tower(width, units) for scene in scenes})
-
-    def forward(self, scene: Tensor, streams: Sequence[Tensor]) -> Tensor:
-        """Each row's own scene's logit, `[B]`."""
-        logits = [tower(stream) for tower, stream in zip(self.cases.values(), streams, strict=True)]
-        return torch.stack(logits, dim=1)[torch.arange(len(scene)), scene]
 
 
 class Hmoe(Reference):
@@ -50,7 +30,7 @@ class Hmoe(Reference):
         self.level1 = Level(experts, {scene: Gate(width, 4, [16]) for scene in SCENES})
         hidden = {scene: [Mlp(32, [32])] for scene in SCENES}
         self.level2 = Level(hidden, {scene: Gate(width, 3, [16]) for scene in SCENES})
-        self.towers = nn.ModuleDict({"buy": Cases(SCENES, 32, [])})
+        self.towers = nn.ModuleDict({"buy": Cases({scene: Tower(32, []) for scene in SCENES})})
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits, `[B]`."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
-from .blocks import Batch, Fields, Gate, Inputs, Level, Mlp, Reference, StaticGate, mix
+from .blocks import Batch, Cases, Fields, Gate, Inputs, Level, Mlp, Reference, StaticGate, mix
 
 SCENES = ("home", "search", "nearby")
 TASKS = ("click", "buy")
@@ -36,15 +34,6 @@ class NormedTower(nn.Module):
         return logits.squeeze(1)
 
 
-class Cases(nn.Module):
-    """A tower per scene."""
-
-    def __init__(self) -> None:
-        """Make them in the order of the scenes."""
-        super().__init__()
-        self.cases = nn.ModuleDict({scene: NormedTower(32) for scene in SCENES})
-
-
 class M3oe(Reference):
     """Per scene and task: shared mix + s(a) scene mix + s(c) task mix."""
 
@@ -68,7 +57,7 @@ class M3oe(Reference):
                 **{pair: StaticGate([0.0] * 2) for pair in pairs},
             },
         )
-        self.towers = nn.ModuleDict({task: Cases() for task in TASKS})
+        self.towers = nn.ModuleDict({task: Cases({scene: NormedTower(32) for scene in SCENES}) for task in TASKS})
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits per tower, `[B]`."""
@@ -79,12 +68,11 @@ class M3oe(Reference):
         logits = {}
         for task in TASKS:
             of_task = mix(torch.softmax(self.level1.gates[f"of_{task}"](len(x)), dim=1), tasks)
-            rows = []
+            streams = []
             for scene in SCENES:
                 at_scene = mix(torch.softmax(self.level1.gates[f"at_{scene}"](len(x)), dim=1), scenes)
                 balance = torch.sigmoid(self.level2.gates[f"{scene}_{task}"](len(x)))
                 fused = mix(self.level2.gates[f"shared_{scene}_{task}"](x.detach()), shared)
-                fused = fused + mix(balance, [at_scene, of_task])
-                rows.append(cast("Cases", self.towers[task]).cases[scene](fused))
-            logits[task] = torch.stack(rows, dim=1)[torch.arange(len(x)), batch["scene"]]
+                streams.append(fused + mix(balance, [at_scene, of_task]))
+            logits[task] = self.towers[task](batch["scene"], streams)
         return logits
