@@ -33,7 +33,7 @@ class Cost:
     flops: int | None = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(_sum(self.parameters, other.parameters), _sum(self.flops, other.flops))
+        return Cost(sum_of(self.parameters, other.parameters), sum_of(self.flops, other.flops))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def parameters(graph: Graph, program: Program) -> dict[str, int | None]:
     """The number of weights by graph node, without statistics; None: the module of a plugin does not declare it."""
     counts: dict[str, int | None] = dict.fromkeys(graph.order, 0)
     for weights in counted_weights(graph, program):
-        counts[weights.owner] = _sum(counts[weights.owner], weights.parameters)
+        counts[weights.owner] = sum_of(counts[weights.owner], weights.parameters)
     return counts
 
 
@@ -135,7 +135,8 @@ def counted_weights(graph: Graph, program: Program) -> Iterator[CountedWeights]:
     storages = program.slots()
     for weight in program.weights.values():
         if weight.trainable:
-            owner, storage = _owner(weight, program, graph.nodes), storages[weight.name][0].name
+            storage = storages[weight.name][0].name
+            owner = _owner(weight, storage, program, graph.nodes)
             used = frozenset(users.get(storage, {owner}))
             yield CountedWeights(owner, prod(weight.shape), used, storage in tables, weight.frozen)
     for module in program.modules.values():
@@ -154,16 +155,16 @@ def _users(program: Program) -> dict[str, set[str]]:
     return users
 
 
-def _sum(a: int | None, b: int | None) -> int | None:
-    return None if a is None or b is None else a + b
+def sum_of(*numbers: int | None) -> int | None:
+    """The sum; None if one of the numbers is unknown."""
+    return None if None in numbers else sum(number or 0 for number in numbers)
 
 
-def _owner(weight: Weight, program: Program, nodes: Container[str]) -> str:
+def _owner(weight: Weight, storage: str, program: Program, nodes: Container[str]) -> str:
     """The node that a weight is counted for. If a table's own input is pruned, it is the input that reads the table."""
     if weight.owner in nodes:
         return weight.owner
-    holder = program.slots()[weight.name][0].name
-    return next(op.node.node for op in program.ops if holder in op.weights)
+    return next(op.node.node for op in program.ops if storage in op.weights)
 
 
 def _caller(module: Module, program: Program, nodes: Container[str]) -> str:

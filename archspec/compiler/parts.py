@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from archspec.compiler.count import parameters
+from archspec.compiler.count import parameters, sum_of
 from archspec.compiler.names import heading
 from archspec.graph.widths import tokens_of, width_of
 from archspec.spec.spec import Block
@@ -55,8 +55,7 @@ def _line(title: str, group: Sequence[Node], graph: Graph, counts: dict[str, int
     reads = (tokens_of(graph, stream), width_of(graph, stream)) if stream is not None else (None, None)
     both = (reads, (graph.tokens.get(node.name), graph.widths.get(node.name)))
     shapes = " -> ".join(f"[B, {f'{count}, ' if count else ''}{width}]" for count, width in both if width is not None)
-    found = [counts.get(member.name, 0) for member in group]
-    number = None if None in found else sum(count or 0 for count in found)
+    number = sum_of(*(counts.get(member.name, 0) for member in group))
     counted = f", {number:,} parameters" if number else ""
     if node.like is not None and isinstance(node.block, Block):
         counted += f", weights of {node.block.common.like}"

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from archspec.compiler.count import Cost, count_program, counted_weights
+from archspec.compiler.count import count_program, counted_weights, sum_of
 from archspec.compiler.lower import lower
-from archspec.graph.reach import trained_by
-from archspec.program.nodes import NodeName
+from archspec.graph.reach import needed_by, trained_by
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from archspec.compiler.count import Count, CountedWeights
     from archspec.graph.graph import Graph
@@ -140,19 +139,22 @@ def _nodes(graph: Graph, counted: Count, found: Iterable[CountedWeights]) -> lis
 
 def _by_task(graph: Graph, counted: Count, found: Collection[CountedWeights]) -> list[TaskSummary]:
     trained = [(weights, frozenset(() if weights.frozen else _trained_by(graph, weights))) for weights in found]
-    sources = graph.sources()
+    used: dict[str, set[str]] = {task: set() for task in graph.spec.tasks}
+    for name, tasks in needed_by(graph).items():
+        for task in tasks:
+            used[task].add(name)
     rows = []
     for task, block in graph.spec.tasks.items():
-        used = _below((edge.source for edge in graph.into(NodeName("tasks", task), "output")), sources)
         mine = [(weights, tasks) for weights, tasks in trained if task in tasks]
+        needed = [(weights, tasks) for weights, tasks in trained if weights.users & used[task]]
         row = TaskSummary(
             task=task,
             kind=block.kind,
-            parameters=_parameters(weights for weights in found if weights.users & used),
-            flops=sum((Cost(0, counted.nodes[name].flops) for name in used), start=Cost()).flops,
+            parameters=_parameters(weights for weights, _ in needed),
+            flops=sum_of(*(counted.nodes[name].flops for name in used[task])),
             alone=_parameters(weights for weights, tasks in mine if len(tasks) == 1),
             shared=_parameters(weights for weights, tasks in mine if len(tasks) > 1),
-            untrained=_parameters(weights for weights, tasks in trained if task not in tasks and weights.users & used),
+            untrained=_parameters(weights for weights, tasks in needed if task not in tasks),
         )
         rows.append(row)
     return rows
@@ -164,16 +166,5 @@ def _trained_by(graph: Graph, weights: CountedWeights) -> Iterator[str]:
         yield from graph.tasks[user]
 
 
-def _below(names: Iterable[NodeName], sources: Mapping[NodeName, set[NodeName]]) -> set[NodeName]:
-    """Nodes and all nodes that they depend on."""
-    waiting = list(names)
-    found = set(waiting)
-    while waiting:
-        fresh = sources[waiting.pop()] - found
-        found |= fresh
-        waiting += fresh
-    return found
-
-
 def _parameters(found: Iterable[CountedWeights]) -> int | None:
-    return sum((Cost(weights.parameters, 0) for weights in found), start=Cost()).parameters
+    return sum_of(*(weights.parameters for weights in found))

@@ -34,11 +34,7 @@ def only(graph: Graph, outputs: Sequence[str]) -> Graph:
     found = [NodeName(section, name) for name in outputs for section in ("towers", "fusion")]
     starts = [name for name in found if name in graph.nodes]
     _check(graph, outputs)
-    sources: dict[str, list[NodeName]] = {name: [] for name in graph.nodes}
-    for edge in graph.edges:
-        if edge.role != "loss":
-            sources[edge.target].append(edge.source)
-    needed = reached(starts, lambda name: sources[name]).keys()
+    needed = reached(starts, lambda name: [edge.source for edge in graph.into(name) if edge.role != "loss"]).keys()
     data: dict[str, Any] = spec.data()
     for section in ("towers", "fusion"):
         data[section] = {

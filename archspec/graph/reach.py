@@ -10,9 +10,9 @@ from archspec.program.nodes import NodeName
 from archspec.program.order import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
 
-    from archspec.graph.graph import Graph
+    from archspec.graph.graph import Edge, Graph
 
 
 _BITS = bytes.maketrans(b"01", b"\0\1")
@@ -23,24 +23,45 @@ def reach(graph: Graph) -> dict[str, tuple[str, ...]]:
 
     Experts that share weights are treated as one: each has the tasks of all of them.
     """
-    tasks = tuple(graph.spec.tasks)
-    bit: dict[str, int] = {NodeName("tasks", task): 1 << index for index, task in enumerate(tasks)}
-    found = {name: bit.get(name, 0) for name in graph.nodes}
-    for name in reversed(graph.order):
-        for edge in graph.into(name):
-            if not edge.detached and edge.role not in INDEX_ROLES:
-                found[edge.source] |= found[name]
+    found = _below_tasks(graph, _has_gradient)
     for owner, users in graph.users().items():
         together = 0
         for name in users:
             together |= found[name]
         found.update(dict.fromkeys([*users, *([owner] if owner in found else [])], together))
+    return _named(found, graph)
+
+
+def needed_by(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Node -> the tasks whose scores are computed from it; what only their losses read does not count."""
+    return _named(_below_tasks(graph, lambda edge: edge.target.section != "tasks" or edge.role == "output"), graph)
+
+
+def _below_tasks(graph: Graph, follows: Callable[[Edge], bool]) -> dict[str, int]:
+    """Node -> the tasks to which it leads along the edges that are followed, as bits."""
+    bit: dict[str, int] = {NodeName("tasks", task): 1 << index for index, task in enumerate(graph.spec.tasks)}
+    found = {name: bit.get(name, 0) for name in graph.nodes}
+    for name in reversed(graph.order):
+        for edge in graph.into(name):
+            if follows(edge):
+                found[edge.source] |= found[name]
+    return found
+
+
+def _named(found: Mapping[str, int], graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The tasks of each node, by name, in the spec's order."""
+    tasks = tuple(graph.spec.tasks)
     everything = (1 << len(tasks)) - 1
     names = {
         mask: tasks if mask == everything else tuple(compress(tasks, bin(mask)[:1:-1].encode().translate(_BITS)))
         for mask in set(found.values())
     }
     return {name: names[mask] for name, mask in found.items()}
+
+
+def _has_gradient(edge: Edge) -> bool:
+    """Whether the gradient of the target flows back along an edge."""
+    return not edge.detached and edge.role not in INDEX_ROLES
 
 
 def trained_by(graph: Graph) -> dict[str, tuple[str, ...]]:
@@ -68,14 +89,9 @@ def last_nodes(graph: Graph, holders: Collection[str]) -> set[str]:
     widest = {node for node in able if len(tasks[node]) == most > 1}
     users: dict[str, list[NodeName]] = {name: names for names in graph.users().values() for name in names}
     sharing = {node: users.get(node, [graph.nodes[node].name]) for node in widest}
-    below = _below({name for names in sharing.values() for name in names}, graph)
-    return {node for node, names in sharing.items() if not below.issuperset(names)}
 
+    def read(name: NodeName) -> list[NodeName]:
+        return [edge.source for edge in graph.into(name) if _has_gradient(edge)]
 
-def _below(nodes: set[NodeName], graph: Graph) -> set[NodeName]:
-    """Nodes that one of the given nodes reads, directly or indirectly."""
-    sources: dict[NodeName, list[NodeName]] = {node.name: [] for node in graph.nodes.values()}
-    for edge in graph.edges:
-        if not edge.detached and edge.role not in INDEX_ROLES:
-            sources[edge.target].append(edge.source)
-    return {*reached((source for node in nodes for source in sources[node]), lambda name: sources[name])}
+    below = reached((source for names in sharing.values() for name in names for source in read(name)), read)
+    return {node for node, names in sharing.items() if not below.keys() >= set(names)}
