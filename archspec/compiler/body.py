@@ -36,6 +36,7 @@ class Body:
         self.pending: dict[str, str] = {}
         """Values that have no line of their own yet: the operation that reads them inlines them."""
         self.producers = program.producers()
+        self.slots = program.slots()
         self.readers = {value.name: op for op in program.ops for value in op.inputs}
 
     def section(self, outputs: Sequence[Output], done: set[str], headings: bool) -> list[str]:  # noqa: FBT001 - set by one caller
@@ -131,7 +132,7 @@ class Body:
 
     def view(self, weight: str) -> str:
         """The expression for a canonical weight inside its storage."""
-        storage, slot = self.program.slots()[weight]
+        storage, slot = self.slots[weight]
         index = ", ".join(f"{i[0]}:{i[1]}" if isinstance(i, tuple) else str(i) for i in slot.index)
         return f"self.{self.attribute(storage.name)}{f'[{index}]' if index else ''}{'.mT' if slot.transposed else ''}"
 

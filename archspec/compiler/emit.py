@@ -171,7 +171,7 @@ class _Emitter:
         checks += [f'    check_beside(batch, "{name}", {ids!r}, {weights!r})' for name, ids, weights in self.beside()]
         lines = ["if self.check_inputs and not torch.compiler.is_compiling():", *checks] if checks else []
         lines += body.section(logits, done, headings=True)
-        lines += body.section(self.shared_by_blocks(body), done, headings=False)
+        lines += body.section(self.shared_by_blocks(), done, headings=False)
         lines += self.optional(body, done, "gates", "if gates is not None:", 'gates["{}"] = {}')
         lines += self.optional(body, done, "losses", "if self.training:", 'self.auxiliary_losses["{}"] = {}')
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in logits))
@@ -183,7 +183,7 @@ class _Emitter:
         named = ((name.partition(".")[0], key) for name, (key, column) in columns.items() if column.beside)
         return [(name, columns[name][0], key) for name, key in named]
 
-    def shared_by_blocks(self, body: Body) -> list[Output]:
+    def shared_by_blocks(self) -> list[Output]:
         """Values that both optional blocks need: they are computed first, since each block may run alone."""
         gates, losses = (self.program.needed(self.section(section)) for section in ("gates", "losses"))
         both = (op.output for op in self.program.ops if op.output.name in gates & losses)
@@ -245,7 +245,7 @@ class _Emitter:
         yield "# Tensors [E, D, H] whose members are weights [H, D] lying transposed.\n" + _table("STACKS", stacks)
         columns = [
             f'    ("{name}", {key!r}, "{column.dtype}", {column.shape!r}, {column.low}, {column.high}),'
-            for name, (key, column) in {**self.lowered.columns}.items()
+            for name, (key, column) in self.lowered.columns.items()
         ]
         yield "# Input, key in the batch, type, shape, lowest id, first id too high.\n" + _table("COLUMNS", columns)
         yield "# Keys of single ids, in the order in which they are looked up.\n" + _table("IDS", self.id_keys())

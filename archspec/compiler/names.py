@@ -94,6 +94,7 @@ class Attributes:
 
     def __init__(self, programs: Sequence[Program]) -> None:
         self.names: dict[str, str] = {}
+        self.taken: set[str] = set()
         for program in programs:
             for storage in program.storages.values():
                 first = program.weights[storage.slots[0].weight]
@@ -108,7 +109,8 @@ class Attributes:
 
     def add(self, name: str, attribute: str) -> None:
         """Adds an attribute, with a number if the name is taken."""
-        self.names[name] = numbered(identifier(attribute), self.names.values())
+        self.names[name] = numbered(identifier(attribute), self.taken)
+        self.taken.add(self.names[name])
 
     def name(self, name: str) -> str:
         """The attribute of a storage, a plugin's module or a constant, by its name in the program."""
@@ -126,11 +128,11 @@ class Variables:
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self.reserved = reserved() | LOCAL | frozenset(taken)
         self.bound: dict[str, str] = {}
-        self.used: set[str] = set()
+        self.used = set(self.reserved)
 
     def bind(self, value: str, hint: str) -> str:
         """A name for a new value."""
-        name = numbered(identifier(hint, self.reserved), self.used | self.reserved)
+        name = numbered(identifier(hint, self.reserved), self.used)
         self.used.add(name)
         self.bound[value] = name
         return name
