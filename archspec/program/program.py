@@ -11,9 +11,12 @@ from archspec.program import order
 from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from archspec.program.given import Seen
+
+    Merge = Callable[[str, Sequence["Storage"]], "Storage"]
+    """Makes one storage, with a name, of several."""
 
 Dim = int | str
 """A size: a number, or the symbol "B" (batch) or "L" (length of a sequence)."""
@@ -254,6 +257,13 @@ class Program:
         for op in self.ops:
             yield from (value.name for value in op.inputs)
         yield from (output.value.name for output in self.outputs)
+
+
+def merge(storages: dict[str, Storage], names: Sequence[str], make: Merge, mark: str) -> str:
+    """Replaces storages by one that `make` makes of them, named after the first; returns its name."""
+    made = make(f"{names[0]}~{mark}", [storages.pop(name) for name in names])
+    storages[made.name] = made
+    return made.name
 
 
 def side_by_side(name: str, storages: Sequence[Storage]) -> Storage:

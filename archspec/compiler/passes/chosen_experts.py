@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
-from archspec.program.program import stacked
+from archspec.program.program import merge, stacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,14 +103,11 @@ class _Chains:
 
 def _stacks(chains: Sequence[Chain], storages: dict[str, Storage]) -> tuple[str, ...]:
     """One storage for each weight of the experts, along a new first axis."""
-    names = []
-    for layer in zip(*chains, strict=True):
-        for place in range(len(layer[0].weights)):
-            parts = [storages.pop(op.weights[place]) for op in layer]
-            storage = stacked(f"{parts[0].name}~stack", parts)
-            storages[storage.name] = storage
-            names.append(storage.name)
-    return tuple(names)
+    return tuple(
+        merge(storages, names, stacked, "stack")
+        for layer in zip(*chains, strict=True)
+        for names in zip(*(op.weights for op in layer), strict=True)
+    )
 
 
 def _layers(chain: Chain) -> tuple[tuple[int, str], ...]:

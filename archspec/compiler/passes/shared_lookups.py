@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
 from archspec.program.nodes import NodeName
-from archspec.program.program import in_order, side_by_side
+from archspec.program.program import in_order, merge, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -113,8 +113,7 @@ def _lookup(members: list[Op], ids: Value, storages: dict[str, Storage]) -> list
     tables = list(dict.fromkeys(op.weights[0] for op in members))
     rows = [storages[name].shape[0] for name in tables]
     offsets = dict(zip(tables, [0, *accumulate(rows)], strict=False))
-    table = side_by_side(f"{tables[0]}~tables", [storages.pop(name) for name in tables])
-    storages[table.name] = table
+    table = merge(storages, tables, side_by_side, "tables")
     width = members[0].output.width
     wide = Value(f"{members[0].output.name}~lookup", ("B", width * len(members)))
     shift = Value(f"{members[0].output.name}~offsets", (len(members), 1), "int")
@@ -122,7 +121,7 @@ def _lookup(members: list[Op], ids: Value, storages: dict[str, Storage]) -> list
     node = members[0].node
     ops = [
         Op("constant", (), shift, (), (("data", data),), INPUTS),
-        Op("lookup_tables", (shift, ids), wide, (table.name,), (("sparse", bool(members[0].attr("sparse"))),), node),
+        Op("lookup_tables", (shift, ids), wide, (table,), (("sparse", bool(members[0].attr("sparse"))),), node),
     ]
     for index, op in enumerate(members):
         ops.append(

@@ -11,13 +11,13 @@ from archspec.compiler.passes.layout import Layout
 from archspec.compiler.passes.mixing import Mixing
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
+from archspec.program.program import merge, stacked, stacked_transposed
 from archspec.program.program import side_by_side as rows_of
-from archspec.program.program import stacked, stacked_transposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Merge = Callable[[str, Sequence[Storage]], Storage]
+    from archspec.program.program import Merge
 
 FREE = frozenset({"slice"})
 """Operations that only select a part of a value."""
@@ -135,15 +135,10 @@ class _Fusion:
         self.remarks.append(f"{members[0].output.name}: other operations use its weights, too")
         return False
 
-    def merged(self, members: list[Op], merge: Merge, mark: str) -> tuple[str, ...]:
+    def merged(self, members: list[Op], make: Merge, mark: str) -> tuple[str, ...]:
         """One storage for each weight of the members."""
-        names = []
-        for place in range(len(members[0].weights)):
-            parts = [self.storages.pop(op.weights[place]) for op in members]
-            storage = merge(f"{parts[0].name}~{mark}", parts)
-            self.storages[storage.name] = storage
-            names.append(storage.name)
-        return tuple(names)
+        places = zip(*(op.weights for op in members), strict=True)
+        return tuple(merge(self.storages, names, make, mark) for names in places)
 
     def one(
         self, members: list[Op], inputs: tuple[Value, ...], shape: tuple[int | str, ...], weights: tuple[str, ...] = ()

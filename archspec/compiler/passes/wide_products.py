@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archspec.compiler.passes.result import PassResult
 from archspec.program import Op, Program, Storage, Value
-from archspec.program.program import side_by_side
+from archspec.program.program import merge, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,13 +72,10 @@ def _wide(members: list[Op], activations: Mapping[str, Op], storages: dict[str, 
     members = sorted(members, key=lambda op: widths.index(op.output.width))
     head, total = members[0], sum(op.output.width for op in members)
     shape = (*head.inputs[0].shape[:-1], total)
-    weights = [
-        side_by_side(f"{head.weights[place]}~wide", [storages.pop(op.weights[place]) for op in members])
-        for place in range(len(head.weights))
-    ]
-    storages.update((storage.name, storage) for storage in weights)
+    places = zip(*(op.weights for op in members), strict=True)
+    weights = tuple(merge(storages, names, side_by_side, "wide") for names in places)
     wide = Value(f"{head.output.name}~wide", shape)
-    ops = [Op("linear", head.inputs, wide, tuple(storage.name for storage in weights), (), head.node)]
+    ops = [Op("linear", head.inputs, wide, weights, (), head.node)]
     activation = activations.get(head.output.name)
     if activation is not None:
         active = Value(f"{activation.output.name}~wide", shape)
