@@ -83,7 +83,7 @@ class Vocabulary(Encoding):
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The id of each value."""
-        ids = _places(self.texts(array), self.values) + 1
+        ids = indices(self.texts(array), self.values) + 1
         if self.missing:
             ids[self.absent(array)] = len(self.values) + 1
         return ids, np.ones(len(ids), dtype=np.bool_)
@@ -138,10 +138,10 @@ class Words(Encoding):
 
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The index of each word."""
-        places = _places(texts(array, "texts"), self.words)
+        places = indices(texts(array, "texts"), self.words)
         if self.first is None:
             numerals = tuple(map(numeral, self.words))
-            more = _places(texts(array, "numbers"), numerals if len({*numerals}) == len(numerals) else self.words)
+            more = indices(texts(array, "numbers"), numerals if len({*numerals}) == len(numerals) else self.words)
         else:
             numbers, known = whole(array)
             counted = known & (numbers >= self.first) & (numbers < self.first + len(self.words))
@@ -252,7 +252,7 @@ class Flag(Encoding):
         return "rows where it is 1"
 
 
-def _places(array: Array, values: tuple[str, ...]) -> NDArray[np.int64]:
+def indices(array: Array, values: tuple[str, ...]) -> NDArray[np.int64]:
     """The index of each text in the values; -1 if it is not one of them."""
     import pyarrow as pa
     import pyarrow.compute as pc

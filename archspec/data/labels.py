@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from archspec.data.encodings import Encoded, Encoding
+from archspec.data.encodings import Encoded, Encoding, indices
 from archspec.data.faults import MISSING
 from archspec.data.numerals import spelled
 from archspec.data.values import Array, Mask, floats, missing, texts
@@ -71,12 +71,8 @@ class Labels(Encoding):
     def _numbers(self, array: Array) -> tuple[Encoded, Mask]:
         """The labels as numbers, and which of them the task can learn."""
         if self.values:
-            import pyarrow as pa
-            import pyarrow.compute as pc
-
-            found = pc.index_in(texts(array), value_set=pa.array(self.values, pa.string()), skip_nulls=True)
-            places = pc.fill_null(found, _ABSENT).to_numpy(zero_copy_only=False)
-            return places, places >= 0
+            classes = indices(self.texts(array), self.values)
+            return classes, classes >= 0
         numbers, known = floats(array)
         fits = known & (np.abs(numbers) <= np.finfo(np.float32).max)
         if self.low is not None:
