@@ -11,8 +11,8 @@ from torchmetrics.utilities import dim_zero_cat
 class AUC(Metric):
     """The share of pairs of a positive and a negative row whose scores are in the right order; ties count half.
 
-    Stores a score and a bit per row. `compute()` returns `[]` in float64, None if only one class was seen, and NaN if a
-    score was NaN.
+    Stores a score and a boolean per row. `compute()` returns `[]` in float64, None if only one class was seen, and NaN
+    if a score was NaN.
     """
 
     higher_is_better = True
@@ -44,8 +44,8 @@ class GroupedAUC(AUC):
         GAUC = sum_g rows_g AUC_g / sum_g rows_g, over groups that contain both classes
 
     (Zhu et al., Optimized Cost per Click in Taobao Display Advertising, KDD 2017, eq. 10, with impressions as weights.)
-    A group may be spread over batches and processes. Stores a score, a bit and an id per row; `compute()` returns `[]`
-    in float64, or None if no group contains both classes.
+    A group may be spread over batches and processes. Stores a score, a boolean and an id per row; `compute()` returns
+    `[]` in float64, or None if no group contains both classes.
     """
 
     groups: list[Tensor]

@@ -116,8 +116,8 @@ class PCOC(Metric):
 class R2(Metric):
     """The share of the labels' variance that predictions explain: 1 - sum (y - v)^2 / sum (y - mean y)^2.
 
-    Sums are in float64, of labels minus the first one seen in the process. `compute()` returns `[]`, or None if all
-    labels are equal.
+    Stores all labels, because a sum of their squares would lose the digits of their variance; errors are summed. Both
+    are in float64. `compute()` returns `[]`, or None if all labels are equal.
     """
 
     higher_is_better = True
@@ -145,7 +145,7 @@ class R2(Metric):
 
 
 class Stored(Metric):
-    """The base class of metrics that need all rows: stores a prediction and a label per row, 8 bytes."""
+    """The base class of metrics that need all rows: stores a prediction and a label per row, usually 8 bytes."""
 
     is_differentiable = False
     full_state_update = False

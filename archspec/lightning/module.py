@@ -56,9 +56,9 @@ class MultiTaskModule(LightningModule):
     epoch. In validation (and as `test/...` in a test), it logs over the rows of all processes: `validation/loss` (the
     quantity that is trained, with the current weights), `validation/task_losses` (the sum of the tasks' losses, each
     times its `weight`, without decay and balance: monitor this one), `validation/<task>/loss` and
-    `validation/<task>/<metric>`. Binary tasks have `auc, log_loss, normalized_entropy` (and `grouped_auc`), regression
-    tasks `rmse, mae`, multiclass tasks `log_loss, accuracy`. Metrics use the rows of the task's sample space (`when`);
-    each row counts once, whatever its `weight_column`. A metric without rows, or an AUC of one class, is not logged.
+    `validation/<task>/<metric>`, for the metrics of the task's kind: those of binary tasks are `auc, log_loss,
+    normalized_entropy, pcoc, ece` (and `grouped_auc`). Metrics use the rows of the task's sample space (`when`); each
+    row counts once, whatever its `weight_column`. A metric without rows, or an AUC of one class, is not logged.
 
     A spec with sparse tables (`sparse_grad`) is trained by two optimizers, in Lightning's manual optimization: the
     Trainer then does not support `gradient_clip_val` and `accumulate_grad_batches`, and its `global_step` (`max_steps`)
