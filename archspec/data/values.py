@@ -46,11 +46,25 @@ def trimmed(texts: Array) -> Array:
     return pc.if_else(pc.equal(bare, ""), pa.scalar(None, pa.string()), bare)
 
 
+def plain(kind: Any) -> Any:  # noqa: ANN401 - pyarrow comes without types
+    """An Arrow type without a dictionary."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def decoded(array: Array) -> Array:
+    """A column without a dictionary (pandas categories have one)."""
+    import pyarrow as pa
+
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
 def is_text(array: Array) -> bool:
     """Whether a column contains texts."""
     import pyarrow as pa
 
-    kind = _plain(array.type)
+    kind = plain(array.type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
@@ -66,7 +80,7 @@ def is_scalar(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types
     """Whether an Arrow type has a single number, boolean or text per row."""
     import pyarrow as pa
 
-    types, kind = pa.types, _plain(kind)
+    types, kind = pa.types, plain(kind)
     number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
     text = types.is_string(kind) or types.is_large_string(kind)
     return bool(text or number or types.is_null(kind))
@@ -77,7 +91,7 @@ def cleaned(array: Array, none: Collection[str] = NONE) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    array = _decoded(array)
+    array = decoded(array)
     if is_text(array):
         bare = pc.utf8_trim_whitespace(array)
         return pc.if_else(pc.is_in(bare, value_set=pa.array(none, bare.type)), pa.scalar(None, bare.type), bare)
@@ -185,19 +199,6 @@ def lists(array: Array) -> tuple[NDArray[np.int64], Array]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), pc.list_flatten(array)
 
 
-def _plain(kind: Any) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    import pyarrow as pa
-
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _decoded(array: Array) -> Array:
-    """A column without a dictionary (pandas categories have one)."""
-    import pyarrow as pa
-
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
 def _each(array: Array, reading: Reading) -> Array:
     """Canonical texts; only texts that may not be in canonical form are processed one by one."""
     import pyarrow as pa
@@ -232,9 +233,7 @@ def _verbatim(array: Array) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind: Any = array.type
-    if pa.types.is_dictionary(kind):
-        array = array.dictionary_decode()
+    array = decoded(array)
     written = pc.cast(array, pa.string())
     if not pa.types.is_floating(array.type):
         return written

@@ -14,6 +14,7 @@ from archspec.data.batches import encoded_chunks
 from archspec.data.faults import Faults
 from archspec.data.requirements import ColumnRequirement
 from archspec.data.rows import as_batch
+from archspec.data.values import decoded, plain
 from archspec.data.writing import check_writable, table_writer
 from archspec.diagnostics import Diagnostic, Diagnostics
 from archspec.files import whole
@@ -146,7 +147,7 @@ class Scores:
         for table in self.tables:
             for chunk in table.chunks(self._kept):
                 for name, array in chunk.columns.items():
-                    found[name].append(_plain(array.type))
+                    found[name].append(plain(array.type))
                 break  # all chunks of a file have the same types
         return {name: _common(types) if types else pa.null() for name, types in found.items()}
 
@@ -193,12 +194,6 @@ def _array(values: NDArray[np.float32], good: NDArray[np.bool_], width: int) -> 
     return pa.FixedSizeListArray.from_arrays(pa.array(full.reshape(-1)), width, mask=pa.array(~good))
 
 
-def _plain(kind: Any) -> Any:  # noqa: ANN401 - pyarrow comes without types
-    import pyarrow as pa
-
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
 def _common(types: list[Any]) -> Any:  # noqa: ANN401 - pyarrow comes without types
     """A type that can hold the values of all types; texts if there is no other."""
     import pyarrow as pa
@@ -211,9 +206,7 @@ def _common(types: list[Any]) -> Any:  # noqa: ANN401 - pyarrow comes without ty
 
 
 def _cast(array: Array, kind: Any) -> Array:  # noqa: ANN401 - pyarrow comes without types
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = decoded(array)
     return array if array.type == kind else pc.cast(array, kind)
