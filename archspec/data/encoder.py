@@ -130,27 +130,20 @@ class Encoder:
         for name, requirement in self.requirements.items():
             array = chunk.columns[name]
             columns[name], fits, words = self._column(requirement, array)
-            if requirement.space is not None:
-                fits |= ~inside(chunk.columns[requirement.space])
-            if not fits.all():
-                faults += _faults(chunk, requirement, self.encodings[name], fits, words)
-                good &= fits
+            uses = [(requirement, self.encodings[name], fits, words)]
             if requirement.groups:
                 keys, fits = Key().encode(array)
                 absent = missing(array)
-                fits |= absent
                 columns[as_written(name)] = np.where(absent, NO_GROUP, keys)
-                if not fits.all():
-                    faults += _faults(chunk, group_requirement(name), Key(), fits, Key().refusal())
-                    good &= fits
+                uses.append((group_requirement(name), Key(), fits | absent, Key().refusal()))
             for other in requirement.also:
                 encoding = _fixed(other)
-                fits = encoding.encode(array)[1]
-                if other.space is not None:
-                    fits |= ~inside(chunk.columns[other.space])
-                if not fits.all():
-                    faults += _faults(chunk, other, encoding, fits, encoding.refusal())
-                    good &= fits
+                uses.append((other, encoding, encoding.encode(array)[1], encoding.refusal()))
+            for use, encoding, fits, words in uses:
+                right = fits if use.space is None else fits | ~inside(chunk.columns[use.space])
+                if not right.all():
+                    faults += _faults(chunk, use, encoding, right, words)
+                    good &= right
             if requirement.use == "space":
                 faults += _odd_flags(chunk, requirement)
         return columns, good, faults
