@@ -184,8 +184,8 @@ def _of_inputs(graph: Graph) -> Iterator[ColumnRequirement]:
     settings: Mapping[str, InputKind] = {name: block.settings for name, block in inputs.items()}
     columns: dict[str, Column] = {name: block.settings.column(settings) for name, block in inputs.items()}
     read = {edge.source for edge in graph.edges}
-    families = _families(graph, columns)
     keys = {name: block.common.column or name for name, block in inputs.items()}
+    families = _families(keys, columns)
     beside = events(graph, keys)
     for name, block in inputs.items():
         if NodeName("inputs", name) not in read:
@@ -212,10 +212,9 @@ def _of_column(key: str, column: Column, reader: str, family: str) -> ColumnRequ
     return ColumnRequirement(key, "lists", reader, width if isinstance(width, int) else None, column.high, (), family)
 
 
-def _families(graph: Graph, columns: Mapping[str, Column]) -> dict[str, str]:
+def _families(keys: Mapping[str, str], columns: Mapping[str, Column]) -> dict[str, str]:
     """Input -> the column whose ids it shares, through a shared table or because it reads the same column."""
-    key = {name: block.common.column or name for name, block in graph.spec.inputs.items()}
-    family = {name: key[name] for name in columns}
+    family = dict(keys)
     for name, column in columns.items():
         if column.table is not None:
             old, new = family[name], family[column.table]
