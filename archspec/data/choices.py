@@ -105,11 +105,8 @@ def _check_alike(
     choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement], problems: Diagnostics, at: Spans
 ) -> None:
     """Adds an error for each set of columns that share their ids but would be encoded differently."""
-    families: dict[str, list[str]] = {}
-    for name, requirement in requirements.items():
-        if requirement.encodes:
-            families.setdefault(family_of(requirement), []).append(name)
-    for names in families.values():
+    for members in families(requirements).values():
+        names = [name for name in members if requirements[name].encodes]
         asked = {name: choices[name] for name in names if name in choices}
         kinds, rest = set(asked.values()), [name for name in names if name not in asked]
         if len(kinds) < 2 and not (rest and kinds & _ALIKE):  # noqa: PLR2004 - they differ
@@ -131,6 +128,14 @@ def family_of(requirement: ColumnRequirement) -> str:
     return requirement.family or requirement.column
 
 
+def families(requirements: Mapping[str, ColumnRequirement]) -> dict[str, list[str]]:
+    """The name of each family, and the columns in it."""
+    found: dict[str, list[str]] = {}
+    for name, requirement in requirements.items():
+        found.setdefault(family_of(requirement), []).append(name)
+    return found
+
+
 def by_family(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]) -> dict[str, str | None]:
     """The requested encoding of each family; a column that a task reads, too, is not encoded."""
     found = {family_of(requirements[column]): kind for column, kind in choices.items()}
@@ -139,7 +144,7 @@ def by_family(choices: Mapping[str, str], requirements: Mapping[str, ColumnRequi
         for requirement in requirements.values()
         if requirement.plain and requirement.encodes
     }
-    return {family_of(requirement): found.get(family_of(requirement)) for requirement in requirements.values()}
+    return {family: found.get(family) for family in families(requirements)}
 
 
 def _check_min_counts(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archspec.data.choices import family_of
+from archspec.data.choices import families
 from archspec.data.encodings import Buckets, Ids, Log, Numbers, Standard, Vocabulary, Words
 from archspec.data.hashing import Hashed
 from archspec.data.items import PADDING
@@ -79,14 +79,13 @@ class Before:
         """
         known = self.encoder.encodings
         found: dict[str, Encoding] = {}
-        for name, requirement in requirements.items():
-            family = family_of(requirement)
-            members = [family, *(other for other, each in requirements.items() if family_of(each) == family)]
+        for family, columns in families(requirements).items():
+            members = [family, *columns]
             old = next((known[member] for member in members if member in known), None)
             asked = {requested[member] for member in members if member in requested}
             if old is not None and asked <= {_request(old)} - {"buckets", "standard", "age"}:
-                found[name] = old
-        return found
+                found |= dict.fromkeys(columns, old)
+        return {name: found[name] for name in requirements if name in found}
 
     def learned(
         self, fresh: Learned, requested: Mapping[str, str], requirements: Mapping[str, ColumnRequirement]

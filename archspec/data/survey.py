@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from archspec.data.choices import by_family, family_of, least_count
+from archspec.data.choices import by_family, families, family_of, least_count
 from archspec.data.encodings import Buckets, Encoding, Flag, Ids, Log, Numbers, Standard, Vocabulary, Words
 from archspec.data.hashing import Hashed, Key
 from archspec.data.labels import label_encoding, learned_labels
@@ -79,6 +79,7 @@ def learned(
     """
     requested = by_family(choices, requirements)
     profiles = _seen(read, requirements, requested)
+    members = families(requirements)
     several = {family_of(requirement) for requirement in requirements.values() if requirement.use == "lists"}
     problems = Diagnostics()
     found: dict[str, Encoding] = {}
@@ -90,8 +91,7 @@ def learned(
             chosen[family] = _choice(requirement, requested[family], profile, several=family in several)
             if family in profiles:
                 _check(problems, name, chosen[family], profile, requested=requested[family] is not None)
-        members = [other for other, each in requirements.items() if family_of(each) == family]
-        least = least_count(requirement, members, min_counts or {})
+        least = least_count(requirement, members[family], min_counts or {})
         found[name] = _encoding(requirement, chosen[family], profile, least)
         _check_domain(problems, name, found[name], profile)
         if name in (min_counts or {}):
@@ -119,33 +119,31 @@ def _seen(
     Texts are counted at once. Numbers are counted in a second pass, and only if the family also has texts: there may be
     too many plain ids to store.
     """
-    families = {name: family_of(requirement) for name, requirement in requirements.items()}
-    looked = {
-        name for name in families if requirements[name].encodes or requested[families[name]] in {"standard", "age"}
-    }
-    profiles = {families[name]: Profile() for name in looked}
+    family = {name: family_of(requirement) for name, requirement in requirements.items()}
+    looked = {name for name in family if requirements[name].encodes or requested[family[name]] in {"standard", "age"}}
+    profiles = {family[name]: Profile() for name in looked}
     for chunk in read(looked) if looked else ():
         for name in looked:
-            array, kind = chunk.columns[name], requested[families[name]]
+            array, kind = chunk.columns[name], requested[family[name]]
             if kind in MOMENTS:
-                profiles[families[name]].look_at_moments(array)
+                profiles[family[name]].look_at_moments(array)
                 continue
             if kind == "hash":
-                profiles[families[name]].hash(array)
+                profiles[family[name]].hash(array)
             counted = kind == "vocabulary" or (kind is None and _texts(array))
-            profiles[families[name]].look(array, counted=counted)
-    several = {families[name] for name, requirement in requirements.items() if requirement.use == "lists"}
+            profiles[family[name]].look(array, counted=counted)
+    several = {family[name] for name, requirement in requirements.items() if requirement.use == "lists"}
     again = {
         name
         for name in looked
-        if profiles[families[name]].uncounted and requested[families[name]] is None
-        and _counts(requirements[name], profiles[families[name]], several=families[name] in several)
+        if profiles[family[name]].uncounted and requested[family[name]] is None
+        and _counts(requirements[name], profiles[family[name]], several=family[name] in several)
     }  # fmt: skip
     for name in again:
-        profiles[families[name]].counts.clear()
+        profiles[family[name]].counts.clear()
     for chunk in read(again) if again else ():
         for name in again:
-            profiles[families[name]].count(chunk.columns[name])
+            profiles[family[name]].count(chunk.columns[name])
     return profiles
 
 
