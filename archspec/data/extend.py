@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -28,14 +28,9 @@ if TYPE_CHECKING:
     from archspec.data.survey import Learned
     from archspec.graph.graph import Graph
 
-_REQUESTED: Mapping[type[Encoding], str] = {
-    Ids: "ids", Vocabulary: "vocabulary", Hashed: "hash", Buckets: "buckets", Hour: "hour", Weekday: "weekday",
-    Numbers: "numbers", Standard: "standard", Log: "log1p", Age: "age",
-}  # fmt: skip
-"""Encoding -> its name in `--encode`."""
-
-
-_OF_IDS = (Ids, Vocabulary, Hashed, Buckets, Words, Hour, Weekday)
+_REQUESTED: Final = (Ids, Vocabulary, Hashed, Buckets, Hour, Weekday, Numbers, Standard, Log, Age)
+"""Encodings that `--encode` can request, by their `kind`."""
+_OF_IDS: Final = (Ids, Vocabulary, Hashed, Buckets, Words, Hour, Weekday)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +183,9 @@ def _alike(old: Encoding | None, new: Encoding | None) -> bool:
 
 def _request(encoding: Encoding) -> str | None:
     """The name of an encoding in `--encode`; None: it cannot be requested."""
-    name = _REQUESTED.get(type(encoding))
-    return f"{name}:{encoding.column}" if isinstance(encoding, Age) and encoding.column else name
+    if not isinstance(encoding, _REQUESTED):
+        return None
+    return f"{encoding.kind}:{encoding.column}" if isinstance(encoding, Age) and encoding.column else encoding.kind
 
 
 def table_encodings(graph: Graph, encodings: Mapping[str, Encoding]) -> dict[str, Encoding]:
