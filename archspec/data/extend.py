@@ -15,6 +15,7 @@ from archspec.data.items import PADDING
 from archspec.data.labels import Labels
 from archspec.data.moments import Age, Hour, Weekday
 from archspec.data.numerals import numeral
+from archspec.program.nodes import NodeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -194,7 +195,8 @@ def table_encodings(graph: Graph, encodings: Mapping[str, Encoding]) -> dict[str
     for name, block in graph.spec.inputs.items():
         column = block.common.column or name
         if column in encodings and isinstance(encodings[column], _OF_IDS):
-            found.setdefault(f"inputs.{block.settings.shared_table() or name}.weight", encodings[column])
+            table = NodeName("inputs", block.settings.shared_table() or name).child("weight")
+            found.setdefault(table, encodings[column])
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn
 
@@ -20,6 +20,7 @@ from archspec.graph.load import graph_of, load_graph
 from archspec.lightning.checkpoint import spec_of_text
 from archspec.nn.checkpoint import SPEC, read_weights
 from archspec.nn.wrapped import unwrapped
+from archspec.program.nodes import NodeName
 from archspec.runs.files import RUN
 from archspec.runs.trained import Trained, open_run
 from archspec.spec.spec import Spec
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from archspec.data.encodings import Encoding
     from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
+    from archspec.spec.spec import Block
 
+_Value = TypeVar("_Value")
 Old = str | os.PathLike[str] | Trained | nn.Module
 """A run, by its folder or loaded; a file of `save_weights`; a compiled model."""
 
@@ -76,11 +79,10 @@ def migrate(  # noqa: PLR0913 - the public signature
     registry = plugin_door.load(plugins)
     weights, old_graph, encodings = _read(old, registry)
     graph = graph_of(new) if isinstance(new, Spec) else load_graph(new, None, registry)
-    renamed = renamed_columns(encodings, old_graph, graph, moved or {})
-    requirements = column_requirements(graph)
-    words = {name: Words(words=each.words) for name, each in requirements.items() if each.words}
+    columns = {} if old_graph is None else _columns(old_graph, graph, moved or {})
+    known = {**_renamed(encodings, columns), **_words(graph)}
     model = instantiate(build(graph), seed=seed)
-    return _migration(weights, (old_graph, graph), (encodings, {**renamed, **words}), model, moved or {}, share)
+    return _migration(weights, (old_graph, graph), (encodings, known), model, moved or {}, share)
 
 
 def start_of(  # noqa: PLR0913, PLR0917 - two runs and how they correspond
@@ -109,23 +111,16 @@ def before(old: Trained, graph: Graph, moved: Mapping[str, str], *, extend: bool
     """The encodings that a run reuses from another one, by the columns of the new spec."""
     columns = _columns(old.graph, graph, moved)
     encoder = old.encoder
-    renamed: dict[str, Any] = {
-        part: {new: values[column] for new, column in columns.items() if column in values}
-        for part, values in (
-            ("encodings", encoder.encodings), ("widths", encoder.widths), ("forms", encoder.forms),
-            ("sources", encoder.sources),
-        )
-    }  # fmt: skip
-    return Before(replace(encoder, **renamed), str(old.folder), extend)
+    renamed = replace(
+        encoder, encodings=_renamed(encoder.encodings, columns), widths=_renamed(encoder.widths, columns),
+        forms=_renamed(encoder.forms, columns), sources=_renamed(encoder.sources, columns),
+    )  # fmt: skip
+    return Before(renamed, str(old.folder), extend)
 
 
-def renamed_columns(
-    encodings: Mapping[str, Encoding], old: Graph | None, new: Graph, moved: Mapping[str, str]
-) -> dict[str, Encoding]:
-    """The encodings of an old run by the columns of a new spec."""
-    if old is None:
-        return dict(encodings)
-    return {name: encodings[column] for name, column in _columns(old, new, moved).items() if column in encodings}
+def _renamed(values: Mapping[str, _Value], columns: Mapping[str, str]) -> dict[str, _Value]:
+    """What an old run knows of its columns, by those of a new spec."""
+    return {new: values[column] for new, column in columns.items() if column in values}
 
 
 def _columns(old: Graph, new: Graph, moved: Mapping[str, str]) -> dict[str, str]:
@@ -133,9 +128,10 @@ def _columns(old: Graph, new: Graph, moved: Mapping[str, str]) -> dict[str, str]
     renames = Renames(moved)
     known = column_requirements(old)
     found = {name: name for name in column_requirements(new)}
+    inputs: dict[str, Block] = {NodeName("inputs", name): block for name, block in old.spec.inputs.items()}
     for name, block in new.spec.inputs.items():
         column = block.common.column or name
-        before_ = old.spec.inputs.get(renames.old(f"inputs.{name}").removeprefix("inputs."))
+        before_ = inputs.get(renames.old(NodeName("inputs", name)))
         if before_ is not None and column not in known:
             found[column] = before_.common.column or before_.name
     return found
@@ -150,19 +146,17 @@ def _migration(  # noqa: PLR0913, PLR0917 - two models and how they correspond
     share: float,
 ) -> Migration:
     old, graph = graphs
-    sizes = {name: len(value) for name, value in model.named_weights() if value.dim()}
+    before_ = {} if old is None else table_encodings(old, encodings[0])
+    now = {} if old is None else table_encodings(graph, encodings[1])
+    renames = Renames(moved)
     tables: dict[str, NDArray[np.int64]] = {}
-    if old is not None:
-        before_, now = table_encodings(old, encodings[0]), table_encodings(graph, encodings[1])
-        renames = Renames(moved)
-        for name in now:
-            source = renames.old(name)
-            if name in sizes and source in weights:
-                tables[name] = places(before_.get(source), now[name], (len(weights[source]), sizes[name]))
-    for name, rows in sizes.items():  # ids are not encoded: the further rows of a longer table are new
-        source = Renames(moved).old(name)
-        if name not in tables and name.startswith("inputs.") and name.endswith(".weight") and source in weights:
-            tables[name] = places(None, None, (len(weights[source]), rows))
+    for name, value in model.named_weights():
+        source = renames.old(name)
+        is_table = name in now or (name.startswith("inputs.") and name.endswith(".weight"))
+        if is_table and value.dim() and source in weights:
+            # Without encodings, ids mean the same in both, and the further rows of a longer table are new.
+            was = before_.get(source) if name in now else None
+            tables[name] = places(was, now.get(name), (len(weights[source]), len(value)))
     return migrate_weights(weights, old, model, graph, moved=moved, tables=tables, share=share)
 
 
@@ -173,7 +167,8 @@ def _read(old: Old, registry: Registry) -> tuple[dict[str, Tensor], Graph | None
     if isinstance(old, nn.Module):
         inner: Any = unwrapped(old)
         spec = spec_of(old)
-        return dict(inner.named_weights()), None if spec is None else graph_of(spec), _words(spec)
+        known = None if spec is None else graph_of(spec)
+        return dict(inner.named_weights()), known, {} if known is None else _words(known)
     path = Path(old)
     if not is_file(path) or is_file(path.parent / RUN):
         return _read(open_run(path, registry), registry)
@@ -183,13 +178,10 @@ def _read(old: Old, registry: Registry) -> tuple[dict[str, Tensor], Graph | None
             "AS807", f"`{path}` does not contain the spec of its weights: it was written by an older archspec",
             help="load it into a model of its spec with `archspec.load_weights`, and pass that model to `migrate`",
         )  # fmt: skip
-    known = spec_of_text(metadata[SPEC], registry)
-    return weights, graph_of(known), _words(known)
+    graph = graph_of(spec_of_text(metadata[SPEC], registry))
+    return weights, graph, _words(graph)
 
 
-def _words(spec: Spec | None) -> dict[str, Encoding]:
+def _words(graph: Graph) -> dict[str, Encoding]:
     """The encodings of domains, which the spec alone determines."""
-    if spec is None:
-        return {}
-    requirements = column_requirements(graph_of(spec))
-    return {name: Words(words=each.words) for name, each in requirements.items() if each.words}
+    return {name: Words(words=each.words) for name, each in column_requirements(graph).items() if each.words}

@@ -81,14 +81,14 @@ class Renames:
 
     def __init__(self, moved: Mapping[str, str]) -> None:
         self.moved = dict(moved)
+        self._words = {after: before for before, after in self.moved.items() if "." not in after}
 
     def old(self, name: str) -> str:
         """The old name of a node or weight of the new model."""
         for before, after in self.moved.items():
             if "." in after and (name == after or name.startswith(f"{after}.")):
                 return before + name[len(after) :]
-        words = {after: before for before, after in self.moved.items() if "." not in after}
-        return ".".join(words.get(part, part) for part in name.split("."))
+        return ".".join(self._words.get(part, part) for part in name.split("."))
 
     def check(self, old: Iterable[str], new: Iterable[str]) -> None:
         """Raises SpecError AS805 if an old name is not in the old model, or a new name is not in the new one."""
