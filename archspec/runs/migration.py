@@ -114,6 +114,7 @@ def before(old: Trained, graph: Graph, moved: Mapping[str, str], *, extend: bool
     renamed = replace(
         encoder, encodings=_renamed(encoder.encodings, columns), widths=_renamed(encoder.widths, columns),
         forms=_renamed(encoder.forms, columns), sources=_renamed(encoder.sources, columns),
+        none=_renamed(encoder.none, columns),
     )  # fmt: skip
     return Before(renamed, str(old.folder), extend)
 

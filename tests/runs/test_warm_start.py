@@ -192,11 +192,12 @@ def test_weights_of_another_vocabulary_are_refused(days: tuple[Trained, Trained]
 
 def test_a_renamed_input_and_task_keep_their_rows(tmp_path: Path) -> None:
     """`moved` renames inputs with their columns and vocabularies, and tasks with experts, gates and towers."""
-    first = trained(tmp_path)
+    first = trained(tmp_path, missing={"user": ("nobody",)})
     text = SPEC.replace("user", "member").replace("buy", "order")
     data = {{"user": "member", "buy": "order"}.get(name, name): values for name, values in rows(300, 1).items()}
     second = run(tmp_path, "second", data, text, start=str(first.folder), moved={"user": "member", "buy": "order"})
     assert second.encoder.encodings["member"] == first.encoder.encodings["user"]
+    assert second.encoder.none == {"member": ("nobody",)}
     counts = json.loads((second.folder / "start.json").read_text())["counts"]
     assert (counts["new"], counts["dropped"], counts["moved"] > 0) == (0, 0, True)
     with pytest.raises(SpecError, match="AS805"):
