@@ -65,6 +65,17 @@ def hue(owner: str | None, tasks: Sequence[str], theme: Theme | None = None) -> 
     return _shades(line, theme.back, theme.away)
 
 
+def recoloured(tasks: Sequence[str], old: Theme, new: Theme) -> dict[str, str]:
+    """Each colour of a figure of these tasks in one theme -> the same in another."""
+    return dict(zip(_colours(tasks, old), _colours(tasks, new), strict=True))
+
+
+def _colours(tasks: Sequence[str], theme: Theme) -> list[str]:
+    hues = [theme.shared, theme.input, *(hue(task, tasks, theme) for task in tasks)]
+    own = [theme.back, theme.paper, theme.ink, theme.muted, theme.frame]
+    return own + [colour for each in hues for colour in (each.line, each.text, each.fill, each.tint, each.edge)]
+
+
 def blend(colour: str, other: str, share: float) -> str:
     """`colour` with `share` (0 to 1) of `other` mixed in, channel by channel.
 

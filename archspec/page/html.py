@@ -10,14 +10,15 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
+from archspec import palette
 from archspec.graph.export import build_graph
 from archspec.page.facts import facts
-from archspec.render import drawing, encode
+from archspec.render import to_svg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from archspec.graph.graph import Graph
     from archspec.train.gates import GateStatistics
@@ -36,9 +37,7 @@ def page(graph: Graph, *, gates: Iterable[GateStatistics] = (), live: bool = Fal
         problems: diagnostics to show above the figure, which is then the last one without errors.
     """
     drawn = build_graph(graph.spec)
-    figures: dict[Literal["paper", "full"], str] = {
-        detail: _svg(drawing(drawn, detail=detail, caption=False)) for detail in ("paper", "full")
-    }
+    figures = {"paper": to_svg(drawn, caption=False), "full": to_svg(drawn, caption=False, detail="full")}
     if figures["full"] == figures["paper"]:
         del figures["full"]
     data = facts(graph, gates)
@@ -48,10 +47,7 @@ def page(graph: Graph, *, gates: Iterable[GateStatistics] = (), live: bool = Fal
             f'<div class="figure" id="figure-{detail}"{" hidden" * (detail != "paper")}>{svg}</div>'
             for detail, svg in figures.items()
         ),
-        dark=_dark(
-            "".join(figures.values()),
-            "".join(_svg(drawing(drawn, detail=detail, caption=False, theme="dark")) for detail in figures),
-        ),
+        dark=_dark("".join(figures.values()), tuple(graph.spec.tasks)),
         data=json.dumps(data | {"problems": problems}, ensure_ascii=False, separators=(",", ":")),
         live=live,
     )
@@ -80,17 +76,11 @@ def _filled(*, title: str, figures: str, dark: str, data: str, live: bool) -> st
     return re.sub(r"%%([A-Z]+)%%", lambda found: parts[found[1]], text)
 
 
-def _svg(made: object) -> str:
-    svg = encode(made, ".svg")  # type: ignore[arg-type] # a Drawing
-    text = svg.decode() if isinstance(svg, bytes) else svg
-    return text[text.index("<svg") :]
-
-
-def _dark(light: str, dark: str) -> str:
-    """Rules that give each colour of the light figure its colour in the dark one."""
-    pairs = dict(zip(_COLOUR.findall(light), _COLOUR.findall(dark), strict=True))
+def _dark(figures: str, tasks: Sequence[str]) -> str:
+    """Rules that give each colour of the light figures its colour in the dark theme."""
+    others = palette.recoloured(tasks, palette.LIGHT, palette.DARK)
     return "".join(
-        f':root[data-theme="dark"] svg.archspec [{kind}="{colour}"]{{{kind}:{other}}}\n'
-        for (kind, colour), (_, other) in pairs.items()
-        if colour != other
+        f':root[data-theme="dark"] svg.archspec [{kind}="{colour}"]{{{kind}:{others[colour]}}}\n'
+        for kind, colour in dict.fromkeys(_COLOUR.findall(figures))
+        if others.get(colour, colour) != colour  # the text of a spec may read like a colour, too
     )
