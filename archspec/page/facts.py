@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.compiler.summary import summarize
 from archspec.graph.export import build_graph
-from archspec.spec.spec import TaskBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,14 +51,13 @@ def facts(graph: Graph, gates: Iterable[GateStatistics] = ()) -> dict[str, Any]:
 
 def _node(node: Node, drawn: dict[str, Any], cost: Any) -> dict[str, Any]:  # noqa: ANN401 - a NodeSummary or None
     block = node.block
-    kind: Any = block.settings if isinstance(block, TaskBlock) else getattr(block, "settings", None)
+    kind: Any = getattr(block, "settings", None)
     span: Span = block.node.span
     return {
         "category": node.category, "kind": node.kind, "what": node.what, "tasks": list(drawn["tasks"]),
         "about": (inspect.getdoc(type(kind)) or "").partition("\n")[0] if kind is not None else "",
         "formula": kind.formula if kind is not None else "", "paper": kind.paper if kind is not None else "",
-        "width": drawn.get("width"), "tokens": drawn.get("tokens"), "settings": drawn.get("settings") or block.data(),
-        "changed": drawn.get("changed") or {},
+        "width": drawn["width"], "tokens": drawn["tokens"], "settings": drawn["settings"], "changed": drawn["changed"],
         "parameters": cost.parameters if cost else None, "flops": cost.flops if cost else None,
         "file": block.place.file, "line": block.place.line, "last": max(block.place.line, _last(span, block.place)),
     }  # fmt: skip

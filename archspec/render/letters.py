@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).parent / "arimo"
 FAMILY: Final = "Helvetica, Arial, Arimo, 'Liberation Sans', sans-serif"
-ASCENT: Final = 0.74
-"""Height of capital letters and the little space above them, in ems; a line's other metrics follow from it."""
 LEADING: Final = 1.18
 """Distance between two baselines, in ems."""
 EM: Final = 1000
@@ -85,13 +83,3 @@ def _pieces(word: str, size: float, limit: float, *, bold: bool) -> list[str]:
                 pieces.append("")
             pieces[-1] += letters
     return pieces
-
-
-def shortened(text: str, size: float, limit: float, *, bold: bool = False) -> str:
-    """The text, or as much of it as fits with an ellipsis."""
-    line = plain(text)
-    if width(line, size, bold=bold) <= limit:
-        return line
-    while line and width(f"{line}…", size, bold=bold) > limit:
-        line = line[:-1]
-    return f"{line.rstrip()}…"
