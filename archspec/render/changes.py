@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLOURS: Final = {"added": "#1f8a4c", "removed": "#c2281d", "changed": "#a06a00"}
 """Change -> the colour of its outline, sign and arrows."""
 DASH: Final = (3.5, 2.0)
-"""The colour of removed nodes."""
+"""The dashes of the outline of a removed node."""
 OUT: Final = 3.0  # from a box to its outline
 R: Final = 5.0  # of a sign
 MARGIN: Final = OUT + R

@@ -170,18 +170,13 @@ def _frames(figure: Figure, grid: Grid, placed: pins.Wires, paint: Paint) -> lis
         name = Text(
             left - FRAME - 4,
             (top + bottom) / 2,
-            _named(figure, level),
+            figure.level_name(level),
             grid.style.label,
             paint.theme.muted,
             turned=True,
         )
         items.append(Item("level", (frame, name), {"id": f"level-{level}", "data-level": str(level)}))
     return items
-
-
-def _named(figure: Figure, level: int) -> str:
-    last = figure.spans.get(level)
-    return f"Level {level}" if last is None else f"Levels {level} to {last}"
 
 
 def _widest(grid: Grid) -> str:

@@ -80,7 +80,7 @@ def _level(figure: Figure, level: int) -> Iterator[str]:
     yield f'subgraph "cluster_level{level}" {{'
     yield "  " + attributes(
         "graph",
-        label=f"Level {level}" if level not in figure.spans else f"Levels {level} to {figure.spans[level]}",
+        label=figure.level_name(level),
         fontsize=style.LEVEL_SIZE,
         labelloc="t",
         labeljust="l",

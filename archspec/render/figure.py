@@ -55,6 +55,11 @@ class Block:
         return tuple(line for line in (self.detail, *self.words, *self.notes) if line)
 
     @property
+    def alone(self) -> bool:
+        """Whether no other task's loss than its owner's trains it."""
+        return self.trained in {(self.owner,), ()} and not self.many
+
+    @property
     def ports(self) -> frozenset[str | None]:
         """The ports from which an arrow must start to represent the whole block."""
         return frozenset(part.port for part in self.parts) or frozenset([None])
@@ -92,6 +97,11 @@ class Figure:
     remarks: tuple[str, ...] = ()
     spans: Mapping[int, int] = field(default_factory=dict)
     """A level that represents several equal ones -> the last of them."""
+
+    def level_name(self, level: int) -> str:
+        """`Level 2`, or `Levels 2 to 4` if it represents several equal ones."""
+        last = self.spans.get(level)
+        return f"Level {level}" if last is None else f"Levels {level} to {last}"
 
     def of_level(self, level: int, *forms: str) -> list[Block]:
         """The blocks of these forms at one level."""

@@ -12,8 +12,8 @@ import textwrap
 from typing import TYPE_CHECKING, Final
 
 from archspec import palette
-from archspec.diagnostics import visible
 from archspec.render import style
+from archspec.render.letters import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ def quote(text: object) -> str:
     >>> print(quote('a "b"'))
     "a \"b\""
     """
-    escaped = _line(str(text)).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    escaped = plain(str(text)).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
@@ -58,13 +58,9 @@ def _value(content: object) -> str:
 
 def words(text: str, longest: int = LONGEST) -> str:
     """Text inside an HTML-like label."""
-    line = _line(text)
+    line = plain(text)
     shown = line if len(line) <= longest else line[: longest - 1] + "\u2026"
     return html.escape(shown).replace("\\", "\\\\")
-
-
-def _line(text: str) -> str:
-    return visible(" ".join(text.split()))
 
 
 def sized(text: str, size: int, colour: str = palette.INK, *, bold: bool = False, longest: int = LONGEST) -> str:

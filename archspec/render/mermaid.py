@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from archspec import palette
-from archspec.diagnostics import visible
 from archspec.render.alike import MOST_ALIKE, fold_alike
 from archspec.render.fold import fold
+from archspec.render.letters import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,7 +79,7 @@ def _boxes(figure: Figure, blocks: Iterable[Block], names: dict[str, str]) -> It
         inside = block.level if block.form in {"group", "gate"} else 0
         if inside != level:
             yield from ["end"] * bool(level)
-            yield from [f'subgraph level{inside} ["Level {inside}"]'] * bool(inside)
+            yield from [f'subgraph level{inside} ["{figure.level_name(inside)}"]'] * bool(inside)
             level = inside
         yield f"{'  ' * bool(inside)}{_box(figure, block, names)}"
     yield from ["end"] * bool(level)
@@ -113,8 +113,7 @@ def _class(figure: Figure, block: Block) -> str:
     owner = _owner(figure, block)
     if owner is None:
         return "shared"
-    alone = block.trained in {(block.owner,), ()} and not block.many
-    return f"{'task' if alone else 'mixed'}{owner}"
+    return f"{'task' if block.alone else 'mixed'}{owner}"
 
 
 def _hue(figure: Figure, owner: int | None) -> Hue:
@@ -143,9 +142,9 @@ def _links(figure: Figure, shafts: dict[str, int | None]) -> Iterator[str]:
 
 
 def _words(text: str) -> str:
-    return "".join(ENTITIES.get(letter, letter) for letter in visible(" ".join(text.split())))
+    return "".join(ENTITIES.get(letter, letter) for letter in plain(text))
 
 
 def _spoken(text: str) -> str:
     """Text for screen readers; Mermaid reads it unchanged, up to the end of the line or a character with a meaning."""
-    return "".join(" " if letter in "#;{}<>%" else letter for letter in visible(" ".join(text.split()))).strip()
+    return "".join(" " if letter in "#;{}<>%" else letter for letter in plain(text)).strip()

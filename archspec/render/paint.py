@@ -30,6 +30,6 @@ class Paint:
         if block.form in {"inputs", "feature_gate"}:
             return self.theme.input
         hue, shared = self.hue(block.owner), self.theme.shared
-        if block.owner is None or (block.trained in {(block.owner,), ()} and not block.many):
+        if block.owner is None or block.alone:
             return hue
         return palette.Hue(hue.line, hue.text, shared.fill, shared.tint)

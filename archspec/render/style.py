@@ -1,13 +1,12 @@
-"""Sizes of a model's figure, in points; the colours are those of `archspec/palette.py`."""
+"""Sizes in figures, in points; the colours are those of `archspec/palette.py`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-# A single name, not a list: graphviz measures text with the metrics of exactly this family.
+# The constants are for DOT. A single name, not a list: Graphviz measures text with the metrics of exactly this family.
 FONT: Final = "Helvetica"
-
 TITLE_SIZE: Final = 12
 DETAIL_SIZE: Final = 9
 LABEL_SIZE: Final = 11
@@ -17,7 +16,7 @@ SIGN_SIZE: Final = 16
 
 @dataclass(frozen=True)
 class Style:
-    """How large things are drawn."""
+    """How large things are drawn in SVG, PNG and PDF."""
 
     title: float = 9.5
     """Bold titles of experts, towers and inputs."""
