@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict, Unpack
 
 from archspec.diagnostics import Diagnostic
@@ -20,8 +21,11 @@ from archspec.render.style import NARROW, SLIM, WIDE
 from archspec.render.svg import to_svg as written
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import networkx as nx
 
+    from archspec.render.figure import Figure
     from archspec.render.scene import Scene
     from archspec.render.style import Style
 
@@ -92,9 +96,9 @@ def drawing(graph: Graph, **options: Unpack[Options]) -> Drawing:
     graph = annotated(graph, options.get("annotate"))
     width, front = options.get("width"), in_front(graph, options.get("focus"), options.get("trained_by"))
     full = options.get("detail", "paper") == "full"
-    scene = None
+    folded, scene = _folding(graph, options, full=full), None
     for attempt in TRIES[:1] if full else TRIES:
-        made = _made(graph, attempt if front is None else attempt._replace(alike=10**6), options, full=full)
+        made = _made(folded(attempt.collapse, attempt.alike if front is None else 10**6), attempt.style, options)
         if scene is None or made.width / made.smallest < scene.width / scene.smallest:
             scene = made
         if full or _legible(made, width or PAGE) >= SMALLEST:
@@ -106,11 +110,24 @@ def drawing(graph: Graph, **options: Unpack[Options]) -> Drawing:
     return Drawing(scene.at_least((width or 0.0) / LARGEST), width or scene.width, tuple(_findings(scene, width)))
 
 
-def _made(graph: Graph, attempt: _Try, options: Options, *, full: bool) -> Scene:
-    collapse = options.get("collapse") or (10**6 if full else attempt.collapse)
-    folded = graph if full else fold_alike(fold_levels(graph), attempt.alike)
-    figure = fold(folded, selectors=options.get("selectors", False), collapse=collapse)
-    paint = Paint(figure.tasks, THEMES[options.get("theme", "light")], attempt.style)
+def _folding(graph: Graph, options: Options, *, full: bool) -> Callable[[int | None, int], Figure]:
+    """From `collapse` and `alike` of an attempt to its figure, which several attempts share."""
+    levelled, collapsed = graph if full else fold_levels(graph), options.get("collapse")
+
+    @cache
+    def alike(most: int) -> Graph:
+        return levelled if full else fold_alike(levelled, most)
+
+    @cache
+    def folded(collapse: int | None, most: int) -> Figure:
+        limit = collapsed or (10**6 if full else collapse)
+        return fold(alike(most), selectors=options.get("selectors", False), collapse=limit)
+
+    return folded
+
+
+def _made(figure: Figure, style: Style, options: Options) -> Scene:
+    paint = Paint(figure.tasks, THEMES[options.get("theme", "light")], style)
     return compose(figure, paint, caption=options.get("caption", True), keys=options.get("legend", True))
 
 
