@@ -1,4 +1,4 @@
-"""Options for data files and how to read them, shared by `train` and `gates`."""
+"""Options for data files and how to read them, shared by `train` and the commands on a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archspec.cli.options import Command, applied
 from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from torch import Tensor
 
@@ -115,6 +115,14 @@ def names_of(_context: click.Context, _option: click.Parameter, text: str | None
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
+def data(help: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """The option `--data`."""
+    return click.option(
+        "--data", "files", multiple=True, required=required, metavar="FILE...", callback=files_of, help=help
+    )
+
+
+run = click.argument("run", metavar="RUN")
 header = click.option(
     "--header", metavar="NAME,...", callback=names_of, help="Column names of CSV files that have no header line."
 )
@@ -123,10 +131,9 @@ bad_rows = click.option(
     help="What to do about rows with values that do not fit: stop before anything is written, or skip them.",
 )  # fmt: skip
 _SOURCE: Final = (
-    click.option(
-        "--data", "files", multiple=True, required=True, metavar="FILE...", callback=files_of,
-        help="Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; files, folders of parts, or a "
-        "'pattern*'.",
+    data(
+        "Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; files, folders of parts, or a 'pattern*'.",
+        required=True,
     ),
     click.option(
         "--validation", multiple=True, metavar="FILE...", callback=files_of,

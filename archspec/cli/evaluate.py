@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archspec.cli import options
-from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header
+from archspec.cli import data_options, options
+from archspec.cli.data_options import ManyFiles
 from archspec.cli.extras import need
 from archspec.cli.messages import report, show
 from archspec.cli.results import shown_value
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=ManyFiles)
-@click.argument("run", metavar="RUN")
-@click.option(
-    "--data", "files", multiple=True, required=True, metavar="FILE...", callback=files_of,
-    help="Rows to measure on, with labels: files, folders of parts, a 'pattern*', as for `train`.",
-)  # fmt: skip
+@data_options.run
+@data_options.data(
+    "Rows to measure on, with labels: files, folders of parts, a 'pattern*', as for `train`.", required=True
+)
 @click.option("--by", metavar="COLUMN", help="Also measure each group of rows with one value in this column.")
-@header
-@bad_rows
+@data_options.header
+@data_options.bad_rows
 @options.plugins
 @options.as_json
 def evaluate(  # noqa: PLR0913, PLR0917 - one argument per option

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archspec.cli import options
-from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header, some_rows
+from archspec.cli import data_options, options
+from archspec.cli.data_options import ManyFiles, some_rows
 from archspec.cli.extras import need
 from archspec.cli.messages import say
 from archspec.cli.tables import Column, table
@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=ManyFiles)
-@click.argument("run", metavar="RUN")
-@click.option(
-    "--data", "files", multiple=True, metavar="FILE...", callback=files_of,
-    help="Rows to compute the weights on. [default: the rows that the run was validated on]",
-)  # fmt: skip
+@data_options.run
+@data_options.data("Rows to compute the weights on. [default: the rows that the run was validated on]")
 @click.option("-o", "--output", metavar="FILE", help="Draw the weights as bars with whiskers: .svg or .png.")
-@header
-@bad_rows
+@data_options.header
+@data_options.bad_rows
 @options.plugins
 @options.as_json
 def gates(  # noqa: PLR0913, PLR0917 - one argument per option

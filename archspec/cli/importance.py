@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archspec.cli import options
-from archspec.cli.data_options import ManyFiles, bad_rows, files_of, header, some_rows
+from archspec.cli import data_options, options
+from archspec.cli.data_options import ManyFiles, some_rows
 from archspec.cli.extras import need
 from archspec.cli.messages import show
 
@@ -23,19 +23,18 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=ManyFiles)
-@click.argument("run", metavar="RUN")
-@click.option(
-    "--data", "files", multiple=True, metavar="FILE...", callback=files_of,
-    help="Rows with labels; all of them are kept in memory. [default: the rows that the run was validated on]",
-)  # fmt: skip
+@data_options.run
+@data_options.data(
+    "Rows with labels; all of them are kept in memory. [default: the rows that the run was validated on]"
+)
 @click.option(
     "--inputs", metavar="NAME,...", callback=options.names, help="Inputs and groups of the spec. [default: all of them]"
 )
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Permutations of each.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the permutations.")
 @click.option("-o", "--output", metavar="FILE", help="Draw the changes as bars with whiskers: .svg or .png.")
-@header
-@bad_rows
+@data_options.header
+@data_options.bad_rows
 @options.plugins
 @options.as_json
 def importance(  # noqa: PLR0913, PLR0917 - one argument per option

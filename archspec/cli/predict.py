@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archspec.cli import options
-from archspec.cli.data_options import ManyFiles, files_of, header
+from archspec.cli import data_options, options
+from archspec.cli.data_options import ManyFiles
 from archspec.cli.extras import need
 from archspec.cli.messages import report
 from archspec.cli.output import STDOUT
@@ -27,11 +27,10 @@ def kept(_context: click.Context, _option: click.Parameter, text: str | None) ->
 
 
 @click.command(cls=ManyFiles)
-@click.argument("run", metavar="RUN")
-@click.option(
-    "--data", "files", multiple=True, required=True, metavar="FILE...", callback=files_of,
-    help="Rows to score; they need no labels: files, folders of parts, a 'pattern*', as for `train`.",
-)  # fmt: skip
+@data_options.run
+@data_options.data(
+    "Rows to score; they need no labels: files, folders of parts, a 'pattern*', as for `train`.", required=True
+)
 @click.option(
     "-o", "--output", required=True, metavar="FILE",
     help="Where to write: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; `-`: CSV to standard output.",
@@ -45,7 +44,7 @@ def kept(_context: click.Context, _option: click.Parameter, text: str | None) ->
 @click.option(
     "--batch", type=click.IntRange(min=1), default=8192, show_default=True, help="Rows per forward pass."
 )  # fmt: skip
-@header
+@data_options.header
 @options.plugins
 def predict(  # noqa: PLR0913, PLR0917 - one argument per option
     run: str,
