@@ -11,7 +11,7 @@ import click
 
 from archspec.cli import completion, options
 from archspec.cli.messages import say, warn
-from archspec.cli.tables import Column, table
+from archspec.cli.tables import Column, number, table
 from archspec.wrapping import WIDTH
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _text(found: Comparison) -> Iterator[str]:
             yield from _wrapped(f"{alike[0].how:<9}{text}", 11)
     follow: dict[str, list[str]] = {}
     for node in (node for node in found.nodes.changed if not node.settings):
-        follow.setdefault(f"{_number(node.old_width)} -> {_number(node.new_width)}", []).append(node.node)
+        follow.setdefault(f"{number(node.old_width)} -> {number(node.new_width)}", []).append(node.node)
     for widths, nodes in follow.items():
         yield from _wrapped(f"follows  width of {_some(nodes)}: {widths}", 11)
     yield ""
@@ -113,7 +113,7 @@ def _costs(found: Comparison) -> list[str]:
     old, new = found.old, found.new
     rows = [("parameters", old.parameters, new.parameters), ("  tables", old.tables, new.tables)]
     rows.append(("FLOPs/row", old.flops, new.flops))
-    return table(columns, [(name, _number(a), _number(b), *_gain(a, b)) for name, a, b in rows])
+    return table(columns, [(name, number(a), number(b), *_gain(a, b)) for name, a, b in rows])
 
 
 def _gain(old: int | None, new: int | None) -> tuple[str, str]:
@@ -121,10 +121,6 @@ def _gain(old: int | None, new: int | None) -> tuple[str, str]:
     if old is None or new is None or old == new:
         return ("", "")
     return (f"{new - old:+,}", f"{(new - old) / old:+.1%}" if old else "")
-
-
-def _number(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
 
 
 def _weights(found: OldWeights) -> Iterator[str]:

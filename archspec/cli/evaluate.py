@@ -11,7 +11,8 @@ from archspec.cli import data_options, options
 from archspec.cli.data_options import ManyFiles
 from archspec.cli.extras import need
 from archspec.cli.messages import report, show
-from archspec.cli.results import shown_value
+from archspec.cli.results import of_task, shown_value
+from archspec.cli.tables import metrics_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,34 +75,20 @@ def _measured(measured: Measured, tasks: Sequence[str]) -> dict[str, Any]:
     return {
         "rows": measured.rows,
         "task_losses": measured.metrics.get("task_losses"),
-        "tasks": {task: _of_task(measured, task) for task in tasks},
+        "tasks": {task: of_task(measured.metrics, task) for task in tasks},
     }
-
-
-def _of_task(measured: Measured, task: str) -> dict[str, float | None]:
-    """The metrics of a task by their own names."""
-    head = f"{task}/"
-    return {name.removeprefix(head): value for name, value in measured.metrics.items() if name.startswith(head)}
 
 
 def _print(found: Evaluation, by: str | None, tasks: Sequence[str]) -> None:
     """Prints a row for each task, and for each task and group."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
     groups = {"all": found.whole}
     groups |= {"no value" if value is None else value: measured for value, measured in found.groups.items()}
-    names = dict.fromkeys(name for task in tasks for name in _of_task(found.whole, task))
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("task")
-    if by is not None:
-        table.add_column(by)
-        table.add_column("rows", justify="right")
-    for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
+    names = dict.fromkeys(name for task in tasks for name in of_task(found.whole.metrics, task))
+    words = [name.replace("_", " ") for name in names]
+    table = metrics_table(["task"], words) if by is None else metrics_table(["task", by], ["rows", *words])
     for task in tasks:
         for place, (value, measured) in enumerate(groups.items()):
-            own = _of_task(measured, task)
+            own = of_task(measured.metrics, task)
             cells = [shown_value(own[name]) if name in own else "" for name in names]
             of_group = [] if by is None else [value, f"{measured.rows:,}"]
             table.add_row("" if place else task, *of_group, *cells)

@@ -12,6 +12,7 @@ from archspec.cli import data_options, options
 from archspec.cli.data_options import ManyFiles, some_rows
 from archspec.cli.extras import need
 from archspec.cli.messages import show
+from archspec.cli.tables import metrics_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,13 +119,7 @@ def _draw(found: Importances, output: str) -> None:
 
 
 def _print(found: Importances, factors: Sequence[FeatureFactors]) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("permuted")
-    for name in found.metrics:
-        table.add_column(name.replace("/", " ").replace("_", " "), justify="right")
+    table = metrics_table(["permuted"], [name.replace("/", " ").replace("_", " ") for name in found.metrics])
     by_name = {each.name: each for each in found.inputs}
     table.add_row("nothing", *("" if value is None else f"{value:.5f}" for value in found.metrics.values()))
     for name in _changes(found):
@@ -137,15 +132,9 @@ def _print(found: Importances, factors: Sequence[FeatureFactors]) -> None:
 
 def _factor_table(factors: FeatureFactors) -> Table:
     """The mean factors of a feature gate: a row per field, a column for all rows and for each domain's value."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
     columns = {"all rows": factors.means}
     columns |= {f"{name}={value}": means for name, values in factors.by.items() for value, means in values.items()}
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column(f"mean factor of {factors.gate}")
-    for name in columns:
-        table.add_column(name, justify="right")
+    table = metrics_table([f"mean factor of {factors.gate}"], columns)
     for place, field in enumerate(factors.fields):
         table.add_row(field, *(f"{means[place]:.4f}" for means in columns.values()))
     return table

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archspec.cli.messages import show
+from archspec.cli.tables import metrics_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from archspec.runs.training import Results
@@ -21,16 +22,16 @@ def shown_value(value: float | None) -> str:
     return "no value" if value is None else f"{value:.5f}"
 
 
+def of_task(metrics: Mapping[str, float | None], task: str) -> dict[str, float | None]:
+    """The metrics of a task, such as `click` or `validation/click`, by their own names."""
+    head = f"{task}/"
+    return {name.removeprefix(head): value for name, value in metrics.items() if name.startswith(head)}
+
+
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:
     """Prints a row per task and a column per metric, as tables of tasks with the same metrics, or as JSON."""
-    measured = {
-        task: {
-            name.removeprefix(f"validation/{task}/"): value
-            for name, value in results.measured().items()
-            if name.startswith(f"validation/{task}/")
-        }
-        for task in tasks
-    }
+    metrics = results.measured()
+    measured = {task: of_task(metrics, f"validation/{task}") for task in tasks}
     if as_json:
         printed: dict[str, Any] = {
             "folder": str(folder), "epoch": results.best.get("epoch"), "step": results.best.get("step"),
@@ -40,14 +41,8 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
         }  # fmt: skip
         click.echo(json.dumps(printed, indent=2))
         return
-    from rich.box import SIMPLE
-    from rich.table import Table
-
     for names in dict.fromkeys(tuple(values) for values in measured.values()):  # tasks with the same metrics together
-        table = Table(box=SIMPLE, pad_edge=False)
-        table.add_column("task")
-        for name in names:
-            table.add_column(name.replace("_", " "), justify="right")
+        table = metrics_table(["task"], [name.replace("_", " ") for name in names])
         for task, values in measured.items():
             if tuple(values) == names:
                 table.add_row(task, *map(shown_value, values.values()))

@@ -11,7 +11,7 @@ import click
 
 from archspec.cli import options
 from archspec.cli.messages import say, warn
-from archspec.cli.tables import Column, table
+from archspec.cli.tables import Column, number, table
 from archspec.wrapping import WIDTH
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def _node_table(found: Summary, names: dict[str, NodeName]) -> list[str]:
     rows: list[Sequence[str]] = []
     for section, nodes in sections.items():
         rows += [(section, "", "", *_sums(nodes), ""), *_node_rows(section, nodes, names, found.tasks)]
-    total = (_number(found.total.parameters), _number(found.total.flops))
+    total = (number(found.total.parameters), number(found.total.flops))
     if found.total.parameters is None or found.total.flops is None:
         total = _sums(found.nodes)
     rows += [("",), ("total", "", "", *total, "")]
-    rows += [("  tables", "", "", _number(found.tables), "", ""), ("  dense", "", "", _number(found.dense), "", "")]
+    rows += [("  tables", "", "", number(found.tables), "", ""), ("  dense", "", "", number(found.dense), "", "")]
     return table(columns, rows)
 
 
@@ -87,7 +87,7 @@ def _node_rows(
         for part in [same] if _may_fold(same, nodes, names) else [[node] for node in same]:
             first, count = part[0], len(part)
             label = _label(part, nodes, names).removeprefix(f"{section}.")
-            width = f"{first.tokens} × {first.width}" if first.tokens else _number(first.width)
+            width = f"{first.tokens} × {first.width}" if first.tokens else number(first.width)
             numbers = (width, *_sums(part))
             yield (f"  {label}", first.kind, *numbers, _trained_by(first.tasks, tasks))
             for other in first.weights_of:
@@ -137,12 +137,8 @@ def _task_table(found: Summary) -> list[str]:
     rows = []
     for task in found.by_task:
         numbers = (task.flops, task.parameters, task.alone, task.shared, *([task.untrained] if idle else []))
-        rows.append((task.task, *map(_number, numbers)))
+        rows.append((task.task, *map(number, numbers)))
     return table(columns, rows)
-
-
-def _number(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
 
 
 def _sums(nodes: Iterable[NodeSummary]) -> tuple[str, str]:
@@ -153,4 +149,4 @@ def _sums(nodes: Iterable[NodeSummary]) -> tuple[str, str]:
 
 def _sum(numbers: Sequence[int | None]) -> str:
     known = [number for number in numbers if number is not None]
-    return _number(None) if not known and numbers else f"{'' if len(known) == len(numbers) else '>= '}{sum(known):,}"
+    return number(None) if not known and numbers else f"{'' if len(known) == len(numbers) else '>= '}{sum(known):,}"

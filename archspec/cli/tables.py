@@ -1,4 +1,4 @@
-"""Text tables that fit a width without breaking a word."""
+"""Text tables that fit a width without breaking a word; and tables of metrics, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from archspec.wrapping import PIECE, WIDTH, wrap
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rich.table import Table
+
 _GAP: Final = "  "
 
 
@@ -21,6 +23,24 @@ class Column:
 
     heading: str
     numbers: bool = False
+
+
+def number(value: int | None) -> str:
+    """A count in words."""
+    return "unknown" if value is None else f"{value:,}"
+
+
+def metrics_table(texts: Iterable[str], numbers: Iterable[str]) -> Table:
+    """An empty table with columns of texts, and then of numbers; `messages.show` prints it."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    made = Table(box=SIMPLE, pad_edge=False)
+    for name in texts:
+        made.add_column(name)
+    for name in numbers:
+        made.add_column(name, justify="right")
+    return made
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int = WIDTH) -> list[str]:

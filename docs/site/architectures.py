@@ -7,6 +7,7 @@ import shutil
 import tomllib
 from typing import TYPE_CHECKING, Final
 
+from archspec.cli.tables import number
 from archspec.compiler.summary import summarize
 from archspec.graph.load import load_graph
 from archspec.page import page as interactive
@@ -103,20 +104,16 @@ def page(file: Path, plugins: list[Path], graph: Graph, check: dict[str, str] | 
 def sizes(found: Summary) -> str:
     """Parameters and FLOPs, of the whole and by task."""
     rows = [
-        f"| `{task.task}` | {task.kind} | {_number(task.flops)} | {_number(task.parameters)} | {_number(task.alone)} "
-        f"| {_number(task.shared)} | {_number(task.untrained)} |"
+        f"| `{task.task}` | {task.kind} | {number(task.flops)} | {number(task.parameters)} | {number(task.alone)} "
+        f"| {number(task.shared)} | {number(task.untrained)} |"
         for task in found.by_task
     ]
     total = (
-        f"{_number(found.total.parameters)} parameters, {found.tables:,} of them in embedding tables; "
-        f"{_number(found.total.flops)} FLOPs per row. By task: what its score needs, and what its loss trains."
+        f"{number(found.total.parameters)} parameters, {found.tables:,} of them in embedding tables; "
+        f"{number(found.total.flops)} FLOPs per row. By task: what its score needs, and what its loss trains."
     )
     columns = "| task | kind | FLOPs per row | parameters | trained alone | with others | not trained |"
     return "\n".join(["## Sizes", "", total, "", columns, "|---|---|--:|--:|--:|--:|--:|", *rows])
-
-
-def _number(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
 
 
 def _checked(check: dict[str, str] | None) -> str:
