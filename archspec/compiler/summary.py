@@ -62,7 +62,7 @@ class TaskSummary(Sizes):
     task: str
     """Its name."""
     kind: str
-    """`binary`, `regression` or `multiclass`."""
+    """Its kind, such as `binary`."""
     alone: int | None
     """Parameters that only this task's loss trains."""
     shared: int | None
