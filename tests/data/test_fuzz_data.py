@@ -173,25 +173,10 @@ class World:
         self.graph, self.folder, self.sound = graph, folder, sound
 
 
-@pytest.fixture(scope="module")
-def world(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> World:
+@pytest.fixture
+def world(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> World:
     """The objects that all examples share."""
-    rows: dict[str, list[Any]] = {
-        "user": [i % 10 for i in range(40)],
-        "city": [("Oslo", "Rome", "Lima")[i % 3] for i in range(40)],
-        "age": [20.5 + i for i in range(40)],
-        "visited": [["Oslo", "Rome", "Lima"][: i % 4] for i in range(40)],
-        "scene": [("home", "shop")[i % 2] for i in range(40)],
-        "price": [float(i) for i in range(40)],
-        "place": [[i / 2, -i] for i in range(40)],
-        "click": [i % 2 for i in range(40)],
-        "buy": [float(i % 3 == 0) if i % 2 else None for i in range(40)],
-        "value": [1.0 + i for i in range(40)],
-        "watch": [i / 10 for i in range(40)],
-        "rating": [i % 3 for i in range(40)],
-        "unread": ["x"] * 40,
-    }
-    return World(graph, tmp_path_factory.mktemp("fuzz"), rows)
+    return World(graph, tmp_path, rows)
 
 
 @given(
