@@ -92,16 +92,19 @@ def plugins_of(name: str) -> list[Path]:
     return [path] if path.exists() else []
 
 
+def loaded(name: str, edits: Edits = ()) -> archspec.Spec:
+    """An edited spec with its plugin."""
+    return archspec.load(text_of(name, edits), None, plugins_of(name))
+
+
 def compiled(name: str, edits: Edits = ()) -> Any:  # noqa: ANN401 - an emitted class
     """The module of an edited spec, float64, in evaluation."""
-    spec = archspec.load(text_of(name, edits), None, plugins_of(name))
-    return archspec.compile(spec, seed=0).double().eval()
+    return archspec.compile(loaded(name, edits), seed=0).double().eval()
 
 
 def batch_of(name: str, rows: int = 17, seed: int = 0) -> dict[str, Tensor]:
     """A random batch for a spec."""
-    spec = archspec.load(text_of(name), None, plugins_of(name))
-    return batch_for(spec.data()["inputs"], rows, seed, torch.float64)
+    return batch_for(loaded(name).data()["inputs"], rows, seed, torch.float64)
 
 
 def views(model: Any, pattern: str) -> list[Tensor]:  # noqa: ANN401 - an emitted class

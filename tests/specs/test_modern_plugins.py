@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 import archspec
-from archspec.train.criterion import MultiTaskLoss
 from tests.compiler.models import assert_equal, weight_gradients
 from tests.plain.batches import batch_for
 from tests.plain.dselect_k import DselectK
-from tests.plain.escm2 import doubly_robust, doubly_robust_of_probability, inverse_propensity
+from tests.specs.test_modern_identities import loaded
 
 ROOT = Path(__file__).parents[2]
 WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")))
@@ -24,11 +23,7 @@ WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")
 
 def spec_of(name: str, *edits: tuple[str, str]) -> archspec.Spec:
     """A spec with its plugin, after edits to its text."""
-    text = (ROOT / "specs" / f"{name}.yaml").read_text(encoding="utf-8")
-    for old, new in edits:
-        assert old in text
-        text = text.replace(old, new)
-    return archspec.load(text, None, [ROOT / "plugins" / f"{name}.py"])
+    return loaded(name, edits)
 
 
 def model_of(name: str, *edits: tuple[str, str]) -> Any:  # noqa: ANN401 - an emitted class
@@ -306,78 +301,6 @@ def test_sluice_in_its_old_form() -> None:
         for half, w in zip("ab", halves(model), strict=True)
     ]
     assert_equal(model.auxiliary_losses[GATE], 0.01 * (h[0].T @ h[1]).square().sum())
-
-
-DOUBLY_ROBUST = {"": doubly_robust_of_probability, ", imputed: value": doubly_robust}
-
-
-def losses(kind: str, more: str = "") -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
-    """The settings of an escm2 loss, random outputs and a random batch of 40 rows."""
-    options = f"propensity: ctr, observed: click, clip: 0.3{', imputation: error' if kind == 'escm2_dr' else ''}{more}"
-    edit = "loss: {kind: escm2_ipw, propensity: ctr, observed: click, clip: 0.05}"
-    tower = ("  cvr: {units: [64, 32]}\n", "  cvr: {units: [64, 32]}\n  error: {units: [8], output: regression}\n")
-    spec = spec_of("escm2", (edit, f"loss: {{kind: {kind}, {options}}}"), *((tower,) if kind == "escm2_dr" else ()))
-    torch.manual_seed(0)
-    outputs = {name: torch.randn(40, dtype=torch.float64, requires_grad=True) for name in ("ctr", "cvr", "error")}
-    batch = {name: torch.randint(2, (40,)).double() for name in ("click", "buy")}
-    return spec.tasks["cvr"].losses[0].settings, outputs, batch
-
-
-@pytest.mark.parametrize(("kind", "more"), [("escm2_ipw", ""), ("escm2_dr", ""), ("escm2_dr", ", imputed: value")])
-def test_escm2_losses(kind: str, more: str) -> None:
-    """The mean over all rows and its gradients match the loss computed row by row; pCTR gets no gradient."""
-    loss, outputs, batch = losses(kind, more)
-    own = loss.joint(outputs["cvr"], batch["buy"], outputs, batch).mean()
-    ctr, cvr, error = outputs["ctr"], outputs["cvr"], outputs["error"]
-    if kind == "escm2_ipw":
-        written = inverse_propensity(ctr, cvr, batch["click"], batch["buy"], 0.3)
-    else:
-        written = DOUBLY_ROBUST[more](ctr, cvr, error, batch["click"], batch["buy"], 0.3)
-    assert_equal(own, written)
-    wanted = [cvr, error] if kind == "escm2_dr" else [cvr]
-    assert_equal(torch.autograd.grad(own, wanted), torch.autograd.grad(written, wanted))
-    again = loss.joint(cvr, batch["buy"], outputs, batch).sum()
-    assert torch.autograd.grad(again, ctr, allow_unused=True)[0] is None
-
-
-def test_escm2_labels_of_unseen_rows_do_not_count() -> None:
-    """Without a click the label may be anything, even NaN."""
-    loss, outputs, batch = losses("escm2_ipw")
-    wild = torch.where(batch["click"] == 1, batch["buy"], torch.nan)
-    both = [loss.joint(outputs["cvr"], labels, outputs, batch).sum() for labels in (batch["buy"], wild)]
-    assert_equal(both[0], both[1])
-    (gradient,) = torch.autograd.grad(both[1], outputs["cvr"])
-    assert gradient.isfinite().all()
-
-
-def test_escm2_names_of_outputs_are_checked() -> None:
-    """A loss that reads a nonexistent output is refused at its location."""
-    with pytest.raises(archspec.SpecError, match="unknown output `clicks`"):
-        spec_of("escm2", ("propensity: ctr", "propensity: clicks"))
-
-
-def test_doubly_robust_trains_the_imputation_but_not_the_propensity() -> None:
-    """According to the graph, the loss of cvr reaches the imputation tower but not the propensity tower."""
-    options = "propensity: ctr, observed: click, imputation: error"
-    spec = spec_of(
-        "escm2",
-        ("{kind: escm2_ipw, propensity: ctr, observed: click, clip: 0.05}", f"{{kind: escm2_dr, {options}}}"),
-        ("  cvr: {units: [64, 32]}\n", "  cvr: {units: [64, 32]}\n  error: {units: [8], output: regression}\n"),
-    )
-    nodes = archspec.build_graph(spec).nodes
-    assert nodes["towers.error"]["tasks"] == ("cvr",)
-    assert "cvr" not in nodes["towers.ctr"]["tasks"]
-
-
-def test_escm2_trains_through_the_criterion() -> None:
-    """`MultiTaskLoss` passes other outputs and the batch's columns to a joint loss; labels are read by column name."""
-    model, batch = model_of("escm2").train(), batch_of("escm2")
-    torch.manual_seed(0)
-    click, buy = torch.randint(2, (32,)).double(), torch.randint(2, (32,)).double()
-    logits = model(batch)
-    criterion = MultiTaskLoss(spec_of("escm2"))
-    _, parts = criterion(logits, {**batch, "click": click, "buy": buy, "click_and_buy": click * buy})
-    assert_equal(parts["cvr"], inverse_propensity(logits["ctr"], logits["cvr"], click, buy, 0.05))
 
 
 def test_a_domain_is_asked_for_by_name() -> None:

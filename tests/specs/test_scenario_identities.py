@@ -10,7 +10,7 @@ import torch
 import archspec
 from archspec.testing import check_kind
 from tests.compiler.models import assert_equal, weight_gradients
-from tests.specs.test_modern_identities import batch_of, compiled, plugins_of, text_of, views
+from tests.specs.test_modern_identities import batch_of, compiled, loaded, plugins_of, text_of, views
 
 
 def test_hmoe_that_hears_its_own_scene_alone_is_a_mixture_of_experts() -> None:
@@ -182,7 +182,7 @@ def test_smes_balance_is_one_when_the_load_is_even() -> None:
 def test_what_does_not_fit_is_refused(name: str, old: str, new: str, said: str) -> None:
     """Settings of these kinds that contradict their surroundings give diagnostics instead of tracebacks."""
     with pytest.raises(archspec.SpecError, match=said):
-        archspec.compile(archspec.load(text_of(name, ((old, new),)), None, plugins_of(name)))
+        archspec.compile(loaded(name, ((old, new),)))
 
 
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -10,7 +10,7 @@ import torch
 
 import archspec
 from tests.compiler.models import assert_equal
-from tests.specs.test_modern_identities import batch_of, compiled, plugins_of, text_of, views
+from tests.specs.test_modern_identities import batch_of, compiled, loaded, plugins_of, views
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -119,4 +119,4 @@ def test_din_ple_reads_events_and_not_padding() -> None:
 def test_fields_that_do_not_fit_are_refused(name: str, old: str, new: str, said: str) -> None:
     """Widths of fields are checked when a spec is validated, before anything is built."""
     with pytest.raises(archspec.SpecError, match=said):
-        archspec.build_graph(archspec.load(text_of(name, ((old, new),)), None, plugins_of(name)))
+        archspec.build_graph(loaded(name, ((old, new),)))
