@@ -50,7 +50,7 @@ def rows(count: int, seed: int) -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run whose weights are set as if it had learned the dependence in the rows."""
+    """A run, trained until its scores depend on x and y as the labels do."""
     run = trained(tmp_path_factory.mktemp("run"), SPEC, rows(300, 0))
     optimizer = torch.optim.Adam(run.model.parameters(), lr=0.02)
     batch = run.encode(rows(500, 1))
