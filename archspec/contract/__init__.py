@@ -23,7 +23,7 @@ from archspec.contract.registry import (
 )
 from archspec.contract.settings import KindError, Settings, Width
 from archspec.contract.tasks import Task
-from archspec.contract.training_kinds import BalanceKind, LossKind, TaskKind
+from archspec.contract.training_kinds import BalanceKind, LossKind, TaskKind, selects_rows
 
 __all__ = [
     "CATEGORIES",
@@ -59,6 +59,7 @@ __all__ = [
     "input",
     "loss",
     "overrides",
+    "selects_rows",
     "task",
     "tower",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from archspec.contract.kind import Kind
+from archspec.contract.methods import overrides
 from archspec.contract.settings import NotNegative, Settings, added
 from archspec.contract.tasks import Task
 
@@ -93,6 +94,11 @@ class LossKind(Kind):
             inside: bool `[B]`; rows outside the task's sample space take no part.
         """
         raise NotImplementedError
+
+
+def selects_rows(loss: LossKind) -> bool:
+    """Whether a loss decides which rows have a label."""
+    return loss.selects_rows and overrides(loss, LossKind.joint)
 
 
 class BalanceKind(Kind):

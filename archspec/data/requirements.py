@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from archspec.contract import ColumnName, GroupName, LossKind, overrides
+from archspec.contract import ColumnName, GroupName, selects_rows
 from archspec.data.side_by_side import events
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.graph.construct.wiring import settings_names
@@ -123,11 +123,6 @@ def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str
 def group_requirement(column: str, reader: str = "the groups of grouped AUC") -> ColumnRequirement:
     """The requirement for a column that groups rows."""
     return ColumnRequirement(column, "key", reader)
-
-
-def selects_rows(loss: LossKind) -> bool:
-    """Whether a loss decides which rows have a label."""
-    return loss.selects_rows and overrides(loss, LossKind.joint)
 
 
 def group_column(found: Mapping[str, ColumnRequirement], grouped_by: str | None) -> str | None:

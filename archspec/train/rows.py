@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from archspec.contract import LossKind, overrides
+from archspec.contract import LossKind, overrides, selects_rows
 from archspec.diagnostics import SpecError
 from archspec.graph.calls import wrong_result_of
 from archspec.program.columns import NO_GROUP, as_written
@@ -68,7 +68,7 @@ def task_rows(block: TaskBlock, logits: Columns, batch: Columns) -> tuple[Tensor
     outputs = _outputs(block, logits)
     labels = _column(block, batch, block.task.label or block.name, "label column")
     inside = None if block.task.when is None else _column(block, batch, block.task.when, "`when` column") == 1
-    if any(_selects(loss.settings) for loss in block.losses):
+    if any(selects_rows(loss.settings) for loss in block.losses):
         fits, _ = _range(block.settings, labels)
         inside = fits if inside is None else inside & fits
     if block.task.missing_labels == "mask":
@@ -175,11 +175,6 @@ def _joint_losses(block: TaskBlock, loss: Block, read: _Read) -> Tensor:
     return rows
 
 
-def _selects(kind: LossKind) -> bool:
-    """Whether a loss decides which rows have a label."""
-    return kind.selects_rows and overrides(kind, LossKind.joint)
-
-
 def _row_weights(block: TaskBlock, batch: Columns, outputs: Tensor, *, check: bool) -> Tensor | None:
     """Weight of each row, `[B]`; 0 outside the sample space; None if every row has weight 1."""
     weights: Tensor | None = None
@@ -211,7 +206,7 @@ def _check_labels(block: TaskBlock, labels: Tensor, outputs: Tensor, inside: Ten
         raise ValueError(
             f"task `{block.name}`: column `{name}` has type {labels.dtype}, but class indices are integers"
         )
-    if any(_selects(loss.settings) for loss in block.losses):
+    if any(selects_rows(loss.settings) for loss in block.losses):
         return  # a joint loss determines which rows have a label
     fits, words = _range(block.settings, labels)
     _check_values(block, labels, ~fits if inside is None else ~fits & inside, name, words)
