@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from archspec.kinds.inputs import Table as TableKind
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -59,13 +59,13 @@ class VectorFile:
         """
         import pyarrow as pa
 
-        found, places = [], []
+        found, chunks = [], []
         for table in self.tables:
             _check_columns(table)
             for chunk in table.chunks(_COLUMNS):
                 self._check_chunk(chunk)
                 found.append(texts(chunk.columns[ID]))
-                places += [(chunk.file, chunk.first)] * chunk.rows
+                chunks.append(replace(chunk, columns={}))
         ids = pa.chunked_array(found, pa.string()).combine_chunks().dictionary_encode()
         order = np.asarray(ids.indices)
         _, first, counts = np.unique(order, return_index=True, return_counts=True)
@@ -74,10 +74,13 @@ class VectorFile:
         if counts.max() > 1:
             place = int(first[counts > 1].min())
             again = int(np.flatnonzero(order == order[place])[1])
+            (file, row), (other, second) = _row_of(chunks, place), _row_of(chunks, again)
+            rows = (
+                f"rows {row:,} and {second:,}" if file == other else f"row {row:,} and in row {second:,} of `{other}`"
+            )
             self._refuse(
-                self.tables[0].file, f"has two vectors for id `{ids.dictionary[int(order[place])]}`, in rows "
-                f"{place + 1:,} and {again + 1:,}", "keep one of them",
-            )  # fmt: skip
+                file, f"has two vectors for id `{ids.dictionary[int(order[place])]}`, in {rows}", "keep one of them"
+            )
 
     def matched(self, encoding: Encoding) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The ids `[N]` of the table that have a vector, and their vectors `[N, width]`.
@@ -226,6 +229,15 @@ def _check_columns(table: Table) -> None:
                 "AS763", f"`{table.file}` has no column `{column}`: a file of vectors has the columns `{ID}` and "
                 f"`{VECTOR}`", help=f"columns here: {', '.join(table.columns[:12])}",
             )  # fmt: skip
+
+
+def _row_of(chunks: Sequence[Chunk], place: int) -> tuple[str, int]:
+    """The file of a row among those of all chunks, and its number there, from 1."""
+    number = 0
+    while place >= chunks[number].rows:
+        place -= chunks[number].rows
+        number += 1
+    return chunks[number].file, chunks[number].first + place + 1
 
 
 def _of_numbers(kind: Any) -> bool:  # noqa: ANN401 - pyarrow comes without types

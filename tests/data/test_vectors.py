@@ -135,6 +135,24 @@ def test_files_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], said: st
     assert not (tmp_path / "run").exists()
 
 
+def test_an_id_in_two_parts(tmp_path: Path) -> None:
+    """The message has both files, and each row is counted in its own file."""
+    (tmp_path / "parts").mkdir()
+    for part, ids in (("0", ["z", "a", "b"]), ("1", ["d", "b"])):
+        table = pa.table({"id": ids, "vector": [[1.0, 2.0]] * len(ids)})
+        parquet.write_table(table, tmp_path / "parts" / f"{part}.parquet")
+    parquet.write_table(pa.table(ROWS), tmp_path / "rows.parquet")
+    files = (str(tmp_path / "rows.parquet"),)
+    source = Source(files, files, tables={"item": str(tmp_path / "parts")})
+    with pytest.raises(SpecError) as caught:
+        prepare(load_graph(SPEC, None, plugins.load([])), source, tmp_path / "run")
+    (diagnostic,) = caught.value.diagnostics
+    first, second = (tmp_path / "parts" / f"{part}.parquet" for part in "01")
+    assert diagnostic.message == (
+        f"`{first}`, the vectors of input `item`: has two vectors for id `b`, in row 3 and in row 2 of `{second}`"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said", "way_out"),
     [
