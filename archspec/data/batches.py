@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from archspec.data.tables import Chunk, Table
     from archspec.data.values import Mask
 
+ROWS_AT_ONCE: Final = 8192
+"""Rows of a batch for inference, unless another number is requested."""
 WINDOW: Final = 16
 """Rows are shuffled within windows of this many blocks: about a million rows are in memory at once."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from archspec.data.batches import encoded_chunks
+from archspec.data.batches import ROWS_AT_ONCE, encoded_chunks
 from archspec.data.faults import Faults
 from archspec.data.requirements import ColumnRequirement
 from archspec.data.rows import as_batch
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostic
     from archspec.runs.trained import Trained
 
-ROWS: Final = 8192
-"""Rows per forward pass."""
 _GROUPS: Final = 1000
 """The largest number of groups: each keeps the scores of its rows."""
 _IN_TRAINING: Final = "loss"
@@ -114,8 +112,8 @@ class _Work:
         """Adds the rows of a chunk that fit."""
         good = np.flatnonzero(encoded.good)
         values = None if by is None else _values(encoded, by, self.run.encoder.encodings.get(by))
-        for start in range(0, len(good), ROWS):
-            rows = good[start : start + ROWS]
+        for start in range(0, len(good), ROWS_AT_ONCE):
+            rows = good[start : start + ROWS_AT_ONCE]
             batch = as_batch(encoded.columns, rows)
             logits = self.run.model(batch)
             self.whole.add(logits, batch, self.criterion)

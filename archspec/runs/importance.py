@@ -12,6 +12,7 @@ import torch
 from archspec.compiler.compile import build
 from archspec.compiler.emit import emit
 from archspec.compiler.living import class_of
+from archspec.data.batches import ROWS_AT_ONCE
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.graph.graph import Stream
 from archspec.graph.widths import width_of
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 MEASURED: Final = ("auc", "log_loss", "rmse")
 """The metrics whose change is reported, as far as a task's kind has them."""
-ROWS: Final = 8192
-"""Rows of a forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +224,8 @@ def _joined(batches: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def _metrics(run: Trained, rows: Mapping[str, Tensor], criterion: MultiTaskLoss) -> dict[str, float]:
     """The reported metrics over rows; NaN for one without a value."""
     measures = Measures(run.graph.spec)
-    for start in range(0, len(next(iter(rows.values()))), ROWS):
-        batch = {name: values[start : start + ROWS] for name, values in rows.items()}
+    for start in range(0, len(next(iter(rows.values()))), ROWS_AT_ONCE):
+        batch = {name: values[start : start + ROWS_AT_ONCE] for name, values in rows.items()}
         measures.add(run.model(batch), batch, {}, criterion)
     found = measures.found(criterion)
     return {name: float(found.get(name, nan)) for name in measures.names() if name.rpartition("/")[2] in MEASURED}

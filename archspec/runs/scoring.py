@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from archspec.data.batches import encoded_chunks
+from archspec.data.batches import ROWS_AT_ONCE, encoded_chunks
 from archspec.data.faults import Faults
 from archspec.data.requirements import ColumnRequirement
 from archspec.data.rows import as_batch
@@ -47,7 +47,7 @@ class ScoreOptions:
 
     keep: Mapping[str, str]
     gates: bool = False
-    batch: int = 8192
+    batch: int = ROWS_AT_ONCE
     names: tuple[str, ...] = ()
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from archspec import plugins as plugin_door
 from archspec.compiler.compile import build, instantiate
-from archspec.data.batches import Batch, OrderedBatches, encoded_chunks, table_batches
+from archspec.data.batches import ROWS_AT_ONCE, Batch, OrderedBatches, encoded_chunks, table_batches
 from archspec.data.extend import digests
 from archspec.data.faults import Faults
 from archspec.data.memory import tables_of
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
     from archspec.runs.evaluation import Evaluation
-
-ROWS_AT_ONCE: Final = 8192
-"""Rows of a batch for inference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
-from archspec.data.batches import OrderedBatches, ShuffledBatches
+from archspec.data.batches import ROWS_AT_ONCE, OrderedBatches, ShuffledBatches
 from archspec.data.extend import digests
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.data.requirements import column_requirements, group_column
@@ -31,7 +31,7 @@ from archspec.runs.folder import RunFolder, check_places, load_vectors, write_ru
 from archspec.runs.lock import claimed
 from archspec.runs.migration import before, start_of
 from archspec.runs.recipe import check_recipe, using
-from archspec.runs.trained import ROWS_AT_ONCE, open_run
+from archspec.runs.trained import open_run
 from archspec.train.migration import Renames
 from archspec.train.weights import weight_locations
 
