@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from archspec import plugins
+from archspec import kinds, plugins
 from archspec.contract import ExpertKind, Width, expert
 from archspec.contract.checks import wrong_settings
+from archspec.contract.registry import marked_classes, marks
 from archspec.contract.settings import Positive, Units
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import nn
 
     from archspec.program import Scope, Value
+
+ROOT = Path(__file__).resolve().parent.parent
 
 CROSS = """
 from archspec import ExpertKind, GateKind, Settings, Width, expert
@@ -301,3 +307,27 @@ def test_settings_without_a_default_are_fine() -> None:
 def test_built_in_defaults_are_values_of_their_settings() -> None:
     """The built-in kinds, and their names, satisfy the checks that plugins have to pass."""
     assert {cls: problem for cls in plugins.built_in().kinds.values() if (problem := wrong_settings(cls))} == {}
+
+
+def test_every_marked_class_is_a_built_in_kind() -> None:
+    """The registry, which reads only the lines with decorators, has the kinds that importing every file finds."""
+    found = {
+        mark: cls
+        for module in pkgutil.iter_modules(kinds.__path__)
+        for cls in marked_classes(vars(importlib.import_module(f"archspec.kinds.{module.name}")))
+        for mark in marks(cls)
+    }
+    assert dict(plugins.built_in().kinds) == found
+    assert len(found) > 60
+
+
+def test_kinds_that_a_spec_does_not_name_are_not_imported() -> None:
+    """Checking a spec imports the files of its own kinds only; `archspec validate` is quick."""
+    code = (
+        "import sys, archspec; archspec.load('specs/ple.yaml'); "
+        "print(*sorted(name for name in sys.modules if name.startswith('archspec.kinds.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {name.rpartition(".")[2] for name in done.stdout.split()}
+    assert {"inputs", "experts", "gates"} <= imported
+    assert not imported & {"attention", "cross", "mask", "numeric", "ranking_losses", "fusion", "feature_gates"}

@@ -108,8 +108,8 @@ def _forget(name: str) -> None:
 
 def _kinds(registry: Registry) -> tuple[Kind, ...]:
     """The classes of plugins in a registry."""
-    own = set(plugin_door.built_in().kinds.values())
-    classes = dict.fromkeys(cls for cls in registry.kinds.values() if cls not in own)
+    own = plugin_door.built_in().kinds
+    classes = dict.fromkeys(registry.kinds[key] for key in registry.kinds if key not in own)
     return tuple(Kind(cls.__module__, cls.__qualname__, _file(cls.__module__)) for cls in classes)
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from archspec.contract.checks import problem_of
 from archspec.contract.input_kinds import InputKind
@@ -19,7 +22,7 @@ from archspec.contract.settings import Settings
 from archspec.contract.training_kinds import BalanceKind, LossKind, TaskKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, MutableMapping
 
 KindClass = type[Kind]
 
@@ -40,6 +43,33 @@ _MARK = "__archspec_kinds__"
 _SOURCE = "__archspec_source__"
 
 
+class KindsOnUse(Mapping[tuple[str, str], KindClass]):
+    """Classes of kinds by category and name; the module of a class is imported when the class is first looked up.
+
+    Args:
+        modules: the module that marks the class of each kind.
+    """
+
+    def __init__(self, modules: Mapping[tuple[str, str], str]) -> None:
+        self.modules = modules
+        self._found: dict[tuple[str, str], KindClass] = {}
+
+    def __getitem__(self, key: tuple[str, str]) -> KindClass:
+        if key not in self._found:
+            names = vars(import_module(self.modules[key]))
+            self._found.update({mark: cls for cls in marked_classes(names) for mark in marks(cls)})
+        return self._found[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.modules
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """Kinds by category and name. Immutable: `including` returns a larger one."""
@@ -58,13 +88,16 @@ class Registry:
 
     def including(self, classes: Iterable[KindClass], plugin: str | None = None) -> Registry:
         """This registry plus the kinds of more classes. Raises ValueError if a name is taken, with both places."""
-        kinds = dict(self.kinds)
+        added: dict[tuple[str, str], KindClass] = {}
         for cls in classes:
             for category, name in marks(cls):
-                other = kinds.setdefault((category, name), cls)
+                other = self.find(category, name) or added.setdefault((category, name), cls)
                 if other is not cls:
                     raise ValueError(f"{category} kind `{name}` of {place(cls)} is already defined in {place(other)}")
-        return Registry(kinds, (*self.plugins, plugin) if plugin else self.plugins)
+        known = cast(
+            "MutableMapping[tuple[str, str], KindClass]", self.kinds
+        )  # a ChainMap only writes to its first map
+        return Registry(ChainMap(added, known), (*self.plugins, plugin) if plugin else self.plugins)
 
 
 def marks(cls: type) -> tuple[tuple[str, str], ...]:

@@ -130,11 +130,18 @@ class BlockReader:
         """The block with a misspelt key corrected, and reported, if that key decides how the others are read."""
         if word in node:
             return node
-        words = self.words(category)
-        for entry in node.entries[:_MOST_KEYS]:
+        known = self.usual(category, node)
+        odd = [entry for entry in node.entries[:_MOST_KEYS] if entry.key not in known]
+        words = self.words(category) if odd else ()
+        for entry in odd:
             if entry.key not in words and suggest(entry.key, words) == word:
                 return self.known_keys(node, [key for key in (word, *node.keys()) if key != entry.key], what)
         return node
+
+    def usual(self, category: str, node: Mapping) -> tuple[str, ...]:
+        """The keys that a block's own kind takes."""
+        cls = self.registry.find(kinds_of(category), text_of(node.get("kind")) or DEFAULT_KIND.get(category, ""))
+        return ("kind", *keys_of(COMMON[category]), *(keys_of(cls) if cls else ()))
 
     def words(self, category: str) -> tuple[str, ...]:
         """Every key that some kind of a category takes."""
