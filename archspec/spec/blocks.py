@@ -13,7 +13,7 @@ from archspec.spec.defaults import Defaults, takes
 from archspec.spec.problems import keys_help, validated, written_with
 from archspec.spec.scalars import resolve
 from archspec.spec.spec import Block
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, text_of
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, is_empty, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Words
@@ -180,7 +180,7 @@ class BlockReader:
         """Reports `{kind:dense}`, which is one key without a value, and reads it as `{kind: dense}`."""
         for entry in node.entries:
             key, colon, value = entry.key.partition(":")
-            if colon and value and isinstance(entry.node, Scalar) and entry.node.value is None and key.isidentifier():
+            if colon and value and is_empty(entry.node) and key.isidentifier():
                 self.error("AS108", f"unknown key `{entry.key}` in {what}", entry.key_span, notes=entry.node.provenance,
                            help=f"write `{key}: {value}`, with a space after the colon")  # fmt: skip
                 meant = Entry(key, entry.key_span, Scalar(resolve(value), entry.key_span, entry.node.provenance))
@@ -191,7 +191,7 @@ class BlockReader:
     def without_nulls(self, node: Mapping, what: str) -> Mapping:
         """The mapping without the keys that have no value; those are reported."""
         for entry in node.entries:
-            if isinstance(entry.node, Scalar) and entry.node.value is None:
+            if is_empty(entry.node):
                 helps = f"write a value, or leave `{entry.key}` out"
                 if entry.key == "selector":
                     helps = "write `selector: none` for a static gate, or leave `selector` out"

@@ -14,7 +14,7 @@ from archspec.contract.limits import DEEPEST, MOST_CHARACTERS, MOST_VALUES
 from archspec.diagnostics import Diagnostics, Note, Span, SpecError, suggest
 from archspec.spec.scalars import resolve
 from archspec.spec.syntax import explain
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,7 +273,7 @@ class _Numbers:
 
     def takes(self, key: Scalar, node: Node) -> bool:
         """Whether a key without a value is a number that follows another number."""
-        empty = isinstance(node, Scalar) and node.value is None and node.span.column == node.span.end_column
+        empty = is_empty(node) and node.span.column == node.span.end_column
         before = self.before
         if not (empty and before and _is_number(before.node) and _is_number(key)):
             return False

@@ -9,7 +9,7 @@ from archspec.contract.limits import MOST_GIVEN
 from archspec.contract.settings import keys_of
 from archspec.diagnostics import Note
 from archspec.spec.categories import COMMON, DEFAULT_KIND, DEFAULTS, kinds_of
-from archspec.spec.tree import Mapping, Node, Scalar, as_mapping, size, text_of
+from archspec.spec.tree import Mapping, Node, as_mapping, is_null, size, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Words
@@ -52,7 +52,7 @@ class Defaults:
             if entry.key != "kind":
                 self.reach.setdefault((category, entry.key), {}).setdefault((kind, reached), what)
             if entry.key in node:
-                node = node.without(entry.key) if _declines(node, entry.key) else node
+                node = node.without(entry.key) if is_null(node.get(entry.key)) else node
             elif reached and entry.key not in replaced:
                 note = Note(f"{what} gets it from `defaults`", entry.key_span)
                 node = node.with_entry(
@@ -110,12 +110,6 @@ class Defaults:
 def takes(cls: type[Settings] | None, key: str) -> bool:
     """Whether a kind has a setting with this key."""
     return cls is not None and key in keys_of(cls)
-
-
-def _declines(node: Mapping, key: str) -> bool:
-    """Whether a block sets `null` for a setting, to remove the default."""
-    value = node.get(key)
-    return isinstance(value, Scalar) and value.value is None and value.span.column < value.span.end_column
 
 
 def _shareable(words: Words[str]) -> tuple[str, ...]:

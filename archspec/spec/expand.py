@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from archspec.contract.limits import MOST_CHARACTERS, MOST_VALUES
 from archspec.diagnostics import Diagnostics, Note, Span, SpecError, suggest
 from archspec.spec.repeat import repeated
-from archspec.spec.sets import Sets, is_empty, names_of, read_sets
+from archspec.spec.sets import Sets, names_of, read_sets
 from archspec.spec.spec import LITERAL
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

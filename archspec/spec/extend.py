@@ -13,7 +13,7 @@ from archspec.contract.limits import DEEPEST, MOST_EXTENDED, MOST_VALUES
 from archspec.diagnostics import Diagnostic, Diagnostics, Note, Span, SpecError, suggest
 from archspec.files import is_file, names_in
 from archspec.spec.source import parse, read
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size, span_at
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, is_empty, is_null, size, span_at, with_provenance
 
 
 def extended(tree: Mapping, file: str, diagnostics: Diagnostics) -> Mapping:
@@ -55,7 +55,7 @@ def _extended(  # noqa: PLR0913, PLR0917 - each is a part of the way so far
     base = _base(path, shown, span, diagnostics)
     provenance = (_extending(span), *provenance)
     merged: Mapping = merge(
-        _extended(_noted(base, provenance), path, root, diagnostics, (*chain, path), provenance),
+        _extended(with_provenance(base, provenance), path, root, diagnostics, (*chain, path), provenance),
         tree.without("extends"),
     )
     if size(merged) > MOST_VALUES:
@@ -129,7 +129,7 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
         merged = {entry.key: entry for entry in base.entries}
         for entry in over.entries:
             old = merged.get(entry.key)
-            if isinstance(entry.node, Scalar) and entry.node.value is None and old is not None:
+            if is_empty(entry.node) and old is not None:
                 del merged[entry.key]
             else:
                 node = _removing(entry) if old is None else merge(old.node, entry.node, entry.key)
@@ -139,7 +139,7 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
         shared = min(len(base.items), len(over.items))
         items = [merge(old, new) for old, new in zip(base.items, over.items, strict=False)]
         items += (*base.items[shared:], *over.items[shared:])
-        kept = (item for item in items if not (isinstance(item, Scalar) and item.value is None))
+        kept = (item for item in items if not is_empty(item))
         return Sequence(tuple(kept), over.span, over.provenance)
     return over
 
@@ -147,7 +147,7 @@ def merge(base: Node, over: Node, key: str = "") -> Any:  # noqa: ANN401 - a nod
 def _removing(entry: Entry) -> Node:
     """The value of a key that the extended file does not have; a `null` was probably meant to remove one."""
     node = entry.node
-    if isinstance(node, Scalar) and node.value is None and node.span.column < node.span.end_column:
+    if is_null(node):
         return replace(
             node,
             provenance=(
@@ -200,7 +200,7 @@ def _set(tree: Node, path: list[str], value: Node, place: str, whole: str) -> An
     step, rest = path[0], path[1:]
     span = Span(place, 1, 1, 1, 1)
     if isinstance(tree, Mapping):
-        if not rest and isinstance(value, Scalar) and value.value is None:
+        if not rest and is_empty(value):
             return tree.without(step)
         entry = tree.entry(step) or Entry(step, span, Mapping((), span) if rest else value)
         return tree.with_entry(replace(entry, node=_set(entry.node, rest, value, place, whole)))
@@ -231,13 +231,3 @@ def _flow(value: object) -> str:
     import json
 
     return json.dumps(value)
-
-
-def _noted(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
-    provenance = (*node.provenance, *notes)
-    if isinstance(node, Mapping):
-        entries = tuple(replace(entry, node=_noted(entry.node, notes)) for entry in node.entries)
-        return Mapping(entries, node.span, provenance)
-    if isinstance(node, Sequence):
-        return replace(node, items=tuple(_noted(item, notes) for item in node.items), provenance=provenance)
-    return replace(node, provenance=provenance)

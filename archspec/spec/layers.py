@@ -8,7 +8,7 @@ from archspec.contract.checks import SWITCH
 from archspec.contract.limits import MOST_EXPERTS
 from archspec.spec.entries import EntryReader
 from archspec.spec.spec import Block, Level, Switch
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, span_at, text_of
+from archspec.spec.tree import Entry, Mapping, Node, Sequence, as_mapping, is_empty, span_at, text_of
 
 if TYPE_CHECKING:
     from archspec.diagnostics import Span
@@ -20,7 +20,7 @@ class LayerReader(EntryReader):
     def levels(self) -> tuple[Level, ...]:
         """The extraction levels."""
         node = self.tree.get("levels")
-        if node is None or (isinstance(node, Scalar) and node.value is None):
+        if node is None or is_empty(node):
             return ()
         if not isinstance(node, Sequence):
             self.error(
@@ -71,7 +71,7 @@ class LayerReader(EntryReader):
             lambda e: self.block("gate", e, f"gate `{e.key}` at level {number}"),
         )  # fmt: skip
         written = mapping.get("experts")
-        if written is None or (isinstance(written, Scalar) and written.value is None):
+        if written is None or is_empty(written):
             self.error(
                 "AS110",
                 f"level {number} needs `experts`",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.diagnostics import Diagnostics, Note, suggest
 from archspec.program.nodes import NodeName
-from archspec.spec.problems import provenance_at
+from archspec.spec.tree import provenance_at
 
 if TYPE_CHECKING:
     from archspec.spec.spec import Block, Spec

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from archspec.contract import KindError, Settings
 from archspec.contract.settings import keys_of
-from archspec.diagnostics import Diagnostics, Note, Span, suggest
+from archspec.diagnostics import Diagnostics, Span, suggest
 from archspec.spec.numbers import meant, sizes
-from archspec.spec.tree import Entry, Mapping, Node, Sequence, span_at, to_data
+from archspec.spec.tree import Entry, Mapping, provenance_at, span_at, to_data
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
@@ -237,18 +237,6 @@ def _words(cls: type[Settings], path: _Path) -> tuple[str, ...]:
         inner = [a for a in (info.annotation, *get_args(info.annotation)) if isinstance(a, type)] if info else []
         current = next((a for a in inner if issubclass(a, Settings)), current)
     return keys_of(current)
-
-
-def provenance_at(node: Node, path: _Path) -> tuple[Note, ...]:
-    """The provenance of the deepest node along a path."""
-    for step in path:
-        inner = node.get(step) if isinstance(node, Mapping) and isinstance(step, str) else None
-        if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
-            inner = node.items[step]
-        if inner is None:
-            break
-        node = inner
-    return node.provenance
 
 
 def shown(value: object) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from archspec.contract.limits import MOST_REPEATS, MOST_VALUES
 from archspec.diagnostics import Diagnostics, Note, Span
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, size, span_at
+from archspec.spec.tree import Mapping, Node, Scalar, Sequence, size, span_at, with_provenance
 
 
 def repeated(tree: Mapping, diagnostics: Diagnostics) -> Mapping:
@@ -48,16 +47,3 @@ def _copies(level: Node, times: int, place: Span) -> list[Node]:
     if times == 1:
         return [once]
     return [with_provenance(once, (Note(f"repeat {i} of {times}", place),)) for i in range(1, times + 1)]
-
-
-def with_provenance(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
-    """A node with additional provenance: an expansion, a repeat."""
-    if not notes:
-        return node
-    provenance = (*node.provenance, *notes)
-    if isinstance(node, Mapping):
-        entries = (Entry(entry.key, entry.key_span, with_provenance(entry.node, notes)) for entry in node.entries)
-        return Mapping(tuple(entries), node.span, provenance)
-    if isinstance(node, Sequence):
-        return Sequence(tuple(with_provenance(item, notes) for item in node.items), node.span, provenance)
-    return Scalar(node.value, node.span, provenance)

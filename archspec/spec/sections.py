@@ -13,7 +13,7 @@ from archspec.spec.names import check_name
 from archspec.spec.problems import written_with
 from archspec.spec.spec import VERSION, Block, Spec
 from archspec.spec.tasks import TaskReader
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, text_of
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, as_mapping, is_empty, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +155,7 @@ class Reader(TaskReader, LayerReader):
     def text(self, key: str) -> str:
         """A section that is text."""
         node = self.tree.get(key)
-        if node is None or (isinstance(node, Scalar) and node.value is None):
+        if node is None or is_empty(node):
             return ""
         if (text := text_of(node)) is None:
             self.error(
@@ -182,7 +182,7 @@ class Reader(TaskReader, LayerReader):
     def balance(self) -> Block:
         """How task losses are combined."""
         entry = self.tree.entry("balance")
-        if entry is None or (isinstance(entry.node, Scalar) and entry.node.value is None):
+        if entry is None or is_empty(entry.node):
             entry = Entry("balance", self.tree.span, Scalar("sum", self.tree.span))
         return self.blocks.named("balance", "balance", entry.node, "balance", entry.key_span)
 
@@ -195,7 +195,7 @@ class Reader(TaskReader, LayerReader):
 
     def strings(self, node: Node | None, what: str, key: str) -> list[tuple[str, Span]]:
         """A list of texts with their places."""
-        if node is None or (isinstance(node, Scalar) and node.value is None):
+        if node is None or is_empty(node):
             return []
         if not isinstance(node, Sequence):
             names = [text_of(node)] if isinstance(node, Scalar) else list(node.keys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.spec.names import check_name
-from archspec.spec.tree import Mapping, Node, Scalar, Sequence
+from archspec.spec.tree import Mapping, Node, Scalar, Sequence, is_empty
 
 if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostics
@@ -58,11 +58,6 @@ def _check_values(name: str, node: Node, diagnostics: Diagnostics) -> None:
         else:
             seen[item.value] = item
             check_name(item.value, "set value", item.span, item.provenance, diagnostics)
-
-
-def is_empty(node: Node) -> bool:
-    """Whether a key was written without a value."""
-    return isinstance(node, Scalar) and node.value is None
 
 
 def names_of(node: Node | None) -> tuple[str, ...]:

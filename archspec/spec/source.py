@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from archspec.diagnostics import Diagnostics, Span, SpecError, remember, unusable
 from archspec.files import missing
-from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, span_at, to_data
+from archspec.spec.tree import Entry, Mapping, Node, Scalar, Sequence, is_empty, span_at, to_data
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -91,7 +91,7 @@ def parse(text: str, file: str, diagnostics: Diagnostics | None = None) -> Mappi
 
 
 def _report_root(root: Scalar | Sequence, found: Diagnostics) -> None:
-    if isinstance(root, Scalar) and root.value is None:
+    if is_empty(root):
         found.error("AS030", "the file is empty", root.span, help="a spec begins with `archspec: 1`")
         return
     what = "list" if isinstance(root, Sequence) else "single value"

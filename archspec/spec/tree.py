@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Path
@@ -87,9 +87,19 @@ class Mapping:
         )
 
 
+def is_empty(node: Node | None) -> bool:
+    """Whether a key was written without a value, or with `null`."""
+    return isinstance(node, Scalar) and node.value is None
+
+
+def is_null(node: Node | None) -> bool:
+    """Whether the value of a key is a written `null`."""
+    return node is not None and is_empty(node) and node.span.column < node.span.end_column
+
+
 def as_mapping(node: Node) -> Mapping | None:
     """The node as a mapping, or None; a key without a value is an empty mapping."""
-    if isinstance(node, Scalar) and node.value is None:
+    if is_empty(node):
         return Mapping((), node.span, node.provenance)
     return node if isinstance(node, Mapping) else None
 
@@ -114,16 +124,42 @@ def to_data(node: Node) -> Data:
     return node.value
 
 
+def with_provenance(node: Node, notes: tuple[Note, ...]) -> Any:  # noqa: ANN401 - a node of the same kind
+    """The tree with additional provenance of each of its values: an extended file, an expansion, a repeat."""
+    provenance = (*node.provenance, *notes)
+    if isinstance(node, Mapping):
+        entries = (Entry(entry.key, entry.key_span, with_provenance(entry.node, notes)) for entry in node.entries)
+        return Mapping(tuple(entries), node.span, provenance)
+    if isinstance(node, Sequence):
+        return Sequence(tuple(with_provenance(item, notes) for item in node.items), node.span, provenance)
+    return Scalar(node.value, node.span, provenance)
+
+
+def _inside(node: Node, step: str | int) -> Node | None:
+    """Return the value of a key or of an item, counted from 0, or None if nothing is written there."""
+    if isinstance(node, Mapping) and isinstance(step, str):
+        return node.get(step)
+    if isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
+        return node.items[step]
+    return None
+
+
 def node_at(node: Node, path: Path[str | int]) -> Node | None:
     """Return the value at `path`, or None if nothing is written there."""
+    found: Node | None = node
     for step in path:
-        if isinstance(node, Mapping) and isinstance(step, str) and (found := node.get(step)):
-            node = found
-        elif isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
-            node = node.items[step]
-        else:
-            return None
-    return node
+        found = _inside(found, step) if found else None
+    return found
+
+
+def provenance_at(node: Node, path: Path[str | int]) -> tuple[Note, ...]:
+    """Return the provenance of the value at `path`, or of the deepest part of the path that exists."""
+    for step in path:
+        inner = _inside(node, step)
+        if inner is None:
+            break
+        node = inner
+    return node.provenance
 
 
 def span_at(node: Node, path: Path[str | int], *, key: bool = False) -> Span:

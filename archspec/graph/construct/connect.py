@@ -15,8 +15,7 @@ from archspec.program.nodes import NodeName
 from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.complete import renamed
 from archspec.spec.like import group_of
-from archspec.spec.problems import provenance_at
-from archspec.spec.tree import span_at
+from archspec.spec.tree import provenance_at, span_at
 
 if TYPE_CHECKING:
     from archspec.graph.graph import Graph

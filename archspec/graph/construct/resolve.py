@@ -13,7 +13,7 @@ from archspec.graph.checks.limits import too_many_edges
 from archspec.graph.graph import Stream
 from archspec.program.nodes import NodeName
 from archspec.spec.categories import BOTTOM, bottom_blocks
-from archspec.spec.problems import provenance_at
+from archspec.spec.tree import provenance_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
