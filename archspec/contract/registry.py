@@ -187,7 +187,7 @@ def fusion(name: str) -> Callable[[type[FusionK]], type[FusionK]]:
 
 def task(name: str) -> Callable[[type[TaskK]], type[TaskK]]:
     """Makes a class a task kind with this name. Raises TypeError if it does not fit TaskKind."""
-    return lambda cls: _marked(cls, "task", name)
+    return _decorator("task", name)
 
 
 def loss(name: str) -> Callable[[type[LossK]], type[LossK]]:
