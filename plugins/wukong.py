@@ -12,8 +12,9 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from archspec import ExpertKind, KindError, Width, expert
+from archspec import ExpertKind, Width, expert
 from archspec.contract.settings import Count, Units
+from archspec.kinds.attention import one_width
 from archspec.program import Init
 
 if TYPE_CHECKING:
@@ -42,12 +43,7 @@ class Wukong(ExpertKind):
 
     def width(self, input: tuple[Width, ...]) -> Width:
         """All fields of the last layer, side by side. Raises KindError if the fields have different widths."""
-        if len(set(input)) > 1:
-            raise KindError(
-                f"its fields must have the same width, but have {', '.join(map(str, dict.fromkeys(input)))}",
-                at=("from",),
-                help="write the same `dim` for all inputs, or remove the others from `from`",
-            )  # fmt: skip
+        one_width(input)
         return (self.products + self.compressed) * input[0]
 
     def lower(self, at: Scope, x: tuple[Value, ...]) -> Value:
