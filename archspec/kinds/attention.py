@@ -124,8 +124,7 @@ class Transformer(ExpertKind):
 
     def detail(self) -> str:
         """Layers, heads and pool: `2 layers, 4 heads, mean`."""
-        words = [f"{self.layers} layer{'s' * (self.layers > 1)}", f"{self.heads} head{'s' * (self.heads > 1)}"]
-        return ", ".join(words if self.pool == "none" else [*words, self.pool])
+        return _counted(self.layers, self.heads) + (f", {self.pool}" if self.pool != "none" else "")
 
 
 @expert("fields_attention")
@@ -170,8 +169,7 @@ class FieldsAttention(ExpertKind):
 
     def detail(self) -> str:
         """Layers, heads and width: `2 layers, 2 heads, 32`."""
-        words = [f"{self.layers} layer{'s' * (self.layers > 1)}", f"{self.heads} head{'s' * (self.heads > 1)}"]
-        return ", ".join([*words, str(self.dim)])
+        return f"{_counted(self.layers, self.heads)}, {self.dim}"
 
 
 @expert("fm")
@@ -194,6 +192,11 @@ class Fm(ExpertKind):
         total = at.pool_tokens(fields, "sum")
         squares = at.pool_tokens(at.product(fields, fields), "sum")
         return at.scale(at.sum(at.product(total, total), at.scale(squares, -1.0)), 0.5)
+
+
+def _counted(layers: int, heads: int) -> str:
+    """`1 layer, 2 heads`."""
+    return f"{layers} layer{'s' * (layers > 1)}, {heads} head{'s' * (heads > 1)}"
 
 
 def one_width(widths: tuple[Width, ...]) -> None:
