@@ -154,12 +154,14 @@ class Scope:
 
     def linear(self, x: Value, width: int, name: str, *, bias: bool = True) -> Value:
         """`x W^T + b`: `[B, D] -> [B, width]`, initialised like `nn.Linear`. A block's last is named `head`."""
-        init = Init("uniform", 1 / sqrt(x.width))
-        role: Role = "head" if name == "head" else "layer"
-        weights = [self.weight(f"{name}.weight", (width, x.width), init, role=role)]
-        if bias:
-            weights.append(self.weight(f"{name}.bias", (width,), init, role=role))
+        weights = self._layer(name, width, x.width, bias=bias, role="head" if name == "head" else "layer")
         return self.op("linear", (x,), (*x.shape[:-1], width), weights=weights, name=name)
+
+    def _layer(self, name: str, width: int, read: int, *, bias: bool, role: Role) -> list[str]:
+        """Declares the weights of a linear layer, `[width, read]` and maybe `[width]`, initialised like `nn.Linear`."""
+        init = Init("uniform", 1 / sqrt(read))
+        weights = [self.weight(f"{name}.weight", (width, read), init, role=role)]
+        return [*weights, self.weight(f"{name}.bias", (width,), init, role=role)] if bias else weights
 
     def embed(self, ids: Value, table: str, dim: int, *, name: str = "embed") -> Value:
         """Rows of a table: `[B] -> [B, dim]`."""
@@ -193,10 +195,7 @@ class Scope:
 
         The four parts are never concatenated. Initialised like `nn.Linear`.
         """
-        init = Init("uniform", 1 / sqrt(4 * tokens.width))
-        weights = [self.weight(f"{name}.weight", (width, 4 * tokens.width), init, role="layer")]
-        if bias:
-            weights.append(self.weight(f"{name}.bias", (width,), init, role="layer"))
+        weights = self._layer(name, width, 4 * tokens.width, bias=bias, role="layer")
         return self.op("linear_pair", (query, tokens), (*tokens.shape[:-1], width), weights=weights, name=name)
 
     def attend(self, scores: Value, tokens: Value, *, softmax: bool) -> Value:
