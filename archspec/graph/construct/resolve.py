@@ -16,7 +16,7 @@ from archspec.spec.categories import BOTTOM, bottom_blocks
 from archspec.spec.tree import provenance_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from archspec.contract import Reference
     from archspec.program.nodes import Section
@@ -230,6 +230,10 @@ class Resolver:
 
 def listed(names: Iterable[str]) -> str:
     """Names for a message: sorted, as many as fit on a line."""
-    found = sorted(names)
-    more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
-    return ", ".join(found[:_MOST_LISTED]) + more or "none"
+    return first_of(sorted(names)) or "none"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first few names, in order, and the number of the others."""
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(names[:_MOST_LISTED]) + more

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.graph.construct.resolve import Reader
+from archspec.graph.construct.resolve import Reader, first_of
 from archspec.program.nodes import NodeName
 from archspec.spec.spec import Block, Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from archspec.graph.construct.wiring import Wiring
-
-_MOST_NAMED = 12
 
 
 def connect_tower(wiring: Wiring, name: str, tower: Block | Switch) -> None:
@@ -49,7 +45,7 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
     if missing:
         wiring.error(
             "AS213",
-            f"{what} has no case for {_some([f'`{value}`' for value in missing])} of `{tower.switch}`",
+            f"{what} has no case for {first_of([f'`{value}`' for value in missing])} of `{tower.switch}`",
             tower.span("cases", key=True),
             notes=tower.provenance,
             help=f"add `{missing[0]}: ...` to `cases`, or write `$domain: ...`",
@@ -58,13 +54,7 @@ def _compare(wiring: Wiring, what: str, tower: Switch, values: tuple[str, ...]) 
     for value, block in tower.cases.items():
         if known and value not in known and value not in wiring.diagnostics.blamed:
             wiring.error("AS213", f"{what} has a case `{value}`, which is not a value of `{tower.switch}`", block.place,
-                         notes=block.provenance, help=f"values: {_some(values)}")  # fmt: skip
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first few names, in order, and the number of the others."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+                         notes=block.provenance, help=f"values: {first_of(values)}")  # fmt: skip
 
 
 def _block(wiring: Wiring, node: NodeName, what: str, block: Block) -> NodeName:
