@@ -31,10 +31,12 @@ def wrong_result_of(block: Block | Switch | TaskBlock, what: str, problem: str) 
 
 def unimportable(node: Node) -> Diagnostic:
     """A kind that builds a module, but whose class emitted files cannot import."""
-    message = (
-        f"{_kind(node)} builds a module, but its class is defined inside a function: a built file cannot import it"
-    )
-    return _diagnostic("AS503", node, message, node.block.place, "define the class at the top of its module")
+    where = place(type(getattr(node.block, "settings", None)))
+    return Diagnostic(
+        "AS503", f"{node.what}: its kind `{node.kind}` ({where}) builds a module, but its class is defined inside a "
+        "function: a built file cannot import it",
+        node.block.place, notes=tuple(node.block.provenance), help="define the class at the top of its module",
+    )  # fmt: skip
 
 
 def checked_call(
@@ -118,14 +120,3 @@ def _span(block: Block | Switch | TaskBlock, *path: str | int) -> Span:
         return block.place
     span = block.span(*path)
     return block.place if span == block.node.span else span
-
-
-def _kind(node: Node) -> str:
-    """The kind, its category, and the place of its class, in words."""
-    settings = getattr(node.block, "settings", None)
-    defined = f" ({place(type(settings))})" if settings is not None else ""
-    return f"{node.what}: its kind `{node.kind}`{defined}"
-
-
-def _diagnostic(code: str, node: Node, message: str, span: Span, help: str) -> Diagnostic:
-    return Diagnostic(code, message, span, notes=tuple(node.block.provenance), help=help)
