@@ -78,17 +78,10 @@ def functions_of(op: Op) -> tuple[str, ...]:
 
 
 def _column(op: Op, _: Sequence[str], __: Sequence[str]) -> str:
-    source = "batch" if op.attr("source") == "batch" else "logits"
-    read = (
-        f"{source}[{op.attr('key')!r}]".replace("'", '"')
-        if op.attr("key").isidentifier()
-        else f"{source}[{op.attr('key')!r}]"
-    )
-    return (
-        f"{read}.view(-1, 1)"
-        if op.output.shape == ("B", 1) and op.output.dtype == "float" and source == "batch"
-        else read
-    )
+    source, key = op.attr("source"), op.attr("key")
+    read = f'{source}["{key}"]' if key.isidentifier() else f"{source}[{key!r}]"
+    are_numbers = source == "batch" and op.output.shape == ("B", 1) and op.output.dtype == "float"
+    return f"{read}.view(-1, 1)" if are_numbers else read
 
 
 def _apply(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
