@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.contract import Settings
 from archspec.contract.limits import LARGEST
+from archspec.contract.registry import IDENTIFIER
 from archspec.spec.categories import ABOUT, BOTTOM, COMMON, DEFAULTS, kinds_of
 from archspec.spec.sections import SECTIONS
 from archspec.spec.spec import VERSION
@@ -40,7 +41,7 @@ def json_schema(registry: Registry) -> Schema:
     level = _object({"repeat": {}, "experts": _named(ref["expert"]), "gates": _named(ref["gate"])})
     sections: Schema = {
         "archspec": {"const": VERSION},
-        "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"},
+        "name": {"type": "string", "pattern": f"^{IDENTIFIER.pattern}$"},
         "about": _TEXT,
         "extends": _TEXT,
         "requires": _NAMES,
