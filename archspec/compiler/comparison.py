@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from archspec.compiler.count import count_program, counted_weights
 from archspec.compiler.lower import lower
 from archspec.compiler.summary import Reported, Sizes
-from archspec.graph.difference import difference
+from archspec.graph.difference import difference, new_name
 from archspec.graph.statements import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from archspec.graph.difference import Difference
     from archspec.graph.graph import Graph
     from archspec.program import Program
@@ -145,7 +143,7 @@ def _side(graph: Graph, program: Program) -> Side:
 
 
 def _nodes(old: Graph, new: Graph, found: Difference) -> Nodes:
-    before = {_new_name(name, found.renamed): width for name, width in old.widths.items()}
+    before = {new_name(name, found.renamed): width for name, width in old.widths.items()}
     settings: dict[str, list[str]] = {}
     for change in found.changes:
         if change.setting not in {"", "count"}:  # the count of a group is no setting of one expert
@@ -155,16 +153,12 @@ def _nodes(old: Graph, new: Graph, found: Difference) -> Nodes:
         for name, block in ((name, name.whole if name.number is not None else name) for name in new.order)
         if name in before and (before[name] != new.widths[name] or block in settings)
     ]
-    kept = {_new_name(name, found.renamed): name for name in old.order}
+    kept = {new_name(name, found.renamed): name for name in old.order}
     return Nodes(
         added=[name for name in new.order if name not in kept],
         removed=[old_name for name, old_name in kept.items() if name not in new.nodes],
         changed=changed,
     )
-
-
-def _new_name(name: str, renamed: Mapping[str, str]) -> str:
-    return ".".join(renamed.get(part, part) for part in name.split(".")) if renamed else name
 
 
 def _weights(old: Program, new: Program) -> OldWeights:

@@ -209,4 +209,9 @@ def _replaced(value: Any, new: Any, renamed: Mapping[str, str]) -> Any:  # noqa:
     if isinstance(value, list):
         kept = new if isinstance(new, list) else []
         return [item if item in kept else _replaced(item, None, renamed) for item in value]
-    return ".".join(renamed.get(part, part) for part in value.split(".")) if isinstance(value, str) else value
+    return new_name(value, renamed) if isinstance(value, str) else value
+
+
+def new_name(name: str, renamed: Mapping[str, str]) -> str:
+    """A canonical name, or another dotted one, with its parts renamed."""
+    return ".".join(renamed.get(part, part) for part in name.split("."))
