@@ -1,8 +1,8 @@
 """Writes what the documentation shows of the code: `python docs/generate.py`.
 
 The tables of architectures (README.md, docs/architectures.md), the excerpt of a built file (docs/emitted.md), the keys
-of what `--json` prints (docs/json.md), and the figures in docs/figures/. `--check` writes nothing and fails where a
-text is out of date.
+of what `--json` prints (docs/json.md), the output of commands (docs/looking.md), and the figures in docs/figures/.
+`--check` writes nothing, and fails if a text is out of date.
 """  # noqa: INP001 - a script, not a package
 
 from __future__ import annotations

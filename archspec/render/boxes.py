@@ -6,8 +6,8 @@ reads), its upper edge (what reads it), and its sides (what controls it).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from archspec.render import marks
 from archspec.render.letters import LEADING, flow, width, wrap
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from archspec.render.paint import Paint
     from archspec.render.scene import Shape
     from archspec.render.style import Style
-
-SLANT: Final = 7.0  # how much narrower a gate is at its upper corners
-ROUND: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,14 @@ class Box:
     """How far inside the box the side lies at that height."""
     sign: float = 0.0
     """Height of the sign at which residuals enter; 0: no sign."""
-    margins: dict[str, float] = field(default_factory=dict)
+
+    def upper(self, port: str | None) -> Door:
+        """The door at the upper edge of a part, or of the whole box if the part has none."""
+        return self.above.get(port, self.above[None])
+
+    def lower(self, port: str | None) -> Door:
+        """The door at the lower edge of a part, or of the whole box if the part has none."""
+        return self.below.get(port, self.below[None])
 
 
 @dataclass(frozen=True)

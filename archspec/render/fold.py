@@ -125,10 +125,10 @@ def _groups(graph: nx.MultiDiGraph[str], limit: int) -> Iterator[Drawn]:
     groups: dict[tuple[int, str], list[str]] = {}
     for name in _of(graph, "expert"):
         groups.setdefault((graph.nodes[name]["level"], graph.nodes[name]["group"]), []).append(name)
+    shared = Counter(level for (level, _), (first, *_) in groups.items() if _owner(graph, first) is None)
     for (level, group), names in groups.items():
         times = _times(graph, names[0])
-        alone = sum(other == level and _owner(graph, first) is None for (other, _), (first, *_) in groups.items()) == 1
-        bare = _owner(graph, names[0]) is not None or "expert" in group or not alone
+        bare = _owner(graph, names[0]) is not None or "expert" in group or shared[level] > 1
         label = group if bare else f"{group} experts"
         title = label if times == 1 else f"{_many(graph, names[0], group)} × {times}"
         yield _parted(graph, names, Block(NodeName("experts", group, level=level), "group", level, None, title), limit)

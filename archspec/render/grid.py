@@ -162,15 +162,24 @@ def settle_inputs(grid: Grid, wishes: Sequence[float]) -> None:
     steps = [0.0]
     for one, other in pairwise(grid.rows[0]):
         steps.append(steps[-1] + (one.box.width + other.box.width) / 2 + grid.style.gap)
-    blocks: list[tuple[float, int]] = []  # mean of the shifted wanted positions, and their number
-    for place, step in zip(order, steps, strict=True):
-        blocks.append((wishes[place] - step, 1))
+    shifted = ascending(wishes[place] - step for place, step in zip(order, steps, strict=True))
+    for spot, step, x in zip(grid.rows[0], steps, shifted, strict=True):
+        spot.x = x + step
+
+
+def ascending(wishes: Iterable[float]) -> list[float]:
+    """The ascending numbers that are nearest to the wishes: those in the wrong order get their mean.
+
+    >>> ascending([1.0, 4.0, 2.0])
+    [1.0, 3.0, 3.0]
+    """
+    blocks: list[tuple[float, int]] = []  # a mean, and of how many
+    for wish in wishes:
+        blocks.append((wish, 1))
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (low, n), (high, m) = blocks[-2:]
-            blocks[-2:] = [((low * n + high * m) / (n + m), n + m)]
-    means = [mean for mean, count in blocks for _ in range(count)]
-    for spot, step, mean in zip(grid.rows[0], steps, means, strict=True):
-        spot.x = mean + step
+            (one, n), (other, m) = blocks[-2:]
+            blocks[-2:] = [((one * n + other * m) / (n + m), n + m)]
+    return [mean for mean, count in blocks for _ in range(count)]
 
 
 def _span(grid: Grid, members: Sequence[Spot]) -> float:
@@ -232,12 +241,17 @@ def _relax(
     for one, other in joined:
         friends[one].append(other)
         friends[other].append(one)
+    left: dict[float, list[tuple[float, float]]] = {lane: [] for lane in xs}
+    right: dict[float, list[tuple[float, float]]] = {lane: [] for lane in xs}
+    for one, other, distance in bounds:
+        left[other].append((one, distance))
+        right[one].append((other, distance))
     for _ in range(30):
         for lane in xs:
             if not friends[lane]:
                 continue
-            low = max([limits[lane][0], *(xs[one] + d for one, other, d in bounds if other == lane)])
-            high = min([limits[lane][1], *(xs[other] - d for one, other, d in bounds if one == lane)])
+            low = max([limits[lane][0], *(xs[one] + distance for one, distance in left[lane])])
+            high = min([limits[lane][1], *(xs[other] - distance for other, distance in right[lane])])
             wish = sum(xs[other] for other in friends[lane]) / len(friends[lane])
             if low <= high:
                 xs[lane] = min(max(wish, low), high)

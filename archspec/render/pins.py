@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from archspec.render.grid import ascending
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -78,7 +80,7 @@ def place(grid: Grid, nets: Sequence[Net], passes: Passes) -> Wires:
     for number, net in enumerate(nets):
         for tail, port in net.tails:
             spot = grid.spots[tail]
-            door = spot.box.above.get(port, spot.box.above[None])
+            door = spot.box.upper(port)
             pin = Pin("tail", spot.row, spot.start + door.left, spot.start + door.right, spot, port, spot.x)
             wires.below.setdefault((spot.row, number), []).append(pin)
             wires.edges.setdefault((tail, "above"), []).append((pin, number))
@@ -100,7 +102,7 @@ def place(grid: Grid, nets: Sequence[Net], passes: Passes) -> Wires:
 def _head(grid: Grid, net: Net, head: str, port: str | None, sides: dict[tuple[str, int], int]) -> Pin:
     spot = grid.spots[head]
     if not net.controls and net.role != "residual":
-        door = spot.box.below.get(port, spot.box.below[None])
+        door = spot.box.lower(port)
         return Pin("head", spot.row, spot.start + door.left, spot.start + door.right, spot, port, spot.x)
     toward = side_of(grid, net, head)
     depth = sides.get((head, toward), 0)
@@ -204,13 +206,7 @@ def spaced(wishes: Sequence[float], pins: Sequence[Pin], pitch: float) -> list[f
         pitch = max((high - low) / (count - 1), 0.0)
         if high < low:
             low = high = (low + high) / 2
-    blocks: list[tuple[float, int]] = []  # mean of the shifted wanted positions, and their number
-    for number, wish in enumerate(wishes):
-        blocks.append((wish - number * pitch, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (one, n), (other, m) = blocks[-2:]
-            blocks[-2:] = [((one * n + other * m) / (n + m), n + m)]
-    shifted = [mean for mean, size in blocks for _ in range(size)]
+    shifted = ascending(wish - number * pitch for number, wish in enumerate(wishes))
     xs = [x + number * pitch for number, x in enumerate(shifted)]
     return _bounded(xs, low, high, pitch)
 

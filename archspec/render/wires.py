@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from archspec.render.figure import Figure
+    from archspec.render.grid import Spot
     from archspec.render.nets import Net
     from archspec.render.paint import Paint
     from archspec.render.pins import Pin, Wires
@@ -148,8 +149,7 @@ def _lower(pin: Pin, heights: Heights) -> Point:
     """Where a line leaves the row below a channel."""
     if pin.spot is None:
         return pin.x, heights.middles[pin.row]
-    door = pin.spot.box.above.get(pin.port, pin.spot.box.above[None])
-    return pin.x, pin.spot.y + door.y
+    return pin.x, pin.spot.y + pin.spot.box.upper(pin.port).y
 
 
 def _upper(pin: Pin, heights: Heights) -> list[Point]:
@@ -158,14 +158,18 @@ def _upper(pin: Pin, heights: Heights) -> list[Point]:
         return [(pin.x, heights.middles[pin.row])]
     spot = pin.spot
     if pin.kind == "head":
-        door = spot.box.below.get(pin.port, spot.box.below[None])
-        return [(pin.x, spot.y + door.y + HEAD * 0.7), (pin.x, spot.y + door.y + HEAD * 0.7)]
+        return [(pin.x, spot.y + spot.box.lower(pin.port).y + HEAD * 0.7)]
     if pin.kind == "sign":
         y = spot.y + spot.box.sign
         return [(pin.x, y), (spot.x + pin.toward * spot.box.sign, y)]
-    y = spot.y + spot.box.side - 4.0 * pin.depth + 3.0
+    knob = _knob(spot, pin)
+    return [(pin.x, knob[1]), knob]
+
+
+def _knob(spot: Spot, pin: Pin) -> Point:
+    """Where a line enters the side of a box."""
     edge = spot.start + spot.box.inset if pin.toward < 0 else spot.end - spot.box.inset
-    return [(pin.x, y), (edge + pin.toward * KNOB, y)]
+    return edge + pin.toward * KNOB, spot.y + spot.box.side - 4.0 * pin.depth + 3.0
 
 
 def _tree(
@@ -190,13 +194,9 @@ def _ends(above: Sequence[Pin], below: Sequence[Pin], net: Net, stroke: Pen) -> 
             continue
         spot = pin.spot
         if pin.kind == "head" and stroke.pointed:
-            door = spot.box.below.get(pin.port, spot.box.below[None])
-            yield marks.head((pin.x, spot.y + door.y), stroke.colour, HEAD)
+            yield marks.head((pin.x, spot.y + spot.box.lower(pin.port).y), stroke.colour, HEAD)
         elif pin.kind == "side":
-            y = spot.y + spot.box.side - 4.0 * pin.depth + 3.0
-            edge = spot.start + spot.box.inset if pin.toward < 0 else spot.end - spot.box.inset
-            yield Circle(edge + pin.toward * KNOB, y, KNOB, fill=stroke.colour)
+            yield Circle(*_knob(spot, pin), KNOB, fill=stroke.colour)
     for pin in below:
         if net.detached and pin.kind == "tail" and pin.spot is not None:
-            door = pin.spot.box.above.get(pin.port, pin.spot.box.above[None])
-            yield marks.tee(pin.x, pin.spot.y + min(door.y, 0.0) - 3.0, stroke.colour)
+            yield marks.tee(pin.x, pin.spot.y + min(pin.spot.box.upper(pin.port).y, 0.0) - 3.0, stroke.colour)

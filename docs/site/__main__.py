@@ -57,13 +57,13 @@ def write_sources(folder: Path, *, quick: bool) -> None:
     """Writes everything that Sphinx reads."""
     stage(folder)
     specs, ranges = architectures.write_pages(folder, QUICK if quick else None), codes.write_pages(folder)
-    _append(folder / "architectures" / "index.md", _toctree("", specs, hidden=True))
-    _append(folder / "codes" / "index.md", _toctree("", ranges, hidden=True))
+    _append(folder / "architectures" / "index.md", _toctree("", specs))
+    _append(folder / "codes" / "index.md", _toctree("", ranges))
     chapters = {title: list(pages) for title, pages in CHAPTERS.items()}
     listed = {page for pages in chapters.values() for page in pages} | {"index"}
     chapters["Look up"] += sorted({page.removesuffix(".md") for page in PAGES.values()} - listed)
     for title, pages in chapters.items():
-        _append(folder / "index.md", _toctree(title, pages, hidden=True))
+        _append(folder / "index.md", _toctree(title, pages))
     write(folder / "static" / "site.css", STYLE)
 
 
@@ -71,9 +71,10 @@ def _append(page: Path, text: str) -> None:
     write(page, page.read_text(encoding="utf-8") + "\n" + text)
 
 
-def _toctree(title: str, pages: list[str], *, hidden: bool) -> str:
-    options = [f":caption: {title}"] * bool(title) + [":hidden:"] * hidden
-    return "\n".join(["```{toctree}", *options, "", *pages, "```", ""])
+def _toctree(title: str, pages: list[str]) -> str:
+    """Pages for the sidebar; where they are listed, nothing is shown."""
+    caption = [f":caption: {title}"] * bool(title)
+    return "\n".join(["```{toctree}", *caption, ":hidden:", "", *pages, "```", ""])
 
 
 def build(target: Path, *, quick: bool = False) -> int:
