@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NEAR: Final = 0.34  # lanes closer than this, which no row has both of, become one
 
 
-@dataclass
+@dataclass(eq=False)
 class Spot:
     """A box at a place: `x` is its middle, `y` its upper edge; `left` and `right` stay free for lines to its sides."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archspec.render.grid import Grid
+    from archspec.render.grid import Grid, Spot
     from archspec.render.nets import Net
 
 BEND: Final = 12.0  # a bend costs as much as this many points of detour
@@ -23,25 +23,17 @@ def choose(grid: Grid, nets: Sequence[Net]) -> Passes:
     found: Passes = {}
     used: dict[tuple[int, int], int] = {}
     for number, net in enumerate(nets):
-        rows = crossed(grid, net)
-        if not rows:
-            continue
         low = min(spots[tail].row for tail, _ in net.tails)
         high = max(spots[head].row for head, _ in net.heads)
-        starts = [_span(grid, tail) for tail, _ in net.tails if spots[tail].row == low]
-        ends = [_span(grid, head) for head, _ in net.heads if spots[head].row == high]
+        rows = range(low + 1, high)  # those that have a tail below and a head above
+        if not rows:
+            continue
+        starts = [_span(spots[tail]) for tail, _ in net.tails if spots[tail].row == low]
+        ends = [_span(spots[head]) for head, _ in net.heads if spots[head].row == high]
         for row, place in zip(rows, _cheapest(grid, rows, starts, ends, used), strict=True):
             found[number, row] = place
             used[row, place] = used.get((row, place), 0) + 1
     return found
-
-
-def crossed(grid: Grid, net: Net) -> list[int]:
-    """The rows that have a tail of the net below and a head above."""
-    spots = grid.spots
-    low = min(spots[tail].row for tail, _ in net.tails)
-    high = max(spots[head].row for head, _ in net.heads)
-    return list(range(low + 1, high))
 
 
 def widen(grid: Grid, passes: Passes) -> None:
@@ -55,8 +47,7 @@ def widen(grid: Grid, passes: Passes) -> None:
         grid.gaps[row, place] = (count - 1) * style.pitch + style.pitch * (1.6 if not outer else 1.2)
 
 
-def _span(grid: Grid, name: str) -> tuple[float, float]:
-    spot = grid.spots[name]
+def _span(spot: Spot) -> tuple[float, float]:
     door = spot.box.above[None]
     return spot.start + door.left, spot.start + door.right
 

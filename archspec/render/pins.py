@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from archspec.render.grid import ascending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from archspec.render.grid import Grid, Spot
     from archspec.render.nets import Net
@@ -51,23 +51,23 @@ class Wires:
     """An edge of a box, or a gap -> its pins and their nets."""
 
 
-def side_of(grid: Grid, net: Net, head: str) -> int:
+def side_of(spots: Mapping[str, Spot], net: Net, head: str) -> int:
     """The side at which a line that controls a block enters: the one nearer to the line's start."""
-    spots = grid.spots
     xs = [spots[tail].x for tail, _ in net.tails]
     return 1 if sum(xs) / len(xs) > spots[head].x + 1 else -1
 
 
 def reserve(grid: Grid, nets: Sequence[Net]) -> None:
     """Reserves room next to boxes that lines enter from a side."""
-    for spot in grid.spots.values():
+    spots = grid.spots
+    for spot in spots.values():
         spot.left = spot.right = 0.0
     for net in nets:
         if not net.controls and net.role != "residual":
             continue
         for head, _ in net.heads:
-            spot = grid.spots[head]
-            if side_of(grid, net, head) < 0:
+            spot = spots[head]
+            if side_of(spots, net, head) < 0:
                 spot.left += STUB if spot.left else STUB + 1
             else:
                 spot.right += STUB if spot.right else STUB + 1
@@ -75,17 +75,17 @@ def reserve(grid: Grid, nets: Sequence[Net]) -> None:
 
 def place(grid: Grid, nets: Sequence[Net], passes: Passes) -> Wires:
     """All pins, with their x."""
-    wires = Wires()
+    wires, spots = Wires(), grid.spots
     sides: dict[tuple[str, int], int] = {}
     for number, net in enumerate(nets):
         for tail, port in net.tails:
-            spot = grid.spots[tail]
+            spot = spots[tail]
             door = spot.box.upper(port)
             pin = Pin("tail", spot.row, spot.start + door.left, spot.start + door.right, spot, port, spot.x)
             wires.below.setdefault((spot.row, number), []).append(pin)
             wires.edges.setdefault((tail, "above"), []).append((pin, number))
         for head, port in net.heads:
-            pin = _head(grid, net, head, port, sides)
+            pin = _head(spots, net, head, port, sides)
             wires.above.setdefault((pin.row - 1, number), []).append(pin)
             if pin.kind == "head":
                 wires.edges.setdefault((head, "below"), []).append((pin, number))
@@ -99,12 +99,12 @@ def place(grid: Grid, nets: Sequence[Net], passes: Passes) -> Wires:
     return wires
 
 
-def _head(grid: Grid, net: Net, head: str, port: str | None, sides: dict[tuple[str, int], int]) -> Pin:
-    spot = grid.spots[head]
+def _head(spots: Mapping[str, Spot], net: Net, head: str, port: str | None, sides: dict[tuple[str, int], int]) -> Pin:
+    spot = spots[head]
     if not net.controls and net.role != "residual":
         door = spot.box.lower(port)
         return Pin("head", spot.row, spot.start + door.left, spot.start + door.right, spot, port, spot.x)
-    toward = side_of(grid, net, head)
+    toward = side_of(spots, net, head)
     depth = sides.get((head, toward), 0)
     sides[head, toward] = depth + 1
     edge = spot.start if toward < 0 else spot.end
