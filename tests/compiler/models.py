@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,25 +12,22 @@ from torch import Tensor, nn
 
 import archspec
 from tests.plain.batches import batch_for
+from tests.published import SPECS, plugins_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from archspec.nn.module import Compiled
 
-SPECS = Path(__file__).parents[2] / "specs"
 NAMES = tuple(sorted(path.stem for path in SPECS.glob("*.yaml")))
 """Every spec in `specs/`."""
-
-PLUGINS = SPECS.parent / "plugins"
 
 
 @functools.cache
 def spec_of(name: str) -> archspec.Spec:
     """Loads a spec in `specs/` with the plugins that it requires."""
-    asked = re.search(r"^requires: *\[(.*)\]", spec_file(name).read_text(encoding="utf-8"), re.MULTILINE)
-    plugins = [PLUGINS / f"{plugin.strip()}.py" for plugin in asked[1].split(",")] if asked else []
-    return archspec.load(spec_file(name), plugins=plugins)
+    return archspec.load(spec_file(name), plugins=plugins_of(spec_file(name)))
 
 
 HEAD = "archspec: 1\nname: tiny\n"

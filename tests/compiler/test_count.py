@@ -6,22 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import archspec
 from archspec.compiler.count import Cost, count
-from archspec.contract import ExpertKind, Registry, expert
+from archspec.contract import ExpertKind, expert
 from archspec.graph.load import load_graph
 from archspec.plugins import load
+from tests.published import plugins_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
-
-
-def registry_of(path: Path) -> Registry:
-    """A registry with the kinds that a spec of the repository needs."""
-    names = yaml.safe_load(path.read_text(encoding="utf-8")).get("requires", [])
-    return load(ROOT / "plugins" / f"{name}.py" for name in names)
 
 
 def counted(text: str, *plugins: Any) -> dict[str, Cost]:  # noqa: ANN401 - plugins of all forms
@@ -39,7 +33,7 @@ def spec(**sections: str) -> str:
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_parameters_are_those_that_torch_counts(path: Path) -> None:
     """For every spec, the parameters in total and of each node are as many as in the plain module."""
-    graph = load_graph(path, None, registry_of(path))
+    graph = load_graph(path, None, load(plugins_of(path)))
     costs = count(graph)
     model = archspec.compile(graph.spec, optimize=False)
     assert costs.total.parameters == sum(parameter.numel() for parameter in model.parameters())

@@ -24,9 +24,10 @@ from archspec.compiler import living
 from archspec.graph.load import graph_of
 from archspec.nn.wrapped import unwrapped
 from archspec.train.weights import spec_of, weight_locations
-from tests.compiler.models import BOTH, HEAD, PLUGINS, assert_agree, batch_of, spec_file
+from tests.compiler.models import BOTH, HEAD, assert_agree, batch_of, spec_file
 from tests.compiler.models import spec_of as spec_named
 from tests.compiler.test_opaque import TEXT as OPAQUE
+from tests.published import PLUGINS
 
 if TYPE_CHECKING:
     from archspec.nn.module import Compiled

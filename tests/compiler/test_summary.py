@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from archspec.compiler.count import count
 from archspec.compiler.summary import NodeSummary, Summary, TaskSummary, summarize
 from archspec.graph.load import load_graph
 from archspec.plugins import load
+from tests.published import plugins_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
@@ -18,8 +18,7 @@ SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 
 def summary_of(path: Path) -> Summary:
     """The summary of a spec of the repository, with the plugins that it requires."""
-    names = yaml.safe_load(path.read_text(encoding="utf-8")).get("requires", [])
-    return summarize(load_graph(path, None, load(ROOT / "plugins" / f"{name}.py" for name in names)))
+    return summarize(load_graph(path, None, load(plugins_of(path))))
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)

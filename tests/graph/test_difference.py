@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from archspec.graph.difference import Change, Difference, Place, difference
 from archspec.graph.load import load_graph
 from archspec.plugins import load
-
-if TYPE_CHECKING:
-    from archspec.contract import Registry
+from tests.published import plugins_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
@@ -38,12 +34,6 @@ E = Place("experts", "e", 1)
 PLE = (ROOT / "specs" / "ple.yaml").read_text(encoding="utf-8")
 
 
-def registry_of(path: Path) -> Registry:
-    """A registry with the kinds that a spec of the repository needs."""
-    names = yaml.safe_load(path.read_text(encoding="utf-8")).get("requires", [])
-    return load(ROOT / "plugins" / f"{name}.py" for name in names)
-
-
 def differences(old: str, new: str) -> Difference:
     """The differences between two specs."""
     return difference(load_graph(old, None, load()), load_graph(new, None, load()))
@@ -52,7 +42,7 @@ def differences(old: str, new: str) -> Difference:
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_a_spec_equals_its_canonical_form(path: Path) -> None:
     """Writing out defaults, variables and repeats is not a difference."""
-    registry = registry_of(path)
+    registry = load(plugins_of(path))
     graph = load_graph(path, None, registry)
     found = difference(graph, load_graph(graph.spec.text(), None, registry))
     assert (found.changes, found.renamed) == ((), {})

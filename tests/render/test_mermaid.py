@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 import archspec
 from archspec import palette
 from archspec.render.mermaid import MOST_CHARACTERS, MOST_EDGES, to_mermaid
+from tests.published import plugins_of
 from tests.render import graphs, stress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,9 +19,7 @@ SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 
 def chart(source: Path | str) -> str:
     """The chart of a spec, with the plugins that it requires."""
-    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
-    plugins = [ROOT / "plugins" / f"{name}.py" for name in yaml.safe_load(text).get("requires", [])]
-    return to_mermaid(archspec.build_graph(archspec.load(source, plugins=plugins)))
+    return to_mermaid(archspec.build_graph(archspec.load(source, plugins=plugins_of(source))))
 
 
 def arrows(text: str) -> list[tuple[str, str]]:

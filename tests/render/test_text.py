@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 import archspec
 from archspec.render.text import to_text
+from tests.published import plugins_of
 from tests.render import graphs, stress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,9 +18,7 @@ SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 
 def tree(source: Path | str) -> list[str]:
     """The lines of a spec's tree, with the plugins that it requires."""
-    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
-    plugins = [ROOT / "plugins" / f"{name}.py" for name in yaml.safe_load(text).get("requires", [])]
-    return to_text(archspec.build_graph(archspec.load(source, plugins=plugins))).splitlines()
+    return to_text(archspec.build_graph(archspec.load(source, plugins=plugins_of(source)))).splitlines()
 
 
 def test_it_names_what_each_thing_reads() -> None:

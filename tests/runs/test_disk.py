@@ -37,14 +37,6 @@ towers: {click: {from: user}}
 RECIPE = Recipe(epochs=2, batch=50, interval=2)
 
 
-@pytest.fixture(scope="module")
-def unbroken(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted run."""
-    folder = tmp_path_factory.mktemp("run") / "unbroken"
-    train(graph, source, RECIPE, folder)
-    return folder
-
-
 def assert_equal(found: Path, expected: Path) -> None:
     """The weights are bit-identical, and there are no leftover files."""
     assert (found / WEIGHTS).read_bytes() == (expected / WEIGHTS).read_bytes()

@@ -44,18 +44,10 @@ RESUMED = (RUN, SPEC, ENCODING, HISTORY, LAST, WEIGHTS, TRAIN, VALIDATION)
 """What going on with a run reads."""
 
 
-@pytest.fixture(scope="module")
-def sound(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two epochs."""
-    folder = tmp_path_factory.mktemp("sound") / "run"
-    train(graph, source, RECIPE, folder)
-    return folder
-
-
 @pytest.fixture
-def run(sound: Path, tmp_path: Path) -> Path:
+def run(unbroken: Path, tmp_path: Path) -> Path:
     """A copy of the run."""
-    return shutil.copytree(sound, tmp_path / "x")
+    return shutil.copytree(unbroken, tmp_path / "x")
 
 
 def damage(path: Path, how: str) -> None:
@@ -119,7 +111,7 @@ def test_a_run_with_a_damaged_file_does_not_go_on(graph: Graph, source: Source, 
 
 
 @pytest.mark.parametrize("name", [LAST, HISTORY, WEIGHTS])
-def test_the_hint_works(graph: Graph, source: Source, sound: Path, run: Path, name: str) -> None:
+def test_the_hint_works(graph: Graph, source: Source, unbroken: Path, run: Path, name: str) -> None:
     """After deleting what the message says to delete, the run ends as if nothing had been lost."""
     damage(run / name, "half")
     with pytest.raises(SpecError, match="AS733") as told:
@@ -129,7 +121,7 @@ def test_the_hint_works(graph: Graph, source: Source, sound: Path, run: Path, na
     for other in {LAST, HISTORY} if name == WEIGHTS else {name}:
         (run / other).unlink()
     found = train(graph, source, MORE, run, resume=True)
-    whole = train(graph, source, MORE, sound.parent / f"three epochs, not without {name}")
+    whole = train(graph, source, MORE, unbroken.parent / f"three epochs, not without {name}")
     assert found == whole
 
 

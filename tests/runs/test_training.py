@@ -74,14 +74,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return Source((str(path),), share=0.2, grouped_by="user")
 
 
-@pytest.fixture(scope="module")
-def unbroken(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted run."""
-    folder = tmp_path_factory.mktemp("run") / "unbroken"
-    train(graph, source, RECIPE, folder)
-    return folder
-
-
 def kept(folder: Path) -> dict[str, Any]:
     """The final state of a run: best weights, last weights and optimizers, and all metrics."""
     last = read_checkpoint(folder / LAST)

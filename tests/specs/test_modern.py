@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,22 +15,18 @@ from tests.compiler.models import assert_equal
 from tests.plain import MODERN
 from tests.plain import REFERENCES as CLASSIC
 from tests.plain.batches import batch_for
+from tests.published import SPECS, plugins_of
 
 if TYPE_CHECKING:
     from tests.plain.blocks import Reference
 
-ROOT = Path(__file__).parents[2]
 REFERENCES = {**MODERN, "meituan_search": CLASSIC["meituan_search"]}
-
-
-def plugin_files(name: str) -> list[Path]:
-    """The plugin file of a spec, if it has one."""
-    return [path for path in [ROOT / "plugins" / f"{name}.py"] if path.exists()]
 
 
 def compiled(name: str, *, optimize: bool = True, overrides: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - an emitted class
     """The module of a spec in `specs/`, float64."""
-    spec = archspec.load(ROOT / "specs" / f"{name}.yaml", overrides, plugin_files(name))
+    path = SPECS / f"{name}.yaml"
+    spec = archspec.load(path, overrides, plugins_of(path))
     return archspec.compile(spec, optimize=optimize, seed=0).double()
 
 
@@ -152,7 +147,8 @@ def test_reach_agrees_with_autograd(name: str) -> None:
     """
     model, _ = pair(name)
     model.eval()
-    graph = archspec.build_graph(archspec.load(ROOT / "specs" / f"{name}.yaml", None, plugin_files(name)))
+    path = SPECS / f"{name}.yaml"
+    graph = archspec.build_graph(archspec.load(path, None, plugins_of(path)))
     outputs = model(batch_for(REFERENCES[name].INPUTS, 32, 0, torch.float64))
     cases = {key for key in gradients(model) if ".cases." in key}
     categories: dict[str, str] = {node: data["category"] for node, data in graph.nodes(data=True)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,7 @@ from torch import Tensor
 import archspec
 from tests.compiler.models import assert_equal
 from tests.plain.batches import batch_for
-
-ROOT = Path(__file__).parents[2]
-
+from tests.published import SPECS, plugins_of
 
 Edits = tuple[tuple[str, str], ...]
 WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
@@ -78,7 +75,7 @@ WITHOUT: dict[str, tuple[str, str, Edits, Edits]] = {
 
 def text_of(name: str, edits: Edits = ()) -> str:
     """The text of a spec after some edits, each of which must have an effect."""
-    text = (ROOT / "specs" / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (SPECS / f"{name}.yaml").read_text(encoding="utf-8")
     for old, new in edits:
         pattern = old if "\\" in old else re.escape(old)
         text, count = re.subn(pattern, new.replace("\\", r"\\"), text)
@@ -86,15 +83,10 @@ def text_of(name: str, edits: Edits = ()) -> str:
     return text
 
 
-def plugins_of(name: str) -> list[Path]:
-    """The plugin file of a spec, if it has one."""
-    path = ROOT / "plugins" / f"{name}.py"
-    return [path] if path.exists() else []
-
-
 def loaded(name: str, edits: Edits = ()) -> archspec.Spec:
     """An edited spec with its plugin."""
-    return archspec.load(text_of(name, edits), None, plugins_of(name))
+    text = text_of(name, edits)
+    return archspec.load(text, None, plugins_of(text))
 
 
 def compiled(name: str, edits: Edits = ()) -> Any:  # noqa: ANN401 - an emitted class

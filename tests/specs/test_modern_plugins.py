@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +14,10 @@ import archspec
 from tests.compiler.models import assert_equal, weight_gradients
 from tests.plain.batches import batch_for
 from tests.plain.dselect_k import DselectK
+from tests.published import PLUGINS, SPECS
 from tests.specs.test_modern_identities import loaded
 
-ROOT = Path(__file__).parents[2]
-WITH_PLUGIN = tuple(sorted(path.stem for path in (ROOT / "plugins").glob("*.py")))
+WITH_PLUGIN = tuple(sorted(path.stem for path in PLUGINS.glob("*.py")))
 
 
 def spec_of(name: str, *edits: tuple[str, str]) -> archspec.Spec:
@@ -51,7 +50,7 @@ def test_validating_and_drawing_need_no_torch(name: str) -> None:
         f"graph = archspec.build_graph(archspec.load('specs/{name}.yaml', plugins=['plugins/{name}.py']))\n"
         "assert graph.nodes\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=SPECS.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -59,7 +58,7 @@ def test_validating_and_drawing_need_no_torch(name: str) -> None:
 def test_a_spec_does_not_enable_its_plugin(name: str) -> None:
     """Unless the caller enables the plugin, the spec is refused, and the message says how to enable it."""
     with pytest.raises(archspec.SpecError, match=f"--plugin {name}"):
-        archspec.load(ROOT / "specs" / f"{name}.yaml")
+        archspec.load(SPECS / f"{name}.yaml")
 
 
 def test_dselect_k_becomes_exactly_one_hot() -> None:

@@ -19,9 +19,9 @@ from archspec.diagnostics import render
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
 from archspec.render import to_dot
-from tests.compiler.models import PLUGINS
 from tests.limited import limited
 from tests.mutations import mutated
+from tests.published import PLUGINS
 
 if TYPE_CHECKING:
     from archspec.contract import Registry

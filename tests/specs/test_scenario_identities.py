@@ -10,7 +10,8 @@ import torch
 import archspec
 from archspec.testing import check_kind
 from tests.compiler.models import assert_equal, weight_gradients
-from tests.specs.test_modern_identities import batch_of, compiled, loaded, plugins_of, text_of, views
+from tests.published import PLUGINS
+from tests.specs.test_modern_identities import batch_of, compiled, loaded, text_of, views
 
 
 def test_hmoe_that_hears_its_own_scene_alone_is_a_mixture_of_experts() -> None:
@@ -195,4 +196,4 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
 def test_kinds_keep_the_contract(case: str) -> None:
     """Kinds that read a stream from their settings pass the test kit: shapes, gradients, copies, compiled graphs."""
     name, category, settings = KINDS[case]
-    check_kind(name, category, settings=settings, plugins=plugins_of(name), width=3)
+    check_kind(name, category, settings=settings, plugins=[PLUGINS / f"{name}.py"], width=3)

@@ -10,7 +10,8 @@ import torch
 
 import archspec
 from tests.compiler.models import assert_equal
-from tests.specs.test_modern_identities import batch_of, compiled, loaded, plugins_of, views
+from tests.published import PLUGINS
+from tests.specs.test_modern_identities import batch_of, compiled, loaded, views
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def plugin(name: str) -> ModuleType:
     """The module of a plugin file, under a name of its own."""
-    spec = importlib.util.spec_from_file_location(f"{name}_under_test", plugins_of(name)[0])
+    spec = importlib.util.spec_from_file_location(f"{name}_under_test", PLUGINS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
