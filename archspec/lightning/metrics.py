@@ -116,32 +116,47 @@ class PCOC(Metric):
 class R2(Metric):
     """The share of the labels' variance that predictions explain: 1 - sum (y - v)^2 / sum (y - mean y)^2.
 
-    Stores all labels, because a sum of their squares would lose the digits of their variance; errors are summed. Both
-    are in float64. `compute()` returns `[]`, or None if all labels are equal.
+    Stores four numbers in float64, whatever the number of rows. The squared deviations of parts are merged around their
+    common mean (Chan, Golub and LeVeque, Updating formulae, 1979, 2.1), so a large mean does not cost digits.
+    `compute()` returns `[]`, or None if all labels are equal.
     """
 
     higher_is_better = True
     is_differentiable = False
     full_state_update = False
 
-    labels: list[Tensor]
+    labels: Tensor
     errors: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("labels", [], dist_reduce_fx="cat")
+        self.add_state("labels", torch.zeros(3, dtype=torch.float64), dist_reduce_fx=merged_moments)
         self.add_state("errors", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
         """Adds a batch: predictions and labels, `[B]` each."""
-        self.labels.append(labels.double())
-        self.errors += (labels.double() - scores.double()).square().sum()
+        labels = labels.double()
+        rows = torch.stack([torch.ones_like(labels), labels, torch.zeros_like(labels)], 1)
+        self.labels = merged_moments(torch.cat([self.labels[None], rows]))
+        self.errors += (labels - scores.double()).square().sum()
 
     def compute(self) -> Tensor | None:
         """The share over the rows of all processes."""
-        labels = dim_zero_cat(self.labels)
-        spread = (labels - labels.mean()).square().sum()
-        return 1 - self.errors / spread if len(labels) and spread > 0 else None
+        spread = self.labels[2]
+        return 1 - self.errors / spread if spread > 0 else None
+
+
+def merged_moments(parts: Tensor) -> Tensor:
+    """Number of values, mean and sum of squared deviations of all parts together, `[3]`, from those of each, `[N, 3]`.
+
+    Means are relative to that of the largest part, so the deviation of equal values is exactly 0.
+    """
+    counts, means, squares = parts.unbind(1)
+    origin = means[counts.argmax()]
+    shifts = torch.where(counts > 0, means - origin, 0)
+    total = counts.sum()
+    shift = (counts * shifts).sum() / total.clamp(min=1)
+    return torch.stack([total, origin + shift, (squares + counts * (shifts - shift).square()).sum()])
 
 
 class Stored(Metric):

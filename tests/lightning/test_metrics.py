@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log, sqrt
+from math import log, nan, sqrt
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 import archspec
 from archspec.lightning import LogLoss, NormalizedEntropy
-from archspec.lightning.metrics import TaskMetrics
+from archspec.lightning.metrics import R2, TaskMetrics, merged_moments
 
 SPEC = """
 archspec: 1
@@ -80,6 +80,33 @@ def test_regression_tasks_have_rmse_and_mae() -> None:
     found = measured(metrics, torch.tensor([0.0, 2.0]), a=torch.tensor([1.0, 2.0]))
     expected = {"rmse": sqrt((9 + 1 + 0) / 3), "mae": 4 / 3, "r2": 1 - 10 / (14 / 3), "rank_correlation": 0.5}
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e7])
+def test_r2_over_batches_and_processes_is_that_of_all_rows(mean: float) -> None:
+    """Batches, empty ones too, and the parts of processes add up to the formula's value, also far from 0."""
+    labels = torch.randn(900, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + mean
+    scores = labels + torch.linspace(-1, 1, 900, dtype=torch.float64)
+    metric, idle = R2(), R2()
+    for batch in (slice(0, 1), slice(1, 1), slice(1, 700), slice(700, 900)):
+        metric.update(scores[batch], labels[batch])
+    expected = 1 - float((scores - labels).square().sum() / (labels - labels.mean()).square().sum())
+    assert float(metric.compute() or nan) == pytest.approx(expected, rel=1e-9)
+    merged = merged_moments(torch.stack([idle.labels, metric.labels, metric.labels]))
+    assert merged[0] == 1800
+    assert float(merged[2]) == pytest.approx(2 * float(metric.labels[2]), rel=1e-9)
+    assert sum(state.numel() for state in (metric.labels, metric.errors)) == 4
+
+
+def test_equal_labels_have_no_r2() -> None:
+    """A spread of exactly 0, not one of rounding, over any number of batches; the same without rows."""
+    metric = R2()
+    metric.update(torch.zeros(0), torch.zeros(0))
+    assert metric.compute() is None
+    metric = R2()
+    for rows in (3, 7, 100):
+        metric.update(torch.zeros(rows), torch.full((rows,), 0.1))
+    assert metric.compute() is None
 
 
 def test_multiclass_tasks_have_log_loss_and_accuracy() -> None:
