@@ -7,7 +7,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import attention, compile_time, figure, floors, grid, growth, operations, peak, readme, report, tables
+from benchmarks import (
+    attention,
+    compile_time,
+    figure,
+    floors,
+    grid,
+    growth,
+    memory,
+    operations,
+    peak,
+    readme,
+    report,
+    tables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +38,7 @@ def sections(cells: list[Cell], *, quick: bool) -> Iterator[Section]:
     yield floors.section(cells, seconds / 10)
     yield peak.section(seconds)
     yield operations.section()
+    yield memory.section(short=quick)
     yield growth.run_time(growth.measure(seconds, short=quick))
     yield growth.build_time(short=quick)
     yield tables.section(2 * seconds)
