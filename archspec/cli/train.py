@@ -40,6 +40,14 @@ _RECIPE: Final = (
         "--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay of AdamW."
     ),
     click.option(
+        "--table-learning-rate", type=click.FloatRange(min=0, min_open=True), metavar="R",
+        help="Learning rate of the tables of inputs. [default: that of everything else]",
+    ),
+    click.option(
+        "--table-optimizer", type=click.Choice(("adam", "rowwise_adagrad", "sparse_adam")),
+        help="What trains the tables of inputs. [default: AdamW; SparseAdam for tables with `sparse_grad`]",
+    ),
+    click.option(
         "--patience", type=click.IntRange(min=0), default=2, show_default=True,
         help="Stop after this many epochs without improvement; 0: never stop early.",
     ),

@@ -12,7 +12,8 @@ try:
     from archspec.lightning.grouped_auc import AUC, GroupedAUC
     from archspec.lightning.metrics import LogLoss, NormalizedEntropy
     from archspec.lightning.module import MultiTaskModule
-    from archspec.lightning.optimizers import OptimizerHook, Optimizers
+    from archspec.lightning.optimizers import OptimizerHook, Optimizers, TableOptimizer
+    from archspec.train.rowwise import RowWiseAdagrad
 except ModuleNotFoundError as error:
     if error.name not in {"lightning", "torchmetrics"}:
         raise
@@ -30,6 +31,8 @@ __all__ = [
     "NormalizedEntropy",
     "OptimizerHook",
     "Optimizers",
+    "RowWiseAdagrad",
+    "TableOptimizer",
     "load_run",
 ]
 

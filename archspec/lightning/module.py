@@ -24,11 +24,13 @@ from archspec.lightning.measures import Measures
 from archspec.lightning.optimizers import (
     OptimizerHook,
     Optimizers,
+    TableOptimizer,
     check_trainer,
     clips_scaled,
     default_optimizers,
     has_sparse_tables,
     learning_groups,
+    table_optimizer_problem,
 )
 from archspec.spec.spec import Spec
 from archspec.train.criterion import MultiTaskLoss
@@ -69,6 +71,10 @@ class MultiTaskModule(LightningModule):
         plugins: plugins with further kinds; see `archspec.load`.
         learning_rate: learning rate of the default optimizers.
         weight_decay: weight decay of the default AdamW; sparse tables and the balance's parameters are not decayed.
+        table_learning_rate: learning rate of the tables of inputs; None: `learning_rate`.
+        table_optimizer: `adam` and `sparse_adam` require that all tables have dense, or sparse, gradients;
+            `rowwise_adagrad` (see `archspec.lightning.RowWiseAdagrad`) takes both. None: AdamW for tables with dense
+            gradients and SparseAdam for sparse ones. With two optimizers, the limits of sparse tables above apply.
         optimizer: a function that makes the optimizers from all trainable groups; see `OptimizerHook`. Checkpoints do
             not contain it.
         seed: seed of the initial weights.
@@ -78,7 +84,8 @@ class MultiTaskModule(LightningModule):
 
     Raises:
         SpecError: the spec is wrong.
-        ValueError: `grouped_by` without a binary task.
+        ValueError: `grouped_by` without a binary task; a `table_optimizer` that cannot train the spec's tables, or
+            settings of tables next to an `optimizer` that ignores them.
     """
 
     def __init__(  # noqa: PLR0913 - the public signature
@@ -88,6 +95,8 @@ class MultiTaskModule(LightningModule):
         plugins: Iterable[plugin_door.Plugin] = (),
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
+        table_learning_rate: float | None = None,
+        table_optimizer: TableOptimizer | None = None,
         optimizer: OptimizerHook | None = None,
         seed: int | None = None,
         optimize: bool = True,
@@ -95,18 +104,33 @@ class MultiTaskModule(LightningModule):
         log_gates: bool = False,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters("learning_rate", "weight_decay", "seed", "optimize", "grouped_by", "log_gates")
+        self.save_hyperparameters(
+            "learning_rate", "weight_decay", "table_learning_rate", "table_optimizer", "seed", "optimize", "grouped_by",
+            "log_gates",
+        )  # fmt: skip
         self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
         if grouped_by is not None and all(block.settings.output != "binary" for block in self.spec.tasks.values()):
             raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` is binary")
         self.learning_rate, self.weight_decay, self.log_gates = learning_rate, weight_decay, log_gates
+        self.table_learning_rate, self.table_optimizer = table_learning_rate, table_optimizer
+        self._check_tables(optimizer)
         self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
         # The step clock is advanced in optimizer_step, since gradients may come from several batches.
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
         self._epoch_has_steps = False
         self.optimizer = optimizer
-        self.automatic_optimization = optimizer is not None or not has_sparse_tables(self.spec)
+        several = has_sparse_tables(self.spec) or table_optimizer == "rowwise_adagrad"
+        self.automatic_optimization = optimizer is not None or not several
         self.measures = Measures(self.spec, grouped_by)
+
+    def _check_tables(self, optimizer: OptimizerHook | None) -> None:
+        """Raises ValueError if the settings of tables do not fit the spec or the hook."""
+        problem = table_optimizer_problem(self.spec, self.table_optimizer)
+        if problem is not None:
+            raise ValueError(f"table_optimizer={self.table_optimizer!r}: {problem[0]}; {problem[1]}")
+        given = self.table_optimizer is not None or self.table_learning_rate is not None
+        if optimizer is not None and given:
+            raise ValueError("`optimizer` makes all optimizers: omit table_optimizer and table_learning_rate")
 
     def forward(self, batch: Columns) -> dict[str, Tensor]:
         """Logits by name, as the compiled model returns them."""
@@ -228,7 +252,10 @@ class MultiTaskModule(LightningModule):
         groups = learning_groups(self.model, self.criterion, self.spec)
         if self.optimizer is None:
             fusible = not clips_scaled(self.trainer)
-            made: Optimizers = default_optimizers(groups, self.learning_rate, self.weight_decay, fusible=fusible)
+            made: Optimizers = default_optimizers(
+                groups, self.learning_rate, self.weight_decay, fusible=fusible,
+                table_learning_rate=self.table_learning_rate, table_optimizer=self.table_optimizer,
+            )  # fmt: skip
         else:
             made = self.optimizer(groups)
         self.automatic_optimization = not (isinstance(made, Sequence) and len(made) > 1)

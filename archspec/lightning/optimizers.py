@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.plugins.precision import MixedPrecision
@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.optim import AdamW, Optimizer, SparseAdam
 
 from archspec.train.groups import ParameterGroup, parameter_groups
+from archspec.train.rowwise import RowWiseAdagrad
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -23,6 +24,10 @@ Optimizers = Optimizer | Sequence[Optimizer] | OptimizerLRSchedulerConfig
 """One optimizer, several, or one with its schedule: `{"optimizer": o, "lr_scheduler": s}`, as in Lightning."""
 OptimizerHook = Callable[[list[ParameterGroup]], Optimizers]
 """Makes optimizers from all trainable groups; every group must be in exactly one optimizer."""
+
+TableOptimizer = Literal["adam", "rowwise_adagrad", "sparse_adam"]
+"""What trains the tables of inputs."""
+TABLE_OPTIMIZERS: Final[tuple[str, ...]] = get_args(TableOptimizer)
 
 _FUSED = frozenset({"cpu", "cuda"})
 """Devices whose AdamW updates all parameters in one kernel."""
@@ -54,20 +59,78 @@ def learning_groups(model: nn.Module, criterion: MultiTaskLoss, spec: Spec) -> l
     return groups
 
 
-def default_optimizers(
-    groups: list[ParameterGroup], learning_rate: float, weight_decay: float, *, fusible: bool = True
+def default_optimizers(  # noqa: PLR0913 - the settings of a module
+    groups: list[ParameterGroup],
+    learning_rate: float,
+    weight_decay: float,
+    *,
+    fusible: bool = True,
+    table_learning_rate: float | None = None,
+    table_optimizer: TableOptimizer | None = None,
 ) -> list[Optimizer]:
-    """AdamW for dense gradients, fused if the device supports it; SparseAdam, without weight decay, for sparse ones."""
-    dense = [{**group} for group in groups if not group["sparse"]]
-    sparse = [{**group} for group in groups if group["sparse"]]
+    """AdamW for dense gradients, fused if the device supports it; SparseAdam, without weight decay, for sparse ones.
+
+    Args:
+        groups: all trainable groups.
+        learning_rate: of everything, unless tables have their own.
+        weight_decay: of AdamW.
+        fusible: whether AdamW may update all parameters in one kernel.
+        table_learning_rate: of the tables; None: `learning_rate`.
+        table_optimizer: `rowwise_adagrad` trains all tables; the other two agree with `check_table_optimizer`.
+    """
+    rate = learning_rate if table_learning_rate is None else table_learning_rate
+    rated: list[dict[str, Any]] = [
+        {**group, "lr": rate} if _is_tables(group) else {**group, "lr": learning_rate} for group in groups
+    ]
+    by_row = table_optimizer == "rowwise_adagrad"
+    rowwise = [group for group in rated if by_row and _is_tables(group)]
+    others = [group for group in rated if not (by_row and _is_tables(group))]
+    dense = [group for group in others if not group["sparse"]]
+    sparse = [group for group in others if group["sparse"]]
     made: list[Optimizer] = []
     if dense:
-        parameters = [parameter for group in groups if not group["sparse"] for parameter in group["params"]]
+        parameters = [parameter for group in dense for parameter in group["params"]]
         fused = fusible and all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
         made.append(AdamW(dense, lr=learning_rate, weight_decay=weight_decay, fused=fused))
     if sparse:
-        made.append(SparseAdam(sparse, lr=learning_rate))
+        made.append(SparseAdam(sparse, lr=rate))
+    if rowwise:
+        made.append(RowWiseAdagrad(rowwise, lr=rate))
     return made
+
+
+def _is_tables(group: ParameterGroup | dict[str, Any]) -> bool:
+    """Whether a group contains the tables of inputs."""
+    return group["name"] == "tables"
+
+
+def table_optimizer_problem(spec: Spec, table_optimizer: str | None) -> tuple[str, str] | None:
+    """Why an optimizer cannot train the spec's tables, and what to do; None if it can.
+
+    `adam` needs dense gradients of all tables, `sparse_adam` sparse ones, `rowwise_adagrad` takes both.
+    """
+    if table_optimizer is None:
+        return None
+    if table_optimizer not in TABLE_OPTIMIZERS:
+        return "there is no such optimizer of tables", f"known: {', '.join(TABLE_OPTIMIZERS)}"
+    named = {name: block.settings for name, block in spec.inputs.items()}
+    if table_optimizer == "adam":
+        wrong = [name for name, settings in named.items() if settings.sparse_gradients()]
+        help_ = "omit `sparse_grad` of these inputs, or choose sparse_adam or rowwise_adagrad"
+        reason = "Adam does not take sparse gradients, which these inputs have"
+    elif table_optimizer == "sparse_adam":
+        wrong = [name for name, settings in named.items() if _dense_table(settings)]
+        help_ = "set `sparse_grad: true` for these inputs, or choose adam or rowwise_adagrad"
+        reason = "SparseAdam needs sparse gradients, which these inputs do not have"
+    else:
+        return None
+    return (f"{reason}: {', '.join(f'`{name}`' for name in wrong)}", help_) if wrong else None
+
+
+def _dense_table(settings: Any) -> bool:  # noqa: ANN401 - of any kind of input
+    """Whether an input owns a trainable table with dense gradients."""
+    owns = hasattr(settings, "sparse_grad") and settings.shared_table() is None
+    return owns and not settings.sparse_gradients() and not settings.frozen_table()
 
 
 def has_sparse_tables(spec: Spec) -> bool:

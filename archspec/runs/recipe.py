@@ -16,7 +16,7 @@ from archspec.compiler.count import count
 from archspec.data.requirements import column_requirements
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.lightning.measures import Measures
-from archspec.lightning.optimizers import has_sparse_tables
+from archspec.lightning.optimizers import TABLE_OPTIMIZERS, TableOptimizer, has_sparse_tables, table_optimizer_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,8 @@ class Recipe:
         batch: rows per step.
         learning_rate: learning rate of AdamW, and of SparseAdam for sparse tables.
         weight_decay: weight decay of AdamW.
+        table_learning_rate: learning rate of the tables of inputs; None: `learning_rate`.
+        table_optimizer: what trains the tables of inputs; see `archspec.lightning.MultiTaskModule`.
         patience: epochs without improvement after which training stops; None never stops early.
         monitor: the metric that must improve, such as `validation/income/auc`; by default the sum of the tasks' losses,
             each times its `weight`, which, unlike `validation/loss`, is not changed by decay and balance.
@@ -60,6 +62,8 @@ class Recipe:
     batch: _Positive = 512
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    table_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    table_optimizer: TableOptimizer | None = None
     patience: _Positive | None = 2
     monitor: str = "validation/task_losses"
     interval: _Positive = 500
@@ -84,6 +88,7 @@ def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
     _check_values(recipe, problems)
     _check_groups(graph, grouped_by, problems)
     _check_devices(graph, recipe.devices, problems)
+    _check_tables(graph, recipe.table_optimizer, problems)
     problems.raise_errors(status=2)
     _check_monitor(graph, recipe.monitor, grouped_by, problems)
     _check_memory(graph, problems)
@@ -140,6 +145,13 @@ def _check_devices(graph: Graph, devices: int, problems: Diagnostics) -> None:
             "AS731", f"`--devices {devices}`: `{graph.spec.name}` has tables with sparse gradients, which processes "
             "cannot exchange", help="train it in one process, or without `sparse_grad`",
         )  # fmt: skip
+
+
+def _check_tables(graph: Graph, optimizer: TableOptimizer | None, problems: Diagnostics) -> None:
+    """Checks that the optimizer can train the tables; an unknown one has been reported."""
+    problem = table_optimizer_problem(graph.spec, optimizer) if optimizer in TABLE_OPTIMIZERS else None
+    if problem is not None:
+        problems.error("AS731", f"`--table-optimizer {optimizer}`: {problem[0]}", help=problem[1])
 
 
 def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: Diagnostics) -> None:

@@ -213,6 +213,7 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
     requirements = column_requirements(graph, source.grouped_by)
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
+        table_learning_rate=recipe.table_learning_rate, table_optimizer=recipe.table_optimizer,
         grouped_by=group_column(requirements, source.grouped_by),
     )  # fmt: skip
     model: Any = module.model

@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import ExponentialLR
 
 import archspec
-from archspec.lightning import MultiTaskModule, Optimizers
+from archspec.lightning import MultiTaskModule, Optimizers, RowWiseAdagrad
 from archspec.lightning.optimizers import check_trainer
 from tests.lightning.loops import TEXT, fitted, loader_of
 
@@ -161,3 +161,37 @@ def test_sparse_gradients_that_would_be_clipped_are_refused(algorithm: str) -> N
     with pytest.raises(MisconfigurationException, match="`mixed` has tables with sparse gradients, which torch does"):
         fitted(module, loader_of(1), gradient_clip_val=0.1, gradient_clip_algorithm=algorithm)
     assert int(module.criterion.steps) == 0
+
+
+@pytest.mark.parametrize("text", [TEXT, SPARSE])
+def test_tables_have_their_own_optimizer_and_rate(text: str) -> None:
+    """Row-wise Adagrad trains exactly the tables, with their own rate, whether their gradients are dense or sparse."""
+    module = MultiTaskModule(text, seed=0, table_learning_rate=0.5, table_optimizer="rowwise_adagrad")
+    others, tables = optimizers_of(module)
+    assert isinstance(others, AdamW)
+    assert isinstance(tables, RowWiseAdagrad)
+    assert [(group["name"], group["lr"]) for group in tables.param_groups] == [("tables", 0.5)]
+    assert {group["lr"] for group in others.param_groups} == {1e-3}
+    assert int(module.criterion.steps) == 1
+
+
+def test_the_rate_of_tables_alone_keeps_one_fused_optimizer() -> None:
+    """A rate of tables is a rate of one group of the default AdamW."""
+    (optimizer,) = optimizers_of(MultiTaskModule(TEXT, table_learning_rate=0.5))
+    assert {group["name"]: group["lr"] for group in optimizer.param_groups}["tables"] == 0.5
+    assert all(group["fused"] for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(("text", "name"), [(TEXT, "sparse_adam"), (SPARSE, "adam"), (TEXT, "sgd")])
+def test_an_optimizer_that_cannot_train_the_tables_is_refused(text: str, name: Any) -> None:  # noqa: ANN401 - wrong on purpose
+    """The message names the setting, and the inputs or the known optimizers."""
+    with pytest.raises(ValueError, match=f"table_optimizer='{name}'.*(`user`|known: adam)"):
+        MultiTaskModule(text, table_optimizer=name)
+
+
+def test_a_hook_excludes_the_settings_of_tables() -> None:
+    """Settings that the hook would ignore are refused."""
+    with pytest.raises(ValueError, match="omit table_optimizer"):
+        MultiTaskModule(
+            TEXT, table_learning_rate=0.1, optimizer=lambda groups: SGD([{**group} for group in groups], lr=0.1)
+        )

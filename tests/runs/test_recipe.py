@@ -53,6 +53,7 @@ def refusal(recipe: Recipe, text: str = TEXT, grouped_by: str | None = None) -> 
     [
         ("seed", 2**64), ("seed", -1), ("learning_rate", math.nan), ("learning_rate", math.inf), ("learning_rate", 0.0),
         ("learning_rate", -1.0), ("weight_decay", math.nan), ("weight_decay", -0.1), ("weight_decay", math.inf),
+        ("table_learning_rate", 0.0), ("table_optimizer", "sgd"),
         ("batch", 0), ("epochs", 0), ("interval", 0), ("patience", 0), ("patience", -2), ("devices", 0),
         ("devices", 100_000), ("threads", 0), ("threads", 100_000), ("epochs", 1.5), ("batch", "many"),
     ],
@@ -64,6 +65,15 @@ def test_settings_out_of_range_are_named(setting: str, value: Any) -> None:  # n
     assert item.code == "AS731"
     assert item.message.startswith(f"`--{setting.replace('_', '-')}")
     assert str(value) in item.message
+
+
+def test_sparse_adam_needs_sparse_gradients() -> None:
+    """The inputs without `sparse_grad` are named, and following the help makes the recipe valid."""
+    recipe = replace(RECIPE, table_optimizer="sparse_adam")
+    (item,) = refusal(recipe).diagnostics
+    assert item.code == "AS731"
+    assert "`user`, `seen`" in item.message
+    check_recipe(graph_of(TEXT.replace("dim: 2}", "dim: 2, sparse_grad: true}")), recipe, None)
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
