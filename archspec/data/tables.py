@@ -131,7 +131,8 @@ class Table:
         if self.format == "parquet":
             from pyarrow.parquet import ParquetFile
 
-            with ParquetFile(self.file) as file:
+            # pyarrow's default reads all row groups ahead, so memory would grow with the file.
+            with ParquetFile(self.file, pre_buffer=False) as file:
                 yield from file.iter_batches(_ROWS, columns=wanted)
         elif self.format == "arrow":
             with pa.memory_map(self.file) as source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import csv, feather, parquet
@@ -124,3 +125,15 @@ def test_a_struct_beside_a_dotted_column(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"u": [{"id": "x", "id.b": "y"}], "u.id": ["1"], "u.id.b": ["2"]}), path)
     assert read(path, "u.id", "u.id.b") == {"u.id": ["1"], "u.id.b": ["2"]}
+
+
+def test_a_parquet_file_is_not_read_ahead(tmp_path: Path) -> None:
+    """After the first chunk, only a small part of a file of many row groups is in memory."""
+    path = tmp_path / "many.parquet"
+    parquet.write_table(pa.table({"a": np.random.default_rng(0).random(2_000_000)}), path, row_group_size=20_000)
+    (table,) = open_tables([str(path)])
+    before = pa.total_allocated_bytes()
+    chunks = table.chunks(["a"])
+    next(chunks)
+    assert pa.total_allocated_bytes() - before < path.stat().st_size / 4
+    chunks.close()
