@@ -136,4 +136,3 @@ def test_a_parquet_file_is_not_read_ahead(tmp_path: Path) -> None:
     chunks = table.chunks(["a"])
     next(chunks)
     assert pa.total_allocated_bytes() - before < path.stat().st_size / 4
-    chunks.close()
