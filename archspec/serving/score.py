@@ -20,8 +20,7 @@ def spelled(value: Any) -> str:
 def seconds(value: Any, utc: bool = True) -> float:
     """Seconds since 1970 of an ISO 8601 text, or of a Unix time in seconds, milli-, micro- or nanoseconds."""
     if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo and utc else moment.replace(tzinfo=UTC)).timestamp()
+        return (at if (at := datetime.fromisoformat(value)).tzinfo and utc else at.replace(tzinfo=UTC)).timestamp()
     return float(value / 1000 ** sum(abs(value) >= least for least in (1e11, 1e14, 1e17)))
 
 
@@ -32,9 +31,8 @@ ENCODE: dict[str, Any] = {
     "hour": lambda _, v: 1 + seconds(v, utc=False) // 3600 % 24,
     "weekday": lambda _, v: 1 + (seconds(v, utc=False) // 86400 + 3) % 7,
     "age": lambda c, v: ((seconds(v[1]) if c["until"] is None else c["until"]) - seconds(v[0])) / 86400,
-    "log1p": lambda _, v: np.log1p(float(v)),
-    "standard": lambda c, v: (float(v) - c["mean"]) / c["deviation"],
-}
+    "log1p": lambda _, v: np.log1p(float(v)), "standard": lambda c, v: (float(v) - c["mean"]) / c["deviation"],
+}  # fmt: skip
 
 
 def encoded(c: dict[str, Any], row: dict[str, Any]) -> Any:
@@ -56,5 +54,7 @@ def score(folder: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    scores = score(sys.argv[1], json.loads(Path(sys.argv[2]).read_text("utf-8")))
-    print(json.dumps({name: values.tolist() for name, values in scores.items()}))
+    if len(sys.argv) != 3:
+        print("usage: python score.py FOLDER rows.json", file=sys.stderr)
+        sys.exit(2)
+    print(json.dumps(score(sys.argv[1], json.loads(Path(sys.argv[2]).read_text("utf-8"))), default=np.ndarray.tolist))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,6 @@ from archspec.serving import formats
 from tests.runs.clicks import OUTPUTS, SPEC, rows, trained
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from archspec.program import Part, Scope, Value
     from archspec.runs.trained import Trained
     from archspec.serving.export import Exported
@@ -83,6 +82,15 @@ def test_the_program_beside_it_gives_the_scores_of_the_run(
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("words", [[], ["folder"], ["folder", "rows.json", "more"]])
+def test_the_scorer_prints_its_usage(words: list[str]) -> None:
+    """With other than two arguments, `score.py` prints one line of usage, not a traceback, and exits with status 2."""
+    scorer = Path(exporting.__file__).with_name("score.py")
+    done = subprocess.run([sys.executable, str(scorer), *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "usage: python score.py FOLDER rows.json\n"
 
 
 @pytest.mark.parametrize("gates", [False, True])
