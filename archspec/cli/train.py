@@ -48,6 +48,26 @@ _RECIPE: Final = (
         help="What trains the tables of inputs. [default: AdamW; SparseAdam for tables with `sparse_grad`]",
     ),
     click.option(
+        "--schedule", type=click.Choice(["constant", "cosine", "linear"]), default="constant", show_default=True,
+        help="How the learning rate falls after warm-up; cosine and linear reach 0 after --epochs.",
+    ),
+    click.option(
+        "--warmup", type=click.IntRange(min=0), default=0, show_default=True, metavar="STEPS",
+        help="Optimizer steps in which the learning rate rises linearly.",
+    ),
+    click.option(
+        "--clip", type=click.FloatRange(min=0, min_open=True), metavar="NORM",
+        help="Scale the gradients down if the norm of all of them together is larger. [default: never]",
+    ),
+    click.option(
+        "--precision", type=click.Choice(["32", "bf16-mixed", "16-mixed"]), default="32", show_default=True,
+        help="Arithmetic of a step; weights stay in float32.",
+    ),
+    click.option(
+        "--accumulate", type=click.IntRange(min=1), default=1, show_default=True, metavar="BATCHES",
+        help="Average the gradients of this many batches for each optimizer step.",
+    ),
+    click.option(
         "--patience", type=click.IntRange(min=0), default=2, show_default=True,
         help="Stop after this many epochs without improvement; 0: never stop early.",
     ),

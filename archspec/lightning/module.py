@@ -32,6 +32,7 @@ from archspec.lightning.optimizers import (
     learning_groups,
     table_optimizer_problem,
 )
+from archspec.lightning.schedules import Schedule, scheduled
 from archspec.spec.spec import Spec
 from archspec.train.criterion import MultiTaskLoss
 
@@ -77,6 +78,8 @@ class MultiTaskModule(LightningModule):
             gradients and SparseAdam for sparse ones. With two optimizers, the limits of sparse tables above apply.
         optimizer: a function that makes the optimizers from all trainable groups; see `OptimizerHook`. Checkpoints do
             not contain it.
+        schedule: how the learning rate of the default AdamW falls over the run: constant, cosine or linear.
+        warmup: optimizer steps in which that learning rate rises linearly.
         seed: seed of the initial weights.
         optimize: False uses the plain module; see `archspec.compile`.
         grouped_by: an integer column of the batch, such as the user's id: binary tasks get `grouped_auc`.
@@ -102,11 +105,13 @@ class MultiTaskModule(LightningModule):
         optimize: bool = True,
         grouped_by: str | None = None,
         log_gates: bool = False,
+        schedule: Schedule = "constant",
+        warmup: int = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(
             "learning_rate", "weight_decay", "table_learning_rate", "table_optimizer", "seed", "optimize", "grouped_by",
-            "log_gates",
+            "log_gates", "schedule", "warmup",
         )  # fmt: skip
         self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
         if grouped_by is not None and all(block.settings.output != "binary" for block in self.spec.tasks.values()):
@@ -114,6 +119,7 @@ class MultiTaskModule(LightningModule):
         self.learning_rate, self.weight_decay, self.log_gates = learning_rate, weight_decay, log_gates
         self.table_learning_rate, self.table_optimizer = table_learning_rate, table_optimizer
         self._check_tables(optimizer)
+        self.schedule, self.warmup = schedule, warmup
         self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
         # The step clock is advanced in optimizer_step, since gradients may come from several batches.
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
@@ -260,6 +266,8 @@ class MultiTaskModule(LightningModule):
             made = self.optimizer(groups)
         self.automatic_optimization = not (isinstance(made, Sequence) and len(made) > 1)
         check_trainer(self.trainer, self.spec, made)
+        if self.optimizer is None and (self.schedule != "constant" or self.warmup):
+            return scheduled(made, self.trainer, self.schedule, self.warmup)
         return made
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------

@@ -137,17 +137,25 @@ class CheckpointCallback(Checkpoint):
         per_epoch = int(trainer.num_training_batches)
         step = trainer.current_epoch * per_epoch + batch_idx + 1
         parts = {f"train/{task}/loss": loss for task, loss in outputs["parts"].items()}
-        for name, value in {"train/loss": outputs["loss"].detach(), **parts}.items():
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches  # Lightning has divided it
+        for name, value in {"train/loss": loss, **parts}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._summed += 1
         if step % max(per_epoch // _POINTS, 1) == 0:
             self._mark(step)
         if self.step is not None and trainer.is_global_zero:
             epochs = trainer.max_epochs or 0
-            self.step(Step(trainer.current_epoch + 1, epochs, batch_idx + 1, per_epoch, outputs["loss"].detach()))
+            self.step(Step(trainer.current_epoch + 1, epochs, batch_idx + 1, per_epoch, loss))
         # Not after the last step: Lightning resumes exactly within an epoch, but not between two.
-        if (step % self.interval == 0 or (batch_idx == 0 and step > 1)) and batch_idx + 1 < per_epoch:
+        if batch_idx + 1 < per_epoch and self._due(step, batch_idx + 1, trainer.accumulate_grad_batches):
             trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+
+    def _due(self, step: int, batches: int, accumulated: int) -> bool:
+        """Whether to save a checkpoint: never between batches of one optimizer step, whose gradients it lacks."""
+        if batches % accumulated != 0:
+            return False
+        passed = step // self.interval > (step - accumulated) // self.interval
+        return passed or (batches == accumulated and step > batches)
 
     def _mark(self, step: int) -> None:
         """Adds the mean losses since the last mark to the history."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping  # noqa: TC003 - reading a run's file as a R
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
@@ -17,6 +17,7 @@ from archspec.data.requirements import column_requirements
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.lightning.measures import Measures
 from archspec.lightning.optimizers import TABLE_OPTIMIZERS, TableOptimizer, has_sparse_tables, table_optimizer_problem
+from archspec.lightning.schedules import Schedule  # noqa: TC001 - as Mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,11 @@ class Recipe:
         start: the folder of a run to continue: its weights, moved by name and its rows by value; its encodings, with
             vocabularies extended.
         moved: old name -> new name, for what was renamed since that run; see `archspec.migrate`.
+        schedule: how the learning rate falls after warm-up; see `archspec.lightning.schedules`.
+        warmup: optimizer steps in which the learning rate rises linearly.
+        clip: the largest norm of all gradients together; None does not clip.
+        precision: the arithmetic of a step: `32`, or mixed with bfloat16 or float16.
+        accumulate: batches whose gradients are averaged for one optimizer step.
     """
 
     epochs: _Positive = 10
@@ -72,6 +78,11 @@ class Recipe:
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     start: str | None = None
     moved: Mapping[str, str] = field(default_factory=dict)
+    schedule: Schedule = "constant"
+    warmup: Annotated[int, Field(ge=0)] = 0
+    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    accumulate: _Positive = 1
 
 
 _RECIPE: Final[TypeAdapter[Recipe]] = TypeAdapter(Recipe)
@@ -89,6 +100,7 @@ def check_recipe(graph: Graph, recipe: Recipe, grouped_by: str | None) -> None:
     _check_groups(graph, grouped_by, problems)
     _check_devices(graph, recipe.devices, problems)
     _check_tables(graph, recipe.table_optimizer, problems)
+    _check_steps(graph, recipe, problems)
     problems.raise_errors(status=2)
     _check_monitor(graph, recipe.monitor, grouped_by, problems)
     _check_memory(graph, problems)
@@ -152,6 +164,29 @@ def _check_tables(graph: Graph, optimizer: TableOptimizer | None, problems: Diag
     problem = table_optimizer_problem(graph.spec, optimizer) if optimizer in TABLE_OPTIMIZERS else None
     if problem is not None:
         problems.error("AS731", f"`--table-optimizer {optimizer}`: {problem[0]}", help=problem[1])
+
+
+def _check_steps(graph: Graph, recipe: Recipe, problems: Diagnostics) -> None:
+    """Checks that the optimizers and the machine support how steps are made."""
+    changed = (("schedule", "constant"), ("warmup", 0), ("clip", None), ("accumulate", 1))
+    given = [(name, getattr(recipe, name)) for name, default in changed if getattr(recipe, name) != default]
+    if recipe.precision == "16-mixed":
+        given.append(("precision", recipe.precision))
+    why = None
+    if has_sparse_tables(graph.spec):
+        why = "has tables with sparse gradients", "train without `sparse_grad`"
+    elif recipe.table_optimizer == "rowwise_adagrad":
+        why = "is trained with `--table-optimizer rowwise_adagrad`", "omit that one"
+    if why is not None:
+        for name, value in given:
+            problems.error(
+                "AS731", f"`--{name} {value}`: `{graph.spec.name}` {why[0]}, and so has two optimizers, which do "
+                "not support it", help=f"omit this option, or {why[1]}",
+            )  # fmt: skip
+    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+        problems.error(
+            "AS731", "`--precision 16-mixed` requires a GPU", help="use `--precision bf16-mixed`, or `--precision 32`"
+        )
 
 
 def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: Diagnostics) -> None:

@@ -214,7 +214,7 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
         table_learning_rate=recipe.table_learning_rate, table_optimizer=recipe.table_optimizer,
-        grouped_by=group_column(requirements, source.grouped_by),
+        grouped_by=group_column(requirements, source.grouped_by), schedule=recipe.schedule, warmup=recipe.warmup,
     )  # fmt: skip
     model: Any = module.model
     model.vocabularies = digests(graph, run.encoder(requirements).encodings)
@@ -283,6 +283,7 @@ def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: Ch
     return Trainer(
         max_epochs=recipe.epochs, devices=recipe.devices, strategy=strategy, plugins=[WholeCheckpoints()],
         callbacks=[callback], logger=False, enable_model_summary=False, enable_progress_bar=False,
+        gradient_clip_val=recipe.clip, precision=recipe.precision, accumulate_grad_batches=recipe.accumulate,
         num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=callback.folder,
     )  # fmt: skip
 

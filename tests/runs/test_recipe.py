@@ -55,6 +55,7 @@ def refusal(recipe: Recipe, text: str = TEXT, grouped_by: str | None = None) -> 
         ("learning_rate", -1.0), ("weight_decay", math.nan), ("weight_decay", -0.1), ("weight_decay", math.inf),
         ("table_learning_rate", 0.0), ("table_optimizer", "sgd"),
         ("batch", 0), ("epochs", 0), ("interval", 0), ("patience", 0), ("patience", -2), ("devices", 0),
+        ("warmup", -1), ("clip", 0.0), ("clip", math.nan), ("accumulate", 0), ("schedule", "steep"), ("precision", "8"),
         ("devices", 100_000), ("threads", 0), ("threads", 100_000), ("epochs", 1.5), ("batch", "many"),
     ],
 )  # fmt: skip
@@ -198,3 +199,39 @@ def test_threads_are_used_and_given_back(tmp_path: Path, monkeypatch: pytest.Mon
     train(graph_of(), rows(tmp_path), replace(RECIPE, threads=3), tmp_path / "run")
     assert seen == [(3, 3)]
     assert (torch.get_num_threads(), pa.cpu_count()) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("schedule", "cosine"), ("warmup", 5), ("clip", 1.0), ("accumulate", 2)]
+)
+def test_sparse_tables_refuse_what_two_optimizers_do_not_support(setting: str, value: Any) -> None:  # noqa: ANN401 - of any setting
+    """A spec with sparse gradients is refused together with the option's name; it trains in bf16-mixed."""
+    text = TEXT.replace("vocab: 50, dim: 2", "vocab: 50, dim: 2, sparse_grad: true")
+    assert text != TEXT
+    changed: Any = {setting: value}
+    (item,) = refusal(replace(RECIPE, **changed), text).diagnostics
+    assert (item.code, item.message.startswith(f"`--{setting} {value}`")) == ("AS731", True)
+    check_recipe(graph_of(text), replace(RECIPE, precision="bf16-mixed"), None)
+    (item,) = refusal(replace(RECIPE, table_optimizer="rowwise_adagrad", **changed)).diagnostics
+    assert "rowwise_adagrad" in item.message
+
+
+def test_float16_requires_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning would silently use bfloat16 on a CPU; the help names what runs there."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (item,) = refusal(replace(RECIPE, precision="16-mixed")).diagnostics
+    assert "bf16-mixed" in (item.help or "")
+
+
+def test_other_epochs_change_a_schedule(tmp_path: Path) -> None:
+    """A constant rate may go on for further epochs; one that falls to 0 at the last epoch may not."""
+    path = tmp_path / "rows.parquet"
+    rows = range(200)
+    columns = {"user": [i % 50 for i in rows], "x": [i / 200 for i in rows], "seen": [[i % 9] for i in rows]}
+    labels = {"click": [i % 2 for i in rows], "like": [i // 2 % 2 for i in rows]}
+    parquet.write_table(pa.table({**columns, **labels}), path)
+    recipe = replace(RECIPE, epochs=1, batch=20, schedule="linear", precision="bf16-mixed", clip=0.1)
+    graph, source = graph_of(TEXT), Source((str(path),))
+    train(graph, source, recipe, tmp_path / "run")
+    with pytest.raises(SpecError, match="--epochs"):
+        train(graph, source, replace(recipe, epochs=2), tmp_path / "run", resume=True)

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +61,8 @@ towers: {$task: {units: [4]}}
 """
 """A model with everything that has a state: dropout, batch norm, a learned balance, a clock."""
 RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=None, seed=1)
+STEPS = replace(RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3)
+MOMENTS = sorted(Random(15).sample(range(1, 36), 10))  # noqa: S311 - not for security
 
 
 @pytest.fixture(scope="module")
@@ -139,19 +142,28 @@ def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - f
         elif moment == "epoch end":
             patched.setattr("archspec.runs.checkpoints.write_whole", kill)
         else:
-            steps = iter(range(1, 1000))
-            end = CheckpointCallback.on_train_batch_end
-
-            def stop(*arguments: Any) -> None:  # noqa: ANN401 - Lightning's signature
-                end(*arguments)
-                if next(steps) == moment:
-                    raise Killed
-
-            patched.setattr(CheckpointCallback, "on_train_batch_end", stop)
+            kill_after(int(moment), patched)
         with pytest.raises(Killed):
             train(graph, source, RECIPE, tmp_path / "run")
     train(graph, source, RECIPE, tmp_path / "run", resume=True)
-    expected, found = kept(unbroken), kept(tmp_path / "run")
+    check_equal(kept(unbroken), kept(tmp_path / "run"))
+
+
+def kill_after(step: int, patched: pytest.MonkeyPatch) -> None:
+    """Raises Killed after this many steps of training."""
+    steps = iter(range(1, 1000))
+    end = CheckpointCallback.on_train_batch_end
+
+    def stop(*arguments: Any) -> None:  # noqa: ANN401 - Lightning's signature
+        end(*arguments)
+        if next(steps) == step:
+            raise Killed
+
+    patched.setattr(CheckpointCallback, "on_train_batch_end", stop)
+
+
+def check_equal(expected: dict[str, Any], found: dict[str, Any]) -> None:
+    """Compares two final states bit for bit."""
     for name in ("best", "last"):
         assert expected[name].keys() == found[name].keys()
         assert all(torch.equal(expected[name][key], found[name][key]) for key in expected[name])
@@ -159,6 +171,27 @@ def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - f
         assert expected[name] == found[name]
     for left, right in zip(expected["optimizers"], found["optimizers"], strict=True):
         assert all(torch.equal(left[key]["exp_avg_sq"], right[key]["exp_avg_sq"]) for key in left)
+
+
+@pytest.fixture(scope="module")
+def unbroken_steps(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run whose steps are scheduled, clipped and accumulated."""
+    folder = tmp_path_factory.mktemp("run") / "steps"
+    train(graph, source, STEPS, folder)
+    return folder
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_scheduled_clipped_and_accumulated_steps_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
+    graph: Graph, source: Source, unbroken_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Killed at ten random moments, also between batches of one optimizer step, a run ends bit for bit equal."""
+    with monkeypatch.context() as patched:
+        kill_after(moment, patched)
+        with pytest.raises(Killed):
+            train(graph, source, STEPS, tmp_path / "run")
+    train(graph, source, STEPS, tmp_path / "run", resume=True)
+    check_equal(kept(unbroken_steps), kept(tmp_path / "run"))
 
 
 def test_a_run_that_is_killed_for_good(graph: Graph, source: Source, tmp_path: Path) -> None:
