@@ -4,13 +4,14 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH := .venv-bench
 NEWEST := .venv-newest
+TORCHREC := .venv-torchrec
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench serving mutate clean
+.PHONY: help demo test lint format docs bench serving test-torchrec mutate clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## compile and draw every spec, then train Shared-Bottom, MMoE and PLE, and DIN + PLE from a Parquet file (build/)
 	@$(BIN)/python examples/demo.py
@@ -41,12 +42,18 @@ bench: $(BENCH)/.installed ## measure against other libraries, on an idle machin
 serving: $(STAMP) ## export every spec in every format, and compare (docs/serving.md)
 	@$(BIN)/python -m benchmarks.serving
 
+# Its own environment, since torchrec needs an old torchmetrics. Where its wheels cannot be installed, nothing is tested.
+test-torchrec: ## tests of archspec.torchrec, in an environment with TorchRec (docs/scaling.md)
+	@if $(MAKE) $(TORCHREC)/.installed; then \
+	  OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TORCHREC)/bin/python -m pytest -q tests/torchrec; \
+	else echo "make: TorchRec cannot be installed here: tests/torchrec is skipped"; fi
+
 # Not part of CI, since it takes half an hour. Each mutant runs against the tests that reach it, in a copy of the tree.
 mutate: $(BIN)/mutmut ## change the sources at random, and list the changes that no test notices (SAMPLE=150 SEED=0 ONLY='archspec.graph.*')
 	@$(BIN)/python -m tests.mutate $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 clean: ## remove the environments, build/ and all caches
-	rm -rf .venv $(BENCH) $(NEWEST) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv $(BENCH) $(NEWEST) $(TORCHREC) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find archspec tests examples plugins -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(STAMP): pyproject.toml constraints.txt
@@ -83,4 +90,14 @@ $(BENCH)/.installed: $(STAMP) benchmarks/requirements.txt
 	@echo "make: installing into $(BENCH) (the first time takes some minutes)" >&2
 	@$(BIN)/python -m venv $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -r benchmarks/requirements.txt
+	@touch $@
+
+# torchrec 1.8 asks for a fbgemm-gpu that needs CUDA, so it is installed without its dependencies.
+$(TORCHREC)/.installed: $(STAMP)
+	@echo "make: installing TorchRec into $(TORCHREC) (the first time takes some minutes)" >&2
+	@$(BIN)/python -m venv $(TORCHREC)
+	@grep -v '^torchmetrics' constraints.txt > $(TORCHREC)/constraints.txt
+	@$(TORCHREC)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TORCHREC)/constraints.txt -e . pytest hypothesis \
+	  fbgemm-gpu-cpu==1.8.0 tensordict==0.15.3 pyre-extensions==0.0.32 tqdm torchmetrics==1.0.3
+	@$(TORCHREC)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchrec==1.8.0
 	@touch $@

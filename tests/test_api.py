@@ -11,7 +11,14 @@ import pytest
 import archspec
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
-MODULES = ("archspec", "archspec.testing", "archspec.lightning", "archspec.charts", "archspec.synthetic")
+MODULES = (
+    "archspec",
+    "archspec.testing",
+    "archspec.lightning",
+    "archspec.charts",
+    "archspec.torchrec",
+    "archspec.synthetic",
+)
 
 
 def rows(section: str) -> list[list[str]]:

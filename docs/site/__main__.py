@@ -33,7 +33,7 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 
 CHAPTERS: Final = {
-    "Use": ["language", "looking", "drawing", "training", "after_training", "emitted", "serving", "plugins"],
+    "Use": ["language", "looking", "drawing", "training", "after_training", "scaling", "emitted", "serving", "plugins"],
     "Look up": ["architectures/index", "codes/index", "api", "json", "results", "benchmarks"],
     "Work on it": ["contributing", "benchmarking", "changelog"],
 }
