@@ -110,11 +110,11 @@ def test_wrong_ids_are_reported_as_by_the_compiled_model() -> None:
     assert messages[0] == messages[1]
 
 
-def launch(script: str, folder: Path, port: int) -> str:
+def launch(script: str, folder: Path) -> str:
     """Runs a script in two processes, and returns what they print."""
     (folder / "train.py").write_text(script, encoding="utf-8")
-    words = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    words += ["--master-addr", "127.0.0.1", "--master-port", str(port), "train.py"]
+    words = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    words += ["--nproc-per-node", "2", "train.py"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -133,7 +133,7 @@ def documented_loop() -> str:
 def test_the_documented_loop_trains_in_two_processes(tmp_path: Path) -> None:
     """The loop of docs/scaling.md lowers the loss, and its file of weights loads into the compiled model."""
     (tmp_path / "specs").symlink_to(ROOT / "specs")
-    printed = launch(documented_loop(), tmp_path, 29631)
+    printed = launch(documented_loop(), tmp_path)
     first, last = (float(value) for value in re.findall(r"loss ([0-9.]+)", printed))
     assert last < first
     archspec.load_weights(archspec.compile(ROOT / "specs/ple.yaml"), tmp_path / "ple.safetensors")
@@ -161,7 +161,7 @@ def test_a_step_of_two_processes_equals_a_step_of_one(tmp_path: Path) -> None:
     torch.save({name: value.clone() for name, value in plain.named_weights()}, tmp_path / "start.pt")
     torch.save(batch, tmp_path / "batch.pt")
     setup = documented_loop().split("criterion =")[0].replace("specs/ple.yaml", "spec.yaml")
-    launch(setup + STEP, tmp_path, 29632)
+    launch(setup + STEP, tmp_path)
     sum(each.square().mean() for each in plain(batch).values()).backward()
     torch.optim.SGD(plain.parameters(), lr=1.0).step()
     torch.testing.assert_close(torch.load(tmp_path / "end.pt"), dict(plain.named_weights()), **CLOSE)
