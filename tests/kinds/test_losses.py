@@ -12,6 +12,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 import archspec
 from archspec.diagnostics import SpecError
+from archspec.plugins import built_in
 from archspec.testing import check_kind
 from tests.kinds.test_tasks import KINDS, text_of
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ROWS = 12
 NAN = float("nan")
+GROUPS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 4])
 
 
 def labels_of(kind: str) -> Tensor:
@@ -87,6 +89,12 @@ def corn(o: Tensor, y: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
+def huber(o: Tensor, y: Tensor) -> Tensor:
+    """Huber (1964), with delta 0.5."""
+    error = (o - y).abs()
+    return torch.where(error <= 0.5, error**2 / 2, 0.5 * (error - 0.25))
+
+
 FORMULAS: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {
     ("binary", "logistic, pos_weight: 3"): lambda o, y: logistic(o, y, 3),
     ("binary", "logistic, smoothing: 0.2"): lambda o, y: logistic(o, y * 0.8 + 0.1),
@@ -100,6 +108,13 @@ FORMULAS: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {
     ("weighted_logistic", "weighted_logistic, negatives: all"): lambda o, y: -y * logsigmoid(o) - logsigmoid(-o),
     ("ziln", "ziln"): lognormal,
     ("ordinal", "corn"): corn,
+    ("multiclass", "cross_entropy"): lambda o, y: (
+        -(o.exp() / o.exp().sum(1, keepdim=True)).log()[torch.arange(ROWS), y]
+    ),
+    ("regression", "mse"): lambda o, y: (o - y) ** 2,
+    ("binary", "mse"): lambda o, y: (1 / (1 + (-o).exp()) - y) ** 2,
+    ("regression", "mae"): lambda o, y: (o - y).abs(),
+    ("regression", "huber, delta: 0.5"): huber,
 }
 """(kind of task, loss) -> the rows' losses from outputs and labels, as the papers write them."""
 
@@ -112,11 +127,54 @@ def test_losses_are_their_formulas(kind: str, loss: str) -> None:
     formula = FORMULAS[kind, loss]
     assert_equal_losses(loss_of(task, outputs, {"y": labels}), formula(outputs, labels).mean(), outputs)
     space, weight = (torch.arange(ROWS) % 2).double(), torch.linspace(0, 2, ROWS, dtype=torch.float64)
-    dirty = torch.where(space == 1, labels.double(), NAN)
-    if labels.is_floating_point():
-        found = loss_of(f"{task}, when: s, weight_column: w", outputs, {"y": dirty, "s": space, "w": weight})
-        rows = formula(outputs, labels) * space * weight
-        assert_equal_losses(found, rows.sum() / (space * weight).sum(), outputs)
+    dirty = torch.where(space == 1, labels, NAN if labels.is_floating_point() else -7)
+    found = loss_of(f"{task}, when: s, weight_column: w", outputs, {"y": dirty, "s": space, "w": weight})
+    rows = formula(outputs, labels) * space * weight
+    assert_equal_losses(found, rows.sum() / (space * weight).sum(), outputs)
+
+
+TASKS: dict[str, list[str]] = {
+    **{
+        loss: [
+            f"{KINDS[kind]}, loss: {{kind: {settings}}}"
+            for kind, settings in FORMULAS
+            if settings.split(",")[0] == loss
+        ]
+        for loss in {settings.split(",")[0] for _, settings in FORMULAS}
+    },
+    "pairwise": ["binary, loss: {kind: pairwise, group: request}"],
+    "listwise": ["binary, loss: {kind: listwise, group: request}"],
+    "jrc": ["multiclass, classes: 2, loss: {kind: jrc, group: request}"],
+    "distill": ["binary, loss: [logistic, {kind: distill, column: t}]"],
+}
+"""Loss -> tasks with it."""
+
+
+def test_every_loss_is_among_those_tested_here() -> None:
+    """A new loss needs its formula here, or a test of its own and a line in TASKS."""
+    assert set(TASKS) == set(built_in().names("loss"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("task", [task for tasks in TASKS.values() for task in tasks])
+def test_losses_stay_finite(task: str, dtype: torch.dtype) -> None:
+    """Neither outputs of 1e4 nor an empty batch, one row or one class give NaN or infinity, in value or gradient."""
+    kind = next(kind for kind, words in KINDS.items() if task.startswith(words.split(",")[0]))
+    labels = labels_of("binary").long() if "classes: 2" in task else labels_of(kind)
+    labels = labels.to(dtype) if labels.is_floating_point() else labels
+    random = torch.randn(ROWS, 2, dtype=dtype) if "classes: 2" in task else outputs_of(kind).detach().to(dtype)
+    first = torch.zeros_like(labels)
+    cases = {
+        "empty": (random[:0], labels[:0]), "one row": (random[:1], labels[:1]), "one class": (random, first),
+        "1e4": (torch.full_like(random, 1e4), labels), "-1e4": (torch.full_like(random, -1e4), labels),
+        "mixed": (random.sign() * 1e4, labels),
+    }  # fmt: skip
+    for name, (outputs, y) in cases.items():
+        found = outputs.clone().requires_grad_()
+        batch = {"y": y, "request": GROUPS[: len(y)], "t": torch.full((len(y),), 0.3, dtype=dtype)}
+        value = loss_of(task, found, batch)
+        assert torch.isfinite(value), name
+        assert torch.isfinite(torch.autograd.grad(value, found)[0]).all(), name
 
 
 @pytest.mark.parametrize("kind", ["poisson", "tweedie", "weighted_logistic"])
@@ -128,9 +186,6 @@ def test_losses_have_their_optimum_at_the_mean(kind: str) -> None:
     loss_of(KINDS[kind] + loss, constant.expand(ROWS), {"y": labels}).backward()  # type: ignore[no-untyped-call] # torch's own
     assert constant.grad is not None
     assert constant.grad.item() == pytest.approx(0, abs=1e-12)
-
-
-GROUPS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 4])
 
 
 def pairs_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float) -> Tensor:
