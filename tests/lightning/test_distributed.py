@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,9 +10,11 @@ import torch
 from archspec.lightning import MultiTaskModule
 from tests.lightning.loops import rows_of
 from tests.lightning.two_processes import ROWS, results
-from tests.train.test_distributed import free_port
+from tests.processes import printed_by
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
+
 STRATEGIES = ["ddp", "fsdp2"]
 
 
@@ -30,21 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     """The results of both processes, by strategy."""
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.lightning.two_processes", str(folder), *STRATEGIES],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    found = [process.communicate(timeout=240) for process in started]
-    assert [process.returncode for process in started] == [0, 0], found
-    return [json.loads(output.splitlines()[-1]) for output, _ in found]
+    return printed_by(["-m", "tests.lightning.two_processes", str(folder), *STRATEGIES], 2)
 
 
 @pytest.fixture(scope="module")

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import archspec
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.processes import printed_by
 
 # One process of a run: prints, as JSON, losses, weights and the balance's state after three steps, for each setup.
 PROGRAM = """
@@ -86,30 +79,9 @@ if size > 1:
 """
 
 
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def run(cases: list[str], processes: int) -> list[dict[str, Any]]:
     """The printed results of each process of a run, by case."""
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *cases],
-            env={**os.environ, **common, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    outputs = [process.communicate(timeout=240)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * processes
-    return [json.loads(output) for output in outputs]
+    return printed_by(["-c", PROGRAM, *cases], processes)
 
 
 WHOLE = ["sum", "uncertainty", "gradnorm", "pcgrad"]

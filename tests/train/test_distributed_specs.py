@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 import archspec
+from tests.processes import printed_by
 from tests.train.spec_on_processes import NAMES, SPECS, WAYS, batch_of, trained
-from tests.train.test_distributed import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROOT = SPECS.parent
 Losses = dict[str, list[float]]
-
-
-def losses(folder: Path) -> list[Losses]:
-    """The losses in each of two processes, by spec and way."""
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.train.spec_on_processes", str(folder)],
-            env={**os.environ, **common, "RANK": str(rank)},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=240)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
-    return [json.loads(output.splitlines()[-1]) for output in outputs]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +32,7 @@ def alone(folder: Path) -> Losses:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[Losses]:
     """The losses of two processes, each with its own rows."""
-    return losses(folder)
+    return printed_by(["-m", "tests.train.spec_on_processes", str(folder)], 2)
 
 
 @pytest.mark.parametrize("way", WAYS)
