@@ -15,7 +15,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,10 +23,9 @@ import torch
 
 import archspec
 from archspec.files import write_whole
-from archspec.nn.products import processor
 from archspec.serving.scoring import Scoring
 from benchmarks.contenders import SIZES, Contender, Size, rechub, spec_text
-from benchmarks.report import foreign_seconds
+from benchmarks.report import foreign_seconds, processor, versions
 from benchmarks.serving import PAGE
 from examples.report import write_section
 
@@ -143,15 +141,6 @@ def _shown(found: Mapping[str, float], *, bold: bool) -> str:
     return f"**{text}**" if bold else text
 
 
-def machine() -> str:
-    """The processor and the versions of the libraries."""
-    name = next(
-        (line.partition(":")[2].strip() for line in processor().splitlines() if line.startswith("model name")), ""
-    )
-    versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "onnxruntime", "torch-rechub"))
-    return f"{name or processor()} with {torch.backends.cpu.get_cpu_capability()}; {versions}"
-
-
 def measured(seconds: float) -> dict[str, Cell]:
     """All cells, by `tasks, rows`."""
     cells = {}
@@ -178,7 +167,8 @@ def main() -> None:
     cells = measured(options.seconds)
     others = (foreign_seconds() - foreign) / (time.perf_counter() - start)
     state = f"{'busy' if others > BUSY else 'idle'} machine (other processes used {others:.0%} of a core)"
-    about = f"{machine()}; one thread; {state}; p50 / p99 in ms."
+    packages = versions(("torch", "onnxruntime", "torch-rechub"))
+    about = f"{processor()}; {packages}; one thread; {state}; p50 / p99 in ms."
     write_whole(KEPT, json.dumps({"about": about, "cells": cells}, indent=1) + "\n")
     write_section(PAGE, "latency", table(cells, about))
 

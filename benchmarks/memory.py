@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import resource
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks import fresh
 from benchmarks.contenders import ARCHSPEC, BUILDERS, SIZES
+from benchmarks.operations import Watch
 from benchmarks.report import Bar, Section, quick, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -30,30 +30,6 @@ print(json.dumps(faulted(name, int(size), int(rows), training=training == "True"
 """
 
 
-class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves its hooks untyped
-    """Sums the bytes of new storages, and those that operations read and write; views do neither."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.allocated = self.moved = 0
-
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> object:
-        result = func(*args, **(kwargs or {}))
-        if not func.is_view:
-            read, written = _tensors((args, kwargs)), _tensors(result)
-            known = {tensor.untyped_storage().data_ptr() for tensor in read}
-            new = [tensor for tensor in written if tensor.untyped_storage().data_ptr() not in known]
-            self.allocated += sum(tensor.untyped_storage().nbytes() for tensor in new)
-            self.moved += sum(tensor.nbytes for tensor in (*read, *written))
-        return result
-
-
 def _tensors(values: object) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
 
@@ -62,11 +38,23 @@ def count(run: Callable[[], object]) -> tuple[int, int]:
     """The bytes that one call allocates, and those that its operations read and write.
 
     An operation counts each of its inputs once and as a whole: a lookup counts the table, not the rows that it reads.
-    What an operation allocates for itself is not counted.
+    Views do not count, and neither does what an operation allocates for itself.
     """
-    with _Bytes() as counter:
+    allocated = moved = 0
+
+    def seen(func: torch._ops.OpOverload, inputs: object, result: object) -> None:
+        nonlocal allocated, moved
+        if func.is_view:
+            return
+        read, written = _tensors(inputs), _tensors(result)
+        known = {tensor.untyped_storage().data_ptr() for tensor in read}
+        new = [tensor for tensor in written if tensor.untyped_storage().data_ptr() not in known]
+        allocated += sum(tensor.untyped_storage().nbytes() for tensor in new)
+        moved += sum(tensor.nbytes for tensor in (*read, *written))
+
+    with Watch(seen):
         run()
-    return counter.allocated, counter.moved
+    return allocated, moved
 
 
 def _pass(name: str, size: int, rows: int, *, training: bool) -> Callable[[], object]:

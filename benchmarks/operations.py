@@ -18,12 +18,12 @@ _ROWS = 16
 _BAR = 1 / 5
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves its hooks untyped
-    """Counts operations that reach the dispatcher; views, which compute nothing, are counted separately."""
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves its hooks untyped
+    """Reports every operation that reaches the dispatcher, with its arguments and its result."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Callable[[torch._ops.OpOverload, object, object], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.operations = self.views = 0
+        self.seen = seen
 
     def __torch_dispatch__(
         self,
@@ -32,9 +32,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        self.operations += 1
-        self.views += func.is_view
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        self.seen(func, (args, kwargs), result)
+        return result
 
 
 def count(run: Callable[[], object]) -> tuple[int, int, int]:
@@ -42,14 +42,15 @@ def count(run: Callable[[], object]) -> tuple[int, int, int]:
 
     The profiler also counts what an operation calls inside, so a custom operation cannot hide others.
     """
+    views: list[bool] = []
     with torch.no_grad():
         run()
-        with _Counter() as counter:
+        with Watch(lambda func, _inputs, _result: views.append(func.is_view)):
             run()
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
             run()
     events = sum(event.count for event in profiled.key_averages())
-    return counter.operations, counter.views, events
+    return len(views), sum(views), events
 
 
 def section() -> Section:

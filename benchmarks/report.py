@@ -8,8 +8,12 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PACKAGES = ("torch", "torch-rechub", "deepctr-torch", "numpy")
 
@@ -82,16 +86,25 @@ def quick() -> bool:
 
 def machine() -> str:
     """Everything that affects the numbers: processor, cores, threads, versions, and how busy the machine was."""
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch; "
+        f"Python {platform.python_version()}, {versions(PACKAGES)}."
+    )
+
+
+def processor() -> str:
+    """The processor's name and the instructions that torch uses."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     name = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
-    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    return (
-        f"{name or platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads of torch; Python {platform.python_version()}, {versions}."
-    )
+    return f"{name or platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
+
+
+def versions(packages: Iterable[str]) -> str:
+    """Packages with their versions."""
+    return ", ".join(f"{package} {version(package)}" for package in packages)
 
 
 def foreign_seconds() -> float:
