@@ -133,36 +133,30 @@ def test_losses_are_their_formulas(kind: str, loss: str) -> None:
     assert_equal_losses(found, rows.sum() / (space * weight).sum(), outputs)
 
 
-TASKS: dict[str, list[str]] = {
-    **{
-        loss: [
-            f"{KINDS[kind]}, loss: {{kind: {settings}}}"
-            for kind, settings in FORMULAS
-            if settings.split(",")[0] == loss
-        ]
-        for loss in {settings.split(",")[0] for _, settings in FORMULAS}
-    },
-    "pairwise": ["binary, loss: {kind: pairwise, group: request}"],
-    "listwise": ["binary, loss: {kind: listwise, group: request}"],
-    "jrc": ["multiclass, classes: 2, loss: {kind: jrc, group: request}"],
-    "distill": ["binary, loss: [logistic, {kind: distill, column: t}]"],
-}
-"""Loss -> tasks with it."""
+TASKS = [
+    *((settings.split(",")[0], kind, f"{KINDS[kind]}, loss: {{kind: {settings}}}") for kind, settings in FORMULAS),
+    ("pairwise", "binary", "binary, loss: {kind: pairwise, group: request}"),
+    ("listwise", "binary", "binary, loss: {kind: listwise, group: request}"),
+    ("jrc", "two classes", "multiclass, classes: 2, loss: {kind: jrc, group: request}"),
+    ("distill", "binary", "binary, loss: [logistic, {kind: distill, column: t}]"),
+]
+"""Each loss, the kind of its outputs and labels, and a task with it."""
 
 
 def test_every_loss_is_among_those_tested_here() -> None:
     """A new loss needs its formula here, or a test of its own and a line in TASKS."""
-    assert set(TASKS) == set(built_in().names("loss"))
+    assert {loss for loss, _, _ in TASKS} == set(built_in().names("loss"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("task", [task for tasks in TASKS.values() for task in tasks])
-def test_losses_stay_finite(task: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("kind", "task"), [(kind, task) for _, kind, task in TASKS])
+def test_losses_stay_finite(kind: str, task: str, dtype: torch.dtype) -> None:
     """Neither outputs of 1e4 nor an empty batch, one row or one class give NaN or infinity, in value or gradient."""
-    kind = next(kind for kind, words in KINDS.items() if task.startswith(words.split(",")[0]))
-    labels = labels_of("binary").long() if "classes: 2" in task else labels_of(kind)
+    if kind == "two classes":
+        labels, random = labels_of("binary").long(), torch.randn(ROWS, 2, dtype=dtype)
+    else:
+        labels, random = labels_of(kind), outputs_of(kind).detach().to(dtype)
     labels = labels.to(dtype) if labels.is_floating_point() else labels
-    random = torch.randn(ROWS, 2, dtype=dtype) if "classes: 2" in task else outputs_of(kind).detach().to(dtype)
     first = torch.zeros_like(labels)
     cases = {
         "empty": (random[:0], labels[:0]), "one row": (random[:1], labels[:1]), "one class": (random, first),
