@@ -28,6 +28,7 @@ from archspec.kinds.inputs import Sequence, Sparse, Table
 from archspec.nn.checks import check_beside, check_columns
 from archspec.nn.module import misfits, seeded
 from archspec.spec.spec import Spec, written
+from archspec.train.distributed import processes
 
 if TYPE_CHECKING:
     import os
@@ -117,7 +118,7 @@ class TorchRecModel(nn.Module):
                 check_beside(batch, name, self._column(name), kind.weights)
 
     def _column(self, name: str) -> str:
-        return column_of(self.spec.inputs[name])
+        return _column_of(self.spec.inputs[name])
 
     def features(self, batch: Batch) -> Any:  # noqa: ANN401 - torchrec has no type annotations that mypy reads
         """The batch as a `KeyedJaggedTensor`, one key per input; padding is left out.
@@ -153,8 +154,7 @@ def gather_weights(model: nn.Module) -> dict[str, Tensor]:
     inner = _inner(model)
     weights: dict[str, Tensor] = dict(inner.network.named_weights())
     weights |= {name: _whole(value) for name, value in inner.table_parameters()}
-    first = not (torch.distributed.is_available() and torch.distributed.is_initialized()) or _rank() == 0
-    return {name: value.detach().cpu().clone() for name, value in weights.items()} if first else {}
+    return {name: value.detach().cpu().clone() for name, value in weights.items()} if _is_first() else {}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -207,9 +207,9 @@ def _refused(name: str, block: Block, kind: Table) -> Iterator[Diagnostic]:
         yield Diagnostic("AS821", message, block.span("trainable"), help="drop `trainable: false`")
 
 
-def column_of(block: Block) -> str:
+def _column_of(block: Block) -> str:
     """The batch column that an input reads."""
-    return str(block.data().get("column") or block.name)
+    return str(block.common.column or block.name)
 
 
 def _network_spec(spec: Spec, found: Mapping[str, Table]) -> Spec:
@@ -241,7 +241,7 @@ def _collection(found: Mapping[str, Table], device: torch.device) -> Any:  # noq
 def _columns(spec: Spec, found: Mapping[str, Table]) -> Columns:
     """The columns that are looked up here, in the form of `archspec.nn.checks`."""
     kinds: Any = {name: block.settings for name, block in spec.inputs.items()}
-    described = ((name, column_of(spec.inputs[name]), kind.column(kinds)) for name, kind in found.items())
+    described = ((name, _column_of(spec.inputs[name]), kind.column(kinds)) for name, kind in found.items())
     return tuple((name, key, each.dtype, each.shape, each.low, each.high) for name, key, each in described)
 
 
@@ -270,13 +270,17 @@ def _inner(model: nn.Module) -> TorchRecModel:
     return inner
 
 
-def _rank() -> int:
-    return int(torch.distributed.get_rank())
+def _is_first() -> bool:
+    return processes() == 1 or torch.distributed.get_rank() == 0
+
+
+def _is_sharded(table: Any) -> bool:  # noqa: ANN401 - a Tensor or a ShardedTensor
+    return hasattr(table, "local_shards")
 
 
 def _local(table: Any) -> Iterator[tuple[Tensor, tuple[int, int]]]:  # noqa: ANN401 - a Tensor or a ShardedTensor
     """The parts of a table in this process, with their first row and column."""
-    if isinstance(table, Tensor) and not hasattr(table, "local_shards"):
+    if not _is_sharded(table):
         yield table, (0, 0)
         return
     for shard in table.local_shards():
@@ -285,8 +289,8 @@ def _local(table: Any) -> Iterator[tuple[Tensor, tuple[int, int]]]:  # noqa: ANN
 
 def _whole(table: Any) -> Tensor:  # noqa: ANN401 - a Tensor or a ShardedTensor
     """A whole table in the first process; in the others, something empty."""
-    if isinstance(table, Tensor) and not hasattr(table, "local_shards"):
-        return table
-    whole = torch.empty(table.size()) if _rank() == 0 else None
+    if not _is_sharded(table):
+        return table  # type: ignore[no-any-return]
+    whole = torch.empty(table.size()) if _is_first() else None
     table.gather(dst=0, out=whole)
     return torch.empty(0) if whole is None else whole

@@ -94,9 +94,8 @@ class Registry:
                 other = self.find(category, name) or added.setdefault((category, name), cls)
                 if other is not cls:
                     raise ValueError(f"{category} kind `{name}` of {place(cls)} is already defined in {place(other)}")
-        known = cast(
-            "MutableMapping[tuple[str, str], KindClass]", self.kinds
-        )  # a ChainMap only writes to its first map
+        # A ChainMap writes only to its first map, so the others need not be mutable.
+        known = cast("MutableMapping[tuple[str, str], KindClass]", self.kinds)
         return Registry(ChainMap(added, known), (*self.plugins, plugin) if plugin else self.plugins)
 
 

@@ -76,17 +76,17 @@ def default_optimizers(  # noqa: PLR0913 - the settings of a module
         weight_decay: of AdamW.
         fusible: whether AdamW may update all parameters in one kernel.
         table_learning_rate: of the tables; None: `learning_rate`.
-        table_optimizer: `rowwise_adagrad` trains all tables; the other two agree with `check_table_optimizer`.
+        table_optimizer: `rowwise_adagrad` trains all tables; `table_optimizer_problem` checks the others.
     """
     rate = learning_rate if table_learning_rate is None else table_learning_rate
-    rated: list[dict[str, Any]] = [
-        {**group, "lr": rate} if _is_tables(group) else {**group, "lr": learning_rate} for group in groups
-    ]
-    by_row = table_optimizer == "rowwise_adagrad"
-    rowwise = [group for group in rated if by_row and _is_tables(group)]
-    others = [group for group in rated if not (by_row and _is_tables(group))]
-    dense = [group for group in others if not group["sparse"]]
-    sparse = [group for group in others if group["sparse"]]
+    dense: list[dict[str, Any]] = []
+    sparse: list[dict[str, Any]] = []
+    rowwise: list[dict[str, Any]] = []
+    for group in groups:
+        tables = group["name"] == "tables"
+        by_row = tables and table_optimizer == "rowwise_adagrad"
+        mine = rowwise if by_row else sparse if group["sparse"] else dense
+        mine.append({**group, "lr": rate if tables else learning_rate})
     made: list[Optimizer] = []
     if dense:
         parameters = [parameter for group in dense for parameter in group["params"]]
@@ -97,11 +97,6 @@ def default_optimizers(  # noqa: PLR0913 - the settings of a module
     if rowwise:
         made.append(RowWiseAdagrad(rowwise, lr=rate))
     return made
-
-
-def _is_tables(group: ParameterGroup | dict[str, Any]) -> bool:
-    """Whether a group contains the tables of inputs."""
-    return group["name"] == "tables"
 
 
 def table_optimizer_problem(spec: Spec, table_optimizer: str | None) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, cos, pi
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.optim.lr_scheduler import LambdaLR
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 Schedule = Literal["constant", "cosine", "linear"]
 """How the learning rate falls after warm-up: not at all, along half a cosine, or along a line; the last two reach 0."""
-SCHEDULES: Final[tuple[str, ...]] = get_args(Schedule)
 
 
 def rate_factor(schedule: Schedule, warmup: int, steps: int, step: int) -> float:
@@ -57,9 +56,8 @@ def scheduled(made: Optimizers, trainer: Trainer, schedule: Schedule, warmup: in
         )
 
     def factor(step: int) -> float:
-        if step == warmup or (schedule == "constant" and step > warmup):
-            return 1.0
-        return rate_factor(schedule, warmup, _steps(trainer) if step > warmup else 0, step)
+        falls = schedule != "constant" and step > warmup
+        return rate_factor(schedule, warmup, _steps(trainer) if falls else 0, step)
 
     return {"optimizer": made[0], "lr_scheduler": {"scheduler": LambdaLR(made[0], factor), "interval": "step"}}
 
