@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from archspec.data.encoder import Columns, Encoder
+    from archspec.data.prepare import Source
     from archspec.data.requirements import ColumnRequirement
     from archspec.data.survey import Learned
     from archspec.data.tables import Chunk
@@ -88,13 +89,19 @@ class Tally:
         )  # fmt: skip
 
 
-def many_unknown(reports: Iterable[ColumnReport]) -> tuple[Diagnostic, ...]:
+def many_unknown(reports: Iterable[ColumnReport], source: Source) -> tuple[Diagnostic, ...]:
     """A warning for each column with many unknown values in validation rows."""
+    where = "in validation rows are not in its vocabulary"
+    advice = (
+        "check that they are written as in the files to train on, or train on rows with these values"
+        if source.validation
+        else "train on more rows, or hold out fewer with a smaller `--split`"
+    )
     return tuple(
         Diagnostic(
             "AS714",
-            f"{report.unknown:.1%} of the values of column `{report.column}` to validate on are not in its vocabulary",
-            help="they all share id 0; check that both files write values alike, or train on rows with these values",
+            f"{report.unknown:.1%} of the values of column `{report.column}` {where}",
+            help=f"they all share id 0; {advice}",
             severity="warning",
         )
         for report in reports

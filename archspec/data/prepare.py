@@ -153,7 +153,7 @@ def prepare(
     write_whole(folder / ENCODING, encoder.text())
     write_whole(folder / COLUMNS, as_text(columns))
     blanks = (item for name in forms for item in split_at_blanks(name, forms[name], learnt.longest.get(name, 0)))
-    seen = *work.labels.warnings(), *learnt.warnings, *blanks, *work.padding(), *many_unknown(columns)
+    seen = *work.labels.warnings(), *learnt.warnings, *blanks, *work.padding(), *many_unknown(columns, source)
     warnings = *leaks(wanted), *left_out, *seen
     shares = (share_line(file, encoder.encodings[file.column], len(matched[file.name][0])) for file in vectors)
     return Prepared(

@@ -51,6 +51,12 @@ class Stamp(_Strict):
     changed: int
 
 
+class Digest(_Strict):
+    """The argument in `run.json` that neither `Source` nor `Recipe` contains."""
+
+    spec: str
+
+
 class RunFile(_Strict):
     """`run.json`. Fields that are missing in the file of an older archspec are not checked."""
 

@@ -27,6 +27,7 @@ from archspec.graph.load import load_graph
 from archspec.lightning.checkpoint import KEY, read_checkpoint
 from archspec.nn.checkpoint import load_weights
 from archspec.nn.tables import load_table
+from archspec.runs.damage import damage
 from archspec.runs.files import (
     CURVES,
     FIXED,
@@ -40,6 +41,7 @@ from archspec.runs.files import (
     STARTED,
     STATE,
     WEIGHTS,
+    Digest,
     RunArguments,
     RunFile,
     Stamp,
@@ -68,7 +70,7 @@ _HINTS: Final = {
     HISTORY: f"restore the original file; or delete it, and `--resume` continues from `{LAST}`",
 }
 _Model = TypeVar("_Model", bound=BaseModel)
-_DIGEST, _SOURCE, _RECIPE = TypeAdapter(str), TypeAdapter(Source), TypeAdapter(Recipe)
+_SOURCE, _RECIPE = TypeAdapter(Source), TypeAdapter(Recipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ class RunFolder:
         try:
             state = State.model_validate(found["callbacks"].get(STATE), strict=False)
         except ValidationError as error:
-            self._damaged(LAST, _where(error))
+            self._damaged(LAST, damage(error))
         if state.best:
             self.load_weights(module.model)  # type: ignore[arg-type] # a compiled model
         return self.path / LAST
@@ -204,12 +206,12 @@ class RunFolder:
         arguments = TypeAdapter(dict[str, Any]).dump_json(found.arguments)
         try:
             return RunArguments(
-                _DIGEST.validate_python(found.arguments.get("spec"), strict=True),
+                Digest.model_validate(found.arguments).spec,
                 _SOURCE.validate_json(arguments, strict=True),
                 _RECIPE.validate_json(arguments, strict=True),
             )
         except ValidationError as error:
-            _refuse_file(self._place(RUN), f"`asked`: {_where(error)}", _RETRAIN)
+            _refuse_file(self._place(RUN), damage(error, "asked"), _RETRAIN)
 
     def _place(self, name: str) -> Path:
         return self.path / name
@@ -280,19 +282,11 @@ def _parsed(model: type[_Model], text: bytes, place: Path, hint: str) -> _Model:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        _refuse_file(place, _where(error), hint)
+        _refuse_file(place, damage(error), hint)
 
 
 def _refuse_file(place: Path, what: str, hint: str) -> NoReturn:
     unusable("AS733", f"`{place}` {what}", help=hint)
-
-
-def _where(error: ValidationError) -> str:
-    """The first problem in a file, with its place."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Input ")
-    return f"is damaged: `{place}` {said}" if place else f"is damaged: {said}"
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,8 @@ from archspec.diagnostics import Diagnostics, suggest
 from archspec.lightning.measures import Measures
 from archspec.lightning.optimizers import TABLE_OPTIMIZERS, TableOptimizer, has_sparse_tables, table_optimizer_problem
 from archspec.lightning.schedules import Schedule  # noqa: TC001 - as Mapping
+from archspec.runs.damage import must
+from archspec.spec.problems import by_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,10 +120,8 @@ def _check_values(recipe: Recipe, problems: Diagnostics) -> None:
     try:
         _RECIPE.validate_python(asdict(recipe))
     except ValidationError as error:
-        for wrong in error.errors(include_url=False):
-            option = str(wrong["loc"][0]).replace("_", "-")
-            said = wrong["msg"].removeprefix("Input ")
-            problems.error("AS731", f"`--{option}` is {wrong['input']}: it {said}")
+        for path, details in by_setting(error.errors(include_url=False)).items():
+            problems.error("AS731", f"`--{str(path[0]).replace('_', '-')}` {must(details)}")
 
 
 def _check_groups(graph: Graph, grouped_by: str | None, problems: Diagnostics) -> None:

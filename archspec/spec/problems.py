@@ -26,7 +26,9 @@ _Path = tuple[str | int, ...]
 _TYPES = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
     "string_type": "text",
     "bool_type": "true or false",
     "list_type": "a list",
@@ -61,12 +63,12 @@ def validated(
     try:
         return cls.model_validate(to_data(node))
     except ValidationError as error:
-        for path, details in _by_setting(error.errors(include_url=False)).items():
+        for path, details in by_setting(error.errors(include_url=False)).items():
             _Problem(cls, node, what, place, path, details).report(diagnostics)
         return None
 
 
-def _by_setting(details: Iterable[ErrorDetails]) -> dict[_Path, list[ErrorDetails]]:
+def by_setting(details: Iterable[ErrorDetails]) -> dict[_Path, list[ErrorDetails]]:
     """The errors by setting: those of all branches of a union are one mistake."""
     found: dict[_Path, list[ErrorDetails]] = {}
     for detail in details:
@@ -153,12 +155,12 @@ class _Problem:
         if kind == "too_long":
             count = context["actual_length"] or len(self.detail["input"])
             return f"{self.setting} has {count:,} items; at most {context['max_length']:,} are allowed"
-        wanted = list(dict.fromkeys(filter(None, map(_wanted, self.details))))
-        if not wanted:
+        expected = wanted(self.details)
+        if not expected:
             return f"{self.setting}: {self.detail['msg'][:1].lower()}{self.detail['msg'][1:]}"
-        if kind == "literal_error" and len(wanted) == 1:
+        if kind == "literal_error" and expected == _wanted(self.detail):
             return f"{self.setting} cannot be {self.given}"
-        return f"{self.setting} must be {' or '.join(wanted)}, not {self.given}"
+        return f"{self.setting} must be {expected}, not {self.given}"
 
     def number(self, given: object) -> int | float | None:
         """The number that was meant by a text or a fraction, of the kind that the setting takes."""
@@ -196,6 +198,11 @@ class _Problem:
             case "dict_type" if isinstance(given, list) and all(isinstance(item, str) for item in given):
                 return f"write `{key}: {{{', '.join(f'{item}: ...' for item in given)}}}`"
         return ""
+
+
+def wanted(details: Iterable[ErrorDetails]) -> str:
+    """What a setting must be, such as "at least 1", from all errors at its place; empty if pydantic's words must do."""
+    return " or ".join(dict.fromkeys(filter(None, map(_wanted, details))))
 
 
 def _wanted(detail: ErrorDetails) -> str:

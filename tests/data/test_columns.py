@@ -58,6 +58,15 @@ def test_missing_is_not_unknown(graph: Graph, rows: dict[str, list[Any]], tmp_pa
     prepared = prepare(graph, files(tmp_path, rows, city=changes, visited=[None] * 40), tmp_path)
     assert [item.code for item in prepared.warnings] == ["AS714"]
     assert "12.5% of the values of column `city`" in prepared.warnings[0].message
+    assert "as in the files to train on" in prepared.warnings[0].help
+
+
+def test_the_advice_on_unknown_values_of_one_file(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:
+    """If `--split` held out rows of the files, the advice is about the split and does not mention other files."""
+    source = Source(files(tmp_path, {**rows, "city": [f"city {row}" for row in range(40)]}).files, share=0.5)
+    (item,) = (found for found in prepare(graph, source, tmp_path).warnings if found.code == "AS714")
+    assert item.message == "100.0% of the values of column `city` in validation rows are not in its vocabulary"
+    assert item.help == "they all share id 0; train on more rows, or hold out fewer with a smaller `--split`"
 
 
 def test_a_file_without_any_list(graph: Graph, rows: dict[str, list[Any]], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from archspec.data.prepare import COLUMNS, ENCODING, TRAIN, VALIDATION, Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
-from archspec.runs.files import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, WEIGHTS
+from archspec.runs.files import CURVES, HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.trained import load_run
 from archspec.runs.training import Progress, train
@@ -170,6 +170,58 @@ def test_a_value_of_a_wrong_type_is_told_with_its_place(run: Path, place: str, v
     refused(told, run / RUN)
     if not (place == "asked" and not value):
         assert last in told.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("asked", [], "is damaged: `asked` must be a mapping, not `[]`"),
+        ("asked", {}, "is damaged: it has no `asked.spec`"),
+        ("asked.spec", None, "is damaged: `asked.spec` must be text, not `null`"),
+        ("train", "270", 'is damaged: `train` must be a whole number, not `"270"`'),
+        ("asked.batch", 0, "is damaged: `asked.batch` must be at least 1, not `0`"),
+        ("asked.learning_rate", None, "is damaged: `asked.learning_rate` must be a number, not `null`"),
+        ("asked.bad", "go", 'is damaged: `asked.bad` must be `stop` or `skip`, not `"go"`'),
+    ],
+)
+def test_a_wrong_value_is_a_sentence(run: Path, place: str, value: object, said: str) -> None:
+    """The message says which key is wrong, what its value must be, and what it is."""
+    content = json.loads((run / RUN).read_text())
+    *outer, last = place.split(".")
+    (content[outer[0]] if outer else content)[last] = value
+    (run / RUN).write_text(json.dumps(content))
+    with pytest.raises(SpecError, match="AS733") as told:
+        load_run(run)
+    assert told.value.diagnostics[0].message == f"`{run / RUN}` {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ('{"train": 1,', "is cut short: its JSON ends too early"),
+        ('{"train" 1}', "is damaged: it is not valid JSON (line 1, column 10)"),
+        ("{}", "is damaged: it has no `asked`"),
+        ("[]", "is damaged: its content must be a mapping, not `[]`"),
+    ],
+)
+def test_a_file_that_is_not_json_is_a_sentence(run: Path, text: str, said: str) -> None:
+    """An empty file, one that ends early and one with a typing error are told apart."""
+    (run / RUN).write_text(text)
+    with pytest.raises(SpecError, match="AS733") as told:
+        load_run(run)
+    assert told.value.diagnostics[0].message == f"`{run / RUN}` {said}"
+
+
+def test_a_checkpoint_with_a_tensor_as_a_count_is_a_sentence(graph: Graph, source: Source, run: Path) -> None:
+    """A value that only a checkpoint can contain is named by its type."""
+    found = torch.load(run / LAST, weights_only=False)
+    found["callbacks"][STATE]["waited"] = torch.ones(2)
+    torch.save(found, run / LAST)
+    with pytest.raises(SpecError, match="AS733") as told:
+        train(graph, source, MORE, run, resume=True)
+    said = "is damaged: `waited` must be a whole number, not a value of type `Tensor`"
+    assert told.value.diagnostics[0].message == f"`{run / LAST}` {said}"
 
 
 def test_an_edited_spec_is_refused(run: Path) -> None:
