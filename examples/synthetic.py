@@ -3,8 +3,9 @@
     python examples/synthetic.py --output docs/results.md
 
 Shared-Bottom, MoE with one gate, MMoE and PLE in the paper's sizes, on pairs of tasks whose weights have the cosine p.
-All use the recipe of `train_synthetic.py`: the paper does not specify batches and steps, and chooses the learning rate
-for each model; here it is the same for all. Claims that do not hold are reported as such.
+All use the loop of `train_synthetic.py`, each model with the best learning rate of a grid, chosen on other seeds.
+`synthetic_protocol.md` states seeds, measures and decisions, and was written before the runs. Finished runs are kept in
+a file: the same command continues an interrupted experiment.
 """
 
 from __future__ import annotations
@@ -13,44 +14,40 @@ import argparse
 import os
 import sys
 import time
-from collections import Counter
+from math import log
 from pathlib import Path
-from textwrap import fill
-from typing import TYPE_CHECKING
+from statistics import mean
+from typing import TYPE_CHECKING, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, without an installation
 
 from archspec.charts import write_figure
-from examples import train_synthetic as recipe
-from examples.report import spread, write_section
-from examples.synthetic_claims import ERRORS, check, claims
+from examples.report import write_section
 from examples.synthetic_figure import draw
-from examples.synthetic_runs import CORRELATIONS, MODELS, Job, Plan, run_all
+from examples.synthetic_report import LOGARITHM, report
+from examples.synthetic_runs import CORRELATIONS, MODELS, Job, Plan, keep, kept, run_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from examples.synthetic_claims import Losses
     from examples.synthetic_runs import Curve
 
-EVERY = 40
+EVERY: Final = 40
 """Steps between tests."""
-FEWEST = 3
+FEWEST: Final = 3
 """The smallest number of seeds for a standard error, which leaves out each seed in turn."""
-WIDTH = 118
-"""Characters in a line of prose."""
-FIGURE = Path("figures/synthetic.svg")
+FIGURE: Final = Path("figures/synthetic.svg")
 """Path of the figure, relative to the folder of the output."""
 
 
-def train_all(jobs: list[Job], plan: Plan, workers: int) -> dict[Job, Curve]:
-    """All curves; prints progress from time to time."""
-    curves: dict[Job, Curve] = {}
-    start = time.monotonic()
-    for job, curve in run_all(jobs, plan, workers):
+def train_all(jobs: list[Job], plan: Plan, workers: int, file: Path) -> dict[Job, Curve]:
+    """The curves of all jobs, those in the file included; adds the others to it. Prints progress from time to time."""
+    known = kept(file, plan)
+    curves = {job: known[job] for job in jobs if job in known}
+    start, before = time.monotonic(), len(curves)
+    for job, curve in run_all([job for job in jobs if job not in known], plan, workers):
+        keep(file, plan, job, curve)
         curves[job] = curve
         if len(curves) % 12 == 0 or len(curves) == len(jobs):
-            print(f"{len(curves)} of {len(jobs)} runs, {time.monotonic() - start:.0f} s", flush=True)
+            print(f"{len(curves)} of {len(jobs)} runs, {before} before, {time.monotonic() - start:.0f} s", flush=True)
     return curves
 
 
@@ -59,92 +56,75 @@ def last(curve: Curve) -> float:
     return curve[-1][1]
 
 
+def logarithm(curve: Curve) -> float:
+    """The natural logarithm of the loss at the end."""
+    return log(last(curve))
+
+
 def whole(curve: Curve) -> float:
     """The mean loss over all tests, so that the speed of learning counts too."""
     return sum(loss for _, loss in curve) / len(curve)
 
 
-def loss_table(losses: Losses, models: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
-    """Mean and standard deviation of the loss for each model and p."""
-    yield "| model | " + " | ".join(f"p = {p}" for p in CORRELATIONS) + " |"
-    yield "|---" * (1 + len(CORRELATIONS)) + "|"
-    for model in models:
-        cells = [spread([losses[model, p, seed] for seed in seeds]) for p in CORRELATIONS]
-        yield f"| {model} | {' | '.join(cells)} |"
-
-
-def claim_table(measures: Mapping[str, Losses], models: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
-    """Each claim with its result for each measure of a run, then the number of claims that hold."""
-    yield "| claim | " + " | | ".join(measures) + " | |"
-    yield "|---" * (1 + 2 * len(measures)) + "|"
-    verdicts: dict[str, Counter[str]] = {measure: Counter() for measure in measures}
-    for claim in claims(models, CORRELATIONS):
-        found = {measure: check(claim, losses, seeds) for measure, losses in measures.items()}
-        cells = [f"{one.value:+.4f} ± {one.error:.4f} | {one.verdict}" for one in found.values()]
-        yield f"| {claim.words} | {' | '.join(cells)} |"
-        for measure, one in found.items():
-            verdicts[measure][one.verdict] += 1
-    sums = [" | ".join(["", ", ".join(f"{v}: {n}" for v, n in verdicts[one].most_common())]) for one in measures]
-    yield f"| all {sum(verdicts[next(iter(measures))].values())} |{' |'.join(sums)} |"
-
-
-def report(curves: Mapping[Job, Curve], options: argparse.Namespace) -> str:
-    """The section in Markdown."""
-    seeds, models = seeds_of(options), options.models
-    ends: Losses = {(job.model, job.p, job.seed): last(curve) for job, curve in curves.items()}
-    wholes: Losses = {(job.model, job.p, job.seed): whole(curve) for job, curve in curves.items()}
-    setting = (
-        f"Made by `{command(options)}`. Two regressions whose weights have the cosine p; squared error, the mean of "
-        f"both tasks, on {recipe.TEST_ROWS:,} rows apart from the {recipe.ROWS:,} to train on; 0.01 of it is noise. "
-        f"Adam at {options.rate:g}, batches of {recipe.BATCH}, {recipe.STEPS:,} steps, for all models. Runs of one "
-        f"seed share tasks, rows and their order. Loss at the end, mean ± standard deviation over {len(seeds)} seeds:"
-    )
-    reading = (
-        "What the paper says, as differences that should be positive (zero, where it says alike), ± standard error. "
-        f"What is no farther than {ERRORS:g} errors from zero is noise. First at the end of training, then for the "
-        "mean of the whole curve."
-    )
-    figure = f"![Curves of the loss, and its last value in every run]({FIGURE.as_posix()})"
-    claimed = claim_table({"end": ends, "whole curve": wholes}, models, seeds)
-    parts = [fill(setting, WIDTH), "\n".join(loss_table(ends, models, seeds)), figure]
-    parts += [fill(reading, WIDTH), "\n".join(claimed)]
-    return "## The synthetic tasks of the MMoE paper\n\n" + "\n\n".join(parts) + "\n"
-
-
-def command(options: argparse.Namespace) -> str:
-    """The part of the command line that affects the result."""
-    words = [f"--seeds {options.seeds}", f"--first-seed {options.first_seed}", f"--rate {options.rate:g}"]
-    return " ".join(["python examples/synthetic.py", *words])
+def tuned(options: argparse.Namespace, plan: Plan) -> dict[str, dict[float, float]]:
+    """The mean loss at the end of each model at each rate, over all p and the seeds for tuning."""
+    seeds = range(options.first_tuning_seed, options.first_tuning_seed + options.tuning_seeds)
+    jobs = [
+        Job(m, p, seed, rate) for seed in seeds for p in CORRELATIONS for m in options.models for rate in options.rates
+    ]
+    curves = train_all(jobs, plan, options.workers, options.runs)
+    return {
+        model: {
+            rate: mean(last(curve) for job, curve in curves.items() if (job.model, job.rate) == (model, rate))
+            for rate in options.rates
+        }
+        for model in options.models
+    }
 
 
 def seeds_of(options: argparse.Namespace) -> range:
-    """The seeds of all runs."""
+    """The seeds of the results."""
     return range(options.first_seed, options.first_seed + options.seeds)
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=20, help="runs of each model at each p (default: %(default)s)")
-    parser.add_argument("--first-seed", type=int, default=0, help="the others follow it (default: %(default)s)")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--rate", type=float, default=recipe.RATE, help="learning rate (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes, one thread each")
-    parser.add_argument(
-        "--output", type=Path, help=f"Markdown file for the section; the figure goes to {FIGURE} beside it"
-    )
+    add = parser.add_argument
+    add("--seeds", type=int, default=60, help="runs of each model at each p (default: %(default)s)")
+    add("--first-seed", type=int, default=2000, help="the others follow it (default: %(default)s)")
+    add("--tuning-seeds", type=int, default=6, help="seeds to choose a rate by (default: %(default)s)")
+    add("--first-tuning-seed", type=int, default=1000, help="the others follow it (default: %(default)s)")
+    add("--rates", type=float, nargs="+", default=[0.003, 0.01, 0.03, 0.1], help="grid (default: %(default)s)")
+    add("--rows", type=int, default=50_000, help="rows to train on (default: %(default)s)")
+    add("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    add("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes, one thread each")
+    add("--runs", type=Path, default=Path("build/synthetic.jsonl"), help="finished runs (default: %(default)s)")
+    add("--output", type=Path, help=f"Markdown file for the section; the figure goes to {FIGURE} beside it")
     options = parser.parse_args()
-    if options.seeds < FEWEST or options.workers < 1:
-        parser.error(f"--seeds must be {FEWEST} or more, --workers 1 or more")
+    if options.seeds < FEWEST or min(options.workers, options.tuning_seeds, options.rows) < 1:
+        parser.error(f"--seeds must be {FEWEST} or more, --workers, --tuning-seeds and --rows 1 or more")
+    tuning = range(options.first_tuning_seed, options.first_tuning_seed + options.tuning_seeds)
+    if set(tuning) & set(seeds_of(options)):
+        parser.error("the seeds of the results must not be those for tuning")
     return options
 
 
 def main() -> None:
-    """Trains, checks and reports."""
+    """Tunes, trains, checks and reports."""
     options = arguments()
-    jobs = [Job(model, p, seed) for seed in seeds_of(options) for p in CORRELATIONS for model in options.models]
-    curves = train_all(jobs, Plan(options.rate, EVERY), options.workers)
-    text = report(curves, options)
+    plan = Plan(options.rows, EVERY)
+    grid = tuned(options, plan)
+    rates = {model: min(losses, key=losses.__getitem__) for model, losses in grid.items()}
+    print("learning rates:", rates, flush=True)
+    seeds = seeds_of(options)
+    jobs = [Job(m, p, seed, rates[m]) for seed in seeds for p in CORRELATIONS for m in options.models]
+    curves = train_all(jobs, plan, options.workers, options.runs)
+    measures = {
+        name: {(job.model, job.p, job.seed): of(curve) for job, curve in curves.items()}
+        for name, of in {"end": last, LOGARITHM: logarithm, "whole curve": whole}.items()
+    }
+    text = report(measures, grid, plan, seeds, FIGURE)
     print(f"\n{text}")
     if options.output:
         figure = options.output.parent / FIGURE

@@ -2,15 +2,20 @@
 
 A run draws tasks, rows, initial weights and batches from its seed; with the same seed they are the same for every model
 and p (except for the second task, which depends on p), so runs of the same seed are compared in pairs.
+
+Finished runs can be kept in a file, a line of JSON each, so that an interrupted experiment continues where it stopped.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
 import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,13 +48,19 @@ class Job(NamedTuple):
     model: str
     p: float
     seed: int
+    rate: float = recipe.RATE
 
 
 class Plan(NamedTuple):
     """The settings of all trainings of an experiment; `every`: steps between tests, 0 for a single test at the end."""
 
-    rate: float = recipe.RATE
+    rows: int = recipe.ROWS
     every: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps of a training."""
+        return recipe.EPOCHS * -(-self.rows // recipe.BATCH)
 
 
 data = lru_cache(maxsize=1)(recipe.data)  # models take turns on the same rows
@@ -57,16 +68,38 @@ data = lru_cache(maxsize=1)(recipe.data)  # models take turns on the same rows
 
 def run(job: Job, plan: Plan) -> Curve:
     """Trains one model, and tests it during training and at the end."""
-    train_rows, test_rows = data(job.p, job.seed)
+    train_rows, test_rows = data(job.p, job.seed, plan.rows)
     model = archspec.compile(recipe.SPECS / f"{MODELS[job.model]}.yaml", seed=job.seed)
     curve: Curve = []
 
     def watch(step: int) -> None:
-        if step == recipe.STEPS or (plan.every and step % plan.every == 0):
+        if step == plan.steps or (plan.every and step % plan.every == 0):
             curve.append((step, recipe.test(model, test_rows)))
 
-    recipe.train(model, train_rows, job.seed, rate=plan.rate, watch=watch)
+    recipe.train(model, train_rows, job.seed, rate=job.rate, watch=watch)
     return curve
+
+
+def kept(file: Path, plan: Plan) -> dict[Job, Curve]:
+    """The runs of this plan in a file that `keep` has written. An incomplete last line counts as no run."""
+    curves: dict[Job, Curve] = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        with suppress(json.JSONDecodeError):  # the process was killed while it wrote this line
+            one = json.loads(line)
+            if one["plan"] == plan._asdict():
+                curves[Job(**one["job"])] = [(step, loss) for step, loss in one["curve"]]
+    return curves
+
+
+def keep(file: Path, plan: Plan, job: Job, curve: Curve) -> None:
+    """Appends a finished run to the file, as one line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps({"plan": plan._asdict(), "job": job._asdict(), "curve": curve})
+    with file.open("a+b") as lines:
+        end = lines.seek(0, os.SEEK_END)
+        lines.seek(max(0, end - 1))
+        broken = lines.read(1) not in {b"", b"\n"}
+        lines.write(("\n" * broken + line + "\n").encode())
 
 
 def run_all(jobs: list[Job], plan: Plan, workers: int, seconds: float = float("inf")) -> Iterator[tuple[Job, Curve]]:

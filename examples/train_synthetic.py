@@ -25,16 +25,15 @@ SPECS = Path(__file__).parent / "specs"
 TASKS = ("first", "second")
 ROWS, TEST_ROWS = 100_000, 5_000  # enough that a model cannot memorize them
 BATCH, EPOCHS = 125, 2  # divides the rows: a smaller last batch would make the step before a test noisier
-STEPS = EPOCHS * ROWS // BATCH
 RATE = 0.01
-"""The rate of the paper's grid (0.0001, 0.001, 0.01) with the lowest mean loss over all models and p, on seeds that are
-not used for results: `python examples/synthetic.py --first-seed 1000 --seeds 4 --rate RATE`."""
+"""The rate of the paper's grid (0.0001, 0.001, 0.01) with the lowest mean loss over all models and p.
+`examples/synthetic.py` chooses one for each model."""
 
 
-def data(p: float, seed: int) -> tuple[Batch, Batch]:
+def data(p: float, seed: int, rows: int = ROWS) -> tuple[Batch, Batch]:
     """Rows to train on and rows to test on: `x` `[rows, 100]`, labels `first` and `second` `[rows]`."""
-    batch = synthetic_tasks(ROWS + TEST_ROWS, p, seed=seed)
-    return {name: v[:ROWS] for name, v in batch.items()}, {name: v[ROWS:] for name, v in batch.items()}
+    batch = synthetic_tasks(rows + TEST_ROWS, p, seed=seed)
+    return {name: v[:rows] for name, v in batch.items()}, {name: v[rows:] for name, v in batch.items()}
 
 
 def loss_of(model: nn.Module, batch: Batch) -> Tensor:
