@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from archspec.synthetic import synthetic_events
-from examples import after_training, events, rows, synthetic_runs, train_synthetic
+from examples import after_training, events, rows, synthetic_runs, train_synthetic, watch_time
 from examples.report import spread, write_section
 from examples.synthetic_claims import Found, check, claims, judge
 from examples.synthetic_figure import draw
@@ -213,3 +213,30 @@ def test_rows_of_events_have_lists_without_padding() -> None:
     assert all(len(a) == len(b) > 0 for a, b in zip(table["clicks"], table["click_cates"], strict=True))
     assert min(min(row) for row in table["clicks"]) >= 0
     assert set(table["buy"]) <= {0, 1}
+
+
+def test_watch_time_compares_kinds_of_one_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small run of the whole example: a row per model, its best rate, gains within seeds, and an answer."""
+    monkeypatch.setattr(watch_time, "TEST_ROWS", 500)
+    monkeypatch.setattr(watch_time, "EPOCHS", 1)
+    text = watch_time.compare(600, range(2), range(1000, 1001), (0.003, 0.01))
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[1:]] == [
+        *watch_time.MODELS,
+        "the true expectation",
+    ]
+    assert all(line.split(" | ")[1] in {"0.003", "0.01"} for line in lines[1:-1])
+    assert lines[1].split(" | ")[3] == ""
+    assert text.count("The hypothesis") == 2
+
+
+def test_watch_time_is_predicted_on_the_scale_of_minutes() -> None:
+    """Logarithms are turned back into minutes; the true expectations are calibrated and rank well."""
+    train, test = watch_time.data(400, 0)
+    overrides = {"tasks.minutes.label": "log_minutes"}
+    model = watch_time.trained(overrides, train, 0, 0.01)
+    logs = model.predict(test)["minutes"]  # type: ignore[operator] # a compiled model
+    torch.testing.assert_close(watch_time.predicted(model, overrides, test).log1p(), logs)
+    scores = watch_time.measured(test["expected"], test)
+    assert scores.ranks > 0.4
+    assert abs(scores.calibration - 1) < 0.1

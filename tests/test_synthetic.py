@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import archspec
-from archspec.synthetic import synthetic_events, synthetic_tasks
+from archspec.synthetic import synthetic_events, synthetic_tasks, synthetic_watch_time
 
 
 def correlation(p: float, seed: int = 0) -> float:
@@ -120,3 +120,32 @@ def test_fewer_items_than_categories() -> None:
     with pytest.raises(ValueError, match="5 items cannot have 9 categories"):
         synthetic_events(3, seed=0, items=5, categories=9)
     assert set(synthetic_events(500, seed=0, items=9, categories=9)["item"].tolist()) == set(range(9))
+
+
+def test_watch_time_has_zeros_and_a_long_tail() -> None:
+    """About two thirds are 0, no other row is; the largest of the rest are many times their median."""
+    batch = synthetic_watch_time(20_000, seed=0)
+    minutes, start = batch["minutes"], batch["start"]
+    assert torch.equal(minutes > 0, start > 0)
+    assert 0.6 < float((minutes == 0).float().mean()) < 0.75
+    watched = minutes[start > 0]
+    assert float(watched.quantile(0.99) / watched.median()) > 10
+    assert {name: tuple(column.shape) for name, column in batch.items() if name not in {"minutes", "start"}} == {
+        "user": (20_000,), "video": (20_000,), "length": (20_000, 1), "expected": (20_000,),
+    }  # fmt: skip
+
+
+def test_watch_time_has_the_expected_value_that_it_states() -> None:
+    """In groups of rows with similar `expected`, the mean of `minutes` is the mean of `expected`, within 4 errors."""
+    batch = synthetic_watch_time(100_000, seed=1)
+    for rows in torch.argsort(batch["expected"]).chunk(10):
+        minutes, expected = batch["minutes"][rows].double(), batch["expected"][rows].double()
+        error = float((minutes - expected).std()) / len(rows) ** 0.5
+        assert abs(float(minutes.mean() - expected.mean())) < 4 * error
+
+
+def test_watch_time_is_the_same_for_a_seed() -> None:
+    """The same seed gives the same bits, another one other rows."""
+    first, again = (synthetic_watch_time(50, seed=3) for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["minutes"], synthetic_watch_time(50, seed=4)["minutes"])
