@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,10 +10,11 @@ import click
 from archspec.cli import options
 from archspec.cli.app import INTERRUPTED
 from archspec.cli.columns import columns_table
-from archspec.cli.data_options import ManyFiles, choices_of, source_of, source_options
+from archspec.cli.data_options import ManyFiles, source_of, source_options
 from archspec.cli.extras import need
 from archspec.cli.messages import warn
 from archspec.cli.progress import ProgressBar, leads
+from archspec.cli.recipe_options import overridden, recipe_of, recipe_options, written_recipe
 from archspec.cli.results import print_results
 from archspec.diagnostics import SpecError
 
@@ -22,98 +22,9 @@ if TYPE_CHECKING:
     from archspec.data.choices import Requests
     from archspec.data.prepare import Prepared
     from archspec.graph.graph import Graph
-    from archspec.runs.recipe import Recipe
 
 FOLDER: Final = "runs"
 """The folder for runs without `-o`."""
-
-_RECIPE: Final = (
-    click.option(
-        "--epochs", type=click.IntRange(min=1), default=10, show_default=True, help="The most passes over the rows."
-    ),
-    click.option("--batch", type=click.IntRange(min=1), default=512, show_default=True, help="Rows per step."),
-    click.option(
-        "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3, show_default=True,
-        help="Learning rate of AdamW (and of SparseAdam, for sparse tables).",
-    ),
-    click.option(
-        "--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay of AdamW."
-    ),
-    click.option(
-        "--table-learning-rate", type=click.FloatRange(min=0, min_open=True), metavar="R",
-        help="Learning rate of the tables of inputs. [default: that of everything else]",
-    ),
-    click.option(
-        "--table-optimizer", type=click.Choice(("adam", "rowwise_adagrad", "sparse_adam")),
-        help="What trains the tables of inputs. [default: AdamW; SparseAdam for tables with `sparse_grad`]",
-    ),
-    click.option(
-        "--schedule", type=click.Choice(["constant", "cosine", "linear"]), default="constant", show_default=True,
-        help="How the learning rate falls after warm-up; cosine and linear reach 0 after --epochs.",
-    ),
-    click.option(
-        "--warmup", type=click.IntRange(min=0), default=0, show_default=True, metavar="STEPS",
-        help="Optimizer steps in which the learning rate rises linearly.",
-    ),
-    click.option(
-        "--clip", type=click.FloatRange(min=0, min_open=True), metavar="NORM",
-        help="Scale the gradients down if the norm of all of them together is larger. [default: never]",
-    ),
-    click.option(
-        "--precision", type=click.Choice(["32", "bf16-mixed", "16-mixed"]), default="32", show_default=True,
-        help="Arithmetic of a step; weights stay in float32.",
-    ),
-    click.option(
-        "--accumulate", type=click.IntRange(min=1), default=1, show_default=True, metavar="BATCHES",
-        help="Average the gradients of this many batches for each optimizer step.",
-    ),
-    click.option(
-        "--patience", type=click.IntRange(min=0), default=2, show_default=True,
-        help="Stop after this many epochs without improvement; 0: never stop early.",
-    ),
-    click.option(
-        "--monitor", default="validation/task_losses", show_default=True, metavar="METRIC",
-        help="The metric that must improve, such as validation/ctr/auc; the weights of its best epoch are kept. The "
-        "default is the sum of the tasks' losses, each times its `weight`, without decay and balance.",
-    ),
-    click.option(
-        "--interval", type=click.IntRange(min=1), default=500, show_default=True,
-        help="Steps between checkpoints: the most that is lost if the process is killed.",
-    ),
-    click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True,
-        help="Seed of initial weights, order of rows, and dropout.",
-    ),
-    click.option(
-        "--devices", type=click.IntRange(min=1), default=1, show_default=True,
-        help="Number of processes that train together.",
-    ),
-    click.option(
-        "--threads", type=click.IntRange(min=1), metavar="N",
-        help="Threads per process. [default: torch's own]",
-    ),
-    click.option(
-        "--from", "start", metavar="RUN",
-        help="Start from this run: its weights by name, its encodings, its vocabularies with the new values added.",
-    ),
-    click.option(
-        "--moved", multiple=True, metavar="OLD=NEW", callback=choices_of,
-        help="With --from: renamed blocks, such as ctr=click or level1.experts.shared=level1.experts.common.",
-    ),
-)  # fmt: skip
-
-
-def recipe_options(command: options.Command) -> options.Command:
-    """Adds the options for training, whose names are the fields of a `Recipe`."""
-    return options.applied(_RECIPE, command)
-
-
-def recipe_of(values: dict[str, Any]) -> Recipe:
-    """Makes a Recipe from the options; with a patience of 0, training never stops early."""
-    from archspec.runs.recipe import Recipe
-
-    settings = {field.name: values[field.name] for field in fields(Recipe)}
-    return Recipe(**{**settings, "patience": values["patience"] or None})
 
 
 @click.command(cls=ManyFiles)
@@ -123,7 +34,10 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
 @click.option("-o", "--output", metavar="FOLDER", help=f"The folder of the run. [default: {FOLDER}/NAME]")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder, if there is one.")
 @recipe_options
+@click.pass_context
 def train(  # noqa: PLR0913 - click passes each option by name
+    context: click.Context,
+    /,
     spec: str,
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -148,12 +62,14 @@ def train(  # noqa: PLR0913 - click passes each option by name
     from archspec.runs.training import train as run
 
     folder = Path(output or f"{FOLDER}/{graph.spec.name}")
-    recipe, source = recipe_of(values), source_of(values, _written(graph, values))
+    written = written_recipe(values)
+    recipe, source = recipe_of(context, written), source_of(values, _written(graph, values))
     _quiet_lightning()
     try:
         with ProgressBar(recipe.batch) as bar:
             progress = Progress(bar.say, bar.warn, bar.rows, lambda prepared: _report(prepared, bar), bar.step)
-            results = run(graph, source, recipe, folder, resume=resume, progress=progress)
+            bar.warn(overridden(context, written))
+            results = run(graph, source, recipe, folder, resume=resume, progress=progress, places=written.places)
     except SpecError as error:
         if leads():
             raise

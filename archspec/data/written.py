@@ -9,9 +9,9 @@ from pydantic import Field
 
 from archspec.contract import Settings
 from archspec.data.choices import EVERY, Requests, known
-from archspec.diagnostics import Diagnostics, SpecError
+from archspec.diagnostics import Diagnostics
 from archspec.spec.problems import validated
-from archspec.spec.source import parse, read
+from archspec.spec.source import read_settings
 from archspec.spec.tree import Mapping as Tree
 from archspec.spec.tree import text_of
 
@@ -107,15 +107,8 @@ def written_requests(path: str | os.PathLike[str], requirements: Mapping[str, Co
         SpecError: the file does not exist, is not valid YAML, or contains something unknown or impossible: with
             line, caret and suggestion.
     """
-    text = read(path)
-    try:
-        tree = parse(text, str(path))
-    except SpecError as error:
-        if [item.code for item in error.diagnostics] == ["AS030"]:  # empty, or only comments
-            return Requests()
-        raise
     diagnostics, found = Diagnostics(), _File()
-    for entry in tree.entries:
+    for entry in read_settings(path).entries:
         if entry.key == EVERY or known(entry.key, requirements, diagnostics, entry.key_span):
             found.add(entry, diagnostics)
     requests = Requests(**found.requests)

@@ -155,6 +155,7 @@ CODES: dict[str, str] = {
     "AS736": "monitored metric has no value",
     "AS737": "data changed since the run began",
     "AS738": "balance cannot read gradients",
+    "AS740": "option that overrides the recipe",
     "AS760": "columns that share ids, encoded in different ways",
     "AS761": "lists that are split at blanks",
     "AS762": "vectors for an input without a table",

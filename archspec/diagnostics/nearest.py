@@ -9,18 +9,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "act": ("activation",), "batchnorm": ("batch",), "batch_norm": ("batch",), "bce": ("logistic",),
-    "binary_crossentropy": ("logistic",), "categorical": ("sparse",), "classification": ("binary",),
-    "continuous": ("dense",), "description": ("about",), "embedding": ("sparse",), "embedding_dim": ("dim",),
-    "embedding_size": ("dim",), "features": ("inputs",), "heads": ("towers",), "hidden": ("units",),
-    "hidden_units": ("units",), "hidden_sizes": ("units",), "input": ("from", "inputs"), "inputs": ("from",),
-    "l1": ("mae",), "l2": ("mse",), "layer_norm": ("layer",), "layernorm": ("layer",), "layers": ("levels", "units"),
-    "list": ("sequence",), "multi_hot": ("sequence",), "multilabel": ("multiclass",), "n": ("count",),
-    "normalization": ("norm",), "num_classes": ("classes",), "num_experts": ("count",), "number": ("count",),
-    "numeric": ("dense",), "numerical": ("dense",), "objectives": ("tasks",), "one_hot": ("domain", "sparse"),
-    "outputs": ("towers",), "size": ("dim", "vocab"), "sizes": ("units",), "source": ("from",), "top_k": ("topk",),
-    "type": ("kind",), "version": ("archspec",), "vocab_size": ("vocab",), "vocabulary": ("vocab",), "*": ("all",),
-    "any": ("all",), "everything": ("all",), "no": ("none",), "static": ("none",),
+    "act": ("activation",), "batchnorm": ("batch",), "batch_norm": ("batch",), "batch_size": ("batch",),
+    "bce": ("logistic",), "binary_crossentropy": ("logistic",), "categorical": ("sparse",),
+    "classification": ("binary",), "continuous": ("dense",), "description": ("about",), "embedding": ("sparse",),
+    "embedding_dim": ("dim",), "embedding_size": ("dim",), "features": ("inputs",), "from": ("start",),
+    "gradient_clip_val": ("clip",), "heads": ("towers",), "hidden": ("units",), "hidden_units": ("units",),
+    "hidden_sizes": ("units",), "input": ("from", "inputs"), "inputs": ("from",), "l1": ("mae",), "l2": ("mse",),
+    "layer_norm": ("layer",), "layernorm": ("layer",), "layers": ("levels", "units"), "list": ("sequence",),
+    "lr": ("learning_rate",), "max_epochs": ("epochs",), "multi_hot": ("sequence",), "multilabel": ("multiclass",),
+    "n": ("count",), "normalization": ("norm",), "num_classes": ("classes",), "num_experts": ("count",),
+    "number": ("count",), "numeric": ("dense",), "numerical": ("dense",), "objectives": ("tasks",),
+    "one_hot": ("domain", "sparse"), "outputs": ("towers",), "size": ("dim", "vocab"), "sizes": ("units",),
+    "source": ("from",), "top_k": ("topk",), "type": ("kind",), "version": ("archspec",), "vocab_size": ("vocab",),
+    "vocabulary": ("vocab",), "*": ("all",), "any": ("all",), "everything": ("all",), "no": ("none",),
+    "static": ("none",),
 }  # fmt: skip
 """Words from other libraries -> the words that may be meant here."""
 

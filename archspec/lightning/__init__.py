@@ -12,7 +12,8 @@ try:
     from archspec.lightning.grouped_auc import AUC, GroupedAUC
     from archspec.lightning.metrics import LogLoss, NormalizedEntropy
     from archspec.lightning.module import MultiTaskModule
-    from archspec.lightning.optimizers import OptimizerHook, Optimizers, TableOptimizer
+    from archspec.lightning.optimizers import OptimizerHook, Optimizers
+    from archspec.train.choices import TableOptimizer
     from archspec.train.rowwise import RowWiseAdagrad
 except ModuleNotFoundError as error:
     if error.name not in {"lightning", "torchmetrics"}:

@@ -24,7 +24,6 @@ from archspec.lightning.measures import Measures
 from archspec.lightning.optimizers import (
     OptimizerHook,
     Optimizers,
-    TableOptimizer,
     check_trainer,
     clips_scaled,
     default_optimizers,
@@ -32,7 +31,7 @@ from archspec.lightning.optimizers import (
     learning_groups,
     table_optimizer_problem,
 )
-from archspec.lightning.schedules import Schedule, scheduled
+from archspec.lightning.schedules import scheduled
 from archspec.spec.spec import Spec
 from archspec.train.criterion import MultiTaskLoss
 
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from archspec.train.choices import Schedule, TableOptimizer
     from archspec.train.rows import Columns
 
 

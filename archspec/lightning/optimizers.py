@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.optim import AdamW, Optimizer, SparseAdam
 
+from archspec.train.choices import TableOptimizer
 from archspec.train.groups import ParameterGroup, parameter_groups
 from archspec.train.rowwise import RowWiseAdagrad
 
@@ -25,8 +26,6 @@ Optimizers = Optimizer | Sequence[Optimizer] | OptimizerLRSchedulerConfig
 OptimizerHook = Callable[[list[ParameterGroup]], Optimizers]
 """Makes optimizers from all trainable groups; every group must be in exactly one optimizer."""
 
-TableOptimizer = Literal["adam", "rowwise_adagrad", "sparse_adam"]
-"""What trains the tables of inputs."""
 TABLE_OPTIMIZERS: Final[tuple[str, ...]] = get_args(TableOptimizer)
 
 _FUSED = frozenset({"cpu", "cuda"})

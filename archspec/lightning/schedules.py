@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, cos, pi
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.optim.lr_scheduler import LambdaLR
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
     from archspec.lightning.optimizers import Optimizers
-
-Schedule = Literal["constant", "cosine", "linear"]
-"""How the learning rate falls after warm-up: not at all, along half a cosine, or along a line; the last two reach 0."""
+    from archspec.train.choices import Schedule
 
 
 def rate_factor(schedule: Schedule, warmup: int, steps: int, step: int) -> float:

@@ -55,7 +55,7 @@ class CheckpointCallback(Checkpoint):
         folder: the folder for the files.
         interval: steps between checkpoints.
         monitor: name of the metric to monitor, such as `validation/task_losses` or `validation/income/auc`.
-        patience: epochs without improvement after which training stops; None never stops early.
+        patience: epochs without improvement after which training stops; 0 or None never stops early.
         seed: seed of the randomness of training steps.
         say: called with a line about each finished epoch.
         warn: called once with a warning if the monitored metric has no value.
@@ -92,7 +92,7 @@ class CheckpointCallback(Checkpoint):
     @property
     def stopped(self) -> bool:
         """Whether the metric has not improved for too long."""
-        return self.patience is not None and self.waited >= self.patience
+        return bool(self.patience) and self.waited >= (self.patience or 0)
 
     @property
     def reason(self) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SPEC, RUN, RESULTS = "spec.yaml", "run.json", "results.json"
 """File names: the canonical spec, the arguments of the run, its results."""
+RECIPE: Final = "recipe.yaml"
+"""The recipe of the run, as `--recipe` reads it."""
 LAST, WEIGHTS, HISTORY = "last.ckpt", "weights.safetensors", "history.json"
 """File names: the checkpoint to resume from, the weights of the best epoch, all metrics."""
 START, STARTED = "start.safetensors", "start.json"

@@ -34,6 +34,7 @@ from archspec.runs.files import (
     FORMAT,
     HISTORY,
     LAST,
+    RECIPE,
     RESULTS,
     RUN,
     SPEC,
@@ -239,7 +240,7 @@ def load_vectors(folder: Path, source: Source, model: nn.Module) -> None:
 
 def check_places(folder: Path) -> None:
     """Raises SpecError if a path that the run writes to already exists and is not a file (for `rows`, a folder)."""
-    for name in (SPEC, RUN, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED, TABLES, START, STARTED):
+    for name in (SPEC, RUN, RECIPE, RESULTS, LAST, WEIGHTS, HISTORY, CURVES, COLUMNS, *FIXED, TABLES, START, STARTED):
         place = folder / name
         if os.path.lexists(place) and not place.is_file():
             what = "is a folder" if place.is_dir() else "is not a file"

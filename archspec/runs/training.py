@@ -26,22 +26,24 @@ from archspec.lightning.module import MultiTaskModule
 from archspec.nn.checkpoint import save_weights
 from archspec.runs.arguments import arguments_of, changed_files, check_same
 from archspec.runs.checkpoints import CheckpointCallback
+from archspec.runs.checks import check_recipe
 from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, START, STARTED, WEIGHTS
 from archspec.runs.folder import RunFolder, check_places, load_vectors, write_run
 from archspec.runs.lock import claimed
 from archspec.runs.migration import before, start_of
-from archspec.runs.recipe import check_recipe, using
+from archspec.runs.recipe_file import write_recipe
+from archspec.runs.threads import using
 from archspec.runs.trained import open_run
 from archspec.train.migration import Renames
 from archspec.train.weights import weight_locations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from torch import nn
 
     from archspec.data.prepare import Prepared
-    from archspec.diagnostics import Diagnostic
+    from archspec.diagnostics import Diagnostic, Span
     from archspec.graph.graph import Graph
     from archspec.runs.checkpoints import Step
     from archspec.runs.recipe import Recipe
@@ -89,11 +91,14 @@ def train(  # noqa: PLR0913 - the parts of a run
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    places: Mapping[str, Span] | None = None,
 ) -> Results:
     """Prepares data, trains, and saves the run in a folder.
 
-    The folder gets `spec.yaml`, `run.json` (the arguments), `encoding.json`, `rows/` (encoded rows),
-    `last.ckpt`, `weights.safetensors` (of the best epoch, by canonical name), `history.json` and `results.json`.
+    The folder gets `spec.yaml`, `run.json` (the arguments), `recipe.yaml` (the recipe, as `--recipe` reads it),
+    `encoding.json`, `rows/` (encoded rows), `last.ckpt`, `weights.safetensors` (of the best epoch, by canonical name),
+    `history.json` and `results.json`.
+
     With the same arguments and `resume`, a run that was killed at any moment continues from its last checkpoint and
     ends like an uninterrupted one: on a CPU with the same weights, bit for bit. A run that has saved nothing yet is
     started again, even with other arguments.
@@ -105,6 +110,7 @@ def train(  # noqa: PLR0913 - the parts of a run
         folder: the folder of the run; created if it is missing.
         resume: continue the run in the folder, if there is one.
         progress: receives lines, warnings and counts.
+        places: where a recipe file sets each setting that was read from it, for messages.
 
     Raises:
         SpecError: the data does not fit, the folder contains another run, another process trains in it, a file of the
@@ -113,7 +119,7 @@ def train(  # noqa: PLR0913 - the parts of a run
         KeyboardInterrupt: Ctrl-C; the last checkpoint is kept.
     """
     progress = progress or Progress()
-    check_recipe(graph, recipe, source.grouped_by)
+    check_recipe(graph, recipe, source.grouped_by, places)
     if ".." in folder.parts or (os.path.lexists(folder) and not is_there(folder)):
         folder = Path(os.path.realpath(folder))
     if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of this run prepared everything, and holds the lock
@@ -121,6 +127,7 @@ def train(  # noqa: PLR0913 - the parts of a run
             return _trained(graph, source, recipe, RunFolder(folder), progress)
     with claimed(folder), using(recipe.threads), ended():
         run = _opened(graph, source, recipe, folder, resume=resume, progress=progress)
+        write_recipe(recipe, folder)
         results = _trained(graph, source, recipe, run, progress)
         written = {name: value for name, value in asdict(results).items() if name not in {"history", "metrics"}}
         written["best"] = results.measured()

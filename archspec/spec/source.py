@@ -28,6 +28,7 @@ __all__ = [
     "Sequence",
     "parse",
     "read",
+    "read_settings",
     "span_at",
     "to_data",
 ]
@@ -62,6 +63,19 @@ def read(path: str | os.PathLike[str], stdin: IO[str] | IO[bytes] | None = None,
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         unusable("AS002", f"`{name}` is {what}", help="give the path of a YAML file, or pipe the text to `-`")
     return _decode(data, name)
+
+
+def read_settings(path: str | os.PathLike[str]) -> Mapping:
+    """The tree of a file of settings other than a spec, in which everything is optional: an empty file is a mapping.
+
+    Raises SpecError like `read` and `parse`.
+    """
+    try:
+        return parse(read(path), STDIN if os.fspath(path) == "-" else str(path))
+    except SpecError as error:
+        if [item.code for item in error.diagnostics] != ["AS030"]:  # empty, or only comments
+            raise
+        return Mapping((), error.diagnostics[0].span or Span(str(path), 1, 1, 1, 1))
 
 
 def parse(text: str, file: str, diagnostics: Diagnostics | None = None) -> Mapping:

@@ -15,9 +15,11 @@ from click.testing import Result
 from pyarrow import csv, parquet
 
 from archspec.cli.data_options import source_of
-from archspec.cli.train import recipe_of, train
+from archspec.cli.recipe_options import recipe_of
+from archspec.cli.train import train
 from archspec.data.prepare import Source
 from archspec.runs.recipe import Recipe
+from archspec.runs.recipe_file import WrittenRecipe
 
 Run = Callable[..., Result]
 
@@ -46,11 +48,10 @@ def table(rows: int, seed: int) -> pa.Table:
 
 
 def test_every_setting_of_a_run_is_an_option_with_the_same_default() -> None:
-    """Without options, `train` uses the defaults of `Source` and `Recipe`; a patience of 0 disables early stopping."""
-    values = train.make_context("train", ["small.yaml", "--data", "day.csv"]).params
-    assert source_of(values) == Source(("day.csv",))
-    assert recipe_of(values) == Recipe()
-    assert recipe_of({**values, "patience": 0}).patience is None
+    """Without options, `train` uses the defaults of `Source` and `Recipe`."""
+    context = train.make_context("train", ["small.yaml", "--data", "day.csv"])
+    assert source_of(context.params) == Source(("day.csv",))
+    assert recipe_of(context, WrittenRecipe({}, {})) == Recipe()
 
 
 @pytest.fixture
@@ -309,3 +310,47 @@ def test_a_missing_library_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 2
     assert "needs pyarrow" in result.stderr
     assert "archspec-mtl[train]" in result.stderr
+
+
+def test_a_run_repeats_its_recipe(run: Run, trained: Result) -> None:
+    """RUN/recipe.yaml trains the same weights, bit for bit; an option overrides it, and a note says so."""
+    assert trained.exit_code == 0
+    data = ("train", "small.yaml", "--data", "day0.parquet", "day1.parquet", "--validation", "new.csv")
+    options = (
+        "--epochs", "2", "--batch", "30", "--learning-rate", "0.03", "--table-learning-rate", "0.1", "--schedule",
+        "cosine", "--warmup", "3", "--clip", "0.5", "--precision", "bf16-mixed", "--accumulate", "2", "--seed", "5",
+        "--weight-decay", "0.1", "--from", "runs/small", "--monitor", "validation/click/auc", "--patience", "0",
+    )  # fmt: skip
+    first = run(*data, *options, "-o", "first")
+    assert first.exit_code == 0
+    again = run(*data, "--recipe", "first/recipe.yaml", "-o", "again")
+    assert (again.exit_code, "AS740" in again.stderr) == (0, False)
+    assert Path("again/weights.safetensors").read_bytes() == Path("first/weights.safetensors").read_bytes()
+    assert Path("again/recipe.yaml").read_bytes() == Path("first/recipe.yaml").read_bytes()
+    assert run(*data, *options, "--recipe", "first/recipe.yaml", "-o", "again", "--resume").exit_code == 0
+    other = run(*data, "--recipe", "first/recipe.yaml", "--seed", "6", "--epochs", "2", "-o", "other")
+    assert other.exit_code == 0
+    assert other.stderr.count("AS740") == 1
+    assert "note[AS740]: `--seed` of the command line overrides `seed` of the recipe" in other.stderr
+    assert "first/recipe.yaml:" in other.stderr
+    assert "seed: 6\n" in Path("other/recipe.yaml").read_text()
+    refused = run(*data, "--recipe", "first/recipe.yaml", "--batch", "31", "-o", "again", "--resume")
+    assert "started with `--batch 30`, not with `--batch 31`" in refused.stderr
+
+
+def test_a_mistake_in_a_recipe(run: Run) -> None:
+    """A misspelt key, a wrong value and an unknown metric are shown with line and caret; nothing is written."""
+    Path("small.yaml").write_text(SPEC)
+    parquet.write_table(table(60, 0), "a.parquet")
+    words = ("train", "small.yaml", "--data", "a.parquet", "--recipe", "r.yaml")
+    Path("r.yaml").write_text("learning-rate: 1e-2\nepochs: 0\n")
+    told = run(*words)
+    assert told.exit_code == 1
+    assert "r.yaml:1:1" in told.stderr
+    assert "did you mean `learning_rate`?" in told.stderr
+    assert "^" in told.stderr
+    Path("r.yaml").write_text("epochs: 2\nmonitor: validation/click/acu\n")
+    told = run(*words)
+    assert (told.exit_code, "r.yaml:2:10" in told.stderr) == (2, True)
+    assert run(*words[:-1], "no.yaml").exit_code == 2
+    assert not Path("runs").exists()

@@ -15,9 +15,10 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.plugins import load as load_plugins
-from archspec.runs import recipe as recipes
+from archspec.runs import checks
+from archspec.runs.checks import check_recipe
 from archspec.runs.files import WEIGHTS
-from archspec.runs.recipe import Recipe, check_recipe
+from archspec.runs.recipe import Recipe
 from archspec.runs.training import train
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def refusal(recipe: Recipe, text: str = TEXT, grouped_by: str | None = None) -> 
         ("seed", 2**64), ("seed", -1), ("learning_rate", math.nan), ("learning_rate", math.inf), ("learning_rate", 0.0),
         ("learning_rate", -1.0), ("weight_decay", math.nan), ("weight_decay", -0.1), ("weight_decay", math.inf),
         ("table_learning_rate", 0.0), ("table_optimizer", "sgd"),
-        ("batch", 0), ("epochs", 0), ("interval", 0), ("patience", 0), ("patience", -2), ("devices", 0),
+        ("batch", 0), ("epochs", 0), ("interval", 0), ("patience", -2), ("devices", 0),
         ("warmup", -1), ("clip", 0.0), ("clip", math.nan), ("accumulate", 0), ("schedule", "steep"), ("precision", "8"),
         ("devices", 100_000), ("threads", 0), ("threads", 100_000), ("epochs", 1.5), ("batch", "many"),
     ],
@@ -133,19 +134,19 @@ def test_a_metric_that_nothing_measures_lists_some() -> None:
 
 def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has needed and available memory and the largest block; if memory is unknown, training starts."""
-    monkeypatch.setattr(recipes, "memory", lambda: 2000)
+    monkeypatch.setattr(checks, "memory", lambda: 2000)
     (item,) = refusal(RECIPE).diagnostics
     assert item.code == "AS732"
     assert "needs 2.1 kB" in item.message
     assert "has 2.0 kB" in item.message
     assert "`inputs.user` needs the most, with 100 weights" in item.help
-    monkeypatch.setattr(recipes, "memory", lambda: None)
+    monkeypatch.setattr(checks, "memory", lambda: None)
     check_recipe(graph_of(), RECIPE, None)
 
 
 def test_memory_is_that_of_this_machine() -> None:
     """The result is plausible: between 256 MB and 100 TB."""
-    held = recipes.memory()
+    held = checks.memory()
     assert held is None or 2**28 < held < 10**14
 
 

@@ -1,0 +1,207 @@
+"""Checks of a recipe with a spec on this machine, before anything is written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from archspec.compiler.count import count
+from archspec.data.requirements import column_requirements
+from archspec.diagnostics import Diagnostics, suggest
+from archspec.lightning.measures import Measures
+from archspec.lightning.optimizers import TABLE_OPTIMIZERS, has_sparse_tables, table_optimizer_problem
+from archspec.runs.damage import must
+from archspec.runs.recipe import Recipe
+from archspec.spec.problems import by_setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.diagnostics import Span
+    from archspec.graph.graph import Graph
+    from archspec.train.choices import TableOptimizer
+
+_BYTES: Final = 16
+"""Bytes per parameter in training: 4 each for the parameter, its gradient, and AdamW's two moments."""
+_PROCESSES: Final = 8
+"""This many processes are always allowed, even on a machine with fewer cores."""
+_LISTED: Final = 30
+"""How many metrics a message lists."""
+
+_RECIPE: Final[TypeAdapter[Recipe]] = TypeAdapter(Recipe)
+
+
+@dataclass(slots=True)
+class _Problems(Diagnostics):
+    """Collects what is wrong with settings, each at its place in the recipe file, if it was read from there."""
+
+    places: Mapping[str, Span] = field(default_factory=dict)
+
+    def setting(self, name: str, message: str, *, code: str = "AS731", help: str = "") -> None:
+        """Adds an error about a setting."""
+        self.error(code, message, self.places.get(name), help=help)
+
+
+def check_recipe(
+    graph: Graph, recipe: Recipe, grouped_by: str | None, places: Mapping[str, Span] | None = None
+) -> None:
+    """Checks everything that can be checked without the data, so that a run that cannot start leaves no files behind.
+
+    Args:
+        graph: the graph of the spec.
+        recipe: how to train.
+        grouped_by: the column of groups, if there is one.
+        places: where a recipe file sets each setting that was read from it.
+
+    Raises:
+        SpecError: all problems at once: settings out of range, a metric that is not measured, an invalid column of
+            groups, more processes than the machine can run, more weights than fit into its memory.
+    """
+    problems = _Problems(places=places or {})
+    _check_values(recipe, problems)
+    _check_groups(graph, grouped_by, problems)
+    _check_devices(graph, recipe.devices, problems)
+    _check_tables(graph, recipe.table_optimizer, problems)
+    _check_steps(graph, recipe, problems)
+    problems.raise_errors(status=2)
+    _check_monitor(graph, recipe.monitor, grouped_by, problems)
+    _check_memory(graph, problems)
+    problems.raise_errors(status=2)
+
+
+def _check_values(recipe: Recipe, problems: _Problems) -> None:
+    """Checks the range of each setting."""
+    if recipe.moved and recipe.start is None:
+        problems.setting(
+            "moved",
+            "`--moved` needs `--from RUN`: it renames what that run provides",
+            help="add `--from`, or drop `--moved`",
+        )
+    try:
+        _RECIPE.validate_python(asdict(recipe))
+    except ValidationError as error:
+        for path, details in by_setting(error.errors(include_url=False)).items():
+            problems.setting(str(path[0]), f"`--{str(path[0]).replace('_', '-')}` {must(details)}")
+
+
+def _check_groups(graph: Graph, grouped_by: str | None, problems: _Problems) -> None:
+    """Checks that the column of groups contains ids, and that there is a binary task, which grouped AUC requires."""
+    if grouped_by is None:
+        return
+    if all(block.settings.output != "binary" for block in graph.spec.tasks.values()):
+        problems.error(
+            "AS731", f"`--grouped-by {grouped_by}` measures AUC within groups, but no task of `{graph.spec.name}` is "
+            "binary", help="remove this option",
+        )  # fmt: skip
+    requirement = column_requirements(graph, grouped_by)[grouped_by]
+    if requirement.use not in {"ids", "class", "key"}:
+        what = "lists" if requirement.use in {"lists", "amounts"} else "numbers"
+        problems.error(
+            "AS731", f"`--grouped-by {grouped_by}`: {requirement.reader} reads this column as {what}, "
+            "which cannot identify groups",
+            help="choose a column of ids, such as the user's; the model need not read it",
+        )  # fmt: skip
+
+
+def _check_devices(graph: Graph, devices: int, problems: _Problems) -> None:
+    """Checks that the machine can run the processes, and that they need not exchange sparse gradients."""
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    most = cards or max(os.cpu_count() or 1, _PROCESSES)
+    if devices > most:
+        has = f"{cards} GPU{'s' * (cards > 1)}" if cards else f"{os.cpu_count()} cores"
+        problems.setting(
+            "devices", f"`--devices {devices}`: this machine has {has}", help=f"use at most `--devices {most}`"
+        )
+    if devices > 1 and has_sparse_tables(graph.spec):
+        problems.setting(
+            "devices", f"`--devices {devices}`: `{graph.spec.name}` has tables with sparse gradients, which processes "
+            "cannot exchange", help="train it in one process, or without `sparse_grad`",
+        )  # fmt: skip
+
+
+def _check_tables(graph: Graph, optimizer: TableOptimizer | None, problems: _Problems) -> None:
+    """Checks that the optimizer can train the tables; an unknown one has been reported."""
+    problem = table_optimizer_problem(graph.spec, optimizer) if optimizer in TABLE_OPTIMIZERS else None
+    if problem is not None:
+        problems.setting("table_optimizer", f"`--table-optimizer {optimizer}`: {problem[0]}", help=problem[1])
+
+
+def _check_steps(graph: Graph, recipe: Recipe, problems: _Problems) -> None:
+    """Checks that the optimizers and the machine support how steps are made."""
+    changed = (("schedule", "constant"), ("warmup", 0), ("clip", None), ("accumulate", 1))
+    given = [(name, getattr(recipe, name)) for name, default in changed if getattr(recipe, name) != default]
+    if recipe.precision == "16-mixed":
+        given.append(("precision", recipe.precision))
+    why = None
+    if has_sparse_tables(graph.spec):
+        why = "has tables with sparse gradients", "train without `sparse_grad`"
+    elif recipe.table_optimizer == "rowwise_adagrad":
+        why = "is trained with `--table-optimizer rowwise_adagrad`", "omit that one"
+    if why is not None:
+        for name, value in given:
+            problems.setting(
+                name, f"`--{name} {value}`: `{graph.spec.name}` {why[0]}, and so has two optimizers, which do "
+                "not support it", help=f"omit this option, or {why[1]}",
+            )  # fmt: skip
+    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+        problems.setting(
+            "precision", "`--precision 16-mixed` requires a GPU",
+            help="use `--precision bf16-mixed`, or `--precision 32`",
+        )  # fmt: skip
+
+
+def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: _Problems) -> None:
+    """Checks that the monitored metric is measured."""
+    known = [f"validation/{name}" for name in Measures(graph.spec, grouped_by).names()]
+    if monitor in known:
+        return
+    near = suggest(monitor, known)
+    more = f", and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    listed = ", ".join(known[:_LISTED]) + more
+    problems.setting(
+        "monitor", f"`{monitor}` is not measured", code="AS707",
+        help=f"did you mean `{near}`? " * bool(near) + f"known: {listed}",
+    )  # fmt: skip
+
+
+def _check_memory(graph: Graph, problems: _Problems) -> None:
+    """Checks that the memory is large enough for training all weights."""
+    costs = count(graph)
+    needed, held = (costs.known.parameters or 0) * _BYTES, memory()
+    if held is None or needed <= held:
+        return
+    node, cost = max(costs.nodes.items(), key=lambda item: item[1].parameters or 0)
+    problems.error(
+        "AS732", f"training `{graph.spec.name}` needs {_shown(needed)} of memory for weights, gradients and AdamW's "
+        f"two moments, but this machine has {_shown(held)}",
+        help=f"`{node}` needs the most, with {cost.parameters:,} weights: make it smaller",
+    )  # fmt: skip
+
+
+def memory() -> int | None:
+    """Bytes of memory for training, of the first GPU or the machine; None if unknown."""
+    if torch.cuda.is_available():
+        properties: Any = torch.cuda.get_device_properties(0)
+        return int(properties.total_memory)
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # unknown on this system
+        return None
+    limit = Path("/sys/fs/cgroup/memory.max")  # the limit of a container
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
+    return min(machine, int(text)) if text.isdecimal() else machine
+
+
+def _shown(size: int) -> str:
+    """A number of bytes, such as `4.0 TB`."""
+    value, unit = float(size), "B"
+    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):  # noqa: B007 - the last one is kept
+        value /= 1000
+        if value < 1000:  # noqa: PLR2004 - the step of units
+            break
+    return f"{value:,.1f} {unit}"
