@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def leads() -> bool:
-    """Whether this process prints for the run: with `--devices`, the others, started by Lightning, are silent."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    """Whether this process prints for the run: the other processes that Lightning or torchrun starts are silent."""
+    from archspec.runs.processes import rank_of
+
+    return rank_of() == 0
 
 
 class ProgressBar:

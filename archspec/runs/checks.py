@@ -48,7 +48,11 @@ class _Problems(Diagnostics):
 
 
 def check_recipe(
-    graph: Graph, recipe: Recipe, grouped_by: str | None, places: Mapping[str, Span] | None = None
+    graph: Graph,
+    recipe: Recipe,
+    grouped_by: str | None,
+    places: Mapping[str, Span] | None = None,
+    processes: int | None = None,
 ) -> None:
     """Checks everything that can be checked without the data, so that a run that cannot start leaves no files behind.
 
@@ -57,6 +61,7 @@ def check_recipe(
         recipe: how to train.
         grouped_by: the column of groups, if there is one.
         places: where a recipe file sets each setting that was read from it.
+        processes: processes on all nodes; None: `recipe.devices`.
 
     Raises:
         SpecError: all problems at once: settings out of range, a metric that is not measured, an invalid column of
@@ -65,7 +70,8 @@ def check_recipe(
     problems = _Problems(places=places or {})
     _check_values(recipe, problems)
     _check_groups(graph, grouped_by, problems)
-    _check_devices(graph, recipe.devices, problems)
+    _check_devices(recipe.devices, problems)
+    _check_processes(graph, processes or recipe.devices, problems)
     _check_tables(graph, recipe.table_optimizer, problems)
     _check_steps(graph, recipe, problems)
     problems.raise_errors(status=2)
@@ -108,8 +114,8 @@ def _check_groups(graph: Graph, grouped_by: str | None, problems: _Problems) -> 
         )  # fmt: skip
 
 
-def _check_devices(graph: Graph, devices: int, problems: _Problems) -> None:
-    """Checks that the machine can run the processes, and that they need not exchange sparse gradients."""
+def _check_devices(devices: int, problems: _Problems) -> None:
+    """Checks that the machine can run the processes."""
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     most = cards or max(os.cpu_count() or 1, _PROCESSES)
     if devices > most:
@@ -117,9 +123,13 @@ def _check_devices(graph: Graph, devices: int, problems: _Problems) -> None:
         problems.setting(
             "devices", f"`--devices {devices}`: this machine has {has}", help=f"use at most `--devices {most}`"
         )
-    if devices > 1 and has_sparse_tables(graph.spec):
+
+
+def _check_processes(graph: Graph, processes: int, problems: _Problems) -> None:
+    """Checks that several processes need not exchange sparse gradients."""
+    if processes > 1 and has_sparse_tables(graph.spec):
         problems.setting(
-            "devices", f"`--devices {devices}`: `{graph.spec.name}` has tables with sparse gradients, which processes "
+            "devices", f"{processes} processes: `{graph.spec.name}` has tables with sparse gradients, which processes "
             "cannot exchange", help="train it in one process, or without `sparse_grad`",
         )  # fmt: skip
 

@@ -122,9 +122,10 @@ class RunFolder:
         except (ValueError, TypeError, KeyError) as error:
             self._damaged(ENCODING, f"cannot be read: {_first_line(error)}")
 
-    def rows(self, name: str) -> Rows:
-        """The encoded rows of `TRAIN` or `VALIDATION`."""
-        self.check(name)
+    def rows(self, name: str, *, checked: bool = True) -> Rows:
+        """The encoded rows of `TRAIN` or `VALIDATION`; with `checked=False`, another process checks them."""
+        if checked:
+            self.check(name)
         try:
             return Rows(self.path / name)
         except (ValueError, OSError) as error:  # pyarrow raises these

@@ -31,6 +31,7 @@ from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, START, STARTE
 from archspec.runs.folder import RunFolder, check_places, load_vectors, write_run
 from archspec.runs.lock import claimed
 from archspec.runs.migration import before, start_of
+from archspec.runs.processes import Processes, lost
 from archspec.runs.recipe_file import write_recipe
 from archspec.runs.threads import using
 from archspec.runs.trained import open_run
@@ -119,16 +120,19 @@ def train(  # noqa: PLR0913 - the parts of a run
         KeyboardInterrupt: Ctrl-C; the last checkpoint is kept.
     """
     progress = progress or Progress()
-    check_recipe(graph, recipe, source.grouped_by, places)
+    processes = Processes.started(recipe.devices)
+    check_recipe(graph, recipe, source.grouped_by, places, processes.count)
     if ".." in folder.parts or (os.path.lexists(folder) and not is_there(folder)):
         folder = Path(os.path.realpath(folder))
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of this run prepared everything, and holds the lock
+    if not processes.first:  # the first one prepares everything, and holds the lock
         with using(recipe.threads), ended():
-            return _trained(graph, source, recipe, RunFolder(folder), progress)
-    with claimed(folder), using(recipe.threads), ended():
+            processes.wait(folder)
+            return _trained(graph, source, recipe, RunFolder(folder), progress, processes=processes)
+    with processes.preparing(folder) as prepared, claimed(folder), using(recipe.threads), ended():
         run = _opened(graph, source, recipe, folder, resume=resume, progress=progress)
         write_recipe(recipe, folder)
-        results = _trained(graph, source, recipe, run, progress)
+        prepared()
+        results = _trained(graph, source, recipe, run, progress, processes=processes)
         written = {name: value for name, value in asdict(results).items() if name not in {"history", "metrics"}}
         written["best"] = results.measured()
         write_whole(folder / RESULTS, json.dumps(written, indent=1) + "\n")
@@ -211,7 +215,9 @@ def _write_start(migration: Migration, folder: Path, progress: Progress) -> None
     progress.say(migration.text())
 
 
-def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progress: Progress) -> Results:
+def _trained(  # noqa: PLR0913 - as train
+    graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progress: Progress, *, processes: Processes
+) -> Results:
     """Trains the rest of a run."""
     callback = CheckpointCallback(
         run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
@@ -231,8 +237,8 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
             run.load_start(model)
         if source.tables:  # they replace the vectors of an earlier run, and a checkpoint replaces them
             run.load_tables(module.model)
-        train_rows, validation_rows = run.rows(TRAIN), run.rows(VALIDATION)
-        trainer = _trainer(graph, recipe, module, callback)
+        train_rows, validation_rows = (run.rows(name, checked=processes.first) for name in (TRAIN, VALIDATION))
+        trainer = _trainer(graph, recipe, module, callback, processes)
         model.check_inputs = module.criterion.check_labels = False  # every value has been checked
         trainer.fit(
             module,
@@ -250,7 +256,7 @@ def _trained(graph: Graph, source: Source, recipe: Recipe, run: RunFolder, progr
 
 @contextmanager
 def ended() -> Iterator[None]:
-    """Translates errors that end a training: Lightning's exit after Ctrl-C, and torch's lack of memory.
+    """Translates errors that end a training: Lightning's exit after Ctrl-C, lack of memory, a process that was lost.
 
     Ctrl-C can also raise another error: the writer of `torch.save` raises one if its file stays incomplete.
     """
@@ -261,6 +267,11 @@ def ended() -> Iterator[None]:
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
+        if lost(error):
+            unusable(
+                "AS757", "the connection to another process of the run was lost",
+                help="see why that process ended; to continue the run, add `--resume` to the same command",
+            )  # fmt: skip
         if not isinstance(error, RuntimeError | MemoryError):  # torch.OutOfMemoryError is a RuntimeError
             raise
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
@@ -282,16 +293,19 @@ def _over(run: RunFolder, recipe: Recipe, callback: CheckpointCallback, module: 
     return False
 
 
-def _trainer(graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: CheckpointCallback) -> Trainer:
+def _trainer(
+    graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: CheckpointCallback, processes: Processes
+) -> Trainer:
     """Lightning's Trainer, with atomic checkpoints; it writes no other files and shows no progress bar."""
     strategy: Any = "auto"
-    if recipe.devices > 1:
+    if processes.count > 1:
         strategy = DDPStrategy(find_unused_parameters=untrained(module.model, graph))
     return Trainer(
-        max_epochs=recipe.epochs, devices=recipe.devices, strategy=strategy, plugins=[WholeCheckpoints()],
-        callbacks=[callback], logger=False, enable_model_summary=False, enable_progress_bar=False,
-        gradient_clip_val=recipe.clip, precision=recipe.precision, accumulate_grad_batches=recipe.accumulate,
-        num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=callback.folder,
+        max_epochs=recipe.epochs, devices=processes.per_node, num_nodes=processes.nodes, strategy=strategy,
+        plugins=[WholeCheckpoints()], callbacks=[callback], logger=False, enable_model_summary=False,
+        enable_progress_bar=False, gradient_clip_val=recipe.clip, precision=recipe.precision,
+        accumulate_grad_batches=recipe.accumulate, num_sanity_val_steps=0, use_distributed_sampler=False,
+        default_root_dir=callback.folder,
     )  # fmt: skip
 
 
