@@ -24,6 +24,11 @@ def free_port() -> int:
         return port
 
 
+def threads() -> list[str]:
+    """The names of this process's threads, those of C++ too; empty on a system without /proc."""
+    return [file.read_text(encoding="utf-8").strip() for file in Path("/proc/self/task").glob("*/comm")]
+
+
 def printed_by(words: Sequence[str], processes: int) -> list[Any]:
     """The last line that each process of a run prints, read as JSON; `words` are Python's arguments."""
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
