@@ -34,7 +34,7 @@ SETTINGS: Final[dict[str, Any]] = {
 
 CHAPTERS: Final = {
     "Use": ["language", "looking", "drawing", "training", "after_training", "scaling", "emitted", "serving", "plugins"],
-    "Look up": ["architectures/index", "codes/index", "api", "json", "results", "benchmarks"],
+    "Look up": ["architectures/index", "codes/index", "api", "json", "results", "synthetic_protocol", "benchmarks"],
     "Work on it": ["contributing", "benchmarking", "changelog"],
 }
 """The chapters of the sidebar; a page that none of them lists is added to the second."""

@@ -16,6 +16,7 @@ PAGES: Final = {
     "README.md": "index.md",
     "benchmarks/results.md": "benchmarks.md",
     "benchmarks/README.md": "benchmarking.md",
+    "examples/synthetic_protocol.md": "synthetic_protocol.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
