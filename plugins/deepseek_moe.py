@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from archspec import GateKind, KindError, gate
 from archspec.contract.settings import Count, NotNegative
-from archspec.program import Init
+from archspec.program import Init, Rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from archspec.program import GateInputs, Scope, Seen, Value
+    from archspec.program import GateInputs, Scope, Seen, TrainedGate, Value
 
 
 @gate("deepseek_moe")
@@ -52,6 +52,31 @@ class DeepSeekMoE(GateKind):
             "deepseek_moe:route", affinity, bias, shape=("B", len(always)),
             always=always, k=self.k, update=self.update, training=True,
         )  # fmt: skip
+
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows] | str:
+        """Not chosen at first: s is below 1, and b more than 1 below those of all others; `update` then raises b.
+
+        Experts that are added to `always` have weight 1 in every row.
+        """
+        if not isinstance(trained.settings, DeepSeekMoE):
+            return "its kind was another one"
+        always = trained.settings.always
+        routed = [place for place, group in enumerate(trained.seen.groups) if group != always]
+        rows = tuple(
+            routed.index(place) if place in routed else -1
+            for place, group in zip(trained.places, seen.groups, strict=True) if group != self.always
+        )  # fmt: skip
+        known = len(rows) - rows.count(-1)
+        why = ""
+        if any(place < 0 and group == self.always for place, group in zip(trained.places, seen.groups, strict=True)):
+            why = f"experts that are added to `{self.always}` have weight 1 in every row"
+        elif known < self.k:
+            why = f"`k: {self.k}` is more than the {known} trained experts, so added ones are chosen in every row"
+        elif not self.update:
+            why = "without `update`, the biases never change, so added experts start like an average one"
+        waits = known >= self.k and self.update > 0
+        bias = Rows("min", -1.01, rows) if waits else Rows("mean", 0.0, rows)
+        return {"head.weight": Rows("mean", 0.0, rows, why), "bias": bias}
 
     def chosen(self, seen: Seen) -> int:
         """The experts of `always`, plus k."""

@@ -20,10 +20,12 @@ from pydantic import Field
 
 from archspec import GateKind, gate
 from archspec.contract.settings import Count, NotNegative
-from archspec.program import GateInputs, Init, Scope, Value
+from archspec.program import GateInputs, Init, Rows, Scope, Value
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from archspec.program import Seen, TrainedGate
 
 SMALLEST = 1e-6
 """The authors' EPSILON."""
@@ -74,6 +76,29 @@ class DSelectK(GateKind):
                 at.weight(f"{name}.bias", (width,), start)
             made.append(at.linear(gate.selector, width, name, bias=self.bias))
         return made[0], made[1]
+
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows] | str:
+        """Experts whose number needs a further bit: the smooth step of that bit starts at most at `share`.
+
+        An added expert whose code has no further bit gets what the selectors already gave to this code; `penalty` made
+        it small. Codes are numbers, so the experts that stay must keep theirs.
+        """
+        if not isinstance(trained.settings, DSelectK) or trained.settings.k != self.k:
+            return "it had another kind or another `k`"
+        if any(place not in {-1, number} for number, place in enumerate(trained.places)):
+            return "experts that stay have other numbers, which are their codes: add experts after the others"
+        before, now = (trained.seen.count - 1).bit_length(), (seen.count - 1).bit_length()
+        rows = tuple(j * before + bit if bit < before else -1 for j in range(self.k) for bit in range(now))
+        new = max(now - before, 0)
+        start = self.gamma * ((share / 3 / new) ** 0.5 - 0.5) if new else 0.0  # S(gamma (d - 1/2)) = 3 d^2 - 2 d^3
+        why = ""
+        if any(place < 0 and number < 2**before for number, place in enumerate(trained.places)):
+            why = "an added expert takes a code without an expert, and starts with the weight that it already had"
+        elif new and seen.selector is not None and not self.bias:
+            why = "without `bias: true` in the gate, added experts start with half of the weight"
+        if seen.selector is None:
+            return {"z": Rows("zero", start, rows, why)}
+        return {"z.weight": Rows("zero", 0.0, rows, why), "z.bias": Rows("zero", start, rows)}
 
     def detail(self) -> str:
         """k."""

@@ -16,6 +16,7 @@ from archspec.contract.settings import KindError, Settings
 from archspec.contract.training_kinds import BalanceKind, TaskKind
 from archspec.diagnostics import Diagnostic
 from archspec.program.columns import Column
+from archspec.program.given import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,17 +142,10 @@ def _are_reasons(kind: Settings, value: object) -> bool:
     )
 
 
-def _are_starts(value: object) -> bool:
-    return value is None or (
+def _are_rows(value: object) -> bool:
+    return isinstance(value, str) or (
         isinstance(value, Mapping)
-        and all(
-            isinstance(name, str)
-            and isinstance(pair, tuple)
-            and len(pair) == 2  # noqa: PLR2004 - a pair
-            and pair[0] in {"mean", "zero"}
-            and type(pair[1]) in {int, float}
-            for name, pair in value.items()
-        )
+        and all(isinstance(name, str) and isinstance(rows, Rows) for name, rows in value.items())
     )
 
 
@@ -183,8 +177,8 @@ _ANSWERS: dict[Callable[..., Any], _Answer] = {
     GateKind.check: _NOTHING,
     GateKind.chosen: _whole(1, optional=True),
     GateKind.entering: (
-        "a dict from weights to pairs such as ('mean', -2.0), or None",
-        lambda _, value: _are_starts(value),
+        "a dict from weights to archspec.program.Rows, or a text",
+        lambda _, value: _are_rows(value),
     ),
     FusionKind.auxiliary: _NOTHING,
     FusionKind.excess: (

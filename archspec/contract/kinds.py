@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from archspec.program import GateInputs, Part, Scope, Seen, Value
+    from archspec.program import GateInputs, Part, Rows, Scope, Seen, TrainedGate, Value
 
 Read = Any
 """The width of what an expert reads, `D`; for a kind that takes fields, a tuple with the width of each field."""
@@ -182,22 +182,19 @@ class GateKind(Kind):
         """The largest number of nonzero weights in a row, if a weight of zero has no gradient; None: any number."""
         return None
 
-    def entering(
-        self, seen: Seen, known: int, share: float
-    ) -> Mapping[str, tuple[Literal["mean", "zero"], float]] | None:
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows] | str:
         """How to add experts to a trained gate so that they hardly change its mix until they are trained.
 
         Args:
             seen: what the gate sees now.
-            known: how many of these experts it was trained with.
+            trained: the gate as it was trained, with at least one of these experts.
             share: the largest weight that all other experts together should have.
 
         Returns:
-            For each weight whose first axis is the experts seen: what an added row starts from (the mean of the trained
-            rows, or zero) and a number that is added to it. None: the kind has no such weights or does not support
-            this; its weights are then drawn again if the experts seen change.
+            Where the rows come from, for each weight that depends on the experts seen; the others are copied. A text:
+            why the kind cannot move its weights; they are then drawn again.
         """
-        return None
+        return "its kind cannot move its weights"
 
 
 class FeatureGateCommon(Settings):

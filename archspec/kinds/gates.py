@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from archspec.contract import GateKind, KindError, gate
 from archspec.contract.settings import Count, Finite, NotNegative, Positive, Probability, Units
 from archspec.kinds.blocks import GateHidden
+from archspec.program.given import Rows
 from archspec.program.program import Init
 
 if TYPE_CHECKING:
-    from archspec.program import GateInputs, Scope, Seen, Value
+    from archspec.program import GateInputs, Scope, Seen, TrainedGate, Value
 
 NEVER = float("-inf")
-Start = Literal["mean", "zero"]
-"""The initial value of an added expert's row."""
 
 
 class GateNetwork(GateHidden, GateKind):
@@ -71,11 +70,17 @@ class GateNetwork(GateHidden, GateKind):
             return logits
         return at.apply("mask_logits", logits, gate.allowed, shape=("B", gate.seen.count), value=self.excluded)
 
-    def by_expert(self, seen: Seen, start: Start, shift: float) -> dict[str, tuple[Start, float]]:
-        """The weights with a row for each expert; a shift of the logit is added to the bias, or to the static logit."""
+    def by_expert(
+        self, seen: Seen, start: Literal["mean", "zero"], shift: float, weight: str = "the weight of an average expert"
+    ) -> dict[str, Rows]:
+        """The weights with a row for each expert; a shift of the logit is added to the bias, or to the static logit.
+
+        `weight` is what an added expert starts with if there is no bias.
+        """
         if seen.selector is None:
-            return {"weight": (start, shift * self.temperature)}
-        return {"head.weight": (start, 0.0), "head.bias": (start, shift * self.temperature)}
+            return {"weight": Rows(start, shift * self.temperature)}
+        why = "" if self.bias or not shift else f"without `bias: true` in the gate, added experts start with {weight}"
+        return {"head.weight": Rows(start, why=why), "head.bias": Rows(start, shift * self.temperature)}
 
     def detail(self) -> str:
         """Sizes of the hidden layers."""
@@ -103,9 +108,9 @@ class Softmax(GateNetwork):
         """`[B, D] -> [B, E]`."""
         return at.dropout(at.softmax(self.logits(at, gate)), self.dropout)
 
-    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows]:
         """The mean of the known logits, less what keeps the added weights below `share`; without a bias, the mean."""
-        return self.by_expert(seen, "mean", -below_mean(seen, known, share))
+        return self.by_expert(seen, "mean", -below_mean(seen, trained.known, share))
 
 
 @gate("sigmoid")
@@ -119,10 +124,10 @@ class Sigmoid(GateNetwork):
         """`[B, D] -> [B, E]`."""
         return at.dropout(at.activation(self.logits(at, gate), "sigmoid"), self.dropout)
 
-    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows]:
         """The same weight for every row, `share` in total; without a bias, one half each."""
-        each = share / max(seen.count - known, 1)
-        return self.by_expert(seen, "zero", log(each / (1 - each)))
+        each = share / max(seen.count - trained.known, 1)
+        return self.by_expert(seen, "zero", log(each / (1 - each)), "the weight 1/2")
 
 
 @gate("linear")
@@ -152,7 +157,7 @@ class Linear(GateNetwork):
         """`[B, D] -> [B, E]`."""
         return at.dropout(self.logits(at, gate), self.dropout)
 
-    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows]:
         """Weight 0 for every row."""
         return self.by_expert(seen, "zero", 0.0)
 
@@ -206,9 +211,9 @@ class TopK(GateNetwork):
             at.auxiliary_loss(at.scale(loss, self.balance))
         return at.dropout(at.apply("top_k", logits, k=self.k), self.dropout)
 
-    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows]:
         """As for `softmax`: an added expert is chosen only in place of one with a smaller weight."""
-        return self.by_expert(seen, "mean", -below_mean(seen, known, share))
+        return self.by_expert(seen, "mean", -below_mean(seen, trained.known, share))
 
     def chosen(self, seen: Seen) -> int:
         """k: the optimized model may run each expert only on the rows that chose it."""
@@ -281,6 +286,6 @@ class HardConcrete(GateKind):
             at.auxiliary_loss(at.scale(loss, self.penalty))
         return at.apply("hard_concrete", log_a, **bounds, training=True)
 
-    def entering(self, seen: Seen, known: int, share: float) -> dict[str, tuple[Start, float]]:
+    def entering(self, seen: Seen, trained: TrainedGate, share: float) -> dict[str, Rows]:
         """Closed: exactly 0 in evaluation, where sigmoid(log a) is at most -gamma / (zeta - gamma)."""
-        return {"weight": ("zero", log(-self.gamma / self.zeta) - 1)}
+        return {"weight": Rows("zero", log(-self.gamma / self.zeta) - 1)}

@@ -5,7 +5,7 @@ It must not know kinds, torch, or how a program is printed as Python.
 """
 
 from archspec.program.builder import Builder
-from archspec.program.given import GateInputs, Part, Seen
+from archspec.program.given import GateInputs, Part, Rows, Seen, TrainedGate
 from archspec.program.program import Init, Op, Output, Program, Slot, Storage, Value, Weight
 from archspec.program.scope import Scope
 from archspec.program.verify import verify
@@ -18,10 +18,12 @@ __all__ = [
     "Output",
     "Part",
     "Program",
+    "Rows",
     "Scope",
     "Seen",
     "Slot",
     "Storage",
+    "TrainedGate",
     "Value",
     "Weight",
     "verify",

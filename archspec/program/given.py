@@ -36,6 +36,37 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainedGate:
+    """A trained gate whose weights move to a gate that sees other experts, or sees them in another order."""
+
+    settings: Settings
+    """Its settings: of another kind, if the spec changed it."""
+    seen: Seen
+    """What it saw."""
+    places: tuple[int, ...]
+    """For each expert that the new gate sees: its place among those that the trained gate saw, or -1 if it is added."""
+
+    @property
+    def known(self) -> int:
+        """How many experts of the new gate the trained one saw."""
+        return sum(place >= 0 for place in self.places)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where the rows of one weight of a gate come from if weights of a trained gate move to it."""
+
+    start: Literal["mean", "zero", "min"] = "zero"
+    """What an added row starts from: the mean or the smallest number, over the trained rows that move, or zero."""
+    shift: float = 0.0
+    """A number that is added to it."""
+    rows: tuple[int, ...] | None = None
+    """The trained row for each row, -1 for an added one; None: the rows are those of the experts seen."""
+    why: str = ""
+    """Why added experts start with more than little weight; empty if they do not."""
+
+
+@dataclass(frozen=True, slots=True)
 class GateInputs:
     """The inputs of a gate's `lower`: selector `[B, D]` (ids `[B]` of a domain), experts E times `[B, H]`."""
 

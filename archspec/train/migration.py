@@ -12,6 +12,7 @@ from archspec.contract import GateKind
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.graph.calls import call
 from archspec.graph.widths import seen_by
+from archspec.program.given import Rows, TrainedGate
 from archspec.program.nodes import owner_of
 from archspec.spec.spec import Block
 
@@ -63,7 +64,7 @@ class Migration:
     def text(self) -> str:
         """The counts, and a line for each weight that is not simply kept."""
         counts = ", ".join(f"{count} {how}" for how, count in self.counts().items())
-        return "\n".join([f"weights: {counts}", *(f"  {_line(c)}" for c in self.changes if c.how != "kept")])
+        return "\n".join([f"weights: {counts}", *(f"  {_line(c)}" for c in self.changes if c.how != "kept" or c.why)])
 
 
 def _line(change: Change) -> str:
@@ -157,7 +158,8 @@ class _Gate:
     """A gate that sees other experts than before: the place of each among those that it was trained with, or -1."""
 
     places: tuple[int, ...]
-    entries: Mapping[str, tuple[str, float]] | None
+    entries: Mapping[str, Rows] | str
+    """Where the rows of its weights come from, or why they cannot move."""
 
 
 class _Work:
@@ -218,45 +220,38 @@ class _Work:
     def _of_gate(self, name: str, value: Tensor, gate: _Gate) -> Change:
         """Copies a weight of a gate that sees other experts than before."""
         node = owner_of(name, self.graph.seen) or ""
-        path = name.removeprefix(f"{node}.")
+        path, source = name.removeprefix(f"{node}."), self.renames.old(name)
         if path.startswith(_TRANSFORM):
             return self._of_transform(name, node, path, value, gate)
-        if gate.entries is None:
-            self.used.add(self.renames.old(name))
-            return Change(
-                name, "new", rows=len(value), why="the gate sees other experts, and its kind cannot move its weights"
-            )
-        if path not in gate.entries:
-            return self._whole(name, self.renames.old(name), value)
-        source = self.renames.old(name)
+        if isinstance(gate.entries, str):
+            self.used.add(source)
+            return Change(name, "new", rows=len(value), why=f"the gate sees other experts, and {gate.entries}")
+        rows = gate.entries.get(path)
         found = self.old.get(source)
-        if found is None and path.endswith(".bias"):
-            found = torch.zeros(max(gate.places) + 1)  # the trained gate had none
-        if found is None or found.shape[1:] != value.shape[1:] or max(gate.places, default=-1) >= len(found):
+        if rows is None:
+            return self._whole(name, source, value)
+        places = gate.places if rows.rows is None else rows.rows
+        highest = max(places, default=-1)
+        if found is None and (path.endswith(".bias") or highest < 0):
+            found = torch.zeros(highest + 1, *value.shape[1:])  # the trained gate had none
+        if found is None or found.shape[1:] != value.shape[1:] or highest >= len(found):
             return self._whole(name, source, value)
         self.used.add(source)
-        self._rows(value, found, gate, gate.entries[path])
-        count = sum(place >= 0 for place in gate.places)
-        why = self._unbounded(node, path, gate)
-        return Change(name, "grown", "" if source == name else source, count, len(value), why)
+        self._rows(value, found, places, rows)
+        how = _how(places, len(found), source == name)
+        count = sum(place >= 0 for place in places)
+        why = rows.why if -1 in gate.places else ""
+        return Change(name, how, "" if source == name else source, count, len(value), why)
 
     @staticmethod
-    def _rows(value: Tensor, found: Tensor, gate: _Gate, entry: tuple[str, float]) -> None:
-        """Fills the rows of experts by name, and those of added experts as the kind determines."""
-        start, shift = entry
-        known = found[[place for place in gate.places if place >= 0]].to(value)
-        added = known.mean(0) if start == "mean" else torch.zeros_like(known[0])
-        for row, place in enumerate(gate.places):
-            value[row] = found[place].to(value) if place >= 0 else added + shift
-
-    def _unbounded(self, node: str, path: str, gate: _Gate) -> str:
-        """Why added experts do not start with little weight; empty if they do."""
-        entries, block = gate.entries or {}, self.graph.nodes[node].block
-        shifted = entries.get("head.bias", ("", 0.0))[1] != 0
-        assert isinstance(block, Block)
-        if path != "head.weight" or -1 not in gate.places or not shifted or getattr(block.settings, "bias", False):
-            return ""
-        return "without `bias: true` in the gate, added experts start with the weight of an average expert"
+    def _rows(value: Tensor, found: Tensor, places: tuple[int, ...], rows: Rows) -> None:
+        """Fills the rows that were trained, and added ones as the kind determines."""
+        known = found[[place for place in places if place >= 0]].to(value)
+        added = torch.zeros_like(value[0]) if len(value) else value
+        if len(known) and rows.start != "zero":
+            added = known.mean(0) if rows.start == "mean" else known.amin(0)
+        for row, place in enumerate(places):
+            value[row] = found[place].to(value) if place >= 0 else added + rows.shift
 
     def _of_transform(self, name: str, node: str, path: str, value: Tensor, gate: _Gate) -> Change:
         """Copies the transform of an expert, which is numbered by its place among those seen."""
@@ -278,17 +273,24 @@ class _Work:
             if names == now:
                 continue
             places = tuple(names.index(name) if name in names else -1 for name in now)
-            found[gate] = _Gate(places, self._entries(gate, places))
+            found[gate] = _Gate(places, self._entries(gate, old, places))
         return found
 
-    def _entries(self, gate: str, places: tuple[int, ...]) -> Mapping[str, tuple[str, float]] | None:
-        """How experts are added, from the gate's kind; None if it does not support this, or if no expert stayed."""
-        node = self.graph.nodes[gate]
-        known = sum(place >= 0 for place in places)
+    def _entries(self, gate: str, old: Graph, places: tuple[int, ...]) -> Mapping[str, Rows] | str:
+        """How experts are added, from the gate's kind; a text if it does not support this, or if no expert stayed."""
+        node, before = self.graph.nodes[gate], old.nodes[self.renames.old(gate)]
         assert isinstance(node.block, Block)
-        kind = node.block.settings
-        if not known or not isinstance(kind, GateKind):
-            return None
-        found: Mapping[str, tuple[str, float]] | None
-        found = call(node, "entering", seen_by(self.graph, node), known, self.share)
+        assert isinstance(before.block, Block)
+        kind, settings = node.block.settings, before.block.settings
+        if not isinstance(kind, GateKind) or settings is None or max(places, default=-1) < 0:
+            return "none of them is one that it was trained with"
+        trained = TrainedGate(settings, seen_by(old, before), places)
+        found: Mapping[str, Rows] | str = call(node, "entering", seen_by(self.graph, node), trained, self.share)
         return found
+
+
+def _how(places: tuple[int, ...], count: int, same: bool) -> How:  # noqa: FBT001 - whether the name is the same
+    """What happened to a weight of `count` rows whose rows went to these places."""
+    if -1 in places:
+        return "grown"
+    return "kept" if same and places == tuple(range(count)) else "moved"

@@ -22,6 +22,8 @@ from archspec.contract.methods import methods
 from archspec.graph.calls import call
 from archspec.graph.load import graph_of
 from archspec.graph.widths import seen_by
+from archspec.program import TrainedGate
+from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +149,10 @@ def everything(category: Category, cls: KindClass) -> tuple[Diagnostic, ...]:
     count(graph)
     for node in graph.nodes.values():
         if node.category == "gate":  # as when weights move to a model with more experts
-            call(node, "entering", seen_by(graph, node), 1, 0.1)
+            seen = seen_by(graph, node)
+            assert isinstance(node.block, Block)
+            trained = TrainedGate(node.block.settings, seen, tuple(range(seen.count)))
+            call(node, "entering", seen, trained, 0.1)
     archspec.MultiTaskLoss(archspec.compile(spec, seed=0))
     return spec.diagnostics
 
