@@ -68,7 +68,7 @@ def wrap(
     Raises:
         SpecError: the spec is wrong; AS709: TorchRec is not installed; AS820: an input is pooled in a way that
             TorchRec's bags do not compute; AS821: a table is frozen; AS822: a kind of a plugin reads a table; AS823:
-            the spec has no table.
+            the spec has no table; AS828: an input has `l2`.
     """
     graph = graph_of(spec) if isinstance(spec, Spec) else load_graph(spec, None, plugin_door.load(plugins))
     found = looked_up(graph.spec)
@@ -205,6 +205,11 @@ def _refused(name: str, block: Block, kind: Table) -> Iterator[Diagnostic]:
     if not kind.trainable:
         message = f"input `{name}` has a frozen table, which TorchRec would train"
         yield Diagnostic("AS821", message, block.span("trainable"), help="drop `trainable: false`")
+    if kind.l2:
+        message = f"input `{name}` has `l2`, which only a network that looks up the rows itself can add"
+        yield Diagnostic(
+            "AS828", message, block.span("l2"), help="drop `l2`; TorchRec's optimizers have `weight_decay`"
+        )
 
 
 def _column_of(block: Block) -> str:

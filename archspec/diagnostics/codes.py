@@ -181,4 +181,5 @@ CODES: dict[str, str] = {
     "AS821": "frozen table in TorchRec",
     "AS822": "table in TorchRec that another kind reads",
     "AS823": "no table for TorchRec",
+    "AS828": "l2 of a table in TorchRec",
 }

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from archspec.contract import ColumnName, InputKind, KindError, TableName, Width, input
 from archspec.contract.limits import LONGEST_ROW, MOST_DOMAINS
-from archspec.contract.settings import Count, added
+from archspec.contract.settings import Count, NotNegative, added
 from archspec.program.columns import Column
 from archspec.program.program import Init
 
@@ -59,6 +59,8 @@ class Table(InputKind):
     """Sparse gradients for the table: rows that are not in a batch cost nothing. The optimizer must support them."""
     trainable: bool = added(default=True)
     """`false`: a frozen table, which gets no gradient and is in no parameter group, but in checkpoints."""
+    l2: NotNegative = added(0.0)
+    """Adds l2 / B * (sum of ||e||^2 over all ids of all B rows, e being an id's row) to the loss in training."""
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:
@@ -84,7 +86,12 @@ class Table(InputKind):
                 at=("sparse_grad",),
                 help="drop `sparse_grad`",
             )
+        self._check_decayed(self)
         return self
+
+    def _check_decayed(self, owner: Table) -> None:
+        if self.l2 and not owner.trainable:
+            raise KindError("`l2` has no effect on a frozen table", at=("l2",), help="drop `l2`")
 
     def owner(self, inputs: Inputs) -> Table:
         """The input that owns the table. Raises KindError if `table` is not the name of an input with its own table."""
@@ -96,6 +103,7 @@ class Table(InputKind):
                 f"`table: {self.table}` is not an input with its own table", at=("table",),
                 help="write the name of an input with `vocab` and `dim`, of kind `sparse` or `sequence`",
             )  # fmt: skip
+        self._check_decayed(other)
         return other
 
     def width(self, inputs: Inputs) -> Width:
@@ -122,6 +130,11 @@ class Table(InputKind):
         frozen = not owner.trainable
         return home.weight("weight", shape, Init("normal", 1.0), sparse=bool(owner.sparse_grad), frozen=frozen)
 
+    def decay(self, at: Scope, rows: Value) -> None:
+        """Adds `l2` of the looked-up rows, `[B, dim]` or `[B, L, dim]` with zeros for padding, to the loss."""
+        if self.l2:
+            at.auxiliary_loss(at.scale(at.apply("squares_per_row", rows, shape=()), self.l2))
+
     def detail(self) -> str:
         """Vocabulary and width, or the table that is shared."""
         frozen = "" if self.trainable else ", frozen"
@@ -140,7 +153,9 @@ class Sparse(Table):
 
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
         """`[B] -> [B, dim]`."""
-        return at.embed(column, self.weight(at, inputs), self.width(inputs))
+        rows = at.embed(column, self.weight(at, inputs), self.width(inputs))
+        self.decay(at, rows)
+        return rows
 
 
 @input("sequence")
@@ -187,6 +202,8 @@ class Sequence(Table):
     def lower(self, at: Scope, column: Value, inputs: Inputs) -> Value:
         """`[B, L] -> [B, dim]`, or `[B, L, dim]` with `pool: none`."""
         weights = None if self.weights is None else at.setting_column("weights")
+        if self.l2:
+            self.decay(at, at.embed_list(column, self.weight(at, inputs), self.width(inputs), name="decayed"))
         if self.pool == "none":
             return at.embed_list(column, self.weight(at, inputs), self.width(inputs), weights=weights)
         return at.pool(column, self.weight(at, inputs), self.width(inputs), self.pool, weights=weights)

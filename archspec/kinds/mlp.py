@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from archspec.contract import Settings, TowerKind, Width
-from archspec.contract.settings import Probability, Units, added
+from archspec.contract.settings import NotNegative, Probability, Units, added
 from archspec.kinds.blocks import Activation, Layered, Modulation, Norm
 
 if TYPE_CHECKING:
@@ -45,11 +45,14 @@ class Mlp(Modulated, Layered, TowerKind):
     bias: bool = True
     input_norm: Norm = added("none")
     """Norm of the block's input, before the first layer."""
+    l2: NotNegative = added(0.0)
+    """Adds l2 * (sum of the squares of the matrices of the layers, without a tower's head) to the loss in training."""
 
     def idle(self) -> dict[tuple[str | int, ...], str]:
         """Settings of an activation or norm that the block does not have, even for its input."""
         used = {"none": (), "layer": ("eps",), "batch": ("eps", "momentum")}[self.input_norm]
-        return {path: reason for path, reason in super().idle().items() if path[0] not in used}
+        found = {path: reason for path, reason in super().idle().items() if path[0] not in used}
+        return found if self.units else found | {("l2",): "there are no `units`, so no matrices"}
 
     def width(self, input: Width) -> Width:
         """The last of `units`, or the input's width if there are none."""
@@ -63,7 +66,14 @@ class Mlp(Modulated, Layered, TowerKind):
             h = self.modulated(at, "layer_inputs", index, h, source)
             h = self.layer(at, h, units, index, bias=self.bias)
             h = self.modulated(at, "hidden", index, at.dropout(h, self.dropout), source)
+        self._decay(at)
         return self.modulated(at, "layer_inputs", len(self.units), h, source) if self.headed else h
+
+    def _decay(self, at: Scope) -> None:
+        if self.l2 and at.like is None:  # shared matrices count once, in the block that owns them
+            own, names = at.weights_of(at.name), (at.path(f"layers.{index}.weight") for index in range(len(self.units)))
+            matrices = [own[name] for name in names]
+            at.auxiliary_loss(at.scale(at.apply("sum_of_squares", *matrices, shape=()), self.l2))
 
     def detail(self) -> str:
         """The sizes, such as `256, 128`."""

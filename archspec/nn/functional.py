@@ -316,6 +316,16 @@ def balance_loss(logits: Tensor, k: int) -> Tensor:
     return logits.shape[-1] * (shares * probabilities).sum()
 
 
+def squares_per_row(x: Tensor) -> Tensor:
+    """The sum of all squares, divided by the number of rows: `[B, ...] -> []`, 0 without rows."""
+    return x.square().sum() / max(x.shape[0], 1)
+
+
+def sum_of_squares(*weights: Tensor) -> Tensor:
+    """The sum of the squares of all weights, of any shapes: `[]`."""
+    return torch.stack([weight.square().sum() for weight in weights]).sum()
+
+
 def hard_concrete(log_a: Tensor, beta: float, gamma: float, zeta: float, training: bool) -> Tensor:  # noqa: FBT001 - the module's mode
     """Gates `[E]` in 0..1: sampled in training, their most likely value in evaluation (1712.01312)."""
     t = log_a

@@ -349,3 +349,46 @@ def test_new_settings_leave_digests_alone() -> None:
 def test_the_contract_holds_for_sequences(settings: dict[str, object]) -> None:
     """Empty batches work, `torch.compile` needs one graph, and all gradients are correct."""
     check_kind("sequence", settings={"vocab": 5, "dim": 2, **settings})
+
+
+@BOTH
+@pytest.mark.parametrize("sparse", ["", ", sparse_grad: true"])
+def test_l2_adds_the_squares_of_the_rows_that_are_looked_up(*, sparse: str, optimize: bool) -> None:
+    """l2 / B * sum ||e||^2: each id counts, padding, pools and weights do not."""
+    text = (
+        ONE_TASK
+        + f"""
+inputs:
+  a: {{kind: sparse, vocab: 5, dim: 3, l2: 0.5{sparse}}}
+  b: {{kind: sequence, table: a, length: 4, pool: max, l2: 0.25}}
+  c: {{kind: sequence, table: a, length: 4, weights: w, l2: 2.0}}
+  d: {{kind: sequence, table: a, length: 4, pool: none, l2: 1.0}}
+  other: {{kind: sparse, vocab: 5, dim: 3}}
+blocks: {{pooled: {{kind: pool, from: d}}}}
+towers: {{y: {{from: [a, b, c, blocks.pooled, other]}}}}
+"""
+    )
+    model = model_of(text, optimize=optimize)
+    ids = {"a": torch.tensor([0, 4, 4])}
+    lists = {name: torch.tensor([[1, 1, 2, -1], [-1, -1, -1, -1], [3, -1, 0, 0]]) for name in ("b", "c", "d")}
+    batch = {**ids, **lists, "other": torch.tensor([1, 2, 3]), "w": torch.full((3, 4), 7.0, dtype=torch.float64)}
+    table = dict(model.named_weights())["inputs.a.weight"].clone().requires_grad_()
+    found = (1, 1, 2, 3, 0, 0)
+    right = {"inputs.a": 0.5 / 3 * table[ids["a"]].square().sum()}
+    right |= {f"inputs.{name}": rate / 3 * table[list(found)].square().sum()
+              for name, rate in {"b": 0.25, "c": 2.0, "d": 1.0}.items()}  # fmt: skip
+    model.train()(batch)
+    assert_agree(model.auxiliary_losses, right, 1e-12)
+    (wanted,) = torch.autograd.grad(total(right), table)
+    got = gradients(model, total(model.auxiliary_losses))["inputs.a.weight"]
+    torch.testing.assert_close(got.to_dense() if got.is_sparse else got, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("inputs", [
+    "{x: {kind: sparse, vocab: 5, dim: 3, trainable: false, l2: 0.1}}",
+    "{x: {kind: sparse, vocab: 5, dim: 3, trainable: false}, b: {kind: sequence, table: x, l2: 0.1}}",
+])  # fmt: skip
+def test_l2_on_a_frozen_table_is_refused(inputs: str) -> None:
+    """A table that is not trained cannot decay, also if another input owns it; the message points to `l2`."""
+    with pytest.raises(archspec.SpecError, match="`l2` has no effect on a frozen table"):
+        archspec.load(ONE_TASK + f"inputs: {inputs}\ntowers: {{y: {{from: inputs}}}}\n")

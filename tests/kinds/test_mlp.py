@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import archspec
-from tests.compiler.models import BOTH, HEAD, ONE_TASK, assert_agree, batch_of, model_of, run, total
+from tests.compiler.models import BOTH, HEAD, ONE_TASK, assert_agree, batch_of, gradients, model_of, run, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -383,3 +383,52 @@ def test_experts_of_a_group_have_weights_of_their_own(*, optimize: bool) -> None
     own = {name.removeprefix("towers.y."): view for name, view in weights.items()}
     assert_agree(model(batch), head(torch.cat(hidden, dim=1), own), 1e-12)
     assert not weights["level1.experts.e.0.layers.0.weight"].equal(weights["level1.experts.e.1.layers.0.weight"])
+
+
+@BOTH
+def test_l2_adds_the_squares_of_a_block_s_matrices(*, optimize: bool) -> None:
+    """l2 * sum ||W_i||^2 of each expert and tower, without biases, norms, modulation and head."""
+    text = (
+        HEAD
+        + INPUTS
+        + """
+tasks: {a: {kind: regression}, b: {kind: regression}}
+levels:
+  - experts:
+      shared: {count: 2, units: [4, 3], l2: 0.1, input_norm: layer, modulate: {units: [2], selector: z}}
+    gates: {$task: {sees: [shared]}}
+towers: {a: {units: [6], l2: 0.5}, b: {units: [6]}}
+"""
+    )
+    model = model_of(text, optimize=optimize).train()
+    weights = {name: view.clone().requires_grad_() for name, view in model.named_weights()}
+    right = {f"level1.experts.shared.{n}": 0.1 * sum(
+        (weights[f"level1.experts.shared.{n}.layers.{i}.weight"].square().sum() for i in (0, 1)), torch.zeros(())
+    ) for n in (0, 1)}  # fmt: skip
+    right["towers.a"] = 0.5 * weights["towers.a.layers.0.weight"].square().sum()
+    model(batch_of(text, 5))
+    assert_agree(model.auxiliary_losses, right, 1e-12)
+    torch.autograd.backward(total(right))
+    wanted = {name: torch.zeros_like(w) if w.grad is None else w.grad for name, w in weights.items()}
+    assert_agree(gradients(model, total(model.auxiliary_losses)), wanted, 1e-12)
+
+
+def test_l2_of_shared_matrices_counts_once() -> None:
+    """A block `like` another has the other's matrices, whose squares only their owner adds."""
+    text = (
+        ONE_TASK
+        + INPUTS.replace("dim: 2", "dim: 5")
+        + """
+blocks: {left: {from: x, kind: mlp, units: [6], l2: 0.5}, right: {from: z, like: left}}
+towers: {y: {from: [blocks.left, blocks.right]}}
+"""
+    )
+    model = model_of(text, optimize=False).train()
+    model(batch_of(text, 5))
+    assert set(model.auxiliary_losses) == {"blocks.left"}
+
+
+def test_l2_without_layers_is_pointed_out() -> None:
+    """A tower that is only a head has no matrices for `l2`."""
+    spec = archspec.load(ONE_TASK + INPUTS + "towers: {y: {from: x, l2: 0.5}}\n")
+    assert [note.message for note in spec.diagnostics if "`l2`" in note.message]

@@ -49,6 +49,12 @@ def test_all_refusals_come_at_once() -> None:
     assert sorted(found.code for found in error.diagnostics) == ["AS820", "AS821"]
 
 
+def test_l2_of_an_input_is_refused() -> None:
+    """AS828 points at `l2`, which TorchRec's half of the model would ignore."""
+    (found,) = refusal(SPEC.format(item=", l2: 0.1", clicks="")).diagnostics
+    assert (found.code, found.span is not None and found.span.line) == ("AS828", 5)
+
+
 def test_a_spec_without_tables_is_refused() -> None:
     """AS823: there is nothing that TorchRec would hold."""
     assert [found.code for found in refusal(NO_TABLE).diagnostics] == ["AS823"]
