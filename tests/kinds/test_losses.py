@@ -182,10 +182,16 @@ def test_losses_have_their_optimum_at_the_mean(kind: str) -> None:
     assert constant.grad.item() == pytest.approx(0, abs=1e-12)
 
 
-def pairs_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float) -> Tensor:
-    """The mean over pairs, pair by pair."""
+def relative(weight: Tensor | None, inside: Tensor) -> Tensor:
+    """Weights divided by their mean over the rows of the sample space; 1 without weights."""
+    return torch.ones(ROWS, dtype=torch.float64) if weight is None else weight / weight[inside].mean()
+
+
+def pairs_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """The mean over pairs, pair by pair, each times the weight of its higher row relative to the mean weight."""
+    weight = relative(weight, inside)
     terms = [
-        softplus(-(o[i] - o[j]) / temperature)
+        weight[i] * softplus(-(o[i] - o[j]) / temperature)
         for i in range(ROWS)
         for j in range(ROWS)
         if GROUPS[i] == GROUPS[j] and y[i] > y[j] and inside[i] and inside[j]
@@ -193,14 +199,14 @@ def pairs_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float) -> T
     return torch.stack(terms).mean() if terms else o.sum() * 0
 
 
-def lists_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float) -> Tensor:
-    """The mean over groups, group by group."""
-    terms = []
+def lists_by_hand(o: Tensor, y: Tensor, inside: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """The mean over groups, group by group, each row's term times its weight relative to the mean weight."""
+    weight, terms = relative(weight, inside), []
     for group in range(5):
         rows = [i for i in range(ROWS) if GROUPS[i] == group and inside[i]]
         if rows and y[rows].sum() > 0:
             share = (o[rows] / temperature).log_softmax(0)
-            terms.append(-(y[rows] / y[rows].sum() * share).sum())
+            terms.append(-(weight[rows] * y[rows] / y[rows].sum() * share).sum())
     return torch.stack(terms).mean() if terms else o.sum() * 0
 
 
@@ -214,6 +220,41 @@ def test_losses_within_groups(loss: str, inside: str) -> None:
     batch = {"y": torch.where(space == 1, labels, NAN), "s": space, "request": GROUPS}
     found = loss_of(f"binary, when: s, loss: {{kind: {loss}, group: request, temperature: 0.7}}", outputs, batch)
     assert_equal_losses(found, by_hand(outputs, labels, space == 1, 0.7), outputs)
+
+
+@pytest.mark.parametrize("loss", ["pairwise", "listwise"])
+def test_weights_of_losses_within_groups(loss: str) -> None:
+    """A weight scales its own row's term and nobody else's; a row of weight 0 is left out, whatever its label."""
+    outputs, labels = outputs_of("binary"), labels_of("binary")
+    weight = torch.linspace(0, 2, ROWS, dtype=torch.float64)
+    weight[7] = 0
+    by_hand = pairs_by_hand if loss == "pairwise" else lists_by_hand
+    dirty = torch.where(weight > 0, labels, NAN)
+    task = f"binary, weight_column: w, loss: {{kind: {loss}, group: request, temperature: 0.7}}"
+    found = loss_of(task, outputs, {"y": dirty, "w": weight, "request": GROUPS})
+    assert_equal_losses(found, by_hand(outputs, labels, weight > 0, 0.7, weight), outputs)
+
+
+@pytest.mark.parametrize("loss", ["pairwise", "listwise", "jrc"])
+def test_a_row_of_little_weight_remains_a_partner(loss: str) -> None:
+    """The other rows are compared with a row of weight 1e-9 as with any other; only weight 0 takes it out of its group.
+
+    So weights never change who is compared, and batches can be padded with rows of weight 0.
+    """
+    binary = loss != "jrc"
+    outputs = torch.randn(3, dtype=torch.float64) if binary else torch.randn(3, 2, dtype=torch.float64)
+    labels = torch.tensor([1, 0, 0]).double() if binary else torch.tensor([1, 0, 0])
+    kind = "binary" if binary else "multiclass, classes: 2"
+    task = f"{kind}, weight_column: w, loss: {{kind: {loss}, group: g}}"
+
+    def value(last: float, rows: int = 3) -> float:
+        weight = torch.tensor([1.0, 1.0, last], dtype=torch.float64)
+        batch = {"y": labels, "w": weight, "g": torch.zeros(3, dtype=torch.int64)}
+        return loss_of(task, outputs[:rows], {name: column[:rows] for name, column in batch.items()}).item()
+
+    assert value(0.0) == pytest.approx(value(1.0, rows=2), abs=1e-12)
+    assert value(1e-9) != pytest.approx(value(0.0), abs=1e-3)
+    assert value(1e-9) == pytest.approx(value(1e-12), abs=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["pairwise", "listwise"])
@@ -240,6 +281,38 @@ def test_jrc_is_the_algorithm_of_the_paper() -> None:
     expected = 0.3 * torch.nn.functional.cross_entropy(outputs, labels) + 0.7 * ranked
     task = "multiclass, classes: 2, loss: {kind: jrc, group: request, alpha: 0.3}"
     assert_equal_losses(loss_of(task, outputs, {"y": labels, "request": GROUPS}), expected, outputs)
+
+
+def jrc_by_hand(o: Tensor, y: Tensor, inside: Tensor) -> Tensor:
+    """JRC of each row in the sample space, row by row, with alpha 0.3; 0 outside."""
+    rows = [o[i].sum() * 0 for i in range(ROWS)]
+    for i in range(ROWS):
+        if inside[i]:
+            k, context = int(y[i]), inside & (GROUPS[i] == GROUPS)
+            ranked = o[context, k].exp().sum().log() - o[i, k]
+            rows[i] = 0.3 * (o[i].exp().sum().log() - o[i, k]) + 0.7 * ranked
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("inside", ["all", "half", "none"])
+@pytest.mark.parametrize("loss", ["jrc", "distill"])
+def test_masks_and_weights_of_losses_that_read_the_batch(loss: str, inside: str) -> None:
+    """JRC compares only rows of the sample space whose weight is not 0; both are weighted means, 0 without rows."""
+    outputs, labels = torch.randn(ROWS, 2, dtype=torch.float64).requires_grad_(), labels_of("binary").long()
+    task = "multiclass, classes: 2, loss: {kind: jrc, group: request, alpha: 0.3}"
+    if loss == "distill":
+        outputs, task = outputs_of("binary"), "binary, loss: [logistic, {kind: distill, column: t}]"
+    taught = torch.linspace(0, 1, ROWS, dtype=torch.float64)
+    space = {"all": torch.ones(ROWS), "half": (torch.arange(ROWS) % 2).float(), "none": torch.zeros(ROWS)}[inside]
+    weight = space * torch.linspace(0, 2, ROWS, dtype=torch.float64)
+    dirty = torch.where(space == 1, labels, -7)
+    batch = {"y": dirty, "s": space, "w": torch.linspace(0, 2, ROWS, dtype=torch.float64), "request": GROUPS}
+    found = loss_of(f"{task}, when: s, weight_column: w", outputs, {**batch, "t": taught})
+    if loss == "jrc":
+        rows = jrc_by_hand(outputs, labels, weight > 0)
+    else:
+        rows = logistic(outputs, labels.double()) + logistic(outputs, taught)
+    assert_equal_losses(found, (rows * weight).sum() / weight.sum().clamp_min(1e-9), outputs)
 
 
 @pytest.mark.parametrize(("source", "temperature"), [("probability", 1.0), ("probability", 2.0), ("logit", 2.0)])
