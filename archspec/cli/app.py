@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 import click
 
 from archspec import __version__
-from archspec.cli.messages import report
+from archspec.cli.messages import report, tell
 from archspec.diagnostics import SpecError, suggest, visible, was_interrupted
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
@@ -76,7 +76,7 @@ class Commands(click.Group):
             report(error.diagnostics)
             status = error.status
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            tell("interrupted")
             status = INTERRUPTED
         except BrokenPipeError:
             _discard(sys.stdout)  # the reader has closed the pipe

@@ -10,7 +10,8 @@ import click
 from archspec.cli import data_options, options
 from archspec.cli.data_options import ManyFiles
 from archspec.cli.extras import need
-from archspec.cli.messages import report, show
+from archspec.cli.messages import show
+from archspec.cli.progress import Display
 from archspec.cli.results import of_task, shown_value
 from archspec.cli.tables import metrics_table
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @data_options.header
 @data_options.bad_rows
 @options.plugins
+@options.shown
 @options.as_json
 def evaluate(  # noqa: PLR0913, PLR0917 - one argument per option
     run: str,
@@ -52,15 +54,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument per option
     from archspec.runs.trained import load_run
 
     trained = load_run(run, plugins)
-    found = measure(trained, tables_of(files, header), by=by, bad=bad)
-    report(found.warnings)
+    with Display() as display:
+        found = measure(trained, tables_of(files, header), by=by, bad=bad, progress=display.rows)
+    display.warn(found.warnings)
     tasks = tuple(trained.graph.spec.tasks)
     if as_json:
         click.echo(json.dumps(_data(found, by, tasks), indent=2))
         return
     _print(found, by, tasks)
     skipped = f", {found.skipped:,} left out" if found.skipped else ""
-    click.echo(f"{found.whole.rows:,} row{'s' * (found.whole.rows != 1)}{skipped}", err=True)
+    display.say(f"{found.whole.rows:,} row{'s' * (found.whole.rows != 1)}{skipped}")
 
 
 def _data(found: Evaluation, by: str | None, tasks: Sequence[str]) -> dict[str, Any]:

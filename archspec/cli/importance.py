@@ -12,6 +12,7 @@ from archspec.cli import data_options, options
 from archspec.cli.data_options import ManyFiles, some_rows
 from archspec.cli.extras import need
 from archspec.cli.messages import show
+from archspec.cli.progress import Display
 from archspec.cli.tables import metrics_table
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @data_options.header
 @data_options.bad_rows
 @options.plugins
+@options.shown
 @options.as_json
 def importance(  # noqa: PLR0913, PLR0917 - one argument per option
     run: str,
@@ -64,16 +66,17 @@ def importance(  # noqa: PLR0913, PLR0917 - one argument per option
     trained = load_run(run, plugins)
     rows = table_batches(files, trained.encoder, header=header, bad=bad) if files else trained.validation()
     batches = [dict(batch) for batch in some_rows(rows)]
-    found = importances(trained, batches, names=inputs, repeats=repeats, seed=seed)
+    with Display() as display:
+        found = importances(trained, batches, names=inputs, repeats=repeats, seed=seed, progress=display.rows)
     factors = feature_factors(trained, batches)
     if output is not None:
         _draw(found, output)
-        click.echo(output, err=True)
+        display.say(output)
     if as_json:
         click.echo(json.dumps({**asdict(found), "feature_gates": [asdict(each) for each in factors]}, indent=2))
         return
     _print(found, factors)
-    click.echo(f"{found.rows:,} rows, {found.repeats} permutations of each input", err=True)
+    display.say(f"{found.rows:,} rows, {found.repeats} permutations of each input")
 
 
 def _worse(metric: str, change: float) -> float:

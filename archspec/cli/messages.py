@@ -1,14 +1,16 @@
-"""Messages for people: findings on standard error, in colour on a terminal."""
+"""Messages on standard error: for people, in colour on a terminal; or for programs, as lines of JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import IO, TYPE_CHECKING
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
-from archspec.diagnostics import render, visible
+from archspec.diagnostics import in_order, render, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
 
 WIDE = 10_000  # columns if the output is not a terminal
 
+Mode = Literal["bar", "plain", "json", "none"]
+"""How progress is shown: a bar, lines alone, lines of JSON, or not at all."""
+MODES: tuple[Mode, ...] = get_args(Mode)
+
 _QUIET = "archspec.quiet"
+_PROGRESS = "archspec.progress"
 _IGNORED = "archspec.ignored"
 
 
@@ -58,6 +65,35 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
+def show_progress(context: click.Context, _option: click.Parameter, mode: Mode | None) -> None:
+    """Sets how progress is shown from now on."""
+    context.meta[_PROGRESS] = mode
+
+
+def progress_mode() -> Mode:
+    """How the running command shows progress. A bar needs a terminal; `--quiet` shows nothing."""
+    context = click.get_current_context(silent=True)
+    asked: Mode | None = context.meta.get(_PROGRESS) if context else None
+    if is_quiet():
+        return "none"
+    if asked not in {None, "bar"}:
+        return asked
+    return "bar" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "plain"
+
+
+def event(name: str, **values: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+    """Prints an object of JSON to standard error, as one line."""
+    click.echo(json.dumps({"event": name, **values}), err=True)
+
+
+def tell(line: str) -> None:
+    """Prints a line to standard error, as an object if progress is shown as JSON."""
+    if progress_mode() == "json":
+        event("message", text=line)
+    else:
+        click.echo(line, err=True)
+
+
 def wanted(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The findings that `--quiet` and `--ignore` do not suppress. Errors are never suppressed."""
     context = click.get_current_context(silent=True)
@@ -73,7 +109,10 @@ def say(text: str) -> None:
 
 def report(diagnostics: Iterable[Diagnostic], style: Style = "full") -> None:
     """Prints findings to standard error, if there are any that the user wants to see."""
-    if text := render(wanted(diagnostics), style, color=colored(sys.stderr)):
+    if progress_mode() == "json":
+        for item in in_order(wanted(diagnostics)):
+            event("finding", **asdict(item))
+    elif text := render(wanted(diagnostics), style, color=colored(sys.stderr)):
         click.echo(text, err=True, color=True)
 
 

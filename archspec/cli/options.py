@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from archspec.cli.completion import codes, plugin_files, spec_files
-from archspec.cli.messages import be_quiet, ignore
+from archspec.cli.messages import MODES, be_quiet, ignore, show_progress
 from archspec.diagnostics import unusable
 from archspec.files import is_folder
 
@@ -51,6 +51,11 @@ quiet = click.option(
     callback=be_quiet,
     help="Print errors only, no warnings or notes.",
 )
+progress = click.option(
+    "--progress", type=click.Choice(MODES), expose_value=False, callback=show_progress,
+    help="How to show progress on standard error: a bar, lines alone, a JSON object per line, or nothing. "
+    "[default: bar on a terminal, else plain]",
+)  # fmt: skip
 ignored = click.option(
     "--ignore", multiple=True, expose_value=False, metavar="CODE", envvar="ARCHSPEC_IGNORE", callback=ignore,
     shell_complete=codes, help="Do not print warnings and notes with this code, such as AS307. [env: ARCHSPEC_IGNORE]",
@@ -67,6 +72,11 @@ def applied(options: Sequence[Callable[[Command], Command]], command: Command) -
 def findings(command: Command) -> Command:
     """Adds the options that select the findings to print."""
     return quiet(ignored(command))
+
+
+def shown(command: Command) -> Command:
+    """Adds the options that select what is printed to standard error."""
+    return progress(findings(command))
 
 
 def spec(command: Command) -> Command:

@@ -10,8 +10,8 @@ import click
 from archspec.cli import data_options, options
 from archspec.cli.data_options import ManyFiles
 from archspec.cli.extras import need
-from archspec.cli.messages import report
 from archspec.cli.output import STDOUT
+from archspec.cli.progress import Display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +46,7 @@ def kept(_context: click.Context, _option: click.Parameter, text: str | None) ->
 )  # fmt: skip
 @data_options.header
 @options.plugins
+@options.shown
 def predict(  # noqa: PLR0913, PLR0917 - one argument per option
     run: str,
     files: tuple[str, ...],
@@ -72,9 +73,11 @@ def predict(  # noqa: PLR0913, PLR0917 - one argument per option
     if output != STDOUT:
         check_writable(output)
     trained = load_run(run, plugins, tasks=tasks)
-    scores = Scores(trained, tables_of(files, header), ScoreOptions(keep, gates, batch, tasks))
-    write_scores(scores, output, sys.stdout.buffer if output == STDOUT else None)
-    report(scores.warnings())
+    with Display() as display:
+        settings = ScoreOptions(keep, gates, batch, tasks)
+        scores = Scores(trained, tables_of(files, header), settings, progress=display.rows)
+        write_scores(scores, output, sys.stdout.buffer if output == STDOUT else None)
+    display.warn(scores.warnings())
     missing = f", {scores.unscored:,} without scores" if scores.unscored else ""
     name = "" if output == STDOUT else f"{output}: "
-    click.echo(f"{name}{scores.rows:,} row{'s' * (scores.rows != 1)}{missing}", err=True)
+    display.say(f"{name}{scores.rows:,} row{'s' * (scores.rows != 1)}{missing}")

@@ -12,8 +12,8 @@ from archspec.cli.app import INTERRUPTED
 from archspec.cli.columns import columns_table
 from archspec.cli.data_options import ManyFiles, source_of, source_options
 from archspec.cli.extras import need
-from archspec.cli.messages import warn
-from archspec.cli.progress import ProgressBar, leads
+from archspec.cli.messages import tell, warn
+from archspec.cli.progress import Display, leads
 from archspec.cli.recipe_options import overridden, recipe_of, recipe_options, written_recipe
 from archspec.cli.results import print_results
 from archspec.diagnostics import SpecError
@@ -29,6 +29,7 @@ FOLDER: Final = "runs"
 
 @click.command(cls=ManyFiles)
 @options.spec
+@options.progress
 @options.as_json
 @source_options
 @click.option("-o", "--output", metavar="FOLDER", help=f"The folder of the run. [default: {FOLDER}/NAME]")
@@ -66,9 +67,12 @@ def train(  # noqa: PLR0913 - click passes each option by name
     recipe, source = recipe_of(context, written), source_of(values, _written(graph, values))
     _quiet_lightning()
     try:
-        with ProgressBar(recipe.batch) as bar:
-            progress = Progress(bar.say, bar.warn, bar.rows, lambda prepared: _report(prepared, bar), bar.step)
-            bar.warn(overridden(context, written))
+        with Display(recipe.batch) as display:
+            progress = Progress(
+                display.say, display.warn, display.rows, lambda prepared: _report(prepared, display),
+                display.step, display.epoch,
+            )  # fmt: skip
+            display.warn(overridden(context, written))
             results = run(graph, source, recipe, folder, resume=resume, progress=progress, places=written.places)
     except SpecError as error:
         if leads():
@@ -76,7 +80,7 @@ def train(  # noqa: PLR0913 - click passes each option by name
         return error.status  # the first process prints it
     except KeyboardInterrupt:
         if leads():
-            click.echo(f"interrupted: to continue the run in {folder}, add --resume to the same command", err=True)
+            tell(f"interrupted: to continue the run in {folder}, add --resume to the same command")
         return INTERRUPTED
     if leads():
         best = (results.best["step"], f"best epoch: {results.best['epoch']}") if "step" in results.best else None
@@ -105,11 +109,11 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
 
 
-def _report(prepared: Prepared, bar: ProgressBar) -> None:
+def _report(prepared: Prepared, display: Display) -> None:
     """Prints a report about the data: rows, columns, and values that do not fit."""
-    bar.warn(prepared.warnings)
+    display.warn(prepared.warnings)
     skipped = f", {prepared.skipped:,} left out" if prepared.skipped else ""
-    bar.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")
+    display.say(f"{prepared.train:,} rows to train on, {prepared.validation:,} to validate on{skipped}")
     for line in (*prepared.labels, *prepared.tables):
-        bar.say(f"  {line}")
-    bar.say(columns_table(prepared.columns))
+        display.say(f"  {line}")
+    display.say(columns_table(prepared.columns))

@@ -141,8 +141,8 @@ class Table:
                     yield file.get_batch(number).select(wanted)
         else:
             with _csv(self.file, self.header, self.columns, wanted) as reader:
-                for batch in reader:
-                    yield pa.record_batch([trimmed(column) for column in batch.columns], names=wanted)
+                for batch in reader:  # pyarrow reads all columns if none is wanted, for the number of rows
+                    yield pa.record_batch([trimmed(column) for column in batch.columns], names=wanted or self.columns)
 
 
 def open_tables(files: Iterable[str | os.PathLike[str]], header: tuple[str, ...] | None = None) -> tuple[Table, ...]:

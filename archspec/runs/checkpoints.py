@@ -17,7 +17,7 @@ from archspec.nn.checkpoint import save_weights
 from archspec.runs.files import HISTORY, LAST, STATE, WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from lightning.pytorch import LightningModule, Trainer
@@ -42,6 +42,16 @@ class Step:
     loss: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A finished epoch, counted from 1: its metrics, whether its weights are kept, and a line about it."""
+
+    epoch: int
+    metrics: Mapping[str, float | None]
+    kept: bool
+    line: str
+
+
 class CheckpointCallback(Checkpoint):
     """Saves a run so that, if it is killed at any moment, it continues from its last checkpoint as if uninterrupted.
 
@@ -57,17 +67,18 @@ class CheckpointCallback(Checkpoint):
         monitor: name of the metric to monitor, such as `validation/task_losses` or `validation/income/auc`.
         patience: epochs without improvement after which training stops; 0 or None never stops early.
         seed: seed of the randomness of training steps.
-        say: called with a line about each finished epoch.
+        epoch: called after each epoch.
         warn: called once with a warning if the monitored metric has no value.
         step: called after each step.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a run
-        self, folder: Path, *, interval: int, monitor: str, patience: int | None, seed: int, say: Callable[[str], None],
+        self, folder: Path, *, interval: int, monitor: str, patience: int | None, seed: int,
+        epoch: Callable[[Epoch], None],
         warn: Callable[[Iterable[Diagnostic]], None], step: Callable[[Step], None] | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.interval, self.monitor, self.patience = folder, interval, monitor, patience
-        self.seed, self.say, self.warn, self.step = seed, say, warn, step
+        self.seed, self.epoch, self.warn, self.step = seed, epoch, warn, step
         self._warned = False
         self.forget()
 
@@ -195,7 +206,7 @@ class CheckpointCallback(Checkpoint):
             if trainer.is_global_zero:
                 save_weights(pl_module.model, self.folder / WEIGHTS)  # type: ignore[arg-type] # a compiled model
         if trainer.is_global_zero:
-            self.say(self._line(trainer.current_epoch + 1, measured))
+            self.epoch(self._epoch(trainer.current_epoch + 1, measured))
         trainer.should_stop = trainer.should_stop or self.stopped
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -228,6 +239,11 @@ class CheckpointCallback(Checkpoint):
                     "or use `--monitor validation/task_losses`", severity="warning",
                 )
             ])  # fmt: skip
+
+    def _epoch(self, epoch: int, measured: dict[str, float]) -> Epoch:
+        """What is shown of an epoch."""
+        values = {name: value if isfinite(value) else None for name, value in measured.items()}
+        return Epoch(epoch, values, self.best.get("epoch") == epoch, self._line(epoch, measured))
 
     def _line(self, epoch: int, measured: dict[str, float]) -> str:
         """A line about an epoch: the losses, and the monitored metric."""

@@ -19,7 +19,7 @@ from archspec.lightning.measures import Measures
 from archspec.train.criterion import MultiTaskLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -58,7 +58,10 @@ class Evaluation:
     warnings: tuple[Diagnostic, ...]
 
 
-def evaluate(run: Trained, tables: tuple[Table, ...], *, by: str | None = None, bad: Bad = "stop") -> Evaluation:
+def evaluate(
+    run: Trained, tables: tuple[Table, ...], *, by: str | None = None, bad: Bad = "stop",
+    progress: Callable[[str, int], None] = lambda _, __: None,
+) -> Evaluation:  # fmt: skip
     """Measures a run on tables with labels, as its own validation did.
 
     Args:
@@ -66,6 +69,7 @@ def evaluate(run: Trained, tables: tuple[Table, ...], *, by: str | None = None, 
         tables: the rows; they need the columns of labels, too.
         by: a column whose values group rows; each group is also measured alone.
         bad: for rows with a value that does not fit: `stop` at the first file chunk with one, or `skip` them.
+        progress: called after each chunk with the stage and the number of rows that are done.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit, or
@@ -80,6 +84,7 @@ def evaluate(run: Trained, tables: tuple[Table, ...], *, by: str | None = None, 
             faults.report(bad, scoring=True)
         skipped += int((~encoded.good).sum())
         work.add(encoded, by)
+        progress("measuring", work.whole.rows + skipped)
     groups = {value: _measured(measures, work.criterion) for value, measures in _ordered(work.groups)}
     return Evaluation(_measured(work.whole, work.criterion), groups, skipped, faults.report(bad, scoring=True))
 

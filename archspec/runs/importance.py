@@ -23,7 +23,7 @@ from archspec.spec.spec import Block
 from archspec.train.criterion import MultiTaskLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -67,13 +67,14 @@ class FeatureFactors:
     """Domain input -> value of the domain -> the mean factors over its rows."""
 
 
-def importances(
+def importances(  # noqa: PLR0913 - as the options of the command
     run: Trained,
     batches: Iterable[Mapping[str, Tensor]],
     *,
     names: Sequence[str] = (),
     repeats: int = 3,
     seed: int = 0,
+    progress: Callable[[str, int], None] = lambda _, __: None,
 ) -> Importances:
     """Permutation importance (Breiman, Machine Learning 2001, section 10) of inputs and of the spec's groups.
 
@@ -87,6 +88,7 @@ def importances(
         names: inputs and groups of the spec; empty: all.
         repeats: permutations of each.
         seed: of the permutations.
+        progress: called after each permutation with the stage and the number of rows scored so far.
 
     Raises:
         SpecError: AS813: the model reads no input or group of a name.
@@ -102,13 +104,14 @@ def importances(
     criterion.check_labels = False
     base = _metrics(run, rows, criterion)
     generator = torch.Generator().manual_seed(seed)
-    found = []
+    found: list[Importance] = []
     for name in names or units:
         tries = []
         for _ in range(repeats):
             order = torch.randperm(count, generator=generator)
             permuted = {key: rows[key][order] for key in units[name] if key in rows}
             tries.append(_metrics(run, {**rows, **permuted}, criterion))
+            progress("permuting", count * (len(found) * repeats + len(tries)))
         found.append(Importance(name, units[name], {key: _change(key, base, tries) for key in base}))
     return Importances(count, repeats, {k: v if isfinite(v) else None for k, v in base.items()}, tuple(found))
 

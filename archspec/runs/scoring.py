@@ -20,7 +20,7 @@ from archspec.diagnostics import Diagnostic, Diagnostics
 from archspec.files import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import IO
 
     from numpy.typing import NDArray
@@ -55,14 +55,18 @@ class Scores:
     """The scores of tables as record batches, in the order of the rows. `rows` and `unscored` count those done so far.
 
     A row with a value that does not fit has null scores. Each score is float32, a probability or a value; a multiclass
-    task's is a list of the probabilities of its classes.
+    task's is a list of the probabilities of its classes. `progress` is called after each chunk with the stage and the
+    number of rows that are done.
 
     Raises:
         SpecError: AS803: two columns would have the same name.
     """
 
-    def __init__(self, run: Trained, tables: tuple[Table, ...], options: ScoreOptions) -> None:
-        self.run, self.options = run, options
+    def __init__(
+        self, run: Trained, tables: tuple[Table, ...], options: ScoreOptions, *,
+        progress: Callable[[str, int], None] = lambda _, __: None,
+    ) -> None:  # fmt: skip
+        self.run, self.options, self.progress = run, options, progress
         self.tables = tuple(replace(table, sources=run.encoder.sources) for table in tables)
         self.rows = self.unscored = 0
         self.faults = Faults()
@@ -128,6 +132,7 @@ class Scores:
             self.rows += encoded.chunk.rows
             self.unscored += int((~encoded.good).sum())
             yield encoded, self._scored(encoded)
+            self.progress("scoring", self.rows)
 
     def _scored(self, encoded: EncodedChunk) -> dict[str, NDArray[np.float32]]:
         """The scores of the rows that fit, in order, `[n]` or `[n, width]`."""

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from archspec.data.prepare import Prepared
     from archspec.diagnostics import Diagnostic, Span
     from archspec.graph.graph import Graph
-    from archspec.runs.checkpoints import Step
+    from archspec.runs.checkpoints import Epoch, Step
     from archspec.runs.recipe import Recipe
     from archspec.train.migration import Migration
 
@@ -82,6 +82,8 @@ class Progress:
     prepared: Callable[[Prepared], None] = lambda _: None
     step: Callable[[Step], None] | None = None
     """Called after each training step."""
+    epoch: Callable[[Epoch], None] | None = None
+    """Called after each epoch; without it, `say` gets a line about the epoch."""
 
 
 def train(  # noqa: PLR0913 - the parts of a run
@@ -221,7 +223,7 @@ def _trained(  # noqa: PLR0913 - as train
     """Trains the rest of a run."""
     callback = CheckpointCallback(
         run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
-        say=progress.say, warn=progress.warn, step=progress.step,
+        epoch=progress.epoch or (lambda epoch: progress.say(epoch.line)), warn=progress.warn, step=progress.step,
     )  # fmt: skip
     requirements = column_requirements(graph, source.grouped_by)
     module = MultiTaskModule(

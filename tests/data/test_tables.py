@@ -136,3 +136,12 @@ def test_a_parquet_file_is_not_read_ahead(tmp_path: Path) -> None:
     chunks = table.chunks(["a"])
     next(chunks)
     assert pa.total_allocated_bytes() - before < path.stat().st_size / 4
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.feather"])
+def test_rows_are_counted_if_no_column_is_wanted(tmp_path: Path, name: str) -> None:
+    """A model may read only columns from the names of folders; the file then holds nothing but a number of rows."""
+    (table,) = open_tables([written(tmp_path, name)])
+    chunks = list(table.chunks([]))
+    assert [chunk.columns for chunk in chunks] == [{}] * len(chunks)
+    assert sum(chunk.rows for chunk in chunks) == 3

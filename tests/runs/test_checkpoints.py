@@ -113,7 +113,13 @@ def test_a_process_that_fails_alone_ends_the_others(tmp_path: Path, *, leads: bo
     launcher = SimpleNamespace(kill=killed.append)
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher), is_global_zero=leads)
     callback = CheckpointCallback(
-        tmp_path, interval=1, monitor="validation/loss", patience=None, seed=0, say=lambda _: None, warn=lambda _: None
+        tmp_path,
+        interval=1,
+        monitor="validation/loss",
+        patience=None,
+        seed=0,
+        epoch=lambda _: None,
+        warn=lambda _: None,
     )
     module: Any = None
     callback.on_exception(trainer, module, OSError())
