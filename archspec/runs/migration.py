@@ -11,6 +11,7 @@ from torch import nn
 
 from archspec import plugins as plugin_door
 from archspec.compiler.compile import build, instantiate
+from archspec.compiler.lower import lower
 from archspec.data.encodings import Words
 from archspec.data.extend import Before, digests, places, table_encodings
 from archspec.data.requirements import column_requirements
@@ -20,11 +21,13 @@ from archspec.graph.load import graph_of, load_graph
 from archspec.lightning.checkpoint import spec_of_text
 from archspec.nn.checkpoint import SPEC, read_weights
 from archspec.nn.wrapped import unwrapped
+from archspec.program.axes import axes_of
 from archspec.program.nodes import NodeName
 from archspec.runs.files import RUN
 from archspec.runs.trained import Trained, open_run
 from archspec.spec.spec import Spec
-from archspec.train.migration import SHARE, Migration, Renames, migrate_weights
+from archspec.train.migration import SHARE, migrate_weights
+from archspec.train.renames import Renames
 from archspec.train.weights import spec_of
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
     from archspec.spec.spec import Block
+    from archspec.train.changes import Migration
 
 _Value = TypeVar("_Value")
 Old = str | os.PathLike[str] | Trained | nn.Module
@@ -158,7 +162,8 @@ def _migration(  # noqa: PLR0913, PLR0917 - two models and how they correspond
             # Without encodings, ids mean the same in both, and the further rows of a longer table are new.
             was = before_.get(source) if name in now else None
             tables[name] = places(was, now.get(name), (len(weights[source]), len(value)))
-    return migrate_weights(weights, old, model, graph, moved=moved, tables=tables, share=share)
+    axes = None if old is None else (axes_of(lower(old).forward), axes_of(lower(graph).forward))
+    return migrate_weights(weights, old, model, graph, moved=moved, tables=tables, axes=axes, share=share)
 
 
 def _read(old: Old, registry: Registry) -> tuple[dict[str, Tensor], Graph | None, Mapping[str, Encoding]]:

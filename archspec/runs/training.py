@@ -35,7 +35,7 @@ from archspec.runs.processes import Processes, lost
 from archspec.runs.recipe_file import write_recipe
 from archspec.runs.threads import using
 from archspec.runs.trained import open_run
-from archspec.train.migration import Renames
+from archspec.train.renames import Renames
 from archspec.train.weights import weight_locations
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.runs.checkpoints import Epoch, Step
     from archspec.runs.recipe import Recipe
-    from archspec.train.migration import Migration
+    from archspec.train.changes import Migration
 
 
 @dataclass(frozen=True, slots=True)

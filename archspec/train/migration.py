@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import torch
 
 from archspec.contract import GateKind
-from archspec.diagnostics import Diagnostics, suggest
 from archspec.graph.calls import call
 from archspec.graph.widths import seen_by
 from archspec.program.given import Rows, TrainedGate
 from archspec.program.nodes import owner_of
 from archspec.spec.spec import Block
+from archspec.train.changes import Change, How, Migration
+from archspec.train.growth import Growth
+from archspec.train.renames import Renames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,95 +26,11 @@ if TYPE_CHECKING:
 
     from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
+    from archspec.program.axes import WeightAxes
 
 SHARE: Final = 0.001
 """The largest total weight of all experts added to a gate, if its kind can bound it."""
-How = Literal["kept", "moved", "grown", "new", "dropped"]
-"""`kept` and `moved` are copied whole; `grown` has new rows next to copied ones; `new` keeps its initial values."""
 _TRANSFORM: Final = "transform."
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What happened to one weight of the new model or, if it was dropped, of the old one."""
-
-    weight: str
-    how: How
-    source: str = ""
-    """The old weight, if it has another name."""
-    kept: int = 0
-    """How many rows were copied; all if the weight was copied whole."""
-    rows: int = 0
-    """How many rows it has."""
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """A model of the new spec that starts from old weights, and what happened to each weight."""
-
-    model: Compiled
-    changes: tuple[Change, ...]
-
-    def counts(self) -> dict[How, int]:
-        """How many weights were kept, moved, grown, new and dropped."""
-        found = Counter(change.how for change in self.changes)
-        order: tuple[How, ...] = ("kept", "moved", "grown", "new", "dropped")
-        return {how: found[how] for how in order}
-
-    def text(self) -> str:
-        """The counts, and a line for each weight that is not simply kept."""
-        counts = ", ".join(f"{count} {how}" for how, count in self.counts().items())
-        return "\n".join([f"weights: {counts}", *(f"  {_line(c)}" for c in self.changes if c.how != "kept" or c.why)])
-
-
-def _line(change: Change) -> str:
-    rows = f", {change.kept:,} of {change.rows:,} rows" if change.how == "grown" else ""
-    source = f", was {change.source}" if change.source else ""
-    return f"{change.how:<7} {change.weight}{source}{rows}" + (f": {change.why}" if change.why else "")
-
-
-class Renames:
-    """Canonical names of the old model by those of the new one.
-
-    Args:
-        moved: old name -> new name: a node (`level1.experts.shared`), or a word (`ctr`) for every node of that name.
-    """
-
-    def __init__(self, moved: Mapping[str, str]) -> None:
-        self.moved = dict(moved)
-        self._words = {after: before for before, after in self.moved.items() if "." not in after}
-
-    def old(self, name: str) -> str:
-        """The old name of a node or weight of the new model."""
-        for before, after in self.moved.items():
-            if "." in after and (name == after or name.startswith(f"{after}.")):
-                return before + name[len(after) :]
-        return ".".join(self._words.get(part, part) for part in name.split("."))
-
-    def check(self, old: Iterable[str], new: Iterable[str]) -> None:
-        """Raises SpecError AS805 if an old name is not in the old model, or a new name is not in the new one."""
-        problems = Diagnostics()
-        sides = (
-            ("was trained", "old", [*self.moved], [*old]),
-            ("is in the new spec", "new", [*self.moved.values()], [*new]),
-        )
-        for words, side, names, known in sides:
-            parts = {part for name in known for part in _prefixes(name)}
-            for name in names:
-                if name not in parts:
-                    near = suggest(name, sorted(parts))
-                    problems.error(
-                        "AS805", f"nothing named `{name}` {words}",
-                        help=f"did you mean `{near}`?" if near else f"give the {side} name of a node or of its group",
-                    )  # fmt: skip
-        problems.raise_errors(status=2)
-
-
-def _prefixes(name: str) -> set[str]:
-    """The beginnings and the words of a canonical name."""
-    parts = name.split(".")
-    return {".".join(parts[:end]) for end in range(1, len(parts) + 1)} | set(parts)
 
 
 def migrate_weights(  # noqa: PLR0913 - two models and how they correspond
@@ -124,11 +41,13 @@ def migrate_weights(  # noqa: PLR0913 - two models and how they correspond
     *,
     moved: Mapping[str, str] | None = None,
     tables: Mapping[str, NDArray[np.int64]] | None = None,
+    axes: tuple[Mapping[str, WeightAxes], Mapping[str, WeightAxes]] | None = None,
     share: float = SHARE,
 ) -> Migration:
     """Copies trained weights into a new model, in place.
 
-    Weights with equal names are copied if their shapes agree. The rows of a gate's head belong to experts and move by
+    Weights with equal names are copied; rows and columns move by the names of what they belong to, if `axes` has them.
+    Other weights whose shape differs keep their initial values. The rows of a gate's head belong to experts and move by
     their names; added experts start as the gate's kind determines (`GateKind.entering`). The rows of a table move as
     in `tables`, or else stay where they are. Weights without a counterpart keep their initial values.
 
@@ -139,6 +58,7 @@ def migrate_weights(  # noqa: PLR0913 - two models and how they correspond
         graph: its graph.
         moved: old name -> new name, for what was renamed.
         tables: table of the new model -> the old row for each of its rows, -1 for none.
+        axes: what the rows and columns of the weights of both models are (`archspec.program.axes`).
         share: the largest total weight of all experts added to a gate.
 
     Raises:
@@ -146,7 +66,7 @@ def migrate_weights(  # noqa: PLR0913 - two models and how they correspond
     """
     renames = Renames(moved or {})
     renames.check(old if old_graph is None else old_graph.nodes, graph.nodes)
-    work = _Work(old, old_graph, graph, renames, tables or {}, share)
+    work = _Work(old, old_graph, graph, Growth(*(axes or ({}, {})), renames), tables or {}, share)
     with torch.no_grad():
         made = [work.change(name, value) for name, value in model.named_weights()]
     dropped = [Change(name, "dropped") for name in old if name not in work.used]
@@ -168,11 +88,12 @@ class _Work:
         old: Mapping[str, Tensor],
         old_graph: Graph | None,
         graph: Graph,
-        renames: Renames,
+        growth: Growth,
         tables: Mapping[str, NDArray[np.int64]],
         share: float,
     ) -> None:
-        self.old, self.graph, self.renames, self.tables, self.share = old, graph, renames, tables, share
+        self.old, self.graph, self.growth, self.tables, self.share = old, graph, growth, tables, share
+        self.renames = growth.renames
         self.gates = {} if old_graph is None else self._gates(old_graph)
         self.used: set[str] = set()
 
@@ -194,28 +115,34 @@ class _Work:
         if found is None:
             return Change(name, "new", rows=rows)
         self.used.add(source)
+        places = self.growth.places(name, source, value, found)
+        if places is not None:
+            return self.growth.copied(name, source, value, found, places)
         if found.shape != value.shape:
             return Change(name, "new", rows=rows, why=f"was {list(found.shape)}, is {list(value.shape)}")
         value.copy_(found)
         same = source == name
-        return Change(name, "kept" if same else "moved", "" if same else source, rows, rows)
+        why = self.growth.misread(name, source)
+        return Change(name, "kept" if same else "moved", "" if same else source, rows, rows, why)
 
     def _of_table(self, name: str, value: Tensor) -> Change:
         """Copies rows of a table."""
         source, places = self.renames.old(name), torch.from_numpy(self.tables[name])
         found = self.old.get(source)
-        if found is None or found.shape[1:] != value.shape[1:]:
+        if found is None or found.dim() != 2 or value.dim() != 2:  # noqa: PLR2004 - rows and columns
             return self._whole(name, source, value)
         self.used.add(source)
         known = places >= 0
-        value[known] = found[places[known]].to(value)
+        width, old_width = value.shape[1], found.shape[1]
+        both = min(width, old_width)
+        value[known, :both] = found[places[known], :both].to(value)
         count, same = int(known.sum()), source == name
         if count == 0:
             return Change(name, "new", rows=len(value), why="its ids have a different meaning")
-        whole = count == len(value) and found.shape == value.shape
-        return Change(
-            name, ("kept" if same else "moved") if whole else "grown", "" if same else source, count, len(value)
-        )
+        whole = count == len(value) == len(found) and width == old_width
+        how: How = ("kept" if same else "moved") if whole else "grown"
+        columns = (both, width) if width != old_width else (0, 0)
+        return Change(name, how, "" if same else source, count, len(value), "", *columns)
 
     def _of_gate(self, name: str, value: Tensor, gate: _Gate) -> Change:
         """Copies a weight of a gate that sees other experts than before."""
@@ -234,6 +161,8 @@ class _Work:
         highest = max(places, default=-1)
         if found is None and (path.endswith(".bias") or highest < 0):
             found = torch.zeros(highest + 1, *value.shape[1:])  # the trained gate had none
+        if found is not None and found.dim() > 1:
+            found = self._with_columns(name, source, value, found)
         if found is None or found.shape[1:] != value.shape[1:] or highest >= len(found):
             return self._whole(name, source, value)
         self.used.add(source)
@@ -242,6 +171,16 @@ class _Work:
         count = sum(place >= 0 for place in places)
         why = rows.why if -1 in gate.places else ""
         return Change(name, how, "" if source == name else source, count, len(value), why)
+
+    def _with_columns(self, name: str, source: str, value: Tensor, found: Tensor) -> Tensor:
+        """The trained rows of a gate's weight, with the columns of what the gate now reads; new ones are zero."""
+        before, now = self.growth.before.get(source), self.growth.now.get(name)
+        if before is None or now is None:
+            return found
+        columns = self.growth.of_axis(now.axes[-1], before.axes[-1], (value.shape[-1], found.shape[-1]))
+        if len(columns) != value.shape[-1] or max(columns, default=-1) < 0:
+            return found
+        return self.growth.columns(name, found.new_zeros(len(found), value.shape[-1]), found, columns)
 
     @staticmethod
     def _rows(value: Tensor, found: Tensor, places: tuple[int, ...], rows: Rows) -> None:

@@ -12,10 +12,11 @@ import torch
 import archspec
 from archspec.diagnostics import SpecError
 from archspec.graph.load import graph_of
-from archspec.train.migration import SHARE, Migration, migrate_weights
+from archspec.train.migration import SHARE, migrate_weights
 
 if TYPE_CHECKING:
     from archspec.nn.module import Compiled
+    from archspec.train.changes import Migration
 
 SPEC = """
 archspec: 1

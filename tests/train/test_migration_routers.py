@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
-from archspec.train.migration import SHARE, Migration
+from archspec.train.migration import SHARE
 from tests.specs.test_modern_identities import batch_of, loaded
 from tests.train.test_migration import migrated, trained
+
+if TYPE_CHECKING:
+    from archspec.train.changes import Migration
 
 TASK = ("  like: {kind: binary}", "  like: {kind: binary}\n  buy: {kind: binary}")
 
