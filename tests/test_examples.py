@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from archspec.cli.evaluate import evaluate
+from archspec.cli.train import train
 from archspec.synthetic import synthetic_events
-from examples import after_training, events, rows, synthetic_runs, train_synthetic, watch_time
+from examples import after_training, census_commands, events, rows, synthetic_runs, train_synthetic, watch_time
 from examples.report import spread, write_section
 from examples.synthetic_claims import Found, check, claims, judge
 from examples.synthetic_figure import draw
@@ -240,3 +242,35 @@ def test_watch_time_is_predicted_on_the_scale_of_minutes() -> None:
     scores = watch_time.measured(test["expected"], test)
     assert scores.ranks > 0.4
     assert abs(scores.calibration - 1) < 0.1
+
+
+def test_the_commands_of_census_income_are_complete(tmp_path: Path) -> None:
+    """Every run has its own folder, and options that `archspec train` and `archspec evaluate` accept."""
+    runs = [census_commands.Run("mmoe", recipe, seed) for recipe in census_commands.RECIPES for seed in (0, 1)]
+    contexts = []
+    for run in runs:
+        to_train, to_evaluate = census_commands.commands(run, tmp_path)
+        contexts.append(train.make_context("train", to_train[1:]))
+        evaluate.make_context("evaluate", to_evaluate[1:])
+    assert len({context.params["output"] for context in contexts}) == 4
+    assert [context.params["schedule"] for context in contexts] == ["constant"] * 2 + ["cosine"] * 2
+
+
+def test_recipes_are_compared_in_pairs() -> None:
+    """A recipe that is better in each pair holds, one that is worse does not; noise decides nothing."""
+
+    def found(gains: tuple[float, ...]) -> dict[census_commands.Run, dict[str, float]]:
+        runs = {
+            census_commands.Run(model, recipe, seed): 0.8 + 0.05 * seed + (recipe == "scheduled") * gain
+            for model in census_commands.MODELS
+            for seed, gain in enumerate(gains)
+            for recipe in census_commands.RECIPES
+        }
+        return {run: dict.fromkeys(census_commands.TASKS, auc) for run, auc in runs.items()}
+
+    assert "`income` the hypothesis holds: +0.0200" in census_commands.verdict(found((0.01, 0.02, 0.03)))
+    assert "better in 6 of 6 pairs" in census_commands.verdict(found((0.01, 0.02, 0.03)))
+    assert "is undecided" in census_commands.verdict(found((0.01, -0.02, 0.02)))
+    assert "does not hold" in census_commands.verdict(found((-0.01, -0.02, 0.02)))
+    rows = list(census_commands.table(found((0.01, 0.02, 0.03))))
+    assert rows[2] == "| `shared_bottom` | defaults | 0.8500 ± 0.0500 | 0.8500 ± 0.0500 |"
