@@ -81,6 +81,10 @@ _OPTIONS: Final = (
     ),
     setting("precision", "Arithmetic of a step; weights stay in float32."),
     setting("accumulate", "Average the gradients of this many batches for each optimizer step.", metavar="BATCHES"),
+    setting(
+        "ema", "Decay per step of a moving average of the weights, such as 0.999: measured and saved in their place. "
+        "[default: no average]", metavar="DECAY",
+    ),
     setting("patience", "Stop after this many epochs without improvement; 0: never stop early."),
     setting(
         "monitor",

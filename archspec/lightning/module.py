@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from archspec import plugins as plugin_door
 from archspec.compiler.compile import compile as compile_spec
 from archspec.graph.load import load
+from archspec.lightning.average import MovingAverage
 from archspec.lightning.checkpoint import (
     KEY,
     check_same,
@@ -80,6 +83,8 @@ class MultiTaskModule(LightningModule):
             not contain it.
         schedule: how the learning rate of the default AdamW falls over the run: constant, cosine or linear.
         warmup: optimizer steps in which that learning rate rises linearly.
+        ema: decay per step of an exponential moving average of the weights, such as 0.999; None: no average. Validation
+            measures the average, checkpoints load it, and the model has it after `fit`; see `MovingAverage`.
         seed: seed of the initial weights.
         optimize: False uses the plain module; see `archspec.compile`.
         grouped_by: an integer column of the batch, such as the user's id: binary tasks get `grouped_auc`.
@@ -107,11 +112,12 @@ class MultiTaskModule(LightningModule):
         log_gates: bool = False,
         schedule: Schedule = "constant",
         warmup: int = 0,
+        ema: float | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(
             "learning_rate", "weight_decay", "table_learning_rate", "table_optimizer", "seed", "optimize", "grouped_by",
-            "log_gates", "schedule", "warmup",
+            "log_gates", "schedule", "warmup", "ema",
         )  # fmt: skip
         self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
         if grouped_by is not None and all(block.settings.output != "binary" for block in self.spec.tasks.values()):
@@ -120,6 +126,7 @@ class MultiTaskModule(LightningModule):
         self.table_learning_rate, self.table_optimizer = table_learning_rate, table_optimizer
         self._check_tables(optimizer)
         self.schedule, self.warmup = schedule, warmup
+        self.average = None if ema is None else MovingAverage(ema)
         self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
         # The step clock is advanced in optimizer_step, since gradients may come from several batches.
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
@@ -144,7 +151,13 @@ class MultiTaskModule(LightningModule):
         return logits
 
     def configure_model(self) -> None:
-        """Shards the model's parameters over processes (FSDP2) if the strategy is ModelParallelStrategy."""
+        """Shards the model's parameters over processes (FSDP2) if the strategy is ModelParallelStrategy.
+
+        Raises:
+            MisconfigurationException: `ema` is set, and the parameters would be sharded.
+        """
+        if self.device_mesh is not None and self.average is not None:
+            raise MisconfigurationException("the moving average of sharded weights is not supported: omit `ema`")
         if self.device_mesh is not None and not isinstance(self.model, FSDPModule):
             fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
 
@@ -187,6 +200,33 @@ class MultiTaskModule(LightningModule):
 
     # -- epochs and clocks ---------------------------------------------------------------------------------------------
 
+    def on_train_start(self) -> None:
+        """Continues with the weights that are trained, if an earlier `fit` has left their average in the model."""
+        self._exchange(averaged=False)
+
+    def on_train_end(self) -> None:
+        """Leaves the average in the model."""
+        self._exchange(averaged=True)
+
+    def on_validation_start(self) -> None:
+        """In a training, measures the average; callbacks of validation find it in the model."""
+        if self._fits():
+            self._exchange(averaged=True)
+
+    def on_validation_end(self) -> None:
+        """Continues with the weights that are trained."""
+        if self._fits():
+            self._exchange(averaged=False)
+
+    def _fits(self) -> bool:
+        """Whether a Trainer trains this module, rather than validates it or reads a checkpoint."""
+        return self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+
+    def _exchange(self, *, averaged: bool) -> None:
+        """Puts the average, or the weights that are trained, into the model."""
+        if self.average is not None and self.average.exchanged != averaged:
+            self.average.exchange(self.model)
+
     def on_validation_epoch_start(self) -> None:
         """Forgets the rows of the last pass."""
         self.measures.reset()
@@ -219,6 +259,8 @@ class MultiTaskModule(LightningModule):
 
     def _end_step(self) -> None:
         self.criterion.next_step()
+        if self.average is not None:
+            self.average.update(self.model)
         self._epoch_has_steps = True
 
     def optimizer_step(
@@ -276,11 +318,15 @@ class MultiTaskModule(LightningModule):
         """Adds the canonical spec, its digest, archspec's version, and whether an epoch has begun."""
         checkpoint[KEY] = {**described(self.spec), "epoch_has_steps": self._epoch_has_steps}
         checkpoint["state_dict"] = unwrapped_names(checkpoint["state_dict"])
+        if self.average is not None:
+            self.average.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises ValueError if the checkpoint was made with another spec."""
         check_same(checkpoint, self.spec)
         self._epoch_has_steps = bool(checkpoint[KEY].get("epoch_has_steps"))
+        if self.average is not None and self._fits():
+            self.average.resume(checkpoint, self.model)
         if hasattr(self.model, "_orig_mod"):
             checkpoint["state_dict"] = wrapped_names(checkpoint["state_dict"])
 

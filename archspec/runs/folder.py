@@ -24,6 +24,7 @@ from archspec.data.rows import Rows
 from archspec.diagnostics import SpecError, unusable
 from archspec.files import write_whole
 from archspec.graph.load import load_graph
+from archspec.lightning.average import TRAINED
 from archspec.lightning.checkpoint import KEY, read_checkpoint
 from archspec.nn.checkpoint import load_weights
 from archspec.nn.tables import load_table
@@ -193,7 +194,8 @@ class RunFolder:
         if not found.keys() >= {"state_dict", "optimizer_states", "loops", "callbacks", "global_step", "epoch"}:
             self._damaged(LAST, "is not a checkpoint of a run")
         own = {name: value.shape for name, value in module.state_dict().items()}
-        if {name: value.shape for name, value in found["state_dict"].items()} != own:
+        trained = {**found["state_dict"], **found.get(TRAINED, {})}
+        if any({name: value.shape for name, value in state.items()} != own for state in (found["state_dict"], trained)):
             wrote = found[KEY].get("version")
             self._damaged(LAST, f"has other weights than the model: it was written by archspec {wrote}")
         try:

@@ -49,6 +49,7 @@ class Recipe:
         clip: the largest norm of all gradients together; None does not clip.
         precision: the arithmetic of a step: `32`, or mixed with bfloat16 or float16.
         accumulate: batches whose gradients are averaged for one optimizer step.
+        ema: decay per step of a moving average of the weights, which is then what is measured and saved; None: none.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
@@ -72,3 +73,4 @@ class Recipe:
     clip: Positive | None = None
     precision: Precision = "32"
     accumulate: AtLeastOne = 1
+    ema: Annotated[float, Gt(0), Lt(1)] | None = None

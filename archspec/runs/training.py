@@ -230,6 +230,7 @@ def _trained(  # noqa: PLR0913 - as train
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
         table_learning_rate=recipe.table_learning_rate, table_optimizer=recipe.table_optimizer,
         grouped_by=group_column(requirements, source.grouped_by), schedule=recipe.schedule, warmup=recipe.warmup,
+        ema=recipe.ema,
     )  # fmt: skip
     model: Any = module.model
     model.vocabularies = digests(graph, run.encoder(requirements).encodings)

@@ -28,6 +28,7 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.files import whole
 from archspec.graph.load import load_graph
+from archspec.lightning.average import TRAINED
 from archspec.lightning.checkpoint import WholeCheckpoints, read_checkpoint
 from archspec.runs.checkpoints import CheckpointCallback
 from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, STATE, WEIGHTS
@@ -61,7 +62,7 @@ towers: {$task: {units: [4]}}
 """
 """A model with everything that has a state: dropout, batch norm, a learned balance, a clock."""
 RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=None, seed=1)
-STEPS = replace(RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3)
+STEPS = replace(RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3, ema=0.9)
 MOMENTS = sorted(Random(15).sample(range(1, 36), 10))  # noqa: S311 - not for security
 
 
@@ -82,7 +83,8 @@ def kept(folder: Path) -> dict[str, Any]:
     last = read_checkpoint(folder / LAST)
     optimizers = [state["state"] for state in last["optimizer_states"]]
     return {
-        "best": load_file(folder / WEIGHTS), "last": dict(last["state_dict"]), "optimizers": optimizers,
+        "best": load_file(folder / WEIGHTS), "last": dict(last["state_dict"]) | last.get(TRAINED, {}),
+        "average": dict(last["state_dict"]), "optimizers": optimizers,
         "state": last["callbacks"][STATE], "history": json.loads((folder / HISTORY).read_text())["history"],
         "results": json.loads((folder / RESULTS).read_text()),
     }  # fmt: skip
@@ -164,7 +166,7 @@ def kill_after(step: int, patched: pytest.MonkeyPatch) -> None:
 
 def check_equal(expected: dict[str, Any], found: dict[str, Any]) -> None:
     """Compares two final states bit for bit."""
-    for name in ("best", "last"):
+    for name in ("best", "last", "average"):
         assert expected[name].keys() == found[name].keys()
         assert all(torch.equal(expected[name][key], found[name][key]) for key in expected[name])
     for name in ("state", "history", "results"):
@@ -175,14 +177,14 @@ def check_equal(expected: dict[str, Any], found: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def unbroken_steps(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted run whose steps are scheduled, clipped and accumulated."""
+    """The folder of an uninterrupted run whose steps are scheduled, clipped, accumulated and averaged."""
     folder = tmp_path_factory.mktemp("run") / "steps"
     train(graph, source, STEPS, folder)
     return folder
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_scheduled_clipped_and_accumulated_steps_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
+def test_scheduled_clipped_accumulated_and_averaged_steps_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
     graph: Graph, source: Source, unbroken_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
     """Killed at ten random moments, also between batches of one optimizer step, a run ends bit for bit equal."""
