@@ -185,5 +185,5 @@ def _bar() -> Any:  # noqa: ANN401 - rich is imported where it is used
     before, after = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[after]}"))
     return Bar(
         before, BarColumn(None), after, console=Console(stderr=True), transient=True, expand=True,
-        redirect_stdout=False, redirect_stderr=False,
+        redirect_stdout=False, redirect_stderr=True,
     )  # fmt: skip

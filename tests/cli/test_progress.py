@@ -104,6 +104,20 @@ def test_lines_are_never_glued_to_the_bar(monkeypatch: pytest.MonkeyPatch) -> No
     ]  # fmt: skip
 
 
+def test_what_others_print_is_not_glued_to_the_bar_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning of a library, printed while the bar is there, becomes a line of its own above it."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with Display(30) as display:
+        for step in (1, 2, 3):
+            display.step(Step(1, 1, step, 3, torch.tensor(0.5)))
+            sys.stderr.write(f"UserWarning: [step] {step}\n")
+    assert sys.stderr is terminal
+    assert screen(terminal.getvalue()) == [f"UserWarning: [step] {step}" for step in (1, 2, 3)]
+
+
 @pytest.mark.parametrize("case", ["pipe", "dumb"])
 def test_where_there_is_no_terminal_there_are_lines_alone(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     """In a file or on a dumb terminal only lines are written, even if FORCE_COLOR asks for colours."""

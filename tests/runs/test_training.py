@@ -320,12 +320,13 @@ def test_two_processes_and_an_output_without_a_loss(source: Source, tmp_path: Pa
     (tmp_path / "small.yaml").write_text(text)
     words = [
         sys.executable, "-m", "archspec", "train", "small.yaml", "--data", source.files[0], "--batch", "64",
-        "--epochs", "1", "--devices", "2", "-o", "run",
+        "--epochs", "1", "--devices", "2", "-o", "run", "--progress", "json",
     ]  # fmt: skip
     found = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr
-    assert found.stderr.count("AS303") == 1
-    assert "Initializing" not in found.stderr
+    events = [json.loads(line) for line in found.stderr.splitlines()]
+    assert [one["code"] for one in events if one["event"] == "finding"] == ["AS303"]
+    assert [one["epoch"] for one in events if one["event"] == "epoch"] == [1]
     assert "weights of epoch 1" in found.stdout
     assert load_run(tmp_path / "run").graph.spec.name == "small"
 
