@@ -365,7 +365,7 @@ def fusions(world: World, kinds: Mapping[str, str], task: str | None) -> Data:
     outputs = [name for name, kind in kinds.items() if kind != "multiclass" and name != task]
     made: Data = {}
     for name in [task] if task else ["score"] if outputs and world.chance(40) else []:
-        kind = world.pick(["product", "sum", "weighted_sum", "weighted_product", "mixture"])
+        kind = world.pick(["product", "sum", "weighted_sum", "weighted_product", *["mixture"] * bool(outputs)])
         of = [world.pick(outputs) for _ in range(3)] if kind == "mixture" else world.some(outputs, at_least=1)
         weighted: object = {name: world.pick([0.5, 1, -2]) for name in of}
         made[name] = {"kind": kind, "of": weighted if kind.startswith("weighted") else of}

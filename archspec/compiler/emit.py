@@ -16,6 +16,7 @@ from archspec.compiler.making_way import making_way
 from archspec.compiler.names import Attributes, class_name
 from archspec.compiler.parts import parts
 from archspec.compiler.plugin_modules import aliased, plugin_aliases
+from archspec.compiler.tiles import rows_per_tile
 from archspec.program import Output, Seen
 from archspec.program.nodes import NodeName
 
@@ -49,11 +50,12 @@ class _Emitter:
         self.constants = {op.output.name: op for program in programs for op in program.ops if op.kind == "constant"}
         self.functions = dict.fromkeys(name for program in programs for op in program.ops for name in functions_of(op))
         self.ids = next((op for op in self.program.ops if op.kind == "ids"), None)
-        self.methods = runtime.methods(ids=self.ids is not None)
+        self.tile = rows_per_tile(self.program)
+        self.methods = runtime.methods(ids=self.ids is not None, tiles=self.tile is not None)
         used = {name for method in self.methods for name in method.uses}
         modules = ("placed",) if self.program.modules else ()
         beside = ("check_beside",) if self.beside() else ()
-        self.definitions = runtime.section((*self.functions, *used, *modules, *beside, "seeded"))
+        self.definitions = runtime.section((*self.functions, *used, *modules, *beside, "keep_freed_memory", "seeded"))
 
     def source(self) -> str:
         """The whole file: docstring, class, the functions that it uses, and the tables that its methods read."""
@@ -130,7 +132,7 @@ class _Emitter:
                 "    for name, module in self.plugin_modules().items():",
                 "        setattr(self, name, placed(module, device, dtype))",
             ]
-        lines.append("    self.reset_parameters()")
+        lines += ["    self.reset_parameters()", "keep_freed_memory()"]
         signature = (
             "def __init__(\n    self, *, seed: int | None = None, device: torch.device | str | None = None, "
             "dtype: torch.dtype | None = None\n) -> None:"
@@ -167,15 +169,21 @@ class _Emitter:
         )  # fmt: skip
         body = Body(self.program, self.attributes.name, self.plugins.values())
         done: set[str] = set()
-        checks = [] if self.ids else ["    self.check(batch)"]  # `self.ids` checks, too
-        checks += [f'    check_beside(batch, "{name}", {ids!r}, {weights!r})' for name, ids, weights in self.beside()]
-        lines = ["if self.check_inputs and not torch.compiler.is_compiling():", *checks] if checks else []
+        lines = self.checks()
         lines += body.section(logits, done, headings=True)
         lines += body.section(self.shared_by_blocks(), done, headings=False)
         lines += self.optional(body, done, "gates", "if gates is not None:", 'gates["{}"] = {}')
         lines += self.optional(body, done, "losses", "if self.training:", 'self.auxiliary_losses["{}"] = {}')
         lines.append(_returned(f'"{out.name}": {body.operand(out.value.name)}' for out in logits))
         return _wrap_docstring(words) + "\n" + textwrap.indent("\n".join(lines), "    ")
+
+    def checks(self) -> list[str]:
+        """The first lines of `forward`: the checks of the batch, and the branch for large batches."""
+        condition = "if self.check_inputs and not torch.compiler.is_compiling():"
+        beside = [f'    check_beside(batch, "{name}", {ids!r}, {weights!r})' for name, ids, weights in self.beside()]
+        large = ["if self.is_large(batch):", "    return self.in_tiles(batch, gates)"] if self.tile else []
+        own = [] if self.ids else ["    self.check(batch)"]  # `self.ids` checks, too
+        return [*([condition, *beside] if beside else []), *large, *([condition, *own] if own else [])]
 
     def beside(self) -> list[tuple[str, str, str]]:
         """Inputs with a column of weights for their ids: the input, the key of its ids and that of the weights."""
@@ -249,6 +257,8 @@ class _Emitter:
         ]
         yield "# Input, key in the batch, type, shape, lowest id, first id too high.\n" + _table("COLUMNS", columns)
         yield "# Keys of single ids, in the order in which they are looked up.\n" + _table("IDS", self.id_keys())
+        if self.tile:
+            yield f"# The most rows that inference on a CPU computes at once.\nTILE = {self.tile:_}"
         constants = [
             f'    "{self.attributes.name(name)}": {_rows(op.attr("data"))},' for name, op in self.constants.items()
         ]

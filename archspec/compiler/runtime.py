@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NN = Path(__file__).parent.parent / "nn"
 FILES = ("functional", "products", "checks", "module")
-TABLES = frozenset({"WEIGHTS", "STACKS", "COLUMNS", "IDS", "CONSTANTS", "MODULES", "PARTS", "Batch"})
+TABLES = frozenset({"WEIGHTS", "STACKS", "COLUMNS", "IDS", "CONSTANTS", "MODULES", "PARTS", "TILE", "Batch"})
 """Names that each emitted file defines itself."""
 
 ALWAYS = ("torch", "Tensor", "nn", "F", "Mapping")
@@ -57,9 +57,10 @@ class Import:
         return self.module.partition(".")[0] == "torch"
 
 
-def methods(*, ids: bool) -> list[Definition]:
-    """The methods of every compiled module, including `ids` if it looks up several columns at once."""
-    left_out = {"predict", "plugin_modules"} if ids else {"predict", "plugin_modules", "ids"}
+def methods(*, ids: bool, tiles: bool) -> list[Definition]:
+    """The methods of every compiled module: with `ids` if it looks up several columns at once, and those for tiles."""
+    left_out = {"forward", "predict", "plugin_modules"}
+    left_out |= (set() if ids else {"ids"}) | (set() if tiles else {"is_large", "in_tiles"})
     return [definition for definition in _methods() if definition.name not in left_out]
 
 

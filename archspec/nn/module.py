@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_tracing  # type: ignore[attr-defined] # torch documents it, but does not list it
 
 from archspec.nn.checks import COLUMNS, IDS, Batch, check_columns, ids_in_range, other_columns
 
@@ -24,7 +25,11 @@ MODULES: dict[str, str] = {}
 """Set in an emitted file: canonical name -> attribute of a plugin's module."""
 PARTS = ""
 """Set in an emitted file: inputs, experts, gates and towers with shapes and parameters, one per line."""
+TILE = 2**30
+"""Set in an emitted file: the most rows that inference on a CPU computes at once."""
 
+LARGEST_KEPT = 2**25 - 2**13
+"""Bytes of the largest block from which glibc learns how much freed memory to keep."""
 MOST_PROBLEMS = 10
 """How many problems with a set of weights an error lists."""
 
@@ -46,6 +51,34 @@ class Compiled(nn.Module):
     def plugin_modules() -> dict[str, nn.Module]:
         """New modules of plugins, by attribute; a class whose kinds build modules defines its own."""
         return {}
+
+    def forward(self, batch: Batch, gates: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits by name; each emitted class defines its own."""
+        raise NotImplementedError
+
+    def is_large(self, batch: Batch) -> bool:
+        """Whether to compute a batch in tiles of TILE rows: only in inference on a CPU, and not in traced graphs."""
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or is_tracing():  # type: ignore[no-untyped-call] # torch leaves it untyped
+            return False
+        column = batch.get(COLUMNS[0][1]) if hasattr(batch, "get") else None
+        return isinstance(column, Tensor) and column.is_cpu and column.ndim > 0 and len(column) > TILE
+
+    def in_tiles(self, batch: Batch, gates: dict[str, Tensor] | None) -> dict[str, Tensor]:
+        """What `forward` returns, computed on a part of the rows at a time: all parts use the same memory."""
+        if self.check_inputs:
+            self.check(batch)  # here, since its messages give row numbers
+        count = -(-len(batch[COLUMNS[0][1]]) // TILE)
+        columns = {key: batch[key].tensor_split(count) for _, key, *_ in COLUMNS}
+        logits, weights = [], []
+        for parts in zip(*columns.values(), strict=True):
+            seen: dict[str, Tensor] | None = None if gates is None else {}
+            tile = dict(zip(columns, parts, strict=True))
+            # not `self.forward`: that of a subclass gets whole batches
+            logits.append(__class__.forward(self, tile, seen))  # type: ignore[name-defined] # mypy does not know it
+            weights.append(seen or {})
+        if gates is not None:
+            gates.update(joined(weights))
+        return joined(logits)
 
     def gate_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The weights of each gate for a batch: canonical name -> weights `[B, experts seen]`. No gradient."""
@@ -183,6 +216,11 @@ def misfits(own: Mapping[str, Tensor], mapping: Mapping[str, Tensor], strict: bo
     return problems
 
 
+def joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The rows of several dicts of tensors, one after another."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
 def placed(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:
     """Moves a plugin's module to a device.
 
@@ -199,6 +237,15 @@ def placed(module: nn.Module, device: torch.device | str | None, dtype: torch.dt
                 "make the model on the device where it runs"
             )
     return module
+
+
+def keep_freed_memory() -> None:
+    """Makes the C library keep freed memory for the next pass, instead of returning it and faulting in new pages.
+
+    glibc keeps twice the size of the largest block that was ever freed, if that is at most 32 MiB. This one is never
+    written to, so it uses no memory. Other C libraries ignore it.
+    """
+    torch.empty(LARGEST_KEPT, dtype=torch.uint8, device="cpu")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from tests.plain.batches import batch_for
 from tests.published import SPECS, plugins_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from archspec.nn.module import Compiled
@@ -57,6 +58,18 @@ def model_of(
             value = 0.5 + torch.rand(view.shape, generator=generator, dtype=torch.float64)
             view.copy_(value)
     return model
+
+
+@contextlib.contextmanager
+def tiles_of(model: Compiled, rows: int) -> Iterator[None]:
+    """Lets inference compute this many rows at a time, as if the model were very wide."""
+    module = type(model).in_tiles.__globals__
+    own = module["TILE"]
+    module["TILE"] = rows
+    try:
+        yield
+    finally:
+        module["TILE"] = own
 
 
 def batch_of(

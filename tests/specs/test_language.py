@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 import archspec
 from archspec.compiler.compile import build
 from archspec.graph.load import graph_of
-from tests.compiler.models import batch_of, model_of, run
+from tests.compiler.models import batch_of, model_of, run, tiles_of
 from tests.strategies import specs, streams
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def check_weights(spec: archspec.Spec, plain: Compiled, fast: Compiled) -> None:
 
 
 def check_batch(spec: archspec.Spec, plain: Compiled, fast: Compiled, rows: int) -> None:
-    """Outputs, gradients, scores and gate weights of both modules agree on a batch."""
+    """Outputs, gradients, scores and gate weights of both modules agree on a batch, also in tiles of two rows."""
     batch = batch_of(spec, rows)
     run(plain.train(), batch)
     run(fast.train(), batch)
@@ -66,6 +66,10 @@ def check_batch(spec: archspec.Spec, plain: Compiled, fast: Compiled, rows: int)
     gates = plain.gate_weights(batch)
     assert_same(fast.gate_weights(batch), gates)
     assert all(len(weights) == rows for weights in gates.values())
+    for model in (plain, fast):
+        with tiles_of(model, 2), torch.no_grad():
+            assert_same(model(batch), right[0])
+            assert_same(model.gate_weights(batch), gates)
 
 
 def assert_same(actual: Tensors, wanted: Tensors) -> None:
