@@ -85,6 +85,10 @@ _OPTIONS: Final = (
         "ema", "Decay per step of a moving average of the weights, such as 0.999: measured and saved in their place. "
         "[default: no average]", metavar="DECAY",
     ),
+    setting(
+        "together", "Keep rows with one value of this column in the same batch, such as those of a request.",
+        metavar="COLUMN",
+    ),
     setting("patience", "Stop after this many epochs without improvement; 0: never stop early."),
     setting(
         "monitor",

@@ -64,7 +64,8 @@ def train(  # noqa: PLR0913 - click passes each option by name
 
     folder = Path(output or f"{FOLDER}/{graph.spec.name}")
     written = written_recipe(values)
-    recipe, source = recipe_of(context, written), source_of(values, _written(graph, values))
+    recipe = recipe_of(context, written)
+    source = source_of(values, _written(graph, values, recipe.together))
     _quiet_lightning()
     try:
         with Display(recipe.batch) as display:
@@ -89,14 +90,14 @@ def train(  # noqa: PLR0913 - click passes each option by name
     return 0
 
 
-def _written(graph: Graph, values: dict[str, Any]) -> Requests | None:
+def _written(graph: Graph, values: dict[str, Any], together: str | None) -> Requests | None:
     """The encodings in the file of `--encodings`, if there is one."""
     if values["encodings"] is None:
         return None
     from archspec.data.requirements import column_requirements
     from archspec.data.written import written_requests
 
-    return written_requests(values["encodings"], column_requirements(graph, values["grouped_by"]))
+    return written_requests(values["encodings"], column_requirements(graph, values["grouped_by"], together))
 
 
 def _quiet_lightning() -> None:

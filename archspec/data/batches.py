@@ -33,27 +33,20 @@ WINDOW: Final = 16
 """Rows are shuffled within windows of this many blocks: about a million rows are in memory at once."""
 
 
-class ShuffledBatches:
-    """Batches of shuffled rows; each iteration is one epoch, and there is no last one.
+class Epochs:
+    """Batches of one epoch after another, in an order that depends only on the seed and the epoch.
 
-    Blocks are shuffled, and then the rows within each window of blocks. The order of batches depends only on the seed
-    and the epoch: `state_dict()` is the position of the iteration, and `load_state_dict()` continues from there. The
-    incomplete last batch is dropped, unless it is the only one; which rows are in it changes every epoch.
-
-    Args:
-        rows: the rows to shuffle.
-        size: rows of a batch, in all processes together.
-        seed: seed of the order.
+    `state_dict()` is the position of the iteration, and `load_state_dict()` continues from there.
     """
 
-    def __init__(self, rows: Rows, size: int, seed: int) -> None:
-        self.rows, self.size, self.seed = rows, min(size, len(rows)), seed
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.epoch = 0
         self.position = 0
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
-        return len(self.rows) // self.size
+        """Batches of an epoch; the same in every epoch."""
+        raise NotImplementedError
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yields the remaining batches of the current epoch; if there are none, those of the next one."""
@@ -71,9 +64,38 @@ class ShuffledBatches:
         """Continues where `state_dict()` was called."""
         self.epoch, self.position = state["epoch"], state["position"]
 
+    def random(self) -> np.random.Generator:
+        """The source of the current epoch's order."""
+        return np.random.default_rng((self.seed, self.epoch))
+
+    def _batches(self, skipped: int) -> Iterator[dict[str, Tensor]]:
+        """The batches of the current epoch except the first `skipped`."""
+        raise NotImplementedError
+
+
+class ShuffledBatches(Epochs):
+    """Batches of shuffled rows; each iteration is one epoch, and there is no last one.
+
+    Blocks are shuffled, and then the rows within each window of blocks. The incomplete last batch is dropped, unless it
+    is the only one; which rows are in it changes every epoch.
+
+    Args:
+        rows: the rows to shuffle.
+        size: rows of a batch, in all processes together.
+        seed: seed of the order.
+    """
+
+    def __init__(self, rows: Rows, size: int, seed: int) -> None:
+        super().__init__(seed)
+        self.rows, self.size = rows, min(size, len(rows))
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return len(self.rows) // self.size
+
     def _batches(self, skipped: int) -> Iterator[dict[str, Tensor]]:
         """The batches of the epoch except the first `skipped`; windows that contain only those are not read."""
-        random = np.random.default_rng((self.seed, self.epoch))
+        random = self.random()
         order = random.permutation(len(self.rows.blocks))
         left: dict[str, Encoded] = {}
         passed, wanted = 0, skipped * self.size
@@ -198,8 +220,14 @@ def encoded_chunks(
             yield EncodedChunk(chunk, *encoder.encode(chunk))
 
 
+def process() -> tuple[int, int]:
+    """The number of this process, from 0, and how many there are."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
 def _share() -> slice:
     """The rows of a batch that belong to this process."""
-    if distributed.is_available() and distributed.is_initialized():
-        return slice(distributed.get_rank(), None, distributed.get_world_size())
-    return slice(None)
+    rank, count = process()
+    return slice(rank, None, count)

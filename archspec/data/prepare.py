@@ -13,20 +13,23 @@ from archspec.data.choices import Requests, sources_of, timed
 from archspec.data.columns import Tally, as_text, many_unknown
 from archspec.data.encoder import Encoder
 from archspec.data.faults import Bad, Faults
+from archspec.data.groups import Groups
 from archspec.data.label_counts import LabelCounts
 from archspec.data.list_survey import ListEnds, list_forms, split_at_blanks, with_lists
-from archspec.data.requirements import column_requirements, leaks
+from archspec.data.requirements import column_requirements, group_column, leaks
 from archspec.data.rows import written_rows
 from archspec.data.survey import learned
 from archspec.data.tables import check_columns, open_tables
 from archspec.data.types import check_types
 from archspec.data.vectors import share_line, vector_files, write_vectors
-from archspec.diagnostics import Diagnostic, Diagnostics, SpecError
+from archspec.diagnostics import Diagnostic, Diagnostics, SpecError, unusable
 from archspec.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from archspec.data.columns import ColumnReport
     from archspec.data.extend import Before
@@ -93,14 +96,17 @@ class Prepared:
     """The counts of each column of labels in the training rows, a line each."""
     tables: tuple[str, ...] = ()
     """The share of values with a pretrained vector, a line for each table."""
+    groups: Groups | None = None
+    """The groups of training rows that batches keep together."""
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - the parts of the work
     graph: Graph,
     source: Source,
     folder: Path,
     *,
     before: Before | None = None,
+    together: str | None = None,
     progress: Callable[[str, int], None] = lambda _, __: None,
 ) -> Prepared:
     """Reads files twice, to learn encodings and to encode; writes `rows/*`, `encoding.json`, `columns.json`.
@@ -110,13 +116,14 @@ def prepare(
         source: the files.
         folder: the folder for the rows; created if it is missing.
         before: the encodings of an earlier run, for the columns that it has.
+        together: a column whose values group rows for batches; see `archspec.data.groups`.
         progress: called after each chunk with the stage and the number of rows that are done.
 
     Raises:
         SpecError: files cannot be read, columns are missing or have a wrong type, or (with `bad="stop"`) values do not
             fit. The error lists everything that is wrong, with file, column and row; nothing is written.
     """
-    wanted = column_requirements(graph, source.grouped_by)
+    wanted = column_requirements(graph, source.grouped_by, together)
     requested = source.choices
     source = source if before is None else before.source(source, wanted)
     tables, held_out = _opened(source, wanted)
@@ -137,7 +144,7 @@ def prepare(
     learnt = learnt if before is None else before.learned(learnt, requested, wanted)
     encoder = Encoder.of(learnt, wanted, forms, sources_of(source.columns, source.choices), source.missing)
     matched = {file.name: file.matched(encoder.encodings[file.column]) for file in vectors}
-    work = _Work(encoder, progress)
+    work = _Work(encoder, progress, group_column(wanted, together))
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
         validation = stack.enter_context(written_rows(folder / VALIDATION, wanted))
@@ -147,6 +154,7 @@ def prepare(
             work.encode(chunk, np.ones(chunk.rows, dtype=np.bool_), train, validation)
         left_out = work.faults.report(source.bad)
         _check_enough(source, train, validation, left_out)
+        groups = None if together is None else _groups(together, work.keys)
     columns = work.tally.reports(learnt)
     if matched:
         write_vectors(folder / TABLES, matched)
@@ -156,9 +164,9 @@ def prepare(
     seen = *work.labels.warnings(), *learnt.warnings, *blanks, *work.padding(), *many_unknown(columns, source)
     warnings = *leaks(wanted), *left_out, *seen
     shares = (share_line(file, encoder.encodings[file.column], len(matched[file.name][0])) for file in vectors)
-    return Prepared(
-        encoder, train.rows, validation.rows, work.skipped, columns, warnings, tuple(work.labels.texts()), tuple(shares)
-    )
+    labels = tuple(work.labels.texts())
+    rows = train.rows, validation.rows, work.skipped
+    return Prepared(encoder, *rows, columns, warnings, labels, tuple(shares), groups)
 
 
 def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
@@ -179,8 +187,9 @@ def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tu
 class _Work:
     """The counters that are updated while rows are encoded."""
 
-    def __init__(self, encoder: Encoder, progress: Callable[[str, int], None]) -> None:
-        self.encoder, self.progress = encoder, progress
+    def __init__(self, encoder: Encoder, progress: Callable[[str, int], None], together: str | None) -> None:
+        self.encoder, self.progress, self.together = encoder, progress, together
+        self.keys: list[NDArray[np.int64]] = []
         self.faults = Faults()
         self.labels = LabelCounts(encoder)
         self.tally = Tally(encoder)
@@ -204,6 +213,8 @@ class _Work:
         for writer, rows in ((train, good & ~held), (validation, good & held)):
             if rows.any():
                 writer.add({name: values[rows] for name, values in columns.items()})
+        if self.together is not None:
+            self.keys.append(columns[self.together][good & ~held].astype(np.int64))
         self.labels.add(columns, good & ~held)
         self.tally.add(chunk, columns, good & held)
 
@@ -241,6 +252,17 @@ def _part(chunk: Chunk, rows: Mask) -> Chunk:
     mask = pa.array(rows)
     columns = {name: array.filter(mask) for name, array in chunk.columns.items()}
     return replace(chunk, rows=int(rows.sum()), columns=columns)
+
+
+def _groups(column: str, keys: list[NDArray[np.int64]]) -> Groups:
+    """The groups of training rows. Raises SpecError if each of them is a single row."""
+    groups = Groups(np.concatenate(keys))
+    if groups.sizes.max() == 1:
+        unusable(
+            "AS750", f"`--together {column}` keeps nothing together: no two rows to train on have the same value in "
+            "this column", help="name a column with one value for all rows of a group, such as the id of a request",
+        )  # fmt: skip
+    return groups
 
 
 def _check_enough(source: Source, train: RowsWriter, validation: RowsWriter, warnings: tuple[Diagnostic, ...]) -> None:

@@ -60,7 +60,7 @@ class ColumnRequirement:
     events: tuple[str, ...] = ()
     """For `lists`: all columns of the same events, this one included; each has one item per event."""
     groups: bool = False
-    """Whether its original values also group rows in metrics; after encoding, all unknown values would be one group."""
+    """Whether its original values also group rows; after encoding, all unknown values would be one group."""
 
     @property
     def encodes(self) -> bool:
@@ -94,12 +94,12 @@ class ColumnRequirement:
         return ("ids", "vocabulary", *hashed) if self.use == "lists" else ()
 
 
-def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str, ColumnRequirement]:
+def column_requirements(graph: Graph, *grouping: str | None) -> dict[str, ColumnRequirement]:
     """The columns that a checked spec requires: first those of its inputs, then those of its tasks.
 
     Args:
         graph: the graph; inputs that nothing reads require no column.
-        grouped_by: a further column, whose values group rows in metrics.
+        grouping: further columns, whose values group rows in metrics or batches.
     """
     found: dict[str, ColumnRequirement] = {}
     for requirement in (*_of_inputs(graph), *_of_tasks(graph)):
@@ -113,14 +113,15 @@ def column_requirements(graph: Graph, grouped_by: str | None = None) -> dict[str
         name: replace(requirement, high=highs.get(requirement.family, requirement.high))
         for name, requirement in found.items()
     }
-    if grouped_by in found:
-        found[grouped_by] = replace(found[grouped_by], groups=True)
-    elif grouped_by is not None:
-        found[grouped_by] = group_requirement(grouped_by)
+    for column in grouping:
+        if column in found:
+            found[column] = replace(found[column], groups=found[column].use != "key")
+        elif column is not None:
+            found[column] = group_requirement(column)
     return found
 
 
-def group_requirement(column: str, reader: str = "the groups of grouped AUC") -> ColumnRequirement:
+def group_requirement(column: str, reader: str = "the groups of rows") -> ColumnRequirement:
     """The requirement for a column that groups rows."""
     return ColumnRequirement(column, "key", reader)
 
@@ -236,6 +237,15 @@ def _of_tasks(graph: Graph) -> Iterator[ColumnRequirement]:
                 yield ColumnRequirement(str(column), "column", f"the loss `{loss.kind}` of {reader}", space=task.when)
             for _, column in settings_names(loss.settings, GroupName):
                 yield group_requirement(str(column), f"the loss `{loss.kind}` of {reader}")
+
+
+def groups_of_losses(graph: Graph) -> dict[str, str]:
+    """The columns whose groups losses compare -> the first of these losses, in words."""
+    found: dict[str, str] = {}
+    for requirement in _of_tasks(graph):
+        if requirement.use == "key":
+            found.setdefault(requirement.column, requirement.reader)
+    return found
 
 
 def nearest_column(column: str, known: Collection[str], reads: str) -> str:

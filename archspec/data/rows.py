@@ -108,6 +108,26 @@ class Rows:
         parts = {name: [_as_numpy(batch.column(place)) for batch in batches] for place, name in enumerate(names)}
         return {name: _joined(arrays) for name, arrays in parts.items()}
 
+    def column(self, name: str) -> Encoded:
+        """A column of all rows, `[N]`, in memory."""
+        batches = map(self._reader.get_batch, range(len(self.blocks)))
+        return _joined([_as_numpy(batch.column(batch.schema.get_field_index(name))) for batch in batches])
+
+    def take(self, rows: NDArray[np.int64]) -> dict[str, Encoded]:
+        """The columns of some rows, in their order; reads only the blocks that contain them."""
+        if not len(rows):
+            return {name: values[:0] for name, values in self.read([0]).items()}
+        ends = np.cumsum(self.blocks)
+        block = np.searchsorted(ends, rows, side="right")
+        order = np.argsort(block, kind="stable")
+        numbers, cuts = np.unique(block[order], return_index=True)
+        parts: list[dict[str, Encoded]] = []
+        for number, places in zip(numbers.tolist(), np.split(order, cuts[1:]), strict=True):
+            within = rows[places] - (ends[number] - self.blocks[number])
+            parts.append({name: values[within] for name, values in self.read([number]).items()})
+        back = np.argsort(order)
+        return {name: _joined([part[name] for part in parts])[back] for name in parts[0]}
+
 
 def as_batch(columns: Mapping[str, Encoded], rows: slice | NDArray[np.int64] | None = None) -> dict[str, Tensor]:
     """Columns as a batch of tensors, int64 and float32, all rows or some."""

@@ -70,6 +70,7 @@ def check_recipe(
     problems = _Problems(places=places or {})
     _check_values(recipe, problems)
     _check_groups(graph, grouped_by, problems)
+    _check_ids(graph, "together", recipe.together, problems)
     _check_devices(recipe.devices, problems)
     _check_processes(graph, processes or recipe.devices, problems)
     _check_tables(graph, recipe.table_optimizer, problems)
@@ -104,11 +105,18 @@ def _check_groups(graph: Graph, grouped_by: str | None, problems: _Problems) -> 
             "AS731", f"`--grouped-by {grouped_by}` measures AUC within groups, but no task of `{graph.spec.name}` is "
             "binary", help="remove this option",
         )  # fmt: skip
-    requirement = column_requirements(graph, grouped_by)[grouped_by]
+    _check_ids(graph, "grouped_by", grouped_by, problems)
+
+
+def _check_ids(graph: Graph, setting: str, column: str | None, problems: _Problems) -> None:
+    """Checks that a column whose values group rows contains ids."""
+    if column is None:
+        return
+    requirement = column_requirements(graph, column)[column]
     if requirement.use not in {"ids", "class", "key"}:
         what = "lists" if requirement.use in {"lists", "amounts"} else "numbers"
-        problems.error(
-            "AS731", f"`--grouped-by {grouped_by}`: {requirement.reader} reads this column as {what}, "
+        problems.setting(
+            setting, f"`--{setting.replace('_', '-')} {column}`: {requirement.reader} reads this column as {what}, "
             "which cannot identify groups",
             help="choose a column of ids, such as the user's; the model need not read it",
         )  # fmt: skip

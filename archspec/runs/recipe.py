@@ -29,7 +29,7 @@ class Recipe:
 
     Args:
         epochs: the largest number of passes over the rows.
-        batch: rows per step.
+        batch: rows per step; with `together` on average.
         learning_rate: learning rate of AdamW, and of SparseAdam for sparse tables.
         weight_decay: weight decay of AdamW.
         table_learning_rate: learning rate of the tables of inputs; None: `learning_rate`.
@@ -50,6 +50,7 @@ class Recipe:
         precision: the arithmetic of a step: `32`, or mixed with bfloat16 or float16.
         accumulate: batches whose gradients are averaged for one optimizer step.
         ema: decay per step of a moving average of the weights, which is then what is measured and saved; None: none.
+        together: a column, such as the id of a request: rows with one value are in the same batch.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
@@ -74,3 +75,4 @@ class Recipe:
     precision: Precision = "32"
     accumulate: AtLeastOne = 1
     ema: Annotated[float, Gt(0), Lt(1)] | None = None
+    together: str | None = None

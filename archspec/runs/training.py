@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
-from archspec.data.batches import ROWS_AT_ONCE, OrderedBatches, ShuffledBatches
 from archspec.data.extend import digests
 from archspec.data.prepare import ENCODING, ROWS, TRAIN, VALIDATION, Source, prepare
 from archspec.data.requirements import column_requirements, group_column
@@ -25,6 +24,7 @@ from archspec.lightning.checkpoint import WholeCheckpoints
 from archspec.lightning.module import MultiTaskModule
 from archspec.nn.checkpoint import save_weights
 from archspec.runs.arguments import arguments_of, changed_files, check_same
+from archspec.runs.batches import scattered_groups, training_batches, validation_batches
 from archspec.runs.checkpoints import CheckpointCallback
 from archspec.runs.checks import check_recipe
 from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, START, STARTED, WEIGHTS
@@ -190,7 +190,7 @@ def _prepare(graph: Graph, source: Source, recipe: Recipe, folder: Path, progres
     known = old if source.encoding is None else open_run(source.encoding, registry)
     taken = None if known is None else before(known, graph, recipe.moved, extend=source.encoding is None)
     try:
-        prepared = prepare(graph, source, folder, before=taken, progress=progress.rows)
+        prepared = prepare(graph, source, folder, before=taken, together=recipe.together, progress=progress.rows)
         (folder / START).unlink(missing_ok=True)
         if old is not None:
             started = start_of(
@@ -203,6 +203,9 @@ def _prepare(graph: Graph, source: Source, recipe: Recipe, folder: Path, progres
             (folder / ROWS).rmdir()
         raise
     progress.prepared(prepared)
+    if prepared.groups is not None:
+        progress.say(prepared.groups.text(str(recipe.together), recipe.batch))
+    progress.warn(scattered_groups(graph, recipe.together))
     write_whole(folder / SPEC, graph.spec.text())
     rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
     files = (*source.files, *source.validation, *source.tables.values())
@@ -225,7 +228,7 @@ def _trained(  # noqa: PLR0913 - as train
         run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
         epoch=progress.epoch or (lambda epoch: progress.say(epoch.line)), warn=progress.warn, step=progress.step,
     )  # fmt: skip
-    requirements = column_requirements(graph, source.grouped_by)
+    requirements = column_requirements(graph, source.grouped_by, recipe.together)
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
         table_learning_rate=recipe.table_learning_rate, table_optimizer=recipe.table_optimizer,
@@ -243,10 +246,11 @@ def _trained(  # noqa: PLR0913 - as train
         train_rows, validation_rows = (run.rows(name, checked=processes.first) for name in (TRAIN, VALIDATION))
         trainer = _trainer(graph, recipe, module, callback, processes)
         model.check_inputs = module.criterion.check_labels = False  # every value has been checked
+        together = group_column(requirements, recipe.together)
         trainer.fit(
             module,
-            ShuffledBatches(train_rows, recipe.batch, recipe.seed),
-            OrderedBatches(validation_rows, max(recipe.batch, ROWS_AT_ONCE)),
+            training_batches(train_rows, recipe, together),
+            validation_batches(validation_rows, recipe, together),
             ckpt_path=going_on,
             weights_only=True,  # plain data and tensors: an untrusted folder cannot run code
         )

@@ -62,7 +62,9 @@ towers: {$task: {units: [4]}}
 """
 """A model with everything that has a state: dropout, batch norm, a learned balance, a clock."""
 RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=None, seed=1)
-STEPS = replace(RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3, ema=0.9)
+STEPS = replace(
+    RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3, ema=0.9, together="user"
+)  # fmt: skip
 MOMENTS = sorted(Random(15).sample(range(1, 36), 10))  # noqa: S311 - not for security
 
 
@@ -177,7 +179,7 @@ def check_equal(expected: dict[str, Any], found: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def unbroken_steps(graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted run whose steps are scheduled, clipped, accumulated and averaged."""
+    """The folder of an uninterrupted run: scheduled, clipped, accumulated and averaged steps on whole groups."""
     folder = tmp_path_factory.mktemp("run") / "steps"
     train(graph, source, STEPS, folder)
     return folder
@@ -187,7 +189,10 @@ def unbroken_steps(graph: Graph, source: Source, tmp_path_factory: pytest.TempPa
 def test_scheduled_clipped_accumulated_and_averaged_steps_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
     graph: Graph, source: Source, unbroken_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
-    """Killed at ten random moments, also between batches of one optimizer step, a run ends bit for bit equal."""
+    """Killed at ten random moments, also between batches of one optimizer step, a run ends bit for bit equal.
+
+    Its batches are whole groups of rows, of varying sizes.
+    """
     with monkeypatch.context() as patched:
         kill_after(moment, patched)
         with pytest.raises(Killed):
