@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE: Final = 8192
 """Rows of a batch for inference, unless another number is requested."""
 WINDOW: Final = 16
-"""Rows are shuffled within windows of this many blocks: about a million rows are in memory at once."""
+"""Rows are shuffled within windows of this many blocks: the processes hold about a million rows at once."""
 
 
 class Epochs:
@@ -77,7 +77,8 @@ class ShuffledBatches(Epochs):
     """Batches of shuffled rows; each iteration is one epoch, and there is no last one.
 
     Blocks are shuffled, and then the rows within each window of blocks. The incomplete last batch is dropped, unless it
-    is the only one; which rows are in it changes every epoch.
+    is the only one; which rows are in it changes every epoch. Each process copies only its own rows from the
+    memory-mapped blocks, and makes the same number of steps.
 
     Args:
         rows: the rows to shuffle.
@@ -95,29 +96,28 @@ class ShuffledBatches(Epochs):
 
     def _batches(self, skipped: int) -> Iterator[dict[str, Tensor]]:
         """The batches of the epoch except the first `skipped`; windows that contain only those are not read."""
-        random = self.random()
+        random, (rank, processes) = self.random(), process()
+        starts = np.cumsum([0, *self.rows.blocks])
         order = random.permutation(len(self.rows.blocks))
+        own = len(range(rank, self.size, processes))  # rows of this process in each batch
         left: dict[str, Encoded] = {}
-        passed, wanted = 0, skipped * self.size
+        passed, end = 0, len(self) * self.size
         for start in range(0, len(order), WINDOW):
             blocks = order[start : start + WINDOW]
             count = sum(self.rows.blocks[block] for block in blocks)
-            places = random.permutation(count)[max(wanted - passed, 0) :]
+            places = random.permutation(count)
+            numbers = np.arange(max(passed, skipped * self.size), min(passed + count, end))  # in the epoch's order
+            mine = numbers[numbers % self.size % processes == rank] - passed
             passed += count
-            if not len(places):
+            if not len(numbers):
                 continue
-            held = self.rows.read(blocks.tolist())
-            missing = self.size - len(next(iter(left.values()))) if left else 0
-            if missing:
-                left = {name: np.concatenate([left[name], values[places[:missing]]]) for name, values in held.items()}
-                places = places[missing:]
-                if len(next(iter(left.values()))) < self.size:
-                    continue
-                yield as_batch(left, _share())
-            whole = len(places) - len(places) % self.size
-            for first in range(0, whole, self.size):
-                yield as_batch(held, places[first : first + self.size][_share()])
-            left = {name: values[places[whole:]] for name, values in held.items()} if whole < len(places) else {}
+            rows = np.concatenate([np.arange(starts[block], starts[block + 1]) for block in blocks])
+            held = self.rows.take(rows[places[mine]], left)
+            complete = min(passed, end) // self.size - skipped
+            for first in range(0, complete * own, own) if own else [0] * complete:
+                yield as_batch(held, slice(first, first + own))
+            left = {name: values[complete * own :].copy() for name, values in held.items()}
+            skipped += complete
 
 
 class OrderedBatches:

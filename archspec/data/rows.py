@@ -113,20 +113,22 @@ class Rows:
         batches = map(self._reader.get_batch, range(len(self.blocks)))
         return _joined([_as_numpy(batch.column(batch.schema.get_field_index(name))) for batch in batches])
 
-    def take(self, rows: NDArray[np.int64]) -> dict[str, Encoded]:
-        """The columns of some rows, in their order; reads only the blocks that contain them."""
-        if not len(rows):
-            return {name: values[:0] for name, values in self.read([0]).items()}
-        ends = np.cumsum(self.blocks)
-        block = np.searchsorted(ends, rows, side="right")
-        order = np.argsort(block, kind="stable")
-        numbers, cuts = np.unique(block[order], return_index=True)
-        parts: list[dict[str, Encoded]] = []
-        for number, places in zip(numbers.tolist(), np.split(order, cuts[1:]), strict=True):
-            within = rows[places] - (ends[number] - self.blocks[number])
-            parts.append({name: values[within] for name, values in self.read([number]).items()})
-        back = np.argsort(order)
-        return {name: _joined([part[name] for part in parts])[back] for name in parts[0]}
+    def take(self, rows: NDArray[np.int64], before: Mapping[str, Encoded] | None = None) -> dict[str, Encoded]:
+        """The columns of some rows, in their order, after those in `before`; reads only the blocks with them."""
+        started = len(next(iter(before.values()))) if before else 0
+        starts = np.cumsum([0, *self.blocks])
+        found = np.searchsorted(starts, rows, side="right") - 1
+        taken: dict[str, Encoded] = {}
+        for block in np.unique(found).tolist() or [0]:
+            chosen = np.flatnonzero(found == block)
+            inside = rows[chosen] - starts[block]
+            for name, values in self.read([block]).items():
+                if name not in taken:
+                    taken[name] = np.empty((started + len(rows), *values.shape[1:]), values.dtype)
+                    if before:
+                        taken[name][:started] = before[name]
+                taken[name][started + chosen] = values[inside]
+        return taken
 
 
 def as_batch(columns: Mapping[str, Encoded], rows: slice | NDArray[np.int64] | None = None) -> dict[str, Tensor]:

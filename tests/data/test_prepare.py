@@ -12,6 +12,7 @@ import torch
 from pyarrow import csv, parquet
 
 import archspec
+from archspec.data import batches
 from archspec.data.batches import OrderedBatches, ShuffledBatches, table_batches
 from archspec.data.encoder import Encoder
 from archspec.data.encodings import Buckets, Vocabulary
@@ -23,6 +24,7 @@ from archspec.diagnostics import SpecError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from archspec.graph.graph import Graph
@@ -311,6 +313,29 @@ def test_going_on_from_any_batch(many: Rows, size: int) -> None:
         resumed.load_state_dict({"epoch": 0, "position": stop})
         given = given[:stop] + prices(resumed)
         assert given == (expected[: len(whole)] if stop < len(whole) else expected)
+
+
+@pytest.mark.parametrize(("size", "count"), [(7, 2), (32, 3), (149, 2), (1000, 2), (2, 3)])
+def test_processes_share_every_batch(many: Rows, monkeypatch: pytest.MonkeyPatch, size: int, count: int) -> None:
+    """Process `r` of `n` has every n-th row of each batch of one process, also after a resume; it reads no others."""
+    whole = prices(ShuffledBatches(many, size, seed=5))
+    read: list[int] = []
+    take: Any = Rows.take
+
+    def counted(self: Rows, rows: NDArray[np.int64], before: Columns | None) -> dict[str, NDArray[Any]]:
+        read.append(len(rows))
+        found: dict[str, NDArray[Any]] = take(self, rows, before)
+        return found
+
+    monkeypatch.setattr(Rows, "take", counted)
+    for rank in range(count):
+        monkeypatch.setattr(batches, "process", lambda rank=rank: (rank, count))
+        expected = [batch[rank::count] for batch in whole]
+        mine = ShuffledBatches(many, size, seed=5)
+        assert prices(mine) == expected
+        mine.load_state_dict({"epoch": 0, "position": len(whole) // 3})
+        assert prices(mine) == expected[len(whole) // 3 :] or len(whole) == 1
+    assert sum(read) <= 2 * sum(map(len, whole))
 
 
 def test_rows_in_order(many: Rows) -> None:
