@@ -179,8 +179,6 @@ CODES: dict[str, str] = {
     "AS811": "no C++ compiler",
     "AS812": "unknown output",
     "AS813": "unknown input",
-    "AS820": "pool that TorchRec does not compute",
-    "AS821": "frozen table in TorchRec",
     "AS822": "table in TorchRec that another kind reads",
     "AS823": "no table for TorchRec",
     "AS828": "l2 of a table in TorchRec",

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
 
-from archspec import SpecError, torchrec
+from archspec import Column, InputKind, SpecError, input, torchrec
+from archspec.contract import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec import Scope, Value
 
 SPEC = """
 archspec: 1
@@ -35,18 +42,43 @@ def refusal(text: str) -> SpecError:
     return caught.value
 
 
-def test_a_pool_that_is_not_a_sum_is_refused_at_its_place() -> None:
-    """AS820 names the input and the pool, and points at the setting."""
-    (found,) = refusal(SPEC.format(item="", clicks=", pool: max")).diagnostics
-    assert (found.code, found.span is not None and found.span.line) == ("AS820", 6)
-    assert "`clicks`" in found.message
-    assert "`pool: max`" in found.message
+@input("odd_ids")
+class OddIds(InputKind):
+    """Rows of another input's table, looked up in its own way."""
+
+    table: TableName
+
+    def width(self, inputs: Mapping[str, InputKind]) -> int:
+        """That of the table."""
+        return inputs[self.table].width(inputs)
+
+    def column(self, inputs: Mapping[str, InputKind]) -> Column:
+        """Ids `[B]`."""
+        return inputs[self.table].column(inputs)
+
+    def shared_table(self) -> str:
+        """The other input."""
+        return self.table
+
+    def lower(self, at: Scope, column: Value, inputs: Mapping[str, InputKind]) -> Value:
+        """`[B] -> [B, dim]`."""
+        raise NotImplementedError
+
+
+def test_a_kind_of_a_plugin_that_reads_a_table_is_refused() -> None:
+    """AS822 names the input and its kind, at its place: its code could not read a table that TorchRec holds."""
+    text = SPEC.format(item="", clicks="").replace("  x:", "  odd: {kind: odd_ids, table: item}\n  x:")
+    with pytest.raises(SpecError) as caught:
+        torchrec.wrap(text, [OddIds])
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.span is not None and found.span.line) == ("AS822", 7)
+    assert "`odd` is of kind `odd_ids`" in found.message
 
 
 def test_all_refusals_come_at_once() -> None:
-    """A frozen table (AS821) and a wrong pool (AS820) are reported together."""
-    error = refusal(SPEC.format(item=", trainable: false", clicks=", pool: max"))
-    assert sorted(found.code for found in error.diagnostics) == ["AS820", "AS821"]
+    """Two inputs with `l2` are reported together."""
+    error = refusal(SPEC.format(item=", l2: 0.1", clicks=", l2: 0.1"))
+    assert [found.code for found in error.diagnostics] == ["AS828", "AS828"]
 
 
 def test_l2_of_an_input_is_refused() -> None:

@@ -15,6 +15,7 @@ import torch
 
 import archspec
 from archspec import torchrec
+from tests.plain.batches import batch_for
 
 if TYPE_CHECKING:
     from archspec.nn.module import Compiled
@@ -38,6 +39,30 @@ inputs:
 tasks: {click: {}, buy: {}}
 towers: {click: {units: [8]}, buy: {units: [8]}}
 """
+ROWS = """
+archspec: 1
+name: rows
+inputs:
+  user: {kind: sparse, vocab: 7, dim: 4}
+  item: {kind: sparse, column: shown, vocab: 9, dim: 8}
+  events: {kind: sequence, table: item, length: 5, pool: none}
+  scaled: {kind: sequence, table: item, length: 5, pool: none, weights: s}
+  largest: {kind: sequence, table: item, pool: max}
+  mean: {kind: sequence, table: item, length: 5}
+  latest: {kind: sequence, table: item, length: 5, pool: last}
+  weighted: {kind: sequence, table: item, length: 5, weights: w}
+  own: {kind: sequence, vocab: 9, dim: 4, length: 5, pool: max}
+  fixed: {kind: sparse, vocab: 9, dim: 8, trainable: false}
+  title: {kind: sequence, vocab: 9, dim: 8, length: 5, pool: max, trainable: false}
+  words: {kind: sequence, table: title, length: 5, pool: none}
+  x: {kind: dense, dim: 2}
+blocks:
+  din: {kind: target_attention, from: events, query: item, units: [6]}
+  bst: {kind: transformer, from: [scaled, words], pool: mean}
+  last: {kind: fm, from: [largest, mean, latest, weighted]}
+tasks: {click: {}, buy: {}}
+towers: {$task: {from: [user, item, own, fixed, title, largest, mean, x, din, bst, last], units: [8]}}
+"""
 
 pytestmark = [
     pytest.mark.skipif(find_spec("torchrec") is None, reason="TorchRec is not installed: make test-torchrec"),
@@ -47,48 +72,81 @@ pytestmark = [
 
 
 def batch_of(rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random rows; the first has no ids in any list, and weights beside padding are not numbers."""
+    """Random rows for both specs; the first has no ids in any list, and weights beside padding are not numbers."""
     generator = torch.Generator().manual_seed(seed)
     batch = {name: torch.randint(high, (rows,), generator=generator)
-             for name, high in {"user": 7, "shown": 9, "one": 5}.items()}  # fmt: skip
-    for name, high in {"mean": 9, "total": 9, "latest": 9, "weighted": 9, "heavy": 7}.items():
+             for name, high in {"user": 7, "shown": 9, "one": 5, "fixed": 9}.items()}  # fmt: skip
+    lists = ("mean", "total", "latest", "weighted", "events", "scaled", "largest", "own", "title", "words")
+    for name, high in {**dict.fromkeys(lists, 9), "heavy": 7}.items():
         batch[name] = torch.randint(-1, high, (rows, 5), generator=generator)
         batch[name][0] = -1
-    for name, ids in {"w": "weighted", "w2": "heavy"}.items():
+    for name, ids in {"w": "weighted", "w2": "heavy", "s": "scaled"}.items():
         weights = torch.rand(rows, 5, generator=generator)
         batch[name] = torch.where(batch[ids] >= 0, weights, torch.nan)
     batch["w"][1] = 0.0  # a mean of weights that are all zero
     return {**batch, "x": torch.randn(rows, 2, generator=generator)}
 
 
-def pair() -> tuple[Compiled, torchrec.TorchRecModel]:
+BOTH = pytest.mark.parametrize("text", [SPEC, ROWS], ids=["bags", "rows"])
+
+
+def pair(text: str = SPEC) -> tuple[Compiled, torchrec.TorchRecModel]:
     """A compiled model, and one with the same weights and its tables in TorchRec."""
-    plain, model = archspec.compile(SPEC, seed=0), torchrec.wrap(SPEC, seed=1)
+    plain, model = archspec.compile(text, seed=0), torchrec.wrap(text, seed=1)
     torchrec.load_weights(model, dict(plain.named_weights()))
     return plain, model
 
 
-def test_outputs_and_gradients_equal_those_of_the_compiled_model() -> None:
-    """All pools, shared tables, weights, padding and empty lists give equal logits, and equal gradients of tables."""
-    plain, model = pair()
+def test_tables_are_in_the_collection_that_their_readers_need() -> None:
+    """Sums in bags; tables of which a maximum or tokens are read by width; frozen ones apart, without a gradient."""
+    _, model = pair(ROWS)
+    names = {key: [*dict(module.named_parameters())] for key, module in model.tables.items()}
+    assert names == {
+        "bags": ["embedding_bags.user.weight"],
+        "rows8": ["embeddings.item.weight"],
+        "rows4": ["embeddings.own.weight"],
+        "bags_frozen": ["embedding_bags.fixed.weight"],
+        "rows8_frozen": ["embeddings.title.weight"],
+    }
+    frozen = [name for name, value in model.tables.named_parameters() if not value.requires_grad]
+    assert [name.split(".")[0] for name in frozen] == ["bags_frozen", "rows8_frozen"]
+
+
+@BOTH
+def test_outputs_and_gradients_equal_those_of_the_compiled_model(text: str) -> None:
+    """All pools, shared and frozen tables, weights, padding, empty lists: equal logits and gradients of tables."""
+    plain, model = pair(text)
     batch = batch_of(12)
     expected, found = plain(batch), model(batch)
     torch.testing.assert_close(found, expected, **CLOSE)
     sum(each.square().sum() for each in expected.values()).backward()
     sum(each.square().sum() for each in found.values()).backward()
-    own = dict(plain.named_parameters())
-    for name in ("user", "item", "one"):
-        gradient = model.tables.embedding_bags[name].weight.grad
-        torch.testing.assert_close(gradient, own[f"{name}_table"].grad, **CLOSE)
+    own, tables = dict(plain.named_parameters()), dict(model.tables.named_parameters())
+    assert tables
+    for name, value in tables.items():
+        gradient = own[f"{name.split('.')[-2]}_table"].grad
+        assert (value.grad is None) == (gradient is None) == ("frozen" in name)
+        if gradient is not None:
+            torch.testing.assert_close(value.grad, gradient, **CLOSE)
     torch.testing.assert_close(model.predict(batch), plain.predict(batch), **CLOSE)
 
 
-def test_weights_go_both_ways_under_canonical_names() -> None:
+def test_attention_over_events_can_be_wrapped() -> None:
+    """din_ple reads events as tokens: its tables of two widths are in two collections, and its outputs are equal."""
+    text = (ROOT / "specs/din_ple.yaml").read_text(encoding="utf-8")
+    plain, model = pair(text)
+    assert [*model.tables] == ["bags", "rows16", "rows8"]
+    batch = batch_for(archspec.load(text).data()["inputs"], 9, 0, torch.float32)
+    torch.testing.assert_close(model(batch), plain(batch), **CLOSE)
+
+
+@BOTH
+def test_weights_go_both_ways_under_canonical_names(text: str) -> None:
     """Gathered weights load into the compiled model, and are equal bit for bit; a missing one is named."""
-    plain, model = pair()
+    plain, model = pair(text)
     gathered = torchrec.gather_weights(model)
     assert gathered.keys() == dict(plain.named_weights()).keys()
-    other = archspec.compile(SPEC, seed=5)
+    other = archspec.compile(text, seed=5)
     other.load_weights(gathered)
     assert all(torch.equal(value, gathered[name]) for name, value in plain.named_weights())
     assert all(torch.equal(value, gathered[name]) for name, value in other.named_weights())
@@ -97,11 +155,12 @@ def test_weights_go_both_ways_under_canonical_names() -> None:
         torchrec.load_weights(model, gathered)
 
 
-def test_wrong_ids_are_reported_as_by_the_compiled_model() -> None:
+@pytest.mark.parametrize(("text", "column"), [(SPEC, "shown"), (ROWS, "events")], ids=["bags", "rows"])
+def test_wrong_ids_are_reported_as_by_the_compiled_model(text: str, column: str) -> None:
     """An id out of range names input, column and row, before TorchRec would read beyond the table."""
-    plain, model = pair()
+    plain, model = pair(text)
     batch = batch_of(4)
-    batch["shown"][2] = 9
+    batch[column][2] = 9
     messages = []
     for each in (plain, model):
         with pytest.raises(ValueError, match="outside") as caught:
@@ -143,7 +202,10 @@ def test_the_documented_loop_trains_in_two_processes(tmp_path: Path) -> None:
 
 STEP = """\
     optimizer = torch.optim.SGD(sharded.parameters(), lr=1.0)
-    tables.load_weights(sharded, torch.load("start.pt"))
+    start = torch.load("start.pt")
+    tables.load_weights(sharded, start)
+    held = tables.gather_weights(sharded)
+    assert all(torch.equal(value, start[name]) for name, value in held.items())
     part = {key: value[rank * 4 : rank * 4 + 4] for key, value in torch.load("batch.pt").items()}
     sum(each.square().mean() for each in sharded(part).values()).backward()
     optimizer.step()
@@ -154,15 +216,25 @@ STEP = """\
 """
 
 
-def test_a_step_of_two_processes_equals_a_step_of_one(tmp_path: Path) -> None:
-    """Tables on different processes, half of the batch on each: one SGD step changes all weights as a plain step."""
-    plain = archspec.compile(SPEC, seed=0)
+@BOTH
+def test_a_step_of_two_processes_equals_a_step_of_one(text: str, tmp_path: Path) -> None:
+    """Tables on different processes, half of the batch on each: one SGD step changes all weights as a plain step.
+
+    Loaded weights come back bit for bit, and frozen tables stay so.
+    """
+    plain = archspec.compile(text, seed=0)
     batch = batch_of(8)
-    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
     torch.save({name: value.clone() for name, value in plain.named_weights()}, tmp_path / "start.pt")
     torch.save(batch, tmp_path / "batch.pt")
     setup, loop = documented_loop().replace("specs/ple.yaml", "spec.yaml").split("    criterion =")
+    setup = setup.replace('EXACT_ADAGRAD, "learning_rate": 0.05', 'EXACT_SGD, "learning_rate": 1.0')
     launch(setup + STEP + loop[loop.index("\n\ndist.init") :], tmp_path)
     sum(each.square().mean() for each in plain(batch).values()).backward()
     torch.optim.SGD(plain.parameters(), lr=1.0).step()
-    torch.testing.assert_close(torch.load(tmp_path / "end.pt"), dict(plain.named_weights()), **CLOSE)
+    end = torch.load(tmp_path / "end.pt")
+    torch.testing.assert_close(end, dict(plain.named_weights()), **CLOSE)
+    start = torch.load(tmp_path / "start.pt")
+    frozen = [name for name in end if name in {"inputs.fixed.weight", "inputs.title.weight"}]
+    assert len(frozen) == (2 if text == ROWS else 0)
+    assert all(torch.equal(end[name], start[name]) for name in frozen)
