@@ -92,9 +92,10 @@ _OPTIONS: Final = (
     setting("patience", "Stop after this many epochs without improvement; 0: never stop early."),
     setting(
         "monitor",
-        "The metric that must improve, such as validation/ctr/auc; the weights of its best epoch are kept. The "
-        "default is the sum of the tasks' losses, each times its `weight`, without decay and balance.",
-        metavar="METRIC",
+        "The metric that must improve, such as validation/ctr/auc; the weights of its best epoch are kept. Of several "
+        "(a,b) the first one decides which epoch is the best, and training stops when none improves. The default is "
+        "the sum of the tasks' losses, each times its `weight`, without decay and balance.",
+        metavar="METRIC,...",
     ),
     setting("interval", "Steps between checkpoints: the most that is lost if the process is killed."),
     setting("seed", "Seed of initial weights, order of rows, and dropout."),

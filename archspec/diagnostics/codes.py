@@ -156,6 +156,7 @@ CODES: dict[str, str] = {
     "AS737": "data changed since the run began",
     "AS738": "balance cannot read gradients",
     "AS740": "option that overrides the recipe",
+    "AS741": "metric that is best at a certain value",
     "AS750": "column of groups that groups nothing",
     "AS751": "losses compare rows that are seldom in one batch",
     "AS755": "torchrun and the command ask for different processes",

@@ -15,6 +15,7 @@ from archspec.diagnostics import Diagnostic, unusable
 from archspec.files import write_whole
 from archspec.nn.checkpoint import save_weights
 from archspec.runs.files import HISTORY, LAST, STATE, WEIGHTS
+from archspec.runs.monitor import improves, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from torch import Tensor
 
-HIGHER: Final = ("auc", "accuracy")
-"""For metrics whose names end in one of these, higher is better; for all others, lower is better."""
 _STEPS: Final = 1_000_003
 """Distance between the step seeds of runs with consecutive seeds."""
 _POINTS: Final = 50
@@ -56,15 +55,16 @@ class CheckpointCallback(Checkpoint):
     """Saves a run so that, if it is killed at any moment, it continues from its last checkpoint as if uninterrupted.
 
     Every `interval` steps, and after the first step of an epoch, it writes `last.ckpt`; after every epoch
-    `history.json` and, if the monitored metric is the best so far, `weights.safetensors`. It stops the training if the
-    metric has not improved for `patience` epochs. If the metric has no value in an epoch, it warns and does not stop;
-    until there is a value, it saves the latest epoch's weights. Dropout and other randomness of a step depend only on
-    the seed and the step.
+    `history.json` and, if the first monitored metric is the best so far, `weights.safetensors`. It stops the training
+    if no monitored metric has improved for `patience` epochs. If the first one has no value in an epoch, it warns;
+    until there is a value, it saves the latest epoch's weights and does not stop. Dropout and other randomness of a
+    step depend only on the seed and the step.
 
     Args:
         folder: the folder for the files.
         interval: steps between checkpoints.
-        monitor: name of the metric to monitor, such as `validation/task_losses` or `validation/income/auc`.
+        monitor: names of the metrics to monitor, separated by commas, such as `validation/task_losses`. The first one
+            decides which epoch is the best; training goes on while any of them improves.
         patience: epochs without improvement after which training stops; 0 or None never stops early.
         seed: seed of the randomness of training steps.
         epoch: called after each epoch.
@@ -77,7 +77,8 @@ class CheckpointCallback(Checkpoint):
         epoch: Callable[[Epoch], None],
         warn: Callable[[Iterable[Diagnostic]], None], step: Callable[[Step], None] | None = None,
     ) -> None:  # fmt: skip
-        self.folder, self.interval, self.monitor, self.patience = folder, interval, monitor, patience
+        self.folder, self.interval, self.patience = folder, interval, patience
+        self.monitor, *self.others = names_in(monitor)
         self.seed, self.epoch, self.warn, self.step = seed, epoch, warn, step
         self._warned = False
         self.forget()
@@ -89,7 +90,7 @@ class CheckpointCallback(Checkpoint):
         self.best: dict[str, float] = {}
         """The metrics of the epoch with the best monitored metric, with `step` and `epoch`."""
         self.waited = 0
-        """Epochs since the best one in which the metric had a value."""
+        """Epochs since the last improvement, of any monitored metric, in which one of them had a value."""
         self.epochs = 0
         """Number of finished epochs."""
         self._sums: dict[str, Any] = {}
@@ -102,7 +103,7 @@ class CheckpointCallback(Checkpoint):
 
     @property
     def stopped(self) -> bool:
-        """Whether the metric has not improved for too long."""
+        """Whether no monitored metric has improved for too long."""
         return bool(self.patience) and self.waited >= (self.patience or 0)
 
     @property
@@ -194,11 +195,10 @@ class CheckpointCallback(Checkpoint):
             name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("validation/")
         }
         step = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
+        self._wait(measured)
         for name, value in measured.items():
             self.history.setdefault(name, []).append((step, value))
-        has_value = isfinite(measured.get(self.monitor, nan))
-        self.waited += has_value
-        if not has_value and trainer.is_global_zero:
+        if not isfinite(measured.get(self.monitor, nan)) and trainer.is_global_zero:
             self._warn(trainer.current_epoch + 1)
         if self._improved(measured):
             self.best = {"epoch": trainer.current_epoch + 1, "step": step, **measured}
@@ -221,11 +221,21 @@ class CheckpointCallback(Checkpoint):
         if trainer.is_global_zero and hasattr(launcher, "kill"):
             launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
 
+    def _wait(self, measured: dict[str, float]) -> None:
+        """Counts the epochs without improvement; those in which no monitored metric has a value do not count."""
+        values = {name: measured.get(name, nan) for name in (self.monitor, *self.others)}
+        self.waited += any(map(isfinite, values.values()))
+        if any(improves(name, values[name], self._earlier(name)) for name in self.others):
+            self.waited = 0
+
+    def _earlier(self, name: str) -> list[float]:
+        """The values of a metric in the epochs so far."""
+        return [value for _, value in self.history.get(name, [])]
+
     def _improved(self, measured: dict[str, float]) -> bool:
-        value, best = measured.get(self.monitor, nan), self.best.get(self.monitor, nan)
-        if not isfinite(best):
-            return True
-        return isfinite(value) and (value > best if self.monitor.endswith(HIGHER) else value < best)
+        """Whether this is the best epoch so far: by the first metric, or without a value of it, the latest one."""
+        best = self.best.get(self.monitor, nan)
+        return not isfinite(best) or improves(self.monitor, measured.get(self.monitor, nan), [best])
 
     def _warn(self, epoch: int) -> None:
         """Warns once that the monitored metric has no value."""
@@ -246,8 +256,8 @@ class CheckpointCallback(Checkpoint):
         return Epoch(epoch, values, self.best.get("epoch") == epoch, self._line(epoch, measured))
 
     def _line(self, epoch: int, measured: dict[str, float]) -> str:
-        """A line about an epoch: the losses, and the monitored metric."""
-        shown = dict.fromkeys(("validation/loss", self.monitor))
+        """A line about an epoch: the losses, and the monitored metrics."""
+        shown = dict.fromkeys(("validation/loss", self.monitor, *self.others))
         last = self.history.get("train/loss")
         train = f"train/loss {last[-1][1]:.5f}, " if last else ""
         word = " (best)" if self.monitor in measured else " (kept)"

@@ -16,6 +16,7 @@ from archspec.diagnostics import Diagnostics, suggest
 from archspec.lightning.measures import Measures
 from archspec.lightning.optimizers import TABLE_OPTIMIZERS, has_sparse_tables, table_optimizer_problem
 from archspec.runs.damage import must
+from archspec.runs.monitor import higher_is_better, names_in
 from archspec.runs.recipe import Recipe
 from archspec.spec.problems import by_setting
 
@@ -174,17 +175,26 @@ def _check_steps(graph: Graph, recipe: Recipe, problems: _Problems) -> None:
 
 
 def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: _Problems) -> None:
-    """Checks that the monitored metric is measured."""
+    """Checks that the monitored metrics are measured, and that each is better when it is higher, or lower."""
     known = [f"validation/{name}" for name in Measures(graph.spec, grouped_by).names()]
-    if monitor in known:
-        return
-    near = suggest(monitor, known)
-    more = f", and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    listed = ", ".join(known[:_LISTED]) + more
-    problems.setting(
-        "monitor", f"`{monitor}` is not measured", code="AS707",
-        help=f"did you mean `{near}`? " * bool(near) + f"known: {listed}",
-    )  # fmt: skip
+    names = names_in(monitor)
+    if not names:
+        problems.setting("monitor", "`--monitor` names no metric", help=_known(known))
+    for name in names:
+        if name not in known:
+            near = suggest(name, known)
+            help_ = f"did you mean `{near}`? " * bool(near) + _known(known)
+            problems.setting("monitor", f"`{name}` is not measured", code="AS707", help=help_)
+        elif higher_is_better(name) is None:
+            problems.setting(
+                "monitor", f"`{name}` cannot be monitored: it is best at a certain value, neither high nor low",
+                code="AS741", help=f"monitor `{name.rpartition('/')[0]}/loss`",
+            )  # fmt: skip
+
+
+def _known(names: list[str]) -> str:
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"known: {', '.join(names[:_LISTED])}{more}"
 
 
 def _check_memory(graph: Graph, problems: _Problems) -> None:

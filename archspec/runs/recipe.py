@@ -21,6 +21,8 @@ AtLeastOne = Annotated[int, Ge(1)]
 AtLeastZero = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
+Names = Annotated[str, "names"]
+"""Names separated by commas; in a file they may also be a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,9 @@ class Recipe:
         table_learning_rate: learning rate of the tables of inputs; None: `learning_rate`.
         table_optimizer: what trains the tables of inputs; see `archspec.lightning.MultiTaskModule`.
         patience: epochs without improvement after which training stops; 0 or None never stops early.
-        monitor: the metric that must improve, such as `validation/income/auc`; by default the sum of the tasks' losses,
-            each times its `weight`, which, unlike `validation/loss`, is not changed by decay and balance.
+        monitor: metrics, separated by commas, such as `validation/income/auc`: training stops when none of them
+            improves, and the first one decides which epoch is the best. By default the sum of the tasks' losses, each
+            times its `weight`, which, unlike `validation/loss`, is not changed by decay and balance.
         interval: steps between checkpoints.
         seed: seed of initial weights, order of rows, and dropout; below 2**64.
         devices: number of processes that train together on this machine, one per accelerator if there are any.
@@ -62,7 +65,7 @@ class Recipe:
     table_learning_rate: Positive | None = None
     table_optimizer: TableOptimizer | None = None
     patience: AtLeastZero | None = 2
-    monitor: str = "validation/task_losses"
+    monitor: Names = "validation/task_losses"
     interval: AtLeastOne = 500
     seed: Annotated[int, Ge(0), Lt(2**64)] = 0
     devices: AtLeastOne = 1

@@ -12,7 +12,7 @@ from archspec.contract import Settings
 from archspec.diagnostics import Diagnostics
 from archspec.files import write_whole
 from archspec.runs.files import RECIPE
-from archspec.runs.recipe import Recipe
+from archspec.runs.recipe import Names, Recipe
 from archspec.spec.problems import validated
 from archspec.spec.source import read_settings
 from archspec.spec.text import dump
@@ -64,7 +64,7 @@ def _settings() -> type[Settings]:
     hints = get_type_hints(Recipe, include_extras=True)
     found: dict[str, Any] = {
         item.name: (
-            Annotated[hints[item.name], BeforeValidator(_text)] if _is_choice(hints[item.name]) else hints[item.name],
+            _readable(hints[item.name]),
             Field(default_factory=item.default_factory) if item.default_factory is not MISSING else item.default,
         )
         for item in fields(Recipe)
@@ -72,11 +72,18 @@ def _settings() -> type[Settings]:
     return create_model("RecipeSettings", __base__=Settings, **found)
 
 
-def _is_choice(hint: Any) -> bool:  # noqa: ANN401 - any annotation
-    """Whether a setting is one of several words."""
-    return get_origin(hint) is Literal or any(get_origin(part) is Literal for part in get_args(hint))
+def _readable(hint: Any) -> Any:  # noqa: ANN401 - any annotation
+    """The annotation of a field, for a file: `precision: 32` needs no quotes, and names may be a list."""
+    if get_origin(hint) is Literal or any(get_origin(part) is Literal for part in get_args(hint)):
+        return Annotated[hint, BeforeValidator(_text)]
+    return Annotated[hint, BeforeValidator(_joined)] if hint == Names else hint
 
 
 def _text(value: object) -> object:
-    """A number as its text, so that `precision: 32` needs no quotes."""
+    """A number as its text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _joined(value: object) -> object:
+    """A list of names as one text."""
+    return ",".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 
 from archspec.data.prepare import Source
 from archspec.lightning.measures import Measures
+from archspec.lightning.metrics import METRICS
 from archspec.runs.checkpoints import CheckpointCallback
 from archspec.runs.files import WEIGHTS
+from archspec.runs.monitor import higher_is_better, improves
 from archspec.runs.recipe import Recipe
 from archspec.runs.training import Progress, train
 
@@ -89,6 +91,65 @@ def test_the_best_epoch_is_chosen_among_those_with_a_value(  # noqa: PLR0913, PL
     monkeypatch.setattr(Measures, "found", found)
     results = train(graph, source, RECIPE, tmp_path / "run")
     assert (results.best["epoch"], len(results.history["validation/loss"]), results.reason) == (best, epochs, reason)
+
+
+BOTH = "validation/a/auc,validation/b/auc"
+
+
+@pytest.mark.parametrize(
+    ("monitor", "first", "second", "best", "epochs"),
+    [
+        (BOTH, (0.9, 0.8, 0.8, 0.8, 0.8, 0.8), (0.5, 0.6, 0.6, 0.7, 0.7, 0.7), 1, 6),
+        ("validation/a/auc", (0.9, 0.8, 0.8, 0.8, 0.8, 0.8), (0.5, 0.6, 0.6, 0.7, 0.7, 0.7), 1, 3),
+        (BOTH, (0.5, 0.6, 0.7, 0.7, 0.7, 0.7), (0.9, 0.8, 0.8, 0.8, 0.8, 0.8), 3, 5),
+        (BOTH, (0.9, 0.8, 0.8, 0.8, 0.8, 0.8), (0.6, 0.5, 0.6, 0.6, 0.7, 0.8), 1, 3),
+        (BOTH, (0.9, None, None, 0.8, 0.8, 0.8), (None, None, 0.5, None, None, None), 1, 5),
+        (BOTH, (None, None, None, None, None, None), (0.5, 0.5, 0.5, 0.5, 0.5, 0.5), 6, 6),
+        ("validation/a/log_loss, validation/b/auc", (0.6, 0.5, 0.4, 0.3, 0.3, 0.3), (0.5,) * 6, 4, 6),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("broken", [False, True])
+def test_training_goes_on_while_any_monitored_metric_improves(  # noqa: PLR0913, PLR0917 - one argument per column
+    graph: Graph,
+    source: Source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    monitor: str,
+    first: tuple[float | None, ...],
+    second: tuple[float | None, ...],
+    best: int,
+    epochs: int,
+    *,
+    broken: bool,
+) -> None:
+    """It stops when none has improved for `patience` epochs, also in a resumed run; the first one chooses the epoch."""
+    passes, real = [*zip(first, second, strict=True)], Measures.found
+    waiting, name = iter(passes), monitor.partition(",")[0].removeprefix("validation/")
+
+    def found(self: Measures, criterion: object) -> dict[str, object]:
+        measured: dict[str, object] = {**real(self, criterion)}  # type: ignore[arg-type] # the module's criterion
+        one, two = next(waiting)
+        return measured | {key: value for key, value in ((name, one), ("b/auc", two)) if value is not None}
+
+    monkeypatch.setattr(Measures, "found", found)
+    recipe = replace(RECIPE, epochs=6, monitor=monitor)
+    if broken:
+        train(graph, source, replace(recipe, epochs=2), tmp_path / "run")
+        waiting = iter(passes[1:])  # the last checkpoint is of the second epoch's first step
+    results = train(graph, source, recipe, tmp_path / "run", resume=broken)
+    assert (results.best["epoch"], len(results.history["validation/loss"])) == (best, epochs)
+
+
+def test_every_metric_is_better_in_its_own_direction() -> None:
+    """Each metric that is measured has a direction, or is known to have none; the best value is chosen by it."""
+    known = {name: higher_is_better(f"validation/task/{name}") for name in (*METRICS, "grouped_auc", "loss")}
+    assert {name for name, higher in known.items() if higher is None} == {"pcoc", "coverage"}
+    assert {name for name, higher in known.items() if higher} == {
+        "auc", "grouped_auc", "accuracy", "r2", "rank_correlation",
+    }  # fmt: skip
+    assert improves("validation/watch/r2", 0.5, [0.4, float("nan")])
+    assert not improves("validation/watch/rmse", 0.5, [0.4])
+    assert not improves("validation/watch/rmse", float("nan"), [])
 
 
 def test_steps_are_counted_from_one(graph: Graph, source: Source, tmp_path: Path) -> None:

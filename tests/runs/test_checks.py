@@ -132,6 +132,22 @@ def test_a_metric_that_nothing_measures_lists_some() -> None:
     assert len(item.help) < 2000
 
 
+@pytest.mark.parametrize(
+    ("monitor", "code", "words"),
+    [
+        ("validation/click/auc, validation/like/acu", "AS707", "did you mean `validation/like/auc`?"),
+        ("validation/click/auc,validation/like/pcoc", "AS741", "monitor `validation/like/loss`"),
+        (" , ", "AS731", "known: validation/loss"),
+    ],
+)
+def test_each_monitored_metric_is_checked(monitor: str, code: str, words: str) -> None:
+    """A misspelt second metric is reported like the first; one without a direction is refused; none is too few."""
+    (item,) = refusal(replace(RECIPE, monitor=monitor)).diagnostics
+    assert item.code == code
+    assert words in item.help
+    check_recipe(graph_of(), replace(RECIPE, monitor="validation/click/auc, validation/like/loss"), None)
+
+
 def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has needed and available memory and the largest block; if memory is unknown, training starts."""
     monkeypatch.setattr(checks, "memory", lambda: 2000)

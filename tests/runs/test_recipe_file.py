@@ -47,6 +47,7 @@ def test_a_file_may_be_short(tmp_path: Path) -> None:
     assert read_recipe(written(tmp_path, "precision: 32\nlearning_rate: 1e-2\nclip:\n")).values == {
         "precision": "32", "learning_rate": 0.01, "clip": None,
     }  # fmt: skip
+    assert read_recipe(written(tmp_path, "monitor: [a/auc, b/auc]\n")).values == {"monitor": "a/auc,b/auc"}
     for text in ("", "# nothing yet\n"):
         assert read_recipe(written(tmp_path, text)).values == {}
 
