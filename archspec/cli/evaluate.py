@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,14 +12,10 @@ from archspec.cli.data_options import ManyFiles
 from archspec.cli.extras import need
 from archspec.cli.messages import show
 from archspec.cli.progress import Display
-from archspec.cli.results import of_task, shown_value
-from archspec.cli.tables import metrics_table
+from archspec.cli.results import groups_table, of_groups, of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from archspec.data.faults import Bad
-    from archspec.runs.evaluation import Evaluation, Measured
 
 
 @click.command(cls=ManyFiles)
@@ -59,40 +55,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument per option
     display.warn(found.warnings)
     tasks = tuple(trained.graph.spec.tasks)
     if as_json:
-        click.echo(json.dumps(_data(found, by, tasks), indent=2))
+        data = {"skipped": found.skipped, **of_rows(found.whole, tasks), **of_groups(by, found.groups, tasks)}
+        click.echo(json.dumps(data, indent=2))
         return
-    _print(found, by, tasks)
+    show(groups_table(found.whole, found.groups, by, tasks))
     skipped = f", {found.skipped:,} left out" if found.skipped else ""
     display.say(f"{found.whole.rows:,} row{'s' * (found.whole.rows != 1)}{skipped}")
-
-
-def _data(found: Evaluation, by: str | None, tasks: Sequence[str]) -> dict[str, Any]:
-    """The evaluation for JSON."""
-    data = {"skipped": found.skipped, **_measured(found.whole, tasks)}
-    if by is not None:
-        data |= {"by": by, "groups": [{"value": value, **_measured(m, tasks)} for value, m in found.groups.items()]}
-    return data
-
-
-def _measured(measured: Measured, tasks: Sequence[str]) -> dict[str, Any]:
-    return {
-        "rows": measured.rows,
-        "task_losses": measured.metrics.get("task_losses"),
-        "tasks": {task: of_task(measured.metrics, task) for task in tasks},
-    }
-
-
-def _print(found: Evaluation, by: str | None, tasks: Sequence[str]) -> None:
-    """Prints a row for each task, and for each task and group."""
-    groups = {"all": found.whole}
-    groups |= {"no value" if value is None else value: measured for value, measured in found.groups.items()}
-    names = dict.fromkeys(name for task in tasks for name in of_task(found.whole.metrics, task))
-    words = [name.replace("_", " ") for name in names]
-    table = metrics_table(["task"], words) if by is None else metrics_table(["task", by], ["rows", *words])
-    for task in tasks:
-        for place, (value, measured) in enumerate(groups.items()):
-            own = of_task(measured.metrics, task)
-            cells = [shown_value(own[name]) if name in own else "" for name in names]
-            of_group = [] if by is None else [value, f"{measured.rows:,}"]
-            table.add_row("" if place else task, *of_group, *cells)
-    show(table)

@@ -97,6 +97,10 @@ _OPTIONS: Final = (
         "the sum of the tasks' losses, each times its `weight`, without decay and balance.",
         metavar="METRIC,...",
     ),
+    setting(
+        "by", "In the end, also measure the validation rows with each value of this column alone, such as each scene.",
+        metavar="COLUMN",
+    ),
     setting("interval", "Steps between checkpoints: the most that is lost if the process is killed."),
     setting("seed", "Seed of initial weights, order of rows, and dropout."),
     setting("devices", "Number of processes that train together."),

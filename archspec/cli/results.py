@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from archspec.runs.training import Results
+    from rich.table import Table
+
+    from archspec.runs.evaluation import Measured
+    from archspec.runs.results import Results
 
 
 def shown_value(value: float | None) -> str:
@@ -28,6 +31,38 @@ def of_task(metrics: Mapping[str, float | None], task: str) -> dict[str, float |
     return {name.removeprefix(head): value for name, value in metrics.items() if name.startswith(head)}
 
 
+def of_rows(measured: Measured, tasks: Sequence[str]) -> dict[str, Any]:
+    """The metrics over some rows, for JSON."""
+    return {
+        "rows": measured.rows,
+        "task_losses": measured.metrics.get("task_losses"),
+        "tasks": {task: of_task(measured.metrics, task) for task in tasks},
+    }
+
+
+def of_groups(by: str | None, groups: Mapping[str | None, Measured], tasks: Sequence[str]) -> dict[str, Any]:
+    """The metrics over the rows of each value of a column, for JSON; nothing without a column."""
+    if by is None:
+        return {}
+    return {"by": by, "groups": [{"value": value, **of_rows(rows, tasks)} for value, rows in groups.items()]}
+
+
+def groups_table(whole: Measured, groups: Mapping[str | None, Measured], by: str | None, tasks: Sequence[str]) -> Table:
+    """A row for each task, and for each task and value of the column `by`, if there is one."""
+    rows = {"all": whole}
+    rows |= {"no value" if value is None else value: measured for value, measured in groups.items()}
+    names = dict.fromkeys(name for task in tasks for name in of_task(whole.metrics, task))
+    words = [name.replace("_", " ") for name in names]
+    table = metrics_table(["task"], words) if by is None else metrics_table(["task", by], ["rows", *words])
+    for task in tasks:
+        for place, (value, measured) in enumerate(rows.items()):
+            own = of_task(measured.metrics, task)
+            cells = [shown_value(own[name]) if name in own else "" for name in names]
+            of_group = [] if by is None else [value, f"{measured.rows:,}"]
+            table.add_row("" if place else task, *of_group, *cells)
+    return table
+
+
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:
     """Prints a row per task and a column per metric, as tables of tasks with the same metrics, or as JSON."""
     metrics = results.measured()
@@ -38,9 +73,13 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
             "reason": results.reason,
             "loss": results.best.get("validation/loss"), "tasks": measured,
             "rows": {"train": results.train, "validation": results.validation, "skipped": results.skipped},
+            **of_groups(results.by, results.groups, tasks),
         }  # fmt: skip
         click.echo(json.dumps(printed, indent=2))
         return
+    if results.by is not None:
+        show(groups_table(results.whole(), results.groups, results.by, tasks))
+        measured = {}
     for names in dict.fromkeys(tuple(values) for values in measured.values()):  # tasks with the same metrics together
         table = metrics_table(["task"], [name.replace("_", " ") for name in names])
         for task, values in measured.items():

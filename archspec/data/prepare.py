@@ -11,12 +11,13 @@ import numpy as np
 
 from archspec.data.choices import Requests, sources_of, timed
 from archspec.data.columns import Tally, as_text, many_unknown
-from archspec.data.encoder import Encoder
+from archspec.data.distinct import DistinctValues
+from archspec.data.encoder import Columns, Encoder
 from archspec.data.faults import Bad, Faults
 from archspec.data.groups import Groups
 from archspec.data.label_counts import LabelCounts
 from archspec.data.list_survey import ListEnds, list_forms, split_at_blanks, with_lists
-from archspec.data.requirements import column_requirements, group_column, leaks
+from archspec.data.requirements import by_requirement, column_requirements, group_column, leaks
 from archspec.data.rows import written_rows
 from archspec.data.survey import learned
 from archspec.data.tables import check_columns, open_tables
@@ -24,6 +25,7 @@ from archspec.data.types import check_types
 from archspec.data.vectors import share_line, vector_files, write_vectors
 from archspec.diagnostics import Diagnostic, Diagnostics, SpecError, unusable
 from archspec.files import write_whole
+from archspec.program.columns import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -98,6 +100,8 @@ class Prepared:
     """The share of values with a pretrained vector, a line for each table."""
     groups: Groups | None = None
     """The groups of training rows that batches keep together."""
+    values: tuple[str | None, ...] = ()
+    """The values by which validation rows are measured, by their number in these rows; None is a missing value."""
 
 
 def prepare(  # noqa: PLR0913 - the parts of the work
@@ -107,6 +111,7 @@ def prepare(  # noqa: PLR0913 - the parts of the work
     *,
     before: Before | None = None,
     together: str | None = None,
+    by: str | None = None,
     progress: Callable[[str, int], None] = lambda _, __: None,
 ) -> Prepared:
     """Reads files twice, to learn encodings and to encode; writes `rows/*`, `encoding.json`, `columns.json`.
@@ -117,6 +122,7 @@ def prepare(  # noqa: PLR0913 - the parts of the work
         folder: the folder for the rows; created if it is missing.
         before: the encodings of an earlier run, for the columns that it has.
         together: a column whose values group rows for batches; see `archspec.data.groups`.
+        by: a column by whose values validation rows are measured: they get the number of their value.
         progress: called after each chunk with the stage and the number of rows that are done.
 
     Raises:
@@ -126,7 +132,8 @@ def prepare(  # noqa: PLR0913 - the parts of the work
     wanted = column_requirements(graph, source.grouped_by, together)
     requested = source.choices
     source = source if before is None else before.source(source, wanted)
-    tables, held_out = _opened(source, wanted)
+    read_too = {} if by is None else by_requirement(by)
+    tables, held_out = _opened(source, wanted, read_too)
     vectors = vector_files(graph, source.tables)
     for file in vectors:
         file.check()
@@ -144,13 +151,13 @@ def prepare(  # noqa: PLR0913 - the parts of the work
     learnt = learnt if before is None else before.learned(learnt, requested, wanted)
     encoder = Encoder.of(learnt, wanted, forms, sources_of(source.columns, source.choices), source.missing)
     matched = {file.name: file.matched(encoder.encodings[file.column]) for file in vectors}
-    work = _Work(encoder, progress, group_column(wanted, together))
+    work = _Work(encoder, progress, group_column(wanted, together), by)
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
         validation = stack.enter_context(written_rows(folder / VALIDATION, wanted))
-        for chunk, held in _split(tables, wanted, share):
+        for chunk, held in _split(tables, {**read_too, **wanted}, share):
             work.encode(chunk, held, train, validation)
-        for chunk, _ in _split(held_out, wanted, 0.0):
+        for chunk, _ in _split(held_out, {**read_too, **wanted}, 0.0):
             work.encode(chunk, np.ones(chunk.rows, dtype=np.bool_), train, validation)
         left_out = work.faults.report(source.bad)
         _check_enough(source, train, validation, left_out)
@@ -166,10 +173,12 @@ def prepare(  # noqa: PLR0913 - the parts of the work
     shares = (share_line(file, encoder.encodings[file.column], len(matched[file.name][0])) for file in vectors)
     labels = tuple(work.labels.texts())
     rows = train.rows, validation.rows, work.skipped
-    return Prepared(encoder, *rows, columns, warnings, labels, tuple(shares), groups)
+    return Prepared(encoder, *rows, columns, warnings, labels, tuple(shares), groups, tuple(work.values.values()))
 
 
-def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
+def _opened(
+    source: Source, wanted: Mapping[str, ColumnRequirement], read_too: Mapping[str, ColumnRequirement]
+) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
     """The training and the validation tables. Raises SpecError if they lack a column."""
     problems = Diagnostics()
     Requests.of(source).check(wanted, problems)
@@ -179,7 +188,7 @@ def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tu
         tuple(replace(table, sources=sources, none=source.missing) for table in open_tables(files, source.header))
         for files in (source.files, source.validation)
     )
-    check_columns((*tables, *held_out), wanted)
+    check_columns((*tables, *held_out), {**read_too, **wanted})
     check_types((*tables, *held_out), wanted, timed(source.choices))
     return tables, held_out
 
@@ -187,9 +196,12 @@ def _opened(source: Source, wanted: Mapping[str, ColumnRequirement]) -> tuple[tu
 class _Work:
     """The counters that are updated while rows are encoded."""
 
-    def __init__(self, encoder: Encoder, progress: Callable[[str, int], None], together: str | None) -> None:
-        self.encoder, self.progress, self.together = encoder, progress, together
+    def __init__(
+        self, encoder: Encoder, progress: Callable[[str, int], None], together: str | None, by: str | None
+    ) -> None:
+        self.encoder, self.progress, self.together, self.by = encoder, progress, together, by
         self.keys: list[NDArray[np.int64]] = []
+        self.values = DistinctValues(None if by is None else encoder.encodings.get(by))
         self.faults = Faults()
         self.labels = LabelCounts(encoder)
         self.tally = Tally(encoder)
@@ -210,13 +222,20 @@ class _Work:
         self.skipped += int((~good).sum())
         self.seen += chunk.rows
         self.progress("encoding", self.seen)
-        for writer, rows in ((train, good & ~held), (validation, good & held)):
-            if rows.any():
-                writer.add({name: values[rows] for name, values in columns.items()})
+        if (good & ~held).any():
+            train.add(_chosen(columns, good & ~held))
+        if (good & held).any():
+            validation.add(_chosen(columns, good & held) | self._numbered(chunk, good & held))
         if self.together is not None:
             self.keys.append(columns[self.together][good & ~held].astype(np.int64))
         self.labels.add(columns, good & ~held)
         self.tally.add(chunk, columns, good & held)
+
+    def _numbered(self, chunk: Chunk, rows: Mask) -> Columns:
+        """The number of each row's value in the column by which rows are measured, if there is one."""
+        if self.by is None:
+            return {}
+        return {numbered(self.by): self.values.numbered(_part(chunk, rows).columns[self.by])}
 
     def padding(self) -> tuple[Diagnostic, ...]:
         """Warnings about items that look like padding."""
@@ -242,6 +261,10 @@ def _held(first: int, count: int, share: float) -> Mask:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     held: Mask = (x >> np.uint64(32)) < share * _SPLIT
     return held
+
+
+def _chosen(columns: Columns, rows: Mask) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}
 
 
 def _part(chunk: Chunk, rows: Mask) -> Chunk:

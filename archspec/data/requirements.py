@@ -126,6 +126,11 @@ def group_requirement(column: str, reader: str = "the groups of rows") -> Column
     return ColumnRequirement(column, "key", reader)
 
 
+def by_requirement(column: str) -> dict[str, ColumnRequirement]:
+    """The requirement for a column by whose values rows are measured; it is read without encoding."""
+    return {column: group_requirement(column, "`--by`")}
+
+
 def group_column(found: Mapping[str, ColumnRequirement], grouped_by: str | None) -> str | None:
     """The column of a batch with the groups: a separate one if the spec also reads the file's column."""
     return as_written(grouped_by) if grouped_by is not None and found[grouped_by].groups else grouped_by

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from archspec.lightning.metrics import TaskMetrics
+from archspec.lightning.metrics import RowCount, TaskMetrics
 from archspec.train.gates import GateSums
 
 if TYPE_CHECKING:
@@ -47,6 +47,61 @@ class MeanLosses(Metric):
         return torch.stack([self.totals / torch.where(counted, self.counts, 1), counted.to(self.totals.dtype)])
 
 
+class GroupedMeasures(nn.Module):
+    """The `Measures` of all rows, and those of each group of rows alone.
+
+    A group keeps what its metrics need; for metrics that rank rows, all groups together keep every row once more.
+
+    Args:
+        spec: defines tasks.
+        grouped_by: see `TaskMetrics`.
+    """
+
+    def __init__(self, spec: Spec, grouped_by: str | None = None) -> None:
+        super().__init__()
+        self.spec, self.grouped_by = spec, grouped_by
+        self.whole = CountedMeasures(spec, grouped_by)
+        self.groups = nn.ModuleList()
+
+    def add(self, logits: Columns, batch: Columns, groups: Tensor | None, criterion: MultiTaskLoss) -> None:
+        """Adds a batch: the model's logits, and the number of each row's group, `[B]`, from 0; None: without groups."""
+        self.whole.add(logits, batch, criterion)
+        for number in () if groups is None else torch.unique(groups).tolist():
+            rows = (groups == number).nonzero().squeeze(1)
+            self.of(number).add(_rows_of(logits, rows), _rows_of(batch, rows), criterion)
+
+    def of(self, number: int) -> CountedMeasures:
+        """The measures of a group. In several processes, each must compute those of all groups, in the same order."""
+        while len(self.groups) <= number:
+            self.groups.append(CountedMeasures(self.spec, self.grouped_by).to(self.whole.device()))
+        found = self.groups[number]
+        assert isinstance(found, CountedMeasures)
+        return found
+
+
+def _rows_of(columns: Columns, rows: Tensor) -> dict[str, Tensor]:
+    return {name: values[rows] for name, values in columns.items()}
+
+
+class CountedMeasures(nn.Module):
+    """`Measures`, and the number of rows."""
+
+    def __init__(self, spec: Spec, grouped_by: str | None = None) -> None:
+        super().__init__()
+        self.rows = RowCount()
+        self.measures = Measures(spec, grouped_by)
+        self.rows.update(0)
+
+    def add(self, logits: Columns, batch: Columns, criterion: MultiTaskLoss) -> None:
+        """Adds a batch."""
+        self.rows.update(len(next(iter(batch.values()))))
+        self.measures.add(logits, batch, {}, criterion)
+
+    def device(self) -> torch.device:
+        """Where the counts are."""
+        return self.rows.rows.device
+
+
 class Measures(nn.Module):
     """Losses and metrics of all tasks, and mean gate weights, of one pass.
 
@@ -57,7 +112,7 @@ class Measures(nn.Module):
 
     def __init__(self, spec: Spec, grouped_by: str | None = None) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.grouped_by = spec, grouped_by
         self.losses = MeanLosses(len(spec.tasks))
         self.tasks = nn.ModuleList(TaskMetrics(block, grouped_by) for block in spec.tasks.values())
         self.gates = GateSums()

@@ -17,6 +17,11 @@ def as_written(column: str) -> str:
     return f"{column} as written"
 
 
+def numbered(column: str) -> str:
+    """The name of a batch's column with a number for each distinct value of a file's column, from 0."""
+    return f"{column} numbered"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One tensor of a batch: floats, or int64 ids with `low <= id < high` (`high` None: no bound).

@@ -72,6 +72,7 @@ def check_recipe(
     _check_values(recipe, problems)
     _check_groups(graph, grouped_by, problems)
     _check_ids(graph, "together", recipe.together, problems)
+    _check_ids(graph, "by", recipe.by, problems)
     _check_devices(recipe.devices, problems)
     _check_processes(graph, processes or recipe.devices, problems)
     _check_tables(graph, recipe.table_optimizer, problems)

@@ -68,6 +68,8 @@ class RunFile(_Strict):
     train: int
     validation: int
     skipped: int
+    values: list[str | None] = []
+    """With `--by`: the values of the column, by their number in `rows/validation.arrow`."""
     sha256: dict[str, str] = {}
     data: dict[str, Stamp] = {}
 

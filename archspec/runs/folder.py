@@ -253,13 +253,20 @@ def check_places(folder: Path) -> None:
         unusable("AS735", f"`{rows}` is not a folder, but a run writes its rows there", help="move it elsewhere")
 
 
-def write_run(folder: Path, arguments: Mapping[str, Any], rows: Mapping[str, int], files: tuple[str, ...]) -> None:
-    """Writes `run.json`, which marks the other files as prepared, and contains their hashes."""
+def write_run(folder: Path, arguments: Mapping[str, Any], prepared: Mapping[str, Any], files: tuple[str, ...]) -> None:
+    """Writes `run.json`, which marks the other files as prepared, and contains their hashes.
+
+    Args:
+        folder: the folder.
+        arguments: what the run was started with.
+        prepared: the fields of `RunFile` about the rows.
+        files: the data files.
+    """
     stamps = {name: stamp for name in files if (stamp := stamp_of(name)) is not None}
     start = (START,) if arguments.get("start") else ()
     fixed = (*fixed_files(_SOURCE.validate_python(dict(arguments))), *start)
     hashes = {name: _hash(folder / name) for name in fixed}
-    run = RunFile(archspec=__version__, asked=dict(arguments), sha256=hashes, data=stamps, **rows)
+    run = RunFile(archspec=__version__, asked=dict(arguments), sha256=hashes, data=stamps, **prepared)
     write_whole(folder / RUN, run.model_dump_json(indent=1, by_alias=True) + "\n")
 
 

@@ -53,6 +53,7 @@ class Recipe:
         precision: the arithmetic of a step: `32`, or mixed with bfloat16 or float16.
         accumulate: batches whose gradients are averaged for one optimizer step.
         ema: decay per step of a moving average of the weights, which is then what is measured and saved; None: none.
+        by: a column, such as the scene: validation rows of each of its values are also measured alone, in the end.
         together: a column, such as the id of a request: rows with one value are in the same batch.
     """
 
@@ -78,4 +79,5 @@ class Recipe:
     precision: Precision = "32"
     accumulate: AtLeastOne = 1
     ema: Annotated[float, Gt(0), Lt(1)] | None = None
+    by: str | None = None
     together: str | None = None

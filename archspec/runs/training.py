@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from math import isfinite, nan
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from archspec.runs.lock import claimed
 from archspec.runs.migration import before, start_of
 from archspec.runs.processes import Processes, lost
 from archspec.runs.recipe_file import write_recipe
+from archspec.runs.results import Results, measured_by_value
 from archspec.runs.threads import using
 from archspec.runs.trained import open_run
 from archspec.train.renames import Renames
@@ -43,33 +43,14 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from archspec.data.batches import OrderedBatches
+    from archspec.data.groups import OrderedGroups
     from archspec.data.prepare import Prepared
     from archspec.diagnostics import Diagnostic, Span
     from archspec.graph.graph import Graph
     from archspec.runs.checkpoints import Epoch, Step
     from archspec.runs.recipe import Recipe
     from archspec.train.changes import Migration
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """The results of a run: `best` has the metrics of the epoch whose weights were saved, with `epoch` and `step`."""
-
-    best: dict[str, float]
-    history: dict[str, list[tuple[int, float]]]
-    train: int
-    validation: int
-    skipped: int
-    reason: str = ""
-    """Why the weights of this epoch were saved."""
-    metrics: tuple[str, ...] = ()
-    """All metrics, including those without a value, such as an AUC if all rows have one class."""
-
-    def measured(self) -> dict[str, float | None]:
-        """`best`, with None for each metric that has no value or is not a number."""
-        names = dict.fromkeys((*(name for name in self.best if name not in self.metrics), *self.metrics))
-        values = {name: self.best.get(name, nan) for name in names}
-        return {name: value if isfinite(value) else None for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +116,7 @@ def train(  # noqa: PLR0913 - the parts of a run
         write_recipe(recipe, folder)
         prepared()
         results = _trained(graph, source, recipe, run, progress, processes=processes)
-        written = {name: value for name, value in asdict(results).items() if name not in {"history", "metrics"}}
-        written["best"] = results.measured()
-        write_whole(folder / RESULTS, json.dumps(written, indent=1) + "\n")
+        write_whole(folder / RESULTS, json.dumps(results.written(), indent=1) + "\n")
     return results
 
 
@@ -190,7 +169,9 @@ def _prepare(graph: Graph, source: Source, recipe: Recipe, folder: Path, progres
     known = old if source.encoding is None else open_run(source.encoding, registry)
     taken = None if known is None else before(known, graph, recipe.moved, extend=source.encoding is None)
     try:
-        prepared = prepare(graph, source, folder, before=taken, together=recipe.together, progress=progress.rows)
+        prepared = prepare(
+            graph, source, folder, before=taken, together=recipe.together, by=recipe.by, progress=progress.rows
+        )
         (folder / START).unlink(missing_ok=True)
         if old is not None:
             started = start_of(
@@ -207,7 +188,10 @@ def _prepare(graph: Graph, source: Source, recipe: Recipe, folder: Path, progres
         progress.say(prepared.groups.text(str(recipe.together), recipe.batch))
     progress.warn(scattered_groups(graph, recipe.together))
     write_whole(folder / SPEC, graph.spec.text())
-    rows = {"train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped}
+    rows = {
+        "train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped,
+        "values": list(prepared.values),
+    }  # fmt: skip
     files = (*source.files, *source.validation, *source.tables.values())
     write_run(folder, arguments_of(graph, source, recipe), rows, files)
 
@@ -237,28 +221,36 @@ def _trained(  # noqa: PLR0913 - as train
     )  # fmt: skip
     model: Any = module.model
     model.vocabularies = digests(graph, run.encoder(requirements).encodings)
+    together = group_column(requirements, recipe.together)
+
+    def validated() -> OrderedBatches | OrderedGroups:
+        return validation_batches(run.rows(VALIDATION, checked=processes.first), recipe, together)
+
     if not _over(run, recipe, callback, module):
         going_on = run.checkpoint(module)
         if going_on is None:
             run.load_start(model)
         if source.tables:  # they replace the vectors of an earlier run, and a checkpoint replaces them
             run.load_tables(module.model)
-        train_rows, validation_rows = (run.rows(name, checked=processes.first) for name in (TRAIN, VALIDATION))
         trainer = _trainer(graph, recipe, module, callback, processes)
         model.check_inputs = module.criterion.check_labels = False  # every value has been checked
-        together = group_column(requirements, recipe.together)
         trainer.fit(
             module,
-            training_batches(train_rows, recipe, together),
-            validation_batches(validation_rows, recipe, together),
+            training_batches(run.rows(TRAIN, checked=processes.first), recipe, together),
+            validated(),
             ckpt_path=going_on,
             weights_only=True,  # plain data and tensors: an untrusted folder cannot run code
         )
+        if recipe.by is not None:  # Lightning has moved it to the CPU, where not every backend adds up
+            module.to(trainer.strategy.root_device)
     found = run.found
     metrics = tuple(f"validation/{name}" for name in module.measures.names())
-    return Results(
+    results = Results(
         callback.best, callback.history, found.train, found.validation, found.skipped, callback.reason, metrics
     )
+    if recipe.by is None:
+        return results
+    return replace(results, by=recipe.by, groups=measured_by_value(recipe.by, graph, run, module, validated()))
 
 
 @contextmanager

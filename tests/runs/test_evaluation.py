@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from archspec.data import distinct
 from archspec.diagnostics import SpecError
-from archspec.runs import evaluation
 from tests.runs.clicks import SPEC, rows, trained
 
 if TYPE_CHECKING:
@@ -104,9 +104,15 @@ def test_labels_are_needed(run: Trained) -> None:
 
 def test_too_many_groups(run: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """A column with a different value in each row is refused before memory is full."""
-    monkeypatch.setattr(evaluation, "_GROUPS", 3)
+    monkeypatch.setattr(distinct, "MOST", 3)
     with pytest.raises(SpecError, match="AS804"):
         run.evaluate({**rows(20, 5), "row": list(range(20))}, by="row")
+
+
+def test_groups_are_single_values(run: Trained) -> None:
+    """A column of lists is refused in words."""
+    with pytest.raises(SpecError, match=r"AS703.*the column to group by has the type list<item: string>"):
+        run.evaluate(rows(20, 5), by="seen")
 
 
 def test_a_balance_that_learns_changes_no_metric(tmp_path: Path) -> None:

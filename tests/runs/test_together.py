@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,7 +23,7 @@ from archspec.diagnostics import SpecError
 from archspec.graph.load import load_graph
 from archspec.lightning.module import MultiTaskModule
 from archspec.runs import batches
-from archspec.runs.files import WEIGHTS
+from archspec.runs.files import RESULTS, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.training import Progress, train
 
@@ -53,7 +54,8 @@ def rows(**changed: Any) -> dict[str, Any]:  # noqa: ANN401 - columns of any typ
     price = random.normal(size=count)
     click = (price + random.normal(size=count) > 0).astype(int)
     user = random.integers(0, 40, count)
-    found = {"request": random.permutation(REQUESTS), "user": user, "price": price, "click": click}
+    scene = random.choice(["home", "search"], count)
+    found = {"request": random.permutation(REQUESTS), "user": user, "price": price, "click": click, "scene": scene}
     return {name: column.tolist() for name, column in found.items()} | changed
 
 
@@ -84,7 +86,7 @@ def test_each_step_has_whole_requests(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(MultiTaskModule, hook, noted)
     said, warned = run(tmp_path)
     assert not [item for item in warned if item.code == "AS751"]
-    assert any(line.startswith("59 groups of `request`, with 1 to 7 rows") for line in said), said
+    assert any(line.startswith("58 groups of `request`, with 1 to 7 rows") for line in said), said
     for name, found in seen.items():
         epoch = [set(batch.tolist()) for batch in found[: len(found) // 2]]
         assert len(epoch) > 1
@@ -136,19 +138,26 @@ def test_a_column_that_the_model_reads(tmp_path: Path) -> None:
 
 
 def test_processes_share_out_groups(tmp_path: Path) -> None:
-    """Two processes train like one, also on a batch with a single large group, of which one of them has no row."""
+    """Two processes train like one, also on a batch with a single large group, of which one of them has no row.
+
+    They measure the same, too, also by the values of a column.
+    """
     requests = rows()["request"]
     data = rows(request=[("big" if row < 60 else request) for row, request in enumerate(requests)])
-    said, _ = run(tmp_path, LOGISTIC, RECIPE, data)
+    said, _ = run(tmp_path, LOGISTIC, replace(RECIPE, by="scene"), data)
     assert any("1 has more rows than `--batch 32`, and is a batch of its own" in line for line in said), said
     (tmp_path / "ranked.yaml").write_text(LOGISTIC)
     words = [
         sys.executable, "-m", "archspec", "train", "ranked.yaml", "--data", "rows.parquet", "--split", "0.2",
         "--batch", "32", "--epochs", "2", "--learning-rate", "0.01", "--patience", "0", "--together", "request",
-        "--threads", "1", "--devices", "2", "-o", "two",
+        "--by", "scene", "--threads", "1", "--devices", "2", "-o", "two",
     ]  # fmt: skip
     found = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr
     one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("run", "two"))
     for name, weights in one.items():
         torch.testing.assert_close(two[name], weights, rtol=1e-4, atol=1e-5)
+    alone, both = (json.loads((tmp_path / name / RESULTS).read_text())["groups"] for name in ("run", "two"))
+    for expected, measured in zip(alone, both, strict=True):
+        assert (measured["value"], measured["rows"]) == (expected["value"], expected["rows"])
+        assert measured["metrics"] == pytest.approx(expected["metrics"], abs=1e-4)
