@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 try:
+    from archspec.lightning.combined import CombinedOptimizer
     from archspec.lightning.grouped_auc import AUC, GroupedAUC
     from archspec.lightning.metrics import LogLoss, NormalizedEntropy
     from archspec.lightning.module import MultiTaskModule
@@ -26,6 +27,7 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "AUC",
+    "CombinedOptimizer",
     "GroupedAUC",
     "LogLoss",
     "MultiTaskModule",

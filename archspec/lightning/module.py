@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -23,18 +23,16 @@ from archspec.lightning.checkpoint import (
     unwrapped_names,
     wrapped_names,
 )
+from archspec.lightning.clipping import clip
+from archspec.lightning.combined import joined_states
 from archspec.lightning.measures import Measures
 from archspec.lightning.optimizers import (
     OptimizerHook,
-    Optimizers,
+    OptimizerSettings,
     check_trainer,
-    clips_scaled,
-    default_optimizers,
-    has_sparse_tables,
     learning_groups,
-    table_optimizer_problem,
+    single,
 )
-from archspec.lightning.schedules import scheduled
 from archspec.spec.spec import Spec
 from archspec.train.criterion import MultiTaskLoss
 
@@ -66,9 +64,8 @@ class MultiTaskModule(LightningModule):
     normalized_entropy, pcoc, ece` (and `grouped_auc`). Metrics use the rows of the task's sample space (`when`); each
     row counts once, whatever its `weight_column`. A metric without rows, or an AUC of one class, is not logged.
 
-    A spec with sparse tables (`sparse_grad`) is trained by two optimizers, in Lightning's manual optimization: the
-    Trainer then does not support `gradient_clip_val` and `accumulate_grad_batches`, and its `global_step` (`max_steps`)
-    counts the steps of both. Such a spec can be trained in one process only.
+    A spec with sparse tables (`sparse_grad`) can be trained in one process only. Its two optimizers are one for the
+    Trainer: see `archspec.lightning.CombinedOptimizer`.
 
     Args:
         spec: a Spec, the path of one, or its text.
@@ -78,11 +75,11 @@ class MultiTaskModule(LightningModule):
         table_learning_rate: learning rate of the tables of inputs; None: `learning_rate`.
         table_optimizer: `adam` and `sparse_adam` require that all tables have dense, or sparse, gradients;
             `rowwise_adagrad` (see `archspec.lightning.RowWiseAdagrad`) takes both. None: AdamW for tables with dense
-            gradients and SparseAdam for sparse ones. With two optimizers, the limits of sparse tables above apply.
+            gradients and SparseAdam for sparse ones.
         optimizer: a function that makes the optimizers from all trainable groups; see `OptimizerHook`. Checkpoints do
             not contain it.
-        schedule: how the learning rate of the default AdamW falls over the run: constant, cosine or linear.
-        warmup: optimizer steps in which that learning rate rises linearly.
+        schedule: how the learning rates of the default optimizer fall over the run: constant, cosine or linear.
+        warmup: optimizer steps in which these learning rates rise linearly.
         ema: decay per step of an exponential moving average of the weights, such as 0.999; None: no average. Validation
             measures the average, checkpoints load it, and the model has it after `fit`; see `MovingAverage`.
         seed: seed of the initial weights.
@@ -122,28 +119,27 @@ class MultiTaskModule(LightningModule):
         self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
         if grouped_by is not None and all(block.settings.output != "binary" for block in self.spec.tasks.values()):
             raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` is binary")
-        self.learning_rate, self.weight_decay, self.log_gates = learning_rate, weight_decay, log_gates
-        self.table_learning_rate, self.table_optimizer = table_learning_rate, table_optimizer
-        self._check_tables(optimizer)
-        self.schedule, self.warmup = schedule, warmup
+        self.log_gates = log_gates
+        self.settings = OptimizerSettings(
+            learning_rate, weight_decay, table_learning_rate, table_optimizer, schedule, warmup
+        )
+        self.settings.check(self.spec, optimizer)
         self.average = None if ema is None else MovingAverage(ema)
         self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
         # The step clock is advanced in optimizer_step, since gradients may come from several batches.
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
         self._epoch_has_steps = False
         self.optimizer = optimizer
-        several = has_sparse_tables(self.spec) or table_optimizer == "rowwise_adagrad"
-        self.automatic_optimization = optimizer is not None or not several
         self.measures = Measures(self.spec, grouped_by)
 
-    def _check_tables(self, optimizer: OptimizerHook | None) -> None:
-        """Raises ValueError if the settings of tables do not fit the spec or the hook."""
-        problem = table_optimizer_problem(self.spec, self.table_optimizer)
-        if problem is not None:
-            raise ValueError(f"table_optimizer={self.table_optimizer!r}: {problem[0]}; {problem[1]}")
-        given = self.table_optimizer is not None or self.table_learning_rate is not None
-        if optimizer is not None and given:
-            raise ValueError("`optimizer` makes all optimizers: omit table_optimizer and table_learning_rate")
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the default optimizer; Lightning's `Tuner.lr_find` sets it."""
+        return self.settings.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self.settings = replace(self.settings, learning_rate=rate)
 
     def forward(self, batch: Columns) -> dict[str, Tensor]:
         """Logits by name, as the compiled model returns them."""
@@ -170,8 +166,6 @@ class MultiTaskModule(LightningModule):
         own = {name: parts[name].detach() for name in self.spec.tasks}
         if self._logs_now():
             self.log_dict({f"train/{name}/loss": part for name, part in own.items()}, batch_size=_rows(batch))
-        if not self.automatic_optimization:
-            self._step_by_hand(loss)
         return {"loss": loss, "parts": own}
 
     def validation_step(self, batch: Columns, batch_idx: int) -> None:
@@ -190,8 +184,7 @@ class MultiTaskModule(LightningModule):
     def _logs_now(self) -> bool:
         """Whether Lightning passes this step to loggers, or the epoch ends; otherwise logging each task is wasted."""
         trainer: Any = self.trainer  # its type lacks the public log_every_n_steps
-        steps = trainer.global_step // len(trainer.optimizers)
-        return bool((steps + 1) % trainer.log_every_n_steps == 0 or trainer.is_last_batch)
+        return bool((trainer.global_step + 1) % trainer.log_every_n_steps == 0 or trainer.is_last_batch)
 
     def _measure(self, batch: Columns) -> None:
         gates: dict[str, Tensor] = {}
@@ -257,12 +250,6 @@ class MultiTaskModule(LightningModule):
             self.criterion.next_epoch()
         self._epoch_has_steps = False
 
-    def _end_step(self) -> None:
-        self.criterion.next_step()
-        if self.average is not None:
-            self.average.update(self.model)
-        self._epoch_has_steps = True
-
     def optimizer_step(
         self,
         epoch: int,
@@ -270,19 +257,25 @@ class MultiTaskModule(LightningModule):
         optimizer: Any,  # noqa: ANN401 - an Optimizer, or Lightning's wrapper of one
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """Makes one step of the only optimizer, then advances the losses' step clock: once per step, not per batch."""
+        """Makes one step, then advances the losses' step clock: once per step, not per batch."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        self._end_step()
+        self.criterion.next_step()
+        if self.average is not None:
+            self.average.update(self.model)
+        self._epoch_has_steps = True
 
-    def _step_by_hand(self, loss: Tensor) -> None:
-        """Makes one step of all optimizers."""
-        optimizers = cast("list[Optimizer]", self.optimizers())
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        self.manual_backward(loss)
-        for optimizer in optimizers:
-            optimizer.step()
-        self._end_step()
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips as the Trainer is told to, also sparse gradients, which Lightning does not take."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if gradient_clip_val and any(p.grad is not None and p.grad.is_sparse for p in parameters):
+            clip(parameters, gradient_clip_val, by_value=gradient_clip_algorithm == "value")
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _report(self, phase: str) -> None:
         values = {f"{phase}/{name}": value for name, value in self.measures.found(self.criterion).items()}
@@ -292,24 +285,14 @@ class MultiTaskModule(LightningModule):
     # -- optimizers ----------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - what Lightning takes
-        """The hook's optimizers, or AdamW for dense parameters and SparseAdam for sparse tables.
+        """The default optimizer, or the hook's; several are combined into one.
 
         Raises:
-            MisconfigurationException: the Trainer cannot do what the spec, or the number of optimizers, requires.
+            MisconfigurationException: the Trainer cannot do what the spec or the optimizer requires.
         """
         groups = learning_groups(self.model, self.criterion, self.spec)
-        if self.optimizer is None:
-            fusible = not clips_scaled(self.trainer)
-            made: Optimizers = default_optimizers(
-                groups, self.learning_rate, self.weight_decay, fusible=fusible,
-                table_learning_rate=self.table_learning_rate, table_optimizer=self.table_optimizer,
-            )  # fmt: skip
-        else:
-            made = self.optimizer(groups)
-        self.automatic_optimization = not (isinstance(made, Sequence) and len(made) > 1)
+        made = self.settings.made(groups, self.trainer) if self.optimizer is None else single(self.optimizer(groups))
         check_trainer(self.trainer, self.spec, made)
-        if self.optimizer is None and (self.schedule != "constant" or self.warmup):
-            return scheduled(made, self.trainer, self.schedule, self.warmup)
         return made
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
@@ -324,6 +307,7 @@ class MultiTaskModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises ValueError if the checkpoint was made with another spec."""
         check_same(checkpoint, self.spec)
+        joined_states(checkpoint)
         self._epoch_has_steps = bool(checkpoint[KEY].get("epoch_has_steps"))
         if self.average is not None and self._fits():
             self.average.resume(checkpoint, self.model)

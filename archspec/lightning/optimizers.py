@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -10,7 +11,9 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.optim import AdamW, Optimizer, SparseAdam
 
-from archspec.train.choices import TableOptimizer
+from archspec.lightning.combined import combined
+from archspec.lightning.schedules import scheduled
+from archspec.train.choices import Schedule, TableOptimizer
 from archspec.train.groups import ParameterGroup, parameter_groups
 from archspec.train.rowwise import RowWiseAdagrad
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from archspec.train.criterion import MultiTaskLoss
 
 Optimizers = Optimizer | Sequence[Optimizer] | OptimizerLRSchedulerConfig
-"""One optimizer, several, or one with its schedule: `{"optimizer": o, "lr_scheduler": s}`, as in Lightning."""
+"""One optimizer, several (which are combined), or one with its schedule: `{"optimizer": o, "lr_scheduler": s}`."""
 OptimizerHook = Callable[[list[ParameterGroup]], Optimizers]
 """Makes optimizers from all trainable groups; every group must be in exactly one optimizer."""
 
@@ -58,44 +61,74 @@ def learning_groups(model: nn.Module, criterion: MultiTaskLoss, spec: Spec) -> l
     return groups
 
 
-def default_optimizers(  # noqa: PLR0913 - the settings of a module
-    groups: list[ParameterGroup],
-    learning_rate: float,
-    weight_decay: float,
-    *,
-    fusible: bool = True,
-    table_learning_rate: float | None = None,
-    table_optimizer: TableOptimizer | None = None,
-) -> list[Optimizer]:
-    """AdamW for dense gradients, fused if the device supports it; SparseAdam, without weight decay, for sparse ones.
+@dataclass(frozen=True, slots=True)
+class OptimizerSettings:
+    """The settings of the default optimizer; `MultiTaskModule` explains them."""
 
-    Args:
-        groups: all trainable groups.
-        learning_rate: of everything, unless tables have their own.
-        weight_decay: of AdamW.
-        fusible: whether AdamW may update all parameters in one kernel.
-        table_learning_rate: of the tables; None: `learning_rate`.
-        table_optimizer: `rowwise_adagrad` trains all tables; `table_optimizer_problem` checks the others.
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    table_learning_rate: float | None = None
+    table_optimizer: TableOptimizer | None = None
+    schedule: Schedule = "constant"
+    warmup: int = 0
+
+    def check(self, spec: Spec, hook: OptimizerHook | None) -> None:
+        """Raises ValueError if the settings of tables do not fit the spec, or a hook would ignore them."""
+        problem = table_optimizer_problem(spec, self.table_optimizer)
+        if problem is not None:
+            raise ValueError(f"table_optimizer={self.table_optimizer!r}: {problem[0]}; {problem[1]}")
+        given = self.table_optimizer is not None or self.table_learning_rate is not None
+        if hook is not None and given:
+            raise ValueError("`optimizer` makes all optimizers: omit table_optimizer and table_learning_rate")
+
+    def made(self, groups: list[ParameterGroup], trainer: Trainer) -> Optimizer | OptimizerLRSchedulerConfig:
+        """The default optimizer of all trainable groups, with its schedule if there is one.
+
+        Raises:
+            MisconfigurationException: the schedule ends with the training, but the Trainer never ends.
+        """
+        optimizer = combined(self._parts(groups, fusible=not clips_scaled(trainer)))
+        if self.schedule == "constant" and not self.warmup:
+            return optimizer
+        return scheduled(optimizer, trainer, self.schedule, self.warmup)
+
+    def _parts(self, groups: list[ParameterGroup], *, fusible: bool) -> list[Optimizer]:
+        """AdamW for dense gradients, fused if the device supports it; for tables SparseAdam or row-wise Adagrad."""
+        rate = self.learning_rate if self.table_learning_rate is None else self.table_learning_rate
+        dense: list[dict[str, Any]] = []
+        sparse: list[dict[str, Any]] = []
+        rowwise: list[dict[str, Any]] = []
+        for group in groups:
+            tables = group["name"] == "tables"
+            by_row = tables and self.table_optimizer == "rowwise_adagrad"
+            mine = rowwise if by_row else sparse if group["sparse"] else dense
+            mine.append({**group, "lr": rate if tables else self.learning_rate})
+        made: list[Optimizer] = []
+        if dense:
+            parameters = [parameter for group in dense for parameter in group["params"]]
+            fused = fusible and all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
+            made.append(AdamW(dense, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused))
+        if sparse:
+            made.append(SparseAdam(sparse, lr=rate))
+        if rowwise:
+            made.append(RowWiseAdagrad(rowwise, lr=rate))
+        return made
+
+
+def single(made: Optimizers) -> Optimizer | OptimizerLRSchedulerConfig:
+    """What a hook returned, with several optimizers combined into one.
+
+    Raises:
+        MisconfigurationException: it is a list of something else, such as optimizers with their own schedulers.
     """
-    rate = learning_rate if table_learning_rate is None else table_learning_rate
-    dense: list[dict[str, Any]] = []
-    sparse: list[dict[str, Any]] = []
-    rowwise: list[dict[str, Any]] = []
-    for group in groups:
-        tables = group["name"] == "tables"
-        by_row = tables and table_optimizer == "rowwise_adagrad"
-        mine = rowwise if by_row else sparse if group["sparse"] else dense
-        mine.append({**group, "lr": rate if tables else learning_rate})
-    made: list[Optimizer] = []
-    if dense:
-        parameters = [parameter for group in dense for parameter in group["params"]]
-        fused = fusible and all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
-        made.append(AdamW(dense, lr=learning_rate, weight_decay=weight_decay, fused=fused))
-    if sparse:
-        made.append(SparseAdam(sparse, lr=rate))
-    if rowwise:
-        made.append(RowWiseAdagrad(rowwise, lr=rate))
-    return made
+    if not isinstance(made, Sequence):
+        return made
+    if not made or not all(isinstance(each, Optimizer) for each in made):
+        raise MisconfigurationException(
+            "the optimizer hook must return an optimizer, a list of optimizers, or one dictionary with `optimizer` and "
+            "`lr_scheduler`; for several optimizers with a schedule, combine them with CombinedOptimizer([...])"
+        )
+    return combined(made)
 
 
 def table_optimizer_problem(spec: Spec, table_optimizer: str | None) -> tuple[str, str] | None:
@@ -137,38 +170,21 @@ def clips_scaled(trainer: Trainer) -> bool:
     return bool(trainer.gradient_clip_val) and isinstance(trainer.precision_plugin, MixedPrecision)
 
 
-def check_trainer(trainer: Trainer, spec: Spec, made: Optimizers) -> None:
+def check_trainer(trainer: Trainer, spec: Spec, made: Optimizer | OptimizerLRSchedulerConfig) -> None:
     """Checks what Lightning does not support, or would report only during training.
 
     Raises:
-        MisconfigurationException: sparse gradients in several processes, or clipped; several optimizers with a Trainer
-            option that requires a single one; a fused optimizer whose gradients would be clipped in mixed precision.
+        MisconfigurationException: sparse gradients in several processes; a fused optimizer whose gradients would be
+            clipped in mixed precision.
     """
     if has_sparse_tables(spec) and trainer.world_size > 1:
         raise MisconfigurationException(
             f"`{spec.name}` has tables with sparse gradients, which DDP and FSDP2 do not exchange: "
             "train it in one process, or without `sparse_grad`"
         )
-    if has_sparse_tables(spec) and trainer.gradient_clip_val:
-        raise MisconfigurationException(
-            f"`{spec.name}` has tables with sparse gradients, which torch does not clip: "
-            "omit Trainer(gradient_clip_val=...), or train it without `sparse_grad`"
-        )
-    several = isinstance(made, Sequence) and len(made) > 1
-    if several and (trainer.gradient_clip_val or trainer.accumulate_grad_batches != 1):
-        raise MisconfigurationException(
-            f"`{spec.name}` is trained by several optimizers, for which Lightning supports neither "
-            "Trainer(gradient_clip_val=...) nor Trainer(accumulate_grad_batches=...)"
-        )
-    if clips_scaled(trainer) and any(group.get("fused") for group in _groups(made)):
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    if clips_scaled(trainer) and any(group.get("fused") for group in getattr(optimizer, "param_groups", ())):
         raise MisconfigurationException(
             "in mixed precision, Lightning cannot clip the gradients of a fused optimizer: "
             "create the optimizer without `fused`, or omit Trainer(gradient_clip_val=...)"
         )
-
-
-def _groups(made: Optimizers) -> list[dict[str, Any]]:
-    """The parameter groups of the optimizers that a hook returned."""
-    several = made if isinstance(made, Sequence) else [made]
-    optimizers = [each["optimizer"] if isinstance(each, dict) else each for each in several]
-    return [group for optimizer in optimizers for group in getattr(optimizer, "param_groups", ())]

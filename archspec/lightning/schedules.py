@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil, cos, pi
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,8 @@ from torch.optim.lr_scheduler import LambdaLR
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+    from torch.optim import Optimizer
 
-    from archspec.lightning.optimizers import Optimizers
     from archspec.train.choices import Schedule
 
 
@@ -37,17 +36,12 @@ def rate_factor(schedule: Schedule, warmup: int, steps: int, step: int) -> float
     return 1.0 - done if schedule == "linear" else (1.0 + cos(pi * done)) / 2
 
 
-def scheduled(made: Optimizers, trainer: Trainer, schedule: Schedule, warmup: int) -> OptimizerLRSchedulerConfig:
-    """The only optimizer, with each group's learning rate multiplied by `rate_factor` over the steps of the Trainer.
+def scheduled(optimizer: Optimizer, trainer: Trainer, schedule: Schedule, warmup: int) -> OptimizerLRSchedulerConfig:
+    """An optimizer, with each group's learning rate multiplied by `rate_factor` over the steps of the Trainer.
 
     Raises:
-        MisconfigurationException: there are several optimizers, as for sparse tables, or the Trainer never ends.
+        MisconfigurationException: the schedule ends with the training, but the Trainer never ends.
     """
-    if not isinstance(made, Sequence) or len(made) != 1:
-        raise MisconfigurationException(
-            "several optimizers support neither schedule nor warm-up: train without `sparse_grad`, and without "
-            "table_optimizer='rowwise_adagrad'"
-        )
     if schedule != "constant" and trainer.max_epochs == -1 and trainer.max_steps == -1:
         raise MisconfigurationException(
             f"the schedule {schedule!r} ends with the training: set max_epochs or max_steps of the Trainer"
@@ -57,7 +51,7 @@ def scheduled(made: Optimizers, trainer: Trainer, schedule: Schedule, warmup: in
         falls = schedule != "constant" and step > warmup
         return rate_factor(schedule, warmup, _steps(trainer) if falls else 0, step)
 
-    return {"optimizer": made[0], "lr_scheduler": {"scheduler": LambdaLR(made[0], factor), "interval": "step"}}
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
 
 
 def _steps(trainer: Trainer) -> int:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from archspec.graph.graph import Graph
     from archspec.train.choices import TableOptimizer
 
-_BYTES: Final = 16
-"""Bytes per parameter in training: 4 each for the parameter, its gradient, and AdamW's two moments."""
+_FLOAT: Final = 4
+"""Bytes of a number in training."""
 _PROCESSES: Final = 8
 """This many processes are always allowed, even on a machine with fewer cores."""
 _LISTED: Final = 30
@@ -76,10 +76,10 @@ def check_recipe(
     _check_devices(recipe.devices, problems)
     _check_processes(graph, processes or recipe.devices, problems)
     _check_tables(graph, recipe.table_optimizer, problems)
-    _check_steps(graph, recipe, problems)
+    _check_precision(recipe.precision, problems)
     problems.raise_errors(status=2)
     _check_monitor(graph, recipe.monitor, grouped_by, problems)
-    _check_memory(graph, problems)
+    _check_memory(graph, recipe, problems)
     problems.raise_errors(status=2)
 
 
@@ -151,24 +151,9 @@ def _check_tables(graph: Graph, optimizer: TableOptimizer | None, problems: _Pro
         problems.setting("table_optimizer", f"`--table-optimizer {optimizer}`: {problem[0]}", help=problem[1])
 
 
-def _check_steps(graph: Graph, recipe: Recipe, problems: _Problems) -> None:
-    """Checks that the optimizers and the machine support how steps are made."""
-    changed = (("schedule", "constant"), ("warmup", 0), ("clip", None), ("accumulate", 1))
-    given = [(name, getattr(recipe, name)) for name, default in changed if getattr(recipe, name) != default]
-    if recipe.precision == "16-mixed":
-        given.append(("precision", recipe.precision))
-    why = None
-    if has_sparse_tables(graph.spec):
-        why = "has tables with sparse gradients", "train without `sparse_grad`"
-    elif recipe.table_optimizer == "rowwise_adagrad":
-        why = "is trained with `--table-optimizer rowwise_adagrad`", "omit that one"
-    if why is not None:
-        for name, value in given:
-            problems.setting(
-                name, f"`--{name} {value}`: `{graph.spec.name}` {why[0]}, and so has two optimizers, which do "
-                "not support it", help=f"omit this option, or {why[1]}",
-            )  # fmt: skip
-    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+def _check_precision(precision: str, problems: _Problems) -> None:
+    """Checks that the machine supports the arithmetic."""
+    if precision == "16-mixed" and not torch.cuda.is_available():
         problems.setting(
             "precision", "`--precision 16-mixed` requires a GPU",
             help="use `--precision bf16-mixed`, or `--precision 32`",
@@ -198,18 +183,35 @@ def _known(names: list[str]) -> str:
     return f"known: {', '.join(names[:_LISTED])}{more}"
 
 
-def _check_memory(graph: Graph, problems: _Problems) -> None:
+def _check_memory(graph: Graph, recipe: Recipe, problems: _Problems) -> None:
     """Checks that the memory is large enough for training all weights."""
-    costs = count(graph)
-    needed, held = (costs.known.parameters or 0) * _BYTES, memory()
+    parameters = {name: cost.parameters or 0 for name, cost in count(graph).nodes.items()}
+    sizes = {name: number * _bytes(graph, recipe, name) for name, number in parameters.items()}
+    needed, held = sum(sizes.values()), memory()
     if held is None or needed <= held:
         return
-    node, cost = max(costs.nodes.items(), key=lambda item: item[1].parameters or 0)
+    node = max(sizes, key=lambda name: sizes[name])
     problems.error(
-        "AS732", f"training `{graph.spec.name}` needs {_shown(needed)} of memory for weights, gradients and AdamW's "
-        f"two moments, but this machine has {_shown(held)}",
-        help=f"`{node}` needs the most, with {cost.parameters:,} weights: make it smaller",
+        "AS732", f"training `{graph.spec.name}` needs {_shown(needed)} of memory for weights, gradients and the state "
+        f"of the optimizer, but this machine has {_shown(held)}",
+        help=f"`{node}` needs the most, with {parameters[node]:,} weights: make it smaller",
     )  # fmt: skip
+
+
+def _bytes(graph: Graph, recipe: Recipe, node: str) -> float:
+    """Bytes per weight of a node: the weight, its moving average, its gradient, and the state of its optimizer.
+
+    A sparse gradient only has the rows of a batch, and row-wise Adagrad keeps one number per row instead of two moments
+    per weight.
+    """
+    weight = _FLOAT if recipe.ema is None else 2 * _FLOAT
+    section, _, name = node.partition(".")
+    if section != "inputs":
+        return weight + 3 * _FLOAT
+    settings = graph.spec.inputs[name].settings
+    gradient = 0 if settings.sparse_gradients() else _FLOAT
+    by_row = recipe.table_optimizer == "rowwise_adagrad"
+    return weight + gradient + (_FLOAT / getattr(settings, "dim", 1) if by_row else 2 * _FLOAT)
 
 
 def memory() -> int | None:
@@ -226,7 +228,7 @@ def memory() -> int | None:
     return min(machine, int(text)) if text.isdecimal() else machine
 
 
-def _shown(size: int) -> str:
+def _shown(size: float) -> str:
     """A number of bytes, such as `4.0 TB`."""
     value, unit = float(size), "B"
     for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):  # noqa: B007 - the last one is kept

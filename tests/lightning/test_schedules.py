@@ -67,10 +67,7 @@ def test_rates_change_with_optimizer_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a `validation_step`")
-def test_a_schedule_needs_an_end_and_one_optimizer(tmp_path: Path) -> None:
-    """Training without an end, and sparse tables, are refused in one sentence."""
+def test_a_schedule_needs_an_end(tmp_path: Path) -> None:
+    """Training without an end is refused in one sentence."""
     with pytest.raises(MisconfigurationException, match="max_epochs"):
         fitted(tmp_path, MultiTaskModule(TEXT, schedule="cosine"), max_epochs=-1, log_every_n_steps=1)
-    sparse = TEXT.replace("dim: 4", "dim: 4, sparse_grad: true")
-    with pytest.raises(MisconfigurationException, match="without `sparse_grad`"):
-        fitted(tmp_path, MultiTaskModule(sparse, warmup=3), max_epochs=1, log_every_n_steps=1)
