@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, cos, pi
+from math import ceil, cos, isfinite, pi
 from typing import TYPE_CHECKING
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -48,20 +48,30 @@ def scheduled(optimizer: Optimizer, trainer: Trainer, schedule: Schedule, warmup
         )
 
     def factor(step: int) -> float:
-        falls = schedule != "constant" and step > warmup
-        return rate_factor(schedule, warmup, _steps(trainer) if falls else 0, step)
+        ends = schedule != "constant" and step > 0  # before the first step, the loaders are unknown
+        return rate_factor(schedule, warmup, _steps(trainer, schedule) if ends else 0, step)
 
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
 
 
-def _steps(trainer: Trainer) -> int:
+def _steps(trainer: Trainer, schedule: Schedule) -> int:
     """All optimizer steps of a training that has begun.
 
     Before it has, `Trainer.estimated_stepping_batches` would set up the loaders, and a resumed epoch would then be
     followed by one with too few batches.
+
+    Raises:
+        MisconfigurationException: the loader has no length, and only the number of epochs is limited.
     """
     epochs = trainer.max_epochs
     if epochs is None or epochs == -1:
+        return trainer.max_steps
+    if not isfinite(trainer.num_training_batches):
+        if trainer.max_steps == -1:
+            raise MisconfigurationException(
+                f"the schedule {schedule!r} ends with the training, but the loader has no length, so max_epochs does "
+                "not say when that is: set max_steps of the Trainer"
+            )
         return trainer.max_steps
     steps = epochs * ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
     return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)

@@ -8,13 +8,16 @@ import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from archspec.lightning.module import MultiTaskModule
 from archspec.lightning.schedules import rate_factor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from torch import Tensor
 
 TEXT = """
 archspec: 1
@@ -46,15 +49,15 @@ class Rates(Callback):
         self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
 
 
-def fitted(folder: Path, module: MultiTaskModule, **options: Any) -> list[float]:  # noqa: ANN401 - of Trainer
+def fitted(folder: Path, module: MultiTaskModule, data: Any = None, **options: Any) -> list[float]:  # noqa: ANN401 - a dataset, and options of Trainer
     """The learning rate of each batch while the module is trained on 4 batches per epoch."""
-    rows = [{"u": torch.tensor(i % 10), "a": torch.tensor(float(i % 2))} for i in range(8)]
+    rows: Any = [{"u": torch.tensor(i % 10), "a": torch.tensor(float(i % 2))} for i in range(8)]
     rates = Rates()
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, default_root_dir=folder,
         enable_model_summary=False, limit_val_batches=0, callbacks=[rates], **options,
     )  # fmt: skip
-    trainer.fit(module, DataLoader(rows, batch_size=2))  # type: ignore[arg-type] # a list is a dataset
+    trainer.fit(module, DataLoader(rows if data is None else data, batch_size=2))
     return rates.seen
 
 
@@ -71,3 +74,23 @@ def test_a_schedule_needs_an_end(tmp_path: Path) -> None:
     """Training without an end is refused in one sentence."""
     with pytest.raises(MisconfigurationException, match="max_epochs"):
         fitted(tmp_path, MultiTaskModule(TEXT, schedule="cosine"), max_epochs=-1, log_every_n_steps=1)
+
+
+class Endless(IterableDataset[Any]):
+    """Rows without a length."""
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return iter([{"u": torch.tensor(i % 10), "a": torch.tensor(float(i % 2))} for i in range(8)])
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a `validation_step`")
+@pytest.mark.parametrize("warmup", [0, 1000])
+def test_a_loader_without_a_length_needs_max_steps(tmp_path: Path, warmup: int) -> None:
+    """Epochs of unknown length are refused at the first step, also in warm-up; max_steps is the way out."""
+    words = {"max_epochs": 2, "log_every_n_steps": 1}
+    with pytest.raises(MisconfigurationException, match="set max_steps"):
+        fitted(tmp_path, MultiTaskModule(TEXT, schedule="linear", warmup=warmup), Endless(), **words)
+    module = MultiTaskModule(TEXT, learning_rate=0.1, schedule="linear")
+    seen = fitted(tmp_path, module, Endless(), max_steps=4, **words)
+    assert seen == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert len(fitted(tmp_path, MultiTaskModule(TEXT, warmup=3), Endless(), **words)) == 8
