@@ -73,7 +73,13 @@ _OPTIONS: Final = (
         "table_optimizer",
         "What trains the tables of inputs. [default: AdamW; SparseAdam for tables with `sparse_grad`]",
     ),
-    setting("schedule", "How the learning rate falls after warm-up; cosine and linear reach 0 after --epochs."),
+    setting(
+        "schedule",
+        "How the learning rate falls after warm-up; cosine and linear reach 0 after --epochs, plateau lowers it when "
+        "--monitor does not improve.",
+    ),
+    setting("plateau_patience", "Epochs without improvement after which a plateau lowers the rate.", metavar="EPOCHS"),
+    setting("plateau_factor", "What a plateau multiplies the learning rate by.", metavar="F"),
     setting("warmup", "Optimizer steps in which the learning rate rises linearly.", metavar="STEPS"),
     setting(
         "clip", "Scale the gradients down if the norm of all of them together is larger. [default: never]",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from torch import Tensor
 
+    from archspec.runs.plateau import Plateau
+
 _STEPS: Final = 1_000_003
 """Distance between the step seeds of runs with consecutive seeds."""
 _POINTS: Final = 50
@@ -70,16 +72,18 @@ class CheckpointCallback(Checkpoint):
         epoch: called after each epoch.
         warn: called once with a warning if the monitored metric has no value.
         step: called after each step.
+        plateau: how the learning rate falls when no monitored metric improves; None: not at all.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a run
         self, folder: Path, *, interval: int, monitor: str, patience: int | None, seed: int,
         epoch: Callable[[Epoch], None],
         warn: Callable[[Iterable[Diagnostic]], None], step: Callable[[Step], None] | None = None,
+        plateau: Plateau | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.interval, self.patience = folder, interval, patience
         self.monitor, *self.others = names_in(monitor)
-        self.seed, self.epoch, self.warn, self.step = seed, epoch, warn, step
+        self.seed, self.epoch, self.warn, self.step, self.plateau = seed, epoch, warn, step, plateau
         self._warned = False
         self.forget()
 
@@ -91,6 +95,8 @@ class CheckpointCallback(Checkpoint):
         """The metrics of the epoch with the best monitored metric, with `step` and `epoch`."""
         self.waited = 0
         """Epochs since the last improvement, of any monitored metric, in which one of them had a value."""
+        self.held = 0
+        """Such epochs since the last improvement, or since the learning rate last fell on a plateau."""
         self.epochs = 0
         """Number of finished epochs."""
         self._sums: dict[str, Any] = {}
@@ -122,6 +128,7 @@ class CheckpointCallback(Checkpoint):
             "epochs": self.epochs, "best": dict(self.best), "waited": self.waited,
             "history": {name: [list(point) for point in points] for name, points in self.history.items()},
             "sums": {name: float(total) for name, total in self._sums.items()}, "summed": self._summed,
+            "held": self.held,
         }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -131,6 +138,7 @@ class CheckpointCallback(Checkpoint):
         }
         self.best, self.waited, self.epochs = state_dict["best"], state_dict["waited"], state_dict["epochs"]
         self._sums, self._summed = state_dict["sums"], state_dict["summed"]
+        self.held = state_dict.get("held", 0)  # an older archspec wrote none
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - Lightning's signature
         """Seeds the step's randomness, so that it does not matter where a run was interrupted."""
@@ -205,8 +213,9 @@ class CheckpointCallback(Checkpoint):
             self.waited = 0
             if trainer.is_global_zero:
                 save_weights(pl_module.model, self.folder / WEIGHTS)  # type: ignore[arg-type] # a compiled model
+        fell = self._fall(trainer)
         if trainer.is_global_zero:
-            self.epoch(self._epoch(trainer.current_epoch + 1, measured))
+            self.epoch(self._epoch(trainer.current_epoch + 1, measured, fell))
         trainer.should_stop = trainer.should_stop or self.stopped
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -224,9 +233,20 @@ class CheckpointCallback(Checkpoint):
     def _wait(self, measured: dict[str, float]) -> None:
         """Counts the epochs without improvement; those in which no monitored metric has a value do not count."""
         values = {name: measured.get(name, nan) for name in (self.monitor, *self.others)}
-        self.waited += any(map(isfinite, values.values()))
+        counts = any(map(isfinite, values.values()))
+        self.waited, self.held = self.waited + counts, self.held + counts
         if any(improves(name, values[name], self._earlier(name)) for name in self.others):
             self.waited = 0
+
+    def _fall(self, trainer: Trainer) -> str:
+        """Lowers the learning rate on a plateau; returns the end of the epoch's line."""
+        if self.waited == 0:
+            self.held = 0
+        if self.plateau is None or self.held < self.plateau.patience:
+            return ""
+        self.plateau.fall(trainer)
+        self.held = 0
+        return f"; learning rate times {self.plateau.factor:g}"
 
     def _earlier(self, name: str) -> list[float]:
         """The values of a metric in the epochs so far."""
@@ -250,10 +270,10 @@ class CheckpointCallback(Checkpoint):
                 )
             ])  # fmt: skip
 
-    def _epoch(self, epoch: int, measured: dict[str, float]) -> Epoch:
+    def _epoch(self, epoch: int, measured: dict[str, float], fell: str) -> Epoch:
         """What is shown of an epoch."""
         values = {name: value if isfinite(value) else None for name, value in measured.items()}
-        return Epoch(epoch, values, self.best.get("epoch") == epoch, self._line(epoch, measured))
+        return Epoch(epoch, values, self.best.get("epoch") == epoch, self._line(epoch, measured) + fell)
 
     def _line(self, epoch: int, measured: dict[str, float]) -> str:
         """A line about an epoch: the losses, and the monitored metrics."""

@@ -77,6 +77,7 @@ def check_recipe(
     _check_processes(graph, processes or recipe.devices, problems)
     _check_tables(graph, recipe.table_optimizer, problems)
     _check_precision(recipe.precision, problems)
+    _check_plateau(recipe, problems)
     problems.raise_errors(status=2)
     _check_monitor(graph, recipe.monitor, grouped_by, problems)
     _check_memory(graph, recipe, problems)
@@ -142,6 +143,17 @@ def _check_processes(graph: Graph, processes: int, problems: _Problems) -> None:
             "devices", f"{processes} processes: `{graph.spec.name}` has tables with sparse gradients, which processes "
             "cannot exchange", help="train it in one process, or without `sparse_grad`",
         )  # fmt: skip
+
+
+def _check_plateau(recipe: Recipe, problems: _Problems) -> None:
+    """Checks that settings of a plateau are not given in vain."""
+    plain = Recipe()
+    for name in ("plateau_patience", "plateau_factor"):
+        if recipe.schedule != "plateau" and getattr(recipe, name) != getattr(plain, name):
+            option = f"--{name.replace('_', '-')}"
+            problems.setting(
+                name, f"`{option}` needs `--schedule plateau`", help=f"add `--schedule plateau`, or omit `{option}`"
+            )
 
 
 def _check_tables(graph: Graph, optimizer: TableOptimizer | None, problems: _Problems) -> None:

@@ -44,6 +44,7 @@ class State(_Strict):
     history: dict[str, list[tuple[int, float]]]
     sums: dict[str, float]
     summed: int
+    held: int = 0
 
 
 class Stamp(_Strict):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from archspec.train.choices import Precision, Schedule, TableOptimizer  # noqa: TC001 - as Mapping
+from archspec.train.choices import Precision, RunSchedule, TableOptimizer  # noqa: TC001 - as Mapping
 
 FREE: Final = frozenset({"epochs", "patience", "interval", "devices", "threads"})
 """Settings that may differ when a run is resumed."""
@@ -47,7 +47,11 @@ class Recipe:
         start: the folder of a run to continue: its weights, moved by name and its rows by value; its encodings, with
             vocabularies extended.
         moved: old name -> new name, for what was renamed since that run; see `archspec.migrate`.
-        schedule: how the learning rate falls after warm-up; see `archspec.lightning.schedules`.
+        schedule: how the learning rate falls after warm-up: `plateau` multiplies it by `plateau_factor` when no
+            monitored metric has improved for `plateau_patience` epochs; for the others see
+            `archspec.lightning.schedules`.
+        plateau_patience: epochs without improvement after which the learning rate falls.
+        plateau_factor: what it is multiplied by.
         warmup: optimizer steps in which the learning rate rises linearly.
         clip: the largest norm of all gradients together; None does not clip.
         precision: the arithmetic of a step: `32`, or mixed with bfloat16 or float16.
@@ -73,7 +77,9 @@ class Recipe:
     threads: Annotated[int, Ge(1), Le(1024)] | None = None
     start: str | None = None
     moved: Mapping[str, str] = field(default_factory=dict)
-    schedule: Schedule = "constant"
+    schedule: RunSchedule = "constant"
+    plateau_patience: AtLeastOne = 1
+    plateau_factor: Annotated[float, Gt(0), Lt(1)] = 0.5
     warmup: AtLeastZero = 0
     clip: Positive | None = None
     precision: Precision = "32"

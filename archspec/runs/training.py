@@ -30,6 +30,7 @@ from archspec.runs.files import HISTORY, LAST, RESULTS, RUN, SPEC, START, STARTE
 from archspec.runs.folder import RunFolder, check_places, load_vectors, write_run
 from archspec.runs.lock import claimed
 from archspec.runs.migration import before, start_of
+from archspec.runs.plateau import Plateau
 from archspec.runs.processes import Processes, lost
 from archspec.runs.recipe_file import write_recipe
 from archspec.runs.results import Results, measured_by_value
@@ -211,12 +212,14 @@ def _trained(  # noqa: PLR0913 - as train
     callback = CheckpointCallback(
         run.path, interval=recipe.interval, monitor=recipe.monitor, patience=recipe.patience, seed=recipe.seed,
         epoch=progress.epoch or (lambda epoch: progress.say(epoch.line)), warn=progress.warn, step=progress.step,
+        plateau=Plateau(recipe.plateau_patience, recipe.plateau_factor) if recipe.schedule == "plateau" else None,
     )  # fmt: skip
     requirements = column_requirements(graph, source.grouped_by, recipe.together)
     module = MultiTaskModule(
         graph.spec, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, seed=recipe.seed,
         table_learning_rate=recipe.table_learning_rate, table_optimizer=recipe.table_optimizer,
-        grouped_by=group_column(requirements, source.grouped_by), schedule=recipe.schedule, warmup=recipe.warmup,
+        grouped_by=group_column(requirements, source.grouped_by),
+        schedule="constant" if recipe.schedule == "plateau" else recipe.schedule, warmup=recipe.warmup,
         ema=recipe.ema,
     )  # fmt: skip
     model: Any = module.model

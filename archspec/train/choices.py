@@ -10,5 +10,8 @@ Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Schedule = Literal["constant", "cosine", "linear"]
 """How the learning rate falls after warm-up: not at all, along half a cosine, or along a line; the last two reach 0."""
 
+RunSchedule = Literal["constant", "cosine", "linear", "plateau"]
+"""The schedules of a run: also a rate that falls when the monitored metrics stop improving."""
+
 TableOptimizer = Literal["adam", "rowwise_adagrad", "sparse_adam"]
 """What trains the tables of inputs."""

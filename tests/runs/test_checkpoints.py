@@ -10,10 +10,11 @@ import pytest
 from safetensors.torch import load_file
 
 from archspec.data.prepare import Source
+from archspec.lightning.checkpoint import read_checkpoint
 from archspec.lightning.measures import Measures
 from archspec.lightning.metrics import METRICS
 from archspec.runs.checkpoints import CheckpointCallback
-from archspec.runs.files import WEIGHTS
+from archspec.runs.files import LAST, WEIGHTS
 from archspec.runs.monitor import higher_is_better, improves
 from archspec.runs.recipe import Recipe
 from archspec.runs.training import Progress, train
@@ -138,6 +139,52 @@ def test_training_goes_on_while_any_monitored_metric_improves(  # noqa: PLR0913,
         waiting = iter(passes[1:])  # the last checkpoint is of the second epoch's first step
     results = train(graph, source, recipe, tmp_path / "run", resume=broken)
     assert (results.best["epoch"], len(results.history["validation/loss"])) == (best, epochs)
+
+
+@pytest.mark.parametrize(
+    ("aucs", "waits", "falls"),
+    [
+        ((0.5, 0.6, 0.6, 0.6, 0.7, 0.7), 1, [3, 4, 6]), ((0.5, 0.6, 0.6, 0.6, 0.7, 0.7), 2, [4]),
+        ((0.9, None, 0.8, None, 0.8, 0.8), 2, [5]), ((None, None, None, None, None, None), 1, []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("warmup", [0, 6])
+def test_the_learning_rate_falls_on_a_plateau(  # noqa: PLR0913, PLR0917 - one argument per column
+    graph: Graph,
+    source: Source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    aucs: tuple[float | None, ...],
+    waits: int,
+    falls: list[int],
+    warmup: int,
+    *,
+    broken: bool,
+) -> None:
+    """After so many epochs without improvement the rate is a tenth; a resumed run continues the count."""
+    real, waiting = Measures.found, iter(aucs)
+
+    def found(self: Measures, criterion: object) -> dict[str, object]:
+        measured: dict[str, object] = {**real(self, criterion)}  # type: ignore[arg-type] # the module's criterion
+        value = next(waiting)
+        return measured | ({"a/auc": value} if value is not None else {})
+
+    monkeypatch.setattr(Measures, "found", found)
+    lines: list[str] = []
+    recipe = replace(
+        RECIPE, epochs=6, patience=None, schedule="plateau", plateau_patience=waits, plateau_factor=0.1, warmup=warmup
+    )
+    if broken:
+        train(graph, source, replace(recipe, epochs=3), tmp_path / "run", progress=Progress(say=lines.append))
+        waiting, lines = iter(aucs[2:]), lines[:2]
+    train(graph, source, recipe, tmp_path / "run", resume=broken, progress=Progress(say=lines.append))
+    told = [line for line in lines if line.startswith("epoch")]
+    assert [number for number, line in enumerate(told, 1) if line.endswith("learning rate times 0.1")] == falls
+    (group,) = {
+        group["lr"] for group in read_checkpoint(tmp_path / "run" / LAST)["optimizer_states"][0]["param_groups"]
+    }
+    assert group == pytest.approx(1e-3 * 0.1 ** len([epoch for epoch in falls if epoch < 6]))
 
 
 def test_every_metric_is_better_in_its_own_direction() -> None:

@@ -235,6 +235,14 @@ def test_threads_are_used_and_given_back(tmp_path: Path, monkeypatch: pytest.Mon
     assert (torch.get_num_threads(), pa.cpu_count()) == before
 
 
+def test_a_plateau_has_settings_of_its_own() -> None:
+    """They need the schedule, and are allowed with it, also for several optimizers."""
+    (item,) = refusal(replace(RECIPE, plateau_factor=0.1)).diagnostics
+    assert item.message == "`--plateau-factor` needs `--schedule plateau`"
+    text = TEXT.replace("vocab: 50, dim: 2", "vocab: 50, dim: 2, sparse_grad: true")
+    check_recipe(graph_of(text), replace(RECIPE, plateau_factor=0.1, plateau_patience=3, schedule="plateau"), None)
+
+
 def test_float16_requires_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lightning would silently use bfloat16 on a CPU; the help names what runs there."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

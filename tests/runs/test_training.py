@@ -65,6 +65,10 @@ RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=Non
 STEPS = replace(
     RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3, ema=0.9, together="user"
 )  # fmt: skip
+PLATEAU = replace(
+    RECIPE, interval=2, epochs=6, schedule="plateau", plateau_factor=0.3, warmup=4, learning_rate=0.5,
+    monitor="validation/click/auc, validation/buy/loss", table_learning_rate=0.1, ema=0.5,
+)  # fmt: skip
 MOMENTS = sorted(Random(15).sample(range(1, 36), 10))  # noqa: S311 - not for security
 
 
@@ -199,6 +203,28 @@ def test_scheduled_clipped_accumulated_and_averaged_steps_go_on_exactly(  # noqa
             train(graph, source, STEPS, tmp_path / "run")
     train(graph, source, STEPS, tmp_path / "run", resume=True)
     check_equal(kept(unbroken_steps), kept(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("moment", [None, 60, 75])
+def test_a_plateau_goes_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
+    graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, moment: int | None,
+) -> None:  # fmt: skip
+    """A rate that falls on a plateau, with warm-up and two rates, does so in a resumed run, bit for bit."""
+    unbroken = tmp_path_factory.getbasetemp() / "plateau"
+    if not unbroken.exists():
+        train(graph, source, PLATEAU, unbroken)
+    if moment is None:
+        rates = [group["lr"] for each in read_checkpoint(unbroken / LAST)["optimizer_states"]
+                 for group in each["param_groups"]]  # fmt: skip
+        assert (min(rates), max(rates)) == pytest.approx((0.1 * 0.3, 0.5 * 0.3))
+        return
+    with monkeypatch.context() as patched:
+        kill_after(moment, patched)
+        with pytest.raises(Killed):
+            train(graph, source, PLATEAU, tmp_path / "run")
+    train(graph, source, PLATEAU, tmp_path / "run", resume=True)
+    check_equal(kept(unbroken), kept(tmp_path / "run"))
 
 
 def test_a_run_that_is_killed_for_good(graph: Graph, source: Source, tmp_path: Path) -> None:
