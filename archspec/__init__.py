@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from archspec.serving.export import export
     from archspec.spec.spec import Spec
     from archspec.train.criterion import MultiTaskLoss
+    from archspec.train.freezing import freeze
     from archspec.train.gates import gate_findings, gate_statistics
     from archspec.train.groups import parameter_groups
 
@@ -70,6 +71,7 @@ _HOMES = {
     "export": "archspec.serving.export",
     "MultiTaskLoss": "archspec.train.criterion",
     "parameter_groups": "archspec.train.groups",
+    "freeze": "archspec.train.freezing",
     "gate_statistics": "archspec.train.gates",
     "gate_findings": "archspec.train.gates",
     "save_weights": "archspec.nn.checkpoint",
@@ -130,6 +132,7 @@ __all__ = [
     "expert",
     "export",
     "feature_gate",
+    "freeze",
     "fusion",
     "gate",
     "gate_findings",

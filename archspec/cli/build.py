@@ -10,6 +10,7 @@ import click
 from archspec.cli import options
 from archspec.cli.messages import report
 from archspec.cli.output import FOLDER, STDOUT, put, targets
+from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:
     from archspec.compiler.compile import Built, Precision
@@ -53,6 +54,12 @@ def batch_sizes(_context: click.Context, _option: click.Parameter, text: str) ->
     callback=batch_sizes,
     help="Batch sizes to tune for.",
 )
+@click.option(
+    "--separate",
+    multiple=True,
+    metavar="NAME",
+    help="A block whose weights get parameters of their own, by canonical name, such as towers.ctr. May be repeated.",
+)
 def build(  # noqa: PLR0913, PLR0917 - one argument per option
     specs: tuple[str, ...],
     plugins: tuple[str, ...],
@@ -61,6 +68,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
     tasks: tuple[str, ...],
     precision: Precision,
     batch: tuple[int, ...],
+    separate: tuple[str, ...],
     *,
     plain: bool,
     explain: bool,
@@ -82,8 +90,11 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
     paths = targets(output, [f"{graph.spec.name}.py" for graph in graphs], (*specs, *plugins))
     for graph, path, found in zip(graphs, paths, warnings, strict=True):
         report(found)
-        plan = measured(graph, batch, optimize=not plain) if tune else None
-        built = compiled(graph, optimize=not plain, precision=precision, plan=plan)
+        plan = measured(graph, batch, separate, optimize=not plain) if tune else None
+        try:
+            built = compiled(graph, optimize=not plain, precision=precision, plan=plan, separate=separate)
+        except ValueError as error:
+            unusable("AS745", f"`--separate`: {error}", help="`archspec summary SPEC` lists the names of all blocks")
         report(built.plain.findings)
         if explain:
             click.echo(explanation(built), err=path == STDOUT)
@@ -95,12 +106,12 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
         put(path, built.source, output, len(graphs))
 
 
-def measured(graph: Graph, batch: tuple[int, ...], *, optimize: bool) -> Plan:
+def measured(graph: Graph, batch: tuple[int, ...], separate: tuple[str, ...], *, optimize: bool) -> Plan:
     """The plan for a graph's matmuls on this machine; prints its findings."""
     from archspec.compiler.compile import build as compiled
     from archspec.compiler.tune import measure
 
-    plan = measure(compiled(graph, optimize=optimize).lowered.forward, batch)
+    plan = measure(compiled(graph, optimize=optimize, separate=separate).lowered.forward, batch)
     click.echo(f"{graph.spec.name}: microseconds forward and backward, * chosen\n{plan}", err=True)
     return plan
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class ManyFiles(click.Command):
-    """A command whose options for files take several values: `--data a.parquet b.parquet`."""
+    """A command with options that take several values: `--data a.parquet b.parquet`."""
 
-    SEVERAL: Final = ("--data", "--validation")
+    SEVERAL: Final = ("--data", "--validation", "--freeze")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeats the option before each of its values."""

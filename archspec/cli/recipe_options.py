@@ -92,6 +92,10 @@ _OPTIONS: Final = (
         "[default: no average]", metavar="DECAY",
     ),
     setting(
+        "freeze", "Blocks that are not trained, by canonical name, such as inputs.user or level1.experts.shared.",
+        multiple=True, metavar="NAME...",
+    ),
+    setting(
         "together", "Keep rows with one value of this column in the same batch, such as those of a request.",
         metavar="COLUMN",
     ),

@@ -12,6 +12,7 @@ from archspec.compiler.living import class_of
 from archspec.compiler.lower import Lowered, lower
 from archspec.compiler.names import Attributes
 from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES
+from archspec.compiler.separate import separated
 from archspec.compiler.tune import Plan, planned
 from archspec.diagnostics import SpecError
 from archspec.graph.calls import call, wrong_result
@@ -52,10 +53,17 @@ class Built:
 Precision = Literal["fp32", "bf16"]
 
 
-def build(graph: Graph, *, optimize: bool = True, precision: Precision = "fp32", plan: Plan | None = None) -> Built:
+def build(
+    graph: Graph,
+    *,
+    optimize: bool = True,
+    precision: Precision = "fp32",
+    plan: Plan | None = None,
+    separate: Sequence[str] = (),
+) -> Built:
     """Lowers a checked graph, runs the passes, and applies a plan's lowerings to the matmuls."""
     plain = lower(graph)
-    lowered, rewrites, remarks = plain, (), ()
+    lowered, rewrites, remarks = replace(plain, forward=separated(plain.forward, separate)), (), ()
     for run in (*(EXACT_PASSES if optimize else ()), *INEXACT_PASSES.get(precision, ())):
         result = run(lowered.forward)
         rewrites, remarks = (*rewrites, *result.rewrites), (*remarks, *result.remarks)
@@ -72,6 +80,7 @@ def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the publi
     seed: int | None = None,
     precision: Precision = "fp32",
     plan: Plan | None = None,
+    separate: Sequence[str] = (),
 ) -> Compiled:
     """The PyTorch module of a spec.
 
@@ -83,12 +92,17 @@ def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the publi
             equal weights.
         precision: `bf16` rounds the factors of matmuls to bfloat16; tables, norms and towers' heads are not changed.
         plan: lowerings measured on this machine, by `archspec.tune`.
+        separate: blocks whose weights get parameters of their own, by canonical name, such as `towers.ctr` or
+            `level1.experts.shared`: to freeze them (`archspec.freeze`) or give them a learning rate. Each may cost a
+            fused product.
 
     Raises:
         SpecError: the spec is wrong.
+        ValueError: `separate` has a name that no block with weights has.
     """
     graph = graph_of(spec) if isinstance(spec, Spec) else load_graph(spec, None, plugin_door.load(plugins))
-    return instantiate(build(graph, optimize=optimize, precision=precision, plan=plan), seed=seed)
+    built = build(graph, optimize=optimize, precision=precision, plan=plan, separate=separate)
+    return instantiate(built, seed=seed)
 
 
 def instantiate(built: Built, *, seed: int | None = None) -> Compiled:

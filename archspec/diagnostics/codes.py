@@ -157,6 +157,7 @@ CODES: dict[str, str] = {
     "AS738": "balance cannot read gradients",
     "AS740": "option that overrides the recipe",
     "AS741": "metric that is best at a certain value",
+    "AS745": "blocks that cannot be frozen",
     "AS750": "column of groups that groups nothing",
     "AS751": "losses compare rows that are seldom in one batch",
     "AS755": "torchrun and the command ask for different processes",

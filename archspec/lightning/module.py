@@ -35,10 +35,11 @@ from archspec.lightning.optimizers import (
 )
 from archspec.spec.spec import Spec
 from archspec.train.criterion import MultiTaskLoss
+from archspec.train.freezing import freeze as freeze_blocks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     import torch
@@ -82,6 +83,7 @@ class MultiTaskModule(LightningModule):
         warmup: optimizer steps in which these learning rates rise linearly.
         ema: decay per step of an exponential moving average of the weights, such as 0.999; None: no average. Validation
             measures the average, checkpoints load it, and the model has it after `fit`; see `MovingAverage`.
+        freeze: blocks that are not trained, by canonical name; see `archspec.freeze`.
         seed: seed of the initial weights.
         optimize: False uses the plain module; see `archspec.compile`.
         grouped_by: an integer column of the batch, such as the user's id: binary tasks get `grouped_auc`.
@@ -90,7 +92,8 @@ class MultiTaskModule(LightningModule):
     Raises:
         SpecError: the spec is wrong.
         ValueError: `grouped_by` without a binary task; a `table_optimizer` that cannot train the spec's tables, or
-            settings of tables next to an `optimizer` that ignores them.
+            settings of tables next to an `optimizer` that ignores them; `freeze` has a name without weights, or leaves
+            no shared weights to a balance that reads their gradients.
     """
 
     def __init__(  # noqa: PLR0913 - the public signature
@@ -110,11 +113,12 @@ class MultiTaskModule(LightningModule):
         schedule: Schedule = "constant",
         warmup: int = 0,
         ema: float | None = None,
+        freeze: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.save_hyperparameters(
             "learning_rate", "weight_decay", "table_learning_rate", "table_optimizer", "seed", "optimize", "grouped_by",
-            "log_gates", "schedule", "warmup", "ema",
+            "log_gates", "schedule", "warmup", "ema", "freeze",
         )  # fmt: skip
         self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
         if grouped_by is not None and all(block.settings.output != "binary" for block in self.spec.tasks.values()):
@@ -125,7 +129,8 @@ class MultiTaskModule(LightningModule):
         )
         self.settings.check(self.spec, optimizer)
         self.average = None if ema is None else MovingAverage(ema)
-        self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed)
+        self.model: nn.Module = compile_spec(self.spec, optimize=optimize, seed=seed, separate=freeze)
+        freeze_blocks(self.model, freeze)
         # The step clock is advanced in optimizer_step, since gradients may come from several batches.
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
         self._epoch_has_steps = False

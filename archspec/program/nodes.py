@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Literal, Self, cast, get_args
 
+from archspec.diagnostics import suggest
+
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
 
 Section = Literal[
     "inputs", "groups", "feature_gates", "blocks", "experts", "gates", "towers", "fusion", "tasks", "scores", ""
@@ -134,3 +136,12 @@ def owner_of(name: str, nodes: Container[str]) -> str | None:
 def path_in(owner: str, weight: str) -> tuple[str, ...]:
     """The path of a weight inside the node that owns it: `("layers", "0", "weight")`."""
     return tuple(weight.removeprefix(f"{owner}.").split("."))
+
+
+def unknown_block(block: str, owners: Sequence[str]) -> str:
+    """The message about a name that no block with weights has, with the nearest one that would do."""
+    parts = [str(owner).split(".") for owner in owners]
+    known = dict.fromkeys(".".join(names[:length]) for names in parts for length in range(1, len(names) + 1))
+    near = suggest(block, known)
+    found = f"did you mean `{near}`?" if near else "known: " + ", ".join(name for name in known if "." not in name)
+    return f"`{block}` is not the name of a block with weights: {found}"

@@ -137,6 +137,13 @@ class Storage:
     """Whether no operation reads it: a pass found that its weights change nothing, but the model keeps them."""
     frozen: bool = False
     """Whether it is a table that is not trained."""
+    separate: str = ""
+    """The block whose weights are stored apart from those of all others, if it is in one."""
+
+    @property
+    def group(self) -> tuple[bool, str]:
+        """What storages must have in common to be merged."""
+        return self.frozen, self.separate
 
 
 @dataclass(frozen=True, slots=True)

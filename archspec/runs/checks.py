@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from archspec.compiler.compile import compile as compile_spec
 from archspec.compiler.count import count
 from archspec.data.requirements import column_requirements
 from archspec.diagnostics import Diagnostics, suggest
@@ -19,6 +20,8 @@ from archspec.runs.damage import must
 from archspec.runs.monitor import higher_is_better, names_in
 from archspec.runs.recipe import Recipe
 from archspec.spec.problems import by_setting
+from archspec.train.criterion import MultiTaskLoss
+from archspec.train.freezing import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +81,7 @@ def check_recipe(
     _check_tables(graph, recipe.table_optimizer, problems)
     _check_precision(recipe.precision, problems)
     _check_plateau(recipe, problems)
+    _check_frozen(graph, recipe.freeze, problems)
     problems.raise_errors(status=2)
     _check_monitor(graph, recipe.monitor, grouped_by, problems)
     _check_memory(graph, recipe, problems)
@@ -170,6 +174,27 @@ def _check_precision(precision: str, problems: _Problems) -> None:
             "precision", "`--precision 16-mixed` requires a GPU",
             help="use `--precision bf16-mixed`, or `--precision 32`",
         )  # fmt: skip
+
+
+def _check_frozen(graph: Graph, blocks: tuple[str, ...], problems: _Problems) -> None:
+    """Checks that the frozen blocks exist, and that something is left to train; the model is built without memory."""
+    if not blocks:
+        return
+    try:
+        with torch.device("meta"):
+            model = compile_spec(graph.spec, separate=blocks)
+        freeze(model, blocks)
+        MultiTaskLoss(model)
+    except ValueError as error:
+        problems.setting(
+            "freeze", f"`--freeze {' '.join(blocks)}`: {error}", code="AS745", help="change the list of blocks"
+        )
+    else:
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            problems.setting(
+                "freeze", f"`--freeze {' '.join(blocks)}` leaves nothing to train", code="AS745",
+                help="leave out a name, or use `archspec evaluate` to measure the model",
+            )  # fmt: skip
 
 
 def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: _Problems) -> None:

@@ -55,6 +55,7 @@ class Recipe:
         warmup: optimizer steps in which the learning rate rises linearly.
         clip: the largest norm of all gradients together; None does not clip.
         precision: the arithmetic of a step: `32`, or mixed with bfloat16 or float16.
+        freeze: blocks that are not trained, by canonical name; see `archspec.freeze`.
         accumulate: batches whose gradients are averaged for one optimizer step.
         ema: decay per step of a moving average of the weights, which is then what is measured and saved; None: none.
         by: a column, such as the scene: validation rows of each of its values are also measured alone, in the end.
@@ -84,6 +85,7 @@ class Recipe:
     clip: Positive | None = None
     precision: Precision = "32"
     accumulate: AtLeastOne = 1
+    freeze: tuple[str, ...] = ()
     ema: Annotated[float, Gt(0), Lt(1)] | None = None
     by: str | None = None
     together: str | None = None

@@ -296,3 +296,15 @@ def test_a_folder_of_specs_is_built(run: Run, specs: Path, tmp_path: Path) -> No
         (tmp_path / "mine" / f"{name}.yaml").write_text((specs / f"{name}.yaml").read_text())
     assert run("build", "mine", "-o", "out/").exit_code == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["mmoe.py", "moe.py"]
+
+
+def test_blocks_that_are_stored_apart(run: Run, specs: Path) -> None:
+    """`--separate` gives a block parameters of its own in the file; a wrong name is refused with a suggestion."""
+    ple = str(specs / "ple.yaml")
+    assert run("build", ple, "-o", "fused.py").exit_code == 0
+    assert run("build", ple, "-o", "apart.py", "--separate", "towers.vtr").exit_code == 0
+    stacks = [Path(name).read_text(encoding="utf-8").count("nn.Parameter(") for name in ("fused.py", "apart.py")]
+    assert stacks[1] > stacks[0]
+    wrong = run("build", ple, "-o", "wrong.py", "--separate", "towers.vtrr")
+    assert (wrong.exit_code, Path("wrong.py").exists()) == (2, False)
+    assert "did you mean `towers.vtr`?" in wrong.stderr

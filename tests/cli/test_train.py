@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 from click.testing import Result
 from pyarrow import csv, parquet
+from safetensors.torch import load_file
 
+import archspec
 from archspec.cli.data_options import source_of
 from archspec.cli.recipe_options import recipe_of
 from archspec.cli.train import train
@@ -261,6 +263,24 @@ def test_mistakes_in_data(run: Run) -> None:
     assert "`bad.parquet`, column `click`, row 1: `3` is neither 0 nor 1; 39 more rows like this" in bad.stderr
     assert "`less.parquet` has no column `watch`, which task `watch` reads" in less.stderr
     assert not Path("runs/small").exists()
+
+
+def test_blocks_that_are_frozen(run: Run) -> None:
+    """`--freeze` takes several names; a wrong one is refused with a suggestion, before anything is written."""
+    Path("small.yaml").write_text(SPEC)
+    parquet.write_table(table(60, 0), "day.parquet")
+    words = ("train", "small.yaml", "--data", "day.parquet", "--epochs", "1", "--batch", "20", "--weight-decay", "0.5")
+    wrong = run(*words, "--freeze", "towers.click", "input.user")
+    assert wrong.exit_code == 2
+    assert "error[AS745]: `--freeze towers.click input.user`: `input.user` is not the name of a block" in wrong.stderr
+    assert "did you mean `inputs.user`?" in wrong.stderr
+    everything = run(*words, "--freeze", "inputs", "level1", "towers")
+    assert (everything.exit_code, "leaves nothing to train" in everything.stderr) == (2, True)
+    assert not Path("runs").exists()
+    assert run(*words, "--freeze", "towers.click", "inputs.user").exit_code == 0
+    start = dict(archspec.compile("small.yaml", seed=0).named_weights())
+    kept = {name for name, value in load_file("runs/small/weights.safetensors").items() if value.equal(start[name])}
+    assert kept == {name for name in start if name.startswith(("towers.click.", "inputs.user."))}
 
 
 @pytest.mark.parametrize("words", [["--encode", "user"], ["--split", "1"], ["--epochs", "0"]])

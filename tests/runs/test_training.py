@@ -63,7 +63,8 @@ towers: {$task: {units: [4]}}
 """A model with everything that has a state: dropout, batch norm, a learned balance, a clock."""
 RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=None, seed=1)
 STEPS = replace(
-    RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3, ema=0.9, together="user"
+    RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3, ema=0.9, together="user",
+    freeze=("towers.buy",),
 )  # fmt: skip
 PLATEAU = replace(
     RECIPE, interval=2, epochs=6, schedule="plateau", plateau_factor=0.3, warmup=4, learning_rate=0.5,

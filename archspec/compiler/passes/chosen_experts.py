@@ -91,14 +91,15 @@ class _Chains:
         if len({chain[0].inputs[0].name for chain in chains}) > 1:
             return "its experts read different inputs"
         if len({self.signature(chain) for chain in chains}) > 1:
-            return "its experts have different shapes"
+            return "its experts have different shapes, or are stored separately"
         shared = any(self.users[name] > 1 for chain in chains for op in chain for name in op.weights)
         return "other operations use the weights of its experts, too" if shared else ""
 
     def signature(self, chain: Chain) -> object:
         """The key that experts with the same layers share."""
-        shapes = self.program.storages
-        return tuple((op.kind, op.attrs, tuple(shapes[name].shape for name in op.weights)) for op in chain)
+        storages = self.program.storages
+        stored = [tuple((storages[name].shape, storages[name].group) for name in op.weights) for op in chain]
+        return tuple((op.kind, op.attrs, found) for op, found in zip(chain, stored, strict=True))
 
 
 def _stacks(chains: Sequence[Chain], storages: dict[str, Storage]) -> tuple[str, ...]:

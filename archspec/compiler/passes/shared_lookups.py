@@ -31,15 +31,15 @@ def shared_lookups(program: Program) -> PassResult:
     with dense gradients are merged up to 32 MiB.
     """
     others = Counter(name for op in program.ops for name in op.weights if not _is_lookup(op))
-    groups: dict[tuple[int, bool, bool], list[Op]] = {}
+    groups: dict[object, list[Op]] = {}
     remarks = []
     for op in program.ops:
         if _is_lookup(op):
             if others[op.weights[0]]:
                 remarks.append(f"{op.output.name}: its table is also read for a sequence")
             else:
-                frozen = program.storages[op.weights[0]].frozen
-                groups.setdefault((op.output.width, bool(op.attr("sparse")), frozen), []).append(op)
+                stored = program.storages[op.weights[0]].group
+                groups.setdefault((op.output.width, bool(op.attr("sparse")), stored), []).append(op)
     storages = dict(program.storages)
     parts = [part for group in groups.values() for part in _capped(group, program)]
     last = {part[-1].output.name: part for part in parts if len(part) > 1}

@@ -111,7 +111,7 @@ class _Fusion:
 
     def signature(self, op: Op) -> object:
         """The key that operations must share to be batched."""
-        weights = tuple((self.program.storages[name].shape, self.program.storages[name].frozen) for name in op.weights)
+        weights = tuple((self.program.storages[name].shape, self.program.storages[name].group) for name in op.weights)
         own = op.kind in {"pool", "embed_list"} or all(self.uses[name] == 1 for name in op.weights)
         return op.kind, op.attrs, tuple(value.shape for value in op.inputs), weights, own, op.output.dtype
 

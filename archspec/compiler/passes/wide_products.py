@@ -60,8 +60,8 @@ def _groups(program: Program, activations: Mapping[str, Op]) -> dict[object, lis
     for op in program.ops:
         if op.kind == "linear" and op.inputs[0].has_columns and all(uses[name] == 1 for name in op.weights):
             activation = activations.get(op.output.name)
-            frozen = tuple(program.storages[name].frozen for name in op.weights)
-            key = (op.inputs[0].name, frozen, activation.attrs if activation else None)
+            stored = tuple(program.storages[name].group for name in op.weights)
+            key = (op.inputs[0].name, stored, activation.attrs if activation else None)
             groups.setdefault(key, []).append(op)
     return groups
 
