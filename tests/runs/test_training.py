@@ -206,7 +206,7 @@ def test_scheduled_clipped_accumulated_and_averaged_steps_go_on_exactly(  # noqa
     check_equal(kept(unbroken_steps), kept(tmp_path / "run"))
 
 
-@pytest.mark.parametrize("moment", [None, 60, 75])
+@pytest.mark.parametrize("moment", [None, 60, 70])
 def test_a_plateau_goes_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
     graph: Graph, source: Source, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, moment: int | None,
