@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from archspec.nn.module import Compiled
 
 How = Literal["kept", "moved", "grown", "new", "dropped"]
@@ -30,6 +33,20 @@ class Change:
     """How many columns were copied, if they are not all and the only ones."""
     columns: int = 0
     """How many columns it has; 0: as many as before, in the same order."""
+    node: str = ""
+    """The node that owns it, if it is known."""
+
+    @property
+    def said(self) -> bool:
+        """Whether a report names it: it was not simply kept."""
+        return self.how != "kept" or bool(self.why)
+
+    @property
+    def together(self) -> tuple[str, str, str]:
+        """Equal for weights that one line can report: of one node, and nothing more to say than what happened."""
+        alone = bool(self.why or self.columns) or self.how == "grown" or not self.node
+        inside = self.weight.removeprefix(self.node)
+        return (self.how, self.weight if alone else self.node, self.source.removesuffix(inside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,8 @@ class Migration:
 
     model: Compiled
     changes: tuple[Change, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Old name -> new name of blocks that started anew, but whose settings suggest that they were only renamed."""
 
     def counts(self) -> dict[How, int]:
         """How many weights were kept, moved, grown, new and dropped."""
@@ -46,14 +65,26 @@ class Migration:
         return {how: found[how] for how in order}
 
     def text(self) -> str:
-        """The counts, and a line for each weight that is not simply kept."""
+        """The counts, a line for the weights of each node that are not simply kept, and what looks renamed."""
         counts = ", ".join(f"{count} {how}" for how, count in self.counts().items())
-        return "\n".join([f"weights: {counts}", *(f"  {_line(c)}" for c in self.changes if c.how != "kept" or c.why)])
+        groups = groupby((change for change in self.changes if change.said), lambda change: change.together)
+        lines = [f"  {_line([*group])}" for _, group in groups]
+        if self.renamed:
+            pairs = " ".join(f"--moved {old}={new}" for old, new in self.renamed.items())
+            names = ", ".join(f"`{old}` to `{new}`" for old, new in self.renamed.items())
+            lines.append(f"  renamed? {names}: {pairs} keeps the weights")
+        return "\n".join([f"weights: {counts}", *lines])
 
 
-def _line(change: Change) -> str:
-    rows = f", {change.kept:,} of {change.rows:,} rows" if change.how == "grown" else ""
-    if change.columns:
-        rows += f", {change.kept_columns:,} of {change.columns:,} columns"
-    source = f", was {change.source}" if change.source else ""
-    return f"{change.how:<7} {change.weight}{source}{rows}" + (f": {change.why}" if change.why else "")
+def _line(changes: Sequence[Change]) -> str:
+    """What happened to a weight, or to several of one node."""
+    first, *others = changes
+    if others:
+        _, node, before = first.together
+        was = f", was {before}" if before else ""
+        return f"{first.how:<7} {node}{was}: {len(changes)} weights"
+    rows = f", {first.kept:,} of {first.rows:,} rows" if first.how == "grown" else ""
+    if first.columns:
+        rows += f", {first.kept_columns:,} of {first.columns:,} columns"
+    source = f", was {first.source}" if first.source else ""
+    return f"{first.how:<7} {first.weight}{source}{rows}" + (f": {first.why}" if first.why else "")

@@ -94,6 +94,8 @@ class Growth:
         kept = [sum(place >= 0 for place in each) for each in places]
         columns = (kept[1], len(places[1])) if len(places) > 1 and (grown or not whole) else (0, 0)
         why = "" if whole else self.parts(name, source, places)
+        if not grown and len(places[0]) < old[0]:
+            why = "; ".join(filter(None, [f"without {old[0] - len(places[0]):,} of its {old[0]:,} rows", why]))
         return Change(name, how, "" if source == name else source, kept[0], len(places[0]), why, *columns)
 
     def misread(self, name: str, source: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import torch
 
 from archspec.contract import GateKind
 from archspec.graph.calls import call
+from archspec.graph.difference import difference
 from archspec.graph.widths import seen_by
 from archspec.program.given import Rows, TrainedGate
 from archspec.program.nodes import owner_of
@@ -69,8 +70,15 @@ def migrate_weights(  # noqa: PLR0913 - two models and how they correspond
     work = _Work(old, old_graph, graph, Growth(*(axes or ({}, {})), renames), tables or {}, share)
     with torch.no_grad():
         made = [work.change(name, value) for name, value in model.named_weights()]
-    dropped = [Change(name, "dropped") for name in old if name not in work.used]
-    return Migration(model, (*made, *dropped))
+    nodes = {} if old_graph is None else old_graph.nodes
+    dropped = [Change(name, "dropped", node=owner_of(name, nodes) or "") for name in old if name not in work.used]
+    return Migration(model, (*made, *dropped), {} if old_graph is None else _renamed(old_graph, graph, renames))
+
+
+def _renamed(old: Graph, new: Graph, renames: Renames) -> dict[str, str]:
+    """What looks renamed, and was not said to be."""
+    known = {part for before in renames.moved for part in before.split(".")}
+    return {before: now for before, now in difference(old, new).renamed.items() if before not in known}
 
 
 @dataclass(frozen=True)
@@ -93,12 +101,25 @@ class _Work:
         share: float,
     ) -> None:
         self.old, self.graph, self.growth, self.tables, self.share = old, graph, growth, tables, share
-        self.renames = growth.renames
+        self.renames, self.nodes = growth.renames, {} if old_graph is None else old_graph.nodes
         self.gates = {} if old_graph is None else self._gates(old_graph)
         self.used: set[str] = set()
 
     def change(self, name: str, value: Tensor) -> Change:
         """Copies into one weight of the new model."""
+        node = owner_of(name, self.graph.nodes) or ""
+        change = self._changed(name, value)
+        was = self._other_kind(node)
+        if was and change.how != "new" and not change.why:
+            change = replace(change, why=f"its kind was `{was}`, is `{self.graph.nodes[node].kind}`")
+        return replace(change, node=node)
+
+    def _other_kind(self, node: str) -> str:
+        """The kind that a node had, if it has another one now; empty otherwise."""
+        before = self.nodes.get(self.renames.old(node))
+        return before.kind if before is not None and before.kind != self.graph.nodes[node].kind else ""
+
+    def _changed(self, name: str, value: Tensor) -> Change:
         gate = self.gates.get(owner_of(name, self.graph.seen) or "")
         if gate is not None:
             return self._of_gate(name, value, gate)
@@ -115,7 +136,9 @@ class _Work:
         if found is None:
             return Change(name, "new", rows=rows)
         self.used.add(source)
-        places = self.growth.places(name, source, value, found)
+        node = owner_of(name, self.graph.nodes) or ""
+        same_kind = node in self.graph.seen or not self._other_kind(node)  # any gate's rows are those of experts
+        places = self.growth.places(name, source, value, found) if same_kind else None
         if places is not None:
             return self.growth.copied(name, source, value, found, places)
         if found.shape != value.shape:

@@ -261,3 +261,22 @@ def test_weights_of_an_unknown_function_are_copied_and_said() -> None:
     found = migrate(archspec.compile(old, seed=1), new, seed=2)
     whys = {each.why for each in found.changes if ".down.weight" in each.weight and each.how == "kept"}
     assert "copied whole, but what its kind reads has changed" in whys
+
+
+def test_a_layer_of_another_kind_is_not_taken_for_a_smaller_one() -> None:
+    """An MLP's first layer and the last one of a cross network have one name: of another shape, it is drawn anew."""
+    now = text_of(("shared: {count: 2, UNITS, EXPERT}", "shared: {count: 2, kind: cross, layers: 1, units: [16]}"))
+    _, found = migrated(text_of(), now)
+    (change,) = [each for each in found.changes if each.weight == "level1.experts.shared.0.layers.0.weight"]
+    assert (change.how, change.why) == ("new", "was [24, 26], is [16, 26]")
+
+
+def test_a_smaller_layer_keeps_what_is_left() -> None:
+    """Rows and columns that are gone are counted or named."""
+    _, found = migrated(text_of(), text_of(("UNITS", "units: [20, 16]")))
+    text = found.text()
+    assert "moved   level1.experts.shared.0.layers.0.weight, 26 of 26 columns: without 4 of its 24 rows" in text
+    assert (
+        "level1.experts.shared.0.layers.1.weight, 20 of 20 columns: without columns of level1.experts.shared.0.layers.0"
+        in text
+    )

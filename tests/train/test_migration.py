@@ -230,3 +230,27 @@ def test_without_the_old_graph_weights_of_equal_shapes_are_copied() -> None:
     assert how["level1.gates.click.head.weight"] == "new"
     assert how["level1.experts.shared.1.layers.0.weight"] == "kept"
     assert math.isclose(sum(found.counts().values()), len(how))
+
+
+def test_the_report_has_one_line_for_the_weights_of_a_node() -> None:
+    """New, dropped and moved weights of a node are counted, unless there is more to say about one of them."""
+    new = SPEC.replace("like: {}", "like: {}, buy: {}")
+    assert "new     towers.buy: 4 weights" in migrated(trained(spec()), spec(text=new)).text().splitlines()[-1]
+    renamed = migrated(trained(spec()), spec(text=SPEC.replace("like", "love")), moved={"like": "love"}).text()
+    assert "  moved   towers.love, was towers.like: 4 weights" in renamed.splitlines()
+
+
+def test_what_looks_renamed_is_said() -> None:
+    """A block that is gone and one with the same settings: the report has the options that keep its weights."""
+    new = spec(text=SPEC.replace("like", "love"))
+    found = migrated(trained(spec()), new)
+    assert found.renamed == {"like": "love"}
+    assert found.text().splitlines()[-1] == "  renamed? `like` to `love`: --moved like=love keeps the weights"
+    assert not migrated(trained(spec()), new, moved={"like": "love"}).renamed
+
+
+def test_another_kind_is_said() -> None:
+    """A gate of another kind keeps its rows, but its weights mean something else: the report names both kinds."""
+    found = migrated(trained(spec()), spec("bias: true, kind: sigmoid"))
+    assert found.counts()["new"] == 0
+    assert "kept    level1.gates.click.head.weight: its kind was `softmax`, is `sigmoid`" in found.text()
