@@ -144,7 +144,8 @@ _SOURCE: Final = (
         help="The share of rows to validate on, if --validation is not given.",
     ),
     click.option(
-        "--grouped-by", metavar="COLUMN", help="Also measure AUC within the groups of this column, such as the user."
+        "--grouped-by", metavar="COLUMN",
+        help="Also measure AUC, NDCG@k and recall@k within the groups of this column, such as the user; see --top.",
     ),
     click.option(
         "--encode", "choices", multiple=True, metavar="COLUMN=KIND", callback=choices_of,

@@ -111,6 +111,7 @@ _OPTIONS: Final = (
         "by", "In the end, also measure the validation rows with each value of this column alone, such as each scene.",
         metavar="COLUMN",
     ),
+    setting("top", "k of NDCG@k and recall@k within the groups of --grouped-by.", metavar="K"),
     setting("interval", "Steps between checkpoints: the most that is lost if the process is killed."),
     setting("seed", "Seed of initial weights, order of rows, and dropout."),
     setting("devices", "Number of processes that train together."),

@@ -55,12 +55,13 @@ class GroupedMeasures(nn.Module):
     Args:
         spec: defines tasks.
         grouped_by: see `TaskMetrics`.
+        top: see `TaskMetrics`.
     """
 
-    def __init__(self, spec: Spec, grouped_by: str | None = None) -> None:
+    def __init__(self, spec: Spec, grouped_by: str | None = None, top: int = 10) -> None:
         super().__init__()
-        self.spec, self.grouped_by = spec, grouped_by
-        self.whole = CountedMeasures(spec, grouped_by)
+        self.spec, self.grouped_by, self.top = spec, grouped_by, top
+        self.whole = CountedMeasures(spec, grouped_by, top)
         self.groups = nn.ModuleList()
 
     def add(self, logits: Columns, batch: Columns, groups: Tensor | None, criterion: MultiTaskLoss) -> None:
@@ -73,7 +74,7 @@ class GroupedMeasures(nn.Module):
     def of(self, number: int) -> CountedMeasures:
         """The measures of a group. In several processes, each must compute those of all groups, in the same order."""
         while len(self.groups) <= number:
-            self.groups.append(CountedMeasures(self.spec, self.grouped_by).to(self.whole.device()))
+            self.groups.append(CountedMeasures(self.spec, self.grouped_by, self.top).to(self.whole.device()))
         found = self.groups[number]
         assert isinstance(found, CountedMeasures)
         return found
@@ -86,10 +87,10 @@ def _rows_of(columns: Columns, rows: Tensor) -> dict[str, Tensor]:
 class CountedMeasures(nn.Module):
     """`Measures`, and the number of rows."""
 
-    def __init__(self, spec: Spec, grouped_by: str | None = None) -> None:
+    def __init__(self, spec: Spec, grouped_by: str | None = None, top: int = 10) -> None:
         super().__init__()
         self.rows = RowCount()
-        self.measures = Measures(spec, grouped_by)
+        self.measures = Measures(spec, grouped_by, top)
         self.rows.update(0)
 
     def add(self, logits: Columns, batch: Columns, criterion: MultiTaskLoss) -> None:
@@ -108,13 +109,14 @@ class Measures(nn.Module):
     Args:
         spec: defines tasks and gates.
         grouped_by: see `TaskMetrics`.
+        top: see `TaskMetrics`.
     """
 
-    def __init__(self, spec: Spec, grouped_by: str | None = None) -> None:
+    def __init__(self, spec: Spec, grouped_by: str | None = None, top: int = 10) -> None:
         super().__init__()
-        self.spec, self.grouped_by = spec, grouped_by
+        self.spec, self.grouped_by, self.top = spec, grouped_by, top
         self.losses = MeanLosses(len(spec.tasks))
-        self.tasks = nn.ModuleList(TaskMetrics(block, grouped_by) for block in spec.tasks.values())
+        self.tasks = nn.ModuleList(TaskMetrics(block, grouped_by, top) for block in spec.tasks.values())
         self.gates = GateSums()
         self._added = False
 

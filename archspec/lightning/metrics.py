@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from archspec.lightning.grouped_auc import AUC, GroupedAUC, mean_ranks
+from archspec.lightning.grouped_auc import AUC, mean_ranks
+from archspec.lightning.ranking import GroupedRanking
 from archspec.program.columns import NO_GROUP
 from archspec.train.rows import Columns, listed, predictions, task_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from archspec.contract import TaskKind
     from archspec.spec.spec import TaskBlock
 
 
@@ -280,23 +282,28 @@ METRICS: Mapping[str, tuple[Callable[[], Metric], Literal["logits", "scores"]]] 
 """The metrics that a kind of task may name, and whether they read its outputs or its predictions."""
 
 
+NO_GAINS: Final = "has one prediction and labels of at least 0, by which rows of a group are ranked"
+"""Of no task: why a column of groups has no use."""
+
+
 class TaskMetrics(nn.Module):
     """The metrics of one task over the rows of its sample space, unweighted: those that its kind names.
 
-    A binary task also has `grouped_auc` if `grouped_by` names a column.
+    If `grouped_by` names a column, a task with gains (see `has_gains`) also has `ndcg@k` and `recall@k` within its
+    groups, with k = `top`, and a binary one `grouped_auc`.
     """
 
-    def __init__(self, block: TaskBlock, grouped_by: str | None = None) -> None:
+    def __init__(self, block: TaskBlock, grouped_by: str | None = None, top: int = 10) -> None:
         super().__init__()
         self.block = block
-        self.grouped_by = grouped_by if block.settings.output == "binary" else None
+        self.grouped_by = grouped_by if has_gains(block.settings) else None
         self.rows = RowCount()
         self.metrics = nn.ModuleDict({name: METRICS[name][0]() for name in block.settings.metrics})
-        self.grouped = GroupedAUC() if self.grouped_by else None
+        self.grouped = GroupedRanking(top, area=block.settings.output == "binary") if self.grouped_by else None
 
     def names(self) -> tuple[str, ...]:
         """The metrics that may have a value, and `loss`."""
-        return ("loss", *self.metrics, *(["grouped_auc"] if self.grouped is not None else []))
+        return ("loss", *self.metrics, *(() if self.grouped is None else self.grouped.names()))
 
     def update(self, logits: Columns, batch: Columns) -> None:
         """Adds a batch.
@@ -313,7 +320,9 @@ class TaskMetrics(nn.Module):
             groups = group_ids(batch, self.grouped_by)
             groups = groups if inside is None else groups[inside]
             known = groups != NO_GROUP
-            self.grouped.update(outputs[known], labels[known], groups[known])
+            # Logits also rank rows whose probabilities are equal in single precision.
+            scores = outputs if self.grouped.area else predictions(self.block.settings, outputs)
+            self.grouped.update(scores[known], labels[known], groups[known])
 
     def update_with_nothing(self) -> None:
         """Adds a batch without rows."""
@@ -333,11 +342,17 @@ class TaskMetrics(nn.Module):
         """The metrics that have a value, by name: none without rows, no AUC with only one class. Collective."""
         found = {name: _metric(metric).compute() for name, metric in self.metrics.items()}
         if self.grouped is not None:
-            found["grouped_auc"] = self.grouped.compute()
+            found |= self.grouped.compute()
         if not self.rows.compute():
             return {}
         device = self.rows.rows.device
         return {name: value.float().to(device) for name, value in found.items() if value is not None}
+
+
+def has_gains(kind: TaskKind) -> bool:
+    """Whether labels are gains for ranking rows: numbers of at least 0, next to a prediction that is one number."""
+    bounded = kind.class_count() is not None or (kind.lowest is not None and kind.lowest >= 0)
+    return bounded and kind.output != "multiclass"
 
 
 def group_ids(batch: Columns, name: str) -> Tensor:

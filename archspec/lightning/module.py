@@ -26,6 +26,7 @@ from archspec.lightning.checkpoint import (
 from archspec.lightning.clipping import clip
 from archspec.lightning.combined import joined_states
 from archspec.lightning.measures import Measures
+from archspec.lightning.metrics import NO_GAINS, has_gains
 from archspec.lightning.optimizers import (
     OptimizerHook,
     OptimizerSettings,
@@ -86,12 +87,14 @@ class MultiTaskModule(LightningModule):
         freeze: blocks that are not trained, by canonical name; see `archspec.freeze`.
         seed: seed of the initial weights.
         optimize: False uses the plain module; see `archspec.compile`.
-        grouped_by: an integer column of the batch, such as the user's id: binary tasks get `grouped_auc`.
+        grouped_by: an integer column of the batch, such as the user's id: binary tasks get `grouped_auc`; these and all
+            other tasks with labels of at least 0 get `ndcg@k` and `recall@k`.
+        top: k of these.
         log_gates: log `validation/gates/<gate>/<expert>`, each expert's mean weight in each gate, by canonical names.
 
     Raises:
         SpecError: the spec is wrong.
-        ValueError: `grouped_by` without a binary task; a `table_optimizer` that cannot train the spec's tables, or
+        ValueError: `grouped_by` without a task to measure; a `table_optimizer` that cannot train the spec's tables, or
             settings of tables next to an `optimizer` that ignores them; `freeze` has a name without weights, or leaves
             no shared weights to a balance that reads their gradients.
     """
@@ -109,6 +112,7 @@ class MultiTaskModule(LightningModule):
         seed: int | None = None,
         optimize: bool = True,
         grouped_by: str | None = None,
+        top: int = 10,
         log_gates: bool = False,
         schedule: Schedule = "constant",
         warmup: int = 0,
@@ -118,11 +122,11 @@ class MultiTaskModule(LightningModule):
         super().__init__()
         self.save_hyperparameters(
             "learning_rate", "weight_decay", "table_learning_rate", "table_optimizer", "seed", "optimize", "grouped_by",
-            "log_gates", "schedule", "warmup", "ema", "freeze",
+            "log_gates", "schedule", "warmup", "ema", "freeze", "top",
         )  # fmt: skip
         self.spec = spec if isinstance(spec, Spec) else load(spec, plugins=plugins)
-        if grouped_by is not None and all(block.settings.output != "binary" for block in self.spec.tasks.values()):
-            raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` is binary")
+        if grouped_by is not None and not any(has_gains(block.settings) for block in self.spec.tasks.values()):
+            raise ValueError(f"grouped_by={grouped_by!r}: no task of `{self.spec.name}` {NO_GAINS}")
         self.log_gates = log_gates
         self.settings = OptimizerSettings(
             learning_rate, weight_decay, table_learning_rate, table_optimizer, schedule, warmup
@@ -135,7 +139,7 @@ class MultiTaskModule(LightningModule):
         self.criterion = MultiTaskLoss(self.model, count_steps=False)
         self._epoch_has_steps = False
         self.optimizer = optimizer
-        self.measures = Measures(self.spec, grouped_by)
+        self.measures = Measures(self.spec, grouped_by, top)
 
     @property
     def learning_rate(self) -> float:

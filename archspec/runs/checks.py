@@ -15,6 +15,7 @@ from archspec.compiler.count import count
 from archspec.data.requirements import column_requirements
 from archspec.diagnostics import Diagnostics, suggest
 from archspec.lightning.measures import Measures
+from archspec.lightning.metrics import NO_GAINS, has_gains
 from archspec.lightning.optimizers import TABLE_OPTIMIZERS, has_sparse_tables, table_optimizer_problem
 from archspec.runs.damage import must
 from archspec.runs.monitor import higher_is_better, names_in
@@ -83,7 +84,7 @@ def check_recipe(
     _check_plateau(recipe, problems)
     _check_frozen(graph, recipe.freeze, problems)
     problems.raise_errors(status=2)
-    _check_monitor(graph, recipe.monitor, grouped_by, problems)
+    _check_monitor(graph, recipe, grouped_by, problems)
     _check_memory(graph, recipe, problems)
     problems.raise_errors(status=2)
 
@@ -104,13 +105,13 @@ def _check_values(recipe: Recipe, problems: _Problems) -> None:
 
 
 def _check_groups(graph: Graph, grouped_by: str | None, problems: _Problems) -> None:
-    """Checks that the column of groups contains ids, and that there is a binary task, which grouped AUC requires."""
+    """Checks that the column of groups contains ids, and that there is a task to measure within groups."""
     if grouped_by is None:
         return
-    if all(block.settings.output != "binary" for block in graph.spec.tasks.values()):
+    if not any(has_gains(block.settings) for block in graph.spec.tasks.values()):
         problems.error(
-            "AS731", f"`--grouped-by {grouped_by}` measures AUC within groups, but no task of `{graph.spec.name}` is "
-            "binary", help="remove this option",
+            "AS731", f"`--grouped-by {grouped_by}`: no task of `{graph.spec.name}` {NO_GAINS}",
+            help="remove this option",
         )  # fmt: skip
     _check_ids(graph, "grouped_by", grouped_by, problems)
 
@@ -197,10 +198,10 @@ def _check_frozen(graph: Graph, blocks: tuple[str, ...], problems: _Problems) ->
             )  # fmt: skip
 
 
-def _check_monitor(graph: Graph, monitor: str, grouped_by: str | None, problems: _Problems) -> None:
+def _check_monitor(graph: Graph, recipe: Recipe, grouped_by: str | None, problems: _Problems) -> None:
     """Checks that the monitored metrics are measured, and that each is better when it is higher, or lower."""
-    known = [f"validation/{name}" for name in Measures(graph.spec, grouped_by).names()]
-    names = names_in(monitor)
+    known = [f"validation/{name}" for name in Measures(graph.spec, grouped_by, recipe.top).names()]
+    names = names_in(recipe.monitor)
     if not names:
         problems.setting("monitor", "`--monitor` names no metric", help=_known(known))
     for name in names:

@@ -72,7 +72,7 @@ def evaluate(
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit, or
             more than a thousand groups (AS804).
     """
-    work = Evaluator(run.model, run.graph, run.groups)
+    work = Evaluator(run.model, run.graph, run.groups, run.top)
     faults, skipped, seen = Faults(), 0, 0
     further = {} if by is None else by_requirement(by)
     values = DistinctValues(None if by is None else run.encoder.encodings.get(by))
@@ -94,14 +94,15 @@ class Evaluator:
         model: the model, in evaluation mode.
         graph: the graph of its spec.
         grouped_by: the batch's column whose values group rows in metrics.
+        top: k of the metrics within these groups.
     """
 
-    def __init__(self, model: Compiled, graph: Graph, grouped_by: str | None) -> None:
+    def __init__(self, model: Compiled, graph: Graph, grouped_by: str | None, top: int) -> None:
         self.model = model
         self.criterion = MultiTaskLoss(model).eval()
         self.criterion.check_labels = False  # they have been checked
         self.device = next(model.parameters()).device
-        self.measures = GroupedMeasures(graph.spec, grouped_by).to(self.device)
+        self.measures = GroupedMeasures(graph.spec, grouped_by, top).to(self.device)
 
     @torch.no_grad()
     def add(self, batch: Mapping[str, Tensor], groups: Tensor | None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
-from archspec.lightning.grouped_auc import GroupedAUC
 from archspec.lightning.metrics import METRICS
+from archspec.lightning.ranking import WITHIN_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,8 +27,8 @@ def higher_is_better(name: str) -> bool | None:
     metric = name.rpartition("/")[2]
     if metric in _LOSSES:
         return False
-    if metric == "grouped_auc":
-        return GroupedAUC.higher_is_better
+    if metric.partition("@")[0] in WITHIN_GROUPS:
+        return True
     return METRICS[metric][0]().higher_is_better if metric in METRICS else None
 
 

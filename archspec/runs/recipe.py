@@ -59,6 +59,7 @@ class Recipe:
         accumulate: batches whose gradients are averaged for one optimizer step.
         ema: decay per step of a moving average of the weights, which is then what is measured and saved; None: none.
         by: a column, such as the scene: validation rows of each of its values are also measured alone, in the end.
+        top: k of NDCG@k and recall@k within the groups of `Source.grouped_by`.
         together: a column, such as the id of a request: rows with one value are in the same batch.
     """
 
@@ -88,4 +89,5 @@ class Recipe:
     freeze: tuple[str, ...] = ()
     ema: Annotated[float, Gt(0), Lt(1)] | None = None
     by: str | None = None
+    top: AtLeastOne = 10
     together: str | None = None

@@ -76,7 +76,7 @@ def measured_by_value(
         distributed.barrier()  # until the first process has saved the weights
     model: Any = module.model
     run.load_weights(model)
-    work = Evaluator(model.eval(), graph, module.measures.grouped_by)
+    work = Evaluator(model.eval(), graph, module.measures.grouped_by, module.measures.top)
     for batch in batches:
         work.add(batch, batch[numbered(by)])
     return work.measured(run.found.values)[1]

@@ -53,6 +53,8 @@ class Trained:
     """What `model.predict` returns: name -> the number of classes, 0 for a single number."""
     groups: str | None = None
     """The batch's column whose values group rows in metrics."""
+    top: int = 10
+    """k of the metrics within these groups."""
 
     def validation(self) -> OrderedBatches:
         """The rows that the run was validated on, as batches.
@@ -165,4 +167,6 @@ def open_run(folder: str | os.PathLike[str], registry: Registry, tasks: Sequence
     model.eval()
     widths = {out.name: out.value.shape[1:] for out in built.lowered.predict.outputs}
     outputs = {name: int(shape[0]) if shape else 0 for name, shape in widths.items()}
-    return Trained(path, graph, model, encoder, outputs, group_column(requirements, grouped_by))
+    return Trained(
+        path, graph, model, encoder, outputs, group_column(requirements, grouped_by), run.arguments.recipe.top
+    )

@@ -220,7 +220,7 @@ def _trained(  # noqa: PLR0913 - as train
         table_learning_rate=recipe.table_learning_rate, table_optimizer=recipe.table_optimizer,
         grouped_by=group_column(requirements, source.grouped_by),
         schedule="constant" if recipe.schedule == "plateau" else recipe.schedule, warmup=recipe.warmup,
-        ema=recipe.ema, freeze=recipe.freeze,
+        ema=recipe.ema, top=recipe.top, freeze=recipe.freeze,
     )  # fmt: skip
     model: Any = module.model
     model.vocabularies = digests(graph, run.encoder(requirements).encodings)

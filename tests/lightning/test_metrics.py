@@ -141,7 +141,7 @@ def test_an_empty_sample_space_has_no_value(task: str) -> None:
 def test_one_class_has_a_log_loss_and_no_area() -> None:
     """Metrics without a value are omitted; the others are reported."""
     found = measured(metrics_of("{kind: binary}", "user"), torch.zeros(2), a=torch.ones(2), user=torch.tensor([1, 1]))
-    assert found == pytest.approx({"log_loss": log(2), "pcoc": 0.5, "ece": 0.5})
+    assert found == pytest.approx({"log_loss": log(2), "pcoc": 0.5, "ece": 0.5, "ndcg@10": 1, "recall@10": 1})
 
 
 def test_row_weights_do_not_weigh_metrics() -> None:

@@ -91,7 +91,7 @@ def test_validation_logs_losses_and_metrics_of_all_rows() -> None:
         "validation/loss",
         "validation/task_losses",
         *(f"validation/a/{name}" for name in ("loss", "auc", "log_loss", "normalized_entropy", "pcoc", "ece")),
-        "validation/a/grouped_auc",
+        *(f"validation/a/{name}" for name in ("grouped_auc", "ndcg@10", "recall@10")),
         *(f"validation/b/{name}" for name in ("loss", "rmse", "mae", "r2", "rank_correlation")),
         *(f"validation/c/{name}" for name in ("loss", "log_loss", "accuracy")),
     }
@@ -276,10 +276,10 @@ def test_an_unknown_column_to_group_by_is_named() -> None:
         fitted(module, loader_of(1), loader_of(1))
 
 
-def test_grouping_without_a_binary_task_is_refused() -> None:
-    """The request is refused because there is no AUC to group."""
+def test_grouping_without_a_task_to_rank_is_refused() -> None:
+    """The request is refused because there is nothing to measure within groups."""
     text = TEXT.replace("{kind: binary, decay: 0.9}", "{kind: regression}")
-    with pytest.raises(ValueError, match="grouped_by='user': no task of `mixed` is binary"):
+    with pytest.raises(ValueError, match="grouped_by='user': no task of `mixed` has one prediction"):
         MultiTaskModule(text, grouped_by="user")
 
 

@@ -52,7 +52,13 @@ def test_each_value_is_measured_like_by_evaluate(tmp_path: Path, by: str) -> Non
     for value, measured in found.groups.items():
         assert measured.rows == evaluated.groups[value].rows
         assert measured.metrics == pytest.approx(evaluated.groups[value].metrics, abs=1e-6)
-    assert {"click/auc", "click/pcoc", "click/grouped_auc", "stars/accuracy"} <= measured.metrics.keys()
+    assert {
+        "click/auc",
+        "click/pcoc",
+        "click/grouped_auc",
+        "click/ndcg@10",
+        "stars/accuracy",
+    } <= measured.metrics.keys()
     written = json.loads((tmp_path / "run" / RESULTS).read_text())
     assert written["by"] == by
     assert [group["value"] for group in written["groups"]] == list(found.groups)

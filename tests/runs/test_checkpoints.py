@@ -189,10 +189,13 @@ def test_the_learning_rate_falls_on_a_plateau(  # noqa: PLR0913, PLR0917 - one a
 
 def test_every_metric_is_better_in_its_own_direction() -> None:
     """Each metric that is measured has a direction, or is known to have none; the best value is chosen by it."""
-    known = {name: higher_is_better(f"validation/task/{name}") for name in (*METRICS, "grouped_auc", "loss")}
+    known = {
+        name: higher_is_better(f"validation/task/{name}")
+        for name in (*METRICS, "grouped_auc", "ndcg@5", "recall@20", "loss")
+    }
     assert {name for name, higher in known.items() if higher is None} == {"pcoc", "coverage"}
     assert {name for name, higher in known.items() if higher} == {
-        "auc", "grouped_auc", "accuracy", "r2", "rank_correlation",
+        "auc", "grouped_auc", "ndcg@5", "recall@20", "accuracy", "r2", "rank_correlation",
     }  # fmt: skip
     assert improves("validation/watch/r2", 0.5, [0.4, float("nan")])
     assert not improves("validation/watch/rmse", 0.5, [0.4])

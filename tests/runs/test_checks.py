@@ -113,7 +113,7 @@ def test_groups_may_be_anything_that_the_model_does_not_read(tmp_path: Path) -> 
 def test_groups_without_a_binary_task() -> None:
     """Grouping is refused because there is no AUC to group."""
     text = TEXT.replace("binary", "regression")
-    assert "no task of `ok` is binary" in str(refusal(RECIPE, text, "user"))
+    assert "no task of `ok` has one prediction and labels of at least 0" in str(refusal(RECIPE, text, "user"))
 
 
 def test_sparse_gradients_and_several_processes() -> None:
