@@ -31,7 +31,7 @@ class WeightAxes:
     reads: bool = False
     """Whether it is a matrix that multiplies its columns: a column of zeros then changes no row's result."""
     across: bool = False
-    """Whether it scales elements that are normalised together, so that another element changes all of them."""
+    """Whether its rows are normalised together, by layer norm or a softmax, so that another row changes all of them."""
     given: Axes = ()
     """What the function or module that reads it is also given, if only that knows what its rows and columns are."""
 
@@ -142,6 +142,8 @@ def _passed(walk: _Walk, op: Op) -> Axes:
     walk.set(op, *[axes[-1:]] * len(op.weights))
     if op.kind == "layer_norm":
         walk.across.update(op.weights)
+    if op.kind == "softmax":
+        walk.across |= {f"{name_of(element)}.weight" for element in axes[-1] or ()} & walk.layers
     return axes
 
 

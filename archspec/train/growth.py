@@ -112,16 +112,22 @@ class Growth:
         return axes[owner].given if owner is not None else None
 
     def parts(self, name: str, source: str, places: Places) -> str:
-        """The parts whose columns are new or gone, for the report."""
-        now, before = self.now[name].axes[-1], self.before[source].axes[-1]
-        if now is None or before is None or (len(places) == 1 and not self.now[name].across):
-            return ""
-        new = _names(element for element, place in zip(now, places[-1], strict=True) if place < 0)
-        gone = _names(element for place, element in enumerate(before) if place not in places[-1])
-        if self.now[name].across and new:
-            return f"it is normalised together with new elements, so old outputs change: {new}"
-        start = "new columns start at zero" if self.now[name].reads else "new columns are drawn"
-        return "; ".join([*([f"{start}: {new}"] if new else []), *([f"without columns of {gone}"] if gone else [])])
+        """The parts whose rows or columns are new or gone, for the report."""
+        now, before = self.now[name], self.before[source]
+        said = []
+        if now.across and (new := _new(now.axes[0], places[0])):
+            said.append(f"it is normalised together with new elements, so old outputs change: {new}")
+        if len(places) > 1:
+            start = "new columns start at zero" if now.reads else "new columns are drawn"
+            gone = (element for place, element in enumerate(before.axes[-1] or ()) if place not in places[-1])
+            said += [f"{start}: {new}"] if (new := _new(now.axes[-1], places[-1])) else []
+            said += [f"without columns of {names}"] if (names := _names(gone)) else []
+        return "; ".join(said)
+
+
+def _new(axis: Axis | None, places: tuple[int, ...]) -> str:
+    """The names of new elements of an axis."""
+    return _names(element for element, place in zip(axis or (), places, strict=False) if place < 0)
 
 
 def _names(elements: Iterable[Element]) -> str:

@@ -280,3 +280,16 @@ def test_a_smaller_layer_keeps_what_is_left() -> None:
         "level1.experts.shared.0.layers.1.weight, 20 of 20 columns: without columns of level1.experts.shared.0.layers.0"
         in text
     )
+
+
+def test_a_softmax_over_more_fields_is_said() -> None:
+    """A field that is added to a softmax takes weight from the others, which no zero prevents: the report says so."""
+    text = FIELDS.replace("KIND", "kind: softmax").replace("FIELDS", "units: [8]")
+    now = text.replace("  b: {kind", "  d: {kind: sparse, vocab: 9, dim: 4}\n  b: {kind").replace(
+        "[a, b, c]", "[a, d, b, c]"
+    )
+    change, found = migrated(text, now)
+    assert change > 1e-6
+    (head,) = [each for each in found.changes if each.weight == "feature_gates.scaled.head.weight"]
+    assert (head.how, head.kept, head.rows) == ("grown", 3, 4)
+    assert head.why == "it is normalised together with new elements, so old outputs change: inputs.d"
