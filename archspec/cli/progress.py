@@ -92,8 +92,8 @@ class Display:
         if self.mode == "json":
             event("rows", stage=stage, rows=count, rows_per_second=speed and round(speed, 1))
             return
-        words = [f"{count:,} rows", *([f"{speed:,.0f} rows/s"] if speed else [])]
-        self._show(f"{stage}: {words[0]}", ", ".join(words[1:]), completed=0, total=None)
+        after = f"{speed:,.0f} rows/s" if speed else ""
+        self._show(f"{stage}: {count:,} rows", after, completed=0, total=None)
 
     def step(self, step: Step) -> None:
         """Shows a finished training step, with the mean loss since the last one shown."""
