@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ManyFiles(click.Command):
     """A command with options that take several values: `--data a.parquet b.parquet`."""
 
-    SEVERAL: Final = ("--data", "--validation", "--freeze")
+    SEVERAL: Final = ("--data", "--validation", "--test", "--freeze")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeats the option before each of its values."""
@@ -138,6 +138,10 @@ _SOURCE: Final = (
     click.option(
         "--validation", multiple=True, metavar="FILE...", callback=files_of,
         help="Rows to validate on. [default: a share of the rows of --data]",
+    ),
+    click.option(
+        "--test", multiple=True, metavar="FILE...", callback=files_of,
+        help="Rows to measure once, at the end, with the best weights. They decide nothing.",
     ),
     click.option(
         "--split", "share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,

@@ -64,7 +64,7 @@ def groups_table(whole: Measured, groups: Mapping[str | None, Measured], by: str
 
 
 def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_json: bool) -> None:
-    """Prints a row per task and a column per metric, as tables of tasks with the same metrics, or as JSON."""
+    """Prints tables of tasks and their metrics, those of test rows last, or all as JSON."""
     metrics = results.measured()
     measured = {task: of_task(metrics, f"validation/{task}") for task in tasks}
     if as_json:
@@ -75,15 +75,25 @@ def print_results(results: Results, folder: Path, tasks: Sequence[str], *, as_js
             "rows": {"train": results.train, "validation": results.validation, "skipped": results.skipped},
             **of_groups(results.by, results.groups, tasks),
         }  # fmt: skip
+        if results.test is not None:
+            printed["test"] = of_rows(results.test, tasks)
         click.echo(json.dumps(printed, indent=2))
         return
-    if results.by is not None:
+    if results.by is None:
+        _print_tables(measured)
+    else:
         show(groups_table(results.whole(), results.groups, results.by, tasks))
-        measured = {}
-    for names in dict.fromkeys(tuple(values) for values in measured.values()):  # tasks with the same metrics together
+    if results.test is not None:
+        click.echo(f"\ntest, {results.test.rows:,} rows:")
+        _print_tables({task: of_task(results.test.metrics, task) for task in tasks})
+    click.echo(f"{folder}: weights of epoch {results.best.get('epoch')} ({results.reason}), curves.svg, history.json")
+
+
+def _print_tables(measured: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Prints a row per task and a column per metric; tasks with the same metrics share a table."""
+    for names in dict.fromkeys(tuple(values) for values in measured.values()):
         table = metrics_table(["task"], [name.replace("_", " ") for name in names])
         for task, values in measured.items():
             if tuple(values) == names:
                 table.add_row(task, *map(shown_value, values.values()))
         show(table)
-    click.echo(f"{folder}: weights of epoch {results.best.get('epoch')} ({results.reason}), curves.svg, history.json")

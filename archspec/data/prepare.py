@@ -66,6 +66,7 @@ class Source:
         missing: texts for a missing value in a column of single values, in addition to the usual ones.
         tables: the file with pretrained vectors of a table, by the input that owns the table.
         encoding: the folder of a run whose encodings are reused, without new values.
+        test: files with rows that are measured once, at the end, with the best weights.
     """
 
     files: tuple[str, ...]
@@ -82,6 +83,7 @@ class Source:
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
     encoding: str | None = None
+    test: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +181,18 @@ def prepare(  # noqa: PLR0913 - the parts of the work
 def _opened(
     source: Source, wanted: Mapping[str, ColumnRequirement], read_too: Mapping[str, ColumnRequirement]
 ) -> tuple[tuple[Table, ...], tuple[Table, ...]]:
-    """The training and the validation tables. Raises SpecError if they lack a column."""
+    """The training and the validation tables. Raises SpecError if they, or the test tables, lack a column."""
     problems = Diagnostics()
     Requests.of(source).check(wanted, problems)
     problems.raise_errors(status=2)
     sources = sources_of(source.columns, source.choices)
-    tables, held_out = (
+    tables, held_out, test = (
         tuple(replace(table, sources=sources, none=source.missing) for table in open_tables(files, source.header))
-        for files in (source.files, source.validation)
+        for files in (source.files, source.validation, source.test)
     )
     check_columns((*tables, *held_out), {**read_too, **wanted})
-    check_types((*tables, *held_out), wanted, timed(source.choices))
+    check_columns(test, wanted)
+    check_types((*tables, *held_out, *test), wanted, timed(source.choices))
     return tables, held_out
 
 

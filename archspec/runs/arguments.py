@@ -40,8 +40,9 @@ def check_same(run: RunFolder, arguments: dict[str, Any]) -> None:
     """
     problems = Diagnostics()
     kept = recorded_arguments(run)
-    # A learning rate that falls to 0 at the last step depends on the number of epochs.
-    free = FREE if arguments["schedule"] in {"constant", "plateau"} else FREE - {"epochs"}
+    free = FREE | {"test"}  # rows that decide nothing
+    if arguments["schedule"] not in {"constant", "plateau"}:
+        free -= {"epochs"}  # a learning rate that falls to 0 at the last step depends on the number of epochs
     for name, value in arguments.items():
         before = kept.get(name)
         if name in free or before == value or (name in _FILES and _moved(run, before or [], value)):

@@ -55,9 +55,9 @@ class Evaluation:
     warnings: tuple[Diagnostic, ...]
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - what to measure, and how
     run: Trained, tables: tuple[Table, ...], *, by: str | None = None, bad: Bad = "stop",
-    progress: Callable[[str, int], None] = lambda _, __: None,
+    progress: Callable[[str, int], None] = lambda _, __: None, share: tuple[int, int] = (0, 1),
 ) -> Evaluation:  # fmt: skip
     """Measures a run on tables with labels, as its own validation did.
 
@@ -67,6 +67,8 @@ def evaluate(
         by: a column whose values group rows; each group is also measured alone.
         bad: for rows with a value that does not fit: `stop` at the first file chunk with one, or `skip` them.
         progress: called after each chunk with the stage and the number of rows that are done.
+        share: in a process group, the number of this process, from 0, and that of all: each measures its share of the
+            chunks. Every process reads all of them, so that all find the same mistakes.
 
     Raises:
         SpecError: files that cannot be read, columns that are missing or of a wrong type, values that do not fit, or
@@ -76,12 +78,13 @@ def evaluate(
     faults, skipped, seen = Faults(), 0, 0
     further = {} if by is None else by_requirement(by)
     values = DistinctValues(None if by is None else run.encoder.encodings.get(by))
-    for encoded in encoded_chunks(tables, run.encoder, further):
+    for number, encoded in enumerate(encoded_chunks(tables, run.encoder, further)):
         faults.add(encoded.faults)
         if bad == "stop":
             faults.report(bad, scoring=True)
         skipped += int((~encoded.good).sum())
-        _add(work, encoded, by, values)
+        if number % share[1] == share[0]:
+            _add(work, encoded, by, values)
         seen += encoded.chunk.rows
         progress("measuring", seen)
     return Evaluation(*work.measured(values.values()), skipped, faults.report(bad, scoring=True))

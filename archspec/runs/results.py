@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from torch import distributed
 
+from archspec.data.memory import tables_of
 from archspec.program.columns import numbered
-from archspec.runs.evaluation import Evaluator, Measured
+from archspec.runs.evaluation import Evaluator, Measured, evaluate
+from archspec.runs.trained import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
+    from archspec.data.prepare import Source
     from archspec.graph.graph import Graph
     from archspec.lightning.module import MultiTaskModule
     from archspec.runs.folder import RunFolder
+    from archspec.runs.training import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Results:
     """The column by whose values validation rows were measured, too."""
     groups: Mapping[str | None, Measured] = field(default_factory=dict)
     """Value of this column -> the metrics over its rows; None: rows without a value."""
+    test: Measured | None = None
+    """The metrics of the saved weights over the test rows, if there are any."""
 
     def measured(self) -> dict[str, float | None]:
         """`best`, with None for each metric that has no value or is not a number."""
@@ -52,7 +58,7 @@ class Results:
 
     def written(self) -> dict[str, Any]:
         """The contents of `results.json`."""
-        left_out = {"history", "metrics", "by", "groups"}
+        left_out = {"history", "metrics", "by", "groups", *(("test",) if self.test is None else ())}
         found = {name: value for name, value in asdict(self).items() if name not in left_out}
         if self.by is not None:
             groups = [{"value": value, **asdict(measured)} for value, measured in self.groups.items()]
@@ -72,11 +78,35 @@ def measured_by_value(
         module: receives the weights.
         batches: this process's share of the validation rows.
     """
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()  # until the first process has saved the weights
+    _await_weights()
     model: Any = module.model
     run.load_weights(model)
     work = Evaluator(model.eval(), graph, module.measures.grouped_by, module.measures.top)
     for batch in batches:
         work.add(batch, batch[numbered(by)])
     return work.measured(run.found.values)[1]
+
+
+def measured_test(
+    graph: Graph, source: Source, run: RunFolder, module: MultiTaskModule, progress: Progress
+) -> Measured:
+    """The metrics of the saved weights on the test rows. Collective."""
+    _await_weights()
+    trained = open_run(run.path, graph.spec.registry)
+    trained.model.to(next(module.parameters()).device)
+    share = (distributed.get_rank(), distributed.get_world_size()) if _in_group() else (0, 1)
+    tables = tables_of(source.test, source.header)
+    found = evaluate(trained, tables, bad=source.bad, progress=progress.rows, share=share)
+    progress.warn(found.warnings)
+    return found.whole
+
+
+def _in_group() -> bool:
+    """Whether several processes train together, and have found each other."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def _await_weights() -> None:
+    """Waits until the first process has saved the weights."""
+    if _in_group():
+        distributed.barrier()

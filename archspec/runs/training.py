@@ -33,7 +33,7 @@ from archspec.runs.migration import before, start_of
 from archspec.runs.plateau import Plateau
 from archspec.runs.processes import Processes, lost
 from archspec.runs.recipe_file import write_recipe
-from archspec.runs.results import Results, measured_by_value
+from archspec.runs.results import Results, measured_by_value, measured_test
 from archspec.runs.threads import using
 from archspec.runs.trained import open_run
 from archspec.train.renames import Renames
@@ -244,16 +244,17 @@ def _trained(  # noqa: PLR0913 - as train
             ckpt_path=going_on,
             weights_only=True,  # plain data and tensors: an untrusted folder cannot run code
         )
-        if recipe.by is not None:  # Lightning has moved it to the CPU, where not every backend adds up
+        if recipe.by is not None or source.test:  # Lightning has moved it to the CPU, where not every backend adds up
             module.to(trainer.strategy.root_device)
     found = run.found
     metrics = tuple(f"validation/{name}" for name in module.measures.names())
     results = Results(
         callback.best, callback.history, found.train, found.validation, found.skipped, callback.reason, metrics
     )
-    if recipe.by is None:
-        return results
-    return replace(results, by=recipe.by, groups=measured_by_value(recipe.by, graph, run, module, validated()))
+    if recipe.by is not None:
+        groups = measured_by_value(recipe.by, graph, run, module, validated())
+        results = replace(results, by=recipe.by, groups=groups)
+    return replace(results, test=measured_test(graph, source, run, module, progress)) if source.test else results
 
 
 @contextmanager

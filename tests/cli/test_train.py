@@ -374,3 +374,37 @@ def test_a_mistake_in_a_recipe(run: Run) -> None:
     assert (told.exit_code, "r.yaml:2:10" in told.stderr) == (2, True)
     assert run(*words[:-1], "no.yaml").exit_code == 2
     assert not Path("runs").exists()
+
+
+def test_test_rows_are_measured_once_with_the_best_weights(run: Run, trained: Result) -> None:
+    """`--test` equals `archspec evaluate`, is printed and saved, decides nothing, and works in resumed runs."""
+    assert trained.exit_code == 0
+    words = (
+        "train", "small.yaml", "--data", "day0.parquet", "day1.parquet", "--validation", "new.csv", "--epochs", "3",
+        "--batch", "50", "--learning-rate", "0.02", "--grouped-by", "user",
+    )  # fmt: skip
+    csv.write_csv(table(150, 4), "last.csv")
+    before = Path("runs/small/weights.safetensors").read_bytes()
+    told = run(*words, "--test", "last.csv", "new.csv", "-o", "tested")
+    assert told.exit_code == 0
+    assert "test, 250 rows:" in told.stdout
+    assert Path("tested/weights.safetensors").read_bytes() == before
+    expected = json.loads(run("evaluate", "tested", "--data", "last.csv", "new.csv", "--json").stdout)
+    found = json.loads(Path("tested/results.json").read_text())["test"]
+    assert found["rows"] == 250
+    assert found["metrics"]["click/auc"] == expected["tasks"]["click"]["auc"]
+    resumed = run(*words, "--test", "last.csv", "-o", "tested", "--resume", "--json")
+    expected = json.loads(run("evaluate", "tested", "--data", "last.csv", "--json").stdout)
+    del expected["skipped"]
+    assert json.loads(resumed.stdout)["test"] == expected
+    assert "test" not in json.loads(Path("runs/small/results.json").read_text())
+
+
+def test_mistakes_in_test_rows_are_found_before_training(run: Run) -> None:
+    """A missing column in a test file is reported before anything is written."""
+    Path("small.yaml").write_text(SPEC)
+    parquet.write_table(table(60, 0), "a.parquet")
+    parquet.write_table(table(60, 1).drop_columns(["watch"]), "less.parquet")
+    told = run("train", "small.yaml", "--data", "a.parquet", "--test", "less.parquet")
+    assert (told.exit_code, "`less.parquet` has no column `watch`" in told.stderr) == (2, True)
+    assert not Path("runs").exists()
