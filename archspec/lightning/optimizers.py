@@ -183,7 +183,7 @@ def check_trainer(trainer: Trainer, spec: Spec, made: Optimizer | OptimizerLRSch
             "train it in one process, or without `sparse_grad`"
         )
     optimizer = made["optimizer"] if isinstance(made, dict) else made
-    if clips_scaled(trainer) and any(group.get("fused") for group in getattr(optimizer, "param_groups", ())):
+    if clips_scaled(trainer) and getattr(optimizer, "_step_supports_amp_scaling", False):
         raise MisconfigurationException(
             "in mixed precision, Lightning cannot clip the gradients of a fused optimizer: "
             "create the optimizer without `fused`, or omit Trainer(gradient_clip_val=...)"

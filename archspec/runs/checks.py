@@ -240,9 +240,11 @@ def _bytes(graph: Graph, recipe: Recipe, node: str) -> float:
     """Bytes per weight of a node: the weight, its moving average, its gradient, and the state of its optimizer.
 
     A sparse gradient only has the rows of a batch, and row-wise Adagrad keeps one number per row instead of two moments
-    per weight.
+    per weight. A frozen block has neither gradient nor state.
     """
     weight = _FLOAT if recipe.ema is None else 2 * _FLOAT
+    if any(graph.nodes[node].name.is_in(block) for block in recipe.freeze):
+        return weight
     section, _, name = node.partition(".")
     if section != "inputs":
         return weight + 3 * _FLOAT

@@ -160,17 +160,23 @@ def test_more_weights_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None
     check_recipe(graph_of(), RECIPE, None)
 
 
-def test_the_memory_of_a_table_depends_on_its_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row-wise Adagrad keeps one number per row instead of two per weight, and a sparse gradient only some rows."""
+def test_memory_depends_on_how_weights_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row-wise Adagrad keeps one number per row instead of two per weight, and a sparse gradient only some rows.
+
+    A frozen weight needs only itself, and a moving average one number more.
+    """
     sparse = TEXT.replace("vocab: 50, dim: 2", "vocab: 50, dim: 2, sparse_grad: true")
     others = 2 * (5 + 1) * 16  # two towers that read 5 numbers, and have a bias
-    for text, optimizer, needed in (
-        (TEXT, None, 100 * 16 + 18 * 16 + others),
-        (sparse, None, 100 * 12 + 18 * 16 + others),
-        (TEXT, "rowwise_adagrad", (100 + 18) * (4 + 4 + 2) + others),
-        (sparse, "rowwise_adagrad", 100 * (4 + 2) + 18 * (4 + 4 + 2) + others),
-    ):
-        recipe = replace(RECIPE, table_optimizer=optimizer)  # type: ignore[arg-type] # a literal
+    settings: list[tuple[str, Any, float]] = [
+        (TEXT, {}, 100 * 16 + 18 * 16 + others),
+        (sparse, {}, 100 * 12 + 18 * 16 + others),
+        (TEXT, {"table_optimizer": "rowwise_adagrad"}, (100 + 18) * (4 + 4 + 2) + others),
+        (sparse, {"table_optimizer": "rowwise_adagrad"}, 100 * (4 + 2) + 18 * (4 + 4 + 2) + others),
+        (TEXT, {"freeze": ("inputs.user",)}, 100 * 4 + 18 * 16 + others),
+        (TEXT, {"ema": 0.9}, (100 + 18 + 12) * 20),
+    ]
+    for text, changed, needed in settings:
+        recipe = replace(RECIPE, **changed)
         monkeypatch.setattr(checks, "memory", lambda held=needed: held)
         check_recipe(graph_of(text), recipe, None)
         monkeypatch.setattr(checks, "memory", lambda held=needed - 1: held)

@@ -104,7 +104,7 @@ def test_what_does_not_fit_the_spec_has_a_place_too(tmp_path: Path) -> None:
         check_recipe(graph, Recipe(**found.values), None, found.places)
     (item,) = caught.value.diagnostics
     assert (item.code, item.span) == ("AS707", found.places["monitor"])
-    found = read_recipe(written(tmp_path, "epochs: 1\nclip: 1.0\ndevices: 2\n"))
+    found = read_recipe(written(tmp_path, "epochs: 1\ntable_optimizer: adam\ndevices: 2\n"))
     with pytest.raises(SpecError) as caught:
         check_recipe(graph, Recipe(**found.values), None, found.places)
     assert {item.span.line for item in caught.value.diagnostics if item.span} == {2, 3}

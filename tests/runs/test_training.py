@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
     from archspec.graph.graph import Graph
+    from archspec.train.choices import TableOptimizer
 
 TEXT = """
 archspec: 1
@@ -179,7 +180,10 @@ def check_equal(expected: dict[str, Any], found: dict[str, Any]) -> None:
     for name in ("state", "history", "results"):
         assert expected[name] == found[name]
     for left, right in zip(expected["optimizers"], found["optimizers"], strict=True):
-        assert all(torch.equal(left[key]["exp_avg_sq"], right[key]["exp_avg_sq"]) for key in left)
+        assert left.keys() == right.keys()
+        for key, state in left.items():
+            assert state.keys() == right[key].keys()
+            assert all(torch.equal(torch.as_tensor(state[name]), torch.as_tensor(right[key][name])) for name in state)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +208,26 @@ def test_scheduled_clipped_accumulated_and_averaged_steps_go_on_exactly(  # noqa
             train(graph, source, STEPS, tmp_path / "run")
     train(graph, source, STEPS, tmp_path / "run", resume=True)
     check_equal(kept(unbroken_steps), kept(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("moment", [11, 26])
+@pytest.mark.parametrize("table_optimizer", ["sparse_adam", "rowwise_adagrad"])
+def test_two_optimizers_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
+    source: Source, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    table_optimizer: TableOptimizer, moment: int,
+) -> None:  # fmt: skip
+    """With sparse tables, AdamW and another optimizer go on with all of these options, bit for bit."""
+    graph = load_graph(TEXT.replace("dim: 4}", "dim: 4, sparse_grad: true}"), None, plugins.load([]))
+    recipe = replace(STEPS, table_optimizer=table_optimizer, table_learning_rate=0.1)
+    unbroken = tmp_path_factory.getbasetemp() / table_optimizer
+    if not unbroken.exists():
+        train(graph, source, recipe, unbroken)
+    with monkeypatch.context() as patched:
+        kill_after(moment, patched)
+        with pytest.raises(Killed):
+            train(graph, source, recipe, tmp_path / "run")
+    train(graph, source, recipe, tmp_path / "run", resume=True)
+    check_equal(kept(unbroken), kept(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("moment", [None, 60, 70])
