@@ -15,6 +15,7 @@ from archspec.data.distinct import DistinctValues
 from archspec.data.encoder import Columns, Encoder
 from archspec.data.faults import Bad, Faults
 from archspec.data.groups import Groups
+from archspec.data.hashing import Key
 from archspec.data.label_counts import LabelCounts
 from archspec.data.list_survey import ListEnds, list_forms, split_at_blanks, with_lists
 from archspec.data.requirements import by_requirement, column_requirements, group_column, leaks
@@ -54,7 +55,8 @@ class Source:
     Args:
         files: files with training rows.
         validation: files with validation rows; empty: a share of the rows of `files`.
-        share: that share, 0 to 1; which rows are in it depends only on their positions in the files.
+        share: that share, 0 to 1; which rows are in it depends only on their positions in the files, or if groups are
+            kept together on these.
         header: column names of CSV files without a header line.
         choices: requested encodings by column, instead of those that the values suggest.
         bad: for rows with a value that does not fit: `stop` before anything is written, or `skip` them.
@@ -123,7 +125,7 @@ def prepare(  # noqa: PLR0913 - the parts of the work
         source: the files.
         folder: the folder for the rows; created if it is missing.
         before: the encodings of an earlier run, for the columns that it has.
-        together: a column whose values group rows for batches; see `archspec.data.groups`.
+        together: a column whose values group rows for batches; see `archspec.data.groups`. A group is held out whole.
         by: a column by whose values validation rows are measured: they get the number of their value.
         progress: called after each chunk with the stage and the number of rows that are done.
 
@@ -144,7 +146,7 @@ def prepare(  # noqa: PLR0913 - the parts of the work
 
     def read(columns: Collection[str]) -> Iterator[Chunk]:
         seen = 0
-        for chunk, held in _split(tables, columns, share):
+        for chunk, held in _split(tables, columns, share, together):
             seen += chunk.rows
             progress("looking at values", seen)
             yield with_lists(_part(chunk, ~held), forms)
@@ -157,7 +159,7 @@ def prepare(  # noqa: PLR0913 - the parts of the work
     with ExitStack() as stack:
         train = stack.enter_context(written_rows(folder / TRAIN, wanted))
         validation = stack.enter_context(written_rows(folder / VALIDATION, wanted))
-        for chunk, held in _split(tables, {**read_too, **wanted}, share):
+        for chunk, held in _split(tables, {**read_too, **wanted}, share, together):
             work.encode(chunk, held, train, validation)
         for chunk, _ in _split(held_out, {**read_too, **wanted}, 0.0):
             work.encode(chunk, np.ones(chunk.rows, dtype=np.bool_), train, validation)
@@ -248,18 +250,24 @@ class _Work:
         return tuple(diagnostics.items)
 
 
-def _split(tables: Iterable[Table], columns: Collection[str], share: float) -> Iterator[tuple[Chunk, Mask]]:
-    """The chunks of all tables, and which of their rows are held out."""
+def _split(
+    tables: Iterable[Table], columns: Collection[str], share: float, together: str | None = None
+) -> Iterator[tuple[Chunk, Mask]]:
+    """The chunks of all tables, and which of their rows are held out; a group of the column `together` as a whole."""
     passed = 0
     for table in tables:
-        for chunk in table.chunks(columns):
-            yield chunk, _held(passed, chunk.rows, share)
+        for chunk in table.chunks({*columns, *([] if together is None else [together])}):
+            rows = np.arange(passed + 1, passed + chunk.rows + 1)
+            if together is not None:
+                keys, known = Key().encode(chunk.columns[together])
+                rows = np.where(known, keys, rows)
+            yield replace(chunk, columns={name: chunk.columns[name] for name in columns}), _held(rows, share)
             passed += chunk.rows
 
 
-def _held(first: int, count: int, share: float) -> Mask:
-    """Which rows are held out: those whose hashed row number (splitmix64, Steele et al., 2014) is below the share."""
-    x = np.arange(first + 1, first + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+def _held(numbers: NDArray[np.int64], share: float) -> Mask:
+    """Which rows are held out, by their number: if its hash (splitmix64, Steele et al., 2014) is below the share."""
+    x = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     held: Mask = (x >> np.uint64(32)) < share * _SPLIT

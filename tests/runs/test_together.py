@@ -73,7 +73,10 @@ def run(
 
 
 def test_each_step_has_whole_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every training and validation batch has all rows of its requests; the report of the data has their sizes."""
+    """Every training and validation batch has all rows of its requests; the report of the data has their sizes.
+
+    A share of the requests is held out, each with all of its rows.
+    """
     seen: dict[str, list[Any]] = {"train": [], "validation": []}
     monkeypatch.setattr(batches, "ROWS_AT_ONCE", 8)
     for name, hook in (("train", "training_step"), ("validation", "validation_step")):
@@ -86,7 +89,10 @@ def test_each_step_has_whole_requests(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(MultiTaskModule, hook, noted)
     said, warned = run(tmp_path)
     assert not [item for item in warned if item.code == "AS751"]
-    assert any(line.startswith("58 groups of `request`, with 1 to 7 rows") for line in said), said
+    held = {name: set(torch.cat(found).tolist()) for name, found in seen.items()}
+    assert not held["train"] & held["validation"]
+    assert 5 < len(held["validation"]) < 20
+    assert any(line.startswith(f"{len(held['train'])} groups of `request`, with 1 to 7 rows") for line in said), said
     for name, found in seen.items():
         epoch = [set(batch.tolist()) for batch in found[: len(found) // 2]]
         assert len(epoch) > 1
@@ -126,15 +132,17 @@ def test_columns_that_group_nothing(tmp_path: Path, together: str, changed: dict
 
 def test_a_column_that_the_model_reads(tmp_path: Path) -> None:
     """Groups are the values in the file, also those without an id of their own, as for `--grouped-by`."""
-    users = [f"u{row % 30}" for row in range(len(REQUESTS))]
+    names = [f"u{row % 30}" for row in range(len(REQUESTS))]
     text = LOGISTIC.replace("vocab: 50", "vocab: 4")
-    said, _ = run(tmp_path, text, replace(RECIPE, together="user"), rows(user=users))
-    assert any(line.startswith("30 groups of `user`") for line in said), said
+    said, _ = run(tmp_path, text, replace(RECIPE, together="user"), rows(user=names))
     stored = Rows(tmp_path / "run" / TRAIN)
+    users = len(np.unique(stored.column("user as written")))
+    assert users > len(np.unique(stored.column("user"))) == 4
+    assert any(line.startswith(f"{users} groups of `user`") for line in said), said
     made = batches.training_batches(stored, RECIPE, "user as written")
     assert isinstance(made, Epochs)
     held = [set(batch["user as written"].tolist()) for batch in made]
-    assert sum(map(len, held)) == 30
+    assert sum(map(len, held)) == users
 
 
 def test_processes_share_out_groups(tmp_path: Path) -> None:
