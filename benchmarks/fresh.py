@@ -24,7 +24,8 @@ def run(code: str, *arguments: str, timeout: float) -> Any:  # noqa: ANN401 - wh
         FreshError: it failed, or took longer than `timeout` seconds.
     """
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "PYTHONPATH": str(ROOT)}
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "PYTHONPATH": paths}
         command = [sys.executable, "-c", code, *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - this interpreter, code of this folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -81,9 +82,16 @@ class Vocabulary(Encoding):
     names: bool = False
     """Whether values are names, so that `NA` is a value and not missing."""
 
+    @cached_property
+    def _known(self) -> Array:
+        """The values as an Arrow array, which is made once and not for each chunk."""
+        import pyarrow as pa
+
+        return pa.array(self.values, pa.string())
+
     def encode(self, array: Array) -> tuple[Encoded, Mask]:
         """The id of each value."""
-        ids = indices(self.texts(array), self.values) + 1
+        ids = indices(self.texts(array), self._known) + 1
         if self.missing:
             ids[self.absent(array)] = len(self.values) + 1
         return ids, np.ones(len(ids), dtype=np.bool_)
@@ -252,11 +260,12 @@ class Flag(Encoding):
         return "rows where it is 1"
 
 
-def indices(array: Array, values: tuple[str, ...]) -> NDArray[np.int64]:
-    """The index of each text in the values; -1 if it is not one of them."""
+def indices(array: Array, values: tuple[str, ...] | Array) -> NDArray[np.int64]:
+    """The index of each text in the values, texts or an Arrow array of them; -1 if it is not one of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = pc.index_in(array, value_set=pa.array(values, pa.string()), skip_nulls=True)
+    known = pa.array(values, pa.string()) if isinstance(values, tuple) else values
+    found = pc.index_in(array, value_set=known, skip_nulls=True)
     places: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places

@@ -117,6 +117,8 @@ class Profile:
 
     def values(self, reading: Reading) -> Counter[str]:
         """The counts by text; of numbers, `12` and `12.0` are counted together."""
+        if self.names and reading != "numbers":
+            return self.counts  # without a copy: there may be millions
         found: Counter[str] = Counter()
         for text, count in self.counts.items():
             if self.names or text != "NA":

@@ -120,7 +120,8 @@ def _seen(
     too many plain ids to store.
     """
     family = {name: family_of(requirement) for name, requirement in requirements.items()}
-    looked = {name for name in family if requirements[name].encodes or requested[family[name]] in {"standard", "age"}}
+    # In the spec's order: sums of floats depend on it.
+    looked = [name for name in family if requirements[name].encodes or requested[family[name]] in {"standard", "age"}]
     profiles = {family[name]: Profile() for name in looked}
     for chunk in read(looked) if looked else ():
         for name in looked:
