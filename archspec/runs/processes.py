@@ -13,7 +13,7 @@ import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from archspec.diagnostics import SpecError, unusable
@@ -26,6 +26,8 @@ _LONGEST: Final = timedelta(days=30)
 """How long a process waits: preparation takes as long as it takes, and torchrun ends all processes if one dies."""
 _REPORTING: Final = 5.0
 """Seconds in which the first process reports an error and ends."""
+_VISIBLE: Final = 60.0
+"""Seconds after which a file that one node has written is visible on all others: NFS caches a missing one so long."""
 _PREPARED, _FAILED, _BEGIN = "prepared", "failed", "begin"
 _TORCHRUN: Final = "TORCHELASTIC_RUN_ID"
 """A variable that torchrun sets."""
@@ -123,7 +125,7 @@ class Processes:
         store = _store()
         expected = _answer(store, _PREPARED)
         _check(expected)
-        store.set(f"found {self.rank}", "" if _digest(folder) == expected else socket.gethostname())
+        store.set(f"found {self.rank}", "" if _appears(folder, expected) else socket.gethostname())
         _check(_answer(store, _BEGIN))
 
 
@@ -136,6 +138,16 @@ def _check(answer: str) -> None:
     if word == _FAILED:
         sleep(_REPORTING)
         raise SpecError([], status=int(status))
+
+
+def _appears(folder: Path, expected: str) -> bool:
+    """Whether a folder has the run with this digest, now or soon: a network drive may show new files late."""
+    end = monotonic() + _VISIBLE
+    while _digest(folder) != expected:
+        if monotonic() >= end:
+            return False
+        sleep(1)
+    return True
 
 
 def _digest(folder: Path) -> str:

@@ -157,7 +157,8 @@ def together(first: Path, second: Path, monkeypatch: pytest.MonkeyPatch, failure
     """What two processes, on nodes with these folders, raise when the first one has prepared its folder, or failed."""
     store = HashStore()
     monkeypatch.setattr(processes, "_store", lambda: store)
-    monkeypatch.setattr(processes, "_REPORTING", 0.0)
+    for name in ("_REPORTING", "_VISIBLE"):
+        monkeypatch.setattr(processes, name, 0.0)
 
     def prepare() -> None:
         with Processes(0, 2, 1, torchrun=True).preparing(first) as prepared:
@@ -186,6 +187,16 @@ def test_nodes_must_share_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert isinstance(silent, SpecError)
         assert [item.code for item in told.diagnostics] == ["AS756"]
         assert (told.status, silent.status, silent.diagnostics) == (2, 2, ())
+
+
+def test_a_folder_may_appear_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that does not see the run at once, because its network drive caches, looks again before it gives up."""
+    looks = iter(["", "", "digest"])
+    pauses: list[float] = []
+    monkeypatch.setattr(processes, "_digest", lambda _: next(looks))
+    monkeypatch.setattr(processes, "sleep", pauses.append)
+    assert processes._appears(tmp_path, "digest")
+    assert pauses == [1, 1]
 
 
 def test_others_end_with_the_first_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
