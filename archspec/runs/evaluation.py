@@ -102,9 +102,9 @@ class Evaluator:
 
     def __init__(self, model: Compiled, graph: Graph, grouped_by: str | None, top: int) -> None:
         self.model = model
-        self.criterion = MultiTaskLoss(model).eval()
-        self.criterion.check_labels = False  # they have been checked
         self.device = next(model.parameters()).device
+        self.criterion = MultiTaskLoss(model).eval().to(self.device)
+        self.criterion.check_labels = False  # they have been checked
         self.measures = GroupedMeasures(graph.spec, grouped_by, top).to(self.device)
 
     @torch.no_grad()
