@@ -9,6 +9,7 @@ or multiplied by them, the same as those.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -190,8 +191,13 @@ def _concat(walk: _Walk, op: Op) -> Axes:
 
 
 def _slice(walk: _Walk, op: Op) -> Axes:
-    axes = walk.of(op.inputs[0])
-    return (*axes[:-1], walk.last(op.inputs[0])[op.attr("start") : op.attr("stop")])
+    """A part of one layer, such as a half, is another part if the layer grows."""
+    axes, start, stop = walk.of(op.inputs[0]), op.attr("start"), op.attr("stop")
+    axis = walk.last(op.inputs[0])
+    found = axis[start:stop]
+    if 1 < len(found) < len(axis) and _parts(axis) == 1:
+        walk.equate(found, tuple((":part", start, stop, element) for element in found))
+    return (*axes[:-1], found)
 
 
 def _unflatten(walk: _Walk, op: Op) -> Axes:
@@ -244,26 +250,48 @@ def _parts(axis: Axis | None) -> int:
 
 
 def _mixed(walk: _Walk, op: Op) -> Axes:
-    """Experts or cases: what all of them pass on from before, or else the elements of the mix."""
+    """Experts or cases: what all of them pass on from before, or else the elements of the mix.
+
+    If what is mixed has several parts, an element of the mix belongs to the same part; if they differ, to none.
+    """
     values = op.inputs[1:]
     axes = {walk.of(value) for value in values}
     own = {walk.nodes[value.name] for value in values}
-    if len(axes) == 1:
-        (found,) = axes
-        names = {f"{name_of(element)}." for element in found[-1] or ()}
-        if not any(name.startswith(f"{node}.") for name in names for node in own):
-            return found
-    return walk.new(op)
+    first = walk.of(values[0])
+    names = {f"{name_of(element)}." for element in first[-1] or ()}
+    if len(axes) == 1 and not any(name.startswith(f"{node}.") for name in names for node in own):
+        return first
+    made, parts = walk.new(op), {_sizes(walk.last(value)) for value in values}
+    if parts == {(op.output.width,)} or made[-1] is None:
+        return made
+    tags = [name_of(each) for each in walk.last(values[0])] if len(parts) == 1 else [op.output.width] * len(made[-1])
+    inside = [each[-1] for each in walk.last(values[0])]
+    last = tuple((*each[:-1], tag, place) for each, tag, place in zip(made[-1], tags, inside, strict=True))
+    return (*made[:-1], last)
+
+
+def _sizes(axis: Axis) -> tuple[int, ...]:
+    """The sizes of the parts of an axis, one after the other."""
+    return tuple(len([*part]) for _, part in groupby(axis, name_of))
 
 
 def _other(walk: _Walk, op: Op) -> Axes:
     """Only a function or module knows what its elements are."""
-    sources = [(value.name, walk.of(value)[-1]) for value in op.inputs if walk.of(value)]
-    given = tuple(axis for name, axis in sources if name not in walk.weight_of)
-    for name in (*(walk.weight_of[name] for name, _ in sources if name in walk.weight_of), op.attr("module")):
-        if name is not None:
-            walk.given.setdefault(str(name), given)
+    if ":" in op.attr("function", "") or op.kind == "call":
+        _known_to_it(walk, op)
+        sources = [(value.name, walk.of(value)[-1]) for value in op.inputs if walk.of(value)]
+        given = tuple(axis for name, axis in sources if name not in walk.weight_of)
+        for name in (*(walk.weight_of[name] for name, _ in sources if name in walk.weight_of), op.attr("module")):
+            if name is not None:
+                walk.given.setdefault(str(name), given)
     return walk.new(op)
+
+
+def _known_to_it(walk: _Walk, op: Op) -> None:
+    """What a plugin's layer returns to a plugin's function, such as a matrix: of another size it is something else."""
+    for axis in (walk.last(value) for value in op.inputs if walk.of(value)):
+        if axis and all(f"{name_of(element)}.".startswith(f"{op.node.node}.") for element in axis):
+            walk.equate(axis, tuple((":of", len(axis), element) for element in axis))
 
 
 _RULES: Final[Mapping[str, Callable[[_Walk, Op], Axes]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -293,3 +294,36 @@ def test_a_softmax_over_more_fields_is_said() -> None:
     (head,) = [each for each in found.changes if each.weight == "feature_gates.scaled.head.weight"]
     assert (head.how, head.kept, head.rows) == ("grown", 3, 4)
     assert head.why == "it is normalised together with new elements, so old outputs change: inputs.d"
+
+
+def grown(units: re.Match[str]) -> str:
+    """Sizes of layers, each 8 more."""
+    return ", ".join(str(int(size) + 8) for size in units[0].split(","))
+
+
+def wider(name: str) -> tuple[float, Migration]:
+    """A published spec whose layers all become wider: the largest change of a logit, and the migration."""
+    before = (SPECS / f"{name}.yaml").read_text(encoding="utf-8")
+    now = re.sub(r"(?<=units: \[)[0-9, ]+", grown, before)
+    old, new = (archspec.load(text, plugins=[PLUGINS / f"{name}.py"]) for text in (before, now))
+    model = archspec.compile(old, seed=1)
+    found = migrate(model, new, seed=2)
+    batch = batch_for(old.data()["inputs"], 9, 0, torch.float64)
+    with torch.no_grad():
+        logits, others = model.double().eval()(batch), found.model.double().eval()(batch)
+    return max(float((logits[each] - others[each]).abs().max()) for each in logits), found
+
+
+def test_a_mix_of_concatenated_parts_keeps_the_parts() -> None:
+    """In sluice networks a gate mixes experts that are two streams side by side: the second one moves as a whole."""
+    change, found = wider("sluice")
+    assert change < 1e-10
+    assert (found.counts()["new"], found.counts()["moved"]) == (0, 0)
+
+
+def test_a_matrix_that_a_layer_makes_is_drawn_anew() -> None:
+    """APG's layers return matrices for each row: with another width no number of them is where it was."""
+    _, found = wider("apg")
+    made = {each.weight: each.why for each in found.changes if each.how == "new"}
+    assert made
+    assert all(why.startswith("was [") for why in made.values())
