@@ -96,6 +96,7 @@ class Rows:
             self._reader.get_batch(number).num_rows for number in range(self._reader.num_record_batches)
         )
         """Rows of each block."""
+        self._blocks: dict[int, dict[str, Encoded]] = {}
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -107,6 +108,12 @@ class Rows:
         names = batches[0].schema.names
         parts = {name: [_as_numpy(batch.column(place)) for batch in batches] for place, name in enumerate(names)}
         return {name: _joined(arrays) for name, arrays in parts.items()}
+
+    def _mapped(self, block: int) -> dict[str, Encoded]:
+        """The columns of a block: arrays in the mapped file, whose making takes longer than reading a few rows."""
+        if block not in self._blocks:
+            self._blocks[block] = self.read([block])
+        return self._blocks[block]
 
     def column(self, name: str) -> Encoded:
         """A column of all rows, `[N]`, in memory."""
@@ -122,7 +129,7 @@ class Rows:
         for block in np.unique(found).tolist() or [0]:
             chosen = np.flatnonzero(found == block)
             inside = rows[chosen] - starts[block]
-            for name, values in self.read([block]).items():
+            for name, values in self._mapped(block).items():
                 if name not in taken:
                     taken[name] = np.empty((started + len(rows), *values.shape[1:]), values.dtype)
                     if before:
