@@ -88,7 +88,7 @@ def mix_seen(weights_GBn: Tensor, experts: list[Tensor] | tuple[Tensor, ...]) ->
     columns = weights_GBn.unsqueeze(-1).unbind(2)
     mixed = columns[0] * experts[0]
     for column, expert in zip(columns[1:], experts[1:], strict=True):
-        mixed = torch.addcmul(mixed, column, expert)
+        mixed.addcmul_(column, expert)
     return mixed
 
 

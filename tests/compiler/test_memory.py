@@ -23,7 +23,7 @@ def measured(contender: Contender, *, training: bool) -> tuple[float, float]:
 
 @pytest.mark.parametrize(
     ("training", "most_allocated", "most_moved"),
-    [pytest.param(False, 20, 95, id="inference"), pytest.param(True, 100, 280, id="training step")],
+    [pytest.param(False, 17, 94.5, id="inference"), pytest.param(True, 97, 280, id="training step")],
 )
 def test_a_pass_allocates_and_moves_few_bytes(training: bool, most_allocated: float, most_moved: float) -> None:  # noqa: FBT001 - a parameter of the test
     """The default model stays below these bounds, 3 % above what it took in November 2026, and below the plain one."""

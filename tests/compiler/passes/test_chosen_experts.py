@@ -41,6 +41,7 @@ def test_it_fires() -> None:
     assert not any(op.kind == "linear" and ".experts." in op.node for op in built.lowered.forward.ops)
 
 
+SEPARATE = "its experts have different shapes, or are stored separately"
 MORE = "its experts contain more than linear layers and activations"
 
 
@@ -49,7 +50,7 @@ MORE = "its experts contain more than linear layers and activations"
     [
         (spec(gate="kind: topk, k: 3"), "6 of 8 experts are chosen, so running all of them is as fast"),
         (spec(more="      other: {from: x, count: 2, units: [6, 4]}"), "its experts read different inputs"),
-        (spec(more="      other: {count: 2, units: [5, 4]}"), "its experts have different shapes"),
+        (spec(more="      other: {count: 2, units: [5, 4]}"), SEPARATE),
         (spec("{count: 8, units: [6, 4], dropout: 0.1}"), MORE),
         (spec("{count: 8, units: [6, 4], norm: batch}"), MORE),
         (spec("{count: 8, units: [6, 4], activation: leaky_relu, slope: 0.2}"), MORE),
