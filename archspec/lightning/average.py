@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from archspec.nn.wrapped import unwrapped
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 TRAINED: Final = "trained_weights"
 """Where a checkpoint has the weights that are trained; its `state_dict` has their average."""
@@ -84,3 +87,38 @@ class MovingAverage:
         }
         self.exchanged = False
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **trained}
+
+
+class AveragedModule(LightningModule):
+    """A module whose model has the average while it is validated in a training, and after the training."""
+
+    model: nn.Module
+    average: MovingAverage | None
+    """None: there is no average, and nothing is exchanged."""
+
+    def on_train_start(self) -> None:
+        """Continues with the weights that are trained, if an earlier `fit` has left their average in the model."""
+        self._exchange(averaged=False)
+
+    def on_train_end(self) -> None:
+        """Leaves the average in the model."""
+        self._exchange(averaged=True)
+
+    def on_validation_start(self) -> None:
+        """In a training, measures the average; callbacks of validation find it in the model."""
+        if self.fits():
+            self._exchange(averaged=True)
+
+    def on_validation_end(self) -> None:
+        """Continues with the weights that are trained."""
+        if self.fits():
+            self._exchange(averaged=False)
+
+    def fits(self) -> bool:
+        """Whether a Trainer trains this module, rather than validates it or reads a checkpoint."""
+        return self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+
+    def _exchange(self, *, averaged: bool) -> None:
+        """Puts the average, or the weights that are trained, into the model."""
+        if self.average is not None and self.average.exchanged != averaged:
+            self.average.exchange(self.model)

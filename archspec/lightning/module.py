@@ -6,14 +6,12 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule
-from lightning.pytorch.trainer.states import TrainerFn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from archspec import plugins as plugin_door
 from archspec.compiler.compile import compile as compile_spec
 from archspec.graph.load import load
-from archspec.lightning.average import MovingAverage
+from archspec.lightning.average import AveragedModule, MovingAverage
 from archspec.lightning.checkpoint import (
     KEY,
     check_same,
@@ -51,7 +49,7 @@ if TYPE_CHECKING:
     from archspec.train.rows import Columns
 
 
-class MultiTaskModule(LightningModule):
+class MultiTaskModule(AveragedModule):
     """The model, losses, metrics and optimizers of a spec, for `lightning.Trainer`.
 
         module = MultiTaskModule("specs/ple.yaml", learning_rate=1e-3)
@@ -202,33 +200,6 @@ class MultiTaskModule(LightningModule):
 
     # -- epochs and clocks ---------------------------------------------------------------------------------------------
 
-    def on_train_start(self) -> None:
-        """Continues with the weights that are trained, if an earlier `fit` has left their average in the model."""
-        self._exchange(averaged=False)
-
-    def on_train_end(self) -> None:
-        """Leaves the average in the model."""
-        self._exchange(averaged=True)
-
-    def on_validation_start(self) -> None:
-        """In a training, measures the average; callbacks of validation find it in the model."""
-        if self._fits():
-            self._exchange(averaged=True)
-
-    def on_validation_end(self) -> None:
-        """Continues with the weights that are trained."""
-        if self._fits():
-            self._exchange(averaged=False)
-
-    def _fits(self) -> bool:
-        """Whether a Trainer trains this module, rather than validates it or reads a checkpoint."""
-        return self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-
-    def _exchange(self, *, averaged: bool) -> None:
-        """Puts the average, or the weights that are trained, into the model."""
-        if self.average is not None and self.average.exchanged != averaged:
-            self.average.exchange(self.model)
-
     def on_validation_epoch_start(self) -> None:
         """Forgets the rows of the last pass."""
         self.measures.reset()
@@ -318,7 +289,7 @@ class MultiTaskModule(LightningModule):
         check_same(checkpoint, self.spec)
         joined_states(checkpoint)
         self._epoch_has_steps = bool(checkpoint[KEY].get("epoch_has_steps"))
-        if self.average is not None and self._fits():
+        if self.average is not None and self.fits():
             self.average.resume(checkpoint, self.model)
         if hasattr(self.model, "_orig_mod"):
             checkpoint["state_dict"] = wrapped_names(checkpoint["state_dict"])
