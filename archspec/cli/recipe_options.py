@@ -112,6 +112,7 @@ _OPTIONS: Final = (
         metavar="COLUMN",
     ),
     setting("top", "k of NDCG@k and recall@k within the groups of --grouped-by.", metavar="K"),
+    setting("log", "Also log losses and metrics, in RUN/log; a resumed run continues the log."),
     setting("interval", "Steps between checkpoints: the most that is lost if the process is killed."),
     setting("seed", "Seed of initial weights, order of rows, and dropout."),
     setting("devices", "Number of processes that train together."),

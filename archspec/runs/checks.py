@@ -20,6 +20,7 @@ from archspec.lightning.optimizers import TABLE_OPTIMIZERS, has_sparse_tables, t
 from archspec.runs.damage import must
 from archspec.runs.monitor import higher_is_better, names_in
 from archspec.runs.recipe import Recipe
+from archspec.runs.trackers import missing_package
 from archspec.spec.problems import by_setting
 from archspec.train.criterion import MultiTaskLoss
 from archspec.train.freezing import freeze
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from archspec.diagnostics import Span
     from archspec.graph.graph import Graph
-    from archspec.train.choices import TableOptimizer
+    from archspec.train.choices import TableOptimizer, Tracker
 
 _FLOAT: Final = 4
 """Bytes of a number in training."""
@@ -82,6 +83,7 @@ def check_recipe(
     _check_tables(graph, recipe.table_optimizer, problems)
     _check_precision(recipe.precision, problems)
     _check_plateau(recipe, problems)
+    _check_log(recipe.log, problems)
     _check_frozen(graph, recipe.freeze, problems)
     problems.raise_errors(status=2)
     _check_monitor(graph, recipe, grouped_by, problems)
@@ -159,6 +161,13 @@ def _check_plateau(recipe: Recipe, problems: _Problems) -> None:
             problems.setting(
                 name, f"`{option}` needs `--schedule plateau`", help=f"add `--schedule plateau`, or omit `{option}`"
             )
+
+
+def _check_log(log: Tracker | None, problems: _Problems) -> None:
+    """Checks that the tracker's package is installed."""
+    package = missing_package(log)
+    if package is not None:
+        problems.setting("log", f"`--log {log}` needs {package}", code="AS709", help=f"pip install {package}")
 
 
 def _check_tables(graph: Graph, optimizer: TableOptimizer | None, problems: _Problems) -> None:

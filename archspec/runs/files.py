@@ -23,6 +23,8 @@ START, STARTED = "start.safetensors", "start.json"
 """In a run that continues another one: the weights that it starts from, and where each came from."""
 CURVES: Final = "curves.svg"
 """The figure of the metrics."""
+LOG: Final = "log"
+"""The folder of what `--log` writes."""
 STATE: Final = "keeper"
 """The key of a run's state in a checkpoint."""
 FORMAT: Final = 1

@@ -35,6 +35,7 @@ from archspec.runs.files import (
     FORMAT,
     HISTORY,
     LAST,
+    LOG,
     RECIPE,
     RESULTS,
     RUN,
@@ -248,9 +249,10 @@ def check_places(folder: Path) -> None:
         if os.path.lexists(place) and not place.is_file():
             what = "is a folder" if place.is_dir() else "is not a file"
             unusable("AS735", f"`{place}` {what}, but a run writes a file there", help="move it elsewhere")
-    rows = folder / ROWS
-    if os.path.lexists(rows) and not rows.is_dir():
-        unusable("AS735", f"`{rows}` is not a folder, but a run writes its rows there", help="move it elsewhere")
+    for name, what in ((ROWS, "rows"), (LOG, "log")):
+        place = folder / name
+        if os.path.lexists(place) and not place.is_dir():
+            unusable("AS735", f"`{place}` is not a folder, but a run writes its {what} there", help="move it elsewhere")
 
 
 def write_run(folder: Path, arguments: Mapping[str, Any], prepared: Mapping[str, Any], files: tuple[str, ...]) -> None:

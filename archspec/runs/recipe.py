@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Final
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from archspec.train.choices import Precision, RunSchedule, TableOptimizer  # noqa: TC001 - as Mapping
+from archspec.train.choices import Precision, RunSchedule, TableOptimizer, Tracker  # noqa: TC001 - as Mapping
 
-FREE: Final = frozenset({"epochs", "patience", "interval", "devices", "threads"})
+FREE: Final = frozenset({"epochs", "patience", "interval", "devices", "threads", "log"})
 """Settings that may differ when a run is resumed."""
 
 AtLeastOne = Annotated[int, Ge(1)]
@@ -61,6 +61,7 @@ class Recipe:
         by: a column, such as the scene: validation rows of each of its values are also measured alone, in the end.
         top: k of NDCG@k and recall@k within the groups of `Source.grouped_by`.
         together: a column, such as the id of a request: rows with one value are in the same batch.
+        log: where losses and metrics are logged, in addition to `history.json`; None: nowhere.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
@@ -91,3 +92,4 @@ class Recipe:
     by: str | None = None
     top: AtLeastOne = 10
     together: str | None = None
+    log: Tracker | None = None

@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from lightning.pytorch import Trainer
@@ -35,6 +35,7 @@ from archspec.runs.processes import Processes, lost
 from archspec.runs.recipe_file import write_recipe
 from archspec.runs.results import Results, measured_by_value, measured_test
 from archspec.runs.threads import using
+from archspec.runs.trackers import tracker_of
 from archspec.runs.trained import open_run
 from archspec.train.renames import Renames
 from archspec.train.weights import weight_locations
@@ -52,6 +53,10 @@ if TYPE_CHECKING:
     from archspec.runs.checkpoints import Epoch, Step
     from archspec.runs.recipe import Recipe
     from archspec.train.changes import Migration
+
+
+_LOGGED: Final = 50
+"""Steps between two logged losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +240,12 @@ def _trained(  # noqa: PLR0913 - as train
             run.load_start(model)
         if source.tables:  # they replace the vectors of an earlier run, and a checkpoint replaces them
             run.load_tables(module.model)
-        trainer = _trainer(graph, recipe, module, callback, processes)
+        batches = training_batches(run.rows(TRAIN, checked=processes.first), recipe, together)
+        trainer = _trainer(graph, recipe, module, callback, processes, len(batches))
         model.check_inputs = module.criterion.check_labels = False  # every value has been checked
         trainer.fit(
             module,
-            training_batches(run.rows(TRAIN, checked=processes.first), recipe, together),
+            batches,
             validated(),
             ckpt_path=going_on,
             weights_only=True,  # plain data and tensors: an untrusted folder cannot run code
@@ -296,16 +302,20 @@ def _over(run: RunFolder, recipe: Recipe, callback: CheckpointCallback, module: 
     return False
 
 
-def _trainer(
-    graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: CheckpointCallback, processes: Processes
-) -> Trainer:
-    """Lightning's Trainer, with atomic checkpoints; it writes no other files and shows no progress bar."""
+def _trainer(  # noqa: PLR0913, PLR0917 - the parts of a run
+    graph: Graph, recipe: Recipe, module: MultiTaskModule, callback: CheckpointCallback, processes: Processes,
+    steps: int,
+) -> Trainer:  # fmt: skip
+    """Lightning's Trainer, with atomic checkpoints; it writes no other files but logs, and shows no progress bar."""
     strategy: Any = "auto"
     if processes.count > 1:
         strategy = DDPStrategy(find_unused_parameters=untrained(module.model, graph))
+    tracker = recipe.log if processes.first else None  # the others log nothing
     return Trainer(
+        logger=False if tracker is None else tracker_of(tracker, callback.folder, graph.spec.name),
+        log_every_n_steps=min(_LOGGED, steps),
         max_epochs=recipe.epochs, devices=processes.per_node, num_nodes=processes.nodes, strategy=strategy,
-        plugins=[WholeCheckpoints()], callbacks=[callback], logger=False, enable_model_summary=False,
+        plugins=[WholeCheckpoints()], callbacks=[callback], enable_model_summary=False,
         enable_progress_bar=False, gradient_clip_val=recipe.clip, precision=recipe.precision,
         accumulate_grad_batches=recipe.accumulate, num_sanity_val_steps=0, use_distributed_sampler=False,
         default_root_dir=callback.folder,

@@ -15,3 +15,6 @@ RunSchedule = Literal["constant", "cosine", "linear", "plateau"]
 
 TableOptimizer = Literal["adam", "rowwise_adagrad", "sparse_adam"]
 """What trains the tables of inputs."""
+
+Tracker = Literal["csv", "tensorboard", "wandb", "mlflow"]
+"""Where losses and metrics are logged while a run trains."""
