@@ -24,10 +24,17 @@ def training_batches(rows: Rows, recipe: Recipe, together: str | None) -> Epochs
     return GroupedBatches(rows, together, recipe.batch, recipe.seed)
 
 
-def validation_batches(rows: Rows, recipe: Recipe, together: str | None) -> OrderedBatches | OrderedGroups:
-    """The batches to validate on, as `training_batches`."""
+def validation_batches(
+    graph: Graph, rows: Rows, recipe: Recipe, together: str | None
+) -> OrderedBatches | OrderedGroups:
+    """The batches to validate on, as `training_batches`; large ones, unless losses compare all rows of a group.
+
+    The memory of these losses is quadratic in the rows of a batch, and with whole groups small batches lose no pair.
+    """
     size = max(recipe.batch, ROWS_AT_ONCE)
-    return OrderedBatches(rows, size) if together is None else OrderedGroups(rows, together, size)
+    if together is None:
+        return OrderedBatches(rows, size)
+    return OrderedGroups(rows, together, recipe.batch if groups_of_losses(graph) else size)
 
 
 def scattered_groups(graph: Graph, together: str | None) -> Iterator[Diagnostic]:

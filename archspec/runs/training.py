@@ -232,7 +232,7 @@ def _trained(  # noqa: PLR0913 - as train
     together = group_column(requirements, recipe.together)
 
     def validated() -> OrderedBatches | OrderedGroups:
-        return validation_batches(run.rows(VALIDATION, checked=processes.first), recipe, together)
+        return validation_batches(graph, run.rows(VALIDATION, checked=processes.first), recipe, together)
 
     if not _over(run, recipe, callback, module):
         going_on = run.checkpoint(module)
