@@ -65,7 +65,8 @@ towers: {$task: {units: [4]}}
 RECIPE = Recipe(epochs=3, batch=32, learning_rate=1e-2, interval=4, patience=None, seed=1)
 STEPS = replace(
     RECIPE, interval=2, schedule="cosine", warmup=4, clip=0.5, accumulate=3, ema=0.9, together="user",
-    freeze=("towers.buy",),
+    precision="bf16-mixed", table_learning_rate=0.05, table_optimizer="rowwise_adagrad", freeze=("towers.buy",),
+    monitor="validation/click/auc, validation/buy/loss", by="user", log="csv",
 )  # fmt: skip
 PLATEAU = replace(
     RECIPE, interval=2, epochs=6, schedule="plateau", plateau_factor=0.3, warmup=4, learning_rate=0.5,
