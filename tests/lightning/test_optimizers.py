@@ -193,3 +193,12 @@ def test_a_list_of_anything_else_is_refused() -> None:
 
     with pytest.raises(MisconfigurationException, match=r"CombinedOptimizer\(\[...\]\)"):
         fitted(MultiTaskModule(TEXT, optimizer=hook), loader_of(1))
+
+
+def test_the_learning_rate_can_be_set_later() -> None:
+    """As Lightning's `Tuner.lr_find` does before it makes the optimizer again; the rate of tables stays."""
+    module = MultiTaskModule(TEXT, learning_rate=0.1, table_learning_rate=0.5)
+    module.learning_rate = 0.02
+    (optimizer,) = optimizers_of(module)
+    rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
+    assert (module.learning_rate, rates.pop("tables"), set(rates.values())) == (0.02, 0.5, {0.02})
