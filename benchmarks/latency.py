@@ -25,7 +25,7 @@ import archspec
 from archspec.files import write_whole
 from archspec.serving.scoring import Scoring
 from benchmarks.contenders import SIZES, Contender, Size, rechub, spec_text
-from benchmarks.report import foreign_seconds, processor, versions
+from benchmarks.report import Beside, processor, versions
 from benchmarks.serving import PAGE
 from examples.report import write_section
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 ROWS: Final = (1, 16, 64, 256)
 FEWEST: Final = 30
 """The smallest number of calls of each form: a p99 of fewer would be their largest."""
-BUSY: Final = 0.1
-"""From this share of a core in other processes on, the table says that the machine was busy."""
 KEPT: Final = Path(__file__).with_name("latency.json")
 OWN: Final = ("archspec", "without checks", "torch.compile", "AOTInductor", "onnxruntime")
 OTHER: Final = ("torch-rechub", "torch-rechub, onnxruntime")
@@ -163,12 +161,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    start, foreign = time.perf_counter(), foreign_seconds()
+    beside = Beside()
     cells = measured(options.seconds)
-    others = (foreign_seconds() - foreign) / (time.perf_counter() - start)
-    state = f"{'busy' if others > BUSY else 'idle'} machine (other processes used {others:.0%} of a core)"
     packages = versions(("torch", "onnxruntime", "torch-rechub"))
-    about = f"{processor()}; {packages}; one thread; {state}; p50 / p99 in ms."
+    about = f"{processor()}; {packages}; one thread; {beside}; p50 / p99 in ms."
     write_whole(KEPT, json.dumps({"about": about, "cells": cells}, indent=1) + "\n")
     write_section(PAGE, "latency", table(cells, about))
 

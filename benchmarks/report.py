@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+BUSY = 0.1
+"""From this share of a core in other processes on, a machine is busy."""
 PACKAGES = ("torch", "torch-rechub", "deepctr-torch", "numpy")
 
 
@@ -118,6 +121,18 @@ def foreign_seconds() -> float:
     total = counts.read_text(encoding="ascii").splitlines()[0]
     user, nice, system, *_ = (int(part) for part in total.split()[1:])
     return (user + nice + system) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
+
+
+class Beside:
+    """What other processes use of the processor from now on."""
+
+    def __init__(self) -> None:
+        self._start, self._foreign = time.perf_counter(), foreign_seconds()
+
+    def __str__(self) -> str:
+        """Whether the machine was busy or idle so far."""
+        share = (foreign_seconds() - self._foreign) / (time.perf_counter() - self._start)
+        return f"{'busy' if share > BUSY else 'idle'} machine (other processes used {share:.0%} of a core)"
 
 
 def ms(seconds: float) -> str:

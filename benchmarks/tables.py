@@ -1,58 +1,78 @@
-"""A whole training step, including the optimizer, with large tables, which cost more than the network."""
+"""A whole training step, including the optimizer, with large tables, which cost more than the network.
+
+`python -m benchmarks.tables` measures and writes `benchmarks/tables.json` and the table of docs/scaling.md, both at the
+end or not at all. It needs 16 GB of memory, a few minutes on an idle machine, and torch-rechub (`.venv-bench`, made by
+`make bench`).
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import torch
 
-from benchmarks.contenders import ARCHSPEC, RECHUB, SIZES, Contender, optimized, rechub
-from benchmarks.report import Section, ms, quick, show
+from archspec.files import write_whole
+from archspec.lightning import RowWiseAdagrad
+from benchmarks.contenders import ARCHSPEC, RECHUB, SIZES, Contender, Size, optimized, rechub
+from benchmarks.report import Beside, Section, ms, processor, quick, table, versions
 from benchmarks.timing import interleaved
+from examples.report import write_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-SIZE = replace(SIZES[0], vocab=100_000)
-_ROWS = 256
-_ADAM, _FUSED, _SPARSE = "Adam", "fused Adam", "SparseAdam for tables, fused Adam for the rest"
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+LARGE: Final = (replace(SIZES[0], vocab=100_000), replace(SIZES[0], vocab=1_000_000, dim=4))
+"""40 tables each; wider rows of the second would not fit into 16 GB with the states of all optimizers."""
+KEPT: Final = Path(__file__).with_name("tables.json")
+PAGE: Final = Path(__file__).parents[1] / "docs/scaling.md"
+_ROWS: Final = 256
+_SPARSE: Final = ", sparse_grad: true"
+_HEADER: Final = ("tables", "contender", "optimizer of the tables", "gradients", "step, ms", "ratio")
 
 
-def section(seconds: float) -> Section:
-    """The table."""
-    field = {
-        (RECHUB, _ADAM): _step(rechub(SIZE), _adam),
-        (RECHUB, _FUSED): _step(rechub(SIZE), _fused),
-        (ARCHSPEC, _ADAM): _step(optimized(SIZE), _adam),
-        (ARCHSPEC, _FUSED): _step(optimized(SIZE), _fused),
-        (ARCHSPEC, _SPARSE): _step(optimized(SIZE, ", sparse_grad: true"), _fused),
+def adam(weights: list[Tensor]) -> Optimizer:
+    """Adam as torch makes it by default."""
+    return torch.optim.Adam(weights)
+
+
+def fused(weights: list[Tensor]) -> Optimizer:
+    """Adam in one kernel."""
+    return torch.optim.Adam(weights, fused=True)
+
+
+def contenders(size: Size) -> dict[tuple[str, str, str], Callable[[], None]]:
+    """A training step of each contender, by library, optimizer of its tables and kind of gradients."""
+    dense, sparse = "dense", "sparse"
+    made = {
+        (RECHUB, "Adam", dense): (rechub(size), adam, adam),
+        (RECHUB, "fused Adam", dense): (rechub(size), fused, fused),
+        (ARCHSPEC, "Adam", dense): (optimized(size), adam, adam),
+        (ARCHSPEC, "fused Adam", dense): (optimized(size), fused, fused),
+        (ARCHSPEC, "row-wise Adagrad", dense): (optimized(size), fused, RowWiseAdagrad),
+        (ARCHSPEC, "row-wise Adagrad", sparse): (optimized(size, _SPARSE), fused, RowWiseAdagrad),
+        (ARCHSPEC, "SparseAdam", sparse): (optimized(size, _SPARSE), fused, torch.optim.SparseAdam),
     }
-    timings = interleaved({" + ".join(key): run for key, run in field.items()}, seconds)
-    best = min(timings[" + ".join(key)].median for key in field if key[0] == RECHUB)
-    rows = tuple(
-        (*key, ms(timings[" + ".join(key)].median), f"{best / timings[' + '.join(key)].median:.2f}") for key in field
-    )
-    about = (
-        f"Forward, backward and optimizer step: {SIZE}, 40 tables of 100,000 rows of 16, B {_ROWS}.\n"
-        "Milliseconds, medians, and how many times faster than torch-rechub with the better optimizer.\n"
-        "SparseAdam is another optimizer than Adam: a row that a batch does not hold keeps its value and its\n"
-        "moments."
-    )
-    return Section("Large tables", about, ("contender", "optimizer", "step, ms", "ratio"), rows)
+    return {key: step(size, *parts) for key, parts in made.items()}
 
 
-def _step(contender: Contender, dense: Callable[[Iterable[torch.Tensor]], torch.optim.Optimizer]) -> Callable[[], None]:
-    """A training step. Weights with sparse gradients get SparseAdam, all others the given optimizer."""
-    ids, labels = SIZE.draw(_ROWS)
+def step(
+    size: Size,
+    contender: Contender,
+    network: Callable[[list[Tensor]], Optimizer],
+    tables: Callable[[list[Tensor]], Optimizer],
+) -> Callable[[], None]:
+    """A training step with one optimizer for the tables and another for everything else."""
+    ids, labels = size.draw(_ROWS)
     contender.step(ids, labels)()
-    weights = [weight for weight in contender.model.parameters() if weight.grad is not None]
-    groups = {False: dense, True: torch.optim.SparseAdam}
-    optimizers = [
-        make(chosen)
-        for sparse, make in groups.items()
-        if (chosen := [weight for weight in weights if weight.grad is not None and weight.grad.is_sparse is sparse])
-    ]
+    learning = [weight for weight in contender.model.parameters() if weight.grad is not None]
+    large = [weight for weight in learning if weight.shape[0] >= size.vocab]
+    optimizers = [tables(large), network([weight for weight in learning if weight.shape[0] < size.vocab])]
 
     def update() -> None:
         for optimizer in optimizers:
@@ -61,13 +81,36 @@ def _step(contender: Contender, dense: Callable[[Iterable[torch.Tensor]], torch.
     return contender.step(ids, labels, update)
 
 
-def _adam(weights: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(weights)
+def rows_of(size: Size, seconds: float) -> tuple[tuple[str, ...], ...]:
+    """The rows of the table for one size."""
+    field = contenders(size)
+    timings = {key: found.median for key, found in interleaved(field, seconds).items()}
+    best = min(median for key, median in timings.items() if key[0] == RECHUB)
+    name = f"{size.inputs} x {size.vocab:,} x {size.dim}"
+    return tuple((name, *key, ms(median), f"{best / median:.2f}") for key, median in timings.items())
 
 
-def _fused(weights: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(weights, fused=True)
+def section(seconds: float) -> Section:
+    """The table; the short form has only the smaller tables."""
+    sizes = LARGE[:1] if quick() else LARGE
+    about = (
+        f"Forward, backward and optimizer step: {SIZES[0]}, B {_ROWS}, tables as inputs x rows x width.\n"
+        "Milliseconds, medians, and how many times faster than torch-rechub with the better optimizer.\n"
+        "SparseAdam and row-wise Adagrad are other optimizers than Adam: a row that a batch does not look up keeps\n"
+        "its value and its state."
+    )
+    return Section("Large tables", about, _HEADER, tuple(row for size in sizes for row in rows_of(size, seconds)))
+
+
+def main() -> None:
+    """Measures everything, then writes both files."""
+    torch.set_num_threads(1)
+    beside = Beside()
+    found = section(0.2 if quick() else 2.0)
+    about = f"{processor()}; {versions(('torch', 'torch-rechub'))}; one thread; {beside}."
+    write_whole(KEPT, json.dumps({"about": about, "header": found.header, "rows": found.rows}, indent=1) + "\n")
+    write_section(PAGE, "tables", f"{found.about}\n\n{about}\n\n{table(found.header, found.rows)}")
 
 
 if __name__ == "__main__":
-    show(section(0.2 if quick() else 1.0))
+    main()
