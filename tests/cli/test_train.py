@@ -75,7 +75,21 @@ def test_training_prints_what_each_task_reached(trained: Result) -> None:
     lines = [line.split() for line in trained.stdout.strip().splitlines() if line.strip()]
     headers, (click,), (watch,) = ([line for line in lines if line[0] == first] for first in ("task", "click", "watch"))
     assert headers == [
-        ["task", "loss", "auc", "log", "loss", "normalized", "entropy", "pcoc", "ece", "grouped", "auc"],
+        [
+            "task",
+            "loss",
+            "auc",
+            "log",
+            "loss",
+            "normalized",
+            "entropy",
+            "pcoc",
+            "ece",
+            "grouped",
+            "auc",
+            "ndcg@10",
+            "recall@10",
+        ],
         ["task", "loss", "rmse", "mae", "r2", "rank", "correlation"],
     ]
     assert float(watch[2]) > 0
