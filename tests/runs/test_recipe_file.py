@@ -22,6 +22,8 @@ CHANGED: dict[str, Any] = {
     "epochs": 3, "batch": 7, "learning_rate": 1e-30, "weight_decay": 1, "table_optimizer": "adam", "patience": 0,
     "monitor": "validation/a b: c/auc", "seed": 2**64 - 1, "threads": 2, "start": "runs/12",
     "moved": {"a": "no", "1": "b"}, "schedule": "cosine", "clip": 0.5, "precision": "32", "accumulate": 2,
+    "ema": 0.999, "by": "scene", "together": "request", "freeze": ("inputs.user", "towers.b"), "log": "csv",
+    "plateau_patience": 3, "plateau_factor": 0.1,
 }  # fmt: skip
 
 
