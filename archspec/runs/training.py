@@ -119,7 +119,6 @@ def train(  # noqa: PLR0913 - the parts of a run
             return _trained(graph, source, recipe, RunFolder(folder), progress, processes=processes)
     with processes.preparing(folder) as prepared, claimed(folder), using(recipe.threads), ended():
         run = _opened(graph, source, recipe, folder, resume=resume, progress=progress)
-        write_recipe(recipe, folder)
         prepared()
         results = _trained(graph, source, recipe, run, progress, processes=processes)
         write_whole(folder / RESULTS, json.dumps(results.written(), indent=1) + "\n")
@@ -243,6 +242,8 @@ def _trained(  # noqa: PLR0913 - as train
         batches = training_batches(run.rows(TRAIN, checked=processes.first), recipe, together)
         trainer = _trainer(graph, recipe, module, callback, processes, len(batches))
         model.check_inputs = module.criterion.check_labels = False  # every value has been checked
+        if processes.first:  # now that every file of the run has been read: one that is refused stays unchanged
+            write_recipe(recipe, run.path)
         trainer.fit(
             module,
             batches,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from archspec.data.prepare import COLUMNS, ENCODING, TRAIN, VALIDATION
@@ -140,6 +140,7 @@ def check(folder: Path, words: list[str]) -> None:
         assert contents(run) == before
 
 
+@example([Damage("history.json", "flipped", 347, 145)])  # the refused run got another recipe.yaml
 @given(st.lists(damages, min_size=1, max_size=2))
 @fuzz(by_day=25, by_night=2000)
 def test_fuzz_of_run_folders(folder: Path, done: list[Damage]) -> None:
