@@ -53,7 +53,9 @@ class Groups:
     def text(self, column: str, size: int) -> str:
         """The groups in words, for batches of `size` rows."""
         sizes, larger = self.sizes, int((self.sizes > size).sum())
-        line = f"{len(self):,} groups of `{column}`, with {sizes.min():,} to {sizes.max():,} rows"
+        least, most = int(sizes.min()), int(sizes.max())
+        rows = f"{least:,} to {most:,} rows" if least < most else f"{most:,} row{'s' * (most > 1)} each"
+        line = f"{len(self):,} groups of `{column}`, with {rows}"
         if larger:
             are = "have more rows than `--batch {}`, and are batches of their own"
             one = "has more rows than `--batch {}`, and is a batch of its own"

@@ -137,6 +137,7 @@ def test_rows_without_a_group_are_alone() -> None:
     found = Groups(np.array([NO_GROUP, 5, NO_GROUP, 5]))
     assert sorted(found.sizes.tolist()) == [1, 1, 2]
     assert found.text("request", 512) == "3 groups of `request`, with 1 to 2 rows"
+    assert Groups(np.array([5, 4, 5, 4])).text("request", 512) == "2 groups of `request`, with 2 rows each"
 
 
 def test_groups_in_words() -> None:
