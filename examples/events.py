@@ -19,9 +19,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, without an installation
 
-import archspec
 from archspec.lightning import AUC
 from archspec.synthetic import synthetic_events
+from examples.loop import trained
 from examples.report import spread, write_section
 
 if TYPE_CHECKING:
@@ -46,23 +46,6 @@ Batch = dict[str, "Tensor"]
 Scores = dict[str, float]
 
 
-def trained(overrides: Mapping[str, Any], rows: Batch, seed: int, epochs: int) -> nn.Module:
-    """The model of the spec with some settings replaced, trained with Adam over shuffled batches."""
-    model = archspec.compile(archspec.load(SPEC, overrides=overrides), seed=seed)
-    criterion = archspec.MultiTaskLoss(model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
-    shuffle = torch.Generator().manual_seed(seed)
-    count = len(rows["click"])
-    for _ in range(epochs):
-        for index in torch.split(torch.randperm(count, generator=shuffle), BATCH):
-            batch = {name: column[index] for name, column in rows.items()}
-            loss, _ = criterion(model(batch), batch)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model.eval()
-
-
 @torch.no_grad()
 def measured(model: nn.Module, rows: Batch) -> Scores:
     """AUC of both tasks; for a purchase, only rows with a click count."""
@@ -83,7 +66,8 @@ def run_all(seeds: Sequence[int], count: int, epochs: int) -> dict[str, list[Sco
         rows = synthetic_events(count + TEST_ROWS, seed=seed)
         train, test = ({name: v[part] for name, v in rows.items()} for part in (slice(count), slice(count, None)))
         for name, overrides in MODELS.items():
-            found[name].append(measured(trained(overrides, train, seed, epochs), test))
+            model = trained(SPEC, overrides, train, seed=seed, epochs=epochs, batch=BATCH, rate=RATE)
+            found[name].append(measured(model, test))
             print(f"seed {seed}, {name}: {found[name][-1]}, {time.monotonic() - start:.0f} s", flush=True)
     return found
 

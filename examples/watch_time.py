@@ -26,9 +26,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, without an installation
 
-import archspec
 from archspec.lightning.metrics import RankCorrelation
 from archspec.synthetic import synthetic_watch_time
+from examples.loop import trained
 from examples.report import spread, write_section
 
 if TYPE_CHECKING:
@@ -75,22 +75,6 @@ def data(count: int, seed: int) -> tuple[Batch, Batch]:
     return {name: v[:count] for name, v in batch.items()}, {name: v[count:] for name, v in batch.items()}
 
 
-def trained(overrides: Mapping[str, Any], rows: Batch, seed: int, rate: float) -> nn.Module:
-    """The model of the spec with some settings replaced, trained with Adam over shuffled batches."""
-    model = archspec.compile(archspec.load(SPEC, overrides=overrides), seed=seed)
-    criterion = archspec.MultiTaskLoss(model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
-    shuffle = torch.Generator().manual_seed(seed)
-    for _ in range(EPOCHS):
-        for index in torch.split(torch.randperm(len(rows["user"]), generator=shuffle), BATCH):
-            batch = {name: column[index] for name, column in rows.items()}
-            loss, _ = criterion(model(batch), batch)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model.eval()
-
-
 @torch.no_grad()
 def predicted(model: nn.Module, overrides: Mapping[str, Any], rows: Batch) -> Tensor:
     """The minutes that a model predicts, `[B]`."""
@@ -121,7 +105,7 @@ def run(cells: Iterable[tuple[str, float]], seeds: Sequence[int], count: int) ->
     for seed in seeds:
         train, test = data(count, seed)
         for name, rate in cells:
-            model = trained(MODELS[name], train, seed, rate)
+            model = trained(SPEC, MODELS[name], train, seed=seed, epochs=EPOCHS, batch=BATCH, rate=rate)
             found[name, rate].append(measured(predicted(model, MODELS[name], test), test))
             ranks = found[name, rate][-1].ranks
             print(f"seed {seed}, {name}, rate {rate:g}: {ranks:.4f}, {time.monotonic() - start:.0f} s", flush=True)

@@ -13,6 +13,7 @@ from archspec.cli.evaluate import evaluate
 from archspec.cli.train import train
 from archspec.synthetic import synthetic_events
 from examples import after_training, census_commands, events, rows, synthetic_runs, train_synthetic, watch_time
+from examples.loop import trained
 from examples.report import spread, write_section
 from examples.synthetic_claims import Found, check, claims, judge
 from examples.synthetic_figure import draw
@@ -202,7 +203,7 @@ def test_the_models_of_events_differ_in_one_block() -> None:
     """Each is the spec with another `interest`, learns a little from few rows, and is measured on both tasks."""
     batch = synthetic_events(400, seed=0)
     for overrides in events.MODELS.values():
-        model = events.trained(overrides, batch, seed=0, epochs=1)
+        model = trained(events.SPEC, overrides, batch, seed=0, epochs=1, batch=events.BATCH, rate=events.RATE)
         assert set(events.measured(model, batch)) == {"click", "buy"}
         names = {name for name, _ in model.named_weights()}  # type: ignore[operator] # a compiled model
         rest = {name for name in names if not name.startswith("blocks.interest")}
@@ -236,7 +237,9 @@ def test_watch_time_is_predicted_on_the_scale_of_minutes() -> None:
     """Logarithms are turned back into minutes; the true expectations are calibrated and rank well."""
     train, test = watch_time.data(400, 0)
     overrides = {"tasks.minutes.label": "log_minutes"}
-    model = watch_time.trained(overrides, train, 0, 0.01)
+    model = trained(
+        watch_time.SPEC, overrides, train, seed=0, epochs=watch_time.EPOCHS, batch=watch_time.BATCH, rate=0.01
+    )
     logs = model.predict(test)["minutes"]  # type: ignore[operator] # a compiled model
     torch.testing.assert_close(watch_time.predicted(model, overrides, test).log1p(), logs)
     scores = watch_time.measured(test["expected"], test)
