@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from archspec.files import write_whole
-from archspec.lightning import RowWiseAdagrad
+from archspec.train.rowwise import RowWiseAdagrad
 from benchmarks.contenders import ARCHSPEC, RECHUB, SIZES, Contender, Size, optimized, rechub
 from benchmarks.report import Beside, Section, ms, processor, quick, table, versions
 from benchmarks.timing import interleaved
