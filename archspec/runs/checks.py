@@ -197,8 +197,9 @@ def _check_frozen(graph: Graph, blocks: tuple[str, ...], problems: _Problems) ->
         MultiTaskLoss(model)
     except ValueError as error:
         problems.setting(
-            "freeze", f"`--freeze {' '.join(blocks)}`: {error}", code="AS745", help="change the list of blocks"
-        )
+            "freeze", f"`--freeze {' '.join(blocks)}`: {error}", code="AS745",
+            help="`archspec summary SPEC` lists the names of all blocks",
+        )  # fmt: skip
     else:
         if not any(parameter.requires_grad for parameter in model.parameters()):
             problems.setting(

@@ -85,8 +85,18 @@ def _mlflow(place: Path, name: str) -> Logger:
 
 
 def _identity(place: Path) -> str | None:
-    """The id of a run that the server knows."""
-    return str(json.loads((place / _IDENTITY).read_text())["id"]) if is_file(place / _IDENTITY) else None
+    """The id of a run that the server knows. Raises SpecError if the file is damaged."""
+    path = place / _IDENTITY
+    if not is_file(path):
+        return None
+    try:
+        found: str = json.loads(path.read_text(encoding="utf-8"))["id"]
+    except (ValueError, KeyError, TypeError):
+        unusable(
+            "AS733", f"`{path}` is damaged: it must contain the id of the run's log",
+            help="restore the file; or delete it, and the tracker starts another log",
+        )  # fmt: skip
+    return found
 
 
 def _remember(place: Path, identity: str) -> None:

@@ -128,6 +128,15 @@ def test_a_server_knows_a_resumed_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert three["tracking_uri"] == (tmp_path / "mlflow" / LOG / "mlruns").as_uri()
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{"])
+def test_a_damaged_identity_is_named(text: str, tmp_path: Path) -> None:
+    """A log that cannot be continued is refused, instead of starting another one silently."""
+    (tmp_path / LOG).mkdir()
+    (tmp_path / LOG / "identity.json").write_text(text)
+    with pytest.raises(SpecError, match=r"AS733.*is damaged"):
+        tracker_of("wandb", tmp_path, "ple")
+
+
 def test_a_version_that_lightning_does_not_support(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its message is passed on, with the command that updates the package."""
 
