@@ -30,7 +30,7 @@ def draw(cells: Sequence[Cell], file: Path) -> None:
     for axis, mode in zip(axes, (INFER, TRAIN), strict=True):
         _panel(axis, [cell for cell in cells if cell.mode == mode])
         axis.set_title({INFER: "inference", TRAIN: "forward and backward"}[mode], loc="left")
-    axes[0].legend(frameon=False, ncols=3, loc="upper right")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=3, loc="outside upper right")
     figure.supylabel("times faster than the best other library", fontsize=9)
     figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(file.with_suffix(".png"), dpi=160)
