@@ -59,7 +59,8 @@ def tracker_of(tracker: Tracker, folder: Path, name: str) -> Logger:
             case "csv":
                 return CSVLog(folder)
             case "tensorboard":
-                return loggers.TensorBoardLogger(folder, name="", version=LOG)
+                # Its files are named by the second: a run that is resumed at once would replace its own.
+                return loggers.TensorBoardLogger(folder, name="", version=LOG, filename_suffix=f".{token_hex(4)}")
             case "wandb":
                 return _wandb(folder, name)
             case "mlflow":
