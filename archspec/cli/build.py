@@ -80,6 +80,7 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
     paths of the files.
     """
     from archspec.compiler.compile import build as compiled
+    from archspec.program.nodes import UnknownBlockError
 
     graphs = [options.load(spec, plugins, overrides) for spec in specs]
     warnings = [graph.spec.diagnostics for graph in graphs]
@@ -90,10 +91,10 @@ def build(  # noqa: PLR0913, PLR0917 - one argument per option
     paths = targets(output, [f"{graph.spec.name}.py" for graph in graphs], (*specs, *plugins))
     for graph, path, found in zip(graphs, paths, warnings, strict=True):
         report(found)
-        plan = measured(graph, batch, separate, optimize=not plain) if tune else None
         try:
+            plan = measured(graph, batch, separate, optimize=not plain) if tune else None
             built = compiled(graph, optimize=not plain, precision=precision, plan=plan, separate=separate)
-        except ValueError as error:
+        except UnknownBlockError as error:
             unusable("AS745", f"`--separate`: {error}", help="`archspec summary SPEC` lists the names of all blocks")
         report(built.plain.findings)
         if explain:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self, cast, get_args
 from archspec.diagnostics import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Mapping
 
 Section = Literal[
     "inputs", "groups", "feature_gates", "blocks", "experts", "gates", "towers", "fusion", "tasks", "scores", ""
@@ -138,10 +138,31 @@ def path_in(owner: str, weight: str) -> tuple[str, ...]:
     return tuple(weight.removeprefix(f"{owner}.").split("."))
 
 
-def unknown_block(block: str, owners: Sequence[str]) -> str:
-    """The message about a name that no block with weights has, with the nearest one that would do."""
-    parts = [str(owner).split(".") for owner in owners]
-    known = dict.fromkeys(".".join(names[:length]) for names in parts for length in range(1, len(names) + 1))
-    near = suggest(block, known)
-    found = f"did you mean `{near}`?" if near else "known: " + ", ".join(name for name in known if "." not in name)
-    return f"`{block}` is not the name of a block with weights: {found}"
+class UnknownBlockError(ValueError):
+    """No weight is in a block of this name; the message suggests one."""
+
+    def __init__(self, block: str, owners: Iterable[NodeName]) -> None:
+        parts = [str(owner).split(".") for owner in owners]
+        known = dict.fromkeys(".".join(names[:length]) for names in parts for length in range(1, len(names) + 1))
+        near = suggest(block, known)
+        found = f"did you mean `{near}`?" if near else "known: " + ", ".join(name for name in known if "." not in name)
+        super().__init__(f"`{block}` is not the name of a block with weights: {found}")
+
+
+def innermost(owners: Mapping[str, NodeName], blocks: Iterable[str]) -> dict[str, str]:
+    """The innermost of some blocks that each weight is in; without the weights that are in none of them.
+
+    Args:
+        owners: weight -> the node that owns it, by canonical names.
+        blocks: canonical names of blocks, groups of experts, levels or sections; or of weights.
+
+    Raises:
+        UnknownBlockError: a block has no weight.
+    """
+    found: dict[str, str] = {}
+    for block in sorted(blocks, key=len):
+        inside = [weight for weight, owner in owners.items() if owner.is_in(block) or weight == block]
+        if not inside:
+            raise UnknownBlockError(block, owners.values())
+        found |= dict.fromkeys(inside, block)
+    return found

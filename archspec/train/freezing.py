@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from archspec.graph.load import graph_of
 from archspec.nn.wrapped import unwrapped
-from archspec.program.nodes import unknown_block
+from archspec.program.nodes import innermost
 from archspec.train.weights import spec_of, weight_locations
 
 if TYPE_CHECKING:
@@ -46,18 +46,12 @@ def freeze(model: nn.Module, blocks: Sequence[str], spec: Spec | None = None) ->
     if spec is None:
         raise TypeError(f"{type(unwrapped(model)).__name__} comes from a built file: use freeze(model, blocks, spec)")
     found = weight_locations(model, graph_of(spec))
-    for block in blocks:
-        if not any(_within(location, block) for location in found):
-            raise ValueError(unknown_block(block, [location.node for location in found]))
-    frozen = [location for location in found if any(_within(location, block) for block in blocks)]
+    chosen = innermost({location.weight: location.node for location in found}, blocks)
+    frozen = [location for location in found if location.weight in chosen]
     _check_apart(found, frozen)
     for name in {location.parameter for location in frozen}:
         unwrapped(model).get_parameter(name).requires_grad_(False)  # noqa: FBT003 - torch's signature
     return tuple(location.weight for location in frozen)
-
-
-def _within(location: WeightLocation, block: str) -> bool:
-    return location.node.is_in(block) or location.weight == block
 
 
 def _check_apart(found: Sequence[WeightLocation], frozen: Sequence[WeightLocation]) -> None:

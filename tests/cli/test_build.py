@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import Result
@@ -18,7 +19,9 @@ PLUGIN = Path(__file__).parents[2] / "plugins" / "mlora.py"
 
 def test_a_plugin_of_the_spec_s_name_is_not_overwritten(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """`-o mlora.py` next to the plugin `mlora.py` is rejected, and the plugin's file stays unchanged."""
-    monkeypatch.delitem(sys.modules, "mlora", raising=False)  # of another test, from another folder
+    # Other tests import it from another folder: theirs is put back afterwards, or this one removed.
+    monkeypatch.setitem(sys.modules, "mlora", ModuleType("mlora"))
+    monkeypatch.delitem(sys.modules, "mlora")
     assert run("init", "mlora").exit_code == 0
     for command in ("build", "render"):
         result = run(command, "mlora.yaml", "--plugin", "mlora.py", "-o", "./mlora.py")
@@ -305,6 +308,7 @@ def test_blocks_that_are_stored_apart(run: Run, specs: Path) -> None:
     assert run("build", ple, "-o", "apart.py", "--separate", "towers.vtr").exit_code == 0
     stacks = [Path(name).read_text(encoding="utf-8").count("nn.Parameter(") for name in ("fused.py", "apart.py")]
     assert stacks[1] > stacks[0]
-    wrong = run("build", ple, "-o", "wrong.py", "--separate", "towers.vtrr")
-    assert (wrong.exit_code, Path("wrong.py").exists()) == (2, False)
-    assert "did you mean `towers.vtr`?" in wrong.stderr
+    for tune in ((), ("--tune", "--batch", "16")):
+        wrong = run("build", ple, "-o", "wrong.py", "--separate", "towers.vtrr", *tune)
+        assert (wrong.exit_code, Path("wrong.py").exists()) == (2, False)
+        assert "did you mean `towers.vtr`?" in wrong.stderr
