@@ -77,16 +77,11 @@ class MovingAverage:
 
     def resume(self, checkpoint: dict[str, Any], model: nn.Module) -> None:
         """Takes the average from a checkpoint, in which the weights that are trained become those to load."""
-        trained = checkpoint.get(TRAINED, {})
-        own = unwrapped(model).state_dict()
-        self._kept = {
-            name.removeprefix(PREFIX): checkpoint["state_dict"][name].to(
-                own[name.removeprefix(PREFIX)].device, copy=True
-            )
-            for name in trained
-        }
+        trained, average = checkpoint.get(TRAINED, {}), checkpoint["state_dict"]
+        own = {PREFIX + name: value for name, value in unwrapped(model).state_dict().items()}
+        self._kept = {name.removeprefix(PREFIX): average[name].to(own[name].device, copy=True) for name in trained}
         self.exchanged = False
-        checkpoint["state_dict"] = {**checkpoint["state_dict"], **trained}
+        checkpoint["state_dict"] = {**average, **trained}
 
 
 class AveragedModule(LightningModule):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import distributed
 
+from archspec.data.batches import process
 from archspec.data.memory import tables_of
 from archspec.program.columns import numbered
 from archspec.runs.evaluation import Evaluator, Measured, evaluate
@@ -94,19 +95,13 @@ def measured_test(
     _await_weights()
     trained = open_run(run.path, graph.spec.registry)
     trained.model.to(next(module.parameters()).device)
-    share = (distributed.get_rank(), distributed.get_world_size()) if _in_group() else (0, 1)
     tables = tables_of(source.test, source.header)
-    found = evaluate(trained, tables, bad=source.bad, progress=progress.rows, share=share)
+    found = evaluate(trained, tables, bad=source.bad, progress=progress.rows, share=process())
     progress.warn(found.warnings)
     return found.whole
 
 
-def _in_group() -> bool:
-    """Whether several processes train together, and have found each other."""
-    return distributed.is_available() and distributed.is_initialized()
-
-
 def _await_weights() -> None:
     """Waits until the first process has saved the weights."""
-    if _in_group():
+    if process()[1] > 1:
         distributed.barrier()

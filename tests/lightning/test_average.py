@@ -40,7 +40,7 @@ class Watch(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A callback that saves weights after validation saves those that were measured."""
-        same(copied(pl_module), self.validated[-1])
+        assert_same(copied(pl_module), self.validated[-1])
 
 
 def copied(module: LightningModule) -> State:
@@ -49,7 +49,7 @@ def copied(module: LightningModule) -> State:
     return {name: value.clone() for name, value in module.model.state_dict().items()}
 
 
-def same(found: State, expected: State) -> None:
+def assert_same(found: State, expected: State) -> None:
     """Compares two states: counters exactly, numbers in float64."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -85,12 +85,12 @@ def test_the_average_is_measured_and_left_in_the_model() -> None:
     watch, module = Watch(), module_of()
     fitted(module, loader(3), validation=loader(1), max_epochs=2, callbacks=[watch], num_sanity_val_steps=0)
     expected = averages(watch.steps)
-    same(watch.validated[0], expected[2])
-    same(watch.validated[1], expected[5])
-    same(copied(module), expected[5])
+    assert_same(watch.validated[0], expected[2])
+    assert_same(watch.validated[1], expected[5])
+    assert_same(copied(module), expected[5])
     plain, plain_watch = MultiTaskModule(NORMED, seed=0, learning_rate=0.05).double(), Watch()
     fitted(plain, loader(3), max_epochs=2, callbacks=[plain_watch])
-    same(watch.steps[-1], plain_watch.steps[-1])
+    assert_same(watch.steps[-1], plain_watch.steps[-1])
 
 
 def test_another_fit_goes_on_with_the_weights_that_are_trained() -> None:
@@ -98,7 +98,7 @@ def test_another_fit_goes_on_with_the_weights_that_are_trained() -> None:
     watch, module = Watch(), module_of()
     fitted(module, loader(2), max_epochs=1, callbacks=[watch])
     fitted(module, loader(2), max_epochs=1, callbacks=[watch])
-    same(copied(module), averages(watch.steps)[-1])
+    assert_same(copied(module), averages(watch.steps)[-1])
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # the resumed run saves nothing
@@ -113,9 +113,9 @@ def test_a_checkpoint_has_the_average_and_resumes_exactly(saved: str, tmp_path: 
     file = tmp_path / "step=3.ckpt"
     read = torch.load(file, weights_only=True)
     expected = averages(watch.steps)[2]
-    same({name.removeprefix("model."): value for name, value in read[TRAINED].items()}, watch.steps[2])
+    assert_same({name.removeprefix("model."): value for name, value in read[TRAINED].items()}, watch.steps[2])
     average = {name.removeprefix("model."): value for name, value in read["state_dict"].items()}
-    same({name: average[name] for name in expected}, expected)
+    assert_same({name: average[name] for name in expected}, expected)
     loaded = copied(MultiTaskModule.load_from_checkpoint(file))
     assert all(torch.equal(value, average[name].to(value.dtype)) for name, value in loaded.items())
     resumed = module_of(seed=9)
