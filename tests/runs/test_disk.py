@@ -18,6 +18,7 @@ from archspec.lightning.checkpoint import read_checkpoint
 from archspec.runs.files import LAST, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.training import train
+from tests.runs.killed import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,10 +44,6 @@ def assert_equal(found: Path, expected: Path) -> None:
     one, other = read_checkpoint(found / LAST)["state_dict"], read_checkpoint(expected / LAST)["state_dict"]
     assert all(torch.equal(one[name], other[name]) for name in other)
     assert {path.name for path in found.rglob("*")} == {path.name for path in expected.rglob("*")}
-
-
-class Killed(BaseException):
-    """The exception with which a test interrupts a run; only the test catches it."""
 
 
 @pytest.mark.parametrize("saves", [1, 2, 4])

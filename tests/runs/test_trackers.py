@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from archspec.diagnostics import SpecError
 from archspec.runs import trackers
-from archspec.runs.checkpoints import CheckpointCallback
 from archspec.runs.checks import check_recipe
 from archspec.runs.files import LOG, WEIGHTS
 from archspec.runs.recipe import Recipe
 from archspec.runs.trackers import tracker_of
 from archspec.runs.training import train
+from tests.runs.killed import killed_and_resumed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +42,6 @@ def lines(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-class Killed(BaseException):
-    """The exception with which a test interrupts a run."""
-
-
 @pytest.mark.parametrize("moment", [None, 30, 40])
 def test_a_log_in_csv(  # noqa: PLR0913, PLR0917 - fixtures
     graph: Graph, source: Source, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int | None
@@ -53,19 +49,10 @@ def test_a_log_in_csv(  # noqa: PLR0913, PLR0917 - fixtures
     """Losses and metrics are logged by step, once each, also in a run that was killed; the weights stay the same."""
     recipe = replace(RECIPE, log="csv")
     train(graph, source, recipe, tmp_path / "whole")
-    if moment is not None:
-        steps, end = iter(range(1, 1000)), CheckpointCallback.on_train_batch_end
-
-        def stop(*arguments: Any) -> None:  # noqa: ANN401 - Lightning's signature
-            end(*arguments)
-            if next(steps) == moment:
-                raise Killed
-
-        with monkeypatch.context() as patched:
-            patched.setattr(CheckpointCallback, "on_train_batch_end", stop)
-            with pytest.raises(Killed):
-                train(graph, source, recipe, tmp_path / "run")
-    train(graph, source, recipe, tmp_path / "run", resume=True)
+    if moment is None:
+        train(graph, source, recipe, tmp_path / "run", resume=True)
+    else:
+        killed_and_resumed(graph, source, recipe, tmp_path / "run", monkeypatch, moment)
     found = lines(tmp_path / "run")
     assert found == lines(tmp_path / "whole")
     history = json.loads((unbroken / "history.json").read_text())["history"]["validation/click/auc"]

@@ -36,6 +36,7 @@ from archspec.runs.recipe import Recipe
 from archspec.runs.trained import load_run
 from archspec.runs.training import Progress, ended, train, untrained
 from archspec.train.criterion import MultiTaskLoss
+from tests.runs.killed import Killed, kill_after, killed_and_resumed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,10 +133,6 @@ def test_a_folder_is_opened(graph: Graph, source: Source, unbroken: Path) -> Non
         assert trained.model.predict(batches[0])["click"].shape == batches[0].rows.shape
 
 
-class Killed(BaseException):
-    """The exception with which a test interrupts a run; only the test catches it."""
-
-
 @pytest.mark.parametrize("moment", ["prepared", 2, 4, 5, 9, 12, 13, "validated", "epoch end", 26, 35])
 def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - fixtures
     graph: Graph, source: Source, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str | int
@@ -158,19 +155,6 @@ def test_a_run_goes_on_as_if_nothing_had_happened(  # noqa: PLR0913, PLR0917 - f
             train(graph, source, RECIPE, tmp_path / "run")
     train(graph, source, RECIPE, tmp_path / "run", resume=True)
     check_equal(kept(unbroken), kept(tmp_path / "run"))
-
-
-def kill_after(step: int, patched: pytest.MonkeyPatch) -> None:
-    """Raises Killed after this many steps of training."""
-    steps = iter(range(1, 1000))
-    end = CheckpointCallback.on_train_batch_end
-
-    def stop(*arguments: Any) -> None:  # noqa: ANN401 - Lightning's signature
-        end(*arguments)
-        if next(steps) == step:
-            raise Killed
-
-    patched.setattr(CheckpointCallback, "on_train_batch_end", stop)
 
 
 def check_equal(expected: dict[str, Any], found: dict[str, Any]) -> None:
@@ -203,11 +187,7 @@ def test_scheduled_clipped_accumulated_and_averaged_steps_go_on_exactly(  # noqa
 
     Its batches are whole groups of rows, of varying sizes.
     """
-    with monkeypatch.context() as patched:
-        kill_after(moment, patched)
-        with pytest.raises(Killed):
-            train(graph, source, STEPS, tmp_path / "run")
-    train(graph, source, STEPS, tmp_path / "run", resume=True)
+    killed_and_resumed(graph, source, STEPS, tmp_path / "run", monkeypatch, moment)
     check_equal(kept(unbroken_steps), kept(tmp_path / "run"))
 
 
@@ -223,11 +203,7 @@ def test_two_optimizers_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
     unbroken = tmp_path_factory.getbasetemp() / table_optimizer
     if not unbroken.exists():
         train(graph, source, recipe, unbroken)
-    with monkeypatch.context() as patched:
-        kill_after(moment, patched)
-        with pytest.raises(Killed):
-            train(graph, source, recipe, tmp_path / "run")
-    train(graph, source, recipe, tmp_path / "run", resume=True)
+    killed_and_resumed(graph, source, recipe, tmp_path / "run", monkeypatch, moment)
     check_equal(kept(unbroken), kept(tmp_path / "run"))
 
 
@@ -245,11 +221,7 @@ def test_a_plateau_goes_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
                  for group in each["param_groups"]]  # fmt: skip
         assert (min(rates), max(rates)) == pytest.approx((0.1 * 0.3, 0.5 * 0.3))
         return
-    with monkeypatch.context() as patched:
-        kill_after(moment, patched)
-        with pytest.raises(Killed):
-            train(graph, source, PLATEAU, tmp_path / "run")
-    train(graph, source, PLATEAU, tmp_path / "run", resume=True)
+    killed_and_resumed(graph, source, PLATEAU, tmp_path / "run", monkeypatch, moment)
     check_equal(kept(unbroken), kept(tmp_path / "run"))
 
 
