@@ -6,6 +6,10 @@ itself.
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
+
 
 def main() -> int:
     """Runs the command line on `sys.argv`; returns the exit status.
@@ -15,4 +19,21 @@ def main() -> int:
     """
     from archspec.cli.app import run
 
-    return run()
+    status: int | None = None
+    atexit.register(lambda: _leave(status))  # registered before all others, so it is called after them
+    status = run()
+    return status
+
+
+def _leave(status: int | None) -> None:
+    """Ends one of several processes of a training run without Python's finalization.
+
+    Gloo's threads outlive `destroy_process_group` if DDP or FSDP2 was used. A thread that still has to free a tensor
+    takes the interpreter's lock, and if the interpreter is being finalized, that ends the thread in the middle of C++
+    code, and with it the process: "terminate called without an active exception", status 134.
+    """
+    several = os.environ.get("WORLD_SIZE", "1") != "1"  # torchrun sets it, and Lightning in all of its processes
+    if several and status is not None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)

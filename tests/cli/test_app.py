@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from archspec import __version__
 from archspec.cli import validate
 from archspec.cli.app import archspec, run
 from archspec.cli.messages import colored
@@ -44,6 +45,34 @@ def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
     assert {"torch", "rich", "numpy", "pyarrow", "lightning", "matplotlib"}.isdisjoint(modules)
     assert ("networkx" in modules) == (arguments[0] == "render")
     assert ("pydantic" in modules, "yaml" in modules) == (arguments[-1] != "--help",) * 2
+
+
+@pytest.mark.parametrize(("size", "says"), [("1", "exit finalized"), ("2", "exit")])
+@pytest.mark.parametrize(("word", "status"), [("--version", 0), ("--nope", 2)])
+def test_one_of_several_processes_ends_without_finalization(size: str, says: str, word: str, status: int) -> None:
+    """Its exit functions still run, and output and status are the same, but no thread of gloo can abort it any more."""
+    program = """
+import atexit, sys
+class Witness:
+    def __del__(self, write=sys.stderr.write): write("finalized ")
+sys.witness = Witness()
+from archspec.cli import main
+status = main()
+atexit.register(sys.stderr.write, "exit ")
+sys.exit(status)
+"""
+    command = [sys.executable, "-c", program, word]
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"WORLD_SIZE": size},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr.splitlines()[-1].split()) == (status, says.split())
+    assert result.stdout == (f"archspec {__version__}\n" if word == "--version" else "")
 
 
 def test_help_lists_all_commands() -> None:

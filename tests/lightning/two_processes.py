@@ -6,7 +6,6 @@ has the first rows of each batch, process 1 the rest; all rows of the sample spa
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
@@ -15,6 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from archspec.lightning import MultiTaskModule
 from tests.lightning.loops import TEXT, Loader, loader_of, quiet_trainer, rows_of
+from tests.processes import leave
 
 ROWS = 8
 FIRST = 5
@@ -47,5 +47,4 @@ def results(strategy: str, rank: int = 0, size: int = 1, checkpoint: str = "") -
 if __name__ == "__main__":
     place = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     folder, *strategies = sys.argv[1:]
-    found = {name: results(name, *place, checkpoint=f"{folder}/{name}.ckpt") for name in strategies}
-    sys.stdout.write(json.dumps(found) + "\n")
+    leave({name: results(name, *place, checkpoint=f"{folder}/{name}.ckpt") for name in strategies})

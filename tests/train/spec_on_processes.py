@@ -6,7 +6,6 @@ first rows of each batch, process 1 the rest.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ import archspec
 from archspec.compiler.compile import build
 from archspec.graph.load import graph_of
 from archspec.nn.measure import random_batch
+from tests.processes import leave
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,9 +70,7 @@ def main(folder: Path) -> None:
     """Trains each spec in each way."""
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     distributed.init_process_group("gloo")
-    found = {f"{name}.{way}": trained(name, way, rank, size, folder) for name in NAMES for way in WAYS}
-    sys.stdout.write(json.dumps(found) + "\n")
-    distributed.destroy_process_group()
+    leave({f"{name}.{way}": trained(name, way, rank, size, folder) for name in NAMES for way in WAYS})
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import torch
 import archspec
 from tests.processes import printed_by
 
-# One process of a run: prints, as JSON, losses, weights and the balance's state after three steps, for each setup.
+# One process of a run: prints losses, weights and the balance's state after three steps, for each setup.
 PROGRAM = """
-import json, os, sys
+import os, sys
 import torch
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
@@ -22,6 +22,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 import archspec
 from archspec.train.criterion import MultiTaskLoss
+from tests.processes import leave
 
 TEXT = '''
 archspec: 1
@@ -73,9 +74,7 @@ def trained(case):
 
 if size > 1:
     distributed.init_process_group("gloo")
-print(json.dumps({case: trained(case) for case in sys.argv[1:]}))
-if size > 1:
-    distributed.destroy_process_group()
+leave({case: trained(case) for case in sys.argv[1:]})
 """
 
 
