@@ -103,8 +103,8 @@ def _sparse(op: Op) -> str:
 
 def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
     plan = op.attr("plan", ())
-    plans = [f"plan={plan!r}"] if plan else []
-    return f"{_linear_name(op)}({', '.join((*x, *w, *plans))})"
+    options = [f"plan={plan!r}"] if plan else ["rounded=True"] if op.attr("rounded") else []
+    return f"{_linear_name(op)}({', '.join((*x, *w, *options))})"
 
 
 def _linear_name(op: Op) -> str:

@@ -97,19 +97,33 @@ def linear_each(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Te
     return product_EBH
 
 
-def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x W^T + b` with factors rounded to bfloat16: `[..., D], [H, D], [H] -> [..., H]`, in x's type."""
-    product = F.linear(x.bfloat16(), weight.bfloat16()).to(x.dtype)
-    return product if bias is None else product + bias
+def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None, rounded: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - written by the compiler
+    """`x W^T + b` with factors rounded to bfloat16: `[..., D], [H, D], [H] -> [..., H]`.
+
+    The result has the type of the bias, or of x without one; with `rounded` it is bfloat16.
+    """
+    if rounded:
+        return F.linear(x.bfloat16(), weight.bfloat16(), None if bias is None else bias.bfloat16())
+    product = F.linear(x.bfloat16(), weight.bfloat16())
+    return product.to(x.dtype) if bias is None else product.to(bias.dtype).add_(bias)
 
 
-def linear_stack_bf16(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = None) -> Tensor:
-    """`linear_stack` with factors rounded to bfloat16."""
+def linear_stack_bf16(
+    x_EBD: Tensor,
+    weight_EDH: Tensor,
+    bias_EH: Tensor | None = None,
+    rounded: bool = False,  # noqa: FBT001, FBT002 - written by the compiler
+) -> Tensor:
+    """`linear_stack` with factors rounded to bfloat16; the result has a type as that of `linear_bf16`."""
     if x_EBD.dim() > 3:  # noqa: PLR2004 - [E, B, T, D]
-        rows = x_EBD.shape[1:-1]
-        return linear_stack_bf16(x_EBD.flatten(1, -2), weight_EDH, bias_EH).view(len(x_EBD), *rows, weight_EDH.shape[2])
-    product = torch.bmm(x_EBD.bfloat16(), weight_EDH.bfloat16()).to(x_EBD.dtype)
-    return product if bias_EH is None else product + bias_EH.unsqueeze(1)
+        product = linear_stack_bf16(x_EBD.flatten(1, -2), weight_EDH, bias_EH, rounded)
+        return product.view(len(x_EBD), *x_EBD.shape[1:-1], weight_EDH.shape[2])
+    product = torch.bmm(x_EBD.bfloat16(), weight_EDH.bfloat16())
+    if bias_EH is None:
+        return product if rounded else product.to(x_EBD.dtype)
+    if rounded:
+        return product.add_(bias_EH.bfloat16().unsqueeze(1))
+    return product.to(bias_EH.dtype).add_(bias_EH.unsqueeze(1))
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -143,7 +143,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "lookup": Operation(shapes.lookup, (2, 2), ("int", "any"), "same", flops=_free),
     # layers
     "linear": Operation(
-        shapes.linear, weights=(1, 2), optional={"precision": _one_of(*PRECISIONS), "plan": _tuple},
+        shapes.linear, weights=(1, 2),
+        optional={"precision": _one_of(*PRECISIONS), "rounded": _flag, "plan": _tuple},
         flops=lambda op: 2 * op.inputs[0].width * op.output.elements, multiplies=True,
     ),
     "activation": Operation(
