@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from archspec.compiler.compile import compile
+    from archspec.compiler.inference import for_inference
     from archspec.compiler.tune import tune
     from archspec.contract import (
         BalanceKind,
@@ -67,6 +68,7 @@ _HOMES = {
     "build_graph": "archspec.graph.export",
     "compile": "archspec.compiler.compile",
     "tune": "archspec.compiler.tune",
+    "for_inference": "archspec.compiler.inference",
     "migrate": "archspec.runs.migration",
     "export": "archspec.serving.export",
     "MultiTaskLoss": "archspec.train.criterion",
@@ -132,6 +134,7 @@ __all__ = [
     "expert",
     "export",
     "feature_gate",
+    "for_inference",
     "freeze",
     "fusion",
     "gate",

@@ -1,6 +1,6 @@
 """Inference with matrix products in bfloat16: how much faster it is, and how much predictions change.
 
-`python -m benchmarks.low_precision` measures and writes the table of docs/serving.md, in less than a minute. Processors
+`python -m benchmarks.low_precision` measures and writes the table of docs/serving.md, in about a minute. Processors
 without instructions for bfloat16 (AVX512-BF16, AMX) compute such products more slowly than those in float32.
 """
 
@@ -18,45 +18,47 @@ from benchmarks.timing import interleaved
 from examples.report import write_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
 ROWS: Final = (1, 16, 256, 2048)
 _HEADER: Final = (
     "tasks, B",
     "float32, ms",
-    '`precision="bf16"`, ms',
+    "`for_inference`, ms",
     "ratio",
     "difference",
-    "all in bf16, ms",
-    "ratio",
+    "unpacked, ratio",
+    '`precision="bf16"`, ratio',
+    "all in bf16, ratio",
     "difference",
 )
 
 
-def forms(size: Size, rows: int) -> dict[str, Callable[[], dict[str, torch.Tensor]]]:
-    """The logits of the model in each form, for the same rows."""
-    batch = {name: ids.contiguous() for name, ids in zip(size.features, size.draw(rows)[0].unbind(1), strict=True)}
-    made: list[Any] = [
-        archspec.compile(spec_text(size), seed=0, precision=each).eval() for each in ("fp32", "bf16", "fp32")
-    ]
-    made[2].to(torch.bfloat16)
-    for model in made:
+def forms(size: Size) -> dict[str, Any]:
+    """The model in each form."""
+    made: dict[str, Any] = {"float32": archspec.compile(spec_text(size), seed=0).eval()}
+    made["inference"] = archspec.for_inference(made["float32"])
+    made["unpacked"] = made["inference"].unpacked()
+    made["products"] = archspec.compile(spec_text(size), seed=0, precision="bf16").eval()
+    made["all"] = archspec.compile(spec_text(size), seed=0).eval().to(torch.bfloat16)
+    for model in made.values():
         model.check_inputs = False
-    return {
-        name: lambda model=model: model(batch) for name, model in zip(("fp32", "products", "all"), made, strict=True)
-    }
+    return made
 
 
-def row(size: Size, rows: int, seconds: float) -> tuple[str, ...]:
+def row(size: Size, models: Mapping[str, Any], rows: int, seconds: float) -> tuple[str, ...]:
     """A row of the table: times, ratios, and the largest difference of a probability."""
-    calls = forms(size, rows)
-    timings = {name: found.median for name, found in interleaved(calls, seconds).items()}
-    scores = {name: torch.stack(list(call().values())).float().sigmoid() for name, call in calls.items()}
-    found = [f"{size.tasks}, {rows:,}", ms(timings["fp32"])]
-    for name in ("products", "all"):
-        difference = (scores[name] - scores["fp32"]).abs().max().item()
-        found += [ms(timings[name]), f"{timings['fp32'] / timings[name]:.2f}", f"{difference:.0e}"]
-    return tuple(found)
+    batch = {name: ids.contiguous() for name, ids in zip(size.features, size.draw(rows)[0].unbind(1), strict=True)}
+    timings = interleaved({name: lambda model=model: model(batch) for name, model in models.items()}, seconds)
+    times = {name: found.median for name, found in timings.items()}
+    scores = {name: torch.stack(list(model(batch).values())).float().sigmoid() for name, model in models.items()}
+    ratios = {name: f"{times['float32'] / seconds:.2f}" for name, seconds in times.items()}
+    changed = {name: f"{(found - scores['float32']).abs().max().item():.0e}" for name, found in scores.items()}
+    return (
+        f"{size.tasks}, {rows:,}", ms(times["float32"]),
+        ms(times["inference"]), ratios["inference"], changed["inference"],
+        ratios["unpacked"], ratios["products"], ratios["all"], changed["all"],
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -64,7 +66,7 @@ def main() -> None:
     """Measures everything, then writes the table."""
     torch.set_num_threads(1)
     beside = Beside()
-    rows = tuple(row(size, count, 0.5) for size in SIZES for count in ROWS)
+    rows = tuple(row(size, models, count, 0.4) for size in SIZES for models in (forms(size),) for count in ROWS)
     about = f"{processor()}; {versions(('torch',))}; one thread; {beside}."
     write_section(PAGE, "low_precision", f"{about}\n\n{table(_HEADER, rows)}")
 

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from archspec.cli.progress import Display
     from archspec.data.choices import Requests
     from archspec.data.prepare import Source
+    from archspec.runs.trained import Trained
 
 
 class ManyFiles(click.Command):
@@ -130,6 +132,10 @@ bad_rows = click.option(
     "--bad", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
     help="What to do about rows with values that do not fit: stop before anything is written, or skip them.",
 )  # fmt: skip
+precision = click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+    help="bf16: compute products in bfloat16, and print the largest resulting difference.",
+)  # fmt: skip
 _SOURCE: Final = (
     data(
         "Rows to train on: .parquet, .csv, .csv.gz, .tsv, .feather, .arrow; files, folders of parts, or a 'pattern*'.",
@@ -192,6 +198,12 @@ _SOURCE: Final = (
     header,
     bad_rows,
 )  # fmt: skip
+
+
+def say_difference(display: Display, run: Trained) -> None:
+    """Prints what low precision changes in the model of a run, if it is in low precision."""
+    if run.difference is not None:
+        display.say(f"bf16: the largest difference of a logit from fp32 on random input is {run.difference:.1e}")
 
 
 def source_options(command: Command) -> Command:

@@ -15,6 +15,7 @@ from archspec.cli.progress import Display
 from archspec.cli.results import groups_table, of_groups, of_rows
 
 if TYPE_CHECKING:
+    from archspec.compiler.compile import Precision
     from archspec.data.faults import Bad
 
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     "Rows to measure on, with labels: files, folders of parts, a 'pattern*', as for `train`.", required=True
 )
 @click.option("--by", metavar="COLUMN", help="Also measure each group of rows with one value in this column.")
+@data_options.precision
 @data_options.header
 @data_options.bad_rows
 @options.plugins
@@ -33,6 +35,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument per option
     run: str,
     files: tuple[str, ...],
     by: str | None,
+    precision: Precision,
     header: tuple[str, ...] | None,
     bad: Bad,
     plugins: tuple[str, ...],
@@ -49,8 +52,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument per option
     from archspec.runs.evaluation import evaluate as measure
     from archspec.runs.trained import load_run
 
-    trained = load_run(run, plugins)
+    trained = load_run(run, plugins, precision=precision)
     with Display() as display:
+        data_options.say_difference(display, trained)
         found = measure(trained, tables_of(files, header), by=by, bad=bad, progress=display.rows)
     display.warn(found.warnings)
     tasks = tuple(trained.graph.spec.tasks)

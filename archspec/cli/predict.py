@@ -16,6 +16,8 @@ from archspec.cli.progress import Display
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from archspec.compiler.compile import Precision
+
 
 def kept(_context: click.Context, _option: click.Parameter, text: str | None) -> dict[str, str]:
     """Parses `user,click=label`: columns, and the names under which they are kept."""
@@ -44,6 +46,7 @@ def kept(_context: click.Context, _option: click.Parameter, text: str | None) ->
 @click.option(
     "--batch", type=click.IntRange(min=1), default=8192, show_default=True, help="Rows per forward pass."
 )  # fmt: skip
+@data_options.precision
 @data_options.header
 @options.plugins
 @options.shown
@@ -54,6 +57,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one argument per option
     keep: Mapping[str, str],
     tasks: tuple[str, ...],
     batch: int,
+    precision: Precision,
     header: tuple[str, ...] | None,
     plugins: tuple[str, ...],
     *,
@@ -72,8 +76,9 @@ def predict(  # noqa: PLR0913, PLR0917 - one argument per option
 
     if output != STDOUT:
         check_writable(output)
-    trained = load_run(run, plugins, tasks=tasks)
+    trained = load_run(run, plugins, tasks=tasks, precision=precision)
     with Display() as display:
+        data_options.say_difference(display, trained)
         settings = ScoreOptions(keep, gates, batch, tasks)
         scores = Scores(trained, tables_of(files, header), settings, progress=display.rows)
         write_scores(scores, output, sys.stdout.buffer if output == STDOUT else None)

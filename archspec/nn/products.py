@@ -100,12 +100,23 @@ def linear_each(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Te
 def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None, rounded: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - written by the compiler
     """`x W^T + b` with factors rounded to bfloat16: `[..., D], [H, D], [H] -> [..., H]`.
 
-    The result has the type of the bias, or of x without one; with `rounded` it is bfloat16.
+    The result has the type of the bias, or of x without one; with `rounded` it is bfloat16. The weight may be packed.
     """
+    if weight.is_mkldnn:
+        return linear_packed(x, weight, bias, rounded)
     if rounded:
         return F.linear(x.bfloat16(), weight.bfloat16(), None if bias is None else bias.bfloat16())
     product = F.linear(x.bfloat16(), weight.bfloat16())
     return product.to(x.dtype) if bias is None else product.to(bias.dtype).add_(bias)
+
+
+def linear_packed(x: Tensor, weight: Tensor, bias: Tensor | None, rounded: bool) -> Tensor:  # noqa: FBT001 - as above
+    """`linear_bf16` with a weight in oneDNN's own layout; no gradient."""
+    rows = (x if x.dim() == 2 else x.flatten(0, -2)).bfloat16()  # noqa: PLR2004 - [B, D]
+    shift = None if bias is None else bias.float()
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, shift, "none", [], "")  # noqa: SLF001 - it has no public name
+    product = product if rounded else product.to(x.dtype if bias is None else bias.dtype)
+    return product if x.dim() == 2 else product.view(*x.shape[:-1], product.shape[1])  # noqa: PLR2004
 
 
 def linear_stack_bf16(

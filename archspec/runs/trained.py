@@ -12,6 +12,7 @@ import torch
 
 from archspec import plugins as plugin_door
 from archspec.compiler.compile import build, instantiate
+from archspec.compiler.inference import rounded_copy
 from archspec.data.batches import ROWS_AT_ONCE, Batch, OrderedBatches, encoded_chunks, table_batches
 from archspec.data.extend import digests
 from archspec.data.faults import Faults
@@ -22,6 +23,7 @@ from archspec.data.rows import as_batch
 from archspec.diagnostics import unusable
 from archspec.files import is_file, is_folder, is_there
 from archspec.graph.only import only
+from archspec.nn.measure import largest_difference, random_batch
 from archspec.runs.evaluation import evaluate
 from archspec.runs.files import HISTORY, LAST, RUN, WEIGHTS
 from archspec.runs.folder import RunFolder
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from archspec.compiler.compile import Built, Precision
     from archspec.contract import Registry
     from archspec.data.encoder import Encoder
     from archspec.data.faults import Bad
@@ -55,6 +58,8 @@ class Trained:
     """The batch's column whose values group rows in metrics."""
     top: int = 10
     """k of the metrics within these groups."""
+    difference: float | None = None
+    """In low precision: the largest difference of a logit from float32, on random input."""
 
     def validation(self) -> OrderedBatches:
         """The rows that the run was validated on, as batches.
@@ -125,7 +130,11 @@ class Trained:
 
 
 def load_run(
-    folder: str | os.PathLike[str], plugins: Iterable[plugin_door.Plugin] = (), *, tasks: Sequence[str] = ()
+    folder: str | os.PathLike[str],
+    plugins: Iterable[plugin_door.Plugin] = (),
+    *,
+    tasks: Sequence[str] = (),
+    precision: Precision = "fp32",
 ) -> Trained:
     """Loads the best weights of a run, and the encoder for its data.
 
@@ -134,15 +143,19 @@ def load_run(
         plugins: the plugins that the spec needs; the folder names them, but never enables any.
         tasks: the outputs to keep (tasks, towers, fusions), with all that they need; empty: everything. The model then
             has fewer weights, and reads fewer columns.
+        precision: `bf16` loads the model as `archspec.for_inference` makes it, with products in bfloat16; `difference`
+            is what this changed.
 
     Raises:
         SpecError: it is not the folder of a run, the run has not saved any weights yet, its spec needs a plugin that
             is not enabled, or one of its files is missing, cut short or edited; or AS812: it has no such output.
     """
-    return open_run(folder, plugin_door.load(plugins), tasks)
+    return open_run(folder, plugin_door.load(plugins), tasks, precision)
 
 
-def open_run(folder: str | os.PathLike[str], registry: Registry, tasks: Sequence[str] = ()) -> Trained:
+def open_run(
+    folder: str | os.PathLike[str], registry: Registry, tasks: Sequence[str] = (), precision: Precision = "fp32"
+) -> Trained:
     """As `load_run`, with the kinds of a registry."""
     path = Path(folder)
     path = path if is_folder(path) else path.parent
@@ -165,8 +178,23 @@ def open_run(folder: str | os.PathLike[str], registry: Registry, tasks: Sequence
     model.vocabularies = digests(graph, encoder.encodings)
     run.load_weights(model, strict=not tasks)
     model.eval()
+    model, difference = _rounded(built, model) if precision == "bf16" else (model, None)
     widths = {out.name: out.value.shape[1:] for out in built.lowered.predict.outputs}
     outputs = {name: int(shape[0]) if shape else 0 for name, shape in widths.items()}
     return Trained(
-        path, graph, model, encoder, outputs, group_column(requirements, grouped_by), run.arguments.recipe.top
+        path,
+        graph,
+        model,
+        encoder,
+        outputs,
+        group_column(requirements, grouped_by),
+        run.arguments.recipe.top,
+        difference,
     )
+
+
+def _rounded(built: Built, model: Compiled) -> tuple[Compiled, float]:
+    """A model with products in bfloat16, and the largest difference of a logit on random input."""
+    rounded = rounded_copy(built.graph, model)
+    columns = [(key, c.dtype, c.shape, c.low, c.high) for key, c in built.lowered.columns.values()]
+    return rounded, largest_difference(model, rounded, random_batch(columns, 256))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import Result
@@ -103,6 +105,28 @@ def test_metrics_of_files(run: Run, folder: str) -> None:
     assert f"{found['tasks']['click']['auc']:.5f}" in shown[0]
     assert set(found["tasks"]["stars"]) == {"loss", "log_loss", "accuracy"}
     assert "by" not in json.loads(run("evaluate", folder, "--data", "new0.parquet", "--json").stdout)
+
+
+@pytest.mark.usefixtures("new")
+def test_products_in_bfloat16(run: Run, folder: str) -> None:
+    """`--precision bf16` prints the largest difference from fp32; scores and metrics are near those in fp32."""
+    words = ("predict", folder, "--data", "new0.parquet", "-o", "-")
+    exact, rounded = run(*words), run(*words, "--precision", "bf16")
+    found = re.match(
+        r"bf16: the largest difference of a logit from fp32 on random input is (\S+)\n30 rows\n", rounded.stderr
+    )
+    assert found
+    assert 0 < float(found[1]) < 0.1
+    scores = [csv.read_csv(pa.BufferReader(done.stdout.encode())) for done in (exact, rounded)]
+    assert scores[0].column_names == scores[1].column_names
+    differences = np.abs(np.subtract(*(table["click"].to_numpy() for table in scores)))
+    assert 0 < differences.max() < 0.02
+    measured = [
+        run("evaluate", folder, "--data", "new*.parquet", "--json", "--precision", precision)
+        for precision in ("fp32", "bf16")
+    ]
+    losses = [json.loads(done.stdout)["tasks"]["click"]["loss"] for done in measured]
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
 
 
 @pytest.mark.usefixtures("new")

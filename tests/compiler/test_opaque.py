@@ -246,3 +246,18 @@ def test_a_module_that_meta_would_break_is_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match=r"cannot be made on the meta device: no state dict holds its buffer `table`"):
         cls(device="meta")
     assert cls(seed=0).get_submodule("level1_one_0").state_dict().keys() == {"weight", "bias"}
+
+
+def test_they_run_in_a_model_for_inference() -> None:
+    """Modules of plugins compute in float32 beside rounded products; they are copied, pickled and loaded with them."""
+    exact, batch = model_and_batch(optimize=True)
+    exact.float().eval()
+    batch = {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
+    model = archspec.for_inference(exact)
+    with torch.no_grad():
+        expected, found = exact(batch), model(batch)
+        for made in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301 - pickled here
+            assert_agree(made(batch), found, 0)
+    assert_agree(found, expected, 0.05)
+    model.load_weights({name: torch.zeros_like(value) for name, value in exact.named_weights()})
+    assert all(not value.any() for _, value in model.named_weights())
