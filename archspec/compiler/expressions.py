@@ -36,6 +36,9 @@ INLINE = frozenset(
 )
 """Operations that are inlined in the operation that reads them, if it is the only one."""
 
+LARGEST_VECTOR = 16
+"""How many float32 numbers the largest vector register of a processor has."""
+
 FUNCTIONS = frozenset({
     "linear_pair", "attend", "attention", "pool_tokens", "mix_chosen", "mix_all", "mix_seen", "select", "prelu", "dice",
     "batch_norm", "lookup_tables",
@@ -74,6 +77,8 @@ def functions_of(op: Op) -> tuple[str, ...]:
         return (_pool_name(op) if op.kind == "pool" else _list_name(op),)
     if op.kind == "mix":
         return (_mix_name(op),)
+    if op.kind == "softmax":
+        return ("softmax",) if _is_short(op) else ()
     return (op.kind,) if op.kind in FUNCTIONS else ()
 
 
@@ -109,6 +114,11 @@ def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
 
 def _linear_name(op: Op) -> str:
     return ("linear_stack" if op.inputs[0].is_stack else "linear") + ("_bf16" if op.attr("precision") == "bf16" else "")
+
+
+def _is_short(op: Op) -> bool:
+    """Whether the last axis may be shorter than a vector register, and there are rows."""
+    return op.output.width < LARGEST_VECTOR and "B" in op.output.shape
 
 
 def _activation(op: Op, x: Sequence[str], _: Sequence[str]) -> str:
@@ -229,7 +239,7 @@ _EXPRESSIONS: Mapping[str, Expression] = {
     "batch_norm": _with_statistics,
     "layer_norm": _layer_norm,
     "dropout": lambda op, x, _: f"F.dropout({x[0]}, {op.attr('p')!r}, self.training)",
-    "softmax": lambda _, x, __: f"F.softmax({x[0]}, dim=-1)",
+    "softmax": lambda op, x, _: f"softmax({x[0]})" if _is_short(op) else f"F.softmax({x[0]}, dim=-1)",
     "scale": lambda op, x, _: f"{op.attr('factor')!r} * {x[0]}",
     "product": lambda _, x, __: " * ".join(x),
     "sum": lambda _, x, __: " + ".join(x),

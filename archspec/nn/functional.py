@@ -1,6 +1,6 @@
 """Functions of emitted models. Shapes: `B` batch, `D` input width, `E` experts, `H` expert width, `V` cases.
 
-Each one uses only torch and nothing else in this file, since an emitted file contains only the functions that it calls.
+Each one uses only torch and, of this file, at most constants: an emitted file contains only what it needs.
 """
 
 from __future__ import annotations
@@ -90,6 +90,22 @@ def mix_seen(weights_GBn: Tensor, experts: list[Tensor] | tuple[Tensor, ...]) ->
     for column, expert in zip(columns[1:], experts[1:], strict=True):
         mixed.addcmul_(column, expert)
     return mixed
+
+
+VECTOR = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
+"""How many float32 numbers a vector register of this processor has."""
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Softmax over a short last axis, `[..., n]`.
+
+    torch takes up to twelve times as long if that axis does not fill a vector register. In inference on a CPU, many
+    rows are therefore computed side by side; in training this gains nothing.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or not x.is_cpu:
+        return F.softmax(x, dim=-1)
+    few = x.shape[-1] < VECTOR and x.numel() >= 128 * x.shape[-1]
+    return F.softmax(x.mT, dim=-2).mT if few else F.softmax(x, dim=-1)
 
 
 def select(ids: Tensor, cases: list[Tensor]) -> Tensor:

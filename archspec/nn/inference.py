@@ -57,7 +57,7 @@ class ForInference(Base):
 
     def forward(self, batch: Batch, gates: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Logits by name, without a gradient."""
-        if self._packed() and (torch.compiler.is_compiling() or is_tracing()):  # type: ignore[no-untyped-call] # torch leaves it untyped
+        if (torch.compiler.is_compiling() or is_tracing()) and self._packed():  # type: ignore[no-untyped-call] # torch leaves it untyped
             raise RuntimeError(
                 f"{type(self).__name__} holds weights that only oneDNN can read, so it cannot be traced: give "
                 "torch.compile or torch.export `model.unpacked()`"

@@ -16,6 +16,7 @@ from archspec.nn.functional import (
     pool_weighted,
     safe_log,
     select,
+    softmax,
 )
 
 
@@ -117,3 +118,14 @@ def test_the_exponential_of_much_is_finite() -> None:
     numbers = torch.tensor([-90.0, 0.0, 79.0, 80.0, 81.0, 1e4])
     assert bounded_exp(numbers).equal(numbers.minimum(torch.tensor(80.0)).exp())
     assert bounded_exp(numbers).isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (1, 4), (127, 4), (300, 1), (300, 15), (300, 16), (2, 70, 3), (2, 3, 50, 5)])
+def test_softmax_is_the_same_with_and_without_a_gradient(shape: tuple[int, ...]) -> None:
+    """Few and many rows, short and long ones, and transposed views give torch's softmax; so do gradients."""
+    x = drawn(*shape).requires_grad_()
+    for view in (x, x.detach().mT.contiguous().mT):
+        with torch.no_grad():
+            torch.testing.assert_close(softmax(view), x.softmax(-1), rtol=1e-12, atol=1e-12)
+    found, expected = (torch.autograd.grad(each.square().sum(), x)[0] for each in (softmax(x), x.softmax(-1)))
+    assert torch.equal(found, expected)

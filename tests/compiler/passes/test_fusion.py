@@ -82,7 +82,7 @@ def test_what_runs_side_by_side_has_names_that_a_person_would_give() -> None:
     """The emitted file names stacks after their contents: experts, weights, streams and hidden layers."""
     source = after(plain(PLE), *EXACT_PASSES)[0].source
     for line in (
-        "weights = F.softmax(h, dim=-1)",
+        "weights = softmax(h)",
         "experts = F.relu_(linear_stack(h, ",
         "own_experts, shared_experts = experts.split([4, 3])",
         "streams = mix_seen(",
