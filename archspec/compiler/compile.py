@@ -11,7 +11,7 @@ from archspec.compiler.emit import emit
 from archspec.compiler.living import class_of
 from archspec.compiler.lower import Lowered, lower
 from archspec.compiler.names import Attributes
-from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES
+from archspec.compiler.passes import EXACT_PASSES, INEXACT_PASSES, LAYOUT_PASSES
 from archspec.compiler.separate import separated
 from archspec.compiler.tune import Plan, planned
 from archspec.diagnostics import SpecError
@@ -64,7 +64,8 @@ def build(
     """Lowers a checked graph, runs the passes, and applies a plan's lowerings to the matmuls."""
     plain = lower(graph)
     lowered, rewrites, remarks = replace(plain, forward=separated(plain.forward, separate)), (), ()
-    for run in (*(EXACT_PASSES if optimize else ()), *INEXACT_PASSES.get(precision, ())):
+    exact, layout = (EXACT_PASSES, LAYOUT_PASSES) if optimize else ((), ())
+    for run in (*exact, *INEXACT_PASSES.get(precision, ()), *layout):
         result = run(lowered.forward)
         rewrites, remarks = (*rewrites, *result.rewrites), (*remarks, *result.remarks)
         lowered = replace(lowered, forward=verify(result.program, after=run.__name__))

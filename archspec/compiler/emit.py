@@ -245,12 +245,12 @@ class _Emitter:
             start = f'("{weight.init.kind}", {weight.init.argument!r})'
             rows.append(f'    ("{name}", "{self.attributes.name(storage.name)}", {index}, {start}),')
         yield "# Canonical name, the tensor that holds it, index into that, how it starts.\n" + _table("WEIGHTS", rows)
-        stacks = [
+        transposed = [
             f'    "{self.attributes.name(storage.name)}",'
             for storage in self.program.storages.values()
             if any(slot.transposed for slot in storage.slots)
         ]
-        yield "# Tensors [E, D, H] whose members are weights [H, D] lying transposed.\n" + _table("STACKS", stacks)
+        yield "# Tensors [D, H] and [E, D, H] of weights [H, D].\n" + _table("TRANSPOSED", transposed)
         columns = [
             f'    ("{name}", {key!r}, "{column.dtype}", {column.shape!r}, {column.low}, {column.high}),'
             for name, (key, column) in self.lowered.columns.items()

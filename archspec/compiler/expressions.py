@@ -107,9 +107,11 @@ def _sparse(op: Op) -> str:
 
 
 def _linear(op: Op, x: Sequence[str], w: Sequence[str]) -> str:
+    weight, *bias = w
     plan = op.attr("plan", ())
     options = [f"plan={plan!r}"] if plan else ["rounded=True"] if op.attr("rounded") else []
-    return f"{_linear_name(op)}({', '.join((*x, *w, *options))})"
+    matrix = f"{weight}.t()" if op.attr("transposed") else weight
+    return f"{_linear_name(op)}({', '.join((*x, matrix, *bias, *options))})"
 
 
 def _linear_name(op: Op) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NN = Path(__file__).parent.parent / "nn"
 FILES = ("functional", "products", "checks", "module")
-TABLES = frozenset({"WEIGHTS", "STACKS", "COLUMNS", "IDS", "CONSTANTS", "MODULES", "PARTS", "TILE", "Batch"})
+TABLES = frozenset({"WEIGHTS", "TRANSPOSED", "COLUMNS", "IDS", "CONSTANTS", "MODULES", "PARTS", "TILE", "Batch"})
 """Names that each emitted file defines itself."""
 
 ALWAYS = ("torch", "Tensor", "nn", "F", "Mapping")

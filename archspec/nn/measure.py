@@ -36,7 +36,7 @@ def time_products(  # noqa: PLR0913 - the sizes of a product, and how to measure
     """
     stack = () if experts is None else (experts,)
     x = torch.randn(*stack, rows, width, requires_grad=backward)
-    weight = torch.randn(*((out, width) if experts is None else (experts, width, out)), requires_grad=backward)
+    weight = torch.randn(*stack, width, out, requires_grad=backward)
     bias = torch.randn(*stack, out, requires_grad=backward)
     multiply: Callable[..., Tensor] = linear if experts is None else linear_stack
     ways = lowerings(experts)
@@ -44,7 +44,7 @@ def time_products(  # noqa: PLR0913 - the sizes of a product, and how to measure
     def once(way: str) -> float:
         start = time.perf_counter()
         with torch.set_grad_enabled(backward):
-            product = multiply(x, weight, bias, plan=((0, way),))
+            product = multiply(x, weight.t() if experts is None else weight, bias, plan=((0, way),))
         if backward:
             torch.autograd.backward(product, torch.ones_like(product))
         return time.perf_counter() - start

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 WEIGHTS: tuple[tuple[str, str, tuple[Any, ...], tuple[str, Any]], ...] = ()
 """Set in an emitted file: canonical name, tensor that contains the weight, index into it, initialisation."""
-STACKS: tuple[str, ...] = ()
-"""Set in an emitted file: tensors `[E, D, H]` whose members are weights `[H, D]`, stored transposed."""
+TRANSPOSED: tuple[str, ...] = ()
+"""Set in an emitted file: tensors `[D, H]` and `[E, D, H]` of weights `[H, D]`."""
 CONSTANTS: dict[str, Any] = {}
 """Set in an emitted file: buffers that are not weights."""
 MODULES: dict[str, str] = {}
@@ -91,7 +91,7 @@ class Compiled(nn.Module):
         """Yields canonical name and value of every weight and statistic; writing to these views writes to the model."""
         for name, holder, index, _ in WEIGHTS:
             view = getattr(self, holder).detach()[index]
-            yield name, view.mT if holder in STACKS else view
+            yield name, view.mT if holder in TRANSPOSED else view
         for name, attribute in MODULES.items():
             for inner, value in getattr(self, attribute).state_dict().items():
                 yield f"{name}.{inner}", value

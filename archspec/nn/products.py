@@ -1,12 +1,15 @@
 """Matrix products, each computed by the library that is faster for its size on this machine; all exact.
 
-In a CPU build, `F.linear` and `bmm` call MKL, which reaches half the speed of an AMD processor with AVX-512; oneDNN, in
-the same torch build, reaches all of it, but takes 7 microseconds more per call. Elsewhere torch chooses.
+In a CPU build, `F.linear` and `bmm` call MKL, which uses no AVX-512 on AMD's processors: it reaches half the speed of a
+Zen 5, and nine tenths of a Zen 4, which computes 512 bits in two steps. oneDNN, in the same torch build, reaches all of
+it, but takes 7 microseconds more per call, and has no batched product, so it loses there on a Zen 4. Elsewhere torch
+chooses.
 """
 
 from __future__ import annotations
 
 import platform
+import re
 from typing import Any
 
 import torch
@@ -37,25 +40,36 @@ def processor() -> str:
         return platform.processor()
 
 
+def is_zen5() -> bool:
+    """Whether this is an AMD processor of family 26 (Zen 5) or newer."""
+    family = re.search(r"family\D*(\d+)", processor(), re.IGNORECASE)
+    return "AuthenticAMD" in processor() and family is not None and int(family[1]) >= 26  # noqa: PLR2004 - of Zen 5
+
+
 HAS_ONEDNN = has_onednn()
 ONEDNN = onednn_is_faster()
 ONEDNN_FROM = 2_000_000
 """From this many multiplications on, a matmul is worth the more expensive call."""
+ONEDNN_STACKS = ONEDNN and is_zen5()
+EACH_FROM = 16_000_000
+"""From this many multiplications of each member on, one matmul per member takes up to 40 % less than a batched one."""
 
 
-def lowering(plan: Plan, x: Tensor, rows: int, weights: int) -> str:
+def lowering(plan: Plan, x: Tensor, rows: int, weights: int, *, stack: bool = False) -> str:
     """How to multiply `rows` rows by `weights` weights: `onednn`, `each` (one matmul per member), `` for torch's own.
 
-    A measured plan decides if there is one, else a rule: oneDNN for large matmuls where it is known to be faster.
-    The rule never chooses `each`: on two threads it was measured 12 % faster to 48 % slower than one batched matmul.
-    Traced graphs, other devices and other types always use torch's default.
+    For a stack, both are numbers of one member. A measured plan decides if there is one, else a rule: oneDNN for large
+    matmuls where it is known to be faster, else, in inference, `each` for large members of a stack. Traced graphs,
+    other devices and other types always use torch's default.
     """
     if x.dtype is not torch.float32 or not x.is_cpu or torch.compiler.is_compiling():
         return ""
     for first, how in reversed(plan):
         if rows >= first:
             return how if how != "onednn" or HAS_ONEDNN else ""
-    return "onednn" if ONEDNN and rows * weights >= ONEDNN_FROM else ""
+    if ONEDNN and (ONEDNN_STACKS or not stack) and rows * weights >= ONEDNN_FROM:
+        return "onednn"
+    return "each" if stack and rows * weights >= EACH_FROM and not torch.is_grad_enabled() else ""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plan: Plan = ()) -> Tensor:
@@ -73,7 +87,7 @@ def linear_stack(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = Non
         return linear_stack(x_EBD.flatten(1, -2), weight_EDH, bias_EH, plan).view(
             len(x_EBD), *rows, weight_EDH.shape[2]
         )
-    how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EDH.shape[1] * weight_EDH.shape[2])
+    how = lowering(plan, x_EBD, x_EBD.shape[1], weight_EDH.shape[1] * weight_EDH.shape[2], stack=True)
     if how == "each" and not torch.is_grad_enabled():
         return linear_each(x_EBD, weight_EDH, bias_EH)
     if how:
@@ -148,7 +162,7 @@ class OneDnnLinear(torch.autograd.Function):
     """`x W^T + b` with oneDNN, forward and backward.
 
     The backward pass uses transposed views of dense tensors only: for a transposed view of a slice, oneDNN falls back
-    to a reference kernel that is 50 to 1000 times slower.
+    to a reference kernel that is 50 to 1000 times slower. The gradient of the weight is laid out as the weight is.
     """
 
     @staticmethod
@@ -164,5 +178,9 @@ class OneDnnLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         product, gradient = torch.ops.mkldnn._linear_pointwise, gradients[0].contiguous()  # noqa: SLF001 - it has no public name
         of_x = product(gradient, weight.t(), None, "none", [], "") if ctx.needs_input_grad[0] else None
-        of_weight = product(gradient.t(), x.contiguous().t(), None, "none", [], "") if ctx.needs_input_grad[1] else None
+        of_weight = None
+        if ctx.needs_input_grad[1] and weight.stride(0) == 1:  # a transposed view
+            of_weight = product(x.contiguous().t(), gradient.t(), None, "none", [], "").t()
+        elif ctx.needs_input_grad[1]:
+            of_weight = gradient.t() @ x  # oneDNN takes 10 % to 5 times longer
         return of_x, of_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None

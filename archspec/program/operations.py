@@ -144,7 +144,7 @@ OPERATIONS: Mapping[str, Operation] = {
     # layers
     "linear": Operation(
         shapes.linear, weights=(1, 2),
-        optional={"precision": _one_of(*PRECISIONS), "rounded": _flag, "plan": _tuple},
+        optional={"precision": _one_of(*PRECISIONS), "rounded": _flag, "plan": _tuple, "transposed": _flag},
         flops=lambda op: 2 * op.inputs[0].width * op.output.elements, multiplies=True,
     ),
     "activation": Operation(

@@ -116,12 +116,12 @@ def lookup_tables(op: Op, weights: Shapes) -> Shape:
 
 
 def linear(op: Op, weights: Shapes) -> Shape:
-    """`[..., D]` has weights `[H, D]` and biases `[H]`, a stack `[E, ..., D]` has `[E, D, H]` and `[E, H]`."""
+    """`[..., D]` has weights `[H, D]` (transposed `[D, H]`) and biases `[H]`; `[E, ..., D]`: `[E, D, H]`, `[E, H]`."""
     (*stack, out, width), *bias = weights
     x = op.inputs[0]
     if bool(stack) != x.is_stack:
         return ()
-    if stack:
+    if stack or op.attr("transposed"):
         out, width = width, out
     legal = x.width == width and bias in ([], [(*stack, out)]) and (not stack or x.shape[0] == stack[0])
     return (*x.shape[:-1], out) if legal else ()

@@ -96,6 +96,51 @@ def test_without_a_plan_only_large_products_of_a_machine_that_gains_go_to_onednn
     assert products.lowering((), x, 1000, products.ONEDNN_FROM // 1000) == ""
 
 
+def test_without_a_plan_a_stack_goes_to_onednn_on_zen_5_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere one batched product is faster, or in inference one product per member if each is large."""
+    x = torch.zeros(2, 1, 1)
+    small, large = products.ONEDNN_FROM // 1000, products.EACH_FROM // 1000
+    for zen5, expected in ((True, ["onednn"] * 3), (False, ["", "", "each"])):
+        monkeypatch.setattr(products, "ONEDNN", True)
+        monkeypatch.setattr(products, "ONEDNN_STACKS", zen5)
+        found = [products.lowering((), x, 1000, small, stack=True), products.lowering((), x, 1000, large, stack=True)]
+        with torch.no_grad():
+            found.append(products.lowering((), x, 1000, large, stack=True))
+        assert found == expected
+        assert products.lowering((), x, 1, 1, stack=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "zen5"),
+    [
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t: 2", True),
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t: 17", False),
+        ("AMD64 Family 26 Model 68 Stepping 0, AuthenticAMD", True),
+        ("vendor_id\t: GenuineIntel\ncpu family\t: 26", False),
+        ("arm", False),
+        ("", False),
+    ],
+)
+def test_zen_5_is_recognized_by_its_family(text: str, zen5: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
+    """In Linux's and in Windows's words."""
+    monkeypatch.setattr(products, "processor", lambda: text)
+    assert products.is_zen5() == zen5
+
+
+@needs_onednn
+@pytest.mark.parametrize("rows", [1, 5])
+def test_the_gradient_of_a_weight_is_laid_out_as_the_weight(rows: int) -> None:
+    """So that nothing is copied when it is accumulated; for weights stored as `[H, D]` and as `[D, H]`."""
+    x = torch.randn(rows, 12)[:, 2:8]
+    for weight in (torch.randn(4, 6), torch.randn(6, 4).t()):
+        seen: list[Tensor] = []
+        held = weight.clone().requires_grad_()  # keeps the layout
+        held.register_hook(seen.append)  # type: ignore[no-untyped-call] # torch leaves it untyped
+        products.onednn_linear(x, held, None).square().sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        assert seen[0].stride() == weight.stride()
+        torch.testing.assert_close(seen[0], 2 * (x @ weight.t()).t() @ x)
+
+
 def test_bfloat16_products_are_near_and_of_the_same_type() -> None:
     """Rounding the factors changes a product by about one percent and keeps its type."""
     x, weight, bias = operands(3)

@@ -60,7 +60,7 @@ def gradients(model: Any) -> dict[str, Tensor]:  # noqa: ANN401 - an emitted cla
         tensor = getattr(model, holder)
         if isinstance(tensor, nn.Parameter):
             gradient = (torch.zeros_like(tensor) if tensor.grad is None else tensor.grad)[index]
-            found[name] = gradient.mT if holder in module.STACKS else gradient
+            found[name] = gradient.mT if holder in module.TRANSPOSED else gradient
     return found
 
 

@@ -11,6 +11,7 @@ from archspec.compiler.passes.identity_folding import identity_folding
 from archspec.compiler.passes.result import PassResult
 from archspec.compiler.passes.shared_lookups import shared_lookups
 from archspec.compiler.passes.side_by_side import side_by_side
+from archspec.compiler.passes.transposed_weights import transposed_weights
 from archspec.compiler.passes.wide_products import wide_products
 
 EXACT_PASSES = (
@@ -28,4 +29,7 @@ EXACT_PASSES = (
 INEXACT_PASSES = {"bf16": (bfloat16_products,)}
 """Passes that change precision, by the name of the precision; they run only if the caller requests them."""
 
-__all__ = ["EXACT_PASSES", "INEXACT_PASSES", "PassResult"]
+LAYOUT_PASSES = (transposed_weights,)
+"""Exact passes that depend on how products are computed, so they run after a change of precision."""
+
+__all__ = ["EXACT_PASSES", "INEXACT_PASSES", "LAYOUT_PASSES", "PassResult"]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from archspec.compiler.passes import EXACT_PASSES, PassResult
+from archspec.compiler.passes import EXACT_PASSES, LAYOUT_PASSES, PassResult
 from archspec.compiler.passes.bfloat16_products import bfloat16_products
 from archspec.compiler.passes.common_subexpressions import common_subexpressions
 from archspec.compiler.passes.dead_operations import dead_operations
 from archspec.compiler.passes.example import example
 from archspec.compiler.passes.shared_lookups import shared_lookups
 from archspec.compiler.passes.side_by_side import side_by_side
+from archspec.compiler.passes.transposed_weights import transposed_weights
 from archspec.compiler.passes.wide_products import wide_products
 from archspec.program import Program, Scope, Value, verify
 from archspec.program.nodes import NodeName
@@ -23,7 +25,7 @@ from tests.compiler.passes.programs import HEAD, PLE, after, assert_same, plain,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ALONE = (dead_operations, common_subexpressions, shared_lookups, wide_products, side_by_side)
+ALONE = (dead_operations, common_subexpressions, shared_lookups, wide_products, side_by_side, transposed_weights)
 
 
 @pytest.mark.parametrize("run", ALONE, ids=lambda run: run.__name__)
@@ -46,7 +48,7 @@ def test_a_second_run_changes_nothing(run: object) -> None:
 def test_all_passes_keep_outputs_and_gradients() -> None:
     """All exact passes, run in their order, keep outputs and gradients."""
     before = plain(PLE)
-    optimized, _ = after(before, *EXACT_PASSES)
+    optimized, _ = after(before, *EXACT_PASSES, *LAYOUT_PASSES)
     assert_same(before, optimized)
     assert len(optimized.lowered.forward.ops) < 0.6 * len(before.lowered.forward.ops)
 
@@ -63,6 +65,20 @@ def test_equal_operations_are_computed_once_but_not_random_ones() -> None:
     assert common_subexpressions(example("a = relu(x)", "b = relu(x)", "c = a + b", output="c")).rewrites == ("b is a",)
     noisy = plain(HEAD + "towers:\n  $task: {from: inputs, units: [3], dropout: 0.5}\n")
     assert sum(op.kind == "dropout" for op in after(noisy, common_subexpressions)[0].lowered.forward.ops) == 2
+
+
+def test_only_weights_of_products_on_rows_are_transposed() -> None:
+    """A weight that another operation reads, too, and the weights of stacks keep their layout."""
+    program = after(plain(PLE), *EXACT_PASSES, *LAYOUT_PASSES)[0].lowered.forward
+    for op in (op for op in program.ops if op.kind == "linear"):
+        rows = not op.inputs[0].is_stack
+        assert bool(op.attr("transposed")) == rows
+        assert program.storages[op.weights[0]].shape[-2:] == (op.inputs[0].width, op.output.width)
+    before = example("a = linear(x)", "b = linear(x)", output="a")
+    first = next(op for op in before.ops if op.kind == "linear")
+    reader = replace(first, kind="parameter", inputs=(), weights=first.weights[:1])
+    assert transposed_weights(before).rewrites == ("a.weight as [D, H]", "b.weight as [D, H]")
+    assert transposed_weights(replace(before, ops=(*before.ops, reader))).rewrites == ("b.weight as [D, H]",)
 
 
 NOISE = Module(NodeName(part="noise"), "tests", "Noise", (), (4,))
