@@ -118,7 +118,7 @@ class ForInference(Base):
         return self
 
     def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in nn.Module
-        """Saves as torch does, under the same names as for the model that can be trained."""
+        """Saves as torch does, under the names of a model with `precision="bf16"`, whose state dict this is."""
         self.unpacked()._save_to_state_dict(*args, **kwargs)  # noqa: SLF001 - torch's own name
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in nn.Module
