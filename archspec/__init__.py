@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from archspec.program.columns import Column
     from archspec.runs.migration import migrate
     from archspec.serving.export import export
+    from archspec.serving.load import load_export
     from archspec.spec.spec import Spec
     from archspec.train.criterion import MultiTaskLoss
     from archspec.train.freezing import freeze
@@ -71,6 +72,7 @@ _HOMES = {
     "for_inference": "archspec.compiler.inference",
     "migrate": "archspec.runs.migration",
     "export": "archspec.serving.export",
+    "load_export": "archspec.serving.load",
     "MultiTaskLoss": "archspec.train.criterion",
     "parameter_groups": "archspec.train.groups",
     "freeze": "archspec.train.freezing",
@@ -142,6 +144,7 @@ __all__ = [
     "gate_statistics",
     "input",
     "load",
+    "load_export",
     "load_table",
     "load_weights",
     "loss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from archspec.nn.measure import random_batch
 from archspec.runs.files import RUN
 from archspec.runs.trained import Trained, open_run
 from archspec.serving.encoding import encoding_text
-from archspec.serving.formats import FILES, Format, check_libraries, loaded, traced, write
+from archspec.serving.formats import FILES, INPUTS, OUTPUTS, Format, check_libraries, traced, write
+from archspec.serving.load import loaded
 from archspec.serving.scoring import Scoring
 from archspec.spec.spec import Spec
 
@@ -36,14 +38,14 @@ if TYPE_CHECKING:
     from archspec.contract import Registry
     from archspec.graph.graph import Graph
     from archspec.nn.module import Compiled
-    from archspec.serving.formats import Run
+    from archspec.serving.load import Served
 
 ENCODING, SCORER = "encoding.json", "score.py"
 """The encoding of a run, and a program that scores rows with it and `model.onnx`."""
 TOLERANCE: Final = 1e-5
 """The largest difference between the outputs of file and model, relative to outputs beyond 1."""
-_ROWS: Final = (1, 7)
-"""The numbers of rows that are compared."""
+_ROWS: Final = (1, 7, 70)
+"""The numbers of rows that are compared; the traced example has 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +95,16 @@ def export(  # noqa: PLR0913 - the public signature
     batch = random_batch(columns, 3)
     module = Scoring(model, names, gates=gates)
     program = traced(module, batch, lists)
+    inputs = {key: (str(batch[key].dtype).removeprefix("torch."), shape) for key, _, shape, _, _ in columns}
+    metadata = {**_metadata(graph), INPUTS: json.dumps(inputs), OUTPUTS: ",".join(module(batch))}
     with staged(Path(output)) as folder:
-        write(to, program, module, folder, _metadata(graph, names))
+        write(to, program, module, folder, metadata)
         if run is not None:
             (folder / ENCODING).write_text(encoding_text(run.encoder, graph.spec), encoding="utf-8")
             if to == "onnx":
                 own = Path(__file__).with_name("score.py")
                 (folder / SCORER).write_text(own.read_text(encoding="utf-8"), encoding="utf-8")
-        outputs = tuple(module(batch))
-        function = loaded(to, folder, outputs)
+        function = loaded(to, folder / FILES[to])
         difference = max(_difference(module, function, random_batch(columns, rows, rows)) for rows in _ROWS)
         if not difference <= TOLERANCE:
             unusable(
@@ -134,17 +137,16 @@ def _opened(
     return graph, instantiate(build(graph), seed=seed), None
 
 
-def _metadata(graph: Graph, names: tuple[str, ...]) -> dict[str, str]:
+def _metadata(graph: Graph) -> dict[str, str]:
     spec = graph.spec
     return {
         "archspec.version": __version__, "archspec.digest": spec.digest, "archspec.spec": spec.text(),
-        "archspec.outputs": ",".join(names),
         **{f"archspec.experts.{gate}": ",".join(e.node for e in seen) for gate, seen in graph.seen.items()},
     }  # fmt: skip
 
 
 @torch.no_grad()
-def _difference(module: Scoring, function: Run, batch: Mapping[str, Tensor]) -> float:
+def _difference(module: Scoring, function: Served, batch: Mapping[str, Tensor]) -> float:
     """The largest difference of an output, relative to outputs beyond 1; infinite if one is NaN."""
     expected, found = module(batch), function(batch)
     differences = [

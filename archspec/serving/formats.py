@@ -1,4 +1,4 @@
-"""The formats of an exported model: each writes its files into a folder, and reads them back as a function."""
+"""The formats of an exported model: each writes its file into a folder."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import torch
 from archspec.diagnostics import unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
     from archspec.serving.scoring import Scoring
 
-    Run = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-
 Format = Literal["onnx", "torch-export", "aoti"]
 FILES: Final[Mapping[Format, str]] = {"onnx": "model.onnx", "torch-export": "model.pt2", "aoti": "model_aoti.pt2"}
 """The file of each format."""
 METADATA: Final = "archspec.json"
 """The file in an archive of torch.export with the metadata; in the other formats, its keys are keys of the file's."""
+INPUTS, OUTPUTS = "archspec.inputs", "archspec.outputs"
+"""Keys of the metadata: dtype and shape of each input as JSON, and the names of all outputs, both in their order."""
 _OPERATION: Final = re.compile(r"OpOverload\(op='([^']+)'|No ONNX function found for ([\w.:]+)")
 
 
@@ -50,7 +50,7 @@ def traced(module: Scoring, batch: Mapping[str, Tensor], lists: Mapping[str, boo
         for number, name in enumerate(batch)
     }
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             return torch.export.export(module, (dict(batch),), dynamic_shapes=(free,))
     except Exception as error:  # noqa: BLE001 - whatever a plugin's code or torch raises
         unusable(
@@ -71,22 +71,12 @@ def write(
     path = folder / FILES[to]
     match to:
         case "torch-export":
-            with _quiet():
+            with quiet():
                 torch.export.save(program, path, extra_files={METADATA: json.dumps(dict(metadata))})
         case "onnx":
             _write_onnx(program, module, path, metadata)
         case "aoti":
             _write_aoti(program, path, metadata)
-
-
-def loaded(to: Format, folder: Path, names: tuple[str, ...]) -> Run:
-    """The function of a written file: a batch in, outputs by name out."""
-    path = folder / FILES[to]
-    if to == "onnx":
-        return _onnx_function(path, names)
-    with _quiet():
-        found: Any = torch.export.load(path).module() if to == "torch-export" else _aoti().aoti_load_package(str(path))
-    return lambda batch: dict(found(dict(batch)))
 
 
 def _write_onnx(
@@ -97,7 +87,7 @@ def _write_onnx(
         names = list(program.module()(*program.example_inputs[0]))
     inputs = list(program.example_inputs[0][0])
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             made: Any = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=names)
     except Exception as error:
         found = next((match for text in _texts(error) if (match := _OPERATION.search(text))), None)
@@ -111,34 +101,21 @@ def _write_onnx(
     made.save(path)
 
 
-def _onnx_function(path: Path, names: tuple[str, ...]) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    read = [each.name for each in session.get_inputs()]
-
-    def run(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        found = session.run(list(names), {name: batch[name].numpy() for name in read})
-        return {name: torch.from_numpy(values) for name, values in zip(names, found, strict=True)}
-
-    return run
-
-
 def _write_aoti(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, str]) -> None:
     if not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
         unusable(
             "AS811", "AOTInductor compiles C++, but there is no compiler on this machine",
             help="install g++ or clang++; `--to torch-export` and `--to onnx` need none",
         )  # fmt: skip
-    with torch.no_grad(), _quiet():
-        _aoti().aoti_compile_and_package(
-            program, package_path=str(path), inductor_configs={"aot_inductor.metadata": dict(metadata)}
-        )
+    # `freezing` folds constants and stores weights as oneDNN's products read them. With `max_autotune`, requests of 16
+    # and more rows took longer: it measures with the example's number of rows.
+    configs = {"freezing": True, "aot_inductor.metadata": dict(metadata)}
+    with torch.no_grad(), quiet():
+        inductor().aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs)
 
 
-def _aoti() -> Any:  # noqa: ANN401 - torch leaves it untyped
+def inductor() -> Any:  # noqa: ANN401 - torch leaves it untyped
+    """The functions of AOTInductor."""
     import torch._inductor
 
     return torch._inductor  # noqa: SLF001 - torch documents these functions under this name
@@ -155,7 +132,7 @@ def check_libraries(to: Format) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Suppresses the exporters' own messages."""
     names = ("torch.onnx", "torch.export", "torch._inductor", "torch.fx", "onnxscript", "onnx_ir")
     loggers = [logging.getLogger(name) for name in names]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from archspec import FusionKind, fusion
 from archspec.diagnostics import SpecError
 from archspec.plugins import built_in
 from archspec.serving import export as exporting
-from archspec.serving import formats
+from archspec.serving import formats, load
 from tests.runs.clicks import OUTPUTS, SPEC, rows, trained
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def test_an_operation_that_onnx_lacks_is_named(tmp_path: Path) -> None:
         archspec.export(text, "onnx", tmp_path / "model", plugins=[kind])
     assert "`aten." in raised.value.diagnostics[0].message
     assert not (tmp_path / "model").exists()
-    assert archspec.export(text, "torch-export", tmp_path / "model", plugins=[kind]).difference < 1e-6
+    assert archspec.export(text, "torch-export", tmp_path / "model", plugins=[kind], seed=0).difference < 1e-6
 
 
 def test_what_cannot_be_traced_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +188,7 @@ def test_a_file_that_computes_something_else_is_refused(tmp_path: Path, monkeypa
     """The written file is executed; if an output differs or is not a number, the old files are kept."""
     (tmp_path / "model.pt2").write_text("old")
     for wrong in (1e-3, float("nan")):
-        own = formats.loaded
+        own = load.loaded
         monkeypatch.setattr(
             exporting, "loaded",
             lambda *words, own=own, wrong=wrong: lambda batch: {k: v + wrong for k, v in own(*words)(batch).items()},
@@ -207,18 +208,26 @@ def test_aot_inductor_gets_the_traced_model(tmp_path: Path, monkeypatch: pytest.
 
         @staticmethod
         def aoti_compile_and_package(program: Any, *, package_path: str, inductor_configs: dict[str, Any]) -> None:  # noqa: ANN401 - torch's
-            seen.update(inductor_configs["aot_inductor.metadata"])
+            seen.update(inductor_configs)
             torch.export.save(program, package_path)
 
         @staticmethod
-        def aoti_load_package(path: str) -> Any:  # noqa: ANN401 - a function
-            return torch.export.load(path).module()
+        def aoti_load_package(path: str) -> Any:  # noqa: ANN401 - torch's
+            module: Any = torch.export.load(path).module()
 
-    monkeypatch.setattr(formats, "_aoti", Inductor)
+            def boxed_run(columns: list[torch.Tensor]) -> list[torch.Tensor]:
+                return list(module(dict(zip(("user", "tags", "x"), columns, strict=True))).values())
+
+            metadata = seen["aot_inductor.metadata"]
+            return SimpleNamespace(loader=SimpleNamespace(boxed_run=boxed_run, get_metadata=lambda: metadata))
+
+    monkeypatch.setattr(formats, "inductor", Inductor)
+    monkeypatch.setattr(load, "inductor", Inductor)
     monkeypatch.setattr("shutil.which", lambda name: name)
     exported = archspec.export(BARE, "aoti", tmp_path / "a")
     assert [path.name for path in exported.files] == ["model_aoti.pt2"]
-    assert seen["archspec.digest"] == archspec.load(BARE).digest
+    assert seen["aot_inductor.metadata"]["archspec.digest"] == archspec.load(BARE).digest
+    assert seen["freezing"], "the weights are kept in the layout of the products"
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(SpecError, match="AS811"):
         archspec.export(BARE, "aoti", tmp_path / "b")
