@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from archspec.train.rowwise import RowWiseAdagrad
+from archspec.train.rowwise import RowWiseAdagrad, rows_with_gradients
 
 IDS = ([0, 2, 2], [4, 2, 0], [1, 1, 1])
 """The rows that each step looks up, of 6; rows 3 and 5 never."""
@@ -43,6 +43,41 @@ def test_each_step_is_the_formula(*, sparse: bool) -> None:
     )
     start = torch.linspace(-1, 1, 24, dtype=torch.float64).view(6, 4)
     assert torch.equal(found[[3, 5]], start[[3, 5]])
+
+
+SHAPES = [(1000, 4), (1003, 16), (130, 24), (40, 100), (3, 4), (2, 501, 8), (5, 1), (0, 4)]
+"""Tables of many blocks of rows, also with rows left over or of several dimensions, of one block, and of none."""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("every", [2, 97])
+def test_every_form_of_a_gradient_makes_the_same_step(shape: tuple[int, ...], every: int) -> None:
+    """Few or many rows of a dense gradient, a sparse one, and a table that is not contiguous: as the formula says."""
+    generator = torch.Generator().manual_seed(0)
+    start, gradient = (torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2))
+    count = gradient[..., 0].numel()
+    gradient[(torch.arange(count) % every != every - 1).view(shape[:-1])] = 0.0
+    strided = torch.cat((start, start), dim=-1)[..., : shape[-1]]
+    tables = [nn.Parameter(start.clone()), nn.Parameter(start.clone()), nn.Parameter(strided)]
+    optimizer = RowWiseAdagrad(tables, lr=0.1)
+    for table, given in zip(tables, (gradient, gradient.to_sparse(len(shape) - 1), gradient), strict=True):
+        table.grad = given
+    optimizer.step()
+    means = gradient.square().mean(-1)
+    expected = start - 0.1 * gradient / (means.sqrt() + 1e-8).unsqueeze(-1)
+    for table in tables:
+        torch.testing.assert_close(table.detach(), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(optimizer.state[table]["sum"], means, rtol=0, atol=1e-12)
+
+
+def test_the_rows_of_a_dense_gradient_are_found_at_the_ends_of_blocks() -> None:
+    """Of a dense gradient with few rows, exactly those are found: the first and last of a block, and of the rest."""
+    gradient = torch.zeros(1003, 4)
+    rows = [0, 15, 16, 640, 991, 1000, 1002]
+    gradient[rows, 3] = 1e-12
+    found, values = rows_with_gradients(gradient)
+    assert found.tolist() == rows
+    assert torch.equal(values, gradient[rows])
 
 
 def test_state_loads_exactly() -> None:
