@@ -58,14 +58,19 @@ def floor(size: Size, rows: int, mode: str, seconds: float) -> float:
 
 @cache
 def _best(count: int, rows: int, inputs: int, outputs: int, seconds: float) -> float:
-    """The fastest of: one `F.linear` each (MKL or torch's default), one by oneDNN each, one batched product."""
+    """The fastest of: one `F.linear` each (MKL or torch's default), one by oneDNN each, one batched product.
+
+    Each for weights that are stored as `[H, D]` and as `[D, H]`.
+    """
     x, weights = torch.randn(count, rows, inputs), torch.randn(count, outputs, inputs)
-    pairs = [(x[i], weights[i]) for i in range(count)]
-    ways: dict[str, Callable[[], object]] = {"linear": lambda: [F.linear(a, b) for a, b in pairs]}
-    if has_onednn():
-        ways["onednn"] = lambda: [onednn(a, b) for a, b in pairs]
-    if count > 1:
-        ways["batched"] = lambda: torch.bmm(x, weights.mT)
+    ways: dict[str, Callable[[], object]] = {}
+    for layout, stored in (("[H, D]", weights), ("[D, H]", weights.mT.contiguous().mT)):
+        pairs = [(x[i], stored[i]) for i in range(count)]
+        ways[f"linear {layout}"] = lambda pairs=pairs: [F.linear(a, b) for a, b in pairs]
+        if has_onednn():
+            ways[f"onednn {layout}"] = lambda pairs=pairs: [onednn(a, b) for a, b in pairs]
+        if count > 1:
+            ways[f"batched {layout}"] = lambda stored=stored: torch.bmm(x, stored.mT)
     with torch.no_grad():
         return min(timing.median for timing in interleaved(ways, seconds).values())
 
