@@ -143,11 +143,12 @@ def linear_stack_bf16(
     if x_EBD.dim() > 3:  # noqa: PLR2004 - [E, B, T, D]
         product = linear_stack_bf16(x_EBD.flatten(1, -2), weight_EDH, bias_EH, rounded)
         return product.view(len(x_EBD), *x_EBD.shape[1:-1], weight_EDH.shape[2])
-    product = torch.bmm(x_EBD.bfloat16(), weight_EDH.bfloat16())
+    x_EBD, weight_EDH, dtype = x_EBD.bfloat16(), weight_EDH.bfloat16(), x_EBD.dtype
+    if rounded and bias_EH is not None:
+        return torch.baddbmm(bias_EH.bfloat16().unsqueeze(1), x_EBD, weight_EDH)
+    product = torch.bmm(x_EBD, weight_EDH)
     if bias_EH is None:
-        return product if rounded else product.to(x_EBD.dtype)
-    if rounded:
-        return product.add_(bias_EH.bfloat16().unsqueeze(1))
+        return product if rounded else product.to(dtype)
     return product.to(bias_EH.dtype).add_(bias_EH.unsqueeze(1))
 
 
