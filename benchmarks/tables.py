@@ -16,6 +16,7 @@ import torch
 
 from archspec.files import write_whole
 from archspec.train.rowwise import RowWiseAdagrad
+from archspec.train.table_adamw import TableAdamW
 from benchmarks.contenders import ARCHSPEC, RECHUB, SIZES, Contender, Size, optimized, rechub
 from benchmarks.report import Beside, Section, ms, processor, quick, table, versions
 from benchmarks.timing import interleaved
@@ -46,6 +47,11 @@ def fused(weights: list[Tensor]) -> Optimizer:
     return torch.optim.Adam(weights, fused=True)
 
 
+def undecayed(weights: list[Tensor]) -> Optimizer:
+    """AdamW of sparse gradients without decay, which is Adam."""
+    return TableAdamW(weights, weight_decay=0.0)
+
+
 def contenders(size: Size) -> dict[tuple[str, str, str], Callable[[], None]]:
     """A training step of each contender, by library, optimizer of its tables and kind of gradients."""
     dense, sparse = "dense", "sparse"
@@ -54,6 +60,7 @@ def contenders(size: Size) -> dict[tuple[str, str, str], Callable[[], None]]:
         (RECHUB, "fused Adam", dense): (rechub(size), fused, fused),
         (ARCHSPEC, "Adam", dense): (optimized(size), adam, adam),
         (ARCHSPEC, "fused Adam", dense): (optimized(size), fused, fused),
+        (ARCHSPEC, "TableAdamW", sparse): (optimized(size, _SPARSE), fused, undecayed),
         (ARCHSPEC, "row-wise Adagrad", dense): (optimized(size), fused, RowWiseAdagrad),
         (ARCHSPEC, "row-wise Adagrad", sparse): (optimized(size, _SPARSE), fused, RowWiseAdagrad),
         (ARCHSPEC, "SparseAdam", sparse): (optimized(size, _SPARSE), fused, torch.optim.SparseAdam),

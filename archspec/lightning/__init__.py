@@ -16,6 +16,7 @@ try:
     from archspec.lightning.optimizers import OptimizerHook, Optimizers
     from archspec.train.choices import TableOptimizer
     from archspec.train.rowwise import RowWiseAdagrad
+    from archspec.train.table_adamw import TableAdamW
 except ModuleNotFoundError as error:
     if error.name not in {"lightning", "torchmetrics"}:
         raise
@@ -35,6 +36,7 @@ __all__ = [
     "OptimizerHook",
     "Optimizers",
     "RowWiseAdagrad",
+    "TableAdamW",
     "TableOptimizer",
     "load_run",
 ]

@@ -71,11 +71,11 @@ class MultiTaskModule(AveragedModule):
         spec: a Spec, the path of one, or its text.
         plugins: plugins with further kinds; see `archspec.load`.
         learning_rate: learning rate of the default optimizers.
-        weight_decay: weight decay of the default AdamW; sparse tables and the balance's parameters are not decayed.
+        weight_decay: weight decay of AdamW; tables with another optimizer and the balance's parameters do not decay.
         table_learning_rate: learning rate of the tables of inputs; None: `learning_rate`.
-        table_optimizer: `adam` and `sparse_adam` require that all tables have dense, or sparse, gradients;
-            `rowwise_adagrad` (see `archspec.lightning.RowWiseAdagrad`) takes both. None: AdamW for tables with dense
-            gradients and SparseAdam for sparse ones.
+        table_optimizer: `adam` and `rowwise_adagrad` (see `archspec.lightning.TableAdamW` and `RowWiseAdagrad`) take
+            dense and sparse gradients; `sparse_adam` requires sparse ones of all tables. None: AdamW for tables with
+            dense gradients and SparseAdam for sparse ones.
         optimizer: a function that makes the optimizers from all trainable groups; see `OptimizerHook`. Checkpoints do
             not contain it.
         schedule: how the learning rates of the default optimizer fall over the run: constant, cosine or linear.

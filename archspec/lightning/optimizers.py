@@ -16,6 +16,7 @@ from archspec.lightning.schedules import scheduled
 from archspec.train.choices import Schedule, TableOptimizer
 from archspec.train.groups import ParameterGroup, parameter_groups
 from archspec.train.rowwise import RowWiseAdagrad
+from archspec.train.table_adamw import TableAdamW
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -93,7 +94,7 @@ class OptimizerSettings:
         return scheduled(optimizer, trainer, self.schedule, self.warmup)
 
     def _parts(self, groups: list[ParameterGroup], *, fusible: bool) -> list[Optimizer]:
-        """AdamW for dense gradients, fused if the device supports it; for tables SparseAdam or row-wise Adagrad."""
+        """AdamW, fused if the device supports it, and for tables another optimizer if they get one."""
         rate = self.learning_rate if self.table_learning_rate is None else self.table_learning_rate
         dense: list[dict[str, Any]] = []
         sparse: list[dict[str, Any]] = []
@@ -108,7 +109,9 @@ class OptimizerSettings:
             parameters = [parameter for group in dense for parameter in group["params"]]
             fused = fusible and all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
             made.append(AdamW(dense, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused))
-        if sparse:
+        if sparse and self.table_optimizer == "adam":
+            made.append(TableAdamW(sparse, lr=rate, weight_decay=self.weight_decay))
+        elif sparse:
             made.append(SparseAdam(sparse, lr=rate))
         if rowwise:
             made.append(RowWiseAdagrad(rowwise, lr=rate))
@@ -134,24 +137,17 @@ def single(made: Optimizers) -> Optimizer | OptimizerLRSchedulerConfig:
 def table_optimizer_problem(spec: Spec, table_optimizer: str | None) -> tuple[str, str] | None:
     """Why an optimizer cannot train the spec's tables, and what to do; None if it can.
 
-    `adam` needs dense gradients of all tables, `sparse_adam` sparse ones, `rowwise_adagrad` takes both.
+    `sparse_adam` needs sparse gradients of all tables; the others take both.
     """
     if table_optimizer is None:
         return None
     if table_optimizer not in TABLE_OPTIMIZERS:
         return "there is no such optimizer of tables", f"known: {', '.join(TABLE_OPTIMIZERS)}"
-    named = {name: block.settings for name, block in spec.inputs.items()}
-    if table_optimizer == "adam":
-        wrong = [name for name, settings in named.items() if settings.sparse_gradients()]
-        help_ = "omit `sparse_grad` of these inputs, or choose sparse_adam or rowwise_adagrad"
-        reason = "Adam does not take sparse gradients, which these inputs have"
-    elif table_optimizer == "sparse_adam":
-        wrong = [name for name, settings in named.items() if _dense_table(settings)]
-        help_ = "set `sparse_grad: true` for these inputs, or choose adam or rowwise_adagrad"
-        reason = "SparseAdam needs sparse gradients, which these inputs do not have"
-    else:
+    if table_optimizer != "sparse_adam":
         return None
-    return (f"{reason}: {', '.join(f'`{name}`' for name in wrong)}", help_) if wrong else None
+    wrong = [f"`{name}`" for name, block in spec.inputs.items() if _dense_table(block.settings)]
+    reason = f"SparseAdam needs sparse gradients, which these inputs do not have: {', '.join(wrong)}"
+    return (reason, "set `sparse_grad: true` for these inputs, or choose adam or rowwise_adagrad") if wrong else None
 
 
 def _dense_table(settings: Any) -> bool:  # noqa: ANN401 - of any kind of input

@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import ExponentialLR
 
 import archspec
-from archspec.lightning import CombinedOptimizer, MultiTaskModule, Optimizers, RowWiseAdagrad
+from archspec.lightning import CombinedOptimizer, MultiTaskModule, Optimizers, RowWiseAdagrad, TableAdamW
 from archspec.lightning.optimizers import check_trainer
 from tests.lightning.loops import TEXT, fitted, loader_of
 
@@ -163,6 +163,20 @@ def test_tables_have_their_own_optimizer_and_rate(text: str) -> None:
     assert int(module.criterion.steps) == 1
 
 
+def test_adam_of_sparse_gradients_is_adam_of_dense_ones() -> None:
+    """With `table_optimizer="adam"`, a whole training with weight decay has the same weights either way."""
+    dense, sparse = (
+        MultiTaskModule(text, seed=0, learning_rate=0.05, weight_decay=0.1, table_optimizer="adam")
+        for text in (TEXT, SPARSE)
+    )
+    fitted(dense, loader_of(3))
+    (optimizer,) = fitted(sparse, loader_of(3)).optimizers
+    assert [type(part) for part in optimizer.parts] == [AdamW, TableAdamW]  # type: ignore[attr-defined] # it is combined
+    expected = dict(dense.model.named_weights())  # type: ignore[operator] # a compiled model
+    for name, value in sparse.model.named_weights():  # type: ignore[operator] # a compiled model
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)
+
+
 def test_the_rate_of_tables_alone_keeps_one_fused_optimizer() -> None:
     """A rate of tables is a rate of one group of the default AdamW."""
     (optimizer,) = optimizers_of(MultiTaskModule(TEXT, table_learning_rate=0.5))
@@ -170,7 +184,7 @@ def test_the_rate_of_tables_alone_keeps_one_fused_optimizer() -> None:
     assert all(group["fused"] for group in optimizer.param_groups)
 
 
-@pytest.mark.parametrize(("text", "name"), [(TEXT, "sparse_adam"), (SPARSE, "adam"), (TEXT, "sgd")])
+@pytest.mark.parametrize(("text", "name"), [(TEXT, "sparse_adam"), (TEXT, "sgd")])
 def test_an_optimizer_that_cannot_train_the_tables_is_refused(text: str, name: Any) -> None:  # noqa: ANN401 - wrong on purpose
     """The message names the setting, and the inputs or the known optimizers."""
     with pytest.raises(ValueError, match=f"table_optimizer='{name}'.*(`user`|known: adam)"):
