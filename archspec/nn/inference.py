@@ -7,6 +7,7 @@ differ from what is computed.
 from __future__ import annotations
 
 import copy
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,7 +64,7 @@ class ForInference(Base):
                 "torch.compile or torch.export `model.unpacked()`"
             )
         with torch.no_grad():
-            return super().forward(batch, gates)
+            return _untraced(self.compiled)(self, batch, gates)
 
     def train(self, mode: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 - as in nn.Module
         """Returns itself for `train(False)`, as `eval()` does.
@@ -184,6 +185,19 @@ def pack(weight: Tensor) -> Tensor:
     """A matrix `[H, D]` in oneDNN's own layout."""
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_WHEN_PACKED)  # noqa: SLF001 - it has no public name
     return packed
+
+
+def _untraced(cls: type[Compiled]) -> Callable[..., dict[str, Tensor]]:
+    """The `forward` of a compiled class, which torch.compile, if it is in use, leaves alone.
+
+    Where it meets an error, torch.compile without `fullgraph` goes on to trace the functions that are called next.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return cls.forward
+    if "_untraced" not in vars(cls):
+        cls._untraced = torch.compiler.disable(cls.forward)  # type: ignore[attr-defined] # made once: it takes 80 us
+    found: Callable[..., dict[str, Tensor]] = vars(cls)["_untraced"]
+    return found
 
 
 def _class_of(cls: type[Compiled]) -> type[Compiled]:

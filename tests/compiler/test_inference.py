@@ -256,6 +256,13 @@ def test_packed_weights_are_not_traced(model: Any) -> None:  # noqa: ANN401 - as
 
 
 @packs
+def test_torch_compile_computes_a_packed_model_as_it_is(model: Any) -> None:  # noqa: ANN401 - as the fixture
+    """Without `fullgraph`, torch.compile leaves it alone: it computes the same, rather than failing inside torch."""
+    compiled = torch.compile(model, backend="eager")
+    assert torch.equal(outputs(compiled), outputs(model))
+
+
+@packs
 def test_matrices_of_rows_are_packed_and_stored_nowhere_else(model: Any) -> None:  # noqa: ANN401 - as the fixture
     """The first product of all experts is packed; no parameter has its shape."""
     packed = model._packed()
