@@ -106,15 +106,15 @@ def compile(  # noqa: A001, PLR0913, PLR0917 - named as torch.compile; the publi
     return instantiate(built, seed=seed)
 
 
-def instantiate(built: Built, *, seed: int | None = None) -> Compiled:
-    """The module of a built spec, with fresh weights.
+def instantiate(built: Built, *, seed: int | None = None, device: str | None = None) -> Compiled:
+    """The module of a built spec, with fresh weights; on the device `meta` without any.
 
     Raises:
         SpecError: AS210 or AS502: a plugin's kind fails to build its module.
     """
     cls: Any = class_of(built.source, built.graph.spec)
     try:
-        model: Compiled = cls(seed=seed)
+        model: Compiled = cls(seed=seed, device=device)
     except Exception:
         for module in built.lowered.forward.modules.values():  # again, to report what is wrong with it
             call(built.graph.nodes[module.name], "build", *module.arguments)

@@ -54,14 +54,17 @@ def for_inference(model: nn.Module, precision: Literal["bf16"] = "bf16") -> Comp
 def rounded_copy(graph: Graph, model: Compiled) -> Compiled:
     """As `for_inference`, for the model of a graph."""
     built = build(graph, precision="bf16")
-    made = instantiate(built)
     source: Any = model
+    device = next((weight.device for weight in (*source.parameters(), *source.buffers())), "cpu")
+    if built.lowered.forward.modules:  # a module of a plugin may have values that are not in its state dict
+        made = instantiate(built).to(device)
+    else:
+        made = instantiate(built, device="meta").to_empty(device=device)
     made.load_weights(dict(source.named_weights()))
     made.check_inputs = model.check_inputs
     if hasattr(model, "vocabularies"):
         made.vocabularies = model.vocabularies
-    device = next((weight.device for weight in (*source.parameters(), *source.buffers())), None)
-    return stored(made if device is None else made.to(device), rounded_parameters(built))
+    return stored(made, rounded_parameters(built))
 
 
 def rounded_parameters(built: Built) -> frozenset[str]:

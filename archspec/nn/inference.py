@@ -195,7 +195,7 @@ def _untraced(cls: type[Compiled]) -> Callable[..., dict[str, Tensor]]:
     if "torch._dynamo" not in sys.modules:
         return cls.forward
     if "_untraced" not in vars(cls):
-        cls._untraced = torch.compiler.disable(cls.forward)  # type: ignore[attr-defined] # made once: it takes 80 us
+        cls._untraced = torch.compiler.disable(cls.forward)  # type: ignore[attr-defined, no-untyped-call] # made once: it takes 80 us
     found: Callable[..., dict[str, Tensor]] = vars(cls)["_untraced"]
     return found
 
