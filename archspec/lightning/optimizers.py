@@ -32,6 +32,13 @@ OptimizerHook = Callable[[list[ParameterGroup]], Optimizers]
 
 TABLE_OPTIMIZERS: Final[tuple[str, ...]] = get_args(TableOptimizer)
 
+_MANY: Final = 2**23
+"""Tables with dense gradients of this many numbers take a good part of a step."""
+_FEW: Final = 8
+"""A table is large if it has this many rows for each row of a batch."""
+_LISTED: Final = 3
+"""How many inputs a hint names."""
+
 _FUSED = frozenset({"cpu", "cuda"})
 """Devices whose AdamW updates all parameters in one kernel."""
 
@@ -148,6 +155,32 @@ def table_optimizer_problem(spec: Spec, table_optimizer: str | None) -> tuple[st
     wrong = [f"`{name}`" for name, block in spec.inputs.items() if _dense_table(block.settings)]
     reason = f"SparseAdam needs sparse gradients, which these inputs do not have: {', '.join(wrong)}"
     return (reason, "set `sparse_grad: true` for these inputs, or choose adam or rowwise_adagrad") if wrong else None
+
+
+def dense_tables_hint(spec: Spec, batch: int) -> str | None:
+    """How to train large tables in less time; None if their gradients are sparse or must be dense, or tables are small.
+
+    A table is large if a batch of so many rows looks up few of its rows. One process is assumed: several need dense
+    gradients.
+    """
+    tables = {name: block.settings for name, block in spec.inputs.items() if _dense_table(block.settings)}
+    shapes = {
+        name: (getattr(each, "vocab", None) or 0, getattr(each, "dim", None) or 0) for name, each in tables.items()
+    }
+    large = {name: shape for name, shape in shapes.items() if shape[0] > _FEW * batch}
+    rows = sum(rows for rows, _ in large.values())
+    balance = spec.balance.settings
+    reads = balance is not None and balance.gradients != "none" and len(spec.tasks) > 1
+    if reads or sum(rows * width for rows, width in large.values()) < _MANY:
+        return None
+    *names, last = [f"`{name}`" for name in large][:_LISTED]
+    more = f" and {len(large) - _LISTED} more inputs" if len(large) > _LISTED else ""
+    listed = f"{', '.join((*names, last))}{more}" if more or not names else f"{', '.join(names)} and {last}"
+    return (
+        f"the gradients of {listed} are dense, so each step goes through all {rows:,} rows of their tables: with "
+        "`sparse_grad: true` for these inputs, `--table-optimizer adam` learns the same in less time and memory; "
+        "`sparse_adam` and `rowwise_adagrad` update only the rows of a batch, several times as fast"
+    )
 
 
 def _dense_table(settings: Any) -> bool:  # noqa: ANN401 - of any kind of input

@@ -21,6 +21,7 @@ from archspec.files import is_there, write_whole
 from archspec.graph.reach import trained_by
 from archspec.lightning.checkpoint import WholeCheckpoints
 from archspec.lightning.module import MultiTaskModule
+from archspec.lightning.optimizers import dense_tables_hint
 from archspec.nn.checkpoint import save_weights
 from archspec.runs.arguments import arguments_of, changed_files, check_same
 from archspec.runs.batches import scattered_groups, training_batches, validation_batches
@@ -192,6 +193,9 @@ def _prepare(graph: Graph, source: Source, recipe: Recipe, folder: Path, progres
     if prepared.groups is not None:
         progress.say(prepared.groups.text(str(recipe.together), recipe.batch))
     progress.warn(scattered_groups(graph, recipe.together))
+    hint = dense_tables_hint(graph.spec, recipe.batch) if recipe.devices == 1 else None
+    if hint is not None:
+        progress.say(hint)
     write_whole(folder / SPEC, graph.spec.text())
     rows = {
         "train": prepared.train, "validation": prepared.validation, "skipped": prepared.skipped,

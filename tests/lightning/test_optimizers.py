@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 import archspec
 from archspec.lightning import CombinedOptimizer, MultiTaskModule, Optimizers, RowWiseAdagrad, TableAdamW
-from archspec.lightning.optimizers import check_trainer
+from archspec.lightning.optimizers import check_trainer, dense_tables_hint, table_optimizer_problem
 from tests.lightning.loops import TEXT, fitted, loader_of
 
 if TYPE_CHECKING:
@@ -175,6 +175,45 @@ def test_adam_of_sparse_gradients_is_adam_of_dense_ones() -> None:
     expected = dict(dense.model.named_weights())  # type: ignore[operator] # a compiled model
     for name, value in sparse.model.named_weights():  # type: ignore[operator] # a compiled model
         torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)
+
+
+LARGE = """
+archspec: 1
+name: large
+inputs:
+  a: {kind: sparse, vocab: 3000000, dim: 2}
+  b: {kind: sparse, table: a}
+  c: {kind: sequence, vocab: 2000000, dim: 2}
+  d: {kind: sparse, vocab: 9000000, dim: 2, trainable: false}
+  e: {kind: sparse, vocab: 4000, dim: 2}
+tasks: {click: {kind: binary}, like: {kind: binary}}
+towers: {$task: {from: inputs}}
+"""
+
+
+def test_large_tables_with_dense_gradients_draw_a_hint() -> None:
+    """It names the inputs that own large trainable tables; without dense gradients, there is none."""
+    hint = dense_tables_hint(archspec.load(LARGE), batch=512)
+    assert hint is not None
+    assert hint.startswith(
+        "the gradients of `a` and `c` are dense, so each step goes through all 5,000,000 rows of their tables"
+    )
+    followed = LARGE.replace("000000, dim: 2}", "000000, dim: 2, sparse_grad: true}")
+    assert dense_tables_hint(archspec.load(followed), batch=512) is None
+    assert table_optimizer_problem(archspec.load(followed), "adam") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "batch"),
+    [
+        ("000000, dim: 2}", "0000, dim: 2}", 512),
+        ("", "", 400_000),
+        ("tasks:", "balance: {kind: pcgrad}\ntasks:", 512),
+    ],
+)
+def test_other_tables_draw_no_hint(old: str, new: str, batch: int) -> None:
+    """Small tables, batches that look up many rows, and a balance that reads dense gradients draw no hint."""
+    assert dense_tables_hint(archspec.load(LARGE.replace(old, new) if old else LARGE), batch) is None
 
 
 def test_the_rate_of_tables_alone_keeps_one_fused_optimizer() -> None:

@@ -28,6 +28,7 @@ from archspec.data.prepare import Source
 from archspec.diagnostics import SpecError
 from archspec.files import whole
 from archspec.graph.load import load_graph
+from archspec.lightning import optimizers
 from archspec.lightning.average import TRAINED
 from archspec.lightning.checkpoint import WholeCheckpoints, read_checkpoint
 from archspec.runs.checkpoints import CheckpointCallback
@@ -192,7 +193,7 @@ def test_scheduled_clipped_accumulated_and_averaged_steps_go_on_exactly(  # noqa
 
 
 @pytest.mark.parametrize("moment", [11, 26])
-@pytest.mark.parametrize("table_optimizer", ["sparse_adam", "rowwise_adagrad"])
+@pytest.mark.parametrize("table_optimizer", ["adam", "sparse_adam", "rowwise_adagrad"])
 def test_two_optimizers_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
     source: Source, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     table_optimizer: TableOptimizer, moment: int,
@@ -205,6 +206,23 @@ def test_two_optimizers_go_on_exactly(  # noqa: PLR0913, PLR0917 - fixtures
         train(graph, source, recipe, unbroken)
     killed_and_resumed(graph, source, recipe, tmp_path / "run", monkeypatch, moment)
     check_equal(kept(unbroken), kept(tmp_path / "run"))
+
+
+def test_a_run_says_how_large_tables_train_faster(
+    graph: Graph, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one line before the first epoch; a run with sparse gradients is not told."""
+    monkeypatch.setattr(optimizers, "_MANY", 1)
+    monkeypatch.setattr(optimizers, "_FEW", 0)
+    sparse = load_graph(TEXT.replace("dim: 4}", "dim: 4, sparse_grad: true}"), None, plugins.load([]))
+    told = []
+    for name, each in (("dense", graph), ("sparse", sparse)):
+        said: list[str] = []
+        train(each, source, replace(STEPS, epochs=1), tmp_path / name, progress=Progress(say=said.append))
+        told.append(["`sparse_grad: true`" in line for line in said])
+    assert sum(told[0]) == 1
+    assert not told[0][-1]
+    assert not any(told[1])
 
 
 @pytest.mark.parametrize("moment", [None, 60, 70])
