@@ -30,6 +30,8 @@ METADATA: Final = "archspec.json"
 """The file in an archive of torch.export with the metadata; in the other formats, its keys are keys of the file's."""
 INPUTS, OUTPUTS = "archspec.inputs", "archspec.outputs"
 """Keys of the metadata: dtype and shape of each input as JSON, and the names of all outputs, both in their order."""
+_PACKED: Final = 200_000
+"""From this number of weights on, a product of packed weights is faster at every number of rows but 1."""
 _OPERATION: Final = re.compile(r"OpOverload\(op='([^']+)'|No ONNX function found for ([\w.:]+)")
 
 
@@ -111,7 +113,21 @@ def _write_aoti(program: torch.export.ExportedProgram, path: Path, metadata: Map
     # and more rows took longer: it measures with the example's number of rows.
     configs = {"freezing": True, "aot_inductor.metadata": dict(metadata)}
     with torch.no_grad(), quiet():
+        program = program.run_decompositions({torch.ops.aten.linear.default: unpacked})
         inductor().aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs)
+
+
+def unpacked(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A small matrix product as a batched one, which inductor leaves to MKL; NotImplemented for a large one.
+
+    oneDNN's product of packed weights spends 15 us before it starts: a small model would take three times as long for
+    one row.
+    """
+    if weight.numel() >= _PACKED or x.dtype != torch.float32:
+        return NotImplemented  # type: ignore[no-any-return] # as torch expects it from a decomposition
+    rows, columns = x.reshape(1, -1, x.shape[-1]), weight.t().unsqueeze(0)
+    out = torch.bmm(rows, columns) if bias is None else torch.baddbmm(bias, rows, columns)
+    return out.reshape(*x.shape[:-1], weight.shape[0])
 
 
 def inductor() -> Any:  # noqa: ANN401 - torch leaves it untyped

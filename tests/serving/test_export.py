@@ -209,6 +209,7 @@ def test_aot_inductor_gets_the_traced_model(tmp_path: Path, monkeypatch: pytest.
         @staticmethod
         def aoti_compile_and_package(program: Any, *, package_path: str, inductor_configs: dict[str, Any]) -> None:  # noqa: ANN401 - torch's
             seen.update(inductor_configs)
+            seen["operations"] = {str(node.target) for node in program.graph.nodes}
             torch.export.save(program, package_path)
 
         @staticmethod
@@ -227,11 +228,23 @@ def test_aot_inductor_gets_the_traced_model(tmp_path: Path, monkeypatch: pytest.
     exported = archspec.export(BARE, "aoti", tmp_path / "a")
     assert [path.name for path in exported.files] == ["model_aoti.pt2"]
     assert seen["aot_inductor.metadata"]["archspec.digest"] == archspec.load(BARE).digest
-    assert seen["freezing"], "the weights are kept in the layout of the products"
+    assert seen["freezing"], "the weights are stored as the products read them"
+    assert "aten.linear.default" not in seen["operations"], "small products are not packed"
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(SpecError, match="AS811"):
         archspec.export(BARE, "aoti", tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 2, 7), (0, 7)])
+def test_small_products_are_batched_ones_for_aot_inductor(shape: tuple[int, ...], bias: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A small product has the value of the linear layer for any shape of rows; a large one is left to be packed."""
+    layer = torch.nn.Linear(7, 3, bias=bias, dtype=torch.float32)
+    x = torch.randn(shape)
+    torch.testing.assert_close(formats.unpacked(x, layer.weight, layer.bias), layer(x), rtol=0, atol=1e-6)
+    assert formats.unpacked(x, torch.empty(7, 10**6), None) is NotImplemented
+    assert formats.unpacked(x.double(), layer.weight.double(), None) is NotImplemented
 
 
 def test_a_missing_library_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
