@@ -14,7 +14,17 @@ from archspec.compiler.compile import build
 from archspec.compiler.count import count
 from archspec.graph.load import graph_of
 from archspec.testing import check_kind
-from tests.compiler.models import BOTH, ONE_TASK, assert_agree, gradients, model_of, run, total
+from tests.compiler.models import (
+    BOTH,
+    ONE_TASK,
+    assert_agree,
+    batch_of,
+    gradients,
+    model_of,
+    run,
+    total,
+    weight_gradients,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -347,6 +357,43 @@ def test_new_settings_leave_digests_alone() -> None:
 def test_the_contract_holds_for_sequences(settings: dict[str, object]) -> None:
     """Empty batches work, `torch.compile` needs one graph, and all gradients are correct."""
     check_kind("sequence", settings={"vocab": 5, "dim": 2, **settings})
+
+
+LOOKUPS = """
+inputs:
+  a: {{kind: sparse, vocab: 9, dim: 3{0}}}
+  b: {{kind: sparse, table: a, column: a2}}
+  c: {{kind: sparse, vocab: 7, dim: 3{0}}}
+  mean: {{kind: sequence, table: c}}
+  sum: {{kind: sequence, vocab: 5, dim: 2, pool: sum{0}}}
+  max: {{kind: sequence, vocab: 6, dim: 2, pool: max{0}}}
+  last: {{kind: sequence, table: a, pool: last}}
+  weighed: {{kind: sequence, vocab: 8, dim: 3, weights: v{0}}}
+  tokens: {{kind: sequence, vocab: 9, dim: 2, pool: none, length: 4{0}}}
+  parts: {{kind: sequence, table: tokens, pool: none, length: 4, weights: w}}
+blocks: {{pooled: {{kind: pool, from: tokens}}, further: {{kind: pool, from: parts}}}}
+towers:
+  y: {{from: [a, b, c, mean, sum, max, last, weighed, pooled, further]}}
+"""
+"""Every way to look up rows: own and shared tables, and all pools."""
+
+
+@BOTH
+def test_sparse_gradients_are_the_dense_ones(*, optimize: bool) -> None:
+    """In float64, every way to look up rows has the same gradient, and no sparse table gets a dense one."""
+    found = []
+    for setting in ("", ", sparse_grad: true"):
+        text = ONE_TASK + LOOKUPS.format(setting)
+        model = model_of(text, optimize=optimize)
+        torch.autograd.backward(total(model(batch_of(text, 16))))
+        large = [parameter for name, parameter in model.named_parameters() if not name.startswith("towers")]
+        assert any(parameter.grad is not None and parameter.grad.is_sparse for parameter in large) == bool(setting)
+        found.append(weight_gradients(model))
+    assert found[0].keys() == found[1].keys()
+    assert sum(name.startswith("inputs") for name in found[0]) == 6
+    for name, gradient in found[0].items():
+        assert gradient.any(), name
+        torch.testing.assert_close(found[1][name], gradient, rtol=0, atol=1e-10, msg=name)
 
 
 @BOTH
