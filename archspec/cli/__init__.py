@@ -7,6 +7,7 @@ itself.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 
@@ -26,7 +27,7 @@ def main() -> int:
 
 
 def _leave(status: int | None) -> None:
-    """Ends one of several processes of a training run without Python's finalization.
+    """Shortens Python's finalization; ends one of several processes of a training run without it.
 
     Gloo's threads outlive `destroy_process_group` if DDP or FSDP2 was used. A thread that still has to free a tensor
     takes the interpreter's lock, and if the interpreter is being finalized, that ends the thread in the middle of C++
@@ -37,3 +38,4 @@ def _leave(status: int | None) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(status)
+    gc.freeze()  # Python's last collection would look for cycles among all objects, while the process ends anyway

@@ -88,6 +88,10 @@ class Settings(BaseModel):
         _let_lists_be_tuples(handler.resolve_ref_schema(schema))
         return schema
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        _shorten_annotations(cls)
+
     def detail(self) -> str:
         """The small second line in a figure's box; empty: none."""
         return ""
@@ -95,6 +99,19 @@ class Settings(BaseModel):
     def idle(self) -> dict[tuple[str | int, ...], str]:
         """Settings that have no effect given the others, by path, with the reason; writing one of them is a warning."""
         return {}
+
+
+def _shorten_annotations(cls: type[Settings]) -> None:
+    """Replaces the annotations of a class's own class variables by a bare `ClassVar`.
+
+    For each subclass, pydantic evaluates all annotations that are not fields again, from their text. With 77 classes,
+    that was a sixth of the work of `archspec validate` beyond importing pydantic.
+    """
+    own = cls.__annotations__
+    own.update(dict.fromkeys(cls.__class_vars__ & own.keys(), ClassVar))
+
+
+_shorten_annotations(Settings)  # pydantic calls the method above only for subclasses
 
 
 def _let_lists_be_tuples(schema: Any) -> None:  # noqa: ANN401 - any part of a schema

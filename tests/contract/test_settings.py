@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from pydantic import ValidationError
 
@@ -79,3 +81,23 @@ def test_lists_are_values_of_tuples_at_any_depth() -> None:
     for wrong in ({"of": "ab"}, {"of": {"a": 1}}, {"of": [1]}, {"of": ["a"], "inner": {"steps": [True]}}):
         with pytest.raises(ValidationError):
             Outer.model_validate(wrong)
+
+
+def test_annotations_of_class_variables_are_not_evaluated_again() -> None:
+    """A class variable keeps its value and is not a setting, though its annotation is replaced by a bare `ClassVar`."""
+
+    class Base(Settings):
+        """Settings with a class variable."""
+
+        places: ClassVar[tuple[str, ...]] = ("first",)
+        count: int = 1
+
+    class Derived(Base):
+        """Settings that set it."""
+
+        places = ("second",)
+
+    assert Base.__annotations__ == {"places": ClassVar, "count": "int"}
+    assert (Base.places, Derived.places) == (("first",), ("second",))
+    assert list(Derived.model_fields) == ["count"]
+    assert {"places", "paper"} <= Derived.__class_vars__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from math import prod
 from typing import TYPE_CHECKING
 
 from archspec.contract.limits import MANY_BYTES
@@ -9,7 +11,7 @@ from archspec.contract.settings import nested
 from archspec.spec.spec import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from archspec.graph.graph import Graph, Node
 
@@ -21,7 +23,8 @@ def may_be_heavy(graph: Graph) -> bool:
     """Whether the weights might exceed MANY_BYTES; for built-in kinds, False is certain.
 
     No weight of a node has more elements than the product of the two largest numbers among its settings and widths.
-    A node has at most two weights per number, and one for each expert that it sees.
+    A node has at most two weights per number, and one for each expert that it sees: of the width of that expert, not of
+    all of them.
     """
     written: dict[int, tuple[int, ...]] = {}
     total = 0
@@ -34,15 +37,18 @@ def may_be_heavy(graph: Graph) -> bool:
 
 
 def _most_elements(graph: Graph, node: Node, written: tuple[int, ...]) -> int:
-    seen = len(graph.seen.get(node.name, ()))
-    tokens = max((graph.tokens.get(edge.source, 1) for edge in graph.into(node.name)), default=1)
-    numbers = sorted((*written, graph.widths.get(node.name) or 1, _width_of_all(graph, node), tokens, seen, 1))
-    return numbers[-1] * numbers[-2] * (2 * len(numbers) + seen)
+    read = [(edge, graph.widths.get(edge.source) or 0) for edge in graph.into(node.name)]
+    seen = [width for edge, width in read if edge.role == "sees"]
+    tokens = max((graph.tokens.get(edge.source, 1) for edge, _ in read), default=1)
+    others = sum(width for edge, width in read if edge.role != "sees")
+    numbers = (*written, graph.widths.get(node.name) or 1, tokens, 1, others + max(seen, default=0))
+    everything = (*numbers, others + sum(seen), len(seen))
+    return _largest(everything) * 2 * len(everything) + _largest(numbers) * len(seen)
 
 
-def _width_of_all(graph: Graph, node: Node) -> int:
-    """Total width of everything that a node reads."""
-    return sum(graph.widths.get(edge.source) or 0 for edge in graph.into(node.name))
+def _largest(numbers: Iterable[int]) -> int:
+    """The product of the two largest numbers."""
+    return prod(heapq.nlargest(2, numbers))
 
 
 def _numbers(settings: object) -> Iterator[int]:

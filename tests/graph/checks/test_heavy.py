@@ -68,3 +68,19 @@ towers: {t: {from: b}}
 """
     assert heavy.may_be_heavy(graph_of(archspec.load(text)))
     assert not heavy.may_be_heavy(graph_of(archspec.load(text.replace("16400", "16").replace("1000000", "50"))))
+
+
+def test_a_gate_over_many_experts_is_not_heavy() -> None:
+    """A gate that sees the experts of 1,000 tasks is small: a weight for each expert has the width of one expert."""
+    tasks = ", ".join(f"t{i}: {{}}" for i in range(1000))
+    text = f"""
+archspec: 1
+name: wide
+inputs: {{x: {{kind: dense, dim: 128}}}}
+tasks: {{{tasks}}}
+levels: [{{experts: {{$task: {{units: [16]}}}}, gates: {{wide: {{sees: all}}}}}}]
+towers: {{$task: {{from: level1.gates.wide}}}}
+"""
+    graph = graph_of(archspec.load(text))
+    assert most_bytes(graph) < 10**8
+    assert not heavy.may_be_heavy(graph)
