@@ -65,8 +65,11 @@ def mix_chosen(
 def lookup_tables(ids: Tensor, tables: Tensor, offsets: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
     """One lookup for N columns of ids `[N, B]` in tables concatenated along rows, `[rows, D]` -> `[B, N D]`.
 
-    Offsets `[N, 1]` are the first rows of the tables.
+    Offsets `[N, 1]` are the first rows of the tables. On a CPU, the gradient of `index_select` takes less than half the
+    time of that of `embedding`.
     """
+    if tables.is_cpu and not sparse and not torch.compiler.is_compiling():
+        return tables.index_select(0, (ids + offsets).t().flatten()).view(ids.shape[1], len(ids) * tables.shape[1])
     return F.embedding((ids + offsets).t(), tables, sparse=sparse).flatten(1)
 
 
@@ -86,7 +89,7 @@ def mix_seen(weights_GBn: Tensor, experts: list[Tensor] | tuple[Tensor, ...]) ->
     Returns `[G, B, H]`; an expert `[G, B, H]` contains one own expert of each gate.
     """
     columns = weights_GBn.unsqueeze(-1).unbind(2)
-    mixed = columns[0] * experts[0]
+    mixed = experts[0] * columns[0]  # laid out as the experts, which are larger
     for column, expert in zip(columns[1:], experts[1:], strict=True):
         mixed.addcmul_(column, expert)
     return mixed
