@@ -89,7 +89,7 @@ $(BIN)/mutmut: $(STAMP)
 $(BENCH)/.installed: $(STAMP) benchmarks/requirements.txt
 	@echo "make: installing into $(BENCH) (the first time takes some minutes)" >&2
 	@$(BIN)/python -m venv $(BENCH)
-	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -r benchmarks/requirements.txt
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve]' -r benchmarks/requirements.txt
 	@touch $@
 
 # torchrec 1.8 asks for a fbgemm-gpu that needs CUDA, so it is installed without its dependencies.

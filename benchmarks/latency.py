@@ -1,8 +1,8 @@
 """Latency of one request: a PLE in each form that serves it, on one thread, beside torch-rechub's forms.
 
 `python -m benchmarks.latency` measures and writes `benchmarks/latency.json` and the table of docs/serving.md, both at
-the end or not at all. It takes about five minutes and needs torch-rechub (`.venv-bench`, made by `make bench`) and
-the extra `serve`. `--seconds` sets how long each cell is measured.
+the end or not at all. It takes about five minutes and needs `.venv-bench`, which `make bench` creates. `--seconds` sets
+how long each cell is measured.
 
 The forms take turns of several requests. The first ones of a turn are not timed: they bring the form's own weights back
 into the caches, where a server that serves one model keeps them.
