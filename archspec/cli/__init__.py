@@ -22,6 +22,10 @@ def main() -> int:
 
     status: int | None = None
     atexit.register(lambda: _leave(status))  # registered before all others, so it is called after them
+    if "train" in sys.argv:
+        from archspec.cli.allocator import keep_large_blocks
+
+        keep_large_blocks()
     status = run()
     return status
 
