@@ -113,7 +113,7 @@ def _write_aoti(program: torch.export.ExportedProgram, path: Path, metadata: Map
     # and more rows took longer: it measures with the example's number of rows.
     configs = {"freezing": True, "aot_inductor.metadata": dict(metadata)}
     with torch.no_grad(), quiet():
-        program = program.run_decompositions({torch.ops.aten.linear.default: unpacked})
+        program = program.run_decompositions(PRODUCTS)
         inductor().aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs)
 
 
@@ -125,9 +125,19 @@ def unpacked(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if weight.numel() >= _PACKED or x.dtype != torch.float32:
         return NotImplemented  # type: ignore[no-any-return] # as torch expects it from a decomposition
-    rows, columns = x.reshape(1, -1, x.shape[-1]), weight.t().unsqueeze(0)
-    out = torch.bmm(rows, columns) if bias is None else torch.baddbmm(bias, rows, columns)
-    return out.reshape(*x.shape[:-1], weight.shape[0])
+    out = torch.bmm(x.reshape(1, -1, x.shape[-1]), weight.t().unsqueeze(0)).reshape(*x.shape[:-1], weight.shape[0])
+    return out if bias is None else out + bias
+
+
+def biased(bias: Tensor, x: Tensor, weight: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """A batched product and its bias as two operations: inductor fuses the second one with what follows."""
+    if (beta, alpha) != (1, 1):
+        return NotImplemented  # type: ignore[no-any-return] # as above
+    return torch.bmm(x, weight) + bias
+
+
+PRODUCTS: Final = {torch.ops.aten.linear.default: unpacked, torch.ops.aten.baddbmm.default: biased}
+"""How AOTInductor gets matrix products."""
 
 
 def inductor() -> Any:  # noqa: ANN401 - torch leaves it untyped

@@ -229,7 +229,7 @@ def test_aot_inductor_gets_the_traced_model(tmp_path: Path, monkeypatch: pytest.
     assert [path.name for path in exported.files] == ["model_aoti.pt2"]
     assert seen["aot_inductor.metadata"]["archspec.digest"] == archspec.load(BARE).digest
     assert seen["freezing"], "the weights are stored as the products read them"
-    assert "aten.linear.default" not in seen["operations"], "small products are not packed"
+    assert not {"aten.linear.default", "aten.baddbmm.default"} & seen["operations"], "small products are not packed"
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(SpecError, match="AS811"):
         archspec.export(BARE, "aoti", tmp_path / "b")
@@ -245,6 +245,14 @@ def test_small_products_are_batched_ones_for_aot_inductor(shape: tuple[int, ...]
     torch.testing.assert_close(formats.unpacked(x, layer.weight, layer.bias), layer(x), rtol=0, atol=1e-6)
     assert formats.unpacked(x, torch.empty(7, 10**6), None) is NotImplemented
     assert formats.unpacked(x.double(), layer.weight.double(), None) is NotImplemented
+
+
+def test_a_batched_product_is_separate_from_its_bias() -> None:
+    """The two operations have the value of one; a product with factors is left as it is."""
+    bias, x, weight = torch.randn(4, 1, 3), torch.randn(4, 5, 7), torch.randn(4, 7, 3)
+    expected = torch.baddbmm(bias, x, weight)
+    torch.testing.assert_close(formats.biased(bias, x, weight), expected, rtol=0, atol=1e-5)
+    assert formats.biased(bias, x, weight, alpha=2) is NotImplemented
 
 
 def test_a_missing_library_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
