@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -125,9 +126,15 @@ def _let_lists_be_tuples(schema: Any) -> None:  # noqa: ANN401 - any part of a s
         _let_lists_be_tuples(part)
 
 
+_SIMPLE = frozenset({str, int, float, bool, type(None)})
+"""Types of values that contain no others: most values among settings, so that `nested` looks for them first."""
+
+
 def nested(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """Every value in settings with its path: their own, and those in mappings, lists and settings inside them."""
     yield path, value
+    if type(value) in _SIMPLE:
+        return
     inner: Iterable[tuple[str | int, object]] = ()
     if isinstance(value, Settings):
         inner = ((name, getattr(value, name)) for name in type(value).model_fields)
@@ -139,6 +146,7 @@ def nested(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
         yield from nested(item, (*path, step))
 
 
+@functools.cache
 def keys_of(cls: type[Settings]) -> tuple[str, ...]:
     """The keys that a settings class takes, as a spec writes them."""
     return tuple(info.alias or name for name, info in cls.model_fields.items())
