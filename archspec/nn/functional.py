@@ -1,11 +1,12 @@
 """Functions of emitted models. Shapes: `B` batch, `D` input width, `E` experts, `H` expert width, `V` cases.
 
-Each one uses only torch and, of this file, at most constants: an emitted file contains only what it needs.
+Each one uses only torch and, of this file, at most constants and `Rows`: an emitted file contains only what it needs.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,14 +63,36 @@ def mix_chosen(
     return weighted.new_zeros(len(x), *weighted.shape[1:]).index_add(0, row, weighted).transpose(0, 1)
 
 
+class Rows(torch.autograd.Function):
+    """Rows of a table; the gradient is written into one block of zeros, where that of `index_select` copies it."""
+
+    @staticmethod
+    def forward(table: Tensor, rows: Tensor) -> Tensor:
+        """`[V, D], [n] -> [n, D]`."""
+        return table.index_select(0, rows)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ANN401, ARG004 - torch's signature
+        """Keeps the rows."""
+        ctx.save_for_backward(inputs[1])
+        ctx.size = inputs[0].shape
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
+        """The dense gradient of the table."""
+        (rows,) = ctx.saved_tensors
+        return gradients[0].new_zeros(ctx.size).index_add_(0, rows, gradients[0]), None
+
+
 def lookup_tables(ids: Tensor, tables: Tensor, offsets: Tensor, sparse: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as in F.embedding
     """One lookup for N columns of ids `[N, B]` in tables concatenated along rows, `[rows, D]` -> `[B, N D]`.
 
-    Offsets `[N, 1]` are the first rows of the tables. On a CPU, the gradient of `index_select` takes less than half the
-    time of that of `embedding`.
+    Offsets `[N, 1]` are the first rows of the tables. On a CPU, the gradient takes less than half the time of that
+    of `embedding`.
     """
     if tables.is_cpu and not sparse and not torch.compiler.is_compiling():
-        return tables.index_select(0, (ids + offsets).t().flatten()).view(ids.shape[1], len(ids) * tables.shape[1])
+        rows: Tensor = Rows.apply(tables, (ids + offsets).t().flatten())  # type: ignore[no-untyped-call] # torch leaves it untyped
+        return rows.view(ids.shape[1], len(ids) * tables.shape[1])
     return F.embedding((ids + offsets).t(), tables, sparse=sparse).flatten(1)
 
 

@@ -23,10 +23,14 @@ def measured(contender: Contender, *, training: bool) -> tuple[float, float]:
 
 @pytest.mark.parametrize(
     ("training", "most_allocated", "most_moved"),
-    [pytest.param(False, 17, 94.5, id="inference"), pytest.param(True, 97, 280, id="training step")],
+    [pytest.param(False, 17, 94.5, id="inference"), pytest.param(True, 83.2, 303, id="training step")],
 )
 def test_a_pass_allocates_and_moves_few_bytes(training: bool, most_allocated: float, most_moved: float) -> None:  # noqa: FBT001 - a parameter of the test
-    """The default model stays below these bounds, 3 % above what it took in November 2026, and below the plain one."""
+    """The default model stays below these bounds, 3 % above what it took in November 2026, and below the plain one.
+
+    The gradient of the tables is zeros to which rows are added: this counts the tables three times, though only the
+    zeros are written as a whole.
+    """
     allocated, moved = measured(optimized(SIZE), training=training)
     assert allocated <= most_allocated
     assert moved <= most_moved
