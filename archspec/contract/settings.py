@@ -106,7 +106,7 @@ def _shorten_annotations(cls: type[Settings]) -> None:
     """Replaces the annotations of a class's own class variables by a bare `ClassVar`.
 
     For each subclass, pydantic evaluates all annotations that are not fields again, from their text. With 77 classes,
-    that was a sixth of the work of `archspec validate` beyond importing pydantic.
+    that was an eighth of the work of `archspec validate` beyond importing pydantic.
     """
     own = cls.__annotations__
     own.update(dict.fromkeys(cls.__class_vars__ & own.keys(), ClassVar))
