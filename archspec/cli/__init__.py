@@ -22,7 +22,7 @@ def main() -> int:
 
     status: int | None = None
     atexit.register(lambda: _leave(status))  # registered before all others, so it is called after them
-    if "train" in sys.argv:
+    if sys.argv[1:2] == ["train"]:
         from archspec.cli.allocator import keep_large_blocks
 
         keep_large_blocks()
