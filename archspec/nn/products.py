@@ -166,24 +166,36 @@ class OneDnnLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ANN401 - torch's context
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """`[B, D] -> [B, H]`."""
-        ctx.save_for_backward(x, weight)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001 - it has no public name
-        return product
+        return rows_by_onednn(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401, ARG004 - torch's signature
+        """Keeps the factors."""
+        ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # noqa: ANN401 - torch's context
         """Gradients of x, weight and bias; only those that are needed."""
         x, weight = ctx.saved_tensors
-        product, gradient = torch.ops.mkldnn._linear_pointwise, gradients[0].contiguous()  # noqa: SLF001 - it has no public name
-        of_x = product(gradient, weight.t(), None, "none", [], "") if ctx.needs_input_grad[0] else None
+        gradient = gradients[0].contiguous()
+        of_x = rows_by_onednn(gradient, weight.t()) if ctx.needs_input_grad[0] else None
         of_weight = None
         if ctx.needs_input_grad[1] and weight.stride(0) == 1:  # a transposed view
-            of_weight = product(x.contiguous().t(), gradient.t(), None, "none", [], "").t()
+            of_weight = rows_by_onednn(x.contiguous().t(), gradient.t()).t()
         elif ctx.needs_input_grad[1]:
             of_weight = gradient.t() @ x  # oneDNN takes 10 % to 5 times longer
         return of_x, of_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None
+
+
+def rows_by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x W^T + b`: `[B, D], [H, D], [H] -> [B, H]`; with a gradient in a backward pass that is differentiated again."""
+    if torch.is_grad_enabled():
+        product: Tensor = OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
+    else:
+        product = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001 - it has no public name
+    return product
 
 
 class OneDnnLinearStack(torch.autograd.Function):
@@ -197,26 +209,28 @@ class OneDnnLinearStack(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Tensor:  # noqa: ANN401 - torch's context
+    def forward(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Tensor:
         """`[E, B, D] -> [E, B, H]`."""
-        x_BED = x_EBD.transpose(0, 1).contiguous()
-        ctx.save_for_backward(x_BED, weight_EDH)
         if weight_EDH.shape[2] < NARROW:
             columns = weight_EDH.mT.contiguous().mT
             return torch.bmm(x_EBD, columns) if bias_EH is None else torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, columns)
-        product = grouped(x_BED, weight_EDH.mT, None if bias_EH is None else bias_EH.flatten())
-        return product.transpose(0, 1).data  # which is not a view: an activation may overwrite it
+        return stack_by_onednn(x_EBD, weight_EDH, bias_EH).data  # which is not a view: an activation may overwrite it
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401, ARG004 - torch's signature
+        """Keeps the factors."""
+        ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # noqa: ANN401 - torch's context
         """Gradients of x, weight and bias; only those that are needed."""
-        x_BED, weight_EDH = ctx.saved_tensors
-        gradient_BEH = gradients[0].transpose(0, 1).contiguous()
+        x_EBD, weight_EDH = ctx.saved_tensors
+        x_BED, gradient_BEH = (each.transpose(0, 1).contiguous() for each in (x_EBD, gradients[0]))
         of_x = of_weight = None
         if ctx.needs_input_grad[0] and weight_EDH.shape[2] < NARROW:
             of_x = torch.bmm(gradients[0], weight_EDH.mT)
         elif ctx.needs_input_grad[0]:
-            of_x = grouped(gradient_BEH, weight_EDH, None).transpose(0, 1)
+            of_x = stack_by_onednn(gradient_BEH.transpose(0, 1), weight_EDH.mT)
         if ctx.needs_input_grad[1] and weight_EDH.shape[2] < NARROW:
             of_weight = torch.bmm(gradient_BEH.permute(1, 2, 0), x_BED.transpose(0, 1)).mT
         elif ctx.needs_input_grad[1]:
@@ -224,11 +238,15 @@ class OneDnnLinearStack(torch.autograd.Function):
         return of_x, of_weight, gradient_BEH.sum(0) if ctx.needs_input_grad[2] else None
 
 
-def grouped(x_BED: Tensor, weight_EHD: Tensor, bias: Tensor | None) -> Tensor:
-    """A linear layer for each column of a dense x with oneDNN: `[B, E, D], [E, H, D], [E H] -> [B, E, H]`."""
-    rows, experts, width = x_BED.shape
-    image = x_BED.view(1, 1, rows, experts * width).permute(0, 3, 1, 2)
+def stack_by_onednn(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = None) -> Tensor:
+    """`linear_stack` with operand and result side by side in memory; a gradient as for `rows_by_onednn`."""
+    if torch.is_grad_enabled():
+        stack: Tensor = OneDnnLinearStack.apply(x_EBD, weight_EDH, bias_EH)  # type: ignore[no-untyped-call] # torch leaves it untyped
+        return stack
+    experts, rows, width = x_EBD.shape
+    image = x_EBD.transpose(0, 1).reshape(1, 1, rows, experts * width).permute(0, 3, 1, 2)
+    filters, shifts = weight_EDH.mT.reshape(-1, width, 1, 1), None if bias_EH is None else bias_EH.flatten()
     product: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001 - it has no public name
-        image, weight_EHD.reshape(-1, width, 1, 1), bias, [0, 0], [1, 1], [1, 1], experts, "none", [], ""
+        image, filters, shifts, [0, 0], [1, 1], [1, 1], experts, "none", [], ""
     )
-    return product.permute(0, 2, 3, 1).reshape(rows, experts, -1)
+    return product.permute(0, 2, 3, 1).reshape(rows, experts, -1).transpose(0, 1)

@@ -198,3 +198,35 @@ def test_times_are_measured_for_each_lowering() -> None:
     found = time_products(2, 4, 3, 5, seconds=0.001)
     assert tuple(found) == lowerings(2)
     assert all(seconds > 0 for seconds in found.values())
+
+
+@needs_onednn
+@pytest.mark.parametrize("stacked", [False, True], ids=["rows", "stack"])
+@pytest.mark.parametrize("out", [3, products.NARROW + 1])
+def test_gradients_by_onednn_can_be_differentiated_again(out: int, *, stacked: bool) -> None:
+    """A penalty on gradients has the gradient that torch's own product gives it; it was lost with a warning."""
+    x, weight, bias = torch.randn(2, 5, 4), torch.randn(2, 4, out), torch.randn(2, out)
+    found: list[tuple[Tensor, ...]] = []
+    for way in ("", "onednn"):
+        leaves = [each.clone().requires_grad_() for each in (x, weight, bias)]
+        if stacked:
+            y = products.linear_stack(leaves[0], leaves[1], leaves[2], plan=((0, way),))
+        else:
+            y = products.linear(leaves[0][0], leaves[1][0].t(), leaves[2][0], plan=((0, way),))
+        first = torch.autograd.grad(y.square().sum(), leaves, create_graph=True)
+        found.append(torch.autograd.grad(sum(each.square().sum() for each in first), leaves))  # type: ignore[arg-type] # torch's stubs
+    for own, torchs in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(own, torchs, rtol=1e-4, atol=1e-3)
+
+
+@needs_onednn
+def test_products_by_onednn_take_part_in_torch_func() -> None:
+    """`torch.func.grad` gives the gradients of the backward pass."""
+    x, weight = torch.randn(2, 5, 4), torch.randn(2, 4, 9, requires_grad=True)
+
+    def loss(stack: Tensor) -> Tensor:
+        members = products.linear_stack(x, stack, None, plan=((0, "onednn"),))
+        return members.square().sum() + products.linear(x[0], stack[0].t(), None, plan=((0, "onednn"),)).sum()
+
+    (expected,) = torch.autograd.grad(loss(weight), [weight])
+    torch.testing.assert_close(torch.func.grad(loss)(weight.detach()), expected)
