@@ -99,14 +99,15 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_the_spec_has_a_place_too(tmp_path: Path) -> None:
     """A metric that is not measured, and a setting that the spec excludes, point to their lines of the file."""
-    text = "archspec: 1\nname: t\ninputs: {u: {kind: sparse, vocab: 9, dim: 2, sparse_grad: true}}\ntasks: {a: {}}\n"
-    graph = load_graph(text + "towers: {a: {from: u}}\n", None, load([]))
+    table = "{kind: sparse, vocab: 9, dim: 2, sparse_grad: "
+    text = f"archspec: 1\nname: t\ninputs: {{u: {table}true}}, v: {table}false}}}}\ntasks: {{a: {{}}}}\n"
+    graph = load_graph(text + "towers: {a: {from: inputs}}\n", None, load([]))
     found = read_recipe(written(tmp_path, "monitor: validation/a/auk\nepochs: 1\n"))
     with pytest.raises(SpecError) as caught:
         check_recipe(graph, Recipe(**found.values), None, found.places)
     (item,) = caught.value.diagnostics
     assert (item.code, item.span) == ("AS707", found.places["monitor"])
-    found = read_recipe(written(tmp_path, "epochs: 1\ntable_optimizer: adam\ndevices: 2\n"))
+    found = read_recipe(written(tmp_path, "epochs: 1\ntable_optimizer: sparse_adam\ndevices: 2\n"))
     with pytest.raises(SpecError) as caught:
         check_recipe(graph, Recipe(**found.values), None, found.places)
     assert {item.span.line for item in caught.value.diagnostics if item.span} == {2, 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -230,12 +231,13 @@ def test_a_task_that_shares_nothing_takes_no_part_in_aggregation(balance: str) -
 
 
 def gradient_of(model: nn.Module, name: str) -> Tensor:
-    """The gradient of a canonical weight, wherever it is stored."""
+    """The gradient of a canonical weight, wherever and however it is stored."""
     graph = graph_of(archspec.load(BOTTOM.format(balance="sum")))
     location = next(location for location in weight_locations(model, graph) if location.weight == name)
     gradient = model.get_parameter(location.parameter).grad
     assert gradient is not None
-    return gradient[location.index]
+    part = gradient[location.index]
+    return part.mT if location.parameter in sys.modules[type(model).__module__].TRANSPOSED else part
 
 
 def test_aggregated_gradients_accumulate_and_scale() -> None:
