@@ -90,7 +90,7 @@ def lookup_tables(ids: Tensor, tables: Tensor, offsets: Tensor, sparse: bool = F
     Offsets `[N, 1]` are the first rows of the tables. On a CPU, the gradient takes less than half the time of that
     of `embedding`.
     """
-    if tables.is_cpu and not sparse and not torch.compiler.is_compiling():
+    if tables.is_cpu and not sparse and not torch.compiler.is_compiling() and torch.is_grad_enabled():
         rows: Tensor = Rows.apply(tables, (ids + offsets).t().flatten())  # type: ignore[no-untyped-call] # torch leaves it untyped
         return rows.view(ids.shape[1], len(ids) * tables.shape[1])
     return F.embedding((ids + offsets).t(), tables, sparse=sparse).flatten(1)

@@ -86,8 +86,7 @@ def linear_stack(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = Non
     least = NARROW_FROM if weight_EDH.shape[2] < NARROW else max(ONEDNN_FROM, ONEDNN_STACK_ROWS * weights)
     how = lowering(plan, x_EBD, x_EBD.shape[1], weights, least)
     if how == "onednn" and x_EBD.numel():
-        product_EBH: Tensor = OneDnnLinearStack.apply(x_EBD, weight_EDH, bias_EH)  # type: ignore[no-untyped-call] # torch leaves it untyped
-        return product_EBH
+        return stack_by_onednn(x_EBD, weight_EDH, bias_EH)
     if how == "each" and not torch.is_grad_enabled():
         return linear_each(x_EBD, weight_EDH, bias_EH)
     if how == "each":
@@ -154,7 +153,7 @@ def linear_stack_bf16(
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x W^T + b` with oneDNN: `[..., D], [H, D], [H] -> [..., H]`."""
     rows = x if x.dim() == 2 else x.flatten(0, -2)  # noqa: PLR2004 - [B, D]
-    product: Tensor = OneDnnLinear.apply(rows, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
+    product = rows_by_onednn(rows, weight, bias)
     return product if rows is x else product.view(*x.shape[:-1], weight.shape[0])
 
 
@@ -190,7 +189,7 @@ class OneDnnLinear(torch.autograd.Function):
 
 
 def rows_by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x W^T + b`: `[B, D], [H, D], [H] -> [B, H]`; with a gradient in a backward pass that is differentiated again."""
+    """`x W^T + b`: `[B, D], [H, D], [H] -> [B, H]`; through autograd, which takes longer, only for gradients."""
     if torch.is_grad_enabled():
         product: Tensor = OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call] # torch leaves it untyped
     else:
@@ -211,9 +210,6 @@ class OneDnnLinearStack(torch.autograd.Function):
     @staticmethod
     def forward(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None) -> Tensor:
         """`[E, B, D] -> [E, B, H]`."""
-        if weight_EDH.shape[2] < NARROW:
-            columns = weight_EDH.mT.contiguous().mT
-            return torch.bmm(x_EBD, columns) if bias_EH is None else torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, columns)
         return stack_by_onednn(x_EBD, weight_EDH, bias_EH).data  # which is not a view: an activation may overwrite it
 
     @staticmethod
@@ -239,10 +235,13 @@ class OneDnnLinearStack(torch.autograd.Function):
 
 
 def stack_by_onednn(x_EBD: Tensor, weight_EDH: Tensor, bias_EH: Tensor | None = None) -> Tensor:
-    """`linear_stack` with operand and result side by side in memory; a gradient as for `rows_by_onednn`."""
+    """`linear_stack` with operand and result side by side in memory; through autograd as in `rows_by_onednn`."""
     if torch.is_grad_enabled():
         stack: Tensor = OneDnnLinearStack.apply(x_EBD, weight_EDH, bias_EH)  # type: ignore[no-untyped-call] # torch leaves it untyped
         return stack
+    if weight_EDH.shape[2] < NARROW:
+        columns = weight_EDH.mT.contiguous().mT
+        return torch.bmm(x_EBD, columns) if bias_EH is None else torch.baddbmm(bias_EH.unsqueeze(1), x_EBD, columns)
     experts, rows, width = x_EBD.shape
     image = x_EBD.transpose(0, 1).reshape(1, 1, rows, experts * width).permute(0, 3, 1, 2)
     filters, shifts = weight_EDH.mT.reshape(-1, width, 1, 1), None if bias_EH is None else bias_EH.flatten()
