@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="short measurements, fewer of them: under three minutes")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for results.md and the figure")
     options = parser.parse_args()
-    start, foreign = time.monotonic(), report.foreign_seconds()
+    start, foreign, beside = time.monotonic(), report.foreign_seconds(), report.Beside()
     cells = grid.measure(0.1 if options.quick else 0.5)
     parts: list[Section] = []
     for part in sections(cells, quick=options.quick):
@@ -78,6 +78,7 @@ def main() -> None:
     (options.out / "results.md").write_text(text, encoding="utf-8")
     if options.out == HERE:
         readme.fill(HERE.parent / "README.md", cells)
+        tables.keep(next(part for part in parts if part.title == tables.TITLE), beside)
 
 
 if __name__ == "__main__":

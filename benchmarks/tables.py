@@ -1,8 +1,8 @@
 """A whole training step, including the optimizer, with large tables, which cost more than the network.
 
-`python -m benchmarks.tables` measures and writes `benchmarks/tables.json` and the table of docs/scaling.md, both at the
-end or not at all. It needs 16 GB of memory, a few minutes on an idle machine, and torch-rechub (`.venv-bench`, made by
-`make bench`).
+`make bench` and `python -m benchmarks.tables` write `benchmarks/tables.json` and the table of docs/scaling.md, both at
+the end or not at all. It needs 16 GB of memory, a few minutes on an idle machine, and torch-rechub (`.venv-bench`, made
+by `make bench`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LARGE: Final = (replace(SIZES[0], vocab=100_000), replace(SIZES[0], vocab=1_000_000, dim=4))
 """40 tables each; wider rows of the second would not fit into 16 GB with the states of all optimizers."""
 KEPT: Final = Path(__file__).with_name("tables.json")
+TITLE: Final = "Large tables"
 PAGE: Final = Path(__file__).parents[1] / "docs/scaling.md"
 _ROWS: Final = 256
 _BATCHES: Final = 32
@@ -115,17 +116,22 @@ def section(seconds: float) -> Section:
         "SparseAdam and row-wise Adagrad are other optimizers than Adam: a row that a batch does not look up keeps\n"
         "its value and its state."
     )
-    return Section("Large tables", about, _HEADER, tuple(row for size in sizes for row in rows_of(size, seconds)))
+    return Section(TITLE, about, _HEADER, tuple(row for size in sizes for row in rows_of(size, seconds)))
+
+
+def keep(found: Section, beside: Beside) -> None:
+    """Writes the table, and how busy the machine was, to the JSON file and the page."""
+    threads = torch.get_num_threads()
+    running = f"{threads} thread{'s' * (threads > 1)}"
+    about = f"{processor()}; {versions(('torch', 'torch-rechub'))}; {running}; {beside}."
+    write_whole(KEPT, json.dumps({"about": about, "header": found.header, "rows": found.rows}, indent=1) + "\n")
+    write_section(PAGE, "tables", f"{found.about}\n\n{about}\n\n{table(found.header, found.rows)}")
 
 
 def main() -> None:
-    """Measures everything, then writes both files."""
-    torch.set_num_threads(1)
+    """Only the large tables."""
     beside = Beside()
-    found = section(0.2 if quick() else 2.0)
-    about = f"{processor()}; {versions(('torch', 'torch-rechub'))}; one thread; {beside}."
-    write_whole(KEPT, json.dumps({"about": about, "header": found.header, "rows": found.rows}, indent=1) + "\n")
-    write_section(PAGE, "tables", f"{found.about}\n\n{about}\n\n{table(found.header, found.rows)}")
+    keep(section(0.2 if quick() else 2.0), beside)
 
 
 if __name__ == "__main__":
