@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch.optim import Optimizer
+
+from archspec.train.table_optimizer import TableByTable, sparse_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
 STATE: Final = "sum"
@@ -19,7 +18,7 @@ _BLOCK: Final = 64
 """Numbers in a block of rows: the fewest whose norm takes no longer than reading them."""
 
 
-class RowWiseAdagrad(Optimizer):
+class RowWiseAdagrad(TableByTable):
     """Adagrad with one accumulator per row, as in FBGEMM and TorchRec (Naumov et al., 1906.00091).
 
     With g the gradient of a row of width d:
@@ -48,20 +47,9 @@ class RowWiseAdagrad(Optimizer):
                 if parameter.dim() < 2:  # noqa: PLR2004 - rows and their width
                     raise ValueError(f"row-wise Adagrad needs rows: a parameter has the shape {list(parameter.shape)}")
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override] # as in torch
-        """Updates the rows that have gradients; returns the closure's loss, if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group["lr"], group["eps"])
-        return loss
-
-    def _update(self, parameter: Tensor, gradient: Tensor, rate: float, eps: float) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Updates the rows of a table that have gradients."""
+        rate, eps = group["lr"], group["eps"]
         state = self.state[parameter]
         if not state:
             state[STATE] = parameter.new_zeros(parameter.shape[:-1])
@@ -76,15 +64,6 @@ class RowWiseAdagrad(Optimizer):
             gradient = gradient.to_dense()
             sums.add_(gradient.square().mean(-1))
             parameter.addcdiv_(gradient, (sums.sqrt() + eps).unsqueeze(-1), value=-rate)
-
-
-def sparse_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row of a sparse gradient `[..., rows, d]` once: its index among all rows, `[n]`, and its sum, `[n, d]`."""
-    gradient = gradient.coalesce()
-    at, *further = gradient.indices().unbind()
-    for size, index in zip(gradient.shape[1:], further, strict=False):
-        at = at * size + index
-    return at, gradient.values()
 
 
 def rows_with_gradients(gradient: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-from archspec.train.rowwise import sparse_rows
+from archspec.train.table_optimizer import TableByTable, sparse_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
 _PIECE: Final = 2**20
 """Numbers of a table that are updated at a time: their gradients, 4 MiB in float32, stay in the processor's cache."""
 
 
-class TableAdamW(Optimizer):
+class TableAdamW(TableByTable):
     """`torch.optim.AdamW` (Loshchilov and Hutter, 1711.05101) for tables with sparse gradients.
 
     A step equals AdamW's with the same gradients as dense tensors: the moments of rows that the batch does not look up
@@ -53,20 +50,8 @@ class TableAdamW(Optimizer):
             )
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override] # as in torch
-        """Updates all rows of the tables that have gradients; returns the closure's loss, if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
-        return loss
-
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Updates all rows of a table."""
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), device=parameter.device)
