@@ -89,7 +89,19 @@ class ForInference(Base):
         All weights are parameters without a gradient, those of products in bfloat16. It shares the memory of all that
         are not packed.
         """
-        return self._as_module(lambda weight: weight.to_dense())
+        module: Any = self.compiled.__new__(self.compiled)
+        packed = self._packed()
+        left_out = {"_order", "_rounded", *packed}
+        module.__dict__.update({name: value for name, value in self.__dict__.items() if name not in left_out})
+        module.__dict__["_parameters"] = {
+            name: nn.Parameter(packed[name].to_dense(), requires_grad=False)
+            if name in packed
+            else self._parameters[name]
+            for name in self._order
+        }
+        module.__dict__["_buffers"] = dict(self._buffers)
+        compiled: Compiled = module
+        return compiled
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yields canonical name and value of every weight and statistic.
@@ -98,7 +110,7 @@ class ForInference(Base):
         through `.data`, which torch does not check, changes only the copy.)
         """
         with torch.inference_mode():  # tensors made here refuse to be written to
-            module = self._as_module(lambda weight: weight.to_dense())
+            module = self.unpacked()
         yield from module.named_weights()
 
     def load_weights(self, mapping: Mapping[str, Tensor], strict: bool = True) -> None:  # noqa: FBT001, FBT002 - as load_state_dict
@@ -142,20 +154,6 @@ class ForInference(Base):
         module = self.unpacked()
         change(module)
         return module
-
-    def _as_module(self, dense: Callable[[Tensor], Tensor]) -> Compiled:
-        """A model of the compiled class with this one's contents, its packed weights as parameters."""
-        module: Any = self.compiled.__new__(self.compiled)
-        packed = self._packed()
-        left_out = {"_order", "_rounded", *packed}
-        module.__dict__.update({name: value for name, value in self.__dict__.items() if name not in left_out})
-        module.__dict__["_parameters"] = {
-            name: nn.Parameter(dense(packed[name]), requires_grad=False) if name in packed else self._parameters[name]
-            for name in self._order
-        }
-        module.__dict__["_buffers"] = dict(self._buffers)
-        compiled: Compiled = module
-        return compiled
 
     def _adopt(self, module: Compiled) -> None:
         """Takes the contents of a module over, rounds the weights of products and packs those that can be.

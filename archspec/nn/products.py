@@ -46,18 +46,17 @@ ONEDNN_FROM = 2_000_000
 ONEDNN_STACK_ROWS = 512
 """From this many rows on, and `ONEDNN_FROM` multiplications of each member, so is a stack of matmuls."""
 NARROW = 8
-"""A matmul with fewer columns than this is computed in another way."""
+"""A stack with fewer columns than this, as of gates and heads, is multiplied by MKL, with its weights transposed."""
 NARROW_FROM = 100_000
-"""From how many multiplications on this is faster."""
+"""From this many multiplications of each member on, transposing the weights first is faster."""
 
 
 def lowering(plan: Plan, x: Tensor, rows: int, weights: int, least: int = ONEDNN_FROM) -> str:
     """How to multiply `rows` rows by `weights` weights: `onednn`, `each` (one matmul per member), `` for torch's own.
 
-    A measured plan decides if there is one, else a rule: oneDNN where it is known to be faster, for matmuls
-    of at least `least` multiplications.
-    The rule never chooses `each`: on two threads it was measured 12 % faster to 48 % slower than one batched matmul.
-    Traced graphs, other devices and other types always use torch's default.
+    A measured plan decides if there is one, else a rule: oneDNN where it is known to be faster, for matmuls of at least
+    `least` multiplications. The rule never chooses `each`: on two threads it was measured 12 % faster to 48 % slower
+    than one batched matmul. Traced graphs, other devices and other types always use torch's default.
     """
     if x.dtype is not torch.float32 or not x.is_cpu or torch.compiler.is_compiling():
         return ""
@@ -222,15 +221,14 @@ class OneDnnLinearStack(torch.autograd.Function):
         """Gradients of x, weight and bias; only those that are needed."""
         x_EBD, weight_EDH = ctx.saved_tensors
         x_BED, gradient_BEH = (each.transpose(0, 1).contiguous() for each in (x_EBD, gradients[0]))
+        gradient_EBH, narrow = gradient_BEH.transpose(0, 1), weight_EDH.shape[2] < NARROW
         of_x = of_weight = None
-        if ctx.needs_input_grad[0] and weight_EDH.shape[2] < NARROW:
-            of_x = torch.bmm(gradients[0], weight_EDH.mT)
-        elif ctx.needs_input_grad[0]:
-            of_x = stack_by_onednn(gradient_BEH.transpose(0, 1), weight_EDH.mT)
-        if ctx.needs_input_grad[1] and weight_EDH.shape[2] < NARROW:
-            of_weight = torch.bmm(gradient_BEH.permute(1, 2, 0), x_BED.transpose(0, 1)).mT
+        if ctx.needs_input_grad[0]:
+            of_x = torch.bmm(gradients[0], weight_EDH.mT) if narrow else stack_by_onednn(gradient_EBH, weight_EDH.mT)
+        if ctx.needs_input_grad[1] and narrow:
+            of_weight = torch.bmm(gradient_EBH.mT, x_BED.transpose(0, 1)).mT
         elif ctx.needs_input_grad[1]:
-            of_weight = torch.bmm(x_BED.permute(1, 2, 0), gradient_BEH.transpose(0, 1))
+            of_weight = torch.bmm(x_BED.permute(1, 2, 0), gradient_EBH)
         return of_x, of_weight, gradient_BEH.sum(0) if ctx.needs_input_grad[2] else None
 
 
