@@ -124,9 +124,8 @@ def largest_difference(graph: Graph, built: Built, *, optimize: bool) -> float:
     from archspec.nn.measure import largest_difference as between
     from archspec.nn.measure import random_batch
 
-    columns = [(key, c.dtype, c.shape, c.low, c.high) for key, c in built.lowered.columns.values()]
     exact = instantiate(compiled(graph, optimize=optimize), seed=0)
-    return between(exact, instantiate(built, seed=0), random_batch(columns, 256))
+    return between(exact, instantiate(built, seed=0), random_batch(built.lowered.of_batch(), 256))
 
 
 def explanation(built: Built) -> str:

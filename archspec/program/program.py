@@ -298,15 +298,11 @@ def transposed(storage: Storage) -> Storage:
     The gradient of a matmul, `x^T g`, then has the layout of the storage, and need not be copied. oneDNN and MKL also
     multiply faster by such a matrix, and oneDNN finds its gradient in less time, the most in small batches.
     """
-    slots = [
-        Slot(
-            slot.weight,
-            (*reversed((*slot.index, *((0, n) for n in storage.shape[len(slot.index) :]))),),
-            transposed=True,
-        )
-        for slot in storage.slots
-    ]
-    return replace(storage, shape=(*reversed(storage.shape),), slots=tuple(slots))
+    slots: list[Slot] = []
+    for slot in storage.slots:
+        whole = ((0, size) for size in storage.shape[len(slot.index) :])
+        slots.append(Slot(slot.weight, tuple(reversed((*slot.index, *whole))), transposed=True))
+    return replace(storage, shape=tuple(reversed(storage.shape)), slots=tuple(slots))
 
 
 def stacked_transposed(name: str, storages: Sequence[Storage]) -> Storage:

@@ -196,5 +196,4 @@ def open_run(
 def _rounded(built: Built, model: Compiled) -> tuple[Compiled, float]:
     """A model with products in bfloat16, and the largest difference of a logit on random input."""
     rounded = rounded_copy(built.graph, model)
-    columns = [(key, c.dtype, c.shape, c.low, c.high) for key, c in built.lowered.columns.values()]
-    return rounded, largest_difference(model, rounded, random_batch(columns, 256))
+    return rounded, largest_difference(model, rounded, random_batch(built.lowered.of_batch(), 256))

@@ -90,7 +90,7 @@ def export(  # noqa: PLR0913 - the public signature
     graph, model, run = _opened(source, plugin_door.load(plugins), seed, tasks)
     lowered = build(graph).lowered
     names = tuple(out.name for out in lowered.predict.outputs)
-    columns = [(key, c.dtype, _shape(c.shape), c.low, c.high) for key, c in dict(lowered.columns.values()).items()]
+    columns = [(key, dtype, _shape(shape), low, high) for key, dtype, shape, low, high in lowered.of_batch()]
     lists = {key: len(shape) > 1 and isinstance(shape[1], str) for key, _, shape, _, _ in columns}
     batch = random_batch(columns, 3)
     module = Scoring(model, names, gates=gates)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from archspec.diagnostics import Diagnostic
     from archspec.graph.graph import Graph, Node
     from archspec.program.columns import Column
+    from archspec.program.program import Dim
 
 LOWER: Mapping[str, Callable[[Streams, Node, Scope], None]] = {
     "input": lower_input,
@@ -49,6 +50,10 @@ class Lowered:
     """Input -> its key in the batch, and its column."""
     findings: tuple[Diagnostic, ...] = ()
     """Warnings about the size of the weights."""
+
+    def of_batch(self) -> list[tuple[str, str, tuple[Dim, ...], int, int | None]]:
+        """Each column of a batch once, as `random_batch` takes it: key, type, shape, lowest id, first id too high."""
+        return [(key, c.dtype, c.shape, c.low, c.high) for key, c in dict(self.columns.values()).items()]
 
 
 def lower(graph: Graph) -> Lowered:
